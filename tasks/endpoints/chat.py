@@ -1,0 +1,55 @@
+"""The one interface to any model: an async callable from a request to a reply, and a way to map it over many records."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, NamedTuple, Protocol, TypeVar
+
+from tasks import progress
+from tasks.schema.records import Message, Usage
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Request(NamedTuple):
+    messages: tuple[Message, ...]
+    sample: int = 0  # a new index is a new draw of the same request; the same index is the same draw, replayed
+    schema: dict[str, Any] | None = None  # JSON schema that the reply must follow, where the endpoint can do that
+
+
+class Reply(NamedTuple):
+    text: str
+    finish_reason: str  # stop, length, content_filter
+    usage: Usage
+    seconds: float  # of the call that was paid, also when replayed
+
+
+class Chat(Protocol):
+    async def __call__(self, request: Request) -> Reply:
+        """Answer, after retries. Raises EndpointError when there is no answer to be had."""
+        ...
+
+
+def user(text: str, *, sample: int = 0, schema: dict[str, Any] | None = None) -> Request:
+    """A request of one user message."""
+    return Request((Message(role="user", content=text),), sample, schema)
+
+
+async def each(items: Sequence[T], work: Callable[[T], Awaitable[R]], *, unit: str, label: str) -> list[R]:
+    """`work` over all items at once, with a bar; results in the order of the items, whatever ended first.
+
+    How many requests are in flight is the role's business (settings.concurrency). The first error cancels the rest.
+    """
+    with progress.bar(total=len(items), unit=unit, label=label) as bar:
+
+        async def one(item: T) -> R:
+            result = await work(item)
+            bar.update()
+            return result
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(item)) for item in items]
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        return [task.result() for task in tasks]

@@ -1,0 +1,1 @@
+"""LongBench-Write and LongWrite-Ruler: what is counted and how it is scored (paper, section 4.1)."""

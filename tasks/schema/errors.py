@@ -1,0 +1,68 @@
+"""Every error that the pipeline raises on purpose. Each one is a single line for a person: where, what, how to mend it.
+
+A `PipelineError` that reaches a command line is printed as that line, without a traceback, and ends the process with
+its `exit_code`. Anything else is a defect of the pipeline and keeps its traceback.
+"""
+
+from pathlib import Path
+
+
+class PipelineError(Exception):
+    """The run cannot go on for a reason that the user can act on."""
+
+    exit_code = 1
+
+
+class BadInput(PipelineError):
+    """A file that was given, or written by an earlier stage, is not what it has to be.
+
+    Rendered as `file:line: field: problem; mend`, leaving out what is not known.
+    """
+
+    exit_code = 2
+
+    def __init__(self, path: Path | str, problem: str, *, line: int | None = None, field: str | None = None, mend: str | None = None):
+        self.path, self.problem, self.line, self.field, self.mend = str(path), problem, line, field, mend
+        where = str(path) if line is None else f"{path}:{line}"
+        message = ": ".join(part for part in (where, field, problem) if part)
+        super().__init__(f"{message}; {mend}" if mend else message)
+
+
+class BadParams(BadInput):
+    """params.yaml has an unknown key, a value out of range, or a section that does not fit the others."""
+
+
+class BadSettings(PipelineError):
+    """An environment setting is missing or malformed. Never carries the value: it may be a secret."""
+
+    exit_code = 2
+
+
+class BadPrompt(PipelineError):
+    """A prompt file and the values it is filled with do not name the same placeholders."""
+
+    exit_code = 2
+
+
+class EndpointError(PipelineError):
+    """An endpoint could not give an answer: refused, unauthorised, overloaded beyond the retries."""
+
+
+class ReplyError(PipelineError):
+    """An endpoint answered, but not with what was asked for, also when asked again. Callers turn it into a Reject."""
+
+
+class ServerError(PipelineError):
+    """A server that the pipeline starts itself did not come up, or died."""
+
+
+class GateFailed(PipelineError):
+    """A gate in params.yaml did not pass: the data contract, or a stage's declared reject rate."""
+
+
+class TrainingFailed(PipelineError):
+    """Training cannot go on: a loss that is not finite, or a launcher that died."""
+
+
+class WorkspaceBusy(PipelineError):
+    """Another run holds this workspace."""

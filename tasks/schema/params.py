@@ -1,0 +1,219 @@
+"""params.yaml: what a result means. One section per stage, `models`, `benchmark` and `seed`; nothing about where it runs.
+
+Every field has its meaning, its range and no default: the profile files are the only place where values stand. A stage
+is handed only the sections that dvc.yaml declares for it.
+"""
+
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from tasks.schema.errors import BadParams
+from tasks.schema.records import Language
+
+Share = Annotated[float, Field(ge=0, le=1)]
+Version = Annotated[int, Field(ge=1, description="raised by hand when the stage's meaning changes: its code is no dependency")]
+Percent = Annotated[float, Field(ge=0, le=100)]
+
+
+class Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Model(Section):
+    """A model in a role, and how it decodes. All of it is part of the identity of what it wrote."""
+
+    name: str = Field(min_length=1, description="as the endpoint calls it; rehearsal-* is answered by the rehearsal endpoint")
+    revision: str = Field(description="a snapshot date or commit, for names that move; part of the identity only")
+    temperature: float = Field(ge=0, le=2)
+    max_tokens: int = Field(ge=1, description="completion tokens per call")
+
+
+class Models(Section):
+    teacher: Model
+    selector: Model
+    judge: Model
+    candidate: Model
+
+
+class Bounds(Section):
+    min: int = Field(ge=1)
+    max: int = Field(ge=1)
+
+    @model_validator(mode="after")
+    def ordered(self) -> "Bounds":
+        if self.min > self.max:
+            raise ValueError(f"min {self.min} is over max {self.max}")
+        return self
+
+    def __contains__(self, value: int) -> bool:
+        return self.min <= value <= self.max
+
+
+class Collect(Section):
+    version: Version
+    source: str = Field(min_length=1, description="a JSONL or Parquet file, or a folder of them, of raw rows")
+    count: int = Field(ge=1, description="instructions to draw, at the most")
+    languages: list[Language] = Field(min_length=1)
+    words: Bounds = Field(description="asked lengths worth training on; asks without a length are judged by the selector alone")
+    near_duplicate: Share = Field(description="Jaccard similarity from which a row counts as a copy")
+    max_malformed: Share = Field(description="share of unreadable rows that may be set aside; 0 stops at the first")
+
+
+class PlanSection(Section):
+    version: Version
+    paragraph_words: Bounds
+    max_paragraphs: int = Field(ge=1)
+    deviation: Share = Field(description="how far the plan's total may lie from the asked length before its budgets are rescaled")
+    tries: int = Field(ge=1, description="times that a plan is asked for before it is a Reject")
+    max_rejects: Share
+
+
+class Write(Section):
+    version: Version
+    tries: int = Field(ge=1, description="times that a paragraph is asked for before its sample is a Reject")
+    max_rejects: Share
+
+
+class Assemble(Section):
+    words: Bounds = Field(description="written lengths that are kept")
+    max_rejects: Share
+
+
+class Validate(Section):
+    min_rows: int = Field(ge=1)
+    min_language_share: Share = Field(description="of the rarer language, where two are present")
+    min_s_l: Percent = Field(description="a row's own S_l, asked against written")
+    within_s_l: Share = Field(description="share of rows that must reach min_s_l")
+    max_repetition: Share = Field(description="share of a row's sentences that occur before in it")
+
+
+class Pack(Section):
+    context: int = Field(ge=64, description="tokens per pack; a longer sample is a Reject, never cut")
+    vocabulary: int = Field(ge=512, description="of the tokenizer that is trained when train.base is `tiny`")
+    control_cap: Share = Field(description="the control's outputs are at most this share of the longest one; 0: no control")
+    max_rejects: Share
+
+
+class Tiny(Section):
+    """The student made on the spot when train.base is `tiny`."""
+
+    layers: int = Field(ge=1)
+    width: int = Field(ge=16)
+    heads: int = Field(ge=1)
+
+
+class Train(Section):
+    version: Version
+    base: str = Field(min_length=1, description="`tiny`, or a checkpoint folder or hub id")
+    base_revision: str = Field(description="the hub commit of base; empty for `tiny` and folders")
+    tiny: Tiny
+    epochs: float = Field(gt=0)
+    global_batch: int = Field(ge=1, description="packs per optimizer step, over all processes and accumulation")
+    learning_rate: float = Field(gt=0)
+    schedule: Literal["cosine", "linear", "constant_with_warmup"]
+    warmup: Share = Field(description="share of all steps")
+    weight_decay: float = Field(ge=0)
+    betas: tuple[Share, Share]
+    max_grad_norm: float = Field(gt=0)
+    precision: Literal["fp32", "bf16"]
+
+
+class Predict(Section):
+    version: Version
+
+
+class Judge(Section):
+    version: Version
+    tries: int = Field(ge=1, description="times that a verdict is asked for before the item is unscored")
+
+
+class Promote(Section):
+    """The gate. All axes must hold for the alias `champion` to move."""
+
+    min_s_bar: Percent
+    min_s_l: Percent
+    min_gain_over_champion: float = Field(description="points of S̄ that a new champion must gain; may be negative")
+    max_unscored: Share
+
+
+class Params(Section):
+    seed: int = Field(ge=0)
+    benchmark: str = Field(min_length=1, description="a JSONL file in LongBench-Write's format: prompt, type, length")
+    models: Models
+    collect: Collect
+    plan: PlanSection
+    write: Write
+    assemble: Assemble
+    validate_: Validate = Field(alias="validate")
+    pack: Pack
+    train: Train
+    predict: Predict
+    judge: Judge
+    promote: Promote
+
+
+def load(path: Path = Path("params.yaml")) -> Params:
+    """Read and check a params file. Raises BadParams with the line and the dotted key of what is wrong."""
+    from ruamel.yaml import YAML, YAMLError
+
+    try:
+        text = path.read_text(encoding="utf-8")
+        tree = YAML(typ="rt").load(text)
+    except FileNotFoundError:
+        raise BadParams(path, "no such file", mend="`make use PROFILE=rehearsal` writes one") from None
+    except UnicodeDecodeError as error:
+        raise BadParams(path, f"not UTF-8 at byte {error.start}", mend="save it as UTF-8") from None
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        raise BadParams(
+            path, f"not YAML: {getattr(error, 'problem', error)}", line=mark.line + 1 if mark else None, mend="mend the syntax"
+        ) from None
+    if not isinstance(tree, dict):
+        raise BadParams(path, "not a mapping of sections", mend="`make use PROFILE=rehearsal` writes one")
+    try:
+        return Params.model_validate(tree)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        keys = [key for key in first["loc"] if key != "validate_"]
+        raise BadParams(path, _problem(first), line=_line(tree, keys), field=".".join(map(str, keys)), mend=_mend(first, keys)) from None
+
+
+def _problem(error: Any) -> str:
+    if error["type"] == "extra_forbidden":
+        return "unknown key"
+    if error["type"] == "missing":
+        return "missing key"
+    shown = "" if isinstance(error["input"], dict) else f", got {error['input']!r}"
+    return error["msg"].removeprefix("Value error, ") + shown
+
+
+def _mend(error: Any, keys: list[Any]) -> str:
+    if error["type"] == "missing":
+        return "add it; the profiles show its place"
+    if error["type"] != "extra_forbidden":
+        return "mend the value"
+    near = get_close_matches(str(keys[-1]), _fields(keys[:-1]), n=1)
+    return f"did you mean {near[0]}?" if near else "remove it; where a run happens is set by LONGWRITER_* variables, not here"
+
+
+def _fields(keys: list[Any]) -> list[str]:
+    section: Any = Params
+    for key in keys:
+        fields = section.model_fields
+        section = next((f.annotation for name, f in fields.items() if (f.alias or name) == key), Params)
+    return [field.alias or name for name, field in section.model_fields.items()]
+
+
+def _line(tree: Any, keys: list[Any]) -> int | None:
+    """The line of the deepest key on the path that stands in the file."""
+    line = None
+    for key in keys:
+        try:
+            line = (tree.lc.key(key) if isinstance(tree, dict) else tree.lc.item(key))[0] + 1
+            tree = tree[key]
+        except (KeyError, IndexError, AttributeError):
+            break
+    return line

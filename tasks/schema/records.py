@@ -1,0 +1,155 @@
+"""The records that flow between stages. Frozen and closed: an unknown field is an error, not a surprise later on.
+
+instruction -> plan -> draft -> sample, and for the evaluation: benchmark item -> prediction -> verdict -> scored item.
+A `Reject` is where every record that does not make it ends, with the reason.
+"""
+
+from enum import StrEnum
+from typing import Annotated, Literal, NamedTuple
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Language = Literal["en", "zh"]
+Words = Annotated[int, Field(gt=0, description="a length in words (English) or characters (Chinese)")]
+Score = Annotated[int, Field(ge=1, le=5)]
+
+
+class Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Reason(StrEnum):
+    """Why a record was set aside. One vocabulary for all stages, so that reports can count by it."""
+
+    MALFORMED = "malformed"  # not readable as a row of the source's shape
+    TOXIC = "toxic"  # flagged by the source
+    REDACTED = "redacted"  # the source removed personal data from it
+    LANGUAGE = "language"  # neither English nor Chinese, or not the language that was asked for
+    NOT_SELF_CONTAINED = "not_self_contained"  # needs an attachment or an earlier turn
+    SCRAPING = "scraping"  # a request to harvest data
+    INJECTION = "injection"  # tries to steer the pipeline's own prompts
+    SHORT_ASK = "short_ask"  # does not need a long answer
+    TOO_LONG_ASK = "too_long_ask"  # asks for more than params allow
+    DUPLICATE = "duplicate"  # the same text as an earlier row
+    NEAR_DUPLICATE = "near_duplicate"  # nearly the same text as an earlier row
+    CONTAMINATED = "contaminated"  # a copy, or nearly, of a benchmark prompt
+    NOT_DRAWN = "not_drawn"  # fine, but over collect.count
+    BAD_REPLY = "bad_reply"  # the model's reply could not be read, asked again and all
+    BAD_PLAN = "bad_plan"  # the plan breaks the bounds in params
+    REFUSAL = "refusal"  # the model refused
+    EMPTY = "empty"  # the model answered nothing
+    TRUNCATED = "truncated"  # the model hit its token limit
+    REPEATED = "repeated"  # a paragraph occurs twice
+    LEAKED_PROMPT = "leaked_prompt"  # the text quotes the writing prompt
+    TOO_SHORT = "too_short"  # written words under the bound in params
+    TOO_LONG = "too_long"  # written words or tokens over the bound
+
+
+class Reject(Record):
+    id: str | None  # the record's id, where it got as far as having one
+    stage: str
+    reason: Reason
+    detail: str  # the evidence: what was seen, short
+    source: str  # file:row of the raw row that it came from
+
+
+class Instruction(Record):
+    id: str  # of the normalised text: stable when rows are reordered or files split
+    text: str
+    language: Language
+    words: Words  # the asked length
+    source: str  # file:row
+
+
+class Step(Record):
+    """One line of a plan (paper, section 3.1): the paragraph's main point and its word count."""
+
+    point: str
+    words: Words
+
+
+class Plan(Record):
+    instruction: Instruction
+    steps: tuple[Step, ...]
+
+
+class Draft(Record):
+    instruction: Instruction
+    steps: tuple[Step, ...]
+    paragraphs: tuple[str, ...]  # one per step, in order
+
+
+class Message(Record):
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+class Sample(Record):
+    """One row of the training dataset, in chat format."""
+
+    id: str
+    messages: tuple[Message, ...]
+    language: Language
+    asked_words: Words
+    written_words: Words
+    paragraphs: int
+    source: str
+
+
+class BenchmarkItem(Record):
+    """A prompt with the length it asks for (LongBench-Write's fields: prompt, type, length)."""
+
+    id: str
+    prompt: str
+    type: str
+    length: Words
+    language: Language
+
+
+class Prediction(Record):
+    item: BenchmarkItem
+    model: str  # which candidate wrote it: student, control
+    response: str
+    finish_reason: str
+    tokens: int  # completion tokens
+    seconds: float
+
+
+class Rubric(Record):
+    """The paper's six quality dimensions (section 4.1), each from 1 to 5."""
+
+    relevance: Score
+    accuracy: Score
+    coherence: Score
+    clarity: Score
+    breadth_and_depth: Score
+    reading_experience: Score
+
+
+class Verdict(Record):
+    """What the judge said of one prediction. `rubric` is None when no reply could be read: unscored, not zero."""
+
+    id: str  # of the benchmark item
+    model: str
+    rubric: Rubric | None
+    replies: tuple[str, ...]  # raw, the last one is the one that counted
+    problem: str | None  # why it is unscored
+
+
+class ScoredItem(Record):
+    id: str
+    model: str
+    type: str
+    language: Language
+    asked: int
+    written: int
+    s_l: float
+    s_q: float | None  # None: unscored
+
+
+class Usage(NamedTuple):
+    """Tokens of one completion, as the endpoint counted them."""
+
+    prompt: int
+    completion: int
+    cached: int = 0

@@ -1,0 +1,93 @@
+"""How a stage is started: `python -m tasks.<stage> INPUT… OUTPUT`, as dvc.yaml writes it.
+
+A stage's `run` says by its signature what it needs. Positional parameters are paths, in the order of the command; the
+last one is the output folder. Keyword-only parameters are sections of params.yaml: `plan`, `seed`, `benchmark`, and
+`judge_model` for `models.judge`. `run` returns its metrics, and they become `metrics.json` in the output folder.
+
+The output folder is built beside its place and swapped in when whole. An error made for people is one line and its
+exit code; Ctrl-C is 130, SIGTERM 143, and the process dies with whoever started it, so that nothing goes on calling.
+"""
+
+import ctypes
+import errno
+import inspect
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, NoReturn
+
+from tasks import store
+from tasks.schema.errors import PipelineError
+from tasks.schema.params import Params, load
+
+Metrics = Mapping[str, Any]
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+def main(run: Callable[..., Metrics], argv: list[str] | None = None) -> None:
+    """The command line of a stage. Exits the process unless all went well."""
+    argv = sys.argv[1:] if argv is None else argv
+    names = [p.name for p in inspect.signature(run).parameters.values() if p.kind is not p.KEYWORD_ONLY]
+    if len(argv) != len(names):
+        fail(f"usage: python -m {run.__module__} {' '.join(name.upper() for name in names)}", code=2)
+    die_with_parent()
+    with one_line_errors():
+        *inputs, output = map(Path, argv)
+        given = sections(run, load())
+        with store.replacing(output) as scratch:
+            scratch.mkdir()
+            metrics = run(*inputs, scratch, **given)
+            store.write_json(scratch / "metrics.json", dict(metrics))
+        print(
+            f"{output}: " + ", ".join(f"{name} {_shown(value)}" for name, value in metrics.items() if not isinstance(value, dict | list)),
+            flush=True,
+        )
+
+
+def sections(run: Callable[..., Any], params: Params) -> dict[str, Any]:
+    """The params that `run` asks for by its keyword-only parameters."""
+    names = [p.name for p in inspect.signature(run).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    return {name: _section(params, name) for name in names}
+
+
+def dotted(name: str) -> str:
+    """A keyword-only parameter's key in params.yaml: `judge_model` is `models.judge`."""
+    return f"models.{name.removesuffix('_model')}" if name.endswith("_model") else name.rstrip("_")
+
+
+def _section(params: Params, name: str) -> Any:
+    if name.endswith("_model"):
+        return getattr(params.models, name.removesuffix("_model"))
+    return getattr(params, name)
+
+
+class one_line_errors:
+    """Turns errors that a person can mend into one line on standard error and an exit code; leaves defects their traceback."""
+
+    def __enter__(self) -> None:
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: Any) -> None:
+        if isinstance(error, PipelineError):
+            fail(str(error), code=error.exit_code)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            fail(f"{error.filename or 'disk'}: {os.strerror(error.errno)}; free some space and run again, what is done is kept", code=1)
+        if isinstance(error, KeyboardInterrupt):
+            fail("interrupted; run again to go on from here", code=130)
+
+
+def fail(message: str, *, code: int) -> NoReturn:
+    print("error: " + " ".join(message.splitlines()), file=sys.stderr, flush=True)
+    sys.exit(code)
+
+
+def die_with_parent() -> None:
+    """Ask the kernel for SIGTERM when the parent dies (Linux): after a kill -9 of the run no stage goes on spending."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _shown(value: Any) -> str:
+    return f"{value:.2f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,163 @@
+"""Streams of typed records on disk: read with the line number in every error, replaced only when whole.
+
+JSON Lines, UTF-8, one record a line, split at LF and nowhere else (U+2028 is text). orjson is strict where Python's
+own parser is not: NaN and lone surrogates are errors.
+"""
+
+import os
+import re
+import secrets
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
+
+import orjson
+from pydantic import BaseModel, ValidationError
+
+from tasks.schema.errors import BadInput
+
+R = TypeVar("R", bound=BaseModel)
+
+MAX_LINE = 64 * 2**20  # bytes; a longer line is a broken file, not a record
+_LONE_SURROGATE = re.compile(rb"(?<!\\)(?:\\\\)*\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
+
+
+class Row(NamedTuple):
+    """One line of a JSONL file: its number from 1, the object on it or what is wrong with it."""
+
+    line: int
+    data: dict[str, Any] | None
+    problem: str | None = None
+
+
+def rows(path: Path) -> Iterator[Row]:
+    """Every non-blank line of a JSONL file, readable or not. Raises BadInput if the file is missing or holds no row at all."""
+    if not path.is_file():
+        raise BadInput(path, "no such file", mend="check the path")
+    found = False
+    with path.open("rb") as file:
+        offset, number = 0, 0
+        while line := file.readline(MAX_LINE + 1):
+            number += 1
+            start, offset = offset, offset + len(line)
+            if len(line) > MAX_LINE:
+                yield Row(number, None, f"line of more than {MAX_LINE // 2**20} MiB")
+                found = True
+                while line and not line.endswith(b"\n"):  # skip the rest of it in bounded memory
+                    line = file.readline(MAX_LINE)
+                    offset += len(line)
+                continue
+            if number == 1:
+                line = line.removeprefix(b"\xef\xbb\xbf")
+            if line.strip():
+                found = True
+                yield _row(number, line, start)
+    if not found:
+        raise BadInput(path, "empty file", mend="it needs at least one JSON object, one a line")
+
+
+def _row(number: int, line: bytes, start: int) -> Row:
+    try:
+        data = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        return Row(number, None, _why(line, start, error))
+    if not isinstance(data, dict):
+        return Row(number, None, f"a JSON {type(data).__name__}, not an object")
+    return Row(number, data)
+
+
+def _why(line: bytes, start: int, error: orjson.JSONDecodeError) -> str:
+    try:
+        line.decode("utf-8")
+    except UnicodeDecodeError as broken:
+        return f"invalid UTF-8 at byte {start + broken.start} of the file"
+    if "surrogate" in str(error) or (_LONE_SURROGATE.search(line) and "escape" in str(error)):
+        return "a lone surrogate escape (half of a character)"
+    if not line.endswith(b"\n"):
+        return "torn last line: the JSON object is cut off"
+    return f"not JSON: {error.msg} at column {error.colno}"
+
+
+def read(path: Path, record: type[R]) -> Iterator[R]:
+    """Every record of a file, as `record`. Raises BadInput with the line, the field and the mend at the first that is not one."""
+    for row in rows(path):
+        if row.data is None:
+            raise BadInput(path, row.problem or "", line=row.line, mend="mend or remove the line")
+        yield parse(row.data, record, path=path, line=row.line)
+
+
+def parse(data: dict[str, Any], record: type[R], *, path: Path, line: int | None) -> R:
+    """One object as `record`. Raises BadInput that names the first field that does not fit."""
+    try:
+        # Round trip through JSON text: pydantic's strict mode then takes lists for tuples and strings for enums.
+        return record.model_validate_json(orjson.dumps(data))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(map(str, first["loc"])) or None
+        problem = {"missing": "missing field", "extra_forbidden": "unknown field"}.get(
+            first["type"], f"{first['msg']}, got {_short(first['input'])}"
+        )
+        raise BadInput(path, problem, line=line, field=field, mend="mend or remove the line") from None
+
+
+def _short(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def read_list(path: Path, record: type[R]) -> list[R]:
+    """As `read`, all at once. An empty file is an error: a stage never writes one that a later stage needs."""
+    return list(read(path, record))
+
+
+def write(path: Path, records: Iterable[BaseModel]) -> int:
+    """Write records as JSONL, atomically; returns how many."""
+    count = 0
+    with replacing(path) as scratch, scratch.open("wb") as file:
+        for record in records:
+            file.write(record.model_dump_json().encode("utf-8") + b"\n")
+            count += 1
+        file.flush()
+        os.fsync(file.fileno())
+    return count
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Write one JSON document (a record, or plain data), indented, keys sorted, atomically."""
+    if isinstance(value, BaseModel):
+        value = value.model_dump(mode="json")
+    with replacing(path) as scratch:
+        scratch.write_bytes(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE))
+
+
+def read_json(path: Path) -> Any:
+    """One JSON document. Raises BadInput if it is missing or not JSON."""
+    try:
+        return orjson.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise BadInput(path, "no such file", mend="run the stage that writes it: `make run`") from None
+    except orjson.JSONDecodeError as error:
+        raise BadInput(path, f"not JSON: {error.msg}", line=error.lineno, mend="mend or remove the file") from None
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A scratch path (file or folder, in the same folder) that takes `path`'s place when the block ends well, and is removed when not."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    try:
+        yield scratch
+        if path.is_dir():
+            discard = path.with_name(f".{path.name}.{secrets.token_hex(4)}.old")
+            os.replace(path, discard)
+            os.replace(scratch, path)
+            shutil.rmtree(discard)
+        else:
+            os.replace(scratch, path)
+    finally:
+        if scratch.is_dir():
+            shutil.rmtree(scratch, ignore_errors=True)
+        else:
+            scratch.unlink(missing_ok=True)
