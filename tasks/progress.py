@@ -9,11 +9,11 @@ from tqdm import tqdm
 T = TypeVar("T")
 
 
-def bar(*, total: int | None, unit: str, label: str = "") -> "tqdm[Any]":
-    """A bar to update by hand: `with bar(total=…, unit="call") as progress: progress.update()`."""
-    return tqdm(total=total, unit=unit, desc=label or None, mininterval=1.0, dynamic_ncols=True, file=sys.stderr, unit_scale=False)
+def bar(*, total: int | None, unit: str, label: str | None) -> "tqdm[Any]":
+    """A bar to update by hand: `with bar(total=…, unit="call", label="judge") as progress: progress.update()`. No label, no bar."""
+    return tqdm(total=total, unit=unit, desc=label, disable=label is None, mininterval=1.0, dynamic_ncols=True, file=sys.stderr)
 
 
-def track(items: Iterable[T], *, unit: str, label: str = "", total: int | None = None) -> Iterable[T]:
+def track(items: Iterable[T], *, unit: str, label: str, total: int | None = None) -> Iterable[T]:
     """`items`, with a bar."""
-    return tqdm(items, total=total, unit=unit, desc=label or None, mininterval=1.0, dynamic_ncols=True, file=sys.stderr)
+    return tqdm(items, total=total, unit=unit, desc=label, mininterval=1.0, dynamic_ncols=True, file=sys.stderr)

@@ -14,15 +14,18 @@ import inspect
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TypeVar
 
 from tasks import store
-from tasks.schema.errors import PipelineError
+from tasks.schema.errors import GateFailed, PipelineError
 from tasks.schema.params import Params, load
+from tasks.schema.records import Reject
 
 Metrics = Mapping[str, Any]
+R = TypeVar("R")
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
@@ -91,3 +94,19 @@ def die_with_parent() -> None:
 
 def _shown(value: Any) -> str:
     return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def split(results: Sequence[R | Reject]) -> tuple[list[R], list[Reject]]:
+    """What a stage made, and what it set aside."""
+    return [r for r in results if not isinstance(r, Reject)], [r for r in results if isinstance(r, Reject)]
+
+
+def check_reject_rate(rejects: Sequence[Reject], *, of: int, at_most: float) -> None:
+    """Raises GateFailed when more than the share `at_most` was set aside, with the commonest reason and an example."""
+    if len(rejects) > at_most * of:
+        reason, count = Counter(reject.reason for reject in rejects).most_common(1)[0]
+        example = next(reject for reject in rejects if reject.reason == reason)
+        raise GateFailed(
+            f"{example.stage}: {len(rejects)} of {of} records rejected, params allow {at_most:.1%}; {count} for {reason}, "
+            f"such as {example.source}: {example.detail}"
+        )

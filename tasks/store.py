@@ -4,6 +4,7 @@ JSON Lines, UTF-8, one record a line, split at LF and nowhere else (U+2028 is te
 own parser is not: NaN and lone surrogates are errors.
 """
 
+import hashlib
 import os
 import re
 import secrets
@@ -96,13 +97,13 @@ def parse(data: dict[str, Any], record: type[R], *, path: Path, line: int | None
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         field = ".".join(map(str, first["loc"])) or None
-        problem = {"missing": "missing field", "extra_forbidden": "unknown field"}.get(
-            first["type"], f"{first['msg']}, got {_short(first['input'])}"
-        )
+        known = {"missing": "missing field", "extra_forbidden": "unknown field"}
+        problem = known.get(first["type"]) or f"{first['msg']}, got {shorten(first['input'])}"
         raise BadInput(path, problem, line=line, field=field, mend="mend or remove the line") from None
 
 
-def _short(value: Any) -> str:
+def shorten(value: Any) -> str:
+    """A value fit for a one-line message."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
@@ -161,3 +162,12 @@ def replacing(path: Path) -> Iterator[Path]:
             shutil.rmtree(scratch, ignore_errors=True)
         else:
             scratch.unlink(missing_ok=True)
+
+
+def folder_digest(folder: Path) -> str:
+    """SHA-256 over the names and contents of a folder's files."""
+    digest = hashlib.sha256()
+    for path in sorted(p for p in folder.rglob("*") if p.is_file()):
+        with path.open("rb") as file:
+            digest.update(f"{path.relative_to(folder)}\0{hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return digest.hexdigest()

@@ -30,6 +30,10 @@ class Model(Section):
     temperature: float = Field(ge=0, le=2)
     max_tokens: int = Field(ge=1, description="completion tokens per call")
 
+    def __str__(self) -> str:
+        """All of it in a line, for records that name who wrote them."""
+        return f"{self.name}@{self.revision}, temperature {self.temperature:g}, at most {self.max_tokens} tokens"
+
 
 class Models(Section):
     teacher: Model
@@ -92,13 +96,20 @@ class Validate(Section):
 
 class Pack(Section):
     context: int = Field(ge=64, description="tokens per pack; a longer sample is a Reject, never cut")
-    vocabulary: int = Field(ge=512, description="of the tokenizer that is trained when train.base is `tiny`")
+    vocabulary: int = Field(ge=512, description="of the tokenizer that is trained when base.model is `tiny`")
     control_cap: Share = Field(description="the control's outputs are at most this share of the longest one; 0: no control")
     max_rejects: Share
 
 
+class Base(Section):
+    """The model that is fine-tuned."""
+
+    model: str = Field(min_length=1, description="`tiny`, made on the spot; or a checkpoint folder or hub id")
+    revision: str = Field(description="the hub commit of model; empty for `tiny` and folders")
+
+
 class Tiny(Section):
-    """The student made on the spot when train.base is `tiny`."""
+    """The student made on the spot when base.model is `tiny`."""
 
     layers: int = Field(ge=1)
     width: int = Field(ge=16)
@@ -107,8 +118,6 @@ class Tiny(Section):
 
 class Train(Section):
     version: Version
-    base: str = Field(min_length=1, description="`tiny`, or a checkpoint folder or hub id")
-    base_revision: str = Field(description="the hub commit of base; empty for `tiny` and folders")
     tiny: Tiny
     epochs: float = Field(gt=0)
     global_batch: int = Field(ge=1, description="packs per optimizer step, over all processes and accumulation")
@@ -143,6 +152,7 @@ class Params(Section):
     seed: int = Field(ge=0)
     benchmark: str = Field(min_length=1, description="a JSONL file in LongBench-Write's format: prompt, type, length")
     models: Models
+    base: Base
     collect: Collect
     plan: PlanSection
     write: Write
@@ -161,7 +171,7 @@ def load(path: Path = Path("params.yaml")) -> Params:
 
     try:
         text = path.read_text(encoding="utf-8")
-        tree = YAML(typ="rt").load(text)
+        tree: Any = YAML(typ="rt").load(text)
     except FileNotFoundError:
         raise BadParams(path, "no such file", mend="`make use PROFILE=rehearsal` writes one") from None
     except UnicodeDecodeError as error:
@@ -212,7 +222,7 @@ def _line(tree: Any, keys: list[Any]) -> int | None:
     line = None
     for key in keys:
         try:
-            line = (tree.lc.key(key) if isinstance(tree, dict) else tree.lc.item(key))[0] + 1
+            line = (tree.lc.key(key) if hasattr(tree, "keys") else tree.lc.item(key))[0] + 1
             tree = tree[key]
         except (KeyError, IndexError, AttributeError):
             break

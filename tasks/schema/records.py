@@ -134,6 +134,7 @@ class Verdict(Record):
     rubric: Rubric | None
     replies: tuple[str, ...]  # raw, the last one is the one that counted
     problem: str | None  # why it is unscored
+    judge: str  # who said it, and how it decodes: a score means nothing without
 
 
 class ScoredItem(Record):

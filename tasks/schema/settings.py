@@ -41,16 +41,18 @@ class Settings(BaseSettings):
     concurrency: int = Field(16, ge=1, description="requests in flight per role")
     timeout: float = Field(600.0, gt=0, description="seconds for one request, retries not counted")
     retries: int = Field(5, ge=0, description="of one request, by the openai SDK: 408, 409, 429, 5xx, lost connections")
+    rehearsal_latency: float = Field(0.0, ge=0, description="seconds before each of the rehearsal endpoint's answers")
     startup_timeout: float = Field(180.0, gt=0, description="seconds until a server that the pipeline starts must answer")
 
     server: Literal["transformers", "vllm"] = Field("transformers", description="what serves a trained checkpoint")
     vllm_python: Path = Field(Path(".venv-serve/bin/python"), description="interpreter of the serve environment (requirements/serve.txt)")
     processes: int = Field(1, ge=1, description="training processes on this machine")
-    threads: int = Field(os.cpu_count() or 1, ge=1, description="CPU threads of a training process")
+    trainings: int = Field(2, ge=1, description="models trained at once, where a stage trains several; 1 on a GPU")
+    threads: int = Field(max(1, (os.cpu_count() or 1) // 2), ge=1, description="CPU threads of a training process")
     accelerate_config: Path | None = Field(None, description="an accelerate config, e.g. infra/accelerate/zero3.yaml; empty: one process")
 
     def url(self, role: Role) -> str:
-        return getattr(self, f"{role}_url")
+        return str(getattr(self, f"{role}_url"))
 
     def api_key(self, role: Role) -> SecretStr:
         """The role's key; OPENAI_API_KEY serves every role without one of its own."""

@@ -1,0 +1,59 @@
+from pathlib import Path
+
+import pytest
+
+from tasks.schema.errors import BadParams
+from tasks.schema.params import load
+from tests.conftest import ROOT
+
+PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", [ROOT / "params.yaml", *PROFILES], ids=lambda path: path.name)
+def test_every_params_file_in_the_repository_is_valid(path: Path) -> None:
+    load(path)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        ("  tries: 2", "  tires: 2", "plan.tries: missing key"),
+        ("seed: 42", "seed: -1", "seed: Input should be greater than or equal to 0, got -1"),
+        ("seed: 42", "seed: many", "seed: Input should be a valid integer"),
+        ("  layers:", "  leyers:", "missing key"),
+        ("seed: 42", "seed: 42\nteacher_url: http://x", "teacher_url: unknown key; remove it"),
+        ("seed: 42", "sead: 42\nseed: 42", "sead: unknown key; did you mean seed?"),
+        ("languages: [en, zh]", "languages: [en, fr]", "collect.languages.1"),
+        ("words: {min: 80, max: 1000}", "words: {min: 80, max: 8}", "min 80 is over max 8"),
+        ("seed: 42", "seed: 42\nseed: 43", "not YAML"),
+        ("seed: 42", "seed: [", "not YAML"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named_with_its_line(tmp_path: Path, before: str, after: str, says: str) -> None:
+    text = (ROOT / "profiles" / "rehearsal.yaml").read_text()
+    if "leyers" in after:
+        text = text.replace("tiny: {layers", "tiny: {leyers")
+    else:
+        assert before in text
+        text = text.replace(before, after, 1)
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(BadParams) as error:
+        load(path)
+    assert says in str(error.value)
+    assert error.value.line
+    assert "\n" not in str(error.value)
+
+
+def test_an_unknown_key_is_found_on_its_own_line(tmp_path: Path) -> None:
+    text = (ROOT / "profiles" / "rehearsal.yaml").read_text().replace("  max_paragraphs:", "  colour: red\n  max_paragraphs:", 1)
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(BadParams) as error:
+        load(tmp_path / "params.yaml")
+    line = text[: text.index("  colour")].count("\n") + 1
+    assert str(error.value).startswith(f"{tmp_path / 'params.yaml'}:{line}: plan.colour: unknown key")
+
+
+def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
+    with pytest.raises(BadParams, match="make use PROFILE=rehearsal"):
+        load(tmp_path / "params.yaml")
