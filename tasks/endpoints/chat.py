@@ -35,10 +35,11 @@ def user(text: str, *, sample: int = 0, schema: dict[str, Any] | None = None) ->
     return Request((Message(role="user", content=text),), sample, schema)
 
 
-async def each(items: Sequence[T], work: Callable[[T], Awaitable[R]], *, unit: str, label: str) -> list[R]:
-    """`work` over all items at once, with a bar; results in the order of the items, whatever ended first.
+async def each(items: Sequence[T], work: Callable[[T], Awaitable[R]], *, unit: str, label: str | None) -> list[R]:
+    """`work` over all items at once; results in the order of the items, whatever ended first.
 
-    How many requests are in flight is the role's business (settings.concurrency). The first error cancels the rest.
+    Draws a bar unless `label` is None: then the caller draws its own. How many requests are in flight is the role's business
+    (settings.concurrency). The first error cancels the rest.
     """
     with progress.bar(total=len(items), unit=unit, label=label) as bar:
 

@@ -1,0 +1,121 @@
+"""What the rehearsal endpoint answers, role by role. Rules over the prompt's text; the roles are told apart by model name."""
+
+import hashlib
+import re
+
+import orjson
+
+from tasks.agentwrite.planner import parse_plan
+from tasks.corpus.wishes import parse_wish
+from tasks.endpoints.prose import paragraph
+from tasks.longbench.length import count_words
+from tasks.schema.records import Language
+
+PARAGRAPH_WORDS = 50  # of a rehearsal paragraph
+USUAL_WORDS = 200  # of an answer to an ask that names no length
+LONGEST = 100_000  # words; a larger ask is planned as this
+
+_ANSWER = re.compile(r"<answer-([0-9a-f]+)>\n(.*?)\n</answer-\1>", re.DOTALL)
+_PROMPT = re.compile(r"<prompt>\n(.*?)\n</prompt>", re.DOTALL)
+_INSTRUCTION = re.compile(r"<instruction>\n(.*?)\n</instruction>", re.DOTALL)
+_PLAN = re.compile(r"<plan>\n(.*?)\n</plan>", re.DOTALL)
+_STEP = re.compile(r"<step>\nParagraph (\d+)\b.*?Word Count: (\d+) words\n</step>", re.DOTALL)
+_SCAFFOLD = re.compile(
+    r"^(?:please|can you|could you|i need|i want|write|compose|draft|create|produce|give me|me|an?|the|help)\b\s*"
+    r"|[\d,]+[- ]?words?|about|around",
+    re.IGNORECASE,
+)
+
+
+def answer(model: str, messages: list[tuple[str, str]], *, seed: int) -> str:
+    """The reply of `model` to a conversation; the same for the same arguments."""
+    prompt = next((content for role, content in messages if role == "user"), "")
+    if "selector" in model:
+        return select(_found(_INSTRUCTION, prompt))
+    if "judge" in model:
+        return judge(prompt)
+    if "teacher" in model and "<step>" in prompt:
+        return write(prompt, seed)
+    if "teacher" in model:
+        return plan(_found(_INSTRUCTION, prompt))
+    return essay(prompt, seed)
+
+
+def select(instruction: str) -> str:
+    words = parse_wish(instruction).target
+    return orjson.dumps({"needs_long_answer": (words or USUAL_WORDS) >= 2 * PARAGRAPH_WORDS, "words": words}).decode()
+
+
+def plan(instruction: str) -> str:
+    words = min(parse_wish(instruction).target or USUAL_WORDS, LONGEST)
+    subject, parts = topic(instruction), max(1, round(words / PARAGRAPH_WORDS))
+    budgets = [words * (part + 1) // parts - words * part // parts for part in range(parts)]
+    lines = [
+        f"Paragraph {part} - Main Point: {subject}, part {part} of {parts} - Word Count: {budget} words"
+        for part, budget in enumerate(budgets, 1)
+    ]
+    return "\n".join(lines)
+
+
+def write(prompt: str, seed: int) -> str:
+    """The paragraph of the plan that the prompt's step asks for."""
+    instruction, step = _found(_INSTRUCTION, prompt), _STEP.search(prompt)
+    steps = parse_plan(_found(_PLAN, prompt), max_paragraphs=LONGEST)
+    number, words = (int(step[1]), int(step[2])) if step else (1, PARAGRAPH_WORDS)
+    return _paragraph(instruction, words=words, part=number, parts=len(steps), seed=seed)
+
+
+def essay(prompt: str, seed: int) -> str:
+    """A whole answer in one call, for a rehearsed candidate."""
+    words = min(parse_wish(prompt).target or USUAL_WORDS, LONGEST)
+    parts = max(1, round(words / PARAGRAPH_WORDS))
+    return "\n\n".join(_paragraph(prompt, words=words // parts, part=part, parts=parts, seed=seed) for part in range(1, parts + 1))
+
+
+def _paragraph(instruction: str, *, words: int, part: int, parts: int, seed: int) -> str:
+    own = int(hashlib.sha256(instruction.encode("utf-8", "replace")).hexdigest()[:8], 16)
+    return paragraph(topic=topic(instruction), language=language(instruction), words=words, part=part, parts=parts, seed=own + seed)
+
+
+def judge(prompt: str) -> str:
+    """Six scores from what can be measured: the ask's words in the answer, repetition, variety, structure, an ending."""
+    found = _ANSWER.search(prompt)
+    asked, text = _found(_PROMPT, prompt), found[2] if found else ""
+    sentences = [s.strip() for s in re.split(r"[.!?。！？\n]+", text) if s.strip()]
+    fresh = len(set(sentences)) / len(sentences) if sentences else 0.0
+    tokens = _tokens(text)
+    variety = len(set(tokens)) / max(1, len(tokens)) ** 0.5
+    shared = len(set(_tokens(asked)) & set(tokens)) / max(1, len(set(_tokens(asked))))
+    ended = text.rstrip().endswith((".", "!", "?", "。", "！", "？", "”", '"'))
+    grades = {
+        "relevance": 1 + 6 * shared,
+        "accuracy": 1 + 4 * fresh,
+        "coherence": 1 + 3 * fresh + ended,
+        "clarity": 1 + 2 * fresh + 2 * ended,
+        "breadth_and_depth": 1 + min(4.0, count_words(text) / 100),
+        "reading_experience": 1 + min(4.0, variety),
+    }
+    return orjson.dumps({name: max(1, min(5, round(grade if tokens else 1))) for name, grade in grades.items()}).decode()
+
+
+def language(text: str) -> Language:
+    return "zh" if len(re.findall(r"[\u4e00-\u9fff]", text)) * 4 >= len(text) else "en"
+
+
+def topic(instruction: str) -> str:
+    """What an instruction is about: what stands behind its 'about', 'on' or 关于, else its beginning without the request."""
+    text = " ".join(instruction.split())
+    if match := re.search(r"(?:关于|围绕|介绍|讲述|谈谈)[“《]?([^，。、；！？“”《》的]{2,20})", text):
+        return match[1]
+    behind = re.findall(r"\b(?:about|on|of|for)\s+(?!\d|about\b)((?:[A-Za-z'-]+\s?){1,6})", text)
+    words = (max(behind, key=len) if behind else _SCAFFOLD.sub("", text)).split()
+    return " ".join(words[:6]).strip(" .,:;") if language(text) == "en" and words else text[:12]
+
+
+def _found(pattern: re.Pattern[str], text: str) -> str:
+    match = pattern.search(text)
+    return match[1] if match else text
+
+
+def _tokens(text: str) -> list[str]:
+    return re.findall(r"[a-z]+|[\u4e00-\u9fff]", text.lower())
