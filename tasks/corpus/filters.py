@@ -1,0 +1,150 @@
+"""What an ask is set aside for before any model is asked: one small function for each reason, the first that speaks wins.
+
+They are rules that a person can read and argue with; what they cannot tell is the selector's business.
+"""
+
+import re
+from collections.abc import Callable
+from typing import NamedTuple
+
+from tasks.corpus.cleaning import clean
+from tasks.corpus.duplicates import text_id
+from tasks.corpus.languages import language_of
+from tasks.corpus.sources import Ask
+from tasks.corpus.wishes import Wish, parse_wish
+from tasks.schema.params import Collect
+from tasks.schema.records import Reason
+
+
+class Candidate(NamedTuple):
+    """An ask with everything that can be told of it without a model."""
+
+    id: str
+    text: str  # cleaned
+    language: str
+    wish: Wish
+    ask: Ask
+
+
+Fault = tuple[Reason, str]  # with the evidence
+Filter = Callable[[Candidate, Collect], Fault | None]
+
+_REDACTED = re.compile(r"\b(?:NAME|PERSON|ADDRESS|PHONE|EMAIL|PRESIDIO_ANONYMIZED\w*)_\d+")
+_ELSEWHERE = re.compile(  # material that is not there
+    r"\b(?:the|my|this|see|i(?:'ve| have)?) attached\b|\b(?:is|are) attached\b"
+    r"|\battached (?:is|are|file|document|report|text|image|figures?|pdf)\b"
+    r"|\b(?:in|the|my|this) attachments?\b(?! (?:theory|style))"
+    r"|\bi(?:'ve| have)? (?:just )?(?:uploaded|sent you)\b"
+    r"|\buploaded (?:file|document|pdf|image)\b"
+    r"|附件|我(?:刚|刚刚|已)?(?:上传|发给你|发送)的",
+    re.IGNORECASE,
+)
+_EARLIER = re.compile(  # a turn that came before
+    r"\b(?:previous|earlier|last|our) (?:conversation|chat|discussion|repl(?:y|ies)|response)\b"
+    r"|\byour (?:last|previous|earlier) (?:answer|reply|message|text|version|draft|essay|story)\b"
+    r"|\bas you (?:said|mentioned|wrote)\b"
+    r"|\byou (?:said|mentioned|wrote) (?:earlier|before|above)\b|\bwhere (?:you|we) (?:stopped|left off)\b"
+    r"|(?:你|您)(?:刚才|刚刚|之前|前面|上次|上面)(?:的|提到|说|写)|(?:之前|上次|刚才)的(?:对话|聊天|回答|回复)|接着(?:上文|上面|前面|刚才)",
+    re.IGNORECASE,
+)
+_ABOVE = re.compile(
+    r"\b(?:the |this )?(?:text|essay|story|letter|article|passage|paragraph|outline|content|answer)s? above\b"
+    r"|\bthe above\b|\babove (?:text|essay|story|article)\b|上述|以上(?:的)?(?:文字|内容|文章|材料)|上面的|前文",
+    re.IGNORECASE,
+)
+_EDGE = 200  # characters at either end in which an ask speaks of itself; between them may stand any quoted text
+_ROOM = {"en": 200, "zh": 80}  # characters that "above" can refer to within the ask itself
+_SCRAPING = re.compile(
+    r"\b(?:web[- ]?)scrap\w+"
+    r"|\bscrap(?:e|es|er|ing)\b[^.\n]{0,60}"
+    r"\b(?:e-?mails?|address\w*|sites?|websites?|pages?|lists?|listings|profiles|reviews|data|forum)\b"
+    r"|\bcrawl(?:s|er|ing)?\b[^.\n]{0,40}\b(?:sites?|website|web|pages?)\b"
+    r"|\b(?:harvest|collect|extract|gather)\b[^.\n]{0,40}\b(?:e-?mail(?: address\w*|s\b)|phone numbers|profiles|user (?:data|names))"
+    r"|爬虫|爬取|爬下来|反爬|批量(?:采集|抓取)|抓取[^。\n]{0,20}(?:评论|邮箱|数据|信息|房源|网页|用户)",
+    re.IGNORECASE,
+)
+_INJECTION = re.compile(
+    r"\b(?:ignore|disregard|forget|override)\s+(?:(?:all|any|of|the|these|those|my)\s+){0,3}(?:previous|prior|above|earlier|system|your)"
+    r"(?:\s+\w+)?\s+(?:instructions?|prompts?|rules)\b"
+    r"|\bdisregard the instructions\b|\b(?:print|reveal|show|repeat) (?:me )?your system prompt"
+    r"|\bdeveloper mode\b|\byou (?:now )?have no rules\b"
+    r"|</?(?:instruction|plan|text|step|prompt|answer|system)\b[^>]*>|<\|\w+\|>|\[/?INST\]|<</?SYS>>|\bneeds_long_answer\b"
+    r"|(?:忽略|无视|忘记|忘掉)[^。\n]{0,6}(?:之前|以上|前面|此前|上述)[^。\n]{0,6}(?:指令|指示|要求|提示|规则)|系统提示词|开发者模式|没有任何规则",
+    re.IGNORECASE,
+)
+_OTHER_LANGUAGE = re.compile(
+    r"\b(?:writ\w+|answer|respond|reply|translat\w+|essay|article|letter|story)\b[^.\n]{0,80}"
+    r"\b(?:in|into) (?:chinese|mandarin|french|german|spanish|italian|japanese|korean|russian|arabic|hindi|portuguese|latin)\b"
+    r"(?=\s*(?:[.;!?)]|$))"
+    r"|(?:用|以)(?:英文|英语|日语|日文|法语|德语|俄语|韩语)(?:写|回答|撰写|介绍|帮我)|用英文|[写篇词的](?:英语|英文)(?:作文|文章|演讲|论文)",
+    re.IGNORECASE,
+)
+
+
+def candidate(ask: Ask) -> Candidate:
+    text = clean(ask.text)
+    return Candidate(text_id(text), text, language_of(text), parse_wish(text), ask)
+
+
+def fault(asked: Candidate, collect: Collect) -> Fault | None:
+    """The first reason to set an ask aside, with the evidence, or None."""
+    return next((found for check in FILTERS if (found := check(asked, collect))), None)
+
+
+def toxic(asked: Candidate, _: Collect) -> Fault | None:
+    return (Reason.TOXIC, "flagged by the source") if asked.ask.toxic else None
+
+
+def redacted(asked: Candidate, _: Collect) -> Fault | None:
+    if asked.ask.redacted:
+        return Reason.REDACTED, "flagged by the source"
+    return _seen(_REDACTED, asked.text, Reason.REDACTED)
+
+
+def empty(asked: Candidate, _: Collect) -> Fault | None:
+    return None if re.search(r"\w", asked.text) else (Reason.SHORT_ASK, "no text in the first user turn")
+
+
+def foreign(asked: Candidate, collect: Collect) -> Fault | None:
+    """A language that is not collected, or an ask for an answer in another language than its own."""
+    if asked.language not in collect.languages:
+        return Reason.LANGUAGE, f"written in {asked.language}, wanted are {', '.join(collect.languages)}"
+    return _seen(_OTHER_LANGUAGE, asked.text, Reason.LANGUAGE)
+
+
+def dependent(asked: Candidate, _: Collect) -> Fault | None:
+    """Needs an attachment or an earlier turn. "Above" is fine where the ask itself brings text before it."""
+    if asked.ask.attachment:
+        return Reason.NOT_SELF_CONTAINED, "the turn holds more than text"
+    edges = asked.text if len(asked.text) <= 2 * _EDGE else f"{asked.text[:_EDGE]}\n{asked.text[-_EDGE:]}"
+    if found := _seen(_ELSEWHERE, edges, Reason.NOT_SELF_CONTAINED) or _seen(_EARLIER, edges, Reason.NOT_SELF_CONTAINED):
+        return found
+    return _seen(_ABOVE, asked.text[: _ROOM.get(asked.language, 200)], Reason.NOT_SELF_CONTAINED)
+
+
+def scraping(asked: Candidate, _: Collect) -> Fault | None:
+    return _seen(_SCRAPING, asked.text, Reason.SCRAPING)
+
+
+def injection(asked: Candidate, _: Collect) -> Fault | None:
+    return _seen(_INJECTION, asked.text, Reason.INJECTION)
+
+
+def length(asked: Candidate, collect: Collect) -> Fault | None:
+    """An asked length outside of collect.words. Asks without one pass: the selector judges them."""
+    return None if asked.wish.target is None else out_of_bounds(asked.wish.target, collect)
+
+
+def out_of_bounds(words: int, collect: Collect) -> Fault | None:
+    if words < collect.words.min:
+        return Reason.SHORT_ASK, f"asks for {words} words, at least {collect.words.min} are wanted"
+    if words > collect.words.max:
+        return Reason.TOO_LONG_ASK, f"asks for {words} words, at most {collect.words.max} are wanted"
+    return None
+
+
+FILTERS: tuple[Filter, ...] = (empty, toxic, redacted, foreign, injection, scraping, dependent, length)
+
+
+def _seen(pattern: re.Pattern[str], text: str, reason: Reason) -> Fault | None:
+    return (reason, " ".join(match[0].split())[:80]) if (match := pattern.search(text)) else None

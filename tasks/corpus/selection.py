@@ -1,0 +1,32 @@
+"""The selector's word on an ask that the rules let pass: does it need a long answer, and of about how many words?"""
+
+import re
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from tasks.endpoints.chat import Chat, user
+from tasks.prompts import fill
+from tasks.schema.errors import ReplyError
+
+_FENCE = re.compile(r"\A```\w*\s*(.*?)\s*```\Z", re.DOTALL)
+TRIES = 2
+
+
+class Choice(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    needs_long_answer: bool
+    words: int | None = Field(ge=1)  # that a good answer has; None where the selector cannot tell
+
+
+async def choose(chat: Chat, instruction: str) -> Choice:
+    """Ask the selector, once more if its reply cannot be read. Raises ReplyError with what it said at last."""
+    prompt, said = fill("select", instruction=instruction), ""
+    for sample in range(TRIES):
+        reply = await chat(user(prompt, sample=sample, schema=Choice.model_json_schema()))
+        said = reply.text.strip()
+        try:
+            return Choice.model_validate_json(_FENCE.sub(r"\1", said))
+        except ValidationError:
+            continue
+    raise ReplyError(f"no choice in {TRIES} replies, the last was: {said[:120]!r}")

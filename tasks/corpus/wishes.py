@@ -1,0 +1,165 @@
+"""The length that an ask wishes for: "a 10,000-word novel", "at least 1.5k words", 一万五千字以上, 800-1000字.
+
+The largest length that is named for the whole counts: others are mostly for its parts. The target of a range is its upper end, and of a
+bound the bound, as LongBench-Write has it. A length for each of several parts is multiplied where the ask says how many.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+Kind = Literal["exact", "at_least", "at_most", "range", "none"]
+
+
+class Wish(NamedTuple):
+    target: int | None  # words, or characters of Chinese
+    kind: Kind
+
+
+class _Mention(NamedTuple):
+    value: int
+    kind: Kind
+    parts: int | None  # None: for the whole; else how many parts get this length each, 0 where the ask does not say
+
+
+NONE = Wish(None, "none")
+LONGEST = 10**9  # a larger number is no wish
+PART = 50  # words; in an ask of more than LONG_ASK characters a smaller number is about its title or its slogan
+LONG_ASK = 150
+NEAR, FAR = 60, 400  # characters around a number that say what it is, and in which the number of parts is looked for
+
+_DIGITS = r"\d{1,3}(?:[,.]\d{3})+|\d{1,12}(?:\.\d+)?"
+_UNITS = "one two three four five six seven eight nine ten eleven twelve thirteen fourteen fifteen sixteen seventeen eighteen nineteen"
+_TENS = "twenty thirty forty fifty sixty seventy eighty ninety"
+_VALUES = {word: n for n, word in enumerate(_UNITS.split(), 1)} | {word: 10 * n for n, word in enumerate(_TENS.split(), 2)}
+_NAMED = "|".join(sorted(_VALUES, key=len, reverse=True))
+_ENGLISH = rf"(?:(?:a|{_NAMED})[\s-]+)?(?:{_NAMED}|hundred|thousand)(?:[\s-]+(?:and[\s-]+)?(?:{_NAMED}|hundred|thousand)){{0,8}}"
+_NUMERAL = "零〇一二两三四五六七八九十百千万"
+_CHINESE = rf"(?<![{_NUMERAL}])(?:(?:{_DIGITS})\s*[百千万]|[一二两三四五六七八九十])(?:\d{{0,3}}[{_NUMERAL}]){{0,12}}"
+_FIGURES = rf"(?<!\d)(?<!\d[.,])(?:{_CHINESE}|(?:{_DIGITS})\s*[kK]?)"
+_NUMBER = rf"(?:{_FIGURES}|\b(?:{_ENGLISH})\b)"
+_WORDS = r"(?:[\s-]*(?:to[\s-]+)?(?:english |chinese |total )?(?:words?|wrds)\b|\s*(?:chinese )?characters\b)"
+_ZI = r"\s*(?:多|余|来)?(?:个)?(?:汉字|字符|单词|字|词)(?!母|体|段|节|典|成语|经|形|幕|汇|根|组)"
+_UNIT = rf"(?:{_WORDS}|\s*\+\s*(?:words?\b)|{_ZI})"
+_TO = r"\s*(?:-|–|—|~|～|至|到|和|\bto\b|\band\b|\bor\b)+\s*"
+_LENGTH = re.compile(rf"(?:(?P<low>{_FIGURES})(?:{_UNIT})?{_TO})?(?P<value>{_NUMBER})(?P<unit>{_UNIT})", re.IGNORECASE)
+_LABELLED = re.compile(
+    rf"(?:word (?:count|limit|length)|length|字数|篇幅)"
+    r"(?:\s*(?:要求|限制|控制|大概|大约|约|不少于|不低于|至少|不超过|为|是|在|is|of|should be|approximately|about)|\s*[:：])*"
+    rf"\s*(?:(?P<low>{_FIGURES}){_TO})?(?P<value>{_NUMBER})(?!\s*(?:页|分|段|章|pages?|minutes?|[.\d]))",
+    re.IGNORECASE,
+)
+_AT_LEAST = re.compile(
+    r"(?:at lea?se?t|(?:no|not) (?:less|fewer|shorter) than|minimum(?: of)?|(?<!no )(?<!not )(?:more|longer) than|over|(?<!not )exceed\w*"
+    r"|不少于|不低于|不小于|至少|最少|(?<!不)(?:超过|多于|大于))\W{0,3}(?:\w+ )?$",
+    re.IGNORECASE,
+)
+_AT_MOST = re.compile(
+    r"(?:at most|(?:no|not) (?:more|longer) than|not exceed(?:ing)?|(?<!no )(?<!not )(?:less|fewer) than"
+    r"|under|up to|within|maximum(?: of)?|limit(?: of)?"
+    r"|不超过|不多于|不大于|最多|(?<!不)(?:少于|低于)|控制在)\W{0,3}$",
+    re.IGNORECASE,
+)
+_OR_MORE = re.compile(r"^\s*(?:or more|or above|minimum|at least|\+|(?:及|或)?以上|起)", re.IGNORECASE)
+_OR_LESS = re.compile(r"^\s*(?:or (?:less|fewer)|max(?:imum)?|at most|(?:及|或)?以(?:内|下)|之内)", re.IGNORECASE)
+_EACH = re.compile(
+    r"(?:各写|各|每[一个]?[篇章节段部份封条天则人幕回集课]?分?)[^，。；！？\n]{0,8}$"
+    r"|\b(?:each|every|per)\s+(?:of|one|should|must|being|about|around|with|at|in|approximately|chapter|section|paragraph|part|story|letter|essay"
+    r"|article|entry|episode|scene|character|item|question|topic|poem)\b[^.,;!?\n]{0,30}$",
+    re.IGNORECASE,
+)
+_EACH_BEHIND = re.compile(r"^\s*(?:each\b|apiece|per (?!day|minute|hour)\w+|for each\b)", re.IGNORECASE)
+_PARTS = re.compile(
+    rf"(?P<n>\d{{1,3}}|[一二两三四五六七八九十]{{1,3}}|\b(?:{_NAMED})\b)\s{{0,3}}"
+    r"(?:个?(?:部分|章节?|节|篇|段|封|幕|则|集|回)|(?:\w{1,20} )?(?:parts|chapters|sections|letters|essays|stories|diaries|articles)\b)"
+)
+_NO_WISH = re.compile(r"(?:vocabulary of|词汇量)\W*$", re.IGNORECASE)
+
+
+def parse_wish(text: str) -> Wish:
+    """What length `text` asks for. Never raises: an ask without a length is a `none`."""
+    text = unicodedata.normalize("NFKC", text)
+    mentions = list(_mentions(text))
+    if whole := [mention for mention in mentions if mention.parts is None]:
+        best = max(whole)
+        return Wish(best.value, _kind_of_all(whole, best))
+    counted = [mention for mention in mentions if mention.parts]
+    return Wish(max(m.value * (m.parts or 1) for m in counted), "exact") if counted else NONE
+
+
+def _kind_of_all(whole: list[_Mention], best: _Mention) -> Kind:
+    """A lower bound in one place and an upper bound in another are a range."""
+    return "range" if best.kind == "at_most" and any(mention.kind == "at_least" for mention in whole) else best.kind
+
+
+def _mentions(text: str) -> Iterator[_Mention]:
+    for match in (*_LENGTH.finditer(text), *_LABELLED.finditer(text)):
+        before, behind = text[max(0, match.start() - NEAR) : match.start()], text[match.end() : match.end() + NEAR]
+        value = number(match["value"])
+        least = PART if len(text) > LONG_ASK else 5
+        if not least <= value <= LONGEST or _NO_WISH.search(before):
+            continue
+        yield _Mention(value, _kind(match, before, behind), _parts(text[max(0, match.start() - FAR) : match.start()], before, behind))
+
+
+def _kind(match: re.Match[str], before: str, behind: str) -> Kind:
+    if match["low"]:
+        return "range"
+    before += match[0][: match.start("value") - match.start()]  # "不少于" in "字数不少于600"
+    if "+" in (match.groupdict().get("unit") or "") or _AT_LEAST.search(before) or _OR_MORE.match(behind):
+        return "at_least"
+    return "at_most" if _AT_MOST.search(before) or _OR_LESS.match(behind) else "exact"
+
+
+def _parts(ahead: str, before: str, behind: str) -> int | None:
+    if not (_EACH.search(before) or _EACH_BEHIND.match(behind)):
+        return None
+    counts = [number(match["n"]) for match in _PARTS.finditer(ahead)]
+    return max(counts, default=0)
+
+
+def number(text: str) -> int:
+    """The value of a number: `1,500`, `1.5k`, `1万5千`, `一万五千`, `two thousand`. 0 for what is none."""
+    text = re.sub(r"[,.](?=\d{3}(?!\d))", "", text.strip().lower())
+    if re.search(r"[a-z]{2}", text):
+        return _spelled(re.split(r"[\s-]+", text))
+    if text.endswith("k"):
+        return round(float(text[:-1]) * 1000)
+    return round(float(text)) if re.fullmatch(r"[\d.]+", text) else _chinese(re.sub(r"\s", "", text))
+
+
+def _spelled(words: list[str]) -> int:
+    total = current = 0
+    for word in words:
+        if word == "hundred":
+            current = max(current, 1) * 100
+        elif word == "thousand":
+            total, current = total + max(current, 1) * 1000, 0
+        else:
+            current += _VALUES.get(word, 0)
+    return total + current
+
+
+def _chinese(text: str) -> int:
+    if "万" in text:
+        high, _, low = text.partition("万")
+        below = _chinese(low) if low else 0
+        return round(_section(high) * 10_000) + (below * 1000 if 0 < below < 10 and "零" not in low else below)
+    return round(_section(text))
+
+
+def _section(text: str) -> float:
+    """A number under 10,000, the first digit perhaps with a decimal point: `一千五百`, `1.5`, `5千`, `十二`."""
+    total, digit, unit = 0.0, 0.0, 1
+    for part in re.findall(r"\d+(?:\.\d+)?|[零〇一二两三四五六七八九十百千]", text):
+        if part in "十百千":
+            unit = {"十": 10, "百": 100, "千": 1000}[part]
+            total, digit = total + (digit or 1) * unit, 0
+        elif part in "零〇":
+            unit = 1
+        else:
+            digit = float(part) if part[0].isdigit() else "一二三四五六七八九".find(part.replace("两", "二")) + 1
+            if part[0].isascii():
+                unit = 1
+    return total + (digit * unit / 10 if total and unit > 10 else digit)
