@@ -1,0 +1,74 @@
+from pathlib import Path
+
+import pytest
+
+from tasks import assemble, store
+from tasks.corpus.dataset import read_dataset
+from tasks.schema.errors import BadInput, GateFailed
+from tasks.schema.params import Assemble, Bounds
+from tasks.schema.records import Draft, Instruction, Reason, Reject, Step
+
+BREAD = "Bread was baked in clay ovens long before anybody wrote down how. People ground grain between two stones and mixed it with water."
+OVENS = "Later every village had one oven for all, and the day of baking was a day of talk. The loaves were marked so that each found home."
+
+
+def draft(*paragraphs: str, id: str = "a") -> Draft:
+    instruction = Instruction(id=id, text="Write 40 words about bread.", language="en", words=40, source=f"pool.jsonl:{id}")
+    return Draft(instruction=instruction, steps=tuple(Step(point="x", words=20) for _ in paragraphs), paragraphs=paragraphs)
+
+
+def run(tmp_path: Path, *drafts: Draft, max_rejects: float = 1.0) -> dict[str, object]:
+    store.write(tmp_path / "drafts.jsonl", drafts)
+    out = tmp_path / "out"
+    out.mkdir()
+    bounds = Assemble(words=Bounds(min=10, max=100), max_rejects=max_rejects)
+    return dict(assemble.run(tmp_path / "drafts.jsonl", out, assemble=bounds))
+
+
+def test_a_draft_becomes_a_conversation_without_its_identifiers(tmp_path: Path) -> None:
+    metrics = run(tmp_path, draft(f"Paragraph 1 – {BREAD}", f"**Paragraph 2:** {OVENS}\u200b"))
+    (sample,) = read_dataset(tmp_path / "out/dataset")
+    assert [message.role for message in sample.messages] == ["user", "assistant"]
+    assert sample.messages[1].content == f"{BREAD}\n\n{OVENS}"
+    assert (metrics["drafts"], metrics["samples"], metrics["rejects"]) == (1, 1, 0)
+
+
+@pytest.mark.parametrize(
+    ("paragraphs", "reason"),
+    [
+        (("Too short.",), Reason.TOO_SHORT),
+        (tuple(f"{BREAD} Again {n}." for n in range(9)), Reason.TOO_LONG),
+        ((BREAD, OVENS, BREAD), Reason.REPEATED),
+        (("很久以前人们就在土窑里烤面包，后来每个村子都有一座公共的烤炉，烤面包的日子也是大家聊天的日子。",), Reason.LANGUAGE),
+        (("I'm sorry, but I can't help with that request. It is not something that I am able to write about here.",), Reason.REFUSAL),
+    ],
+)
+def test_a_draft_that_does_not_fit_is_a_reject_with_its_evidence(tmp_path: Path, paragraphs: tuple[str, ...], reason: Reason) -> None:
+    run(tmp_path, draft(*paragraphs), draft(BREAD, OVENS, id="b"))
+    (reject,) = store.read(tmp_path / "out/rejects.jsonl", Reject)
+    assert (reject.id, reject.reason, reject.source) == ("a", reason, "pool.jsonl:a")
+    assert reject.detail
+
+
+def test_too_many_rejects_stop_the_stage_with_the_commonest_reason(tmp_path: Path) -> None:
+    with pytest.raises(
+        GateFailed, match=r"assemble: 1 of 2 records rejected, params allow 10.0%; 1 for too_short, such as pool.jsonl:a: 2 words"
+    ):
+        run(tmp_path, draft("Too short."), draft(BREAD, OVENS, id="b"), max_rejects=0.1)
+
+
+def test_the_dataset_opens_with_the_datasets_library(tmp_path: Path) -> None:
+    from datasets import load_dataset
+
+    run(tmp_path, draft(BREAD, OVENS))
+    rows = load_dataset(str(tmp_path / "out/dataset"), split="train", cache_dir=str(tmp_path / "cache"))
+    assert rows[0]["messages"][0]["content"] == "Write 40 words about bread."
+    card = (tmp_path / "out/dataset/README.md").read_text()
+    assert "| rows | 1 |" in card
+    assert "{{" not in card
+
+
+def test_a_file_that_is_no_parquet_is_named(tmp_path: Path) -> None:
+    (tmp_path / "train.parquet").write_text("no")
+    with pytest.raises(BadInput, match=r"train\.parquet: not Parquet"):
+        list(read_dataset(tmp_path))

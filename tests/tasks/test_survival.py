@@ -1,0 +1,132 @@
+"""Real stages as real processes, killed and starved: nothing half-written, nothing lost, nothing paid twice."""
+
+import os
+import random
+import resource
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    for name in ("pool", "benchmark"):
+        shutil.copy(ROOT / f"data/raw/{name}.jsonl", tmp_path)
+    return tmp_path
+
+
+def start(folder: Path, *words: str, limit: Callable[[], None] | None = None, **environment: str) -> "subprocess.Popen[str]":
+    own = os.environ | {"PYTHONPATH": str(ROOT), "LONGWRITER_HOME": str(folder / "home")} | environment
+    command = [sys.executable, "-m", *words]
+    return subprocess.Popen(command, cwd=folder, env=own, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, preexec_fn=limit)
+
+
+def finish(folder: Path, *words: str, **more: object) -> tuple[int, str]:
+    process = start(folder, *words, **more)  # type: ignore[arg-type]
+    _, err = process.communicate(timeout=120)
+    return process.returncode, err
+
+
+COLLECT = ("tasks.collect", "pool.jsonl", "benchmark.jsonl", "out")
+PLAN = ("tasks.plan", "out/instructions.jsonl", "plans")
+
+
+def answered(folder: Path) -> int:
+    with sqlite3.connect(folder / "home/replay.sqlite") as database:
+        return int(database.execute("SELECT count(*) FROM completions").fetchone()[0])
+
+
+def test_a_killed_collect_leaves_nothing_and_its_rerun_the_same_bytes(folder: Path) -> None:
+    assert finish(folder, *COLLECT)[0] == 0
+    clean = {path.name: path.read_bytes() for path in (folder / "out").iterdir()}
+    shutil.rmtree(folder / "out")
+    shutil.rmtree(folder / "home")
+    luck = random.Random(1)
+    for _ in range(5):
+        process = start(folder, *COLLECT)
+        time.sleep(luck.uniform(0.3, 2.5))
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+        if (folder / "out").exists():  # it was quicker
+            assert {path.name: path.read_bytes() for path in (folder / "out").iterdir()} == clean
+            shutil.rmtree(folder / "out")
+    assert finish(folder, *COLLECT)[0] == 0
+    assert {path.name: path.read_bytes() for path in (folder / "out").iterdir()} == clean
+
+
+def test_ctrl_c_keeps_every_answer_and_the_rerun_goes_on_from_there(folder: Path) -> None:
+    assert finish(folder, *COLLECT)[0] == 0
+    before = answered(folder)
+    process = start(folder, *PLAN, LONGWRITER_REHEARSAL_LATENCY="0.2")
+    while answered(folder) < before + 20:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert err.rstrip().endswith("error: interrupted; run again to go on from here")
+    assert not (folder / "plans").exists()
+    kept = answered(folder)
+    assert finish(folder, *PLAN)[0] == 0
+    assert before + 20 <= kept < answered(folder) == before + 400
+
+
+def test_a_full_disk_under_the_replay_store_is_one_line_and_the_rerun_goes_on(folder: Path) -> None:
+    """A file size limit stands in for the full disk; SQLite meets it as a failed write."""
+    assert finish(folder, *COLLECT)[0] == 0
+    before = answered(folder)
+
+    def small() -> None:
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
+
+    code, err = finish(folder, *PLAN, limit=small)
+    assert code == 1
+    assert "error: " in err
+    assert "free some space and run again, what is done is kept" in err
+    assert "Traceback" not in err
+    assert not (folder / "plans").exists()
+    assert before <= answered(folder) < before + 400
+    assert finish(folder, *PLAN)[0] == 0
+    assert answered(folder) == before + 400
+
+
+@pytest.mark.parametrize(
+    ("content", "says"),
+    [
+        (b"", "bad.jsonl: empty file;"),
+        (b'{"prompt": "Write 200 words about bread."}\n{"prompt": "Wri', "bad.jsonl:2: torn last line"),
+        (b'{"prompt": "\xff"}\n', "bad.jsonl:1: invalid UTF-8 at byte 12"),
+        (b'{"prompt": "\\ud83d"}\n', "bad.jsonl:1: a lone surrogate"),
+        (b'{"topic": "bread"}\n', "bad.jsonl:1: "),
+        (b'{"prompt": 7}\n', "bad.jsonl:1: "),
+    ],
+)
+def test_a_bad_pool_stops_collect_with_file_line_and_mend(folder: Path, content: bytes, says: str) -> None:
+    (folder / "bad.jsonl").write_bytes(content)
+    code, err = finish(folder, "tasks.collect", "bad.jsonl", "benchmark.jsonl", "out")
+    assert code == 2
+    assert f"error: {says}" in err
+    assert len(err.strip().splitlines()) == 1
+    assert ";" in err
+    assert not (folder / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "row", ['{"prompt": "a", "type": "x"}', '{"prompt": "a", "type": "x", "length": 0}', '{"prompt": "a", "type": "x", "length": -5}']
+)
+def test_a_benchmark_row_without_a_proper_length_stops_predict(folder: Path, row: str) -> None:
+    (folder / "bad.jsonl").write_text(row + "\n")
+    (folder / "checkpoints/student").mkdir(parents=True)
+    code, err = finish(folder, "tasks.predict", "bad.jsonl", "checkpoints", "out")
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith("error: bad.jsonl:1: length: ")
