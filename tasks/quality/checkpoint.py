@@ -1,0 +1,102 @@
+"""Runs the contract through Great Expectations: an ephemeral context, one checkpoint, data docs in a folder of ours."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tasks.quality.contract import Rule
+from tasks.quality.docs import make_offline
+from tasks.quality.verdict import SHOWN, FailedRow, Outcome, Verdict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SUITE = "contract"
+
+
+class Checked(NamedTuple):
+    verdict: Verdict
+    failed: list[FailedRow]  # of expectations that failed, every row
+
+
+def check(measured: "pd.DataFrame", rules: Sequence[Rule], *, docs: Path) -> Checked:
+    """Hold the measures to the rules, write the data docs, return the verdict and the rows that broke a failed rule."""
+    results = {result.expectation_config.meta["name"]: result for result in _run(measured, rules, docs)}
+    judged = [_outcome(measured, rule, results[rule.name]) for rule in rules]
+    outcomes = tuple(outcome for outcome, _ in judged)
+    passed = all(outcome.success for outcome in outcomes if outcome.severity == "critical")
+    verdict = Verdict(passed=passed, rows=len(measured), expectations=outcomes)
+    make_offline(docs, verdict)
+    return Checked(verdict, [row for outcome, rows in judged if not outcome.success for row in rows])
+
+
+def _run(measured: "pd.DataFrame", rules: Sequence[Rule], docs: Path) -> list[Any]:
+    import great_expectations as gx
+
+    context = gx.get_context(mode="ephemeral")
+    context.variables.progress_bars = {"globally": False}
+    for site in list(context.variables.data_docs_sites or {}):
+        context.delete_data_docs_site(site)
+    context.add_data_docs_site(
+        site_name="docs",
+        site_config={
+            "class_name": "SiteBuilder",
+            "show_how_to_buttons": False,
+            "store_backend": {"class_name": "TupleFilesystemStoreBackend", "base_directory": str(docs.resolve())},
+            "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
+        },
+    )
+    asset = context.data_sources.add_or_update_pandas("dataset").add_dataframe_asset("train")
+    suite = context.suites.add_or_update(gx.ExpectationSuite(name=SUITE, expectations=[_expectation(rule) for rule in rules]))
+    definition = context.validation_definitions.add_or_update(
+        gx.ValidationDefinition(name=SUITE, data=asset.add_batch_definition_whole_dataframe("all"), suite=suite)
+    )
+    checkpoint = context.checkpoints.add_or_update(
+        gx.Checkpoint(
+            name=SUITE,
+            validation_definitions=[definition],
+            actions=[gx.checkpoint.UpdateDataDocsAction(name="docs")],
+            result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["row"]},
+        )
+    )
+    name = gx.RunIdentifier(run_name=SUITE)
+    [validation] = checkpoint.run(batch_parameters={"dataframe": measured}, run_id=name).run_results.values()
+    return list(validation.results)
+
+
+def _expectation(rule: Rule) -> Any:
+    import great_expectations.expectations as gxe
+
+    given = {name: value for name, value in rule.arguments.items() if value is not None}
+    return getattr(gxe, rule.expectation)(**given, severity=rule.severity, notes=rule.meaning, meta={"name": rule.name})
+
+
+def _outcome(measured: "pd.DataFrame", rule: Rule, result: Any) -> tuple[Outcome, list[FailedRow]]:
+    if result.exception_info and result.exception_info.get("raised_exception"):
+        raise RuntimeError(f"expectation {rule.name}: {result.exception_info['exception_message']}")
+    numbers = [int(found["row"]) for found in result.result.get("unexpected_index_list") or []]
+    column = rule.arguments.get("column", "")
+    rows = [_row(measured.iloc[number - 1], rule, column) for number in numbers]
+    observed = result.result.get("observed_value")
+    outcome = Outcome(
+        name=rule.name,
+        severity=rule.severity,
+        meaning=rule.meaning,
+        success=bool(result.success),
+        observed=None if observed is None else float(observed),
+        unexpected_count=len(rows),
+        ids=tuple(row.id for row in rows[:SHOWN]),
+    )
+    return outcome, rows
+
+
+def _row(measures: Any, rule: Rule, column: str) -> FailedRow:
+    return FailedRow(
+        row=int(measures["row"]),
+        id=str(measures["id"]),
+        source=str(measures["source"]),
+        expectation=rule.name,
+        severity=rule.severity,
+        column=column,
+        value=str(measures[column]),
+    )
