@@ -1,0 +1,1 @@
+"""Supervised fine-tuning: chat template, answer-only targets, packing, and the trainer that accelerate launches."""

@@ -1,0 +1,135 @@
+"""The stage with real trainings: a few short texts, a few steps, in child processes as in earnest."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from tasks import store
+from tasks.endpoints.prose import paragraph
+from tasks.reporting.history import read_history
+from tasks.schema.errors import BadInput, TrainingFailed
+from tasks.schema.params import Base, Tiny, Train
+from tasks.schema.records import Message
+from tasks.schema.settings import Settings
+from tasks.sft.job import Job
+from tasks.sft.launch import plan, train_all
+from tasks.sft.packing import write_packs
+from tasks.sft.tokenizer import tokenize, train_tokenizer
+
+ROOT = Path(__file__).parents[2]
+TRAIN = Train(
+    version=1,
+    tiny=Tiny(layers=1, width=32, heads=2),
+    epochs=1,
+    global_batch=2,
+    learning_rate=1e-3,
+    schedule="cosine",
+    warmup=0.1,
+    weight_decay=0.1,
+    betas=(0.9, 0.95),
+    max_grad_norm=1.0,
+    precision="fp32",
+)
+
+
+@pytest.fixture(scope="module")
+def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """packs/student, packs/control and tokenizer, as the stage pack leaves them."""
+    folder = tmp_path_factory.mktemp("pack")
+    answers = [paragraph(topic="bread", language="en", words=50, part=1, parts=1, seed=number) for number in range(32)]
+    tokenizer = train_tokenizer(answers, vocabulary=512)
+    tokenizer.save_pretrained(folder / "tokenizer")
+    ask = Message(role="user", content="Write about bread.")
+    samples = [tokenize((ask, Message(role="assistant", content=answer)), tokenizer) for answer in answers]
+    write_packs(samples, folder / "packs/student", context=128)
+    write_packs(samples[:8], folder / "packs/control", context=128)
+    return folder
+
+
+def job(packed: Path, out: Path, settings: Settings, *, steps: int = 2, **changes: Any) -> Job:
+    train = TRAIN.model_copy(update=changes)
+    base = Base(model="tiny", revision="")
+    packs, tokenizer = packed / "packs/student", packed / "tokenizer"
+    return plan("student", packs, tokenizer, out, base=base, train=train, seed=1, steps=steps, settings=settings)
+
+
+def start(packed: Path, tmp_path: Path, *, epochs: int) -> "subprocess.Popen[str]":
+    """`python -m tasks.train` in a workspace of its own."""
+    text = (ROOT / "profiles/rehearsal.yaml").read_text(encoding="utf-8")
+    text = text.replace("epochs: 8", f"epochs: {epochs}").replace("layers: 3, width: 128, heads: 4", "layers: 1, width: 32, heads: 2")
+    (tmp_path / "params.yaml").write_text(text, encoding="utf-8")
+    command = [sys.executable, "-m", "tasks.train", str(packed / "packs"), str(packed / "tokenizer"), "out"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "LONGWRITER_HOME": "home"}
+    return subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
+
+
+def test_a_stage_ended_in_the_middle_leaves_no_process_and_goes_on_where_it_was(packed: Path, tmp_path: Path) -> None:
+    stage = start(packed, tmp_path, epochs=20)
+    while not list((tmp_path / "home/training").glob("*/checkpoint-*/trainer_state.json")):
+        assert stage.poll() is None, stage.communicate()[1]
+        time.sleep(0.05)
+    children = psutil.Process(stage.pid).children(recursive=True)
+    stage.send_signal(signal.SIGTERM)
+    assert stage.wait(30) == 143
+    assert not psutil.wait_procs(children, timeout=10)[1]
+    assert not (tmp_path / "out").exists()
+    reached = {path.name for path in (tmp_path / "home/training").glob("*/checkpoint-*")}
+
+    again = start(packed, tmp_path, epochs=20)
+    assert again.communicate()[1] is not None
+    assert again.returncode == 0
+    history = read_history(tmp_path / "out/history.jsonl")
+    for model in ("student", "control"):
+        steps = [entry.step for entry in history if entry.model == model]
+        assert steps == sorted(set(steps)), "a step that was trained before is not trained and logged again"
+        folder = tmp_path / "out/checkpoints" / model
+        assert (folder / "model.safetensors").is_file()
+        assert {"chat_template.jinja", "tokenizer.json", "generation_config.json"} <= {path.name for path in folder.iterdir()}
+        assert store.read_json(folder / "generation_config.json")["do_sample"], "or the requested temperature is ignored when it is served"
+        assert not [path.name for path in folder.iterdir() if path.suffix in {".bin", ".pt", ".pth"}]
+    assert reached
+    assert not list((tmp_path / "home/training").iterdir()), "what was for resuming is gone when all is done"
+    assert {"student_loss", "control_loss", "student_step"} <= store.read_json(tmp_path / "out/metrics.json").keys()
+
+
+def test_a_loss_that_is_not_finite_fails_and_names_the_step(packed: Path, tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path / "home", trainings=1)
+    with pytest.raises(TrainingFailed, match=r"step \d+ is not finite; lower train.learning_rate"):
+        train_all([job(packed, tmp_path / "out", settings, steps=20, learning_rate=1e30, max_grad_norm=1e30)], settings)
+
+
+def test_a_packed_sample_gets_the_logits_it_gets_alone(packed: Path, tmp_path: Path) -> None:
+    import torch
+    from datasets import load_from_disk
+    from transformers import LlamaConfig, LlamaForCausalLM
+    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+    pack = max(load_from_disk(str(packed / "packs/student")), key=lambda row: len(row["seq_lengths"]))
+    batch = DataCollatorForLanguageModeling(pad_token_id=0, padding_free=True)([pack])
+    torch.manual_seed(1)
+    model = LlamaForCausalLM(LlamaConfig(vocab_size=512, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2))
+    model.eval()
+    first = pack["seq_lengths"][0]
+    assert len(pack["seq_lengths"]) > 1
+    with torch.no_grad():
+        together = model(input_ids=batch["input_ids"], position_ids=batch["position_ids"], use_cache=False).logits[0, first:]
+        alone = model(input_ids=batch["input_ids"][:, first : first + pack["seq_lengths"][1]], use_cache=False).logits[0]
+    assert torch.allclose(together[: len(alone)], alone, atol=1e-5)
+
+
+def test_a_global_batch_that_does_not_divide_is_refused_before_anything_starts(packed: Path, tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="2 packs do not divide among 3 processes"):
+        job(packed, tmp_path / "out", Settings(home=tmp_path / "home", processes=3))
+
+
+def test_a_training_is_known_by_what_its_result_depends_on(packed: Path, tmp_path: Path) -> None:
+    one = Settings(home=tmp_path, threads=1)
+    assert job(packed, tmp_path, one).scratch == job(packed, tmp_path, Settings(home=tmp_path, threads=2)).scratch
+    assert job(packed, tmp_path, one).scratch != job(packed, tmp_path, one, learning_rate=2e-3).scratch
