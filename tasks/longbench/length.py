@@ -14,6 +14,11 @@ def count_words(text: str) -> int:
     return len(_CHINESE.findall(text)) + len(_ENGLISH.findall(text))
 
 
+def chinese_share(text: str) -> float:
+    """Share of the characters that are not white space which are Chinese (U+4E00 to U+9FFF), 0 to 1."""
+    return len(_CHINESE.findall(text)) / max(1, len("".join(text.split())))
+
+
 def s_l(asked: int, written: int) -> float:
     """The length score, 0 to 100 (paper, section 4.1). With l words asked and l' written:
 

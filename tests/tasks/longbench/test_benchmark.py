@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import pytest
+
+from tasks.longbench.benchmark import language_of, read_benchmark
+from tasks.schema.errors import BadInput
+from tests.conftest import ROOT
+
+OFFICIAL = ROOT.parent / "shared" / "data" / "longbench_write"
+official = pytest.mark.skipif(not OFFICIAL.is_dir(), reason="the official benchmark files are not on this machine")
+
+
+def written(tmp_path: Path, text: str | bytes) -> Path:
+    path = tmp_path / "benchmark.jsonl"
+    path.write_bytes(text.encode() if isinstance(text, str) else text)
+    return path
+
+
+def test_the_rehearsals_benchmark_reads() -> None:
+    items = read_benchmark(ROOT / "data/raw/benchmark.jsonl")
+    assert len({item.id for item in items}) == len(items)
+    assert {item.language for item in items} == {"en", "zh"}
+    assert {item.length for item in items} >= {100, 200, 400, 800}
+
+
+@official
+@pytest.mark.parametrize(("name", "count"), [("longbench_write", 120), ("longbench_write_en", 60), ("longwrite_ruler", 48)])
+def test_the_official_files_read(name: str, count: int) -> None:
+    items = read_benchmark(OFFICIAL / f"{name}.jsonl")
+    assert len(items) == count
+    assert len({item.id for item in items}) == count
+
+
+@official
+def test_the_languages_of_the_official_items_are_told_apart() -> None:
+    english = {item.id for item in read_benchmark(OFFICIAL / "longbench_write_en.jsonl")}
+    mixed = [item for item in read_benchmark(OFFICIAL / "longbench_write.jsonl") if (item.language == "en") != (item.id in english)]
+    # One asks in both languages for an English essay; the other, of the official English half, asks in Chinese for English.
+    assert [(item.prompt[:2], item.language) for item in mixed] == [("请以", "en"), ("帮我", "zh")]
+
+
+def test_a_prompt_that_is_there_twice_is_two_items(tmp_path: Path) -> None:
+    row = '{"prompt": "Write 100 words.", "type": "News", "length": 100}\n'
+    first, second = read_benchmark(written(tmp_path, row * 2))
+    assert first.id != second.id
+    assert (first.prompt, first.length) == (second.prompt, second.length)
+
+
+def test_an_id_stays_when_rows_are_reordered(tmp_path: Path) -> None:
+    one, two = '{"prompt": "a", "length": 1}\n', '{"prompt": "b", "length": 1}\n'
+    forth = read_benchmark(written(tmp_path, one + two))
+    back = read_benchmark(written(tmp_path, two + one))
+    assert {item.prompt: item.id for item in forth} == {item.prompt: item.id for item in back}
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ('{"prompt": "a", "type": "News"}', "2: length: missing field; add the number of words"),
+        ('{"prompt": "a", "length": 0}', "2: length: 0, but a length is positive; mend"),
+        ('{"prompt": "a", "length": -5}', "2: length: -5, but a length is positive; mend"),
+        ('{"prompt": "a", "length": "500"}', "2: length: not a whole number: '500'; mend"),
+        ('{"prompt": "a", "length": 1.5}', "2: length: not a whole number: 1.5; mend"),
+        ('{"prompt": "a", "length": true}', "2: length: not a whole number: True; mend"),
+        ('{"prompt": "a", "length": null}', "2: length: not a whole number: None; mend"),
+        ('{"length": 5}', "2: prompt: missing field; mend"),
+        ('{"prompt": 3, "length": 5}', "2: prompt: not a string: 3; mend"),
+        ('{"prompt": " ", "length": 5}', "2: prompt: blank; mend"),
+        ('{"prompt": "a", "length": 5, "type": 7}', "2: type: not a string: 7; mend"),
+        ("[1]", "2: a JSON list, not an object; mend"),
+        ('{"prompt": "a", "len', "2: torn last line"),
+        ('{"prompt": "\\ud800", "length": 5}', "2: a lone surrogate escape"),
+    ],
+)
+def test_a_row_that_is_no_item_is_named_with_its_line_and_field(tmp_path: Path, row: str, message: str) -> None:
+    with pytest.raises(BadInput) as error:
+        read_benchmark(written(tmp_path, '{"prompt": "fine", "length": 5}\n' + row))
+    assert str(error.value).startswith(f"{tmp_path / 'benchmark.jsonl'}:{message}")
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_is_not_utf8_is_named_with_the_byte(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"benchmark\.jsonl:1: invalid UTF-8 at byte 12 of the file"):
+        read_benchmark(written(tmp_path, b'{"prompt": "\xff", "length": 5}\n'))
+
+
+@pytest.mark.parametrize(("text", "language"), [("Write about 北京.", "en"), ("写一篇关于 GPT 的文章", "zh"), ("", "en"), ("123", "en")])
+def test_the_language_is_that_of_most_of_the_script(text: str, language: str) -> None:
+    assert language_of(text) == language

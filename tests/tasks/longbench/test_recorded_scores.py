@@ -1,0 +1,114 @@
+"""`python -m tasks.longbench score`, as people call it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tasks.longbench.recorded import score_recorded
+from tasks.longbench.summary import summarise
+from tests.conftest import ROOT
+
+RECORDED = ROOT.parent / "shared" / "data" / "hellobench" / "length_constrained"
+GOLDEN = {
+    "gpt4o_0806": (69.55, 23.25, 1.93, 0.00),
+    "llama31_70b": (54.55, 6.44, 1.39, 0.74),
+    "mistral_large_api": (66.78, 34.43, 8.06, 0.37),
+    "qwen2_72b": (35.31, 0.81, 0.00, 0.00),
+    "suri_7b": (59.41, 42.47, 16.16, 9.89),
+}
+
+
+def score(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [sys.executable, "-m", "tasks.longbench", "score", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True
+    )
+
+
+def rows(tmp_path: Path, *lines: object) -> Path:
+    path = tmp_path / "predictions.jsonl"
+    path.write_bytes(b"".join(line if isinstance(line, bytes) else json.dumps(line).encode() + b"\n" for line in lines))
+    return path
+
+
+@pytest.mark.skipif(not RECORDED.is_dir(), reason="the recorded outputs of HelloBench are not on this machine")
+@pytest.mark.parametrize(
+    ("model", "thousands", "expected"), [(m, k, v) for m, row in GOLDEN.items() for k, v in zip((2, 4, 8, 16), row, strict=True)]
+)
+def test_recorded_outputs_of_real_models_have_their_known_scores(model: str, thousands: int, expected: float) -> None:
+    path = RECORDED / model / f"heuristic_text_generation_{thousands}k_results.jsonl"
+    card = summarise(list(score_recorded(path, length=1000 * thousands)))
+    assert round(card.s_l, 2) == expected
+    assert card.unscored == card.items
+    assert (card.s_q, card.s_bar) == (None, None)
+
+
+def test_the_last_line_is_one_json_object(tmp_path: Path) -> None:
+    path = rows(tmp_path, {"prompt": "p", "response": "one two", "length": 2}, {"instruction": "写", "output": "", "more": [1]})
+    done = score(path, "--length", "4000", "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert (found["items"], found["s_l"], found["s_q"], found["unscored"]) == (2, 50.0, None, 2)
+    assert {name: group["s_l"] for name, group in found["by_bin"].items()} == {"[0,500)": 100.0, "[4000,20000]": 0.0}
+    assert set(found["by_language"]) == {"en", "zh"}
+
+
+def test_people_get_a_table(tmp_path: Path) -> None:
+    done = score(rows(tmp_path, {"prompt": "p", "response": "one two", "length": 2, "type": "[red]News"}))
+    assert done.returncode == 0, done.stderr
+    for shown in ("overall", "100.00", "[0,500)", "[red]News", "no judge"):
+        assert shown in done.stdout
+
+
+def test_a_rows_own_length_goes_before_the_one_for_all(tmp_path: Path) -> None:
+    path = rows(tmp_path, {"prompt": "p", "response": "one two", "length": 2}, {"prompt": "p", "response": "one two"})
+    assert [item.asked for item in score_recorded(path, length=7)] == [2, 7]
+
+
+FINE = {"prompt": "p", "response": "r", "length": 5}
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ((), ": empty file"),
+        ((FINE, b'{"prompt": "p", "resp'), ":2: torn last line"),
+        ((b'{"prompt": "\xff"}\n',), ":1: invalid UTF-8 at byte 12"),
+        ((FINE, b'{"prompt": "p", "response": "\\udc00", "length": 5}\n'), ":2: a lone surrogate escape"),
+        ((FINE, {"prompt": "p", "length": 5}), ":2: response: missing field"),
+        ((FINE, {"response": "r", "length": 5}), ":2: prompt: missing field"),
+        ((FINE, {"prompt": "p", "response": "r"}), ":2: length: missing field; add it to the row, or give one for all: LENGTH=4000"),
+        ((FINE, FINE | {"length": -1}), ":2: length: -1, but a length is positive"),
+        ((FINE, FINE | {"length": 0}), ":2: length: 0, but a length is positive"),
+        ((FINE, FINE | {"length": "5"}), ":2: length: not a whole number: '5'"),
+        ((FINE, FINE | {"response": None}), ":2: response: not a string: None"),
+        ((FINE, FINE | {"response": ["r"]}), ":2: response: not a string: ['r']"),
+        ((FINE, [1]), ":2: a JSON list, not an object"),
+    ],
+)
+def test_what_cannot_be_scored_is_one_line_with_its_place_and_the_mend(tmp_path: Path, lines: tuple[object, ...], message: str) -> None:
+    path = rows(tmp_path, *lines)
+    done = score(path, "--json")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith(f"error: {path}{message}")
+    assert "; " in done.stderr
+
+
+@pytest.mark.parametrize("length", ["0", "-4000", "4k", "1.5"])
+def test_a_length_for_all_that_is_none_is_refused(tmp_path: Path, length: str) -> None:
+    done = score(rows(tmp_path, FINE), f"--length={length}")
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+    assert done.stderr.startswith("error: --length: ")
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    done = score(tmp_path / "none.jsonl", "--length=4000")
+    assert (done.returncode, done.stderr) == (2, f"error: {tmp_path / 'none.jsonl'}: no such file; check the path\n")
+
+
+def test_scoring_imports_nothing_heavy() -> None:
+    heavy = ["torch", "transformers", "mlflow", "great_expectations", "prefect", "openai", "datasets", "pandas", "pyarrow", "dvc"]
+    code = f"import sys, tasks.longbench.__main__; print([name for name in {heavy!r} if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True).stdout == "[]\n"

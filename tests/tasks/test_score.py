@@ -1,0 +1,76 @@
+import csv
+from pathlib import Path
+
+import pytest
+
+from tasks import score, store
+from tasks.longbench.summary import read_scorecards
+from tasks.schema.errors import BadInput
+from tasks.schema.params import Pack
+from tasks.schema.records import BenchmarkItem, Prediction, Rubric, ScoredItem, Verdict
+
+PACK = Pack(context=2048, vocabulary=2048, control_cap=0.25, max_rejects=0.0)
+FAIR = Rubric(relevance=3, accuracy=3, coherence=3, clarity=3, breadth_and_depth=3, reading_experience=3)
+
+
+def prediction(asked: int, written: int, model: str = "student") -> Prediction:
+    item = BenchmarkItem(id=f"i{asked}", prompt=f"Write {asked} words.", type="News", length=asked, language="en")
+    return Prediction(item=item, model=model, response="word " * written, finish_reason="stop", tokens=written, seconds=0.1)
+
+
+def verdict(asked: int, model: str = "student", rubric: Rubric | None = FAIR) -> Verdict:
+    return Verdict(id=f"i{asked}", model=model, rubric=rubric, judge="j", replies=("r",), problem=None if rubric else "no JSON object")
+
+
+def run(tmp_path: Path, predictions: list[Prediction], verdicts: list[Verdict]) -> dict[str, float]:
+    store.write(tmp_path / "predictions.jsonl", predictions)
+    store.write(tmp_path / "verdicts.jsonl", verdicts)
+    (tmp_path / "out").mkdir()
+    return dict(score.run(tmp_path / "predictions.jsonl", tmp_path / "verdicts.jsonl", tmp_path / "out", pack=PACK))
+
+
+def test_both_models_are_scored_and_compared_above_the_controls_cap(tmp_path: Path) -> None:
+    written = {"student": {100: 100, 200: 200, 400: 400, 800: 800}, "control": {100: 100, 200: 200, 400: 200, 800: 200}}
+    predictions = [prediction(asked, length, model) for model, lengths in written.items() for asked, length in lengths.items()]
+    metrics = run(tmp_path, predictions, [verdict(p.item.length, p.model) for p in reversed(predictions)])
+    assert (metrics["student_s_l"], metrics["student_s_q"], metrics["student_s_bar"], metrics["student_unscored"]) == (100, 50, 75, 0)
+    assert metrics["control_s_l"] == (100 + 100 + 50 + 0) / 4
+    assert (metrics["student_s_l_above_cap"], metrics["control_s_l_above_cap"], metrics["above_cap"]) == (100, 25, 75)
+    assert list(read_scorecards(tmp_path / "out/scorecard.json")) == ["control", "student"]
+    assert [item.model for item in store.read(tmp_path / "out/items.jsonl", ScoredItem)] == ["student"] * 4 + ["control"] * 4
+    with (tmp_path / "out/ruler.csv").open(newline="") as file:
+        assert list(csv.DictReader(file))[-1] == {"model": "control", "asked": "800", "written": "200", "language": "en"}
+
+
+def test_an_unscored_answer_is_counted_and_never_imputed(tmp_path: Path) -> None:
+    metrics = run(tmp_path, [prediction(100, 100), prediction(200, 200)], [verdict(100), verdict(200, rubric=None)])
+    assert (metrics["student_unscored"], metrics["student_s_q"]) == (1, 50)
+
+
+def test_nothing_judged_leaves_the_quality_out_of_the_metrics(tmp_path: Path) -> None:
+    metrics = run(tmp_path, [prediction(100, 100)], [verdict(100, rubric=None)])
+    assert not {"student_s_q", "student_s_bar", "above_cap"} & metrics.keys()
+    assert read_scorecards(tmp_path / "out/scorecard.json")["student"].s_q is None
+
+
+def test_an_empty_answer_scores_nothing(tmp_path: Path) -> None:
+    assert run(tmp_path, [prediction(100, 0)], [verdict(100)])["student_s_l"] == 0
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "message"),
+    [
+        ([verdict(100)], r"verdicts\.jsonl: id: no verdict on i200 by student; run judge again"),
+        ([verdict(100), verdict(200, "control")], r"verdicts\.jsonl:2: id: i200 by control has no prediction"),
+        ([verdict(100), verdict(200), verdict(300)], r"verdicts\.jsonl:3: id: i300 by student has no prediction"),
+        ([verdict(100), verdict(200), verdict(100)], r"verdicts\.jsonl:3: id: i100 by student is there twice"),
+    ],
+)
+def test_verdicts_that_do_not_match_the_predictions_are_named(tmp_path: Path, verdicts: list[Verdict], message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        run(tmp_path, [prediction(100, 100), prediction(200, 200)], verdicts)
+
+
+def test_a_prediction_that_is_there_twice_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"predictions\.jsonl:2: item\.id: i100 by student is there twice"):
+        run(tmp_path, [prediction(100, 100), prediction(100, 90)], [verdict(100)])
