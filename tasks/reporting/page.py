@@ -1,0 +1,78 @@
+"""The page: template, plots and tables become one HTML file that loads nothing. Everything that is data is escaped."""
+
+from pathlib import Path
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from tasks.reporting import plots, tables
+from tasks.reporting.sources import Run
+
+STYLES = Path(__file__).parent / "page.css"
+
+
+def write_page(path: Path, run: Run) -> None:
+    """Render the run and write it, atomically."""
+    templates = Environment(
+        loader=PackageLoader("tasks.reporting", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    templates.filters["figure"] = _figure
+    cap = control_cap(run)
+    text = templates.get_template("page.html.j2").render(
+        run=run,
+        styles=Markup(STYLES.read_text(encoding="utf-8")),  # ours: no data in it
+        models=list(run.cards),
+        headlines=[*tables.headlines(run.cards), *([tables.over_cap(run, cap)] if cap else [])],
+        by_language=tables.by_group(run.cards, "by_language", "s_l"),
+        by_type=tables.by_group(run.cards, "by_type", "s_l"),
+        plots=_plots(run, cap),
+        rehearsal=is_rehearsal(run),
+        tokens=_tokens(run),
+    )
+    tables.write_text(path, text)
+
+
+def is_rehearsal(run: Run) -> bool:
+    """Whether rules answer for a model, or the student is the tiny one: then no figure is a language model's."""
+    params = run.origin.params
+    return params.base.model == "tiny" or any(model.name.startswith("rehearsal-") for _, model in params.models)
+
+
+def control_cap(run: Run) -> float | None:
+    """The asked length over which the control has seen nothing, in words, as the stage score takes it; None without a control."""
+    share = run.origin.params.pack.control_cap
+    return share * max(item.asked for item in run.items) if share and "control" in run.cards else None
+
+
+def _plots(run: Run, cap: float | None) -> dict[str, Markup]:
+    points = {model: [(item.asked, item.written) for item in run.items if item.model == model] for model in run.cards}
+    drawn = {
+        "ruler": plots.ruler(points, cap=cap),
+        "lengths": plots.lengths(run.lengths.asked, run.lengths.written),
+        "s_l": plots.bins(_by_bin(run, "s_l"), label="S_l"),
+        "s_q": plots.bins(_by_bin(run, "s_q"), label="S_q"),
+        "loss": plots.loss(run.history),
+        "rejects": plots.rejects(run.rejects),
+    }
+    # SVG that matplotlib wrote: it escapes the text that it is given.
+    return {name: Markup(plots.inline(svg, prefix=name)) for name, svg in drawn.items()}
+
+
+def _by_bin(run: Run, score: str) -> dict[str, dict[str, float | None]]:
+    lines = tables.by_group(run.cards, "by_bin", score)
+    return {model: {line.name: line.values[place] for line in lines} for place, model in enumerate(run.cards)}
+
+
+def _tokens(run: Run) -> dict[str, dict[str, float]]:
+    """Token usage by stage, where a stage counted it."""
+    counted = {stage: {name: value for name, value in found.items() if "token" in name} for stage, found in run.metrics.items()}
+    return {stage: found for stage, found in counted.items() if found}
+
+
+def _figure(value: float | int | None) -> str:
+    """A number for a table: thousands apart, two decimals only where there are any."""
+    if value is None:
+        return "–"
+    if isinstance(value, int) or float(value).is_integer():
+        return f"{value:,.0f}".replace(",", "\u202f")
+    return f"{value:,.2f}".replace(",", "\u202f")

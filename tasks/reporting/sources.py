@@ -1,0 +1,149 @@
+"""Reads what the stages left and puts it in the shapes that the page shows. No formatting, no plots."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tasks import store
+from tasks.corpus.dataset import FILE, read_dataset
+from tasks.longbench.length import count_words
+from tasks.longbench.summary import Scorecard, read_scorecards
+from tasks.quality.verdict import Verdict
+from tasks.reporting.history import Entry, read_history
+from tasks.schema.params import Params, load
+from tasks.schema.records import Prediction, Reject, ScoredItem
+from tasks.tracking.commit import Commit, commit
+from tasks.tracking.gate import Decision
+
+PARAMS = Path("params.yaml")
+GRAPH = Path("dvc.yaml")
+LIBRARIES = ("torch", "transformers", "trl", "accelerate", "datasets", "mlflow", "dvc", "prefect", "great-expectations", "openai")
+SHOWN = 420  # characters of an answer's head and of its tail
+
+
+class Lengths(NamedTuple):
+    """Of the dataset, in words (English) or characters (Chinese)."""
+
+    asked: list[int]
+    written: list[int]
+    languages: Mapping[str, int]
+
+
+class Excerpt(NamedTuple):
+    """One benchmark prompt and how the models answered it."""
+
+    prompt: str
+    language: str
+    asked: int
+    written: Mapping[str, int]  # by model
+    head: str
+    tail: str  # empty if the head is all of it
+
+
+class Origin(NamedTuple):
+    """How the run was made."""
+
+    params: Params
+    params_text: str
+    data_sha256: str
+    commit: Commit | None
+    libraries: Mapping[str, str]
+
+
+class Run(NamedTuple):
+    """Everything that the page tells of."""
+
+    cards: Mapping[str, Scorecard]
+    items: list[ScoredItem]
+    lengths: Lengths
+    history: list[Entry]
+    rejects: Mapping[str, Mapping[str, int]]  # stage, reason
+    verdict: Verdict
+    decision: Decision
+    excerpts: list[Excerpt]
+    metrics: Mapping[str, Mapping[str, float]]  # stage, name
+    origin: Origin
+
+
+def gather(data: Path) -> Run:
+    """Read a run from its data folder. Raises BadInput that names a file that is missing or not what it has to be."""
+    dataset = data / "assemble" / "dataset"
+    return Run(
+        cards=_student_first(read_scorecards(data / "score" / "scorecard.json")),
+        items=store.read_list(data / "score" / "items.jsonl", ScoredItem),
+        lengths=_lengths(dataset),
+        history=read_history(data / "train" / "history.jsonl"),
+        rejects={folder.name: _reasons(folder / "rejects.jsonl") for folder in _stages(data, "rejects.jsonl")},
+        verdict=_document(data / "validate" / "verdict.json", Verdict),
+        decision=_document(data / "promote" / "decision.json", Decision),
+        excerpts=list(_excerpts(data / "predict" / "predictions.jsonl")),
+        metrics={folder.name: _numbers(folder / "metrics.json") for folder in _stages(data, "metrics.json")},
+        origin=_origin(dataset / FILE),
+    )
+
+
+def _student_first(cards: Mapping[str, Scorecard]) -> dict[str, Scorecard]:
+    return {model: cards[model] for model in sorted(cards, key=lambda model: (model != "student", model))}
+
+
+def _document(path: Path, record: type[Any]) -> Any:
+    return store.parse(store.read_json(path), record, path=path, line=None)
+
+
+def _lengths(dataset: Path) -> Lengths:
+    asked, written, languages = [], [], Counter[str]()
+    for sample in read_dataset(dataset):
+        asked.append(sample.asked_words)
+        written.append(sample.written_words)
+        languages[sample.language] += 1
+    return Lengths(asked, written, dict(sorted(languages.items())))
+
+
+def _stages(data: Path, file: str) -> list[Path]:
+    """The stages' folders that hold `file`, in the graph's order; the report's own is left out."""
+    order = _graph_order()
+    found = [path.parent for path in data.glob(f"*/{file}") if not path.parent.name.startswith(".") and path.parent.name != "report"]
+    return sorted(found, key=lambda folder: (order.index(folder.name) if folder.name in order else len(order), folder.name))
+
+
+def _graph_order() -> list[str]:
+    from ruamel.yaml import YAML
+
+    return list(YAML(typ="safe").load(GRAPH.read_text(encoding="utf-8"))["stages"]) if GRAPH.is_file() else []
+
+
+def _reasons(path: Path) -> dict[str, int]:
+    """Rejects by reason, the commonest first; a stage without rejects left an empty file."""
+    if not path.stat().st_size:
+        return {}
+    return dict(Counter(str(reject.reason) for reject in store.read(path, Reject)).most_common())
+
+
+def _numbers(path: Path) -> dict[str, float]:
+    return {name: value for name, value in store.read_json(path).items() if isinstance(value, int | float) and not isinstance(value, bool)}
+
+
+def _excerpts(path: Path) -> Iterator[Excerpt]:
+    """Per language, the student's answer to the prompt that asks for most."""
+    predictions = store.read_list(path, Prediction)
+    for language in sorted({prediction.item.language for prediction in predictions}):
+        mine = [p for p in predictions if p.item.language == language and p.model == "student"]
+        if mine:
+            longest = max(mine, key=lambda prediction: prediction.item.length)
+            yield _excerpt(longest, {p.model: count_words(p.response) for p in predictions if p.item.id == longest.item.id})
+
+
+def _excerpt(prediction: Prediction, written: Mapping[str, int]) -> Excerpt:
+    text = prediction.response.strip()
+    whole = len(text) <= 2 * SHOWN
+    head, tail = (text, "") if whole else (text[:SHOWN], text[-SHOWN:])
+    return Excerpt(prediction.item.prompt, prediction.item.language, prediction.item.length, written, head, tail)
+
+
+def _origin(dataset: Path) -> Origin:
+    with dataset.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return Origin(load(PARAMS), PARAMS.read_text(encoding="utf-8"), digest, commit(), {name: metadata.version(name) for name in LIBRARIES})

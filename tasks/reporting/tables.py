@@ -1,0 +1,75 @@
+"""The run's figures as tables: what the page lines up, and the small files that git keeps."""
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tasks import store
+from tasks.longbench.summary import BINS, Scorecard, mean_s_l
+from tasks.reporting.sources import Run
+
+HEADLINES = {"s_bar": "S̄", "s_l": "S_l (length)", "s_q": "S_q (quality)", "unscored": "unscored", "items": "items"}
+
+
+class Line(NamedTuple):
+    """One figure, a value per model; `gap` is student minus control, where both have it and it means something."""
+
+    name: str
+    values: list[float | int | None]
+    gap: float | None
+
+
+def headlines(cards: Mapping[str, Scorecard]) -> list[Line]:
+    """S̄, S_l, S_q, unscored and items, a column per model."""
+    columns, models = list(cards.values()), list(cards)
+    return [_line(name, [getattr(card, key) for card in columns], models, gap=key.startswith("s_")) for key, name in HEADLINES.items()]
+
+
+def by_group(cards: Mapping[str, Scorecard], group: str, score: str) -> list[Line]:
+    """One score per value of `group` (by_bin, by_language, by_type), a column per model."""
+    names = sorted({name for card in cards.values() for name in getattr(card, group)}, key=_place)
+    columns = [getattr(card, group) for card in cards.values()]
+    return [_line(name, [getattr(column[name], score) if name in column else None for column in columns], list(cards)) for name in names]
+
+
+def _place(name: str) -> tuple[int, str]:
+    """Bins by length, whatever is over the last one after them, other names by the alphabet."""
+    bins = [bin_name for _, bin_name in BINS]
+    return (bins.index(name) if name in bins else len(bins), name)
+
+
+def over_cap(run: Run, cap: float) -> Line:
+    """Mean S_l over the items that ask for more than the control ever saw: the paper's claim in small."""
+    values: list[float | int | None] = [mean_s_l([item for item in run.items if item.model == model], over=cap) for model in run.cards]
+    return _line(f"S_l where more than {cap:g} are asked", values, list(run.cards))
+
+
+def _line(name: str, values: list[float | int | None], models: Sequence[str], *, gap: bool = True) -> Line:
+    by_model = dict(zip(models, values, strict=True))
+    student, control = by_model.get("student"), by_model.get("control")
+    return Line(name, values, student - control if gap and student is not None and control is not None else None)
+
+
+def write_tables(metrics: Path, plots: Path, run: Run) -> None:
+    """metrics/scores.json, plots/ruler.csv and plots/loss.csv, each replaced only when whole."""
+    store.write_json(metrics / "scores.json", {model: {key: getattr(card, key) for key in HEADLINES} for model, card in run.cards.items()})
+    ruler = sorted((item.model, item.asked, item.written) for item in run.items)
+    write_text(plots / "ruler.csv", _csv(("model", "asked", "written"), ruler))
+    loss = [(entry.model, entry.step, entry.values["loss"]) for entry in run.history if "loss" in entry.values]
+    write_text(plots / "loss.csv", _csv(("model", "step", "loss"), loss))
+
+
+def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return buffer.getvalue()
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, UTF-8, atomically."""
+    with store.replacing(path) as scratch:
+        scratch.write_text(text, encoding="utf-8")

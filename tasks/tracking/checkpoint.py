@@ -1,0 +1,43 @@
+"""A checkpoint folder as the registry takes it: weights as safetensors, the rest as text, and nothing that executes when it is loaded."""
+
+import hashlib
+from collections.abc import Iterable
+from pathlib import Path, PurePosixPath
+
+from tasks.schema.errors import BadInput
+
+KEPT = {".safetensors", ".json", ".txt", ".jinja", ".model"}  # .model: SentencePiece's protobuf
+PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib"}
+
+
+def files(folder: Path) -> list[Path]:
+    """The checkpoint's files, sorted. Raises BadInput for a pickle, and for a folder without weights."""
+    if not folder.is_dir():
+        raise BadInput(folder, "no such folder", mend="run the stage train: `make run`")
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    refuse_pickles(folder, [path.relative_to(folder).as_posix() for path in found])
+    kept = [path for path in found if path.suffix in KEPT]
+    if not any(path.suffix == ".safetensors" for path in kept):
+        raise BadInput(folder, "no .safetensors weights in it", mend="save the model with save_pretrained")
+    return kept
+
+
+def refuse_pickles(folder: Path | str, paths: Iterable[str]) -> None:
+    """Raises BadInput that names the first path that is a pickle by its suffix."""
+    for path in paths:
+        if PurePosixPath(path).suffix.lower() in PICKLES:
+            raise BadInput(f"{folder}/{path}", "a pickle, which runs code when it is loaded", mend="keep safetensors and remove it")
+
+
+def digest(folder: Path) -> str:
+    """sha256 over the names and contents of the checkpoint's files: the same weights are the same version."""
+    total = hashlib.sha256()
+    for path in files(folder):
+        total.update(f"{path.relative_to(folder).as_posix()}\0{sha256(path)}\n".encode())
+    return total.hexdigest()
+
+
+def sha256(path: Path) -> str:
+    """Of a file, read in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,83 @@
+"""Opens MLflow: the server that the settings name, or SQLite and a folder of artifacts under the settings' home."""
+
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from tasks.schema.errors import EndpointError
+from tasks.schema.settings import settings
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+NAMES = Path(__file__).parents[2] / "mlflow" / "names.yaml"
+
+
+class Aliases(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    champion: str
+    challenger: str
+
+
+class Names(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    experiment: str
+    model: str
+    aliases: Aliases
+
+
+@cache
+def names() -> Names:
+    """mlflow/names.yaml: what the experiment, the registered model and its aliases are called."""
+    from ruamel.yaml import YAML
+
+    return Names.model_validate(YAML(typ="safe").load(NAMES.read_text(encoding="utf-8")))
+
+
+def uri() -> str:
+    """Where runs and versions are kept; also what `mlflow ui --backend-store-uri` is given."""
+    return settings().tracking_uri or f"sqlite:///{settings().home.resolve()}/mlflow.db"
+
+
+def connect() -> "MlflowClient":
+    """A client, with MLflow's process-wide URIs set to match: artifact paths such as models:/… are resolved by those.
+
+    Raises EndpointError when a server that the settings name does not answer, or answers with an error.
+    """
+    import mlflow
+
+    mlflow.set_tracking_uri(uri())
+    mlflow.set_registry_uri(uri())
+    return _client(uri())
+
+
+@cache
+def _client(address: str) -> "MlflowClient":
+    import logging
+    import os
+
+    import mlflow
+
+    for chatty in ("alembic", "mlflow.store.db.utils"):  # a line for each of the embedded store's migrations
+        logging.getLogger(chatty).setLevel(logging.WARNING)
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # its own default keeps a refused connection waiting for minutes
+    settings().home.mkdir(parents=True, exist_ok=True)
+    client = mlflow.MlflowClient(tracking_uri=address, registry_uri=address)
+    try:
+        client.search_experiments(max_results=1)
+    except mlflow.exceptions.MlflowException as error:
+        problem = str(error).splitlines()[0][:200].replace(address, "the server")  # the address may carry a password
+        raise EndpointError(f"MLflow: {problem}; check LONGWRITER_TRACKING_URI, or unset it for the embedded store") from None
+    return client
+
+
+def experiment(client: "MlflowClient") -> str:
+    """The experiment's id; it is created when it is not there."""
+    if found := client.get_experiment_by_name(names().experiment):
+        return str(found.experiment_id)
+    location = None if settings().tracking_uri else (settings().home.resolve() / "mlartifacts").as_uri()
+    return str(client.create_experiment(names().experiment, artifact_location=location))

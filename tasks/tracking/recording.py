@@ -1,0 +1,80 @@
+"""What this project records of a training and of an evaluation: its own vocabulary on top of runs."""
+
+import hashlib
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from tasks.corpus.dataset import FILE
+from tasks.longbench.summary import Scorecard
+from tasks.reporting import plots
+from tasks.reporting.history import read_history
+from tasks.schema.params import Base, Pack, Section, Train
+from tasks.tracking import checkpoint as checkpoints
+from tasks.tracking import runs
+from tasks.tracking.commit import commit
+
+SCORES = ("s_bar", "s_l", "s_q", "unscored", "items")
+
+
+def record_training(trained: Path, dataset: Path, *, seed: int, base: Base, pack: Pack, train: Train) -> str:
+    """The id of the training's run: params, the dataset with its digest, and every number of the history, step by step."""
+    history, data = read_history(trained / "history.jsonl"), dataset / FILE
+    return runs.record(
+        "train",
+        checkpoints.digest(trained / "checkpoints" / "student"),
+        params={"seed": seed, **_flat("base", base), **_flat("pack", pack), **_flat("train", train)},
+        points=[runs.Point(f"{entry.model}/{name}", value, entry.step) for entry in history for name, value in entry.values.items()],
+        inputs=[runs.Input("dataset", data.as_posix(), checkpoints.sha256(data), "training")],
+        figures={"loss.svg": plots.loss(history)},
+        artifacts=[trained / "history.jsonl"],
+        tags=_provenance(),
+    )
+
+
+def record_evaluation(scorecard: Path, cards: Mapping[str, Scorecard], *, checkpoint: Path) -> str:
+    """The id of the evaluation's run: every score of every model, the ruler's figure and the scorecard itself."""
+    digest = checkpoints.digest(checkpoint)
+    return runs.record(
+        "evaluate",
+        hashlib.sha256(f"{digest} {checkpoints.sha256(scorecard)}".encode()).hexdigest(),
+        points=[runs.Point(f"{model}/{name}", value) for model, card in cards.items() for name, value in _values(card)],
+        figures={"ruler.svg": plots.ruler({model: ruler_points(card) for model, card in cards.items()})},
+        artifacts=[scorecard],
+        tags={"checkpoint_digest": digest, **_provenance()},
+    )
+
+
+def score_tags(card: Scorecard) -> dict[str, str]:
+    """A model's scores as tags of its version; empty text stands for unscored."""
+    return {name: "" if getattr(card, name) is None else str(getattr(card, name)) for name in SCORES}
+
+
+def ruler_points(card: Scorecard) -> list[tuple[int, int]]:
+    """Asked and written lengths, for the ruler's plot."""
+    return [(point.asked, point.written) for point in card.ruler]
+
+
+def _values(card: Scorecard) -> Iterator[tuple[str, float]]:
+    groups = {"": card, **{f"bin {_plain(name)}/": group for name, group in card.by_bin.items()}}
+    for prefix, group in groups.items():
+        for name in SCORES:
+            if (value := getattr(group, name, None)) is not None:
+                yield f"{prefix}{name}", float(value)
+
+
+def _plain(name: str) -> str:
+    """A bin's name in the characters that MLflow allows in a metric's: [0,500) is 0-500."""
+    return re.sub(r"[^\w.-]", "", name.replace(",", "-"))
+
+
+def _flat(prefix: str, section: Section) -> dict[str, object]:
+    return {
+        f"{prefix}.{name}": value if not isinstance(value, dict) else " ".join(f"{key}={part}" for key, part in value.items())
+        for name, value in section.model_dump().items()
+    }
+
+
+def _provenance() -> dict[str, str]:
+    found = commit()
+    return {"git_commit": found.sha, "git_dirty": str(found.dirty).lower()} if found else {}

@@ -1,0 +1,95 @@
+"""Runs: what was trained or evaluated, with what, and how it went. A run is found again by the digest of what it is about.
+
+A run that was broken off is closed as KILLED and recorded afresh: only finished ones are found.
+"""
+
+import json
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+from tasks.tracking.client import connect, experiment
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+DIGEST, KIND = "digest", "kind"
+BATCH = 500  # MLflow takes at most 1,000 metrics and 100 params in a batch
+
+
+class Point(NamedTuple):
+    """One value of one metric; `step` is 0 for those without a course."""
+
+    name: str
+    value: float
+    step: int = 0
+
+
+class Input(NamedTuple):
+    """A dataset that a run read: the join between MLflow and the data's version."""
+
+    name: str
+    path: str
+    sha256: str
+    context: str  # training, evaluation
+
+
+def record(
+    kind: str,
+    digest: str,
+    *,
+    params: Mapping[str, object] | None = None,
+    points: Iterable[Point] = (),
+    inputs: Iterable[Input] = (),
+    figures: Mapping[str, str] | None = None,
+    artifacts: Iterable[Path] = (),
+    tags: Mapping[str, str] | None = None,
+) -> str:
+    """The id of the finished run of this kind and digest; everything is logged if there is none yet. Figures are SVG text by file name."""
+    client = connect()
+    if found := _find(client, kind, digest):
+        return found
+    run = client.create_run(experiment(client), run_name=f"{kind}-{digest[:8]}", tags={KIND: kind, DIGEST: digest, **(tags or {})})
+    run_id = str(run.info.run_id)
+    _log_values(client, run_id, params or {}, list(points))
+    _log_inputs(client, run_id, inputs)
+    for name, figure in (figures or {}).items():
+        client.log_text(run_id, figure, name)
+    for path in artifacts:
+        client.log_artifact(run_id, str(path))
+    client.set_terminated(run_id, "FINISHED")
+    return run_id
+
+
+def _find(client: "MlflowClient", kind: str, digest: str) -> str | None:
+    finished = None
+    for run in client.search_runs([experiment(client)], filter_string=f"tags.{KIND} = '{kind}' and tags.{DIGEST} = '{digest}'"):
+        if run.info.status == "FINISHED":
+            finished = str(run.info.run_id)
+        elif run.info.status == "RUNNING":
+            client.set_terminated(run.info.run_id, "KILLED")
+    return finished
+
+
+def _log_values(client: "MlflowClient", run_id: str, params: Mapping[str, object], points: list[Point]) -> None:
+    from mlflow.entities import Metric, Param
+
+    now = int(time.time() * 1000)
+    client.log_batch(run_id, params=[Param(name, str(value)) for name, value in params.items()])
+    for start in range(0, len(points), BATCH):
+        client.log_batch(run_id, metrics=[Metric(p.name, p.value, now, p.step) for p in points[start : start + BATCH]])
+
+
+def _log_inputs(client: "MlflowClient", run_id: str, inputs: Iterable[Input]) -> None:
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    datasets = [
+        DatasetInput(
+            Dataset(given.name, given.sha256[:36], "local", json.dumps({"uri": given.path})),  # 36: the longest digest that MLflow takes
+            [InputTag("mlflow.data.context", given.context)],
+        )
+        for given in inputs
+    ]
+    if datasets:
+        client.log_inputs(run_id, datasets=datasets)

@@ -1,0 +1,151 @@
+"""The report holds every section, escapes what is hostile, and loads nothing."""
+
+import json
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from tasks import report, store
+from tasks.corpus.dataset import write_dataset
+from tasks.longbench.length import s_l
+from tasks.longbench.summary import summarise
+from tasks.quality.verdict import Outcome, Verdict
+from tasks.schema.errors import BadInput
+from tasks.schema.records import BenchmarkItem, Language, Message, Prediction, Reason, Reject, Sample, ScoredItem
+from tasks.tracking.gate import Axis, Decision
+
+HOSTILE = '</script></style></svg><script>alert("x")</script><img src="http://evil.example/x.png"> & {{ 7 * 7 }}'
+SECTIONS = {"scores", "lengths", "training", "data", "rejects", "contract", "promotion", "samples", "origin"}
+
+
+def finished_run(data: Path, *, hostile: str = "", scored: bool = True) -> Path:
+    """A data folder as the stages leave it, small; `hostile` stands wherever data may carry text."""
+    languages: tuple[Language, Language] = ("en", "zh")
+    messages = (Message(role="user", content="Write."), Message(role="assistant", content="So be it."))
+    samples = [
+        Sample(id=f"s{n}", messages=messages, language=languages[n // 50 % 2], asked_words=n, written_words=n, paragraphs=1, source="f:1")
+        for n in range(100, 900, 50)
+    ]
+    (data / "assemble").mkdir(parents=True)
+    write_dataset(data / "assemble/dataset", samples, [])
+    write_evaluation(data, languages, hostile, scored)
+    seen = {"collect": [Reason.SHORT_ASK, Reason.SHORT_ASK, Reason.TOXIC], "assemble": [Reason.TOO_SHORT], "pack": []}
+    for stage, reasons in seen.items():
+        rejects = [Reject(id=None, stage=stage, reason=reason, detail=hostile, source="f:1") for reason in reasons]
+        store.write(data / stage / "rejects.jsonl", rejects)
+        store.write_json(data / stage / "metrics.json", {"rejects": len(rejects), "prompt_tokens": 12_345})
+    outcome = Outcome(
+        name="unique_ids", severity="critical", meaning=hostile or "no id twice", success=True, observed=None, unexpected_count=0, ids=()
+    )
+    store.write_json(data / "validate/verdict.json", Verdict(passed=True, rows=16, expectations=(outcome,)))
+    axes = (Axis(name="s_bar", value=None, bound=50.0, passed=False), Axis(name="unscored", value=0.0, bound=0.02, passed=True))
+    reason = hostile or "not all axes hold"
+    runs = {"training_run": "run-1", "evaluation_run": "run-2"}
+    decision = Decision(version="2", alias="challenger", passed=False, axes=axes, reason=reason, champion_before="1", **runs)
+    store.write_json(data / "promote/decision.json", decision)
+    history = [{"model": model, "step": step, "loss": 5 / step} for model in ("student", "control") for step in (1, 2, 3)]
+    (data / "train").mkdir()
+    (data / "train/history.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in history))
+    return data
+
+
+def write_evaluation(data: Path, languages: tuple[Language, Language], hostile: str, scored: bool) -> None:
+    items, predictions = [], []
+    for model, limit in (("student", 900), ("control", 200)):
+        for place, asked in enumerate((100, 200, 400, 800)):
+            language, kind = languages[place % 2], hostile or "News"
+            item = BenchmarkItem(id=f"b{place}", prompt=f"Ask {hostile}", type=kind, length=asked, language=language)
+            written = min(asked, limit)
+            answer = f"{hostile} " + "word " * written
+            predictions.append(Prediction(item=item, model=model, response=answer, finish_reason="stop", tokens=written, seconds=0.1))
+            score, quality = s_l(asked, written), 60.0 if scored else None
+            items.append(
+                ScoredItem(id=item.id, model=model, type=kind, language=language, asked=asked, written=written, s_l=score, s_q=quality)
+            )
+    store.write(data / "predict/predictions.jsonl", predictions)
+    store.write(data / "score/items.jsonl", items)
+    cards = {model: summarise([item for item in items if item.model == model]) for model in ("student", "control")}
+    store.write_json(data / "score/scorecard.json", {model: card.model_dump(mode="json") for model, card in cards.items()})
+
+
+class Page(HTMLParser):
+    """What a browser would see: tags, ids, addresses that are loaded, and the text."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.ids: list[str] = []
+        self.loaded: list[str] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        given = dict(attrs)
+        self.ids += [given["id"] or ""] if "id" in given else []
+        links = [given.get(name) or "" for name in ("src", "href", "xlink:href", "data", "poster")]
+        self.loaded += [link for link in links if link and not link.startswith("#")]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def render(tmp_path: Path, data: Path) -> str:
+    (tmp_path / "out").mkdir()
+    report.run(data, tmp_path / "metrics", tmp_path / "plots", tmp_path / "out")
+    return (tmp_path / "out/report.html").read_text(encoding="utf-8")
+
+
+def test_the_page_has_every_section_and_plot_and_loads_nothing(tmp_path: Path) -> None:
+    html = render(tmp_path, finished_run(tmp_path / "data"))
+    page = Page(html)
+    assert set(page.ids) >= SECTIONS
+    assert len(page.ids) == len(set(page.ids))
+    assert html.count("<svg") == 6
+    assert page.loaded == []
+    assert not page.tags & {"script", "img", "link", "iframe", "object"}
+    assert "url(http" not in html
+    assert "This is a rehearsal." in page.text
+    assert "S_l where more than 200 are asked" in page.text  # a quarter of the longest ask
+    assert "short ask" in page.text
+    assert Path("params.yaml").read_text(encoding="utf-8").strip() in page.text
+
+
+def test_hostile_text_is_shown_as_text(tmp_path: Path) -> None:
+    html = render(tmp_path, finished_run(tmp_path / "data", hostile=HOSTILE))
+    page = Page(html)
+    assert not page.tags & {"script", "img"}
+    assert page.loaded == []
+    assert HOSTILE in page.text
+    assert "49 " not in page.text.split("</script>")[1][:80]
+
+
+def test_what_is_unscored_is_a_dash_and_not_a_zero(tmp_path: Path) -> None:
+    html = render(tmp_path, finished_run(tmp_path / "data", scored=False))
+    assert "<b>–</b>" in html
+    scores = json.loads((tmp_path / "metrics/scores.json").read_text())
+    assert scores["student"]["s_q"] is None
+    assert scores["student"]["unscored"] == 4
+
+
+def test_the_figures_for_git_hold_every_answer_and_step(tmp_path: Path) -> None:
+    render(tmp_path, finished_run(tmp_path / "data"))
+    ruler = (tmp_path / "plots/ruler.csv").read_text().splitlines()
+    assert ruler[0] == "model,asked,written"
+    assert "control,800,200" in ruler
+    assert len(ruler) == 9
+    assert (tmp_path / "plots/loss.csv").read_text().splitlines()[1] == "student,1,5.0"
+
+
+def test_the_same_run_gives_the_same_page(tmp_path: Path) -> None:
+    data = finished_run(tmp_path / "data")
+    (tmp_path / "again").mkdir()
+    assert render(tmp_path, data) == render(tmp_path / "again", data)
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    data = finished_run(tmp_path / "data")
+    (data / "promote/decision.json").unlink()
+    with pytest.raises(BadInput, match=r"promote/decision\.json: no such file"):
+        render(tmp_path, data)
