@@ -1,0 +1,81 @@
+# One vocabulary for people, hooks and CI.
+VENV := .venv
+PYTHON := $(VENV)/bin/python
+INSTALLED := $(VENV)/.installed
+PROFILE ?= rehearsal
+TESTS ?= tests
+POOL ?= cpu
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help install run flow repro dag use score test lint format bench lock deploy worker stage-digests serve-env clean
+
+help:  ## list the targets
+	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+install: $(INSTALLED)  ## create .venv and install from the lock
+
+$(INSTALLED): requirements/pipeline.txt
+	@python3.11 -c 'import ensurepip, venv' 2>/dev/null || { echo "error: python3.11 with venv is needed: apt-get install python3.11-venv" >&2; exit 1; }
+	test -x $(PYTHON) || python3.11 -m venv $(VENV)
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements/pipeline.txt
+	touch $@
+
+run: $(INSTALLED)  ## the whole pipeline: raw instructions to a promoted model and a report
+	@$(PYTHON) -m flows.longwriter $(if $(PUSH),--push)
+
+flow: $(INSTALLED)  ## a part of it: make flow FLOW=dataset, training, evaluation or promotion
+	@test -f "flows/$(FLOW).py" || { echo "error: FLOW is not set; make flow FLOW=dataset, training, evaluation or promotion" >&2; exit 2; }
+	@$(PYTHON) -m flows.$(FLOW) $(if $(PUSH),--push)
+
+repro: $(INSTALLED)  ## the same by DVC alone, without Prefect
+	dvc repro
+
+dag: $(INSTALLED)  ## print the graph
+	@dvc dag
+
+use: $(INSTALLED)  ## copy a profile over params.yaml: make use PROFILE=llama-3.1-8b
+	@test -f profiles/$(PROFILE).yaml || { echo "error: profiles/$(PROFILE).yaml: no such profile; there are $(notdir $(basename $(wildcard profiles/*.yaml)))" >&2; exit 2; }
+	cp profiles/$(PROFILE).yaml params.yaml
+
+score: $(INSTALLED)  ## score recorded outputs: make score PREDICTIONS=FILE [LENGTH=4000] [JSON=1]
+	@test -n "$(PREDICTIONS)" || { echo "error: PREDICTIONS is not set; make score PREDICTIONS=FILE [LENGTH=4000] [JSON=1]" >&2; exit 2; }
+	@$(PYTHON) -m tasks.longbench score "$(PREDICTIONS)" $(if $(LENGTH),--length "$(LENGTH)") $(if $(JSON),--json)
+
+test: $(INSTALLED)  ## run the tests: make test [TESTS=tests/tasks]
+	$(PYTHON) -m pytest $(TESTS)
+
+lint: $(INSTALLED)  ## ruff and mypy
+	ruff check .
+	ruff format --check .
+	mypy
+
+format: $(INSTALLED)  ## rewrite the code in ruff's style
+	ruff check --fix .
+	ruff format .
+
+bench: $(INSTALLED)  ## print the benchmarks, each beside its bound or peer
+	$(PYTHON) -m benchmarks.agentwrite
+
+lock: $(INSTALLED)  ## compile requirements/ anew from pyproject.toml
+	uv pip compile -q pyproject.toml --group dev --python-version 3.11 --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o requirements/pipeline.txt
+	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements/pipeline.txt
+	uv pip compile -q --group serve --python-version 3.11 --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o requirements/serve.txt
+
+deploy: $(INSTALLED)  ## register the work pools and deployments of prefect.yaml at PREFECT_API_URL
+	@for pool in cpu gpu; do prefect --no-prompt work-pool inspect $$pool > /dev/null 2>&1 || prefect --no-prompt work-pool create $$pool --type process; done
+	prefect --no-prompt deploy --all
+
+worker: $(INSTALLED)  ## run deployments in this checkout: make worker [POOL=gpu]
+	LONGWRITER_WORKSPACE="$(CURDIR)" prefect worker start --pool $(POOL)
+
+stage-digests: $(INSTALLED)  ## record that code of versioned stages changed without a change in meaning
+	$(PYTHON) -m tests.contracts.stage_digests
+
+serve-env:  ## create .venv-serve, the environment that vLLM needs for itself
+	test -x .venv-serve/bin/python || python3.11 -m venv .venv-serve
+	.venv-serve/bin/python -m pip install --quiet -r requirements/serve.txt
+
+clean:  ## remove stage outputs (DVC's cache restores them) and tool caches; never the replay store or the registry
+	find data -mindepth 1 -maxdepth 1 ! -name raw -exec rm -rf {} +
+	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis

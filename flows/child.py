@@ -1,0 +1,120 @@
+"""A child process whose lines are seen while it works, and that ends with everything it started."""
+
+import os
+import re
+import selectors
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import psutil
+
+from tasks.stage import die_with_parent
+
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+GRACE = 10.0  # seconds between SIGTERM and SIGKILL
+LONGEST_LINE = 64 * 1024  # bytes; a longer one is passed on in pieces
+
+
+class Output(NamedTuple):
+    """A piece of what a child wrote: a whole line, or the state of a progress bar that the next piece redraws."""
+
+    text: str
+    is_bar: bool
+
+
+def run(command: Sequence[str], see: Callable[[Output], None]) -> int:
+    """Run a command, hand over its output piece by piece, return its exit code. Whatever ends the block ends the whole tree."""
+    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])  # stages call plain `python`
+    process = subprocess.Popen(
+        command,
+        env=os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+        preexec_fn=die_with_parent,
+    )
+    with ended(process):
+        for piece in pieces(process):
+            see(piece)
+        return process.wait()
+
+
+@contextmanager
+def ended(process: "subprocess.Popen[bytes]") -> Iterator[None]:
+    """Ends the process, its descendants and its session when the block ends: SIGTERM, ten seconds, SIGKILL."""
+    try:
+        yield
+    finally:
+        tree = family(process.pid)
+        for member in tree:
+            _signal(member, signal.SIGTERM)
+        for member in psutil.wait_procs(tree, timeout=GRACE)[1]:
+            _signal(member, signal.SIGKILL)
+        process.wait()
+        if process.stdout:
+            process.stdout.close()
+
+
+def family(pid: int) -> list[psutil.Process]:
+    """The process, its descendants, and all of its session: those whose parent has died are found by the session."""
+    found: dict[int, psutil.Process] = {}
+    for process in psutil.process_iter():
+        try:
+            if os.getsid(process.pid) == pid:
+                found[process.pid] = process
+                found |= {child.pid: child for child in process.children(recursive=True)}
+        except (ProcessLookupError, PermissionError, psutil.NoSuchProcess):
+            continue
+    return list(found.values())
+
+
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    try:
+        process.send_signal(number)
+    except psutil.NoSuchProcess:
+        return
+
+
+def pieces(process: "subprocess.Popen[bytes]") -> Iterator[Output]:
+    """What the process writes, until it has ended and its pipe is empty. A leftover child that keeps the pipe open is not waited for."""
+    assert process.stdout
+    rest = bar = b""
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout, selectors.EVENT_READ)
+        while True:
+            if not selector.select(timeout=0.5):
+                if process.poll() is not None:
+                    break
+                continue
+            if not (chunk := os.read(process.stdout.fileno(), 65536)):
+                break
+            *lines, rest = (rest + chunk).split(b"\n")
+            for line in lines:
+                yield from _lines(line, bar)
+                bar = b""
+            _, redrawn, newest = rest.rpartition(b"\r")
+            if redrawn and newest and newest != bar:
+                yield Output(_text(newest), is_bar=True)
+                bar, rest = newest, b"\r" + newest
+            if len(rest) > LONGEST_LINE:
+                yield Output(_text(rest), is_bar=False)
+                rest = bar = b""
+    if rest.strip():
+        yield from _lines(rest, bar)
+
+
+def _lines(line: bytes, bar: bytes) -> Iterator[Output]:
+    """A line's last state. Text that follows an unfinished bar, such as a traceback's first line, is a line of its own."""
+    last = line.rstrip(b"\r").rpartition(b"\r")[2]
+    parts = [bar, last.removeprefix(bar)] if bar and last.startswith(bar) and last != bar else [last]
+    for part in parts:
+        yield Output(_text(part), is_bar=False)
+
+
+def _text(raw: bytes) -> str:
+    return ESCAPES.sub("", raw.decode("utf-8", errors="replace")).rstrip()

@@ -1,0 +1,19 @@
+"""Raw chats to a dataset that has passed its contract: every stage that `validate` needs."""
+
+from prefect import flow
+
+from flows import stages, terminal
+
+
+@flow(name="dataset", persist_result=False)
+def dataset(push: bool = False) -> dict[str, str]:
+    """Raw chats to a dataset that has passed its contract: every stage that `validate` needs.
+
+    Args:
+        push: send what each stage made to DVC's remote, run cache included, so that other machines restore it.
+    """
+    return stages.run("validate", push=push)
+
+
+if __name__ == "__main__":
+    terminal.main(dataset)

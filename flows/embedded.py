@@ -1,0 +1,134 @@
+"""Prefect without a server of its own: a loopback API on SQLite under settings().home, for as long as one run lasts.
+
+Used when PREFECT_API_URL is not set. Prefect's own temporary server outlives a kill -9 of the flow and writes its
+shutdown into the terminal; this one is the same application, dies with the flow, and logs to a file.
+"""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import tasks  # noqa: F401  telemetry off, before Prefect is imported
+from tasks.schema.errors import BadSettings, ServerError
+from tasks.schema.settings import settings
+from tasks.stage import die_with_parent, fail
+
+DEFAULTS = {
+    "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
+    "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
+    "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",  # the default is pickle
+    "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    "PREFECT_CLI_WRAP_LINES": "false",
+}
+
+
+def defaults() -> None:
+    """Environment defaults for a flow that is run as a program and without a server. They must stand before Prefect is imported."""
+    if "prefect" in sys.modules or os.environ.get("PREFECT_API_URL"):
+        return
+    try:
+        home = settings().home.resolve()
+    except BadSettings as error:
+        fail(str(error), code=error.exit_code)
+    for name, value in {**DEFAULTS, "PREFECT_HOME": str(home / "prefect")}.items():
+        os.environ.setdefault(name, value)
+    home.mkdir(parents=True, exist_ok=True)  # Prefect makes its own folder, but no parents
+
+
+@contextmanager
+def server() -> Iterator[None]:
+    """The API that the flow reports to: the one of PREFECT_API_URL if there is one, else a temporary one on loopback.
+
+    Raises ServerError if it does not answer in time.
+    """
+    from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, temporary_settings
+
+    if PREFECT_API_URL.value():
+        yield
+        return
+    log = settings().home.resolve() / "prefect" / "server.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        port = _free_port()
+        process = _start(port, output.fileno())
+    url = f"http://127.0.0.1:{port}/api"
+    try:
+        _wait(process, url, seconds=float(PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value()), log=log)
+        with temporary_settings(updates={PREFECT_API_URL: url}):
+            close_killed_runs()
+            try:
+                yield
+            finally:
+                _drain()
+    finally:
+        _stop(process)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def _start(port: int, output: int) -> "subprocess.Popen[bytes]":
+    options = ["--factory", "--host", "127.0.0.1", "--port", str(port), "--log-level", "error", "--lifespan", "on"]
+    return subprocess.Popen(
+        [sys.executable, "-m", "uvicorn", "prefect.server.api.server:create_app", *options],
+        env=os.environ | {"PREFECT_UI_ENABLED": "0", "PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1"},
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        start_new_session=True,  # Ctrl-C is for the flow: the server goes after it has reported
+        preexec_fn=die_with_parent,
+    )
+
+
+def _wait(process: "subprocess.Popen[bytes]", url: str, *, seconds: float, log: Path) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if process.poll() is not None:
+            raise ServerError(f"Prefect's API ended with exit code {process.returncode} before it answered; see {log}")
+        try:
+            with urllib.request.urlopen(f"{url}/health", timeout=5):
+                return
+        except (urllib.error.URLError, TimeoutError, ConnectionError):
+            time.sleep(0.1)
+    raise ServerError(f"Prefect's API did not answer within {seconds:.0f} s; see {log}, or set PREFECT_API_URL to a running server")
+
+
+def close_killed_runs() -> None:
+    """Runs that a kill -9 left `Running` become `Crashed`. Only for the one who holds the workspace and its API: no other run is alive."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
+    from prefect.client.schemas.objects import StateType
+    from prefect.states import Crashed
+
+    running = FlowRunFilter(state=FlowRunFilterState(type=FlowRunFilterStateType(any_=[StateType.RUNNING])))
+    with get_client(sync_client=True) as client:
+        for run in client.read_flow_runs(flow_run_filter=running):
+            client.set_flow_run_state(run.id, Crashed(message="its process was gone when the next run began"), force=True)
+
+
+def _drain() -> None:
+    """Send what Prefect's client still holds. A process that ends right after a flow loses states and logs otherwise."""
+    from prefect.events.worker import EventsWorker
+    from prefect.logging.handlers import APILogWorker
+
+    EventsWorker.drain_all(timeout=5)
+    APILogWorker.drain_all(timeout=5)
+
+
+def _stop(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(timeout=10)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

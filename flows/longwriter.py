@@ -1,0 +1,19 @@
+"""The whole pipeline: every stage of dvc.yaml, in order."""
+
+from prefect import flow
+
+from flows import stages, terminal
+
+
+@flow(name="longwriter", persist_result=False)
+def longwriter(push: bool = False) -> dict[str, str]:
+    """The whole pipeline: every stage of dvc.yaml, in order.
+
+    Args:
+        push: send what each stage made to DVC's remote, run cache included, so that other machines restore it.
+    """
+    return stages.run(push=push)
+
+
+if __name__ == "__main__":
+    terminal.main(longwriter)

@@ -1,0 +1,63 @@
+"""What a finished run leaves to look at: the scores, pages, and the MLflow store, each with the command that opens it.
+
+Where they are is read from dvc.yaml: metrics that git keeps (`cache: false`), outputs that are HTML or folders with an index.html.
+"""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from dvc.repo import Repo
+
+from tasks import store
+from tasks.tracking import client
+
+SHOWN = {"s_bar": "S̄", "s_l": "S_l", "s_q": "S_q", "unscored": "unscored", "items": "items"}
+
+
+def summary() -> list[str]:
+    """The closing lines of a run."""
+    with Repo() as repo:
+        outs = [(stage, out) for stage in repo.index.stages for out in stage.outs]
+        kept = [Path(out.fs_path) for _, out in outs if out.is_metric and not out.use_cache]
+        pages = [(stage.name, page) for stage, out in outs for page in _page(Path(out.fs_path))]
+    lines = [line for path in kept if path.is_file() for line in _scores(store.read_json(path))]
+    opener = "open" if sys.platform == "darwin" else "xdg-open"
+    lines += [f"{name:<9} {opener} {_near(page)}" for name, page in reversed(pages)]
+    if pages:
+        lines.append(f"{'mlflow':<9} {_tracking()}")
+    return lines
+
+
+def _page(out: Path) -> Iterator[Path]:
+    for path in (out, out / "index.html"):
+        if path.suffix == ".html" and path.is_file():
+            yield path
+
+
+def _scores(scores: Any) -> Iterator[str]:
+    """Rows of `{model: {score: value}}`; a value that is missing shows as a dash."""
+    yield f"{'':<9} " + "".join(f"{title:>10}" for title in SHOWN.values())
+    for model, values in scores.items():
+        yield f"{model:<9} " + "".join(f"{_value(values.get(key)):>10}" for key in SHOWN)
+    yield ""
+
+
+def _value(value: float | int | None) -> str:
+    if value is None:
+        return "–"
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def _near(path: Path) -> str:
+    """Relative where that is shorter to type."""
+    return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _tracking() -> str:
+    uri = client.uri()
+    if not uri.startswith("sqlite:"):
+        return uri
+    return f"{_near(Path(sys.executable).parent)}{os.sep}mlflow ui --backend-store-uri {uri.replace(f'{Path.cwd()}{os.sep}', '')}"

@@ -1,0 +1,190 @@
+"""dvc.yaml's graph as Prefect tasks: the bridge between "whether" and "when and where".
+
+The graph is read from DVC, and DVC alone decides whether a stage has to run. An unchanged stage is found by `Repo.status`
+in process (0.05 s); otherwise `dvc repro --single-item` runs as a child, which runs the stage or restores its outputs from
+the run cache. Either way dvc.lock is what `dvc repro` by hand would have written.
+"""
+
+import re
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from dvc.exceptions import DvcException
+from dvc.lock import LockError
+from dvc.repo import Repo
+from dvc.utils.serialize import ParseError
+from prefect import get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
+from prefect.states import Completed
+
+from flows import child, workspace
+from flows.terminal import Stage, screen
+from tasks.schema import params
+from tasks.schema.errors import BadInput, PipelineError, WorkspaceBusy
+
+HINTS = re.compile(  # DVC's, after a stage; the flow's user has no use for them
+    r"(Updat|Generat)ing lock file |To (track the changes with git|enable auto staging), run:|\s*git add |\s*dvc config |Use `dvc push` "
+    r"|WARNING: '.*' is empty\.$"
+)
+BAR_SECONDS = 5.0  # between two states of a progress bar in the log
+CACHED = "Cached"
+
+
+class StageFailed(PipelineError):
+    """A stage of the run failed; carries the stage's own last error line and exit code."""
+
+    def __init__(self, message: str, *, exit_code: int):
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+def run(target: str | None = None, *, push: bool = False) -> dict[str, str]:
+    """Bring `target` and every stage that it needs up to date, or all stages; the state of each. Stops at the first that fails.
+
+    With `push`, what each stage made goes to DVC's remote, run cache included, so that other machines restore it.
+    """
+    states: dict[str, str] = {}
+    params.load()  # every key, also of stages that would not run: a misspelt one must not hide behind `Cached`
+    with workspace.lock(), readable():
+        repo = Repo()
+        remote = bool(repo.config["core"].get("remote"))
+        stages = needed(repo, target)
+        screen().begin([stage.name for stage in stages])
+        for stage in stages:
+            states[stage.name] = _run_stage(repo, stage, pull=remote)
+            if push and remote and states[stage.name] != CACHED:
+                _as_task(f"push {stage.name}", "its outputs and its run to DVC's remote", partial(_push, stage.name))()
+        if push and remote:
+            _as_task("push", "what an earlier run could not send", _push)()
+        elif push:
+            get_run_logger().warning("nothing is pushed: no DVC remote is configured (`dvc remote add --default NAME URL`)")
+    return states
+
+
+def needed(repo: Repo, target: str | None = None) -> list[Stage]:
+    """The stages to bring up to date, in the order in which they stand in dvc.yaml as far as their dependencies allow."""
+    index = repo.index
+    place = {stage: number for number, stage in enumerate(index.stages)}
+    order: dict[Any, None] = {}
+
+    def visit(stage: Any) -> None:
+        if stage not in order:
+            for need in sorted(index.graph.successors(stage), key=place.__getitem__):  # DVC's edges point to what a stage needs
+                visit(need)
+            order[stage] = None
+
+    ends = [stage for stage in place if target in (None, stage.addressing)]
+    if not ends:
+        raise BadInput("dvc.yaml", f"no stage {target}", mend="`dvc stage list` shows them")
+    for end in ends:
+        visit(end)
+    runnable = [stage for stage in order if stage.cmd]  # the others are data that `dvc add` or `dvc import` tracks
+    return [Stage(stage.addressing, stage.desc or "", number, len(runnable)) for number, stage in enumerate(runnable, start=1)]
+
+
+def _run_stage(repo: Repo, stage: Stage, *, pull: bool) -> str:
+    screen().stage_begins(stage)
+    start = time.monotonic()
+    outcome = "Stopped"
+    try:
+        state = _as_task(stage.name, stage.desc, partial(bring_up_to_date, repo, stage.name, pull=pull))(return_state=True)
+        outcome = str(state.name)
+        if not state.is_completed():
+            state.result()
+    finally:
+        screen().stage_ends(stage, outcome, time.monotonic() - start)
+    return outcome
+
+
+def _as_task(name: str, desc: str, work: Callable[[], Any]) -> Any:
+    """One Prefect task: no cache and no retries of Prefect's, which know nothing of files on disk or of money spent."""
+
+    @task(name=name, task_run_name=name, description=desc, cache_policy=NO_CACHE, persist_result=False, retries=0)
+    def one() -> Any:
+        return work()
+
+    return one
+
+
+def bring_up_to_date(repo: Repo, name: str, *, pull: bool = False) -> State[Any]:
+    """One stage: nothing if DVC finds it unchanged, else `dvc repro --single-item` as a child. State `Cached` unless it really ran.
+
+    Raises StageFailed with the stage's own last error line.
+    """
+    if not _changed(repo, name):
+        return Completed(name=CACHED, message="dvc: unchanged")
+    output = _Log()
+    command = [sys.executable, "-m", "dvc", "repro", "--single-item", *(["--pull"] if pull else []), name]
+    if child.run(command, output.see):
+        raise StageFailed(f"{name}: {output.reason()}", exit_code=output.exit_code())
+    if f"Running stage '{name}':" in output.heads:
+        return Completed(message="dvc: ran")
+    return Completed(name=CACHED, message="dvc: restored")
+
+
+def _changed(repo: Repo, name: str) -> bool:
+    with readable():
+        return bool(repo.status(targets=[name]))
+
+
+def _push(*names: str) -> None:
+    output = _Log()
+    if code := child.run([sys.executable, "-m", "dvc", "push", "--run-cache", *names], output.see):
+        raise StageFailed(f"dvc push: {output.reason()}", exit_code=code)
+
+
+class readable:
+    """Turns DVC's errors into the pipeline's: one line, without a traceback."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: Any) -> None:
+        if isinstance(error, LockError):
+            raise WorkspaceBusy("another DVC command runs in this workspace; wait for it, then run again") from None
+        if isinstance(error, ParseError) and (mark := getattr(error.__cause__, "problem_mark", None)):
+            raise BadInput(error.path, f"not YAML: {getattr(error.__cause__, 'problem', '')}", line=mark.line + 1, mend="mend it") from None
+        if isinstance(error, DvcException):
+            raise BadInput("dvc.yaml", " ".join(str(error).split()), mend="mend dvc.yaml or params.yaml") from None
+
+
+class _Log:
+    """Where a child's output goes: the task's logger, the screen, and the few lines that say how it ended."""
+
+    def __init__(self) -> None:
+        self.heads: set[str] = set()
+        self.last: list[str] = []
+        self._logger = get_run_logger()
+        self._next_bar = 0.0
+
+    def see(self, piece: child.Output) -> None:
+        if not piece.text or HINTS.match(piece.text):
+            return
+        if piece.is_bar:
+            screen().bar(piece.text)
+            if time.monotonic() < self._next_bar:
+                return
+            self._next_bar = time.monotonic() + BAR_SECONDS
+        else:
+            self.last = [*self.last[-49:], piece.text]
+            if piece.text.startswith("Running stage "):
+                self.heads.add(piece.text)
+            elif not piece.text.startswith("> "):
+                screen().line(piece.text)
+        self._logger.info("%s", piece.text)
+
+    def reason(self) -> str:
+        """The stage's own last `error: …` line; else the last line before DVC's, such as a traceback's; else DVC's."""
+        own = [line.removeprefix("error: ") for line in self.last if line.startswith("error: ")]
+        dvc = [line.removeprefix("ERROR: ") for line in self.last if line.startswith("ERROR: ")]
+        ran = [line for line in self.last if not line.startswith(("ERROR: ", "Running stage ", "> ")) and self.heads]
+        return (own or ran or dvc or ["ended without a word"])[-1]
+
+    def exit_code(self) -> int:
+        """The stage's own, where DVC tells it, so that bad input stays 2; DVC's is 255 for everything."""
+        codes = [int(found) for line in self.last for found in re.findall(r"^ERROR: .*exited with (\d+)$", line)]
+        return codes[-1] if codes else 1

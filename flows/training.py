@@ -1,0 +1,19 @@
+"""A dataset to the student and its control: every stage that `train` needs; an unchanged dataset is `Cached`."""
+
+from prefect import flow
+
+from flows import stages, terminal
+
+
+@flow(name="training", persist_result=False)
+def training(push: bool = False) -> dict[str, str]:
+    """A dataset to the student and its control: every stage that `train` needs; an unchanged dataset is `Cached`.
+
+    Args:
+        push: send what each stage made to DVC's remote, run cache included, so that other machines restore it.
+    """
+    return stages.run("train", push=push)
+
+
+if __name__ == "__main__":
+    terminal.main(training)

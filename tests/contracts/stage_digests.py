@@ -1,0 +1,42 @@
+"""The code of the stages that carry a version, as it was when somebody last said what that version means.
+
+`make stage-digests` (`python -m tests.contracts.stage_digests`) writes the record anew. Doing it without raising the version in
+params.yaml and every profile says: the code changed, its meaning did not, what is cached stands.
+"""
+
+import hashlib
+import json
+from functools import cache
+
+from ruamel.yaml import YAML
+
+from tests.conftest import ROOT
+from tests.contracts.modules import closure, meaning
+
+RECORD = ROOT / "tests" / "contracts" / "stage_versions.json"
+
+
+def versions() -> dict[str, int]:
+    """The stages with a version: those that call models or train."""
+    params = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
+    return {name: section["version"] for name, section in params.items() if isinstance(section, dict) and "version" in section}
+
+
+@cache
+def current() -> dict[str, dict[str, int | str]]:
+    return {stage: {"version": version, "sha256": _digest(stage)} for stage, version in versions().items()}
+
+
+def recorded() -> dict[str, dict[str, int | str]]:
+    found: dict[str, dict[str, int | str]] = json.loads(RECORD.read_text(encoding="utf-8"))
+    return found
+
+
+def _digest(stage: str) -> str:
+    text = "".join(f"{name}\n{meaning(ROOT / name)}\n" for name in closure(stage))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+if __name__ == "__main__":
+    RECORD.write_text(json.dumps(current(), indent=2) + "\n", encoding="utf-8")
+    print(f"{RECORD.relative_to(ROOT)} is written")

@@ -1,0 +1,128 @@
+"""The whole pipeline on a smaller rehearsal: raw pool to promoted model, twice, and what a change reruns. No part is replaced.
+
+The tests run in order on one workspace, a copy of this checkout: each starts where the one before ended.
+"""
+
+import json
+import os
+import re
+import secrets
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.conftest import ROOT
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
+
+STAGES = ["collect", "plan", "write", "assemble", "validate", "pack", "train", "predict", "judge", "score", "promote", "report"]
+CANARY = f"canary-{secrets.token_hex(8)}"
+SMALLER = {
+    "benchmark": "data/raw/smaller.jsonl",
+    "collect.count": 60,
+    "validate.min_rows": 30,
+    "train.epochs": 2,
+    "models.candidate.max_tokens": 200,
+    "promote.min_s_bar": 0.0,
+    "promote.min_s_l": 0.0,
+}
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("pipeline") / "clone"
+    listed = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for name in listed.splitlines():
+        if (ROOT / name).is_file() and name != "dvc.lock":
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(ROOT / name, folder / name)
+    for command in ("init -q", "add -A", "-c user.name=test -c user.email=test@localhost commit -qm start"):
+        subprocess.run(["git", *command.split()], cwd=folder, check=True)
+    items = [json.loads(line) for line in (ROOT / "data/raw/benchmark.jsonl").read_text().splitlines()]
+    (folder / "data/raw/smaller.jsonl").write_text("".join(json.dumps(item, ensure_ascii=False) + "\n" for item in items[::5]))
+    change(folder, SMALLER)
+    return folder
+
+
+def change(folder: Path, values: dict[str, object]) -> None:
+    yaml = YAML()
+    tree = yaml.load(folder / "params.yaml")
+    for key, value in values.items():
+        *path, last = key.split(".")
+        section = tree
+        for name in path:
+            section = section[name]
+        assert last in section, key
+        section[last] = value
+    yaml.dump(tree, folder / "params.yaml")
+
+
+def command(folder: Path, *words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(("LONGWRITER_", "PREFECT_", "MLFLOW_"))}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    own = kept | {"PATH": path, "LONGWRITER_TEACHER_API_KEY": CANARY} | environment
+    return subprocess.run([sys.executable, "-m", *words], cwd=folder, env=own, capture_output=True, text=True)
+
+
+def flow(folder: Path, **environment: str) -> dict[str, str]:
+    """Run the main flow; the state of every stage, read from the summary that people see."""
+    done = command(folder, "flows.longwriter", **environment)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    shown = done.stdout + done.stderr
+    return {stage: found[-1] for stage in STAGES if (found := re.findall(rf"\b{stage}\b\W+(Completed|Cached|Failed)\b", shown))}
+
+
+def repro(folder: Path, *options: str) -> list[str]:
+    """Run `dvc repro`; the stages that it ran."""
+    done = command(folder, "dvc", "repro", *options)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return re.findall(r"^Running stage '(\w+)'", done.stdout, re.MULTILINE)
+
+
+def test_one_command_takes_raw_instructions_to_a_promoted_model(workspace: Path) -> None:
+    assert flow(workspace) == dict.fromkeys(STAGES, "Completed")
+    scores = json.loads((workspace / "metrics/scores.json").read_text())
+    assert scores
+    decision = json.loads((workspace / "data/promote/decision.json").read_text())
+    assert decision["alias"] == "champion"
+    assert (workspace / "data/report/report.html").stat().st_size > 10_000
+    assert (workspace / "data/validate/docs/index.html").is_file()
+
+
+def test_every_raw_row_ends_as_an_instruction_or_as_a_reject(workspace: Path) -> None:
+    rows = (workspace / "data/raw/pool.jsonl").read_bytes().count(b"\n")
+    ends = sum((workspace / f"data/collect/{name}.jsonl").read_bytes().count(b"\n") for name in ("instructions", "rejects"))
+    assert ends == rows
+
+
+def test_the_second_run_is_free(workspace: Path) -> None:
+    assert flow(workspace) == dict.fromkeys(STAGES, "Cached")
+    assert repro(workspace) == []
+
+
+def test_a_url_or_the_concurrency_reruns_nothing(workspace: Path) -> None:
+    changed = {"LONGWRITER_TEACHER_URL": "http://127.0.0.1:9/v1", "LONGWRITER_CONCURRENCY": "3", "LONGWRITER_TIMEOUT": "7"}
+    assert flow(workspace, **changed) == dict.fromkeys(STAGES, "Cached")
+
+
+def test_another_judge_reruns_judge_score_promote_and_report_and_nothing_else(workspace: Path) -> None:
+    change(workspace, {"models.judge.revision": "2"})
+    states = flow(workspace)
+    assert {stage for stage, state in states.items() if state == "Completed"} == {"judge", "score", "promote", "report"}
+
+
+def test_by_hand_and_by_flow_no_work_is_done_twice(workspace: Path) -> None:
+    assert repro(workspace) == []
+    change(workspace, {"models.judge.revision": "1"})
+    assert "train" not in repro(workspace)
+    assert flow(workspace) == dict.fromkeys(STAGES, "Cached")
+
+
+def test_secrets_reach_no_file_that_the_run_left(workspace: Path) -> None:
+    for path in workspace.rglob("*"):
+        if path.is_file() and not path.is_symlink():
+            assert CANARY.encode() not in path.read_bytes(), path
