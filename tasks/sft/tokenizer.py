@@ -95,18 +95,21 @@ def _piecewise(messages: Sequence[Message], tokenizer: Any) -> Tokens:
     """The template's own text keeps its special tokens, the messages' text is tokenized as plain text; then joined."""
     marks = [f"\ue000{number}\ue001" for number in range(len(messages))]
     marked = [{"role": message.role, "content": mark} for message, mark in zip(messages, marks, strict=True)]
-    rest, ids, labels = tokenizer.apply_chat_template(marked, tokenize=False), list[int](), list[int]()
-    for number, (message, mark) in enumerate(zip(messages, marks, strict=True)):
+    rest, ids, labels, answered = tokenizer.apply_chat_template(marked, tokenize=False), list[int](), list[int](), False
+
+    def frame(text: str) -> None:
+        """The template's own text: no target, but for the end of turn that stands first behind an assistant's text."""
+        tokens = tokenizer(text, add_special_tokens=False)["input_ids"]
+        targets = 1 if answered else 0
+        ids.extend(tokens)
+        labels.extend([*tokens[:targets], *[IGNORED] * len(tokens[targets:])])
+
+    for message, mark in zip(messages, marks, strict=True):
         before, rest = rest.split(mark)
+        frame(before)
+        answered = message.role == "assistant"
         content = tokenizer(message.content, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-        target = message.role == "assistant"
-        frame = tokenizer(before, add_special_tokens=False)["input_ids"]
-        # Behind an assistant's text stands its end of turn, the first token of what follows: a target too.
-        ends = number > 0 and messages[number - 1].role == "assistant"
-        ids += frame + content
-        labels += [*frame[:1], *[IGNORED] * (len(frame) - 1)] if ends and frame else [IGNORED] * len(frame)
-        labels += content if target else [IGNORED] * len(content)
-    frame = tokenizer(rest, add_special_tokens=False)["input_ids"]
-    ends = bool(messages) and messages[-1].role == "assistant"
-    labels += [*frame[:1], *[IGNORED] * (len(frame) - 1)] if ends and frame else [IGNORED] * len(frame)
-    return Tokens(ids + frame, labels)
+        ids.extend(content)
+        labels.extend(content if answered else [IGNORED] * len(content))
+    frame(rest)
+    return Tokens(ids, labels)
