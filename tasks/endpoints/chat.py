@@ -15,6 +15,9 @@ class Request(NamedTuple):
     messages: tuple[Message, ...]
     sample: int = 0  # a new index is a new draw of the same request; the same index is the same draw, replayed
     schema: dict[str, Any] | None = None  # JSON schema that the reply must follow, where the endpoint can do that
+    # No part of what is asked, and so of no key: they say when to send it and how long to wait.
+    words: int | None = None  # expected in the answer; the time-out grows with them
+    urgency: float = 0.0  # words still to be written in its chain of requests, these included: the longest chain goes first
 
 
 class Reply(NamedTuple):

@@ -69,7 +69,7 @@ class Collect(Section):
 class PlanSection(Section):
     version: Version
     paragraph_words: Bounds
-    max_paragraphs: int = Field(ge=1)
+    max_paragraphs: int = Field(ge=1, description="of a plan on one level; a longer text is planned as chapters, each of so many at the most")
     deviation: Share = Field(description="how far the plan's total may lie from the asked length before its budgets are rescaled")
     tries: int = Field(ge=1, description="times that a plan is asked for before it is a Reject")
     max_rejects: Share
@@ -77,6 +77,9 @@ class PlanSection(Section):
 
 class Write(Section):
     version: Version
+    mode: Literal["serial", "parallel"] = Field(description="serial: each paragraph sees the text so far; parallel: none does (ablation)")
+    feedback: bool = Field(description="what was written so far moves the word counts of what is left; false: the plan's stand (ablation)")
+    context: int = Field(ge=1024, description="tokens of a prompt; a longer text so far is summarised but for its newest paragraphs")
     tries: int = Field(ge=1, description="times that a paragraph is asked for before its sample is a Reject")
     max_rejects: Share
 

@@ -38,6 +38,8 @@ class Reason(StrEnum):
     BAD_PLAN = "bad_plan"  # the plan breaks the bounds in params
     REFUSAL = "refusal"  # the model refused
     EMPTY = "empty"  # the model answered nothing
+    GARBAGE = "garbage"  # the answer is no prose: an error page, a payload, noise
+    UNANSWERED = "unanswered"  # the endpoint answered others, and this request not once in all tries
     TRUNCATED = "truncated"  # the model hit its token limit
     REPEATED = "repeated"  # a paragraph occurs twice
     LEAKED_PROMPT = "leaked_prompt"  # the text quotes the writing prompt
@@ -66,11 +68,15 @@ class Step(Record):
 
     point: str
     words: Words
+    chapter: int = Field(0, ge=0, description="which chapter it belongs to, from 1; 0: the plan has one level")
 
 
 class Plan(Record):
+    """Paragraphs with their word counts. A text too long for one list of them is planned on two levels: chapters, then paragraphs."""
+
     instruction: Instruction
     steps: tuple[Step, ...]
+    chapters: tuple[Step, ...] = ()  # points and word counts of the chapters; empty: the plan has one level
 
 
 class Draft(Record):

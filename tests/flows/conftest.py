@@ -41,8 +41,8 @@ output.write_text(f"{text.strip()} {output.stem}\\n")
 
 GRAPH = """
 stages:
-  third: {cmd: python work.py two.txt third.txt, deps: [two.txt], outs: [third.txt]}
-  first: {desc: starts, cmd: python work.py in.txt first.txt, deps: [in.txt], params: [{toy.yaml: [words]}], outs: [first.txt]}
+  third: {cmd: exec python work.py two.txt third.txt, deps: [two.txt], outs: [third.txt]}
+  first: {desc: starts, cmd: exec python work.py in.txt first.txt, deps: [in.txt], params: [{toy.yaml: [words]}], outs: [first.txt]}
   second: {cmd: python work.py first.txt second.txt && cp second.txt two.txt, deps: [first.txt], outs: [second.txt, two.txt]}
 """
 
