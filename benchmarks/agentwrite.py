@@ -1,78 +1,193 @@
-"""AgentWrite's write step against a lower bound, in one run on this machine: `make bench`.
+"""AgentWrite's write step beside its peers, against the least time that the endpoint allows: `make bench`, `make bench-full`.
 
-The rehearsal endpoint answers each call after a fixed latency; `slots` calls at most are in flight. No schedule can beat
-max(longest chain, all calls / slots) × latency. Beside it stands the plainest alternative: samples in file order, each
-holding a slot from its first paragraph to its last.
+The endpoint is a process of its own: a fixed time to the first token, fixed tokens a second for each stream, and so many slots; more
+requests wait for one. No schedule can end before max(longest chain, all slot time / slots), the lower bound. The contenders have
+the same plans, the same endpoint and a process of their own each, so that CPU and memory are theirs alone:
+
+- engine: tasks.write as the pipeline runs it, journal, checks and bar included;
+- openai loop: one asyncio task a sample over the openai SDK, so many calls at once as there are slots;
+- two scripts: the official flow, re-described: threads that take a sample each and write it from end to end, plans first, then texts;
+  8 of them as published, and tuned to one for every slot.
 """
 
+import argparse
 import asyncio
+import json
 import os
 import random
-import resource
+import subprocess
+import sys
 import tempfile
 import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
 
-from tasks.agentwrite.writer import write_draft
-from tasks.endpoints.chat import each
-from tasks.endpoints.openai_api import openai_chat
-from tasks.endpoints.rehearsal import Switches, rehearsal_server
-from tasks.schema.params import Model
-from tasks.schema.records import Draft, Instruction, Plan, Step
-from tasks.schema.settings import Settings
+import psutil
 
-SAMPLES, SLOTS, LATENCY, SEED = 64, 16, 0.2, 7
-TEACHER = Model(name="rehearsal-teacher", revision="1", temperature=1.0, max_tokens=4096)
+from tasks import store
+from tasks.agentwrite.planner import render, render_step
+from tasks.prompts import fill
+from tasks.schema.params import load
+from tasks.schema.records import Instruction, Plan, Step
+
+ROOT = Path(__file__).parents[1]
+TOKENS_PER_SECOND = 400.0
+SEED = 7
 
 
-def plans() -> list[Plan]:
-    """Chains of 4 to 40 paragraphs, the same for every contender."""
+def plans(samples: int) -> list[Plan]:
+    """Chains of 5 to 40 paragraphs of about 50 words, the same for every contender."""
     luck = random.Random(SEED)
-    return [
-        Plan(
-            instruction=Instruction(id=str(n), text=f"Write about bread, number {n}.", language="en", words=200, source=f"bench:{n}"),
-            steps=tuple(Step(point=f"bread {part}", words=50) for part in range(luck.randint(4, 40))),
-        )
-        for n in range(SAMPLES)
-    ]
+    counts = [luck.randint(5, 40) for _ in range(samples)]
+    return [_plan(number, count) for number, count in enumerate(counts)]
 
 
-async def engine(url: str, work: list[Plan]) -> int:
-    """As tasks/write.py does it: calls hold slots, longest plans start first."""
-    async with openai_chat("teacher", url, TEACHER, Settings(concurrency=SLOTS)) as chat:
-        by_length = sorted(work, key=lambda plan: -len(plan.steps))
-        return len(
-            [d for d in await each(by_length, lambda plan: write_draft(chat, plan, tries=1), unit="", label=None) if isinstance(d, Draft)]
-        )
+def _plan(number: int, count: int) -> Plan:
+    text = f"Write a {50 * count}-word essay about bread, number {number}."
+    instruction = Instruction(id=f"{number:016x}", text=text, language="en", words=50 * count, source=f"bench:{number}")
+    return Plan(instruction=instruction, steps=tuple(Step(point=f"bread, part {part}", words=50) for part in range(1, count + 1)))
 
 
-async def sample_slots(url: str, work: list[Plan]) -> int:
-    """Samples hold slots, in file order."""
-    slots = asyncio.Semaphore(SLOTS)
-    async with openai_chat("teacher", url, TEACHER, Settings(concurrency=SLOTS)) as chat:
-
-        async def one(plan: Plan) -> object:
-            async with slots:
-                return await write_draft(chat, plan, tries=1)
-
-        return len([d for d in await each(work, one, unit="", label=None) if isinstance(d, Draft)])
+def prompt(plan: Plan, outline: str, written: list[str]) -> str:
+    step = render_step(len(written) + 1, plan.steps[len(written)])
+    return fill("write", instruction=plan.instruction.text, plan=outline, text="\n\n".join(written), step=step)
 
 
-async def main() -> None:
-    work = plans()
-    calls = sum(len(plan.steps) for plan in work)
-    bound = max(max(len(plan.steps) for plan in work), calls / SLOTS) * LATENCY
-    print(f"{SAMPLES} samples, {calls} calls, {SLOTS} slots, {LATENCY} s a call: lower bound {bound:.2f} s")
-    print(f"{'':24}{'wall s':>8}{'x bound':>9}{'CPU ms a call':>15}   (client and endpoint share the process)")
-    async with rehearsal_server(Switches(latency=LATENCY)) as url:
-        for name, contender in (("this engine", engine), ("samples hold slots", sample_slots)):
-            cpu, start = time.process_time(), time.monotonic()
-            assert await contender(url, work) == SAMPLES
-            wall = time.monotonic() - start
-            print(f"{name:24}{wall:8.2f}{wall / bound:9.3f}{(time.process_time() - cpu) / calls * 1000:15.2f}")
-    print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")
+def run_engine(work: Path, url: str, slots: int) -> None:
+    from tasks import write
+
+    os.environ.update({"LONGWRITER_TEACHER_URL": url, "LONGWRITER_CONCURRENCY": str(slots), "LONGWRITER_TRACES": "0"})
+    params = load(ROOT / "params.yaml")
+    out = work / "out"
+    out.mkdir()
+    write.run(work / "plans.jsonl", out, write=params.write, plan=params.plan, teacher_model=params.models.teacher)
+
+
+def run_openai_loop(work: Path, url: str, slots: int) -> None:
+    import openai
+
+    async def sample(client: Any, gate: asyncio.Semaphore, plan: Plan) -> None:
+        outline, written = render(plan.steps), list[str]()
+        for _ in plan.steps:
+            async with gate:
+                said = await client.chat.completions.create(
+                    model="rehearsal-teacher",
+                    messages=[{"role": "user", "content": prompt(plan, outline, written)}],
+                    temperature=1.0,
+                    max_tokens=4096,
+                )
+            written.append(said.choices[0].message.content)
+
+    async def everything() -> None:
+        gate = asyncio.Semaphore(slots)
+        async with openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=5, timeout=600) as client:
+            await asyncio.gather(*(sample(client, gate, plan) for plan in store.read(work / "plans.jsonl", Plan)))
+
+    asyncio.run(everything())
+
+
+def run_two_scripts(work: Path, url: str, slots: int, *, workers: int = 8) -> None:
+    def call(text: str) -> str:
+        body = {"model": "rehearsal-teacher", "messages": [{"role": "user", "content": text}], "temperature": 1.0, "max_tokens": 4096}
+        request = urllib.request.Request(f"{url}/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"})
+        with urllib.request.urlopen(request, timeout=600) as answer:
+            return str(json.load(answer)["choices"][0]["message"]["content"])
+
+    def sample(plan: Plan) -> list[str]:
+        outline, written = render(plan.steps), list[str]()
+        for _ in plan.steps:
+            written.append(call(prompt(plan, outline, written)))
+        return written
+
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(sample, store.read(work / "plans.jsonl", Plan)))
+
+
+CONTENDERS = {
+    "engine": run_engine,
+    "openai loop": run_openai_loop,
+    "two scripts, 8 workers": run_two_scripts,
+    "two scripts, tuned": lambda work, url, slots: run_two_scripts(work, url, slots, workers=slots),
+}
+
+
+def measure(name: str, samples: int, slots: int, latency: float) -> None:
+    """One contender in a fresh process against a fresh endpoint; prints its row."""
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        store.write(work / "plans.jsonl", plans(samples))
+        port = _port()
+        switches = [f"latency={latency}", f"tokens_per_second={TOKENS_PER_SECOND}", f"slots={slots}"]
+        given = [word for switch in switches for word in ("--switch", switch)]
+        server = [sys.executable, "-m", "tasks.endpoints.rehearsal", "--port", str(port), *given]
+        endpoint = subprocess.Popen(server, stdout=subprocess.PIPE)
+        try:
+            assert endpoint.stdout
+            endpoint.stdout.readline()
+            url = f"http://127.0.0.1:{port}/v1"
+            command = [sys.executable, "-m", "benchmarks.agentwrite", "--contender", name, "--work", folder, "--url", url]
+            own = os.environ | {"LONGWRITER_HOME": f"{folder}/home"}
+            start = time.monotonic()
+            process = psutil.Popen([*command, "--slots", str(slots)], env=own, stderr=None if name == "engine" else subprocess.DEVNULL)
+            peak = 0
+            while process.poll() is None:
+                peak = max(peak, _memory(process))
+                time.sleep(0.2)
+            whole = time.monotonic() - start
+            assert process.returncode == 0, name
+            report = json.loads((work / "report.json").read_text())
+            served = json.load(urllib.request.urlopen(f"http://127.0.0.1:{port}/health"))
+        finally:
+            endpoint.terminate()
+            endpoint.wait()
+    chain = max(len(plan.steps) for plan in plans(samples)) * served["busy_s"] / served["answered"]
+    bound = max(chain, served["busy_s"] / slots)
+    ratio, use, cpu = report["wall"] / bound, served["busy_s"] / slots / report["wall"], report["cpu"] / served["answered"] * 1000
+    row = f"{name:24}{report['wall']:8.1f}{ratio:10.3f}{use:12.1%}{cpu:12.2f}{peak / 2**20:10.0f}{whole - report['wall']:9.1f}"
+    print(f"{row}   {served['answered']:,} calls, bound {bound:.1f} s", flush=True)
+
+
+def _memory(process: psutil.Process) -> int:
+    try:
+        return int(process.memory_info().rss)
+    except psutil.Error:
+        return 0
+
+
+def _port() -> int:
+    import socket
+
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def contend(name: str, work: Path, url: str, slots: int) -> None:
+    """In the contender's process: its run alone is timed, not Python's start."""
+    wall, cpu = time.monotonic(), time.process_time()
+    CONTENDERS[name](work, url, slots)
+    (work / "report.json").write_text(json.dumps({"wall": time.monotonic() - wall, "cpu": time.process_time() - cpu}))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="AgentWrite against the least time that an endpoint allows")
+    parser.add_argument("--samples", type=int, default=256)
+    parser.add_argument("--slots", type=int, default=64)
+    parser.add_argument("--latency", type=float, default=0.25, help="seconds to the first token")
+    parser.add_argument("--only", nargs="*", choices=CONTENDERS, default=list(CONTENDERS)[:3])
+    for name in ("contender", "work", "url"):
+        parser.add_argument(f"--{name}", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.contender:
+        return contend(given.contender, Path(given.work), given.url, given.slots)
+    pace = f"{given.latency} s + 1/{TOKENS_PER_SECOND:.0f} s a token"
+    print(f"{given.samples} samples, {given.slots} slots, {pace}; same seed, same plans for all")
+    print(f"{'':24}{'wall s':>8}{'x bound':>10}{'slots used':>12}{'CPU ms/call':>12}{'peak MiB':>10}{'start s':>9}")
+    for name in given.only:
+        measure(name, given.samples, given.slots, given.latency)
 
 
 if __name__ == "__main__":
-    with tempfile.TemporaryDirectory() as home:
-        os.environ["LONGWRITER_HOME"] = home
-        asyncio.run(main())
+    main()

@@ -22,6 +22,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from flows import child, workspace
+from flows.artifacts import Progress
 from flows.terminal import Stage, screen
 from tasks.schema import params
 from tasks.schema.errors import BadInput, PipelineError, WorkspaceBusy
@@ -30,7 +31,7 @@ HINTS = re.compile(  # DVC's, after a stage; the flow's user has no use for them
     r"(Updat|Generat)ing lock file |To (track the changes with git|enable auto staging), run:|\s*git add |\s*dvc config |Use `dvc push` "
     r"|WARNING: '.*' is empty\.$"
 )
-BAR_SECONDS = 5.0  # between two states of a progress bar in the log
+BAR_SECONDS = 5.0  # between two states of a progress bar in the log, and in the task run's artifact
 CACHED = "Cached"
 
 
@@ -117,10 +118,11 @@ def bring_up_to_date(repo: Repo, name: str, *, pull: bool = False) -> State[Any]
     """
     if not _changed(repo, name):
         return Completed(name=CACHED, message="dvc: unchanged")
-    output = _Log()
     command = [sys.executable, "-m", "dvc", "repro", "--single-item", *(["--pull"] if pull else []), name]
-    if child.run(command, output.see):
-        raise StageFailed(f"{name}: {output.reason()}", exit_code=output.exit_code())
+    with Progress(name, get_run_logger()) as progress:
+        output = _Log(progress)
+        if child.run(command, output.see):
+            raise StageFailed(f"{name}: {output.reason()}", exit_code=output.exit_code())
     if f"Running stage '{name}':" in output.heads:
         return Completed(message="dvc: ran")
     return Completed(name=CACHED, message="dvc: restored")
@@ -132,9 +134,10 @@ def _changed(repo: Repo, name: str) -> bool:
 
 
 def _push(*names: str) -> None:
-    output = _Log()
-    if code := child.run([sys.executable, "-m", "dvc", "push", "--run-cache", *names], output.see):
-        raise StageFailed(f"dvc push: {output.reason()}", exit_code=code)
+    with Progress("push", get_run_logger()) as progress:
+        output = _Log(progress)
+        if code := child.run([sys.executable, "-m", "dvc", "push", "--run-cache", *names], output.see):
+            raise StageFailed(f"dvc push: {output.reason()}", exit_code=code)
 
 
 class readable:
@@ -153,9 +156,10 @@ class readable:
 
 
 class _Log:
-    """Where a child's output goes: the task's logger, the screen, and the few lines that say how it ended."""
+    """Where a child's output goes: the task's logger, the screen, the task's progress, and the few lines that say how it ended."""
 
-    def __init__(self) -> None:
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
         self.heads: set[str] = set()
         self.last: list[str] = []
         self._logger = get_run_logger()
@@ -169,7 +173,9 @@ class _Log:
             if time.monotonic() < self._next_bar:
                 return
             self._next_bar = time.monotonic() + BAR_SECONDS
+            self._progress.show(piece.text)
         else:
+            self._progress.note(piece.text)
             self.last = [*self.last[-49:], piece.text]
             if piece.text.startswith("Running stage "):
                 self.heads.add(piece.text)

@@ -5,7 +5,6 @@ what they let pass is put to the selector: one short call per ask, which is the 
 instructions are drawn, balanced over language and asked length. Rows in another order give the same instructions.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
@@ -30,7 +29,7 @@ def run(source: Path, benchmark: Path, out: Path, *, seed: int, collect: Collect
     read = list(_readable(source, max_malformed=collect.max_malformed))
     sifted, rejects = stage.split([_by_rules(row, collect) for row in read])
     asked, copies = stage.split([*_without_copies(sifted, prompts, threshold=collect.near_duplicate)])
-    chosen, unfit = stage.split(asyncio.run(_by_selector(asked, collect, selector_model)))
+    chosen, unfit = stage.split(stage.run_async(_by_selector(asked, collect, selector_model)))
     drawn = draw(chosen, count=collect.count, seed=seed)
     taken = {instruction.id for instruction in drawn}
     left = [_not_drawn(instruction, collect) for instruction in chosen if instruction.id not in taken]

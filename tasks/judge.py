@@ -4,7 +4,6 @@ One call per answer, a few more where a reply cannot be read: the answers' lengt
 answer whose verdict stays unreadable is unscored, with the reason; it is never given a default.
 """
 
-import asyncio
 import hashlib
 from collections import Counter
 from pathlib import Path
@@ -20,7 +19,7 @@ from tasks.schema.records import Prediction, Rubric, Verdict
 
 
 def run(predictions: Path, out: Path, *, judge: Judge, judge_model: Model) -> stage.Metrics:
-    verdicts = asyncio.run(_verdicts(store.read_list(predictions, Prediction), judge, judge_model))
+    verdicts = stage.run_async(_verdicts(store.read_list(predictions, Prediction), judge, judge_model))
     store.write(out / "verdicts.jsonl", verdicts)
     unscored = Counter(verdict.model for verdict in verdicts if verdict.rubric is None)
     by_model = {f"{model}_unscored": unscored[model] for model in sorted({verdict.model for verdict in verdicts})}

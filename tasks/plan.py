@@ -1,41 +1,48 @@
 """plan: the teacher breaks each instruction into paragraphs with word counts (paper, section 3.1, step I).
 
 One call per instruction, two where the first plan cannot be used; its prompt is the instruction, its answer a line per
-paragraph. An instruction without a usable plan becomes a Reject.
+paragraph. A text too long for one list of paragraphs takes a call for its chapters and one for each of them. An instruction
+without a usable plan becomes a Reject.
 """
 
-import asyncio
 from pathlib import Path
 
 from tasks import stage, store
 from tasks.agentwrite.planner import make_plan
 from tasks.endpoints.chat import Chat, each
 from tasks.endpoints.roles import open_role
-from tasks.schema.errors import ReplyError
+from tasks.schema.errors import ReplyError, Unanswered
 from tasks.schema.params import Model, PlanSection
 from tasks.schema.records import Instruction, Plan, Reason, Reject
 
 
 def run(instructions: Path, out: Path, *, plan: PlanSection, teacher_model: Model) -> stage.Metrics:
     asked = store.read_list(instructions, Instruction)
-    plans, rejects = stage.split(asyncio.run(_plans(asked, plan, teacher_model)))
+    plans, rejects = stage.split(stage.run_async(_plans(asked, plan, teacher_model)))
     stage.check_reject_rate(rejects, of=len(asked), at_most=plan.max_rejects)
     store.write(out / "plans.jsonl", plans)
     store.write(out / "rejects.jsonl", rejects)
     paragraphs = sum(len(p.steps) for p in plans)
-    return {"instructions": len(asked), "plans": len(plans), "rejects": len(rejects), "paragraphs": paragraphs}
+    return {
+        "instructions": len(asked),
+        "plans": len(plans),
+        "rejects": len(rejects),
+        "paragraphs": paragraphs,
+        "in_chapters": sum(bool(p.chapters) for p in plans),
+    }
 
 
 async def _plans(asked: list[Instruction], plan: PlanSection, model: Model) -> list[Plan | Reject]:
     async with open_role("teacher", model) as chat:
-        return await each(asked, lambda instruction: _plan(chat, instruction, plan), unit="plan", label="plan")
+        return await each(asked, lambda instruction: plan_or_reject(chat, instruction, plan), unit="plan", label="plan")
 
 
-async def _plan(chat: Chat, instruction: Instruction, plan: PlanSection) -> Plan | Reject:
+async def plan_or_reject(chat: Chat, instruction: Instruction, plan: PlanSection) -> Plan | Reject:
     try:
         return await make_plan(chat, instruction, plan=plan)
     except ReplyError as error:
-        return Reject(id=instruction.id, stage="plan", reason=Reason.BAD_PLAN, detail=str(error), source=instruction.source)
+        reason = Reason.UNANSWERED if isinstance(error, Unanswered) else Reason.BAD_PLAN
+        return Reject(id=instruction.id, stage="plan", reason=reason, detail=str(error), source=instruction.source)
 
 
 if __name__ == "__main__":

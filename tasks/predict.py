@@ -4,7 +4,6 @@ One answer per item and checkpoint; the tokens written drive the cost. Every che
 own server unless LONGWRITER_CANDIDATE_URL names another.
 """
 
-import asyncio
 from collections import Counter
 from pathlib import Path
 
@@ -21,7 +20,7 @@ def run(benchmark: Path, checkpoints: Path, out: Path, *, seed: int, predict: Pr
     items, folders = read_benchmark(benchmark), sorted((p for p in checkpoints.iterdir() if p.is_dir()), reverse=True)
     if not folders:
         raise BadInput(checkpoints, "no checkpoint folder in it", mend="run train again")
-    predictions = [p for folder in folders for p in asyncio.run(_answers(items, folder, seed, candidate_model))]
+    predictions = [p for folder in folders for p in stage.run_async(_answers(items, folder, seed, candidate_model))]
     store.write(out / "predictions.jsonl", predictions)
     return _metrics(predictions)
 

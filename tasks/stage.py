@@ -8,6 +8,7 @@ The output folder is built beside its place and swapped in when whole. An error 
 exit code; Ctrl-C is 130, SIGTERM 143, and the process dies with whoever started it, so that nothing goes on calling.
 """
 
+import asyncio
 import ctypes
 import errno
 import inspect
@@ -15,7 +16,7 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -79,6 +80,30 @@ class one_line_errors:
             fail(f"{error.filename or 'disk'}: {os.strerror(error.errno)}; free some space and run again, what is done is kept", code=1)
         if isinstance(error, KeyboardInterrupt):
             fail("interrupted; run again to go on from here", code=130)
+
+
+def run_async(work: Coroutine[Any, Any, R]) -> R:
+    """`asyncio.run` in which SIGTERM cancels, as Ctrl-C does, so that answers under way are waited for and kept. Exits 143 then."""
+    terminated = False
+
+    async def cancellable() -> R:
+        loop, task = asyncio.get_running_loop(), asyncio.current_task()
+
+        def terminate() -> None:
+            nonlocal terminated
+            terminated = True
+            assert task
+            task.cancel()
+
+        loop.add_signal_handler(signal.SIGTERM, terminate)
+        return await work
+
+    try:
+        return asyncio.run(cancellable())
+    except asyncio.CancelledError:
+        if terminated:
+            sys.exit(143)
+        raise
 
 
 def fail(message: str, *, code: int) -> NoReturn:

@@ -9,6 +9,7 @@ import os
 import re
 import secrets
 import shutil
+import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -26,11 +27,12 @@ _LONE_SURROGATE = re.compile(rb"(?<!\\)(?:\\\\)*\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
 
 
 class Row(NamedTuple):
-    """One line of a JSONL file: its number from 1, the object on it or what is wrong with it."""
+    """One line of a JSONL file: its number from 1, the object on it or what is wrong with it, and where it begins."""
 
     line: int
     data: dict[str, Any] | None
     problem: str | None = None
+    start: int = 0  # byte
 
 
 def rows(path: Path) -> Iterator[Row]:
@@ -44,7 +46,7 @@ def rows(path: Path) -> Iterator[Row]:
             number += 1
             start, offset = offset, offset + len(line)
             if len(line) > MAX_LINE:
-                yield Row(number, None, f"line of more than {MAX_LINE // 2**20} MiB")
+                yield Row(number, None, f"line of more than {MAX_LINE // 2**20} MiB", start)
                 found = True
                 while line and not line.endswith(b"\n"):  # skip the rest of it in bounded memory
                     line = file.readline(MAX_LINE)
@@ -63,10 +65,10 @@ def _row(number: int, line: bytes, start: int) -> Row:
     try:
         data = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        return Row(number, None, _why(line, start, error))
+        return Row(number, None, _why(line, start, error), start)
     if not isinstance(data, dict):
-        return Row(number, None, f"a JSON {type(data).__name__}, not an object")
-    return Row(number, data)
+        return Row(number, None, f"a JSON {type(data).__name__}, not an object", start)
+    return Row(number, data, None, start)
 
 
 def _why(line: bytes, start: int, error: orjson.JSONDecodeError) -> str:
@@ -83,10 +85,22 @@ def _why(line: bytes, start: int, error: orjson.JSONDecodeError) -> str:
 
 def read(path: Path, record: type[R]) -> Iterator[R]:
     """Every record of a file, as `record`. Raises BadInput with the line, the field and the mend at the first that is not one."""
+    return (found for _, found in placed(path, record))
+
+
+def placed(path: Path, record: type[R]) -> Iterator[tuple[int, R]]:
+    """As `read`, each record with the byte at which its line begins: for `read_at`, where memory is not to hold all."""
     for row in rows(path):
         if row.data is None:
             raise BadInput(path, row.problem or "", line=row.line, mend="mend or remove the line")
-        yield parse(row.data, record, path=path, line=row.line)
+        yield row.start, parse(row.data, record, path=path, line=row.line)
+
+
+def read_at(path: Path, start: int, record: type[R]) -> R:
+    """The record whose line begins at byte `start`."""
+    with path.open("rb") as file:
+        file.seek(start)
+        return record.model_validate_json(file.readline().removeprefix(b"\xef\xbb\xbf"))
 
 
 def parse(data: dict[str, Any], record: type[R], *, path: Path, line: int | None) -> R:
@@ -123,6 +137,29 @@ def write(path: Path, records: Iterable[BaseModel]) -> int:
         file.flush()
         os.fsync(file.fileno())
     return count
+
+
+class Spool:
+    """Records that end in any order, kept on disk, and written in the order of their places. Memory holds about 200 bytes of each."""
+
+    def __init__(self, folder: Path):
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed, and so removed, with the spool)
+        self._lines: dict[int, tuple[int, int]] = {}
+
+    def put(self, place: int, record: BaseModel) -> None:
+        start = self._file.seek(0, os.SEEK_END)
+        self._lines[place] = start, self._file.write(record.model_dump_json().encode("utf-8") + b"\n")
+
+    def write(self, path: Path) -> int:
+        """Write them as JSONL, atomically; returns how many."""
+        with replacing(path) as scratch, scratch.open("wb") as file:
+            for place in sorted(self._lines):
+                start, length = self._lines[place]
+                self._file.seek(start)
+                file.write(self._file.read(length))
+            file.flush()
+            os.fsync(file.fileno())
+        return len(self._lines)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -1,117 +1,183 @@
-"""From a teacher's plan text to a strict plan.
+"""Ask for a plan, fit it to the asked length, and show it.
 
-Tolerant in what it reads (preambles, bold, list markers, both languages, ranges, full-width digits), strict in what it
-returns: paragraphs numbered 1 to n without a gap, each with a point and a word count, n within bounds.
+A text that plan.max_paragraphs paragraphs of middling length can carry is planned on one level. A longer one is planned as chapters that
+such a plan can carry, and then each chapter as paragraphs, all chapters at once; their prompts share everything but their end.
 """
 
-import re
-import unicodedata
+import math
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeVar
 
-from tasks.endpoints.chat import Chat, Request, user
-from tasks.prompts import fill
+from tasks.agentwrite.plan_budgets import reconcile
+from tasks.agentwrite.plan_fields import Line
+from tasks.agentwrite.plan_text import parse_plan
+from tasks.endpoints.chat import Chat, Reply, Request, each, user
+from tasks.prompts import fill, frame
 from tasks.schema.errors import ReplyError
 from tasks.schema.params import Bounds, PlanSection
 from tasks.schema.records import Instruction, Message, Plan, Step
 
-MAX_WORDS = 100_000  # of one paragraph; a larger count is a misprint
+__all__ = ["make_plan", "parse_plan", "reconcile", "render", "render_step"]
 
-_STEP = re.compile(
-    r"^\W*(?:\d+[.)]\W*)?"
-    r"(?:(?:Paragraph|Para|Step)\s*(?P<en>\d+)|(?:第\s*(?P<zh>\d+)\s*段|段落\s*(?P<zh2>\d+)))\W*(?P<rest>.*)$",
-    re.IGNORECASE,
-)
-_COUNT = re.compile(
-    r"[\W_]*(?:Word\s*Count|Words|字数)[\W_]*(?P<low>\d[\d,]*)(?:\s*(?:[-–—~]|to|至|到)\s*(?P<high>\d[\d,]*))?\W*(?:words?|字|characters?)?\W*$",
-    re.IGNORECASE,
-)
-_POINT = re.compile(r"^[\W_]*(?:Main\s*Points?|要点|主要内容|内容)[\W_]*", re.IGNORECASE)
+WORDS_PER_LINE = 25  # of a plan, about
+MOST_QUOTED = 20_000  # characters of a bad plan that are shown to the teacher again
+
+T = TypeVar("T")
+
+
+class _Size(NamedTuple):
+    """What plans of one level can carry, in words."""
+
+    paragraph: float  # the middle of its bounds
+    most: int  # of a text on one level, or of a chapter
+    chapter: Bounds
 
 
 async def make_plan(chat: Chat, instruction: Instruction, *, plan: PlanSection) -> Plan:
-    """Ask for a plan; a bad one is asked for again with what was wrong. Raises ReplyError after plan.tries."""
-    prompt = fill(
-        "plan",
-        instruction=instruction.text,
-        words=str(instruction.words),
-        min_words=str(plan.paragraph_words.min),
-        max_words=str(plan.paragraph_words.max),
-    )
-    request = user(prompt)
+    """Ask for a plan, on as many levels as it takes; a bad answer is asked for again with what was wrong.
+
+    Raises ReplyError after plan.tries bad answers, and for a text that plan.max_paragraphs chapters of as many paragraphs cannot carry.
+    """
+    size = _size(plan)
+    if instruction.words > plan.max_paragraphs * size.most:
+        raise ReplyError(
+            f"{instruction.words} words are more than {plan.max_paragraphs} chapters of {plan.max_paragraphs} paragraphs carry, "
+            f"about {plan.max_paragraphs * size.most}; raise plan.max_paragraphs or plan.paragraph_words"
+        )
+    if instruction.words <= size.most and (steps := await _paragraphs(chat, instruction, plan, size)):
+        return Plan(instruction=instruction, steps=steps)
+    return await _chapters(chat, instruction, plan, size)
+
+
+def _size(plan: PlanSection) -> _Size:
+    """A chapter is at most as long as one level carries, and at least so long that paragraphs can add up to it and to any longer one."""
+    bounds = plan.paragraph_words
+    middle = (bounds.min + bounds.max) / 2
+    most = max(1, math.floor(plan.max_paragraphs * middle))
+    fewest = math.ceil((bounds.min - 1) / (bounds.max - bounds.min)) if bounds.max > bounds.min else plan.max_paragraphs
+    least = bounds.min * max(1, min(fewest, plan.max_paragraphs // 2))
+    return _Size(middle, most, Bounds(min=min(least, most), max=most))
+
+
+async def _paragraphs(chat: Chat, instruction: Instruction, plan: PlanSection, size: _Size) -> tuple[Step, ...]:
+    """The plan on one level; empty where the teacher wants more paragraphs than fit on one and the asked length bears them."""
+
+    def read(text: str) -> tuple[Step, ...]:
+        lines = parse_plan(text, max_paragraphs=plan.max_paragraphs**2)
+        if len(lines) > plan.max_paragraphs and len(lines) * plan.paragraph_words.min <= instruction.words:
+            return ()
+        return _fitted(lines, instruction.words, plan)
+
+    values = _values(instruction, plan.paragraph_words)
+    return await _ask(chat, fill("plan", **values), read, plan, lines=instruction.words / size.paragraph, urgency=instruction.words)
+
+
+async def _chapters(chat: Chat, instruction: Instruction, plan: PlanSection, size: _Size) -> Plan:
+    """The plan on two levels."""
+
+    def read(text: str) -> tuple[Step, ...]:
+        lines = parse_plan(text, max_paragraphs=plan.max_paragraphs, noun="chapter")
+        return reconcile(lines, instruction.words, bounds=size.chapter, deviation=0, most=plan.max_paragraphs, noun="chapter")
+
+    prompt = fill("chapters", **_values(instruction, size.chapter), most=str(plan.max_paragraphs))
+    chapters = await _ask(chat, prompt, read, plan, lines=instruction.words / size.most + 10, urgency=instruction.words)
+    values = _values(instruction, plan.paragraph_words) | {"chapters": _outline(chapters), "most": str(plan.max_paragraphs)}
+    head, tail = frame("chapter", ("chapter",), **values)
+
+    async def one(number: int) -> tuple[Step, ...] | ReplyError:
+        chapter = chapters[number - 1]
+        prompt = f"{head}{_render_chapter(number, chapter)}{tail}"
+        try:
+            return await _ask(
+                chat,
+                prompt,
+                lambda text: _fitted(parse_plan(text, max_paragraphs=plan.max_paragraphs**2), chapter.words, plan),
+                plan,
+                lines=chapter.words / size.paragraph,
+                urgency=instruction.words,
+            )
+        except ReplyError as error:  # raised below, when the other chapters' answers are in: they are paid for
+            return error
+
+    planned = await each(range(1, len(chapters) + 1), one, unit="chapter", label=None)
+    steps: list[Step] = []
+    for number, paragraphs in enumerate(planned, 1):
+        if isinstance(paragraphs, ReplyError):
+            raise type(paragraphs)(f"chapter {number} of {len(chapters)}: {paragraphs}")
+        steps += [step.model_copy(update={"chapter": number}) for step in paragraphs]
+    return Plan(instruction=instruction, steps=tuple(steps), chapters=chapters)
+
+
+def _values(instruction: Instruction, bounds: Bounds) -> dict[str, str]:
+    return {
+        "instruction": instruction.text,
+        "words": str(instruction.words),
+        "min_words": str(bounds.min),
+        "max_words": str(bounds.max),
+    }
+
+
+def _fitted(lines: Sequence[Line], words: int, plan: PlanSection) -> tuple[Step, ...]:
+    steps = reconcile(lines, words, bounds=plan.paragraph_words, deviation=plan.deviation, most=plan.max_paragraphs)
+    if len(steps) > plan.max_paragraphs:
+        raise ReplyError(f"{len(steps)} paragraphs, at most {plan.max_paragraphs} are allowed")
+    return steps
+
+
+async def _ask(chat: Chat, prompt: str, read: Callable[[str], T], plan: PlanSection, *, lines: float, urgency: float) -> T:
+    """What `read` makes of the reply. Raises its last ReplyError when plan.tries replies were bad, Unanswered where there is none."""
+    request = _sized(user(prompt), lines, urgency)
+    problem = ReplyError("no plan was asked for")
     for sample in range(plan.tries):
         reply = await chat(request)
         try:
-            if reply.finish_reason == "length":
-                raise ReplyError("the plan was cut off at the token limit")
-            steps = parse_plan(reply.text, max_paragraphs=plan.max_paragraphs)
-            budgeted = reconcile(steps, instruction.words, bounds=plan.paragraph_words, deviation=plan.deviation)
-            return Plan(instruction=instruction, steps=budgeted)
+            return read(_text(reply))
         except ReplyError as error:
             problem = error
-            request = _again(prompt, reply.text, str(error), sample + 1)
-    raise problem
+            request = _sized(_again(prompt, reply.text, str(error), sample + 1), lines, urgency)
+    raise ReplyError(f"{problem} (asked {plan.tries} times)")
+
+
+def _sized(request: Request, lines: float, urgency: float) -> Request:
+    return request._replace(words=WORDS_PER_LINE * max(1, math.ceil(lines)), urgency=float(urgency))
+
+
+def _text(reply: Reply) -> str:
+    if reply.finish_reason == "length":
+        raise ReplyError("the plan was cut off at the token limit")
+    if reply.finish_reason == "content_filter":
+        raise ReplyError("the endpoint's content filter stopped the plan")
+    return reply.text
 
 
 def _again(prompt: str, reply: str, problem: str, sample: int) -> Request:
-    complaint = f"This plan cannot be used: {problem}. Give the whole plan again, one line per paragraph, in exactly the form asked for."
+    """The bad plan, and what is wrong with it; just the prompt where there is nothing to show, or too much."""
+    if not 0 < len(reply.strip()) <= MOST_QUOTED:
+        return user(prompt, sample=sample)
+    complaint = f"This plan cannot be used: {problem}. Give the whole plan again, one line for each part, in exactly the form asked for."
     conversation = (("user", prompt), ("assistant", reply), ("user", complaint))
     return Request(tuple(Message(role=role, content=text) for role, text in conversation), sample)  # type: ignore[arg-type]
 
 
-def parse_plan(text: str, *, max_paragraphs: int) -> tuple[Step, ...]:
-    """The steps of a plan text. Lines that are no step (a preamble, a closing remark) are skipped.
-
-    Raises ReplyError saying which paragraph lacks what: no step at all, a number missing or twice, no word count, a count
-    of 0 or beyond MAX_WORDS, more than `max_paragraphs`.
-    """
-    steps: list[Step] = []
-    for line in unicodedata.normalize("NFKC", text).splitlines():
-        if match := _STEP.match(line):
-            number = int(match["en"] or match["zh"] or match["zh2"])
-            if number != len(steps) + 1:
-                raise ReplyError(f"paragraph {number} stands where paragraph {len(steps) + 1} should")
-            steps.append(_step(number, match["rest"]))
-    if not steps:
-        raise ReplyError("there is no line of the form 'Paragraph 1 - Main Point: … - Word Count: …'")
-    if len(steps) > max_paragraphs:
-        raise ReplyError(f"{len(steps)} paragraphs, at most {max_paragraphs} are allowed")
-    return tuple(steps)
-
-
-def _step(number: int, rest: str) -> Step:
-    count = _COUNT.search(rest)
-    if not count:
-        raise ReplyError(f"paragraph {number} has no word count")
-    low = int(count["low"].replace(",", ""))
-    high = int((count["high"] or count["low"]).replace(",", ""))
-    words = round((low + high) / 2)
-    if not 0 < words <= MAX_WORDS:
-        raise ReplyError(f"paragraph {number} has a word count of {words}")
-    point = _POINT.sub("", rest[: count.start()]).strip(" -–—*_:|[]")
-    if not point:
-        raise ReplyError(f"paragraph {number} has no main point")
-    return Step(point=point, words=words)
-
-
-def reconcile(steps: tuple[Step, ...], asked: int, *, bounds: Bounds, deviation: float) -> tuple[Step, ...]:
-    """Word budgets that add up to the asked length and lie within `bounds`.
-
-    A plan whose total lies within `deviation` (a share of the asked length) keeps its budgets. Raises ReplyError when the
-    paragraphs cannot carry the asked length: too few or too many of them.
-    """
-    total = sum(step.words for step in steps)
-    if abs(total - asked) > deviation * asked:
-        steps = tuple(step.model_copy(update={"words": max(1, round(step.words * asked / total))}) for step in steps)
-    clipped = tuple(step.model_copy(update={"words": min(max(step.words, bounds.min), bounds.max)}) for step in steps)
-    total = sum(step.words for step in clipped)
-    if abs(total - asked) > deviation * asked:
-        raise ReplyError(f"{len(steps)} paragraphs of {bounds.min} to {bounds.max} words cannot add up to the {asked} that are asked for")
-    return clipped
-
-
-def render(steps: tuple[Step, ...]) -> str:
-    """A plan as the writer sees it, in the form that `parse_plan` reads."""
-    return "\n".join(render_step(number, step) for number, step in enumerate(steps, 1))
+def render(steps: Sequence[Step], chapters: Sequence[Step] = ()) -> str:
+    """A plan as the writer sees it, in the form that `parse_plan` reads: each chapter's line before those of its paragraphs."""
+    lines: list[str] = []
+    chapter = 0
+    for number, step in enumerate(steps, 1):
+        if chapters and step.chapter != chapter:
+            chapter = step.chapter
+            lines.append(_render_chapter(chapter, chapters[chapter - 1]))
+        lines.append(render_step(number, step))
+    return "\n".join(lines)
 
 
 def render_step(number: int, step: Step) -> str:
     return f"Paragraph {number} - Main Point: {step.point} - Word Count: {step.words} words"
+
+
+def _outline(chapters: Sequence[Step]) -> str:
+    return "\n".join(_render_chapter(number, chapter) for number, chapter in enumerate(chapters, 1))
+
+
+def _render_chapter(number: int, chapter: Step) -> str:
+    return f"Chapter {number} - Main Point: {chapter.point} - Word Count: {chapter.words} words"

@@ -1,68 +1,149 @@
-"""The growing-context loop: each paragraph is written with the instruction, the whole plan and all text so far.
+"""The growing-context loop: each paragraph is written with the instruction, the whole plan and all text so far (paper, section 3.1).
 
-The prompt puts the instruction and the plan first, then the text, then the step, so that one request's prompt up to its
-newest paragraph is the beginning of the next one: providers' prompt caches and vLLM's prefix cache serve it again.
+What comes back is looked at before it is taken; a bad paragraph is asked for again under a new sample index, so that the journal
+keeps both. Word counts follow what was written so far, and the last paragraph is retaken while the whole misses its length.
 """
 
+import asyncio
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from tasks.agentwrite.planner import render, render_step
-from tasks.corpus.cleaning import refusal
-from tasks.endpoints.chat import Chat, Reply, user
+from tasks.agentwrite.budget import next_words, on_target
+from tasks.agentwrite.context import Frame, Window, overflow
+from tasks.agentwrite.faults import Earlier, Unwritable, find_fault
+from tasks.endpoints.chat import Chat, Reply, Request, user
+from tasks.longbench.length import count_words
 from tasks.prompts import fill
-from tasks.schema.records import Draft, Plan, Reason
+from tasks.schema.errors import Unanswered
+from tasks.schema.params import Bounds, Write
+from tasks.schema.records import Draft, Plan, Reason, Step
 
 
-class Unwritable(NamedTuple):
-    """Why a plan did not become a draft, with the evidence."""
+class Event(NamedTuple):
+    """A request of a draft and what became of it, for those who watch."""
 
-    reason: Reason
-    detail: str
+    name: str  # "paragraph 3 of 12", "summary"
+    number: int  # of the paragraph, from 1
+    request: Request
+    reply: Reply
+    fault: Unwritable | None
 
 
-async def write_draft(chat: Chat, plan: Plan, *, tries: int) -> Draft | Unwritable:
-    """All paragraphs of a plan, in order. A bad paragraph is asked for again under a new sample index, up to `tries` times."""
-    outline = render(plan.steps)
-    paragraphs: list[str] = []
-    for number, step in enumerate(plan.steps, 1):
-        prompt = fill(
-            "write",
-            instruction=plan.instruction.text,
-            plan=outline,
-            text="\n\n".join(paragraphs),
-            step=render_step(number, step),
-        )
-        written = await _write_paragraph(chat, prompt, earlier=paragraphs, tries=tries)
-        if isinstance(written, Unwritable):
-            return written._replace(detail=f"paragraph {number} of {len(plan.steps)}, {tries} tries: {written.detail}")
-        paragraphs.append(written)
+See = Callable[[Event], None]
+
+
+class _Lost(Exception):
+    """Ends a draft that cannot be written."""
+
+    def __init__(self, why: Unwritable):
+        super().__init__(why.detail)
+        self.why = why
+
+
+async def write_draft(chat: Chat, plan: Plan, *, write: Write, bounds: Bounds, see: See = lambda _: None) -> Draft | Unwritable:
+    """All paragraphs of a plan, in order; or why one of them could not be had. `bounds` are those of a paragraph's words."""
+    drafting = _Drafting(chat, plan, write, bounds, see)
+    try:
+        paragraphs = await (drafting.serial() if write.mode == "serial" else drafting.parallel())
+    except _Lost as lost:
+        return lost.why
     return Draft(instruction=plan.instruction, steps=plan.steps, paragraphs=tuple(paragraphs))
 
 
-async def _write_paragraph(chat: Chat, prompt: str, *, earlier: list[str], tries: int) -> str | Unwritable:
-    fault = Unwritable(Reason.EMPTY, "never asked")
-    for sample in range(tries):
-        reply = await chat(user(prompt, sample=sample))
-        found = find_fault(reply, earlier=earlier, prompt=prompt)
-        if found is None:
-            return reply.text.strip()
-        fault = found
-    return fault
+class _Drafting:
+    """One draft on its way."""
 
+    def __init__(self, chat: Chat, plan: Plan, write: Write, bounds: Bounds, see: See):
+        self.chat, self.plan, self.write, self.bounds, self.see = chat, plan, write, bounds, see
+        self.frame = Frame(plan, context=write.context)
+        self.earlier = Earlier(plan.instruction, self.frame.outline)
+        self.planned = [step.words for step in plan.steps]
+        self.target = plan.instruction.words if write.feedback else sum(self.planned)
 
-def find_fault(reply: Reply, *, earlier: list[str], prompt: str) -> Unwritable | None:
-    """What makes a reply unfit to be a paragraph, or None."""
-    text = reply.text.strip()
-    if not text:
-        return Unwritable(Reason.EMPTY, f"empty answer, finish reason {reply.finish_reason}")
-    if reply.finish_reason == "length":
-        return Unwritable(Reason.TRUNCATED, f"cut off at {reply.usage.completion} tokens")
-    if reply.finish_reason == "content_filter":
-        return Unwritable(Reason.REFUSAL, "the endpoint's content filter")
-    if evidence := refusal(text):
-        return Unwritable(Reason.REFUSAL, evidence)
-    if text in earlier:
-        return Unwritable(Reason.REPEATED, f"same as paragraph {earlier.index(text) + 1}")
-    if "<instruction>" in text or "<step>" in text or (len(text) > 200 and text in prompt):
-        return Unwritable(Reason.LEAKED_PROMPT, text[:80])
-    return None
+    async def serial(self) -> list[str]:
+        """One paragraph after the other, each seeing those before."""
+        paragraphs: list[str] = []
+        words: list[int] = []
+        window = Window()
+        for number, step in enumerate(self.plan.steps, 1):
+            window = await self._fitted(window, paragraphs, number)
+            if self.write.feedback:
+                step = step.model_copy(update={"words": next_words(self.planned, words, target=self.target, bounds=self.bounds)})
+            prompt = self.frame.prompt(number, step, window.text(paragraphs))
+            last = number == len(self.plan.steps) and self.write.feedback
+            paragraph = await self._paragraph(number, step, prompt, self.earlier, so_far=sum(words) if last else None)
+            self.earlier.add(paragraph)
+            paragraphs.append(paragraph)
+            words.append(count_words(paragraph))
+        return paragraphs
+
+    async def parallel(self) -> list[str]:
+        """All paragraphs at once, none seeing another: the paper's ablation, which loses coherence."""
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(self._alone(number, step)) for number, step in enumerate(self.plan.steps, 1)]
+        written = [task.result() for task in tasks]
+        if lost := next((each for each in written if isinstance(each, Unwritable)), None):
+            raise _Lost(lost)
+        return [each for each in written if isinstance(each, str)]
+
+    async def _alone(self, number: int, step: Step) -> str | Unwritable:
+        earlier = Earlier(self.plan.instruction, self.frame.outline)
+        try:
+            return await self._paragraph(number, step, self.frame.prompt(number, step, ""), earlier)
+        except _Lost as lost:
+            return lost.why
+
+    async def _paragraph(self, number: int, step: Step, prompt: str, earlier: Earlier, *, so_far: int | None = None) -> str:
+        """A good paragraph. With `so_far` words before it, the one of several takes that brings the whole closest to its target."""
+        name, left = f"paragraph {number} of {len(self.planned)}", float(sum(self.planned[number - 1 :]))
+        best: str | None = None
+        takes = faults = 0
+        while True:
+            request = user(prompt, sample=takes + faults)._replace(words=step.words, urgency=left)
+            fault, text = await self._ask(name, number, request, earlier, asked=step.words)
+            if fault:
+                faults += 1
+                if best is None and faults >= self.write.tries:
+                    raise _Lost(fault._replace(detail=f"{name}, {faults} tries: {fault.detail}"))
+            else:
+                takes += 1
+                best = text if best is None or (so_far is not None and self._closer(text, best, so_far)) else best
+            if best is not None and (so_far is None or takes + faults > self.write.retakes or self._lands(best, so_far)):
+                return best
+
+    def _closer(self, text: str, best: str, so_far: int) -> bool:
+        return abs(so_far + count_words(text) - self.target) < abs(so_far + count_words(best) - self.target)
+
+    def _lands(self, text: str, so_far: int) -> bool:
+        return on_target(so_far + count_words(text), self.target)
+
+    async def _ask(self, name: str, number: int, request: Request, earlier: Earlier, *, asked: int) -> tuple[Unwritable | None, str]:
+        try:
+            reply = await self.chat(request)
+        except Unanswered as error:
+            raise _Lost(Unwritable(Reason.UNANSWERED, f"{name}: {error}")) from None
+        fault = find_fault(reply, earlier, asked=asked)
+        self.see(Event(name, number, request, reply, fault))
+        return fault, reply.text.strip()
+
+    async def _fitted(self, window: Window, paragraphs: Sequence[str], number: int) -> Window:
+        """The window, moved on when the text has outgrown the context: what it leaves behind goes into the summary."""
+        room, paragraphs = self.frame.room(), list(paragraphs)
+        if room <= 0:
+            detail = f"instruction and plan alone take more than write.context, {self.write.context} tokens"
+            raise _Lost(Unwritable(Reason.TOO_LONG, detail))
+        first = overflow(window, paragraphs, room=room)
+        if first is None:
+            return window
+        words = self.frame.summary_words()
+        passage = "\n\n".join(paragraphs[window.first : first])
+        prompt = fill("summarize", summary=window.summary, passage=passage, words=str(words))
+        name, faults = f"summary before paragraph {number}", 0
+        while True:
+            request = user(prompt, sample=faults)._replace(words=words, urgency=float(sum(self.planned[number - 1 :])))
+            fault, text = await self._ask(name, number, request, Earlier(self.plan.instruction, ""), asked=words)
+            if fault is None or fault.reason == Reason.TOO_SHORT:  # a short passage has a short summary
+                return Window(first, text)
+            faults += 1
+            if faults >= self.write.tries:
+                raise _Lost(fault._replace(detail=f"{name}, {faults} tries: {fault.detail}"))

@@ -32,19 +32,35 @@ _COUNT = re.compile(
     re.IGNORECASE,
 )
 
-_REFUSAL = re.compile(
-    r"^[\s*_#>]{0,4}(?P<evidence>"
-    r"(?:(?:i['’]?m|i am) (?:very |so |really )?sorry|sorry|(?:my )?apologies|i apologi[sz]e|unfortunately)\W[^.\n]{0,30}?"
-    r"\bi(?:['’]m| am)? (?:can['’]?t|cannot|can not|won['’]?t|will not|(?:not |un)able to)"
-    r" (?:\w+ ){0,2}?(?:assist|help|fulfill?|comply|write|provide|continue|create|generate|complete|produce|do (?:that|this))\b"
-    r"|i(?:['’]m| am)? (?:can['’]?t|cannot|can not|unable to) "
-    r"(?:assist with|help with|fulfill? (?:this|that|your)|comply with|provide that|create (?:this|that) content)"
-    r"|as an? (?:ai|artificial intelligence|large language|language)[ -](?:language )?(?:model|assistant)"
-    r"|(?:很|非常|十分)?(?:抱歉|对不起|遗憾)[，,。！!\s]*(?:但)?我(?:不能|无法|没办法)[^。\n]{0,20}"
-    r"|(?:我)?作为(?:一个|一名)?(?:AI|人工智能|大?语言模型)[^。\n]{0,20}"
-    r")",
-    re.IGNORECASE | re.MULTILINE,
+_SORRY = r"(?:(?:i['’]?m|i am) (?:(?:very|so|really|truly) )?sorry|sorry|(?:my )?apologies|i (?:must )?apologi[sz]e|unfortunately)"
+_CANNOT = r"i(?:['’]m| am)? (?:just )?(?:can['’]?t|cannot|can not|won['’]?t(?: be able to)?|will not|(?:not |un)able to|must decline to)"
+_DO = (
+    r"(?:assist|help|fulfill?|comply|write|provide|continue|create|generate|complete|produce|engage|answer|respond|process|discuss"
+    r"|support|proceed|do (?:that|this))\b"
 )
+_TASK = r"(?:content|request|story|text|essay|article|paragraph|task|kind|type|topic)\b"
+_NOT_ZH = r"(?:不能|无法|没办法|没有办法|不便|不可以)"
+_DO_ZH = r"(?:提供|满足|完成|协助|帮|生成|创作|继续|回答|撰写|写|处理|执行|给出|回应|讨论|参与|支持|输出|遵循|按照|响应|[为替给][您你])"
+_REFUSALS = (
+    rf"{_SORRY}\W[^.\n]{{0,30}}?\b{_CANNOT} (?:\w+ ){{0,2}}?{_DO}",
+    rf"{_CANNOT} (?:(?:assist|help)(?: you)? with (?:this|that|your)|fulfill? (?:this|that|your|the request)|comply with|provide that)",
+    rf"{_CANNOT} (?:create|write|continue|generate|produce|complete) (?:(?:this|that|your|such|any) {_TASK}|content (?:of|that|like)\b)",
+    r"i (?:do not|don['’]t) feel comfortable (?:writing|creating|generating|continuing|providing)",
+    r"(?:this|your|the) request (?:violates|goes against|is against) ",
+    r"(?:as|i['’]?m|i am) (?:just )?an? (?:ai |artificial intelligence |large )*language[ -]model\b[^.\n]{0,60}?\b(?:i|my)\b",
+    r"as an? (?:ai|artificial intelligence)(?: assistant| system| model| chatbot)?, ?i(?:['’]m| am)? "
+    r"(?:can['’]?t|cannot|can not|not|don['’]t|do not|won['’]?t|will not|unable|must)\b",
+    rf"(?:[您你]好[，,。！!\s]*)?(?:很|非常|十分|实在|真的)?(?:抱歉|对不起|遗憾|不好意思)[，,。！!\s]*(?:但是?|不过)?(?:作为[^，。\n]{{1,20}}[，,])?"
+    rf"我(?:暂时|目前|现在)?{_NOT_ZH}[^，。！？\n]{{0,6}}?{_DO_ZH}[^。\n]{{0,20}}",
+    r"(?:很|非常|十分)?(?:抱歉|对不起)[，,。！!\s]*(?:这个|该|[您你]的)(?:请求|问题|话题|内容|要求)[^。\n]{0,20}",
+    r"我?作为(?:一个|一名|一款)?(?:基于[^，。\n]{1,12}的)?(?:AI|人工智能|大?语言模型)(?:语言|大?模型|助手|助理|程序|系统)*[，,、\s]*"
+    rf"我[^。\n]{{0,8}}(?:{_NOT_ZH}|不会|不具备|没有(?:能力|权限))[^。\n]{{0,20}}",
+    rf"我{_NOT_ZH}(?:继续)?{_DO_ZH}[^。\n]{{0,12}}(?:请求|违法|违规|不当|有害|此类|这类|该内容)[^。\n]{{0,10}}",
+)
+_REFUSAL = re.compile(rf"[\s*_#>]{{0,4}}(?P<evidence>{'|'.join(_REFUSALS)})", re.IGNORECASE)
+_BLANK_LINE = re.compile(r"\n[ \t]*\n\s*")
+_HEADING = re.compile(r"\s*(?:[#*【\[(]|paragraph \d)[^\n]{0,80}\n\s*", re.IGNORECASE)
+_ADDRESSED = (",", "，", ":", "：")  # "Dear Anna," what follows is said to her
 _SHORTEST = 20  # characters; a shorter paragraph may come again: a heading, a refrain
 
 
@@ -89,8 +105,14 @@ def strip_identifier(paragraph: str) -> str:
 
 
 def refusal(text: str) -> str | None:
-    """The words by which a model refuses at the beginning of a line, or None. Speech in quotes is not looked at."""
-    return match["evidence"].strip() if (match := _REFUSAL.search(text)) else None
+    """The words by which a model refuses where a paragraph begins, or None. Speech in quotes is not looked at."""
+    heading = _HEADING.match(text)
+    blocks = [*_BLANK_LINE.split(text.strip()), text[heading.end() :] if heading else ""]
+    before = ["", *blocks[:-2], ""]
+    for block, above in zip(blocks, before, strict=True):
+        if not above.endswith(_ADDRESSED) and (match := _REFUSAL.match(block)):
+            return match["evidence"].strip()
+    return None
 
 
 def repeated(paragraphs: Sequence[str]) -> str | None:

@@ -74,7 +74,7 @@ def files(path: Path) -> list[Path]:
 
 def _rows(file: Path) -> Iterator[tuple[int, Mapping[str, Any] | None, str | None]]:
     if file.suffix != ".parquet":
-        yield from store.rows(file)
+        yield from ((row.line, row.data, row.problem) for row in store.rows(file))
         return
     try:
         with pq.ParquetFile(file) as table:

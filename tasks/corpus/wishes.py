@@ -37,17 +37,18 @@ _NAMED = "|".join(sorted(_VALUES, key=len, reverse=True))
 _ENGLISH = rf"(?:(?:a|{_NAMED})[\s-]+)?(?:{_NAMED}|hundred|thousand)(?:[\s-]+(?:and[\s-]+)?(?:{_NAMED}|hundred|thousand)){{0,8}}"
 _NUMERAL = "零〇一二两三四五六七八九十百千万"
 _CHINESE = rf"(?<![{_NUMERAL}])(?:(?:{_DIGITS})\s*[百千万]|[一二两三四五六七八九十])(?:\d{{0,3}}[{_NUMERAL}]){{0,12}}"
-_FIGURES = rf"(?<!\d)(?<!\d[.,])(?:{_CHINESE}|(?:{_DIGITS})\s*[kK]?)"
-_NUMBER = rf"(?:{_FIGURES}|\b(?:{_ENGLISH})\b)"
+# What `number` reads: in figures (also Chinese), and that or spelled out.
+FIGURES = rf"(?<!\d)(?<!\d[.,])(?:{_CHINESE}|(?:{_DIGITS})\s*[kK]?)"
+NUMBER = rf"(?:{FIGURES}|\b(?:{_ENGLISH})\b)"
 _WORDS = r"(?:[\s-]*(?:to[\s-]+)?(?:english |chinese |total )?(?:words?|wrds)\b|\s*(?:chinese )?characters\b)"
 _ZI = r"\s*(?:多|余|来)?(?:个)?(?:汉字|字符|单词|字|词)(?!母|体|段|节|典|成语|经|形|幕|汇|根|组)"
 _UNIT = rf"(?:{_WORDS}|\s*\+\s*(?:words?\b)|{_ZI})"
 _TO = r"\s*(?:-|–|—|~|～|至|到|和|\bto\b|\band\b|\bor\b)+\s*"
-_LENGTH = re.compile(rf"(?:(?P<low>{_FIGURES})(?:{_UNIT})?{_TO})?(?P<value>{_NUMBER})(?P<unit>{_UNIT})", re.IGNORECASE)
+_LENGTH = re.compile(rf"(?:(?P<low>{FIGURES})(?:{_UNIT})?{_TO})?(?P<value>{NUMBER})(?P<unit>{_UNIT})", re.IGNORECASE)
 _LABELLED = re.compile(
     rf"(?:word (?:count|limit|length)|length|字数|篇幅)"
     r"(?:\s*(?:要求|限制|控制|大概|大约|约|不少于|不低于|至少|不超过|为|是|在|is|of|should be|approximately|about)|\s*[:：])*"
-    rf"\s*(?:(?P<low>{_FIGURES}){_TO})?(?P<value>{_NUMBER})(?!\s*(?:页|分|段|章|pages?|minutes?|[.\d]))",
+    rf"\s*(?:(?P<low>{FIGURES}){_TO})?(?P<value>{NUMBER})(?!\s*(?:页|分|段|章|pages?|minutes?|[.\d]))",
     re.IGNORECASE,
 )
 _AT_LEAST = re.compile(

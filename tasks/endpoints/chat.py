@@ -1,7 +1,7 @@
 """The one interface to any model: an async callable from a request to a reply, and a way to map it over many records."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from tasks import progress
@@ -38,22 +38,34 @@ def user(text: str, *, sample: int = 0, schema: dict[str, Any] | None = None) ->
     return Request((Message(role="user", content=text),), sample, schema)
 
 
+async def work_off(items: Iterable[T], work: Callable[[T], Awaitable[None]], *, at_once: int) -> None:
+    """`work` over the items, `at_once` of them under way at any time, started in their order. The first error cancels the rest."""
+    waiting = iter(items)
+
+    async def worker() -> None:
+        for item in waiting:
+            await work(item)
+
+    try:
+        async with asyncio.TaskGroup() as group:
+            for _ in range(at_once):
+                group.create_task(worker())
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+
+
 async def each(items: Sequence[T], work: Callable[[T], Awaitable[R]], *, unit: str, label: str | None) -> list[R]:
     """`work` over all items at once; results in the order of the items, whatever ended first.
 
     Draws a bar unless `label` is None: then the caller draws its own. How many requests are in flight is the role's business
     (settings.concurrency). The first error cancels the rest.
     """
+    results: dict[int, R] = {}
     with progress.bar(total=len(items), unit=unit, label=label) as bar:
 
-        async def one(item: T) -> R:
-            result = await work(item)
+        async def one(place: int) -> None:
+            results[place] = await work(items[place])
             bar.update()
-            return result
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one(item)) for item in items]
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        return [task.result() for task in tasks]
+        await work_off(range(len(items)), one, at_once=len(items))
+    return [results[place] for place in range(len(items))]

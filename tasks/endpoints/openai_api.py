@@ -1,102 +1,200 @@
-"""Any OpenAI-compatible endpoint as a Chat: openai's SDK does the HTTP, the retries and their back-off."""
+"""Any OpenAI-compatible endpoint as a Chat: HTTP by aiohttp, JSON by orjson, retries by tenacity.
+
+What goes wrong on the way is told apart by who is to blame. An endpoint that refuses everybody (429, 503, 529, no connection) is
+waited for, within settings.patience. A request that fails on its own (5xx, a lost connection, no answer in time, a body that is no
+completion) has settings.retries, and is then Unanswered: its sample's fate, not the run's. When nobody is answered for a
+while, it is the endpoint after all, and the run stops. A reply whose *text* is bad is a reply: it is paid for, and its reader's business.
+"""
 
 import asyncio
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from itertools import count
 
-import openai
+import aiohttp
+import tenacity
 
-from tasks.endpoints.chat import Chat, Reply, Request
-from tasks.schema.errors import EndpointError
+from tasks.endpoints import wire
+from tasks.endpoints.chat import Reply, Request
+from tasks.endpoints.limits import Pace, Quota, Slots, Ticket
+from tasks.schema.errors import EndpointError, Unanswered
 from tasks.schema.params import Model
 from tasks.schema.records import Usage
 from tasks.schema.settings import PREFIX, Role, Settings
+
+DRAIN, DRAIN_AFTER_ERROR = 8.0, 60.0  # seconds that answers under way may take when the run is interrupted, or fails: they are paid for
+OVERLOADED = (429, 503, 529)
+OWN_FAULT = (400, 404, 413, 422)  # of what was asked, where others are answered
+FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds of back-off, full jitter
+FAILURES = 3  # times the tries of one request, in a row and over all requests: the endpoint is to blame
+
+Keep = Callable[[Reply], None]
+Purse = Callable[[], AbstractContextManager[Keep]]  # pays for one try: opened before it is sent, handed the reply
+
+
+class Failed(Exception):
+    """A try that may go better the next time."""
+
+    def __init__(self, problem: str, *, retry_after: float | None = None):
+        super().__init__(problem)
+        self.retry_after = retry_after
+
+
+class Refused(Failed):
+    """The endpoint takes nobody's requests at the moment."""
+
+
+class Client:
+    """A Chat over HTTP. `ask` hands each paid reply to the purse before anything can interrupt it."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, url: str, *, role: Role, model: Model, name: str, seed: int | None, settings: Settings
+    ):
+        self.model, self.name, self.seed, self.settings = model, name, seed, settings
+        self.slots, self.pace = Slots(settings.concurrency), Pace(settings.timeout)
+        self.retries = 0  # tries after the first, over all requests
+        self._requests, self._tokens = Quota(settings.requests_per_minute), Quota(settings.tokens_per_minute)
+        self._where, self._variable = f"{role} at {wire.shown(url)}", f"{PREFIX}{role.upper()}"
+        self._role, self._session, self._path = role, session, f"{url.rstrip('/')}/chat/completions"
+        self._ever = False
+        self._failures = 0
+        self._last_answer = time.monotonic()
+        self._under_way: set[asyncio.Task[Reply]] = set()
+
+    async def __call__(self, request: Request) -> Reply:
+        return await self.ask(request, purse=lambda: nullcontext(lambda _: None))
+
+    async def ask(self, request: Request, *, purse: Purse) -> Reply:
+        """Answer, after retries. Raises Unanswered for this request, EndpointError for all of them."""
+        body, failures = wire.body(request, self.model, name=self.name, seed=self.seed), count(1)
+
+        def stop(state: tenacity.RetryCallState) -> bool:
+            refused = isinstance(state.outcome.exception() if state.outcome else None, Refused)
+            return self._given_up(state.start_time) if refused else next(failures) > self.settings.retries
+
+        tries = tenacity.AsyncRetrying(retry=tenacity.retry_if_exception_type(Failed), stop=stop, wait=_wait, reraise=True)
+        try:
+            return await tries(self._try, request, body, purse, count(1))
+        except Failed as error:
+            raise self._final(error) from None
+
+    async def drain(self, seconds: float) -> None:
+        """Wait for the answers under way, so that they are kept; then let go of what is left."""
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=seconds)
+        for task in self._under_way:
+            task.cancel()
+
+    def _over(self, exchange: "asyncio.Task[Reply]") -> None:
+        self._under_way.discard(exchange)
+        if not exchange.cancelled() and isinstance(exchange.exception(), Failed):  # looked at, so that asyncio does not complain of it
+            self._failures += not isinstance(exchange.exception(), Refused)
+
+    async def _try(self, request: Request, body: bytes, purse: Purse, tries: "count[int]") -> Reply:
+        self.retries += (attempt := next(tries)) > 1
+        await self._requests.take()
+        await self._tokens.take(len(body) / 4 + (request.words or self.model.max_tokens))
+        async with self.slots.slot(request.urgency) as ticket:
+            with purse() as keep:
+                exchange = asyncio.create_task(self._exchange(request, body, ticket, attempt, keep))
+                self._under_way.add(exchange)
+                exchange.add_done_callback(self._over)
+                return await asyncio.shield(exchange)
+
+    async def _exchange(self, request: Request, body: bytes, ticket: Ticket, attempt: int, keep: Keep) -> Reply:
+        """One request and its whole answer. Not to be cancelled lightly: the answer may be paid for."""
+        start = time.monotonic()
+        try:
+            async with self.pace.limit(request.words, attempt), self._session.post(self._path, data=body) as response:
+                raw = await wire.read(response, at_most=self.model.max_tokens * wire.BYTES_PER_TOKEN + 65536)
+        except TimeoutError:
+            self.pace.saw(request.words, waited := time.monotonic() - start)
+            raise Failed(f"no answer within {waited:.0f} s; raise {PREFIX}TIMEOUT or look after the server") from None
+        except aiohttp.ClientConnectorCertificateError as error:
+            problem = f"its certificate is not trusted ({error.certificate_error}); mend {self._variable}_URL"
+            raise EndpointError(f"{self._where}: {problem}") from None
+        except aiohttp.ClientConnectorError as error:
+            self.slots.refused(ticket, None)
+            problem = f"cannot connect ({error.strerror or error.os_error}); start the server or set {self._variable}_URL"
+            raise (Refused if self._ever else Failed)(problem) from None
+        except (aiohttp.ClientError, ConnectionError) as error:
+            raise Failed(f"the connection was lost ({type(error).__name__}: {str(error)[:100]})") from None
+        if response.status != 200:
+            return self._refusal(response, raw or b"", ticket)
+        try:
+            reply = wire.reply(raw, max_tokens=self.model.max_tokens, seconds=time.monotonic() - start)
+        except wire.Unreadable as error:
+            raise Failed(str(error)) from None
+        self._ever, self._failures, self._last_answer = True, 0, time.monotonic()
+        self.pace.saw(request.words, reply.seconds)
+        self.slots.answered()
+        keep(reply)
+        return reply
+
+    def _refusal(self, response: aiohttp.ClientResponse, raw: bytes, ticket: Ticket) -> Reply:
+        """What a status other than 200 means. A content filter's is a reply: asking again in the same words is of no use."""
+        status, said = response.status, wire.message(raw)
+        if status in (401, 403):
+            raise EndpointError(f"{self._where}: {status}, the key was refused; set {self._variable}_API_KEY")
+        if status == 400 and b"content_filter" in raw:
+            return Reply("", "content_filter", Usage(0, 0), 0.0)
+        if status == 404 and not self._ever:
+            hint = f"check models.{self._role}.name and {self._variable}_URL (it should end in /v1)"
+            raise EndpointError(f"{self._where}: 404, no such model or path; {hint}")
+        if status in OWN_FAULT:
+            self._failures += 1
+            raise self._final(Failed(f"{status}, the request is not accepted ({said})"))
+        if status in OVERLOADED:
+            retry_after = wire.retry_after(response.headers)
+            self.slots.refused(ticket, retry_after)
+            raise Refused(f"{status} ({said})", retry_after=retry_after)
+        raise Failed(f"{status} ({said})", retry_after=wire.retry_after(response.headers))
+
+    def _given_up(self, since: float) -> bool:
+        """Has the endpoint refused everybody for longer than settings.patience?"""
+        return not self.settings.retries or time.monotonic() - max(self._last_answer, since) > self.settings.patience
+
+    def _final(self, error: Failed) -> EndpointError | Unanswered:
+        """The end of a request's tries: its own affair while others are answered, else the endpoint's."""
+        if isinstance(error, Refused):
+            waited = f"nobody was answered within {PREFIX}PATIENCE, {self.settings.patience:g} s"
+            return EndpointError(f"{self._where}: {error}; {waited}; run again later, what was answered is kept")
+        if not self._ever and "cannot connect" in str(error):
+            return EndpointError(f"{self._where}: {error}")
+        if self._failures > FAILURES * (self.settings.retries + 1):
+            return EndpointError(f"{self._where}: {error}, and so it went for all requests; run again later, what was answered is kept")
+        return Unanswered(f"{self._where}: {error}, in {self.settings.retries + 1} tries")
 
 
 @asynccontextmanager
 async def openai_chat(
     role: Role, url: str, model: Model, settings: Settings, *, name: str | None = None, seed: int | None = None
-) -> AsyncIterator[Chat]:
+) -> AsyncIterator[Client]:
     """A Chat for `model` at `url` (which ends in /v1). `name` is what the endpoint calls it, where that is not model.name.
 
-    At most settings.concurrency requests are in flight. Raises EndpointError, once the SDK's retries are used up, with the
-    role, the URL and what to mend; never with the key.
+    At most settings.concurrency requests are in flight. Errors name the role, the URL and what to mend; never the key. When the
+    block ends early, answers under way are waited for, so that they are kept: they are paid for.
     """
-    slots = asyncio.Semaphore(settings.concurrency)
-    # An empty key would be refused by the SDK, though local servers want none.
-    key = settings.api_key(role).get_secret_value() or "none"
-    client = openai.AsyncOpenAI(
-        base_url=url,
-        api_key=key,
-        max_retries=settings.retries,
-        timeout=settings.timeout,
-    )
-    async with client:
-
-        async def chat(request: Request) -> Reply:
-            async with slots:
-                start = time.monotonic()
-                try:
-                    completion = await client.chat.completions.create(**_body(request, model, name or model.name, seed))
-                except openai.OpenAIError as error:
-                    raise EndpointError(_explain(error, role=role, url=url).replace(key, "***" if key != "none" else key)) from None
-                return _reply(completion, time.monotonic() - start, where=f"{role} at {shown(url)}")
-
-        yield chat
+    key = settings.api_key(role).get_secret_value()
+    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
+    no_timeout = aiohttp.ClientTimeout(total=None, sock_connect=30)
+    async with aiohttp.ClientSession(connector=connector, timeout=no_timeout, headers=headers) as session:
+        client = Client(session, url, role=role, model=model, name=name or model.name, seed=seed, settings=settings)
+        try:
+            yield client
+        except asyncio.CancelledError:
+            await client.drain(DRAIN)
+            raise
+        finally:
+            await client.drain(DRAIN_AFTER_ERROR)
 
 
-def _body(request: Request, model: Model, name: str, seed: int | None) -> dict[str, Any]:
-    body: dict[str, Any] = {
-        "model": name,
-        "messages": [message.model_dump() for message in request.messages],
-        "temperature": model.temperature,
-        "max_tokens": model.max_tokens,
-    }
-    if seed is not None or request.sample:
-        body["seed"] = (seed or 0) + request.sample
-    if request.schema:
-        body["response_format"] = {"type": "json_schema", "json_schema": {"name": "reply", "schema": request.schema, "strict": True}}
-    return body
-
-
-def _reply(completion: Any, seconds: float, *, where: str) -> Reply:
-    """Raises EndpointError for a 200 whose body is no completion (a proxy's HTML page, missing choices)."""
-    choices = getattr(completion, "choices", None)
-    if not choices:
-        raise EndpointError(f"{where}: answered 200 with a body that is no chat completion; check the URL, it should end in /v1")
-    usage = getattr(completion, "usage", None)
-    details = getattr(usage, "prompt_tokens_details", None)
-    counted = Usage(
-        getattr(usage, "prompt_tokens", 0) or 0,
-        getattr(usage, "completion_tokens", 0) or 0,
-        getattr(details, "cached_tokens", 0) or 0,
-    )
-    # A lone surrogate can be spelled in JSON and not in UTF-8: replaced here, so that no stage ever meets one.
-    text = (choices[0].message.content or "").encode("utf-8", "replace").decode("utf-8")
-    return Reply(text, choices[0].finish_reason or "stop", counted, seconds)
-
-
-def _explain(error: openai.OpenAIError, *, role: Role, url: str) -> str:
-    where, variable = f"{role} at {shown(url)}", f"{PREFIX}{role.upper()}"
-    match error:
-        case openai.AuthenticationError() | openai.PermissionDeniedError():
-            return f"{where}: {error.status_code}, the key was refused; set {variable}_API_KEY"
-        case openai.NotFoundError():
-            return f"{where}: 404, no such model or path; check models.{role}.name and {variable}_URL (it should end in /v1)"
-        case openai.APITimeoutError():
-            return f"{where}: no answer within the time-out; raise {PREFIX}TIMEOUT or look after the server"
-        case openai.APIConnectionError():
-            return f"{where}: cannot connect ({error.__cause__ or error}); start the server or set {variable}_URL"
-        case openai.APIStatusError():
-            return f"{where}: {error.status_code} after all retries ({str(error.message)[:200]}); run again, what was answered is kept"
-    return f"{where}: {type(error).__name__}: {str(error)[:200]}"
-
-
-def shown(url: str) -> str:
-    """A URL fit for a message: without a password in it and without its query, which may hold a token."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    return urlunsplit((parts.scheme, f"{host}:{parts.port}" if parts.port else host, parts.path, "", ""))
+def _wait(state: tenacity.RetryCallState) -> float:
+    """Seconds before the next try: what the endpoint says, else exponential back-off with full jitter."""
+    error = state.outcome.exception() if state.outcome else None
+    jitter = tenacity.wait_random_exponential(FIRST_WAIT, LONGEST_WAIT)(state)
+    if isinstance(error, Failed) and error.retry_after is not None:
+        return error.retry_after + min(jitter, 0.1 * error.retry_after)  # not everybody at once
+    return jitter

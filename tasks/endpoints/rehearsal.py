@@ -8,8 +8,10 @@ faults. `python -m tasks.endpoints.rehearsal --port 8000` runs one by hand.
 import asyncio
 import hashlib
 import random
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, nullcontext
 from typing import Annotated, Any, NamedTuple
 
 import orjson
@@ -17,43 +19,71 @@ import typer
 from aiohttp import web
 
 from tasks.endpoints import rehearsal_roles
-from tasks.schema.errors import ServerError
+from tasks.schema.errors import BadSettings, ServerError
 
 HOST = "127.0.0.1"
+BLOCK = 256  # bytes of a prompt that a prefix cache keeps or does not
 
 
 class Switches(NamedTuple):
-    """How the endpoint misbehaves. Rates are shares of all requests, drawn from the seed and the count of the request."""
+    """How the endpoint behaves, and misbehaves.
 
-    latency: float = 0.0  # seconds before an answer
+    Faults of the transport pass: their rates are drawn from the seed and the count of the request, so that a second try may go well.
+    Faults of the text stay: they are drawn from the request itself, so that the same request always gets the same bad text.
+    """
+
+    latency: float = 0.0  # seconds before the first token
     tokens_per_second: float = 0.0  # of one answer; 0: at once
+    slots: int = 0  # answers at once; others wait for a slot; 0: any number
+    most: int = 0  # requests at once; 429 for any more; 0: any number
     rate_limited: float = 0.0  # 429 with Retry-After: 0
     failing: float = 0.0  # 500
     dropped: float = 0.0  # the connection is closed without an answer
+    hanging: float = 0.0  # no answer for an hour
+    page: float = 0.0  # 200 with an HTML page
+    storm: float = 0.0  # seconds, from the STORM_BEGINS-th answer on, in which everybody gets 429 with Retry-After
     empty: float = 0.0  # 200 with no text
     refusing: float = 0.0  # 200 with a refusal
     garbage: float = 0.0  # 200 with text that is not what was asked for
     truncated: float = 0.0  # finish_reason length, half of the text
+    filtered: float = 0.0  # finish_reason content_filter
+    huge: float = 0.0  # HUGE bytes of text
+    repeating: float = 0.0  # the text so far comes again
+    miss: float = 0.0  # each paragraph is up to this share longer or shorter than asked
     api_key: str = ""  # 401 for any other
     seed: int = 0
 
 
+STORM_BEGINS = 20
+HUGE = 4 * 2**20
+
+
 class Rehearsal:
-    """One endpoint. `answered` counts the completions that were sent whole, `active` those under way."""
+    """One endpoint. `answered` counts the completions that were sent whole, `active` those under way, `busy` the seconds of all slots."""
 
     def __init__(self, switches: Switches):
         self.switches = switches
-        self.requests = self.answered = self.active = 0
+        self.requests = self.answered = self.active = self.refused = 0
+        self.busy = 0.0
+        self.served: Counter[str] = Counter()  # whole answers by request: what a caller that asks again has paid twice
+        self._slots = asyncio.Semaphore(switches.slots) if switches.slots else nullcontext()
+        self._storm_ends: float | None = None
+        self._seen: set[bytes] = set()  # beginnings of prompts, as a prefix cache knows them
 
     def application(self) -> web.Application:
         application = web.Application(client_max_size=64 * 2**20)
         application.router.add_post("/v1/chat/completions", self.complete)
         application.router.add_get("/v1/models", self.models)
         application.router.add_get("/health", self.health)
+        application.router.add_get("/served", self.list_served)
         return application
 
     async def health(self, _: web.Request) -> web.Response:
-        return web.json_response({"requests": self.requests, "answered": self.answered, "active": self.active})
+        counts = {"requests": self.requests, "answered": self.answered, "active": self.active, "refused": self.refused}
+        return web.json_response({**counts, "busy_s": self.busy})
+
+    async def list_served(self, _: web.Request) -> web.Response:
+        return web.json_response(self.served)
 
     async def models(self, _: web.Request) -> web.Response:
         names = [f"rehearsal-{role}" for role in ("teacher", "selector", "judge", "candidate")]
@@ -73,50 +103,94 @@ class Rehearsal:
         switches = self.switches
         if switches.api_key and request.headers.get("Authorization") != f"Bearer {switches.api_key}":
             return _error(401, "the API key is wrong")
+        raw = await request.read()
         try:
-            body = orjson.loads(await request.read())
+            body = orjson.loads(raw)
             messages = [(str(message["role"]), str(message["content"])) for message in body["messages"]]
         except (orjson.JSONDecodeError, KeyError, TypeError):
             return _error(400, "not a chat completion request")
-        luck = random.Random(f"{switches.seed} {self.requests}").random
-        await asyncio.sleep(switches.latency)
-        if luck() < switches.rate_limited:
-            return _error(429, "slow down", {"Retry-After": "0"})
+        luck = random.Random(f"{switches.seed} {self.requests}").random if any(switches[3:10]) else None
+        if luck and (fault := await self._fault(request, luck)):
+            return fault
+        asked = hashlib.sha256(raw).hexdigest()[:32]
+        async with self._slots:
+            start = time.monotonic()
+            text, finish = self._text(body, messages, asked)
+            if wait := switches.latency + (_tokens(text) / switches.tokens_per_second if switches.tokens_per_second else 0.0):
+                await asyncio.sleep(wait - (time.monotonic() - start))
+            self.busy += time.monotonic() - start
+        cached = self._cached(messages)
+        response = web.Response(body=orjson.dumps(_completion(body, messages, text, finish, cached)), content_type="application/json")
+        self.answered += 1
+        self.served[asked] += 1
+        return response
+
+    async def _fault(self, request: web.Request, luck: Callable[[], float]) -> web.StreamResponse | None:
+        """A fault of the transport, or None."""
+        switches, now = self.switches, time.monotonic()
+        if switches.storm and self._storm_ends is None and self.answered >= STORM_BEGINS:
+            self._storm_ends = now + switches.storm
+        if self._storm_ends and now < self._storm_ends:
+            self.refused += 1
+            return _error(429, "slow down", {"Retry-After": f"{self._storm_ends - now + 0.01:.2f}"})
+        if luck() < switches.rate_limited or 0 < switches.most < self.active:
+            self.refused += 1
+            return _error(429, "slow down", {"Retry-After": "0"} if luck() < switches.rate_limited else {})
         if luck() < switches.failing:
             return _error(500, "something broke")
         if luck() < switches.dropped and request.transport:
             request.transport.close()
             return _error(500, "dropped")
-        text, finish = self._text(body, messages, luck)
-        if len(tokens := text.split()) and switches.tokens_per_second:
-            await asyncio.sleep(len(tokens) / switches.tokens_per_second)
-        response = web.json_response(_completion(body, messages, text, finish), dumps=lambda value: orjson.dumps(value).decode())
-        self.answered += 1
-        return response
+        if luck() < switches.page:
+            return web.Response(text="<html><body>Bad gateway</body></html>", content_type="text/html")
+        if luck() < switches.hanging:
+            await asyncio.sleep(3600)
+        return None
 
-    def _text(self, body: dict[str, Any], messages: list[tuple[str, str]], luck: Any) -> tuple[str, str]:
-        text = rehearsal_roles.answer(str(body.get("model", "")), messages, seed=int(body.get("seed") or 0) + self.switches.seed)
-        if luck() < self.switches.empty:
-            return "", "stop"
-        if luck() < self.switches.refusing:
-            return "I'm sorry, but I can't help with that request.", "stop"
-        if luck() < self.switches.garbage:
-            return "lorem %% ipsum {{{ 500 Internal error", "stop"
-        if luck() < self.switches.truncated:
-            return text[: len(text) // 2], "length"
-        return text, "stop"
+    def _text(self, body: dict[str, Any], messages: list[tuple[str, str]], asked: str) -> tuple[str, str]:
+        switches, luck = self.switches, random.Random(f"{self.switches.seed} {asked}").random
+        seed = int(body.get("seed") or 0) + switches.seed
+        text = rehearsal_roles.answer(str(body.get("model", "")), messages, seed=seed, miss=switches.miss)
+        if not any(switches[10:17]):
+            return text, "stop"
+        bad = (
+            (switches.empty, "", "stop"),
+            (switches.refusing, "I'm sorry, but I can't help with that request.", "stop"),
+            (switches.garbage, "lorem %% ipsum {{{ 500 Internal error", "stop"),
+            (switches.truncated, text[: len(text) // 2], "length"),
+            (switches.filtered, text[: len(text) // 2], "content_filter"),
+            (switches.huge, "word " * (HUGE // 5), "stop"),
+            (switches.repeating, rehearsal_roles.text_so_far(messages) or text, "stop"),
+        )
+        return next(((said, finish) for rate, said, finish in bad if luck() < rate), (text, "stop"))
+
+    def _cached(self, messages: list[tuple[str, str]]) -> int:
+        """Tokens of the longest beginning, in blocks, that an earlier prompt had too: what a prefix cache without a limit would hold."""
+        digest, cached = hashlib.blake2b(digest_size=16), 0
+        text = "\0".join(content for _, content in messages).encode()
+        for place in range(BLOCK, len(text) + 1, BLOCK):
+            digest.update(text[place - BLOCK : place])
+            if digest.digest() in self._seen:
+                cached = place
+            else:
+                self._seen.add(digest.digest())
+        return cached // 4
 
 
-def _completion(body: dict[str, Any], messages: list[tuple[str, str]], text: str, finish: str) -> dict[str, Any]:
+def _completion(body: dict[str, Any], messages: list[tuple[str, str]], text: str, finish: str, cached: int) -> dict[str, Any]:
     prompt = sum(_tokens(content) for _, content in messages)
-    digest = hashlib.sha256(orjson.dumps([messages, text])).hexdigest()[:16]
     return {
-        "id": f"chatcmpl-{digest}",
+        "id": "chatcmpl-rehearsal",
         "object": "chat.completion",
         "created": 0,
         "model": body.get("model", ""),
         "choices": [{"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": text}}],
-        "usage": {"prompt_tokens": prompt, "completion_tokens": _tokens(text), "total_tokens": prompt + _tokens(text)},
+        "usage": {
+            "prompt_tokens": prompt,
+            "completion_tokens": _tokens(text),
+            "total_tokens": prompt + _tokens(text),
+            "prompt_tokens_details": {"cached_tokens": min(cached, prompt)},
+        },
     }
 
 
@@ -132,7 +206,7 @@ def _error(status: int, message: str, headers: dict[str, str] | None = None) -> 
 @asynccontextmanager
 async def rehearsal_server(switches: Switches, *, port: int = 0) -> AsyncIterator[str]:
     """Serve on loopback for the block; yields the base URL. Raises ServerError when `port` is taken (0: any free one)."""
-    runner = web.AppRunner(Rehearsal(switches).application(), access_log=None)
+    runner = web.AppRunner(Rehearsal(switches).application(), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
         try:
@@ -146,21 +220,10 @@ async def rehearsal_server(switches: Switches, *, port: int = 0) -> AsyncIterato
 
 def serve(
     port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
-    latency: Annotated[float, typer.Option(min=0, help="seconds before an answer")] = 0.0,
-    tokens_per_second: Annotated[float, typer.Option(min=0, help="of one answer; 0: at once")] = 0.0,
-    rate_limited: Annotated[float, typer.Option(min=0, max=1, help="share of 429s")] = 0.0,
-    failing: Annotated[float, typer.Option(min=0, max=1, help="share of 500s")] = 0.0,
-    dropped: Annotated[float, typer.Option(min=0, max=1, help="share of dropped connections")] = 0.0,
-    empty: Annotated[float, typer.Option(min=0, max=1)] = 0.0,
-    refusing: Annotated[float, typer.Option(min=0, max=1)] = 0.0,
-    garbage: Annotated[float, typer.Option(min=0, max=1)] = 0.0,
-    truncated: Annotated[float, typer.Option(min=0, max=1)] = 0.0,
+    switch: Annotated[list[str] | None, typer.Option(help="name=value, as in Switches: latency=0.2, failing=0.05, …")] = None,
     api_key: Annotated[str, typer.Option(envvar="REHEARSAL_API_KEY", help="401 for any other")] = "",
-    seed: int = 0,
 ) -> None:
     """Run the rehearsal endpoint until Ctrl-C."""
-    rates = (rate_limited, failing, dropped, empty, refusing, garbage, truncated)
-    switches = Switches(latency, tokens_per_second, *rates, api_key=api_key, seed=seed)
 
     async def forever() -> None:
         async with rehearsal_server(switches, port=port) as url:
@@ -170,7 +233,23 @@ def serve(
     from tasks.stage import one_line_errors
 
     with one_line_errors():
+        switches = _switches(switch or [], api_key)
         asyncio.run(forever())
+
+
+def _switches(given: list[str], api_key: str) -> Switches:
+    """Raises BadSettings for a name that is none, or a value that is no number."""
+    values: dict[str, Any] = {"api_key": api_key}
+    for pair in given:
+        name, _, value = pair.partition("=")
+        default = Switches._field_defaults.get(name)
+        if not isinstance(default, int | float):
+            raise BadSettings(f"--switch {name}: no such switch; there are {', '.join(n for n in Switches._fields if n != 'api_key')}")
+        try:
+            values[name] = type(default)(value)
+        except ValueError:
+            raise BadSettings(f"--switch {name}: {value!r} is no number") from None
+    return Switches(**values)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """What the rehearsal endpoint answers, role by role. Rules over the prompt's text; the roles are told apart by model name."""
 
 import hashlib
+import math
+import random
 import re
 
 import orjson
 
-from tasks.agentwrite.planner import parse_plan
 from tasks.corpus.wishes import parse_wish
 from tasks.endpoints.prose import paragraph
 from tasks.longbench.length import count_words
@@ -19,7 +20,14 @@ _ANSWER = re.compile(r"<answer-([0-9a-f]+)>\n(.*?)\n</answer-\1>", re.DOTALL)
 _PROMPT = re.compile(r"<prompt>\n(.*?)\n</prompt>", re.DOTALL)
 _INSTRUCTION = re.compile(r"<instruction>\n(.*?)\n</instruction>", re.DOTALL)
 _PLAN = re.compile(r"<plan>\n(.*?)\n</plan>", re.DOTALL)
+_TEXT = re.compile(r"<text>\n(.*?)\n</text>", re.DOTALL)
+_SUMMARY = re.compile(r"<summary>\n(.*?)\n</summary>", re.DOTALL)
+_PASSAGE = re.compile(r"<passage>\n(.*?)\n</passage>", re.DOTALL)
+_NUMBER = re.compile(r"^Paragraph (\d+) - ", re.MULTILINE)
 _STEP = re.compile(r"<step>\nParagraph (\d+)\b.*?Word Count: (\d+) words\n</step>", re.DOTALL)
+_FORM = re.compile(r"^(Paragraph|Chapter) 1 - Main Point: \[", re.MULTILINE)  # as the prompts for plans show it
+_BETWEEN = re.compile(r"between (\d+) and (\d+)")
+_CHAPTER = re.compile(r"<chapter>\nChapter (\d+)\b.*Word Count: (\d+) words\n</chapter>")
 _SCAFFOLD = re.compile(
     r"^(?:please|can you|could you|i need|i want|write|compose|draft|create|produce|give me|me|an?|the|help)\b\s*"
     r"|[\d,]+[- ]?words?|about|around",
@@ -27,17 +35,19 @@ _SCAFFOLD = re.compile(
 )
 
 
-def answer(model: str, messages: list[tuple[str, str]], *, seed: int) -> str:
-    """The reply of `model` to a conversation; the same for the same arguments."""
+def answer(model: str, messages: list[tuple[str, str]], *, seed: int, miss: float = 0.0) -> str:
+    """The reply of `model` to a conversation; the same for the same arguments. `miss`: the share by which a paragraph's length is off."""
     prompt = next((content for role, content in messages if role == "user"), "")
     if "selector" in model:
         return select(_found(_INSTRUCTION, prompt))
     if "judge" in model:
         return judge(prompt)
     if "teacher" in model and "<step>" in prompt:
-        return write(prompt, seed)
+        return write(prompt, seed, miss)
+    if "teacher" in model and "<passage>" in prompt:
+        return summarize(prompt)
     if "teacher" in model:
-        return plan(_found(_INSTRUCTION, prompt))
+        return plan(prompt)
     return essay(prompt, seed)
 
 
@@ -46,23 +56,44 @@ def select(instruction: str) -> str:
     return orjson.dumps({"needs_long_answer": (words or USUAL_WORDS) >= 2 * PARAGRAPH_WORDS, "words": words}).decode()
 
 
-def plan(instruction: str) -> str:
-    words = min(parse_wish(instruction).target or USUAL_WORDS, LONGEST)
-    subject, parts = topic(instruction), max(1, round(words / PARAGRAPH_WORDS))
+def plan(prompt: str) -> str:
+    """Equal parts, as many as the prompt's bounds ask for: paragraphs of the text or of the prompt's chapter, or chapters."""
+    instruction, rules = _found(_INSTRUCTION, prompt), prompt.rpartition("</instruction>")[2]
+    form, bounds, chapter = _FORM.search(rules), _BETWEEN.search(rules), _CHAPTER.search(rules)
+    noun = form[1] if form else "Paragraph"
+    low, high = (int(bounds[1]), int(bounds[2])) if bounds else (PARAGRAPH_WORDS, PARAGRAPH_WORDS)
+    words = int(chapter[2]) if chapter else min(parse_wish(instruction).target or USUAL_WORDS, LONGEST)
+    parts = max(2, math.ceil(words / high)) if noun == "Chapter" else max(1, round(2 * words / (low + high)))
+    subject = f"{topic(instruction)}, chapter {chapter[1]}" if chapter else topic(instruction)
     budgets = [words * (part + 1) // parts - words * part // parts for part in range(parts)]
     lines = [
-        f"Paragraph {part} - Main Point: {subject}, part {part} of {parts} - Word Count: {budget} words"
+        f"{noun} {part} - Main Point: {subject}, part {part} of {parts} - Word Count: {budget} words"
         for part, budget in enumerate(budgets, 1)
     ]
     return "\n".join(lines)
 
 
-def write(prompt: str, seed: int) -> str:
+def write(prompt: str, seed: int, miss: float = 0.0) -> str:
     """The paragraph of the plan that the prompt's step asks for."""
     instruction, step = _found(_INSTRUCTION, prompt), _STEP.search(prompt)
-    steps = parse_plan(_found(_PLAN, prompt), max_paragraphs=LONGEST)
     number, words = (int(step[1]), int(step[2])) if step else (1, PARAGRAPH_WORDS)
-    return _paragraph(instruction, words=words, part=number, parts=len(steps), seed=seed)
+    parts = max((int(found) for found in _NUMBER.findall(_found(_PLAN, prompt))), default=number)
+    if miss:
+        off = random.Random(f"{seed} {prompt[-600:]}").uniform(-miss, miss)
+        words = max(1, round(words * (1 + off)))
+    return _paragraph(instruction, words=words, part=number, parts=max(number, parts), seed=seed)
+
+
+def summarize(prompt: str) -> str:
+    """The beginning of each paragraph of the passage, after the summary so far, at most 150 words in all."""
+    said = [_found(_SUMMARY, prompt), *(part.strip()[:80] for part in _found(_PASSAGE, prompt).split("\n\n"))]
+    return " ".join(" ".join(said).split()[-150:])
+
+
+def text_so_far(messages: list[tuple[str, str]]) -> str:
+    """The newest paragraph that a write prompt shows, or nothing."""
+    found = _TEXT.search(messages[0][1]) if messages else None
+    return found[1].strip().split("\n\n")[-1] if found else ""
 
 
 def essay(prompt: str, seed: int) -> str:

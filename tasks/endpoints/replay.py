@@ -1,94 +1,173 @@
 """Every paid request is stored once. Kill anything at any moment: the rerun repeats no call that was answered.
 
-SQLite in WAL mode, outside DVC's outputs. The key is what a completion means: model, decoding, messages, schema, sample
-index. URL and API key are not in it, and a key never comes near the store. A reply is committed before it is handed on.
+A journal outside DVC's outputs, one line per paid reply: CRC-32, key, and the reply as JSON. It is appended to and never rewritten, so
+that a kill can tear its last line and nothing else, and a damaged line costs its own reply and nothing else: SQLite, as good
+as it is, has no checksums, and a flipped bit in one of its pages can take the whole file along. The key is what a completion means:
+model, decoding, messages, schema, sample index. URL and API key are not in it, and a key never comes near the journal.
 """
 
-import asyncio
 import errno
+import fcntl
 import hashlib
 import os
-import sqlite3
-from contextlib import closing
+import socket
+import sys
+import time
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
-from tasks.endpoints.chat import Chat, Reply, Request
+from tasks.endpoints.chat import Reply, Request
+from tasks.schema.errors import WorkspaceBusy
 from tasks.schema.records import Usage
+from tasks.schema.settings import Role
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS completions (
-    key TEXT PRIMARY KEY, model TEXT NOT NULL, text TEXT NOT NULL, finish_reason TEXT NOT NULL,
-    prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL, seconds REAL NOT NULL
-) STRICT, WITHOUT ROWID
-"""
+HEAD = 8 + 1 + 64 + 1  # bytes before a line's JSON: CRC, key
+DAMAGED = ".damaged"  # beside the journal: what was cut off its end
+
+
+class Paid(NamedTuple):
+    """A line of the journal: what a reply cost, and the reply. The ledger is made of these."""
+
+    role: Role
+    model: str
+    prompt: int  # tokens
+    completion: int
+    cached: int
+    seconds: float
+    at: int  # Unix time
+    finish: str
+    text: str
+
+    def reply(self) -> Reply:
+        return Reply(self.text, self.finish, Usage(self.prompt, self.completion, self.cached), self.seconds)
 
 
 class ReplayStore:
-    """The store file. One connection; SQLite's own locking lets several processes share the file."""
+    """The journal, held by one process at a time. In memory are only the places of its lines, about 200 bytes each.
+
+    A reply is handed to the kernel before it is handed on: kill -9 loses none; a power cut may cost the last few seconds' replies. Raises
+    WorkspaceBusy if another process holds it. The kernel drops the lock with its holder, however that one died.
+    """
 
     def __init__(self, path: Path):
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        self._database = sqlite3.connect(path, timeout=60, isolation_level=None)
-        self._run("PRAGMA journal_mode=WAL")
-        self._run("PRAGMA synchronous=NORMAL")  # survives kill -9; a power cut may cost the last few replies, never the file
-        self._run(_SCHEMA)
+        self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._lock()
+            self._places: dict[bytes, int] = {}  # half of a key: start of its line << 32 | length
+            self._end = self._index()
+        except BaseException:
+            os.close(self._file)
+            raise
+        self._broken: OSError | None = None
 
     def get(self, key: str) -> Reply | None:
-        columns = "text, finish_reason, seconds, prompt_tokens, completion_tokens, cached_tokens"
-        row = self._run(f"SELECT {columns} FROM completions WHERE key = ?", key)
-        return Reply(row[0], row[1], Usage(*row[3:]), row[2]) if row else None
+        """The stored reply; None if there is none, or none that is whole."""
+        if place := self._places.get(_half(key)):
+            if (line := self._read(place)) and line[0] == key:
+                return line[1].reply()
+            del self._places[_half(key)]
+        return None
 
-    def put(self, key: str, model: str, reply: Reply) -> None:
-        self._run(
-            "INSERT OR IGNORE INTO completions VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
-            *(key, model, reply.text, reply.finish_reason, *reply.usage, reply.seconds),
-        )
+    def put(self, key: str, paid: Paid) -> None:
+        """Append a reply. Raises OSError when it cannot be written whole; from then on `check` does, before another call is paid."""
+        if _half(key) in self._places:
+            return
+        line = _line(key, paid)
+        try:
+            if (written := os.write(self._file, line)) != len(line):
+                os.ftruncate(self._file, self._end)
+                raise OSError(errno.ENOSPC, f"{written} of {len(line)} bytes written")
+        except OSError as error:
+            self._broken = OSError(error.errno, error.strerror, str(self.path))
+            raise self._broken from None
+        self._places[_half(key)] = self._end << 32 | len(line)
+        self._end += len(line)
+
+    def check(self) -> None:
+        """Raises the OSError that stopped the journal from keeping replies: paying for more of them would be in vain."""
+        if self._broken:
+            raise self._broken
+
+    def all(self) -> Iterator[tuple[str, Paid]]:
+        """Every whole line, in the order of payment."""
+        for place in sorted(self._places.values()):
+            if line := self._read(place):
+                yield line
 
     def close(self) -> None:
-        self._database.close()
+        os.close(self._file)
 
-    def _run(self, statement: str, *values: Any) -> Any:
-        """Execute, return the first row. A full disk is an OSError like any other write's, so that it is reported as one."""
+    def _read(self, place: int) -> tuple[str, Paid] | None:
+        line = os.pread(self._file, place & 0xFFFFFFFF, place >> 32)
+        return (key, Paid(**orjson.loads(memoryview(line)[HEAD:]))) if (key := _whole(line)) else None
+
+    def _lock(self) -> None:
+        holder = self.path.with_suffix(".holder")
         try:
-            with closing(self._database.execute(statement, values)) as cursor:
-                return cursor.fetchone()
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode in (sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR_WRITE):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path)) from None
-            raise
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            name = holder.read_text(encoding="utf-8").strip() if holder.exists() else "another process"
+            problem = f"{name} is calling models from this workspace; wait for it or end it, then run again"
+            raise WorkspaceBusy(f"{self.path}: {problem}") from None
+        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
+
+    def _index(self) -> int:
+        """Find every whole line; say how many are damaged, and cut off a torn end. Returns the journal's length in bytes."""
+        damaged = place = 0
+        with os.fdopen(os.dup(self._file), "rb") as file:
+            for line in file:
+                if key := _whole(line):
+                    self._places[_half(key)] = place << 32 | len(line)
+                elif line.endswith(b"\n"):
+                    damaged += 1
+                else:
+                    self._cut(place, line)
+                    break
+                place += len(line)
+        if damaged:
+            print(f"{self.path}: {damaged} damaged records are left aside, and asked again where they are needed", file=sys.stderr)
+        return place
+
+    def _cut(self, place: int, torn: bytes) -> None:
+        with self.path.with_name(self.path.name + DAMAGED).open("ab") as file:
+            file.write(torn + b"\n")
+        os.ftruncate(self._file, place)
+        print(f"{self.path}: its last record, {len(torn)} bytes, is torn; it is cut off, and asked again if needed", file=sys.stderr)
 
 
 def key_of(request: Request, identity: dict[str, Any]) -> str:
     """The digest of what is asked: `identity` (model, revision, decoding, seed, checkpoint) and the request itself."""
     asked = {
         "identity": identity,
-        "messages": [message.model_dump() for message in request.messages],
+        "messages": [{"role": message.role, "content": message.content} for message in request.messages],
         "schema": request.schema,
         "sample": request.sample,
     }
     return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def replayed(chat: Chat, store: ReplayStore, *, identity: dict[str, Any]) -> Chat:
-    """`chat`, asked only what `store` does not know. The same request made twice at once is paid once."""
-    in_flight: dict[str, asyncio.Task[Reply]] = {}
+def paid(role: Role, model: str, reply: Reply) -> Paid:
+    """What is kept of a reply."""
+    return Paid(role, model, *reply.usage, reply.seconds, int(time.time()), reply.finish_reason, reply.text)
 
-    async def paid(key: str, request: Request) -> Reply:
-        reply = await chat(request)
-        store.put(key, identity["model"], reply)
-        return reply
 
-    async def answer(request: Request) -> Reply:
-        key = key_of(request, identity)
-        if (known := store.get(key)) is not None:
-            return known
-        if key not in in_flight:
-            in_flight[key] = asyncio.create_task(paid(key, request))
-            in_flight[key].add_done_callback(lambda _: in_flight.pop(key))
-        return await in_flight[key]
+def _line(key: str, paid: Paid) -> bytes:
+    body = key.encode() + b" " + orjson.dumps(paid._asdict()) + b"\n"
+    return b"%08x %s" % (zlib.crc32(body), body)
 
-    return answer
+
+def _whole(line: bytes) -> str | None:
+    """The key of a line whose checksum holds."""
+    if len(line) > HEAD and line.endswith(b"\n") and line[:8] == b"%08x" % zlib.crc32(memoryview(line)[9:]):
+        return line[9:73].decode("ascii")
+    return None
+
+
+def _half(key: str) -> bytes:
+    return bytes.fromhex(key[:32])

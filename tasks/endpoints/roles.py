@@ -9,17 +9,19 @@ from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from tasks.endpoints.chat import Chat
 from tasks.endpoints.openai_api import openai_chat
-from tasks.endpoints.replay import ReplayStore, replayed
+from tasks.endpoints.paid_once import PaidOnce
+from tasks.endpoints.replay import ReplayStore
 from tasks.schema.errors import BadSettings
 from tasks.schema.params import Model
 from tasks.schema.settings import PREFIX, Role, settings
 from tasks.store import folder_digest
 
+JOURNAL = "replay.jsonl"  # under settings.home
+
 
 @asynccontextmanager
-async def open_role(role: Role, model: Model, *, seed: int | None = None, checkpoint: Path | None = None) -> AsyncIterator[Chat]:
+async def open_role(role: Role, model: Model, *, seed: int | None = None, checkpoint: Path | None = None) -> AsyncIterator[PaidOnce]:
     """The role's Chat for as long as the block lasts; servers that had to be started end with it.
 
     `seed` is sent along (plus the sample index); `checkpoint` is a model folder to serve when no URL is set. Raises
@@ -27,11 +29,11 @@ async def open_role(role: Role, model: Model, *, seed: int | None = None, checkp
     """
     own = settings()
     async with AsyncExitStack() as stack:
-        url, name = await _find(role, model, checkpoint, stack)
-        chat = await stack.enter_async_context(openai_chat(role, url, model, own, name=name, seed=seed))
-        store = ReplayStore(own.home / "replay.sqlite")
+        store = ReplayStore(own.home / JOURNAL)
         stack.callback(store.close)
-        yield replayed(chat, store, identity=_identity(model, seed, checkpoint))
+        url, name = await _find(role, model, checkpoint, stack)
+        client = await stack.enter_async_context(openai_chat(role, url, model, own, name=name, seed=seed))
+        yield PaidOnce(client, store, role=role, identity=_identity(model, seed, checkpoint), settings=own)
 
 
 async def _find(role: Role, model: Model, checkpoint: Path | None, stack: AsyncExitStack) -> tuple[str, str]:

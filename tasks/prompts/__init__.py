@@ -5,23 +5,40 @@ inserted literally and never filled again. The prompt and the values must name e
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from tasks.schema.errors import BadPrompt
 
+_HERE = Path(__file__).parent
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 
 
-def fill(name: str, folder: Path = Path(__file__).parent, /, **values: str) -> str:
+def fill(name: str, folder: Path = _HERE, /, **values: str) -> str:
     """The prompt `<name>.txt` with its placeholders replaced. Raises BadPrompt that names the file, the line and the placeholder."""
+    return "".join(frame(name, (), folder, **values))
+
+
+def frame(name: str, left_open: Sequence[str], folder: Path = _HERE, /, **values: str) -> list[str]:
+    """The prompt in pieces around the placeholders that are `left_open`, in the order in which they stand; the others are replaced.
+
+    For prompts of which most stays the same from request to request: the pieces are made once. Raises BadPrompt as `fill` does.
+    """
     path = folder / f"{name}.txt"
     try:
-        template = path.read_text(encoding="utf-8")
+        template = path.read_text(encoding="utf-8").strip()
     except (FileNotFoundError, UnicodeDecodeError) as error:
         raise BadPrompt(f"{path}: {'no such file' if isinstance(error, FileNotFoundError) else 'not UTF-8'}; restore it from git") from None
     wanted = {match[1]: template.count("\n", 0, match.start()) + 1 for match in _PLACEHOLDER.finditer(template)}
-    for placeholder in wanted.keys() - values.keys():
-        raise BadPrompt(f"{path}:{wanted[placeholder]}: {{{{{placeholder}}}}}: unknown placeholder; known are {', '.join(sorted(values))}")
-    for placeholder in values.keys() - wanted.keys():
+    known = {*values, *left_open}
+    for placeholder in wanted.keys() - known:
+        raise BadPrompt(f"{path}:{wanted[placeholder]}: {{{{{placeholder}}}}}: unknown placeholder; known are {', '.join(sorted(known))}")
+    for placeholder in known - wanted.keys():
         raise BadPrompt(f"{path}: {{{{{placeholder}}}}}: missing placeholder; the prompt must say where it goes")
-    return _PLACEHOLDER.sub(lambda match: values[match[1]], template).strip()
+    pieces = [""]
+    for place, text in enumerate(_PLACEHOLDER.split(template)):
+        if place % 2 and text in left_open:
+            pieces.append("")
+        else:
+            pieces[-1] += values[text] if place % 2 else text
+    return pieces

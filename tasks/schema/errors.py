@@ -52,6 +52,14 @@ class ReplyError(PipelineError):
     """An endpoint answered, but not with what was asked for, also when asked again. Callers turn it into a Reject."""
 
 
+class Unanswered(ReplyError):
+    """An endpoint that answers others did not answer this one request, in all its tries."""
+
+
+class SpendCapReached(PipelineError):
+    """The next call could cost more than settings allow. What was paid for is kept; a higher cap goes on from there."""
+
+
 class ServerError(PipelineError):
     """A server that the pipeline starts itself did not come up, or died."""
 

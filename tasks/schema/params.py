@@ -69,7 +69,7 @@ class Collect(Section):
 class PlanSection(Section):
     version: Version
     paragraph_words: Bounds
-    max_paragraphs: int = Field(ge=1, description="of a plan on one level; a longer text is planned as chapters, each of so many at the most")
+    max_paragraphs: int = Field(ge=1, description="of a plan on one level; a longer text is planned as chapters first")
     deviation: Share = Field(description="how far the plan's total may lie from the asked length before its budgets are rescaled")
     tries: int = Field(ge=1, description="times that a plan is asked for before it is a Reject")
     max_rejects: Share
@@ -80,7 +80,8 @@ class Write(Section):
     mode: Literal["serial", "parallel"] = Field(description="serial: each paragraph sees the text so far; parallel: none does (ablation)")
     feedback: bool = Field(description="what was written so far moves the word counts of what is left; false: the plan's stand (ablation)")
     context: int = Field(ge=1024, description="tokens of a prompt; a longer text so far is summarised but for its newest paragraphs")
-    tries: int = Field(ge=1, description="times that a paragraph is asked for before its sample is a Reject")
+    tries: int = Field(ge=1, description="times that a bad paragraph is asked for before its sample is a Reject")
+    retakes: int = Field(ge=0, description="times that the last paragraph is asked for again while the whole text misses its length by 10%")
     max_rejects: Share
 
 

@@ -25,7 +25,7 @@ class Price(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     prompt: float = Field(ge=0)
-    cached: float | None = Field(None, ge=0, description="prompt tokens that the endpoint's cache held; without it they cost as much as others")
+    cached: float | None = Field(None, ge=0, description="prompt tokens from the endpoint's cache; if left out, as dear as others")
     completion: float = Field(ge=0)
 
 
@@ -51,11 +51,13 @@ class Settings(BaseSettings):
     concurrency: int = Field(64, ge=1, description="requests in flight per role, at the most: fewer while the endpoint is overloaded")
     requests_per_minute: int = Field(0, ge=0, description="per role; 0: no limit")
     tokens_per_minute: int = Field(0, ge=0, description="prompt and expected completion tokens, per role; 0: no limit")
-    timeout: float = Field(600.0, gt=0, description="seconds for one request at the most; less once it is known how fast the endpoint writes")
-    retries: int = Field(7, ge=0, description="of a request that fails on its own: 408, 409, 5xx, lost connections, time-outs, unreadable answers")
+    timeout: float = Field(600.0, gt=0, description="seconds for one request at the most; less once the endpoint's pace is known")
+    retries: int = Field(7, ge=0, description="of a request that fails on its own: 5xx, a lost connection, no answer in time")
     patience: float = Field(600.0, ge=0, description="seconds that an endpoint may refuse everybody (429, 503, 529, no connection)")
-    prices: dict[str, Price] = Field({}, description='dollars per million tokens: {"gpt-4o": {"prompt": 2.5, "cached": 1.25, "completion": 10}}')
-    spend_cap: float | None = Field(None, ge=0, description="dollars that the workspace's ledger may hold; no call is made that could pass it")
+    prices: dict[str, Price] = Field({}, description='dollars per million tokens, as JSON: {"gpt-4o": {"prompt": 2.5, "completion": 10}}')
+    spend_cap: float | None = Field(
+        None, ge=0, description="dollars that this workspace may spend in all; no call is made that could pass it"
+    )
     traces: int = Field(3, ge=0, description="samples of a stage whose requests and answers MLflow keeps as traces")
     rehearsal_latency: float = Field(0.0, ge=0, description="seconds before each of the rehearsal endpoint's answers")
     startup_timeout: float = Field(180.0, gt=0, description="seconds until a server that the pipeline starts must answer")

@@ -36,6 +36,10 @@ if "slow" in text:
 for part in range(3):
     print(f"\\r{output.stem}: {part}/3", end="", file=sys.stderr, flush=True)
 print(file=sys.stderr)
+for percent in (0, 50, 100):
+    print(f"\\r{output.stem}: {percent:3}%|bar| words", end="", file=sys.stderr, flush=True)
+    time.sleep(0.5 if "patient" in text else 0)
+print(file=sys.stderr)
 output.write_text(f"{text.strip()} {output.stem}\\n")
 """
 

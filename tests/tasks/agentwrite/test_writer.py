@@ -1,50 +1,96 @@
 import asyncio
+import random
 
 import pytest
 
-from tasks.agentwrite.writer import Unwritable, write_draft
+from tasks.agentwrite.budget import next_words, on_target
+from tasks.agentwrite.context import tokens
+from tasks.agentwrite.faults import Unwritable
+from tasks.agentwrite.planner import render
+from tasks.agentwrite.writer import Event, write_draft
+from tasks.endpoints import rehearsal_roles
 from tasks.endpoints.chat import Chat, Reply, Request
+from tasks.endpoints.prose import paragraph
+from tasks.longbench.length import count_words
+from tasks.schema.errors import Unanswered
+from tasks.schema.params import Bounds, Write
 from tasks.schema.records import Draft, Instruction, Plan, Reason, Step, Usage
 
-PLAN = Plan(
-    instruction=Instruction(id="1", text="Write about {{plan}} and $STEP$ in bread.", language="en", words=6, source="f:1"),
-    steps=(Step(point="the start", words=3), Step(point="the end", words=3)),
-)
+BOUNDS = Bounds(min=40, max=60)
+WRITE = Write(version=1, mode="serial", feedback=True, context=16384, tries=2, retakes=0, max_rejects=0)
+
+
+def plan(paragraphs: int, words: int = 50, text: str = "Write about {{plan}} and $STEP$ in bread.", chapters: int = 0) -> Plan:
+    instruction = Instruction(id="1", text=text, language="en", words=paragraphs * words, source="f:1")
+    per = paragraphs // chapters if chapters else 0
+    steps = tuple(
+        Step(point=f"bread, part {n} of {paragraphs}", words=words, chapter=n // per + 1 if per else 0) for n in range(paragraphs)
+    )
+    return Plan(
+        instruction=instruction, steps=steps, chapters=tuple(Step(point=f"chapter {c}", words=per * words) for c in range(1, chapters + 1))
+    )
+
+
+def prose(part: int, words: int = 50) -> str:
+    return paragraph(topic="bread", language="en", words=words, part=part, parts=99, seed=1)
 
 
 class Scripted:
     """A teacher that says its lines in order and remembers what it was asked."""
 
-    def __init__(self, *lines: tuple[str, str]):
+    def __init__(self, *lines: tuple[str, str] | Exception):
         self.lines, self.asked = list(lines), list[Request]()
 
     async def __call__(self, request: Request) -> Reply:
         self.asked.append(request)
-        text, finish = self.lines.pop(0)
-        return Reply(text, finish, Usage(1, 1), 0.0)
+        line = self.lines.pop(0)
+        if isinstance(line, Exception):
+            raise line
+        return Reply(line[0], line[1], Usage(1, 1), 0.0)
 
 
-def write(chat: Chat, tries: int = 2) -> Draft | Unwritable:
-    return asyncio.run(write_draft(chat, PLAN, tries=tries))
+class Rehearsed:
+    """The rehearsal teacher's rules without HTTP; each paragraph's length is off by up to `miss`."""
+
+    def __init__(self, miss: float = 0.0):
+        self.miss, self.asked = miss, list[str]()
+
+    async def __call__(self, request: Request) -> Reply:
+        prompt = request.messages[0].content
+        self.asked.append(prompt)
+        text = rehearsal_roles.answer("rehearsal-teacher", [("user", prompt)], seed=request.sample, miss=self.miss)
+        return Reply(text, "stop", Usage(1, 1), 0.0)
+
+
+def write(chat: Chat, planned: Plan | None = None, see: list[Event] | None = None, **changes: object) -> Draft | Unwritable:
+    watch = see.append if see is not None else lambda _: None
+    return asyncio.run(write_draft(chat, planned or plan(2), write=WRITE.model_copy(update=changes), bounds=BOUNDS, see=watch))
 
 
 def test_each_paragraph_sees_the_instruction_the_plan_and_all_text_so_far() -> None:
-    teacher = Scripted((" One two three.\n", "stop"), ("Four five six.", "stop"))
+    teacher = Scripted((f" {prose(1)}\n", "stop"), (prose(2), "stop"))
     draft = write(teacher)
     assert isinstance(draft, Draft)
-    assert draft.paragraphs == ("One two three.", "Four five six.")
+    assert draft.paragraphs == (prose(1), prose(2))
     second = teacher.asked[1].messages[0].content
-    for part in (PLAN.instruction.text, "Paragraph 1 - Main Point: the start", "One two three.", "Paragraph 2 - Main Point: the end"):
+    for part in (
+        plan(2).instruction.text,
+        "Paragraph 1 - Main Point: bread, part 0 of 2",
+        prose(1),
+        "Paragraph 2 - Main Point: bread, part 1",
+    ):
         assert part in second
 
 
-def test_what_comes_before_the_newest_paragraph_is_a_prefix_of_the_next_request() -> None:
-    teacher = Scripted(("One two three.", "stop"), ("Four five six.", "stop"))
-    write(teacher)
-    first, second = (request.messages[0].content for request in teacher.asked)
-    prefix = first[: first.index("</text>")].rstrip()
-    assert second.startswith(prefix)
-    assert second[len(prefix) :].lstrip().startswith("One two three.")
+def test_what_comes_before_the_newest_paragraph_is_byte_for_byte_the_beginning_of_the_next_request() -> None:
+    teacher = Rehearsed()
+    draft = write(teacher, plan(8))
+    assert isinstance(draft, Draft)
+    for number, (first, second) in enumerate(zip(teacher.asked, teacher.asked[1:], strict=False), 1):
+        beginning = first[: first.index("\n</text>")]
+        assert second.startswith(beginning)
+        assert draft.paragraphs[number - 1] not in beginning
+        assert second[len(beginning) :].lstrip().startswith(draft.paragraphs[number - 1])
 
 
 @pytest.mark.parametrize(
@@ -52,18 +98,24 @@ def test_what_comes_before_the_newest_paragraph_is_a_prefix_of_the_next_request(
     [
         ("", "stop", Reason.EMPTY),
         ("  \n ", "stop", Reason.EMPTY),
-        ("One two", "length", Reason.TRUNCATED),
-        ("One two", "content_filter", Reason.REFUSAL),
+        (prose(1), "length", Reason.TRUNCATED),
+        (prose(1), "content_filter", Reason.REFUSAL),
+        ("", "oversize", Reason.TOO_LONG),
         ("I'm sorry, but I can't help with that request.", "stop", Reason.REFUSAL),
         ("<step>\nParagraph 1", "stop", Reason.LEAKED_PROMPT),
+        ("Max tries. Failed.", "stop", Reason.GARBAGE),
+        (" ".join(prose(n, 60) for n in range(1, 30)), "stop", Reason.TOO_LONG),
+        ("Bread is good.", "stop", Reason.TOO_SHORT),
+        ("面包" * 60, "stop", Reason.LANGUAGE),
     ],
 )
 def test_a_bad_paragraph_is_asked_for_again_and_never_kept(text: str, finish: str, reason: Reason) -> None:
-    teacher = Scripted((text, finish), ("One two three.", "stop"), ("Four five six.", "stop"))
-    draft = write(teacher)
+    teacher, seen = Scripted((text, finish), (prose(1), "stop"), (prose(2), "stop")), list[Event]()
+    draft = write(teacher, see=seen)
     assert isinstance(draft, Draft)
-    assert draft.paragraphs[0] == "One two three."
+    assert draft.paragraphs == (prose(1), prose(2))
     assert [request.sample for request in teacher.asked] == [0, 1, 0]
+    assert [event.fault and event.fault.reason for event in seen] == [reason, None, None]
     lost = write(Scripted((text, finish), (text, finish)))
     assert isinstance(lost, Unwritable)
     assert lost.reason == reason
@@ -71,6 +123,97 @@ def test_a_bad_paragraph_is_asked_for_again_and_never_kept(text: str, finish: st
 
 
 def test_a_paragraph_that_was_written_before_is_a_repetition() -> None:
-    lost = write(Scripted(("Same.", "stop"), ("Same.", "stop"), ("Same.", "stop")))
+    lost = write(Scripted((prose(1), "stop"), (prose(1), "stop"), (prose(1), "stop")))
     assert isinstance(lost, Unwritable)
-    assert (lost.reason, lost.detail) == (Reason.REPEATED, "paragraph 2 of 2, 2 tries: same as paragraph 1")
+    assert lost.reason == Reason.REPEATED
+    assert lost.detail.startswith("paragraph 2 of 2, 2 tries: ")
+
+
+def test_a_request_that_the_endpoint_does_not_answer_ends_its_sample_and_no_other() -> None:
+    lost = write(Scripted((prose(1), "stop"), Unanswered("teacher at x: 500 (broken), in 8 tries")))
+    assert lost == (Reason.UNANSWERED, "paragraph 2 of 2: teacher at x: 500 (broken), in 8 tries")
+
+
+def test_the_longest_way_to_go_is_the_most_urgent_and_the_time_out_follows_the_words() -> None:
+    teacher = Scripted(*((prose(n), "stop") for n in range(1, 4)))
+    write(teacher, plan(3))
+    assert [request.urgency for request in teacher.asked] == [150, 100, 50]
+    assert all(40 <= (request.words or 0) <= 60 for request in teacher.asked)
+
+
+def test_in_parallel_no_paragraph_sees_another_and_the_plans_word_counts_stand() -> None:
+    teacher = Rehearsed(miss=0.3)
+    draft = write(teacher, plan(6), mode="parallel")
+    assert isinstance(draft, Draft)
+    assert len(set(draft.paragraphs)) == 6
+    for prompt in teacher.asked:
+        assert "<text>\n\n</text>" in prompt
+        assert "Word Count: 50 words\n</step>" in prompt
+
+
+def test_a_word_count_follows_what_was_written_and_stays_within_the_bounds() -> None:
+    assert next_words([50, 50, 50, 50], [], target=200, bounds=BOUNDS) == 50
+    assert next_words([50, 50, 50, 50], [40], target=200, bounds=BOUNDS) == 53
+    assert next_words([50, 50, 50, 50], [70, 70, 20], target=200, bounds=BOUNDS) == 40
+    assert next_words([50, 50, 50, 50], [10, 10], target=200, bounds=BOUNDS) == 60
+    assert next_words([40, 60], [], target=110, bounds=BOUNDS) == 44
+
+
+def landed(*, feedback: bool, retakes: int) -> float:
+    """Share of 120 texts of 2 to 16 paragraphs within 10% of their length, with a writer that misses each paragraph by up to 40%."""
+    luck, hits = random.Random(3), 0
+    for n in range(120):
+        planned = plan(luck.choice([2, 4, 8, 16]), text=f"Write about bread, number {n}.")
+        draft = write(Rehearsed(miss=0.4), planned, feedback=feedback, retakes=retakes)
+        assert isinstance(draft, Draft)
+        hits += on_target(sum(map(count_words, draft.paragraphs)), planned.instruction.words)
+    return hits / 120
+
+
+def test_with_feedback_at_least_95_percent_land_within_10_percent_of_their_length_and_without_far_fewer() -> None:
+    closed, opened = landed(feedback=True, retakes=3), landed(feedback=False, retakes=3)
+    assert closed >= 0.95
+    assert opened <= 0.8
+
+
+def test_a_last_paragraph_is_retaken_while_the_whole_misses_its_length_and_the_closest_take_is_kept() -> None:
+    takes = [(prose(2, 20), "stop"), (prose(2, 70), "stop"), (prose(2, 66), "stop")]
+    teacher = Scripted((prose(1, 50), "stop"), *takes)
+    draft = write(teacher, retakes=2)
+    assert isinstance(draft, Draft)
+    assert count_words(draft.paragraphs[1]) == 66
+    assert [request.sample for request in teacher.asked] == [0, 0, 1, 2]
+    assert len(teacher.lines) == 0
+
+
+def test_a_text_that_outgrows_the_context_goes_on_with_a_summary_and_its_newest_paragraphs() -> None:
+    teacher, planned = Rehearsed(), plan(60)
+    draft = write(teacher, planned, context=4096)
+    assert isinstance(draft, Draft)
+    assert len(draft.paragraphs) == 60
+    summaries = [prompt for prompt in teacher.asked if "<passage>" in prompt]
+    writes = [prompt for prompt in teacher.asked if "<step>" in prompt]
+    assert 1 <= len(summaries) <= 10
+    assert all(tokens(prompt) <= 4096 for prompt in writes)
+    last = writes[-1]
+    assert "<summary>\n" in last
+    assert render(planned.steps) in last
+    assert draft.paragraphs[-2] in last
+    assert draft.paragraphs[0] not in last
+
+
+def test_a_plan_of_chapters_that_is_too_long_to_show_shows_the_chapters_and_the_current_ones_paragraphs() -> None:
+    teacher, planned = Rehearsed(), plan(100, chapters=10)
+    draft = write(teacher, planned, context=4096)
+    assert isinstance(draft, Draft)
+    writes = [prompt for prompt in teacher.asked if "<step>" in prompt]
+    assert all(tokens(prompt) <= 4096 for prompt in writes)
+    assert all(prompt.count("Chapter ") == 10 for prompt in writes)
+    assert "Paragraph 100 - Main Point" in writes[-1]
+    assert "Paragraph 1 - Main Point" not in writes[-1]
+
+
+def test_a_context_that_cannot_hold_the_plan_is_a_reject() -> None:
+    lost = write(Rehearsed(), plan(200), context=2048)
+    assert isinstance(lost, Unwritable)
+    assert lost.reason == Reason.TOO_LONG

@@ -91,6 +91,13 @@ def test_the_text_s_own_headings_and_sentences_stay(paragraph: str) -> None:
         "The sea was calm.\n\nSorry, I cannot continue.",
         "抱歉，我无法完成这个请求。",
         "作为一个人工智能，我不能写。",
+        "I’m sorry for any confusion, but I can't assist with that request as it exceeds the limit.",
+        "I apologize, but I won't be able to provide so many words.",
+        "**Paragraph 3**\nI cannot fulfill this request.",
+        "As an AI, I can't physically write a novel.",
+        "您好，非常抱歉，我暂时无法提供这些信息。",
+        "作为AI语言模型，我没有能力撰写这样的文章。",
+        "我无法满足您的此类请求。",
     ],
 )
 def test_a_refusal_is_named_with_its_words(text: str) -> None:
@@ -101,7 +108,18 @@ def test_a_refusal_is_named_with_its_words(text: str) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["“I'm sorry, but I can't help,” she said.", "I'm sorry to say that he left. I cannot write of it.", "他说：“抱歉，我无法来。”", ""],
+    [
+        "“I'm sorry, but I can't help,” she said.",
+        "I'm sorry to say that he left. I cannot write of it.",
+        "Dear Anna,\n\nI'm sorry, but I can't help you on Saturday.",
+        "She read the poem:\nI am sorry, I cannot write\nto you tonight.",
+        "As an AI assistant learns, its answers improve.",
+        "As a language model grows, it needs more text.",
+        "他说：“抱歉，我无法来。”",
+        "对不起，我不能陪你走下去了。",
+        "作为人工智能领域的研究者，我认为这不能一概而论。",
+        "",
+    ],
 )
 def test_a_character_who_is_sorry_is_no_refusal(text: str) -> None:
     assert refusal(text) is None

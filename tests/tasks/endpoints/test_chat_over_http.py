@@ -7,16 +7,16 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from tasks.endpoints.chat import Chat, Reply, Request, each, user
-from tasks.endpoints.openai_api import openai_chat, shown
+from tasks.endpoints.chat import Reply, Request, user
+from tasks.endpoints.openai_api import openai_chat
 from tasks.endpoints.rehearsal import Rehearsal, Switches, rehearsal_server
-from tasks.endpoints.replay import ReplayStore, key_of, replayed
+from tasks.endpoints.replay import key_of
 from tasks.endpoints.roles import open_role
+from tasks.endpoints.wire import shown
 from tasks.longbench.length import count_words
 from tasks.prompts import fill
-from tasks.schema.errors import BadSettings, EndpointError, ServerError
+from tasks.schema.errors import BadSettings, EndpointError, ServerError, Unanswered
 from tasks.schema.params import Model
-from tasks.schema.records import Usage
 from tasks.schema.settings import Settings, settings
 
 TEACHER = Model(name="rehearsal-teacher", revision="1", temperature=1.0, max_tokens=4096)
@@ -68,7 +68,7 @@ def test_passing_faults_are_retried_by_the_client(fault: str) -> None:
 
 
 def test_a_fault_that_stays_is_one_clear_error() -> None:
-    with pytest.raises(EndpointError, match=r"teacher at http://127\.0\.0\.1:\d+/v1: 500 after all retries"):
+    with pytest.raises(Unanswered, match=r"teacher at http://127\.0\.0\.1:\d+/v1: 500 \(something broke\), in 1 tries"):
         with_server(Switches(failing=1.0), plan_request())
 
 
@@ -109,7 +109,7 @@ def test_a_page_instead_of_a_completion_is_an_error() -> None:
         finally:
             await runner.cleanup()
 
-    with pytest.raises(EndpointError, match="no chat completion"):
+    with pytest.raises(Unanswered, match="no chat completion"):
         asyncio.run(go())
 
 
@@ -122,37 +122,6 @@ def test_a_port_in_use_is_named() -> None:
 
     with pytest.raises(ServerError, match=r"port \d+ on 127\.0\.0\.1 is in use"):
         asyncio.run(go())
-
-
-class Counting:
-    """A Chat that counts what it is asked and answers after a while."""
-
-    def __init__(self) -> None:
-        self.calls = 0
-
-    async def __call__(self, request: Request) -> Reply:
-        self.calls += 1
-        await asyncio.sleep(0.01)
-        return Reply(f"{request.messages[0].content}/{request.sample}", "stop", Usage(1, 2, 3), 0.5)
-
-
-def replay(path: Path, counting: Chat, identity: dict[str, object], requests: list[Request]) -> list[Reply]:
-    async def go() -> list[Reply]:
-        store = ReplayStore(path)
-        try:
-            return await each(requests, replayed(counting, store, identity=identity), unit="call", label=None)
-        finally:
-            store.close()
-
-    return asyncio.run(go())
-
-
-def test_a_stored_reply_is_never_asked_for_again(tmp_path: Path) -> None:
-    counting, requests = Counting(), [user("a"), user("b"), user("a"), user("a", sample=1)]
-    first = replay(tmp_path / "replay.sqlite", counting, {"model": "m"}, requests)
-    assert counting.calls == 3  # the same request made twice at once is paid once
-    assert replay(tmp_path / "replay.sqlite", counting, {"model": "m"}, requests) == first
-    assert counting.calls == 3
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,143 @@
+"""What the pieces of a plan text say: a word count, a point, the name of a column or a key.
+
+Full-width characters are folded for matching only, one for one, so that what is kept of a point is as the teacher wrote it.
+"""
+
+import re
+from typing import Any, Literal, NamedTuple
+
+from tasks.corpus.wishes import FIGURES, NUMBER, number
+
+MAX_WORDS = 100_000  # of one paragraph or chapter; a larger count is a misprint
+Field = Literal["number", "words", "point", "title"]
+
+
+class Line(NamedTuple):
+    """A line of a plan as it was read."""
+
+    number: int
+    point: str
+    words: int | None  # None: the teacher gave none
+
+
+_FOLD = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}
+_UNIT = r"(?:[\s-]*(?:words?|characters?|chars?)\b|\s*(?:多|余|来)?个?(?:汉字|字符|字|词)(?!\w*[：:])(?:左右|上下|以内|以上)?)"
+_ABOUT = (
+    r"(?:\s|~|≈|\b(?:about|around|approx(?:imately|\.)?|roughly|circa|ca\.|between|from|up to|at least|at most)"
+    r"|大?约|大概|介于|至少|不少于|不超过|从|在)*"
+)
+_TO = r"\s*(?:-|–|—|~|\bto\b|\band\b|至|到|和|与)+\s*"
+_POWER = r"\d+(?:\s?\^\s?\d+|[⁰¹²³⁴⁵⁶⁷⁸⁹]+)"
+_VALUE = rf"(?:\d{{13,}}|{_POWER}|{NUMBER})"
+_AMOUNT = rf"{_ABOUT}(?:(?P<low>{FIGURES})(?:{_UNIT})?{_TO})?(?P<high>{_VALUE})"
+_END = rf"(?:{_UNIT}(?:\s*(?:each|in total))?|(?![A-Za-z\d^%]))"
+_CLOSE = r"[\])}）】*_\s.。之间]*"
+_LABEL = (
+    r"(?<![A-Za-z])(?:(?:word[\s_-]*(?:count|limit|target|budget)s?|字\s*[数數])(?:\s*(?:of|is|为|是))?[\W_]*"
+    r"|(?:words?|length|characters?|篇幅|长度)\s*[:=][\W_]*)"
+)
+_LABELLED = re.compile(rf"{_LABEL}{_AMOUNT}{_END}{_CLOSE}", re.IGNORECASE)
+_UNREADABLE = re.compile(rf"{_LABEL}(?:n/?a|tbd|none|unknown|待定|不限)?[\W_]*$", re.IGNORECASE)
+_BRACKETED = re.compile(rf"[(\[【]{_AMOUNT}{_UNIT}[^()\[\]【】]{{0,12}}[)\]】]", re.IGNORECASE)
+_TRAILING = re.compile(rf"(?<!\bof )(?<!\bthe )(?<!\bin )(?<!\ba )(?<![\d^]){_AMOUNT}{_UNIT}{_CLOSE}$", re.IGNORECASE)
+_LEADING = re.compile(rf"^[\W_]*{_AMOUNT}{_UNIT}[)\]\s]*(?:[:\-–—|.,]|$)", re.IGNORECASE)
+_BARE = re.compile(rf"^[\W_]*{_AMOUNT}{_END}", re.IGNORECASE)
+_BEYOND = re.compile(rf"\d{{13,}}|{_POWER}")
+_HAS_UNIT = re.compile(r"words?\b|char|字|词", re.IGNORECASE)
+_RUNNING_TOTAL = re.compile(r"[(\[]\s?(?:\w+ )?(?:total|累计|合计)\b[^()\[\]]*[)\]]\s*$", re.IGNORECASE)
+TOTAL = re.compile(
+    r"^[\W_]*(?:(?:grand |the )?total\b|overall\b|in total\b|sum\b|总计|合计|共计|总共|总字数|全文|累计)(?!\s*(?:eclipse|war)\b)",
+    re.IGNORECASE,
+)
+
+_FIELDS: tuple[tuple[Field, re.Pattern[str]], ...] = (
+    (
+        "number",
+        re.compile(
+            r"(?:(?:paragraph|para|section|chapter|part|step|段落?|章节?)\s*)?(?:no\.?|number|num|#|id|index|order|序号|编号|号)?|第?\W*[段章]",
+            re.I,
+        ),
+    ),
+    ("words", re.compile(r".*(?:\bwords?\b|wordcount|\bcount\b|length|characters|字[数數]|篇幅|长度).*", re.I)),
+    (
+        "point",
+        re.compile(
+            r".*(?:points?|content|description|summary|topic|details?|focus|purpose|idea|要点|内容|主旨|观点|描述|概要|说明)\b.*", re.I
+        ),
+    ),
+    ("title", re.compile(r".*(?:title|heading|name|theme|subject|标题|题目|主题|名称).*", re.I)),
+)
+_POINT = re.compile(
+    r"(?:^|(?<=[\s\W]))(?:(?:main|key|central)[\s_-]*(?:point|idea|topic|content)s?\b|要点|主要内容|主要观点|主旨|内容要点)\s*(?:\([^)]*\)\s*)?[:\]*_]+"
+    r"|^[\W_]*(?:(?:main|key)\s*points?\b|要点|主要内容|(?:topic|content|focus|description|summary|内容|主题|描述)\s*[:\-–—])",
+    re.IGNORECASE,
+)
+_EDGE = " \t-–—*_:|,;、，：；~≈=>•·#"
+_PAIRS = {"[": "]", "(": ")", "（": "）", "【": "】", "{": "}", '"': '"', "“": "”", "'": "'"}
+
+
+def fold(text: str) -> str:
+    """`text` with full-width letters, digits and signs as plain ones. Its length stays."""
+    return text.translate(_FOLD)
+
+
+def take_count(text: str, *, marked: bool = False) -> tuple[int | None, str]:
+    """The word count that a line names, and the line without it. `marked`: only one with a label or in brackets; prose has numbers too."""
+    folded = fold(text)
+    if total := _RUNNING_TOTAL.search(folded):
+        text, folded = text[: total.start()], folded[: total.start()]
+    found = list(_LABELLED.finditer(folded))
+    if not found and _HAS_UNIT.search(folded):
+        found = list(_BRACKETED.finditer(folded))
+        if not found and not marked:
+            match = _TRAILING.search(folded) or _LEADING.search(folded)
+            found = [match] if match else []
+    if found:
+        return _words(found[-1]), f"{text[: found[-1].start()]} {text[found[-1].end() :]}"
+    if nothing := _UNREADABLE.search(folded):
+        return None, text[: nothing.start()]
+    return None, text
+
+
+def count_of(value: Any) -> int | None:
+    """The word count that a table's cell or a JSON value holds."""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return round(min(value, MAX_WORDS + 1))
+    match = _BARE.match(fold(value)) if isinstance(value, str) else None
+    return _words(match) if match else None
+
+
+def _words(match: re.Match[str]) -> int:
+    """The middle of a range."""
+    high = _value(match["high"])
+    return (_value(match["low"]) + high + 1) // 2 if match["low"] else high
+
+
+def _value(text: str) -> int:
+    return MAX_WORDS + 1 if _BEYOND.fullmatch(text) else number(text)
+
+
+def field_of(name: str) -> Field | None:
+    """What a column, a key or a label holds, by its name."""
+    plain = re.sub(r"[\s_*-]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", fold(name))).strip(" :()[]")
+    return next((field for field, pattern in _FIELDS if plain and pattern.fullmatch(plain)), None)
+
+
+def point_of(text: str) -> str:
+    """What a line says without its label; a title before the label stays before it."""
+    label = _POINT.search(fold(text))
+    if not label:
+        return tidy(text)
+    title, point = tidy(text[: label.start()]), tidy(text[label.end() :])
+    return f"{title}: {point}" if title and point else title or point
+
+
+def tidy(text: str) -> str:
+    """Without the signs and brackets around it; white space as single blanks."""
+    text, before = " ".join(text.split()), None
+    while text != before:
+        before = text
+        text = text.strip(_EDGE).rstrip("([（【{").strip()
+        if len(text) > 1 and _PAIRS.get(text[0]) == text[-1] and not set(text[1:-1]) & {text[0], text[-1]}:
+            text = text[1:-1]
+    return text

@@ -1,0 +1,171 @@
+"""From a teacher's plan text to the lines of a plan.
+
+Tolerant in what it reads: preambles, closing remarks, bold, list markers, many ways of numbering, tables, JSON, paragraphs over several
+lines, ranges, English and Chinese numerals, missing counts. Strict in what it returns: lines numbered 1 to n without a gap, each with a
+point, no count of 0 or beyond reason.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Literal, NamedTuple
+
+from tasks.agentwrite.plan_fields import MAX_WORDS, TOTAL, Line, field_of, fold, point_of, take_count, tidy
+from tasks.agentwrite.plan_forms import read_json, read_table
+from tasks.corpus.wishes import number
+from tasks.schema.errors import ReplyError
+
+Noun = Literal["paragraph", "chapter"]
+
+LONGEST_LINE = 4000  # characters; what comes behind is no plan
+_PLAIN = re.compile(r"(Paragraph|Chapter) (\d{1,4}) - Main Point: (.*) - Word Count: (\d{1,12}) words")
+_THOUGHT = "</think>"  # ends what a reasoning model says to itself
+_MARKUP = re.compile(r"\*\*|__|`")
+_RUN = re.compile(r"([\W_])\1{7,}")  # of blanks, dashes, dots: they say nothing, and cost time
+_ZH = r"\d{1,4}|[一二两三四五六七八九十百零]{1,5}"
+_EN = (
+    r"\d{1,4}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen"
+    r"|(?:twenty|thirty|forty|fifty)(?:[\s-](?:one|two|three|four|five|six|seven|eight|nine))?"
+)
+_LEAD = r"^[\s>#*•·+\-–—_\[]{0,20}(?:\(?\d{1,4}[.)、]\s*)?[\s*_\[#]{0,8}"
+_BEHIND = r"(?:\s*(?:/|\bof\b)\s*\d{1,4})?(?![^\W_]|%)"
+
+
+def _label(english: str, chinese: str, chinese_before: str) -> re.Pattern[str]:
+    """A line that begins with such a word and a number."""
+    return re.compile(
+        rf"{_LEAD}(?:(?:{english})\.?\s*(?:no\.?|number|#)?\s*(?:\d{{1,3}}\.)?(?P<en>{_EN}){_BEHIND}"
+        rf"|第\s*(?P<zh>{_ZH})\s*(?:{chinese})|(?:{chinese_before})\s*(?P<before>{_ZH})(?![\d个]))",
+        re.IGNORECASE,
+    )
+
+
+_OWN: dict[Noun, re.Pattern[str]] = {
+    "paragraph": _label("paragraph|para", "(?:自然)?段落?", "段落?"),
+    "chapter": _label("chapter|chap|ch", "章节?", "章节?"),
+}
+_OTHER = _label("section|part|step", "(?:部分|[节步点篇])", "部分|步骤")
+_BARE = re.compile(
+    r"^[\s>#*•·+\-–—_]*(?:\(?(?P<en>\d{1,4})(?:[.):、](?!\d)|\s*[-–—]\s)"
+    r"|\(?(?P<zh>[一二两三四五六七八九十百]{1,5})[.):、]|(?P<before>[①-⑳]))"
+)
+_BREAK = re.compile(r"^\s*(?:#|(?:[-*_=]\s*){3,}$)")
+_BULLET = re.compile(r"^(?:\s{2,}|\t|\s*[-*•·+–]\s)")
+_FIELD = re.compile(r"^[\W_]*(?P<name>[^\W\d](?:(?!\s[-–—|]\s)[^:]){0,30}?)[\s*_\]]*:(?P<value>.*)$")
+
+
+class _Block(NamedTuple):
+    number: int
+    lines: list[str]  # what stands behind the number, and the lines below
+
+
+def parse_plan(text: str, *, max_paragraphs: int, noun: Noun = "paragraph") -> tuple[Line, ...]:
+    """The lines of a plan text, of its paragraphs or of its chapters. What is no such line (a preamble, a total) is skipped.
+
+    Raises ReplyError saying what is wrong with which line: none at all, a number missing or twice, a count of 0 or beyond MAX_WORDS,
+    no point, more than `max_paragraphs`.
+    """
+    lines = _plain(text, noun) or _read(text.rpartition(_THOUGHT)[2], noun)
+    if not lines:
+        begins = f"; the reply begins {' '.join(text.split())[:80]!r}" if text.strip() else "; the reply is empty"
+        raise ReplyError(f"there is no line of the form '{noun.capitalize()} 1 - Main Point: … - Word Count: …'{begins}")
+    if len(lines) > max_paragraphs:
+        raise ReplyError(f"{len(lines)} {noun}s, at most {max_paragraphs} are allowed")
+    for place, line in enumerate(lines, 1):
+        if line.number != place:
+            raise ReplyError(f"{noun} {line.number} stands where {noun} {place} should")
+        if line.words is not None and not 0 < line.words <= MAX_WORDS:
+            raise ReplyError(f"{noun} {place} has a word count of {line.words if line.words <= MAX_WORDS else f'more than {MAX_WORDS}'}")
+        if not line.point:
+            raise ReplyError(f"{noun} {place} has no main point")
+    return tuple(lines)
+
+
+def _plain(text: str, noun: Noun) -> list[Line] | None:
+    """A plan in exactly the form that is asked for, and that `render` writes: read in a moment."""
+    lines: list[Line] = []
+    for raw in filter(str.strip, text.splitlines()):
+        match = _PLAIN.fullmatch(raw)
+        if not match:
+            return None
+        if match[1].lower() == noun:
+            lines.append(Line(int(match[2]), tidy(match[3]), int(match[4])))
+    return lines
+
+
+def _read(text: str, noun: Noun) -> list[Line]:
+    if found := read_json(text):
+        return found
+    lines = [_MARKUP.sub("", _RUN.sub(r"\1\1\1", line[:LONGEST_LINE])) for line in text.splitlines()]
+    if found := read_table(lines):
+        return found
+    if found := [_line(block) for block in _blocks(lines, _OWN[noun], noun)]:
+        return found
+    for label in (_OTHER, _BARE):
+        found = _counted([_line(block) for block in _blocks(lines, label, noun)])
+        if 2 * sum(line.words is not None for line in found) >= len(found) > 0:  # else a list of something else
+            return found
+    return []
+
+
+def _counted(lines: list[Line]) -> list[Line]:
+    """Of several lists that begin at 1, the one whose lines have word counts."""
+    starts = [place for place, line in enumerate(lines) if line.number == 1] or [0]
+    runs = [lines[start:end] for start, end in zip(starts, [*starts[1:], len(lines)], strict=True)]
+    counted = [run for run in runs if any(line.words is not None for line in run)]
+    return counted[0] if len(counted) == 1 else lines
+
+
+def _blocks(lines: list[str], label: re.Pattern[str], noun: Noun) -> list[_Block]:
+    """The lines from each label to the next, or to what is no part of a plan: a total, a heading, the other noun's line."""
+    ends = _OWN["chapter" if noun == "paragraph" else "paragraph"]
+    blocks: list[_Block] = []
+    inside = False
+    for line in lines:
+        folded = fold(line)
+        if match := label.match(folded):
+            blocks.append(_Block(_number(match), [line[match.end() :]]))
+            inside = True
+        elif _BREAK.match(folded) or TOTAL.match(folded) or ends.match(folded):
+            inside = False
+        elif inside:
+            blocks[-1].lines.append(line)
+    return blocks
+
+
+def _number(match: re.Match[str]) -> int:
+    text = next(group for group in (match["en"], match["zh"], match["before"]) if group)
+    return ord(text) - ord("①") + 1 if "①" <= text <= "⑳" else number(text)
+
+
+def _line(block: _Block) -> Line:
+    words, head = take_count(block.lines[0])
+    point = point_of(head)
+    for joint, count, rest in _below(block.lines[1:], begun=bool(point), counted=words is not None):
+        words = count if words is None else words
+        said = point_of(rest)
+        point = f"{point}{joint}{said}" if point and said else point or said
+    return Line(block.number, tidy(point), words)
+
+
+def _below(lines: list[str], *, begun: bool, counted: bool) -> Iterator[tuple[str, int | None, str]]:
+    """What the lines below a paragraph's first one add to it: what joins it on, a count, the rest. Ends at a closing remark."""
+    gap = False
+    for line in lines:
+        if not line.strip():
+            gap = True
+            continue
+        field = _FIELD.match(fold(line))
+        kind = field_of(field["name"]) if field else None
+        bullet = bool(_BULLET.match(line))
+        count, rest = take_count(line, marked=gap and begun)
+        if field and kind == "words":
+            yield "", count, ""
+        elif field and kind:
+            count, rest = take_count(line[field.start("value") :])
+            yield ": ", count, rest
+        elif not begun or bullet or not gap or (count is not None and not counted):
+            yield "; " if bullet and begun else (": " if gap else " "), count, rest
+        else:
+            return
+        counted = counted or count is not None
+        begun, gap = True, False

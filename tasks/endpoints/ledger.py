@@ -1,0 +1,89 @@
+"""What calls cost: tokens per role and model from the journal, priced by the table in the settings, and held under the spend cap."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from tasks.endpoints.chat import Request
+from tasks.endpoints.replay import Paid
+from tasks.schema.errors import BadSettings, SpendCapReached
+from tasks.schema.records import Usage
+from tasks.schema.settings import PREFIX, Price
+
+MILLION = 1_000_000
+BYTES_PER_TOKEN = 3.0  # of a prompt, where a cost must be known before the endpoint counts: English has 4 to 5, Chinese about 3
+TOKENS_PER_WORD = 2.0  # of an answer; a safe side of English's 1.3 and Chinese's 1 a character
+
+
+@dataclass
+class Account:
+    """Running totals of the calls of one role."""
+
+    calls: int = 0
+    replayed: int = 0  # answers from the journal, which cost nothing again
+    retries: int = 0
+    prompt: int = 0  # tokens, cached ones included
+    cached: int = 0
+    completion: int = 0
+    seconds: float = 0.0  # of the calls, added up
+    dollars: float = 0.0
+
+    def add(self, usage: Usage, seconds: float, dollars: float) -> None:
+        self.calls += 1
+        self.prompt += usage.prompt
+        self.cached += usage.cached
+        self.completion += usage.completion
+        self.seconds += seconds
+        self.dollars += dollars
+
+
+def cost(usage: Usage, price: Price) -> float:
+    """Dollars of a call."""
+    cached = price.prompt if price.cached is None else price.cached
+    return ((usage.prompt - usage.cached) * price.prompt + usage.cached * cached + usage.completion * price.completion) / MILLION
+
+
+def expected(request: Request, max_tokens: int) -> Usage:
+    """About what a request will take, on the dear side: nothing of it cached."""
+    prompt = sum(len(message.content.encode()) for message in request.messages) / BYTES_PER_TOKEN
+    answer = max_tokens if request.words is None else min(max_tokens, request.words * TOKENS_PER_WORD)
+    return Usage(round(prompt), round(answer))
+
+
+def totals(lines: Iterable[Paid], prices: dict[str, Price]) -> dict[tuple[str, str], Account]:
+    """An account per role and model. A model without a price costs 0 dollars."""
+    accounts: dict[tuple[str, str], Account] = defaultdict(Account)
+    for line in lines:
+        usage = Usage(line.prompt, line.completion, line.cached)
+        price = prices.get(line.model)
+        accounts[line.role, line.model].add(usage, line.seconds, cost(usage, price) if price else 0.0)
+    return dict(accounts)
+
+
+class Budget:
+    """The spend cap: what the workspace's journal holds, what is under way, and the next call together stay under it."""
+
+    def __init__(self, cap: float | None, spent: float):
+        self.cap, self.spent, self.under_way = cap, spent, 0.0
+
+    @contextmanager
+    def reserved(self, dollars: float) -> Iterator[None]:
+        """Set dollars aside for a call that is about to be made. Raises SpendCapReached when they are not there."""
+        if self.cap is not None and self.spent + self.under_way + dollars > self.cap:
+            raise SpendCapReached(
+                f"spend cap: ${self.spent:.2f} of ${self.cap:.2f} are spent, and the next calls may cost more than is left; "
+                f"raise {PREFIX}SPEND_CAP and run again, what is paid for is kept"
+            )
+        self.under_way += dollars
+        try:
+            yield
+        finally:
+            self.under_way -= dollars
+
+
+def price_of(model: str, prices: dict[str, Price], *, cap: float | None) -> Price | None:
+    """The model's price, if it has one. Raises BadSettings for a spend cap over a model without a price, before anything is paid."""
+    if cap is not None and model not in prices and not model.startswith("rehearsal-"):
+        raise BadSettings(f"{PREFIX}SPEND_CAP is set, and {PREFIX}PRICES says nothing of {model}; add its price, 0 if it is your own")
+    return prices.get(model)

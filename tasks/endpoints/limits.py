@@ -1,0 +1,179 @@
+"""How many requests an endpoint gets at once, how many a minute, and how long each may take. All of it learns from the answers.
+
+The most urgent request goes first: with the words left in its chain as urgency, a set of chains ends close to the bound that
+its longest chain and its slots allow.
+"""
+
+import asyncio
+import heapq
+from collections import deque
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import count
+
+from aiolimiter import AsyncLimiter
+
+START = 64  # requests in flight at first; doubled with every round of answers
+GROWTH = 1.0  # of the limit per answer: doubles it in a round trip
+GROWTH_AFTER_CUT = 0.25  # more carefully once the endpoint has refused
+REFUSED_SHARE = 0.4  # of the last requests sent: halve. Below it refusals are noise or rate limits, which each request waits out by itself
+ROW = 8  # refusals without an answer between them: the endpoint refuses everybody, nobody is sent for a while
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0  # seconds, where the endpoint does not say
+
+
+class Ticket:
+    """A request in flight."""
+
+    __slots__ = ("refused",)
+
+    def __init__(self) -> None:
+        self.refused = False
+
+
+class Slots:
+    """At most `most` requests in flight; fewer while the endpoint is overloaded.
+
+    Grows while answers come and is halved when the endpoint refuses a large share of what is sent (429, 503, 529). A single refusal
+    stops nobody but its own request: a pause for everybody on each of them was measured to cost 7.7 times the bound. Only when
+    ROW requests were refused, and none answered in between, does everybody wait, as long as the endpoint says; where it does not
+    say, once there is but one request left in flight, for a while that doubles until it is answered.
+    """
+
+    def __init__(self, most: int):
+        self.most, self.limit, self.in_flight = most, float(min(most, START)), 0
+        self._growth = GROWTH
+        self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._order = count()
+        self._sent: deque[Ticket] = deque(maxlen=4 * most + 16)
+        self._closed_until = self._pause = 0.0
+        self._row = 0  # refusals since the last answer
+        self._timer: asyncio.TimerHandle | None = None
+
+    @asynccontextmanager
+    async def slot(self, urgency: float) -> AsyncIterator[Ticket]:
+        """Hold a slot for the block; the most urgent waits the least."""
+        await self._acquire(urgency)
+        ticket = Ticket()
+        self._sent.append(ticket)
+        try:
+            yield ticket
+        finally:
+            self.in_flight -= 1
+            self._wake()
+
+    def answered(self) -> None:
+        """The endpoint answered: let it have more."""
+        self._pause, self._row = 0.0, 0
+        self.limit = min(self.most, self.limit + self._growth)
+
+    def refused(self, ticket: Ticket, retry_after: float | None) -> None:
+        """The endpoint refused a request because there are too many of them; it may have said for how many seconds."""
+        ticket.refused = True
+        self._row += 1
+        if retry_after and self._row >= min(ROW, max(2, int(self.limit))):
+            self._close(retry_after)
+        elif not retry_after and self.in_flight == 1 and _now() >= self._closed_until:
+            self._pause = min(LONGEST_PAUSE, max(FIRST_PAUSE, 2 * self._pause))
+            self._close(self._pause)
+        newest = list(self._sent)[-max(2 * ROW, int(self.limit)) :]
+        if len(newest) >= min(ROW, self.most) and sum(sent.refused for sent in newest) >= REFUSED_SHARE * len(newest):
+            self.limit, self._growth = max(1.0, self.limit / 2), GROWTH_AFTER_CUT
+            self._sent.clear()
+
+    def _close(self, seconds: float) -> None:
+        self._closed_until = max(self._closed_until, _now() + seconds)
+
+    async def _acquire(self, urgency: float) -> None:
+        if self._open() and not self._waiting:
+            self.in_flight += 1
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._waiting, (-urgency, next(self._order), future))
+        self._wake()
+        try:
+            await future
+        except asyncio.CancelledError:
+            if future.done() and not future.cancelled():  # it was let in, and never came
+                self.in_flight -= 1
+                self._wake()
+            raise
+
+    def _open(self) -> bool:
+        return self.in_flight < int(self.limit) and _now() >= self._closed_until
+
+    def _wake(self) -> None:
+        while self._waiting and self._open():
+            future = heapq.heappop(self._waiting)[2]
+            if not future.done():
+                self.in_flight += 1
+                future.set_result(None)
+        if self._waiting and not self._timer and (wait := self._closed_until - _now()) > 0:
+            self._timer = asyncio.get_running_loop().call_later(wait + 0.001, self._reopen)
+
+    def _reopen(self) -> None:
+        self._timer = None
+        self._wake()
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
+
+
+class Quota:
+    """At most `per_minute` units within any minute, in small bursts; 0: no limit."""
+
+    def __init__(self, per_minute: int):
+        self._burst = max(1.0, per_minute / 10)
+        # A leaky bucket that starts empty lets a burst pass at once: burst and leak together stay within the minute's limit.
+        leak = max(per_minute - self._burst, per_minute / 2) / 60
+        self._limiter = AsyncLimiter(self._burst, self._burst / leak) if per_minute else None
+
+    async def take(self, units: float = 1) -> None:
+        if self._limiter:
+            await self._limiter.acquire(min(units, self._burst))
+
+
+class Pace:
+    """How long a request may take: `most` seconds at first; then SLACK times what answers of its length took lately."""
+
+    SLACK = 4.0  # over the slow end of what was seen: an answer given up is paid for and lost
+    FLOOR = 1.0  # seconds
+    BASE = 50  # words that the start of an answer counts as
+    SEEN = 16  # answers before anything is concluded
+
+    def __init__(self, most: float):
+        self.most = most
+        self._paces: deque[float] = deque(maxlen=256)  # seconds per word
+        self._slow, self._until = 0.0, 0
+        self._unlimited: dict[asyncio.Timeout, tuple[float, int, int]] = {}
+
+    @asynccontextmanager
+    async def limit(self, words: int | None, attempt: int) -> AsyncIterator[None]:
+        """Raises TimeoutError when the block takes longer than an answer of `words` words may. It is held to what is learned meanwhile."""
+        start = _now()
+        async with asyncio.timeout(self.deadline(words, attempt)) as timeout:
+            if words is not None and len(self._paces) < self.SEEN:
+                self._unlimited[timeout] = start, words, attempt
+            try:
+                yield
+            finally:
+                self._unlimited.pop(timeout, None)
+
+    def deadline(self, words: int | None, attempt: int) -> float:
+        """Seconds; doubled with each attempt, since it was perhaps the endpoint that slowed down. `words` None: `most`."""
+        if words is None or len(self._paces) < self.SEEN:
+            return self.most
+        if not self._until:
+            self._slow, self._until = sorted(self._paces)[int(0.95 * len(self._paces))], self.SEEN
+        return float(min(self.most, (self.FLOOR + self.SLACK * self._slow * (words + self.BASE)) * 2 ** (attempt - 1)))
+
+    def saw(self, words: int | None, seconds: float) -> None:
+        """An answer of about `words` words took `seconds`, or was given up after them."""
+        if words is None:
+            return
+        self._paces.append(seconds / (words + self.BASE))
+        self._until = max(0, self._until - 1)
+        if self._unlimited and len(self._paces) >= self.SEEN:
+            for timeout, (start, expected, attempt) in self._unlimited.items():
+                timeout.reschedule(start + self.deadline(expected, attempt))
+            self._unlimited.clear()

@@ -1,0 +1,98 @@
+"""The OpenAI chat completion API as bytes: what is sent, and what is made of what comes back."""
+
+import time
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import aiohttp
+import orjson
+
+from tasks.endpoints.chat import Reply, Request
+from tasks.schema.params import Model
+from tasks.schema.records import Usage
+
+OVERSIZE = "oversize"  # finish reason of an answer that was cut while it was read
+BYTES_PER_TOKEN = 16  # far above any language's: what is longer than max_tokens of them is no answer
+
+
+class Unreadable(Exception):
+    """A 200 whose body is no completion: a proxy's HTML page, broken JSON, missing choices."""
+
+
+def body(request: Request, model: Model, *, name: str, seed: int | None) -> bytes:
+    """The request's JSON. A sample index of its own becomes a seed of its own."""
+    body: dict[str, Any] = {
+        "model": name,
+        "messages": [{"role": message.role, "content": message.content} for message in request.messages],
+        "temperature": model.temperature,
+        "max_tokens": model.max_tokens,
+    }
+    if seed is not None or request.sample:
+        body["seed"] = (seed or 0) + request.sample
+    if request.schema:
+        body["response_format"] = {"type": "json_schema", "json_schema": {"name": "reply", "schema": request.schema, "strict": True}}
+    return orjson.dumps(body)
+
+
+async def read(response: aiohttp.ClientResponse, *, at_most: int) -> bytes | None:
+    """The body; None if it is longer than `at_most` bytes, of which no more are read."""
+    chunks, length = [], 0
+    async for chunk in response.content.iter_any():
+        length += len(chunk)
+        if length > at_most:
+            response.close()
+            return None
+        chunks.append(chunk)
+    return b"".join(chunks)
+
+
+def reply(raw: bytes | None, *, max_tokens: int, seconds: float) -> Reply:
+    """A completion's body as a Reply; None was too long to be one. Raises Unreadable."""
+    if raw is None:
+        return Reply("", OVERSIZE, Usage(0, max_tokens), seconds)
+    try:
+        completion = orjson.loads(raw)
+        choice = completion["choices"][0]
+        content = choice["message"].get("content") or ""
+        usage = completion.get("usage") or {}
+        details = usage.get("prompt_tokens_details") or {}
+        tokens = (usage.get("prompt_tokens"), usage.get("completion_tokens"), details.get("cached_tokens"))
+        counted = Usage(*(int(count or 0) for count in tokens))
+        finish = str(choice.get("finish_reason") or "stop")
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+        raise Unreadable("answered 200 with a body that is no chat completion; check the URL, it should end in /v1") from None
+    # A lone surrogate can be spelled in JSON and not in UTF-8: replaced here, so that no stage ever meets one.
+    return Reply(str(content).encode("utf-8", "replace").decode("utf-8"), finish, counted, seconds)
+
+
+def message(raw: bytes) -> str:
+    """What the endpoint says is wrong, short."""
+    try:
+        error = orjson.loads(raw).get("error")
+        said = error.get("message") if isinstance(error, dict) else error
+    except (ValueError, AttributeError):
+        said = raw[:200].decode("utf-8", "replace")
+    return " ".join(str(said or "no reason given").split())[:200]
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds to wait, from `retry-after-ms` or `Retry-After` in seconds or as an HTTP date (RFC 9110, 10.2.3)."""
+    try:
+        if said := headers.get("retry-after-ms"):
+            return max(0.0, float(said) / 1000)
+        if not (said := headers.get("Retry-After")):
+            return None
+        if said.replace(".", "", 1).isdigit():
+            return float(said)
+        return max(0.0, parsedate_to_datetime(said).timestamp() - time.time())
+    except ValueError:
+        return None
+
+
+def shown(url: str) -> str:
+    """A URL fit for a message: without a password in it and without its query, which may hold a token."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    return urlunsplit((parts.scheme, f"{host}:{parts.port}" if parts.port else host, parts.path, "", ""))

@@ -1,0 +1,109 @@
+"""What was asked for a sample and what was answered, as an MLflow trace that a person can read: one span per exchange."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tasks.endpoints.chat import Reply
+from tasks.schema.records import Message, Record, Usage
+from tasks.tracking.client import experiment
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+NANO = 1_000_000_000
+
+
+class Exchange(NamedTuple):
+    """One request of a sample and what became of it."""
+
+    name: str  # "paragraph 3 of 12", "plan"
+    request: Sequence[Message]
+    sample: int
+    reply: Reply | None
+    fault: str | None  # why the reply was not taken
+    seconds: float
+
+
+class Trace(Record):
+    """A whole sample: the instruction, the text, and every exchange in the order in which they were made."""
+
+    name: str
+    asked: str
+    answered: str
+    exchanges: tuple[Exchange, ...]
+    ended: float  # seconds since the epoch
+
+
+def record_trace(client: "MlflowClient", trace: Trace, *, stage: str, run_id: str) -> str:
+    """The id of the trace, in the experiment, tagged with the stage and linked to its run. Raises MlflowException if it is not kept.
+
+    The exchanges are laid one after the other, so that the last of them ends when the sample did. MLflow's exporter has to work
+    synchronously (MLFLOW_ENABLE_ASYNC_TRACE_LOGGING=false): it swallows its errors, so the trace is read back.
+    """
+    from mlflow.entities import SpanType
+    from mlflow.tracing.constant import TraceMetadataKey
+
+    import mlflow
+
+    start = trace.ended - sum(exchange.seconds for exchange in trace.exchanges)
+    root = mlflow.start_span_no_context(
+        trace.name,
+        span_type=SpanType.CHAIN,
+        inputs=trace.asked,
+        tags={"stage": stage},
+        metadata={TraceMetadataKey.SOURCE_RUN: run_id},
+        experiment_id=experiment(client),
+        start_time_ns=int(start * NANO),
+    )
+    for exchange in trace.exchanges:
+        _record_exchange(root, exchange, start=start)
+        start += exchange.seconds
+    root.end(outputs=trace.answered, end_time_ns=int(trace.ended * NANO))
+    client.get_trace(root.trace_id, display=False)
+    return str(root.trace_id)
+
+
+def _record_exchange(root: Any, exchange: Exchange, *, start: float) -> None:
+    """A chat span in the shape that MLflow's pages draw as a conversation. A fault is the span's error."""
+    from mlflow.entities import SpanStatus, SpanStatusCode, SpanType
+
+    import mlflow
+
+    span = mlflow.start_span_no_context(
+        exchange.name,
+        span_type=SpanType.CHAT_MODEL,
+        parent_span=root,
+        inputs={"messages": [message.model_dump() for message in exchange.request]},
+        start_time_ns=int(start * NANO),
+    )
+    span.set_attributes(_attributes(exchange))
+    status = SpanStatus(SpanStatusCode.ERROR, exchange.fault) if exchange.fault else SpanStatus(SpanStatusCode.OK)
+    span.end(outputs=_choices(exchange.reply), status=status, end_time_ns=int((start + exchange.seconds) * NANO))
+
+
+def _choices(reply: Reply | None) -> dict[str, Any] | None:
+    if reply is None:
+        return None
+    return {"choices": [{"message": {"role": "assistant", "content": reply.text}, "finish_reason": reply.finish_reason}]}
+
+
+def _attributes(exchange: Exchange) -> dict[str, Any]:
+    from mlflow.tracing.constant import SpanAttributeKey
+
+    found: dict[str, Any] = {"sample": exchange.sample}
+    if exchange.fault:
+        found["fault"] = exchange.fault
+    if exchange.reply:
+        found |= {"finish_reason": exchange.reply.finish_reason, SpanAttributeKey.CHAT_USAGE: _usage(exchange.reply.usage)}
+    return found
+
+
+def _usage(usage: Usage) -> dict[str, int]:
+    from mlflow.tracing.constant import TokenUsageKey
+
+    return {
+        TokenUsageKey.INPUT_TOKENS: usage.prompt,
+        TokenUsageKey.OUTPUT_TOKENS: usage.completion,
+        TokenUsageKey.TOTAL_TOKENS: usage.prompt + usage.completion,
+        TokenUsageKey.CACHE_READ_INPUT_TOKENS: usage.cached,
+    }

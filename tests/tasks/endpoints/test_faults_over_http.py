@@ -1,0 +1,241 @@
+"""An endpoint that misbehaves, over real HTTP: nothing lost, nothing taken for an answer that is none, no storm answered with a storm."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from email.utils import formatdate
+
+import pytest
+from aiohttp import web
+
+from tasks.endpoints.chat import Reply, each, user
+from tasks.endpoints.ledger import cost
+from tasks.endpoints.openai_api import Client, openai_chat
+from tasks.endpoints.rehearsal import STORM_BEGINS, Rehearsal, Switches
+from tasks.endpoints.roles import open_role
+from tasks.endpoints.wire import OVERSIZE
+from tasks.schema.errors import BadSettings, EndpointError, SpendCapReached, Unanswered
+from tasks.schema.params import Model
+from tasks.schema.records import Usage
+from tasks.schema.settings import Price, Settings, settings
+
+TEACHER = Model(name="rehearsal-teacher", revision="1", temperature=1.0, max_tokens=4096)
+ASK = "Write a 100-word essay about bread, number "
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+@asynccontextmanager
+async def served(application: web.Application) -> AsyncIterator[str]:
+    runner = web.AppRunner(application, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    finally:
+        await runner.cleanup()
+
+
+def all_answered(switches: Switches, count: int, **own: object) -> tuple[list[Reply], Rehearsal, Client]:
+    async def go() -> tuple[list[Reply], Rehearsal, Client]:
+        endpoint = Rehearsal(switches)
+        async with (
+            served(endpoint.application()) as url,
+            openai_chat("teacher", url, TEACHER, Settings().model_copy(update=own)) as chat,
+        ):
+            requests = [user(f"{ASK}{n}")._replace(words=100) for n in range(count)]
+            return await each(requests, chat, unit="call", label=None), endpoint, chat
+
+    return asyncio.run(go())
+
+
+def one(handler: Handler, **own: object) -> Reply:
+    async def go() -> Reply:
+        application = web.Application()
+        application.router.add_post("/v1/chat/completions", handler)
+        async with (
+            served(application) as url,
+            openai_chat("teacher", url, TEACHER, Settings().model_copy(update={"retries": 1} | own)) as chat,
+        ):
+            return await chat(user(ASK))
+
+    return asyncio.run(go())
+
+
+def completion(**more: object) -> dict[str, object]:
+    return {"choices": [{"finish_reason": "stop", "message": {"role": "assistant", "content": "Bread."}}], **more}
+
+
+def test_a_mixture_of_passing_faults_loses_no_call() -> None:
+    replies, endpoint, client = all_answered(Switches(rate_limited=0.1, failing=0.05, dropped=0.03, page=0.03), 150, concurrency=32)
+    assert len(replies) == 150
+    assert all(reply.text.startswith("Paragraph 1") for reply in replies)
+    assert endpoint.answered == 150 < endpoint.requests
+    assert client.retries == endpoint.requests - 150
+
+
+def test_in_a_storm_no_more_calls_are_sent_than_there_are_slots() -> None:
+    start = time.monotonic()
+    replies, endpoint, _ = all_answered(Switches(latency=0.01, storm=1.5), 200, concurrency=16)
+    assert len(replies) == 200
+    assert endpoint.answered > STORM_BEGINS
+    assert endpoint.refused <= 16
+    assert time.monotonic() - start >= 1.5
+
+
+def test_a_call_that_hangs_is_given_up_in_time_and_asked_again() -> None:
+    start = time.monotonic()
+    replies, _, client = all_answered(Switches(latency=0.02, hanging=0.02), 150, concurrency=8)
+    assert len(replies) == 150
+    assert client.retries >= 1
+    assert time.monotonic() - start < 30  # not the hour that the endpoint would take, nor settings.timeout
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<html>Bad gateway</html>",
+        "",
+        "[]",
+        "{",
+        '{"choices": []}',
+        '{"choices": [{}]}',
+        '{"choices": [{"message": null}]}',
+        '{"error": {"message": "x"}}',
+    ],
+)
+def test_a_body_that_is_no_completion_is_never_an_answer(body: str) -> None:
+    async def page(_: web.Request) -> web.Response:
+        return web.Response(text=body, content_type="application/json")
+
+    with pytest.raises(Unanswered, match="no chat completion"):
+        one(page)
+
+
+def test_a_completion_without_usage_is_an_answer() -> None:
+    async def plain(_: web.Request) -> web.Response:
+        return web.json_response(completion())
+
+    assert one(plain)[:3] == ("Bread.", "stop", Usage(0, 0, 0))
+
+
+def test_an_answer_of_megabytes_is_cut_while_it_is_read() -> None:
+    sent = 0
+
+    async def huge(request: web.Request) -> web.StreamResponse:
+        nonlocal sent
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for _ in range(4000):
+            await response.write(b"x" * 65536)
+            sent += 65536
+        return response
+
+    reply = one(huge)
+    assert (reply.text, reply.finish_reason, reply.usage.completion) == ("", OVERSIZE, 4096)
+    assert sent < 64 * 2**20  # of 250 MB
+
+
+@pytest.mark.parametrize("said", [{"Retry-After": "0.6"}, {"retry-after-ms": "600"}, {"Retry-After": formatdate(time.time() + 3600)}])
+def test_retry_after_is_honoured_as_seconds_milliseconds_and_date(said: dict[str, str]) -> None:
+    times: list[float] = []
+
+    async def slow_down(_: web.Request) -> web.Response:
+        times.append(time.monotonic())
+        if len(times) > 1:
+            return web.json_response(completion())
+        date = {"Retry-After": formatdate(time.time() + 2.0, usegmt=True)} if "GMT" in str(said) or "," in str(said) else said
+        return web.json_response({"error": {"message": "slow down"}}, status=429, headers=date)
+
+    assert one(slow_down).text == "Bread."
+    assert times[1] - times[0] >= 0.6
+
+
+@pytest.mark.parametrize("status", [500, 502, 503, 529, 408, 409])
+def test_a_fault_of_the_server_passes(status: int) -> None:
+    answers = iter([status])
+
+    async def shaky(_: web.Request) -> web.Response:
+        return web.json_response(completion() if (now := next(answers, 200)) == 200 else {}, status=now)
+
+    assert one(shaky).text == "Bread."
+
+
+def test_an_endpoint_that_refuses_everybody_for_too_long_stops_the_run() -> None:
+    async def busy(_: web.Request) -> web.Response:
+        return web.json_response({"error": {"message": "overloaded"}}, status=529)
+
+    with pytest.raises(EndpointError, match=r"529 \(overloaded\); nobody was answered within LONGWRITER_PATIENCE, 1 s"):
+        one(busy, patience=1.0)
+
+
+def test_when_all_requests_fail_it_is_the_endpoint_and_when_one_does_it_is_the_request() -> None:
+    async def go(poisoned: Callable[[str], bool]) -> list[object]:
+        async def picky(request: web.Request) -> web.Response:
+            bad = poisoned(await request.text())
+            return web.json_response({} if bad else completion(), status=500 if bad else 200)
+
+        application = web.Application()
+        application.router.add_post("/v1/chat/completions", picky)
+        async with served(application) as url, openai_chat("teacher", url, TEACHER, Settings(retries=1, concurrency=4)) as chat:
+            return await asyncio.gather(*(chat(user(f"{n} of 20")) for n in range(20)), return_exceptions=True)
+
+    results = asyncio.run(go(lambda text: '"7 of' in text))
+    assert [n for n, result in enumerate(results) if isinstance(result, Unanswered)] == [7]
+    assert sum(isinstance(result, Reply) for result in results) == 19
+    assert any(isinstance(result, EndpointError) for result in asyncio.run(go(lambda _: True)))
+
+
+def test_a_content_filter_is_an_answer_and_not_a_failure() -> None:
+    async def filtering(_: web.Request) -> web.Response:
+        return web.json_response({"error": {"code": "content_filter", "message": "blocked"}}, status=400)
+
+    assert one(filtering).finish_reason == "content_filter"
+
+
+def priced(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
+    monkeypatch.setenv("LONGWRITER_PRICES", '{"rehearsal-teacher": {"prompt": 10, "cached": 1, "completion": 100}}')
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    settings.cache_clear()
+
+
+def spend(count: int, answers: list[Reply]) -> float:
+    async def go() -> float:
+        async with open_role("teacher", TEACHER) as chat:
+
+            async def ask(n: int) -> None:
+                answers.append(await chat(user(f"{ASK}{n}")._replace(words=100)))
+
+            await each(range(count), ask, unit="call", label=None)
+            return chat.account.dollars
+
+    return asyncio.run(go())
+
+
+def test_a_spend_cap_stops_before_it_is_passed_and_a_higher_one_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    answers: list[Reply] = []
+    priced(monkeypatch, LONGWRITER_SPEND_CAP="0.10", LONGWRITER_CONCURRENCY="4")
+    with pytest.raises(SpendCapReached, match=r"\$0\.\d\d of \$0\.10 are spent.*raise LONGWRITER_SPEND_CAP"):
+        spend(40, answers)
+    price = Price(prompt=10, cached=1, completion=100)
+    paid = sum(cost(reply.usage, price) for reply in answers)
+    assert 0.01 < paid <= 0.10
+    priced(monkeypatch, LONGWRITER_SPEND_CAP="5")
+    rest = spend(40, answers := [])
+    assert len(answers) == 40
+    assert sum(cost(reply.usage, price) for reply in answers) == pytest.approx(paid + rest, abs=0.05)
+
+
+def test_a_cap_over_a_model_without_a_price_is_refused_before_anything_is_paid(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LONGWRITER_SPEND_CAP", "1")
+    monkeypatch.setenv("LONGWRITER_TEACHER_URL", "http://127.0.0.1:9/v1")
+    settings.cache_clear()
+
+    async def go() -> None:
+        async with open_role("teacher", TEACHER.model_copy(update={"name": "gpt-4o"})):
+            pass
+
+    with pytest.raises(BadSettings, match="LONGWRITER_PRICES says nothing of gpt-4o"):
+        asyncio.run(go())
