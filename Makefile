@@ -54,8 +54,12 @@ format: $(INSTALLED)  ## rewrite the code in ruff's style
 	ruff check --fix .
 	ruff format .
 
-bench: $(INSTALLED)  ## print the benchmarks, each beside its bound or peer
-	$(PYTHON) -m benchmarks.agentwrite
+bench: $(INSTALLED)  ## print the benchmarks, each beside its bound or peer (10 minutes)
+	@$(PYTHON) -m benchmarks.length_feedback
+	@$(PYTHON) -m benchmarks.agentwrite
+
+bench-full: $(INSTALLED)  ## AgentWrite at full size: 6,000 samples on 256 slots (8 minutes)
+	@$(PYTHON) -m benchmarks.agentwrite --samples 6000 --slots 256 --latency 0.7 --only engine
 
 lock: $(INSTALLED)  ## compile requirements/ anew from pyproject.toml
 	uv pip compile -q pyproject.toml --group dev --python-version 3.11 --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o requirements/pipeline.txt

@@ -4,7 +4,8 @@ The endpoint is a process of its own: a fixed time to the first token, fixed tok
 requests wait for one. No schedule can end before max(longest chain, all slot time / slots), the lower bound. The contenders have
 the same plans, the same endpoint and a process of their own each, so that CPU and memory are theirs alone:
 
-- engine: tasks.write as the pipeline runs it, journal, checks and bar included;
+- engine: tasks.write as the pipeline runs it, journal, checks and bar included, with a sixteenth more requests in flight than there
+  are slots, so that a slot that falls free finds one waiting;
 - openai loop: one asyncio task a sample over the openai SDK, so many calls at once as there are slots;
 - two scripts: the official flow, re-described: threads that take a sample each and write it from end to end, plans first, then texts;
   8 of them as published, and tuned to one for every slot.
@@ -58,7 +59,7 @@ def prompt(plan: Plan, outline: str, written: list[str]) -> str:
 def run_engine(work: Path, url: str, slots: int) -> None:
     from tasks import write
 
-    os.environ.update({"LONGWRITER_TEACHER_URL": url, "LONGWRITER_CONCURRENCY": str(slots), "LONGWRITER_TRACES": "0"})
+    os.environ.update({"LONGWRITER_TEACHER_URL": url, "LONGWRITER_CONCURRENCY": str(slots + slots // 16), "LONGWRITER_TRACES": "0"})
     params = load(ROOT / "params.yaml")
     out = work / "out"
     out.mkdir()
@@ -112,14 +113,18 @@ CONTENDERS = {
     "two scripts, tuned": lambda work, url, slots: run_two_scripts(work, url, slots, workers=slots),
 }
 
+FAULTS = {"engine, 10% refused": "rate_limited=0.1", "engine, 1% hanging": "hanging=0.01"}  # the engine against an endpoint that fails
+ROWS = [*list(CONTENDERS)[:3], *FAULTS]
+
 
 def measure(name: str, samples: int, slots: int, latency: float) -> None:
     """One contender in a fresh process against a fresh endpoint; prints its row."""
+    contender = "engine" if name in FAULTS else name
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         store.write(work / "plans.jsonl", plans(samples))
         port = _port()
-        switches = [f"latency={latency}", f"tokens_per_second={TOKENS_PER_SECOND}", f"slots={slots}"]
+        switches = [f"latency={latency}", f"tokens_per_second={TOKENS_PER_SECOND}", f"slots={slots}", *filter(None, [FAULTS.get(name)])]
         given = [word for switch in switches for word in ("--switch", switch)]
         server = [sys.executable, "-m", "tasks.endpoints.rehearsal", "--port", str(port), *given]
         endpoint = subprocess.Popen(server, stdout=subprocess.PIPE)
@@ -127,10 +132,10 @@ def measure(name: str, samples: int, slots: int, latency: float) -> None:
             assert endpoint.stdout
             endpoint.stdout.readline()
             url = f"http://127.0.0.1:{port}/v1"
-            command = [sys.executable, "-m", "benchmarks.agentwrite", "--contender", name, "--work", folder, "--url", url]
+            command = [sys.executable, "-m", "benchmarks.agentwrite", "--contender", contender, "--work", folder, "--url", url]
             own = os.environ | {"LONGWRITER_HOME": f"{folder}/home"}
             start = time.monotonic()
-            process = psutil.Popen([*command, "--slots", str(slots)], env=own, stderr=None if name == "engine" else subprocess.DEVNULL)
+            process = psutil.Popen([*command, "--slots", str(slots)], env=own, stderr=None if contender == "engine" else subprocess.DEVNULL)
             peak = 0
             while process.poll() is None:
                 peak = max(peak, _memory(process))
@@ -176,7 +181,7 @@ def main() -> None:
     parser.add_argument("--samples", type=int, default=256)
     parser.add_argument("--slots", type=int, default=64)
     parser.add_argument("--latency", type=float, default=0.25, help="seconds to the first token")
-    parser.add_argument("--only", nargs="*", choices=CONTENDERS, default=list(CONTENDERS)[:3])
+    parser.add_argument("--only", nargs="*", choices=[*CONTENDERS, *FAULTS], default=ROWS)
     for name in ("contender", "work", "url"):
         parser.add_argument(f"--{name}", help=argparse.SUPPRESS)
     given = parser.parse_args()

@@ -19,7 +19,7 @@ from tasks.corpus.selection import choose
 from tasks.corpus.sources import Malformed
 from tasks.endpoints.chat import Chat, each
 from tasks.endpoints.roles import open_role
-from tasks.schema.errors import BadInput, GateFailed, ReplyError
+from tasks.schema.errors import BadInput, GateFailed, ReplyError, Unanswered
 from tasks.schema.params import Collect, Model
 from tasks.schema.records import Instruction, Reason, Reject
 
@@ -97,7 +97,7 @@ async def _selected(chat: Chat, asked: Candidate, collect: Collect) -> Instructi
     try:
         choice = await choose(chat, asked.text)
     except ReplyError as error:
-        return _reject(asked, (Reason.BAD_REPLY, str(error)))
+        return _reject(asked, (Reason.UNANSWERED if isinstance(error, Unanswered) else Reason.BAD_REPLY, str(error)))
     words = asked.wish.target or choice.words
     if not choice.needs_long_answer:
         return _reject(asked, (Reason.SHORT_ASK, "the selector sees no need of a long answer"))

@@ -13,7 +13,7 @@ from tasks.endpoints.chat import Chat, each, user
 from tasks.endpoints.roles import open_role
 from tasks.longbench.rubric import SCHEMA, parse_rubric
 from tasks.prompts import fill
-from tasks.schema.errors import ReplyError
+from tasks.schema.errors import ReplyError, Unanswered
 from tasks.schema.params import Judge, Model
 from tasks.schema.records import Prediction, Rubric, Verdict
 
@@ -39,9 +39,12 @@ async def _verdict(chat: Chat, prediction: Prediction, *, tries: int, judge: str
     prompt, replies = _prompt(prediction), list[str]()
     rubric: Rubric | None = None
     problem: str | None = None
-    while rubric is None and len(replies) < tries:
-        replies.append((await chat(user(prompt, sample=len(replies), schema=SCHEMA))).text)
-        rubric, problem = _read(replies[-1])
+    try:
+        while rubric is None and len(replies) < tries:
+            replies.append((await chat(user(prompt, sample=len(replies), schema=SCHEMA))).text)
+            rubric, problem = _read(replies[-1])
+    except Unanswered as error:
+        problem = str(error)
     said = {"id": prediction.item.id, "model": prediction.model, "judge": judge}
     return Verdict(**said, rubric=rubric, replies=tuple(replies), problem=problem)
 

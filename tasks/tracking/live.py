@@ -28,7 +28,7 @@ EVERY = 10.0  # seconds between two states of the numbers
 DELAY = 2.0  # seconds after which a stage is worth a run: one that is replayed from the store is over sooner
 HAND_OVER = 2.0  # seconds, at the most, until the last numbers are in the recorder's hands
 PATIENCE = 10.0  # seconds, at the most, that a stage waits at its end until they are written
-SHARE = 0.01  # of the stage's own time, at the most, that it waits so
+SHARE = 0.005  # of the stage's own time, at the most, that it waits so
 ROOT = Path(__file__).parents[2]
 
 

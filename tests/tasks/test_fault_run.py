@@ -1,11 +1,11 @@
-"""64 samples written while everything goes wrong: each ends once, no answered call is paid twice, and the output is the same to the byte."""
+"""64 samples written while everything goes wrong: each ends once, no answer is paid twice, and the output is the same to the byte."""
 
 import random
 import re
 import resource
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Set
 from pathlib import Path
 from typing import NamedTuple
 
@@ -25,7 +25,7 @@ from tests.tasks.workspace import (
 )
 
 KILLS = 20
-BAD_TEXT = {"garbage": 0.04, "refusing": 0.03, "truncated": 0.03, "miss": 0.3}
+BAD_TEXT = {"garbage": 0.07, "refusing": 0.05, "truncated": 0.05, "miss": 0.3}
 TRANSPORT = {"rate_limited": 0.05, "failing": 0.02, "dropped": 0.02, "page": 0.01}
 EVERYBODY = [f"{place:04}" for place in range(SAMPLES)]
 
@@ -71,7 +71,8 @@ def after(space: Workspace, calls: Endpoint, unbroken: Unbroken) -> Moment:
     return Moment({unbroken.digests[key] for key in space.replies()}, calls.served())
 
 
-def none_paid_again(moments: list[Moment], served: Counter[str], *, but: set[str] = frozenset()) -> None:  # type: ignore[assignment]
+def none_paid_again(moments: list[Moment], served: Counter[str], *, but: Set[str] = frozenset()) -> None:
+    """No request whose reply was kept at a moment was answered again after it."""
     for moment in moments:
         assert {digest for digest in moment.paid - but if served[digest] > moment.served[digest]} == set()
 
@@ -182,8 +183,8 @@ def test_a_full_disk_under_the_journal_stops_the_paying(space: Workspace, calls:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
     assert space.finish(limit=small) == 1
-    assert space.said().endswith("replay.jsonl: File too large; free some space and run again, what is done is kept")
-    assert len(space.said().splitlines()) == 1
+    mend = "free some space and run again, what is done is kept"
+    assert re.fullmatch(f"error: .*/replay.jsonl: (No space left on device|File too large); {mend}", space.said())
     assert not (space.folder / "out").exists()
     full = after(space, calls, unbroken)
     assert 0 < full.served.total() - len(full.paid) <= SLOTS

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,7 +44,6 @@ def run(tmp_path: Path, *predictions: Prediction, model: str = "rehearsal-judge"
 def endpoint(monkeypatch: pytest.MonkeyPatch, say: Callable[[dict[str, object]], str]) -> Iterator[list[dict[str, object]]]:
     """A judge on loopback that answers `say(body)`; yields the bodies that it was sent."""
     seen: list[dict[str, object]] = []
-    loop = asyncio.new_event_loop()
 
     async def complete(request: web.Request) -> web.Response:
         body = await request.json()
@@ -53,7 +52,14 @@ def endpoint(monkeypatch: pytest.MonkeyPatch, say: Callable[[dict[str, object]],
         choices = [{"index": 0, "finish_reason": "stop", "message": message}]
         return web.json_response({"id": "x", "object": "chat.completion", "created": 0, "model": "m", "choices": choices})
 
-    application = web.Application()
+    with serving(monkeypatch, complete):
+        yield seen
+
+
+@contextmanager
+def serving(monkeypatch: pytest.MonkeyPatch, complete: Callable[[web.Request], Awaitable[web.Response]]) -> Iterator[None]:
+    """The judge's URL, answered by `complete`."""
+    loop, application = asyncio.new_event_loop(), web.Application()
     application.router.add_post("/v1/chat/completions", complete)
     runner = web.AppRunner(application)
     loop.run_until_complete(runner.setup())
@@ -63,7 +69,7 @@ def endpoint(monkeypatch: pytest.MonkeyPatch, say: Callable[[dict[str, object]],
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
-        yield seen
+        yield
     finally:
         asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result()
         loop.call_soon_threadsafe(loop.stop)
@@ -122,3 +128,20 @@ def test_the_rehearsals_judge_is_not_moved_by_an_injection(tmp_path: Path) -> No
     assert plain.rubric
     assert injected.rubric
     assert sum(injected.rubric.model_dump().values()) <= sum(plain.rubric.model_dump().values()) + 1
+
+
+def test_an_item_that_the_endpoint_does_not_answer_is_unscored_and_the_others_are_scored(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def picky(request: web.Request) -> web.Response:
+        if "poison" in await request.text():
+            return web.json_response({"error": {"message": "broken"}}, status=500)
+        return web.json_response({"choices": [{"finish_reason": "stop", "message": {"role": "assistant", "content": GOOD}}]})
+
+    monkeypatch.setenv("LONGWRITER_RETRIES", "1")
+    settings.cache_clear()
+    with serving(monkeypatch, picky):
+        metrics, verdicts = run(tmp_path, prediction("Bread.", "a"), prediction("poison", "b"), model="judge")
+    assert metrics["unscored"] == 1
+    assert [verdict.rubric is None for verdict in verdicts] == [False, True]
+    assert "500 (broken), in 2 tries" in (verdicts[1].problem or "")

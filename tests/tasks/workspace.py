@@ -5,10 +5,12 @@ import hashlib
 import os
 import random
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.request
+import zlib
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -76,8 +78,6 @@ def endpoint(**switches: float) -> Iterator[Endpoint]:
 
 
 def free_port() -> int:
-    import socket
-
     with socket.socket() as found:
         found.bind(("127.0.0.1", 0))
         return int(found.getsockname()[1])
@@ -126,9 +126,10 @@ class Workspace:
         assert process.poll() is None, f"it ended by itself: {self.said()}"
 
     def replies(self) -> dict[str, Reply]:
-        """The journal's replies by key."""
+        """The replies of the journal's whole lines, by key."""
         lines = self.journal.read_bytes().splitlines()
-        return {line[9:73].decode(): Paid(**orjson.loads(line[HEAD:])).reply() for line in lines}
+        whole = [line for line in lines if line[:8] == b"%08x" % zlib.crc32(line[9:] + b"\n")]
+        return {line[9:73].decode(): Paid(**orjson.loads(line[HEAD:])).reply() for line in whole}
 
     def outputs(self) -> dict[str, bytes]:
         return {name: (self.folder / "out" / name).read_bytes() for name in OUTPUTS}
@@ -188,6 +189,14 @@ def wait(until: Callable[[], bool], seconds: float, problem: str) -> None:
     while not until():
         assert time.monotonic() < end, problem
         time.sleep(0.003)
+
+
+def most_memory(process: "subprocess.Popen[str]") -> int:
+    """The most bytes of memory that a process has held until now; 0 once it is over."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii", errors="replace")
+        return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:")), 0)
+    return 0
 
 
 def kill_group(process: "subprocess.Popen[str]") -> None:

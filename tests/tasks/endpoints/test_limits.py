@@ -60,9 +60,11 @@ class Endpoint:
             await asyncio.sleep(self.luck.uniform(0, 0.02))
 
 
-def run(endpoint: Endpoint, slots: Slots, calls: int) -> tuple[list[int], float]:
-    async def go() -> tuple[list[int], float]:
-        log, start = list[int](), time.monotonic()
+def run(endpoint: Endpoint, slots: Slots, calls: int) -> list[int]:
+    """The requests in flight at each sending."""
+
+    async def go() -> list[int]:
+        log = list[int]()
         waiting = iter(range(calls))
 
         async def worker() -> None:
@@ -70,7 +72,7 @@ def run(endpoint: Endpoint, slots: Slots, calls: int) -> tuple[list[int], float]
                 await endpoint.call(slots, log)
 
         await asyncio.gather(*(worker() for _ in range(200)))
-        return log, time.monotonic() - start
+        return log
 
     return asyncio.run(go())
 
@@ -83,7 +85,7 @@ def test_it_grows_to_the_ceiling_while_the_endpoint_answers() -> None:
 
 def test_it_is_halved_when_the_endpoint_is_overloaded_and_finds_its_capacity() -> None:
     slots, endpoint = Slots(128), Endpoint(20)
-    log, _ = run(endpoint, slots, 2000)
+    log = run(endpoint, slots, 2000)
     later = log[len(log) // 2 :]
     assert max(log) >= 64
     assert 8 <= sum(later) / len(later) <= 60
@@ -91,11 +93,11 @@ def test_it_is_halved_when_the_endpoint_is_overloaded_and_finds_its_capacity() -
 
 
 def test_refusals_by_chance_do_not_slow_the_others_down() -> None:
-    calm = run(Endpoint(1000), Slots(64), 2000)[1]
-    slots = Slots(64)
-    noisy = run(Endpoint(1000, share=0.1), slots, 2000)[1]
+    slots, endpoint = Slots(64), Endpoint(1000, share=0.1)
+    log = run(endpoint, slots, 2000)
     assert slots.limit == 64
-    assert noisy < 2 * calm
+    assert endpoint.refusals > 100
+    assert sum(log) / len(log) > 48  # requests in flight
 
 
 def test_when_everybody_is_refused_everybody_waits_as_long_as_the_endpoint_says() -> None:
@@ -125,7 +127,7 @@ def test_no_minute_has_more_requests_than_its_quota() -> None:
             await quota.take()
         return time.monotonic() - start
 
-    assert 0.9 <= asyncio.run(go()) <= 3
+    assert asyncio.run(go()) >= 0.9
     assert asyncio.run(asyncio.wait_for(Quota(0).take(10**9), 1)) is None
 
 
