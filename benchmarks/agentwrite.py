@@ -4,7 +4,7 @@ The endpoint is a process of its own: a fixed time to the first token, fixed tok
 requests wait for one. No schedule can end before max(longest chain, all slot time / slots), the lower bound. The contenders have
 the same plans, the same endpoint and a process of their own each, so that CPU and memory are theirs alone:
 
-- engine: tasks.write as the pipeline runs it, journal, checks and bar included, with a sixteenth more requests in flight than there
+- engine: tasks.write as the pipeline runs it, journal, checks and bar included, with an eighth more requests in flight than there
   are slots, so that a slot that falls free finds one waiting;
 - openai loop: one asyncio task a sample over the openai SDK, so many calls at once as there are slots;
 - two scripts: the official flow, re-described: threads that take a sample each and write it from end to end, plans first, then texts;
@@ -59,7 +59,7 @@ def prompt(plan: Plan, outline: str, written: list[str]) -> str:
 def run_engine(work: Path, url: str, slots: int) -> None:
     from tasks import write
 
-    os.environ.update({"LONGWRITER_TEACHER_URL": url, "LONGWRITER_CONCURRENCY": str(slots + slots // 16), "LONGWRITER_TRACES": "0"})
+    os.environ.update({"LONGWRITER_TEACHER_URL": url, "LONGWRITER_CONCURRENCY": str(slots + slots // 8), "LONGWRITER_TRACES": "0"})
     params = load(ROOT / "params.yaml")
     out = work / "out"
     out.mkdir()

@@ -13,7 +13,7 @@ from itertools import count
 
 from aiolimiter import AsyncLimiter
 
-START = 64  # requests in flight at first; doubled with every round of answers
+START = 128  # requests in flight at first; doubled with every round of answers
 GROWTH = 1.0  # of the limit per answer: doubles it in a round trip
 GROWTH_AFTER_CUT = 0.25  # more carefully once the endpoint has refused
 REFUSED_SHARE = 0.4  # of the last requests sent: halve. Below it refusals are noise or rate limits, which each request waits out by itself

@@ -1,5 +1,6 @@
 """The OpenAI chat completion API as bytes: what is sent, and what is made of what comes back."""
 
+import json
 import time
 from collections.abc import Mapping
 from email.utils import parsedate_to_datetime
@@ -53,18 +54,32 @@ def reply(raw: bytes | None, *, max_tokens: int, seconds: float) -> Reply:
     if raw is None:
         return Reply("", OVERSIZE, Usage(0, max_tokens), seconds)
     try:
-        completion = orjson.loads(raw)
+        completion = _loads(raw)
         choice = completion["choices"][0]
         content = choice["message"].get("content") or ""
         usage = completion.get("usage") or {}
         details = usage.get("prompt_tokens_details") or {}
         tokens = (usage.get("prompt_tokens"), usage.get("completion_tokens"), details.get("cached_tokens"))
         counted = Usage(*(int(count or 0) for count in tokens))
-        finish = str(choice.get("finish_reason") or "stop")
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
+        finish = _encodable(str(choice.get("finish_reason") or "stop"))
+    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError, OverflowError):
         raise Unreadable("answered 200 with a body that is no chat completion; check the URL, it should end in /v1") from None
-    # A lone surrogate can be spelled in JSON and not in UTF-8: replaced here, so that no stage ever meets one.
-    return Reply(str(content).encode("utf-8", "replace").decode("utf-8"), finish, counted, seconds)
+    return Reply(_encodable(str(content)), finish, counted, seconds)
+
+
+def _loads(raw: bytes) -> Any:
+    """JSON; also with a lone surrogate in it, which orjson refuses and Python's own parser takes."""
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        if b"\\ud" not in raw.lower():
+            raise
+        return json.loads(raw)
+
+
+def _encodable(text: str) -> str:
+    """A lone surrogate can be spelled in JSON and not in UTF-8: replaced here, so that no stage ever meets one."""
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def message(raw: bytes) -> str:

@@ -47,6 +47,18 @@ def test_an_unscored_answer_is_counted_and_never_imputed(tmp_path: Path) -> None
     assert (metrics["student_unscored"], metrics["student_s_q"]) == (1, 50)
 
 
+def test_intervals_ruler_and_degeneration_are_on_the_card_in_the_items_and_in_the_metrics(tmp_path: Path) -> None:
+    metrics = run(tmp_path, [prediction(100, 100), prediction(200, 90), prediction(400, 100)], [verdict(100), verdict(200), verdict(400)])
+    card = read_scorecards(tmp_path / "out/scorecard.json")["student"]
+    assert card.s_l_interval is not None
+    assert (metrics["student_s_l_low"], metrics["student_s_l_high"]) == (card.s_l_interval.low, card.s_l_interval.high)
+    assert card.ceiling is not None
+    assert (card.ceiling.longest, card.ceiling.asked) == (metrics["student_longest"], metrics["student_ceiling"]) == (100, 100)
+    assert metrics["student_looped"] == pytest.approx(0.99, abs=0.01)
+    assert metrics["student_unfinished"] == 1
+    assert [item.degeneration is not None for item in store.read(tmp_path / "out/items.jsonl", ScoredItem)] == [True] * 3
+
+
 def test_nothing_judged_leaves_the_quality_out_of_the_metrics(tmp_path: Path) -> None:
     metrics = run(tmp_path, [prediction(100, 100)], [verdict(100, rubric=None)])
     assert not {"student_s_q", "student_s_bar", "above_cap"} & metrics.keys()

@@ -209,7 +209,11 @@ def kill_leader(process: "subprocess.Popen[str]") -> None:
     below = psutil.Process(process.pid).children(recursive=True)
     process.kill()
     process.wait()
-    wait(lambda: not any(_alive(child) for child in below), 2.0, "the stage goes on without its parent")
+    try:
+        wait(lambda: not any(_alive(child) for child in below), 2.0, "the stage goes on without its parent")
+    finally:
+        for child in filter(_alive, below):
+            child.kill()
 
 
 def _alive(process: psutil.Process) -> bool:

