@@ -5,10 +5,11 @@ INSTALLED := $(VENV)/.installed
 PROFILE ?= rehearsal
 TESTS ?= tests
 POOL ?= cpu
+INSTRUCTIONS ?= data/collect/instructions.jsonl
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run flow repro dag use score test lint format bench lock deploy worker stage-digests serve-env clean
+.PHONY: help install run flow repro dag use score compare estimate ledger test lint format bench bench-full bench-prefix lock deploy worker stage-digests serve-env clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -41,6 +42,16 @@ use: $(INSTALLED)  ## copy a profile over params.yaml: make use PROFILE=llama-3.
 score: $(INSTALLED)  ## score recorded outputs: make score PREDICTIONS=FILE [LENGTH=4000] [JSON=1]
 	@test -n "$(PREDICTIONS)" || { echo "error: PREDICTIONS is not set; make score PREDICTIONS=FILE [LENGTH=4000] [JSON=1]" >&2; exit 2; }
 	@$(PYTHON) -m tasks.longbench score "$(PREDICTIONS)" $(if $(LENGTH),--length "$(LENGTH)") $(if $(JSON),--json)
+
+compare: $(INSTALLED)  ## is A better than B, worse, or can it not be told: make compare A=data/score B=paper:LongWriter-9B [JSON=1] [GATE=1]
+	@test -n "$(A)" -a -n "$(B)" || { echo "error: A and B are not set; make compare A=data/score:student B=data/score:control, or B=paper:LongWriter-9B" >&2; exit 2; }
+	@$(PYTHON) -m tasks.longbench compare "$(A)" "$(B)" $(if $(JSON),--json) $(if $(GATE),--gate)
+
+estimate: $(INSTALLED)  ## what plan and write will take, before they start: make estimate [INSTRUCTIONS=FILE] [SAMPLE=200] [TTFT=1] [TOKENS_PER_SECOND=50]
+	@$(PYTHON) -m tasks.agentwrite estimate "$(INSTRUCTIONS)" $(if $(SAMPLE),--sample "$(SAMPLE)") $(if $(TTFT),--ttft "$(TTFT)") $(if $(TOKENS_PER_SECOND),--tokens-per-second "$(TOKENS_PER_SECOND)") $(if $(JSON),--json)
+
+ledger: $(INSTALLED)  ## what was paid for, by role and model: make ledger [JSON=1]
+	@$(PYTHON) -m tasks.agentwrite ledger $(if $(JSON),--json)
 
 test: $(INSTALLED)  ## run the tests: make test [TESTS=tests/tasks]
 	$(PYTHON) -m pytest $(TESTS)

@@ -1,5 +1,6 @@
 """score: S_l, S_q and their mean S̄, overall, by length bin, language and type (paper, section 4.1). Costs nothing.
 
+Every mean with its 95% interval, how far the answers reach (the ruler) and how they degenerate.
 Also the paper's claim in small: `above_cap`, the points of S_l that the student has over the control where more is asked
 for than the control's cap, which is control_cap times the longest asked length.
 """
@@ -18,12 +19,16 @@ from tasks.schema.records import Prediction, ScoredItem, Verdict
 def run(predictions: Path, verdicts: Path, out: Path, *, pack: Pack) -> stage.Metrics:
     answers = store.read_list(predictions, Prediction)
     judged = _matched(answers, predictions, verdicts)
-    items = [score_item(p.item, p.model, p.response, judged[p.item.id, p.model].rubric) for p in answers]
+    items = [_scored(answer, judged[answer.item.id, answer.model]) for answer in answers]
     cards = {model: _card(model, items, judged) for model in dict.fromkeys(item.model for item in items)}
     store.write(out / "items.jsonl", items)
     store.write_json(out / "scorecard.json", {model: card.model_dump(mode="json") for model, card in cards.items()})
     _write_ruler(out / "ruler.csv", items)
     return {**flat(cards), **_above_cap(items, cards, share=pack.control_cap)}
+
+
+def _scored(answer: Prediction, verdict: Verdict) -> ScoredItem:
+    return score_item(answer.item, answer.model, answer.response, verdict.rubric, finish_reason=answer.finish_reason)
 
 
 def _card(model: str, items: list[ScoredItem], judged: Mapping[tuple[str, str], Verdict]) -> Scorecard:

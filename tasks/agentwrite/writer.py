@@ -117,12 +117,16 @@ class _Drafting:
     def _lands(self, text: str, so_far: int) -> bool:
         return on_target(so_far + count_words(text), self.target)
 
-    async def _ask(self, name: str, number: int, request: Request, earlier: Earlier, *, asked: int) -> tuple[Unwritable | None, str]:
+    async def _ask(
+        self, name: str, number: int, request: Request, earlier: Earlier, *, asked: int, may_be_short: bool = False
+    ) -> tuple[Unwritable | None, str]:
         try:
             reply = await self.chat(request)
         except Unanswered as error:
             raise _Lost(Unwritable(Reason.UNANSWERED, f"{name}: {error}")) from None
         fault = find_fault(reply, earlier, asked=asked)
+        if may_be_short and fault and fault.reason == Reason.TOO_SHORT:  # a short passage has a short summary
+            fault = None
         self.see(Event(name, number, request, reply, fault))
         return fault, reply.text.strip()
 
@@ -141,8 +145,8 @@ class _Drafting:
         name, faults = f"summary before paragraph {number}", 0
         while True:
             request = user(prompt, sample=faults)._replace(words=words, urgency=float(sum(self.planned[number - 1 :])))
-            fault, text = await self._ask(name, number, request, Earlier(self.plan.instruction, ""), asked=words)
-            if fault is None or fault.reason == Reason.TOO_SHORT:  # a short passage has a short summary
+            fault, text = await self._ask(name, number, request, Earlier(self.plan.instruction, ""), asked=words, may_be_short=True)
+            if fault is None:
                 return Window(first, text)
             faults += 1
             if faults >= self.write.tries:

@@ -23,6 +23,7 @@ _PLAN = re.compile(r"<plan>\n(.*?)\n</plan>", re.DOTALL)
 _TEXT = re.compile(r"<text>\n(.*?)\n</text>", re.DOTALL)
 _SUMMARY = re.compile(r"<summary>\n(.*?)\n</summary>", re.DOTALL)
 _PASSAGE = re.compile(r"<passage>\n(.*?)\n</passage>", re.DOTALL)
+_SENTENCE = re.compile(r"[^.。]+[.。]")
 _NUMBER = re.compile(r"^Paragraph (\d+) - ", re.MULTILINE)
 _STEP = re.compile(r"<step>\nParagraph (\d+)\b.*?Word Count: (\d+) words\n</step>", re.DOTALL)
 _FORM = re.compile(r"^(Paragraph|Chapter) 1 - Main Point: \[", re.MULTILINE)  # as the prompts for plans show it
@@ -85,9 +86,10 @@ def write(prompt: str, seed: int, miss: float = 0.0) -> str:
 
 
 def summarize(prompt: str) -> str:
-    """The beginning of each paragraph of the passage, after the summary so far, at most 150 words in all."""
-    said = [_found(_SUMMARY, prompt), *(part.strip()[:80] for part in _found(_PASSAGE, prompt).split("\n\n"))]
-    return " ".join(" ".join(said).split()[-150:])
+    """The first sentence of each paragraph, none twice, after the summary so far: the newest 20 of them."""
+    paragraphs = [part.rpartition("\n")[2] for part in _found(_PASSAGE, prompt).split("\n\n")]
+    said = [*_SENTENCE.findall(_found(_SUMMARY, prompt)), *(found[0] for part in paragraphs if (found := _SENTENCE.findall(part)))]
+    return " ".join(list(dict.fromkeys(sentence.strip() for sentence in said))[-20:])
 
 
 def text_so_far(messages: list[tuple[str, str]]) -> str:

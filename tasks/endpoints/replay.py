@@ -157,6 +157,13 @@ def paid(role: Role, model: str, reply: Reply) -> Paid:
     return Paid(role, model, *reply.usage, reply.seconds, int(time.time()), reply.finish_reason, reply.text)
 
 
+def read_journal(path: Path) -> Iterator[Paid]:
+    """Every whole line of a journal, without holding it: also while a run adds to it. Nothing if there is no journal yet."""
+    if path.exists():
+        with path.open("rb") as file:
+            yield from (Paid(**orjson.loads(memoryview(line)[HEAD:])) for line in file if _whole(line))
+
+
 def _line(key: str, paid: Paid) -> bytes:
     body = key.encode() + b" " + orjson.dumps(paid._asdict()) + b"\n"
     return b"%08x %s" % (zlib.crc32(body), body)

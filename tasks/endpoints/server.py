@@ -25,7 +25,9 @@ from tasks.schema.settings import PREFIX, Settings
 from tasks.stage import die_with_parent
 
 HOST = "127.0.0.1"
-GRACE = 2.0  # seconds between SIGTERM and SIGKILL
+DRAIN = 2  # seconds that vLLM gives the requests under way when it is told to end
+GRACE = 6.0  # seconds that a server may take over its end before it is killed; less than flows/child.py gives the stage itself
+LAST = 1.0  # seconds that what it left running may take
 TAIL = 4000  # bytes of the log that an error looks at
 
 # Continuous batching takes 6.8 GB on a CPU if its cache is not bounded. Bounded like this it stays under 0.6 GB with a 3-layer,
@@ -95,15 +97,20 @@ def _context(checkpoint: Path) -> int:
 
 
 def _vllm(checkpoint: Path, settings: Settings, port: int) -> Command:
-    """The checkpoint's own generation settings are left aside: sampling is what the request says. Reports cached tokens."""
+    """The checkpoint's own generation settings are left aside: sampling is what the request says. Reports cached tokens.
+
+    What is in the environment reaches it: VLLM_CPU_KVCACHE_SPACE, CUDA_VISIBLE_DEVICES. Not a key, which our client does not have,
+    and not the folders of this checkout, of which `mlflow` would pass for an installed package.
+    """
     if not settings.vllm_python.is_file():
         raise BadSettings(
             f"{PREFIX}VLLM_PYTHON: no interpreter at {settings.vllm_python}; make the serve environment (requirements/serve.txt)"
         )
     words = [str(settings.vllm_python), "-m", "vllm.entrypoints.openai.api_server", "--model", str(checkpoint)]
     where = ["--host", HOST, "--port", str(port), "--served-model-name", str(checkpoint)]
-    how = ["--generation-config", "vllm", "--enable-prompt-tokens-details", "--shutdown-timeout", str(int(GRACE))]
-    return Command([*words, *where, *how], {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"})
+    how = ["--generation-config", "vllm", "--enable-prompt-tokens-details", "--shutdown-timeout", str(DRAIN)]
+    offline = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1"}
+    return Command([*words, *where, *how], {**offline, "VLLM_API_KEY": "", "PYTHONSAFEPATH": "1", "PYTHONPATH": ""})
 
 
 def _threads(settings: Settings) -> dict[str, str]:
@@ -145,13 +152,17 @@ def _last_words(log: Path) -> str:
 
 
 def stop(process: psutil.Popen) -> None:
-    """End a process with all that it started: SIGTERM, and SIGKILL for what is left after GRACE seconds. Blocks that long at most."""
+    """End a process with all that it started. Blocks for GRACE and twice LAST seconds at most.
+
+    The process alone gets SIGTERM and ends its own: vLLM's workers, signalled beside it, leave their shared memory behind. What is left
+    of the family then gets SIGTERM, and SIGKILL.
+    """
     with suppress(psutil.NoSuchProcess):
         family = [*process.children(recursive=True), process]
-        for member in family:
-            with suppress(psutil.NoSuchProcess):
-                member.terminate()
-        for member in psutil.wait_procs(family, timeout=GRACE)[1]:
-            with suppress(psutil.NoSuchProcess):
-                member.kill()
-        psutil.wait_procs(family, timeout=GRACE)
+        process.terminate()
+        psutil.wait_procs([process], timeout=GRACE)
+        for end in (psutil.Process.terminate, psutil.Process.kill):
+            for member in family:
+                with suppress(psutil.NoSuchProcess):
+                    end(member)
+            family = psutil.wait_procs(family, timeout=LAST)[1]

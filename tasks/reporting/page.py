@@ -59,8 +59,9 @@ def _plots(run: Run, cap: float | None) -> dict[str, Markup]:
 
 
 def _by_bin(run: Run, score: str) -> dict[str, dict[str, float | None]]:
-    lines = tables.by_group(run.cards, "by_bin", score)
-    return {model: {line.name: line.values[place] for line in lines} for place, model in enumerate(run.cards)}
+    groups = {model: card.by_bin for model, card in run.cards.items()}
+    names = [line.name for line in tables.by_group(run.cards, "by_bin", score)]
+    return {model: {name: getattr(found.get(name), score, None) for name in names} for model, found in groups.items()}
 
 
 def _tokens(run: Run) -> dict[str, dict[str, float]]:
@@ -69,10 +70,12 @@ def _tokens(run: Run) -> dict[str, dict[str, float]]:
     return {stage: found for stage, found in counted.items() if found}
 
 
-def _figure(value: float | int | None) -> str:
-    """A number for a table: thousands apart, two decimals only where there are any."""
+def _figure(value: tables.Value) -> str:
+    """A number for a table: thousands apart, two decimals only where there are any; a mean with its 95% interval."""
     if value is None:
         return "–"
+    if isinstance(value, tables.Estimate):
+        return f"{_figure(value.value)} [{value.low:.1f}, {value.high:.1f}]"
     if isinstance(value, int) or float(value).is_integer():
         return f"{value:,.0f}".replace(",", "\u202f")
     return f"{value:,.2f}".replace(",", "\u202f")

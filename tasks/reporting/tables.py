@@ -7,31 +7,48 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tasks import store
-from tasks.longbench.summary import BINS, Scorecard, mean_s_l
+from tasks.longbench.summary import BINS, Group, Scorecard, mean_s_l
 from tasks.reporting.sources import Run
 
 HEADLINES = {"s_bar": "S̄", "s_l": "S_l (length)", "s_q": "S_q (quality)", "unscored": "unscored", "items": "items"}
+
+
+class Estimate(NamedTuple):
+    """A mean with its 95% interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+Value = float | int | Estimate | None
 
 
 class Line(NamedTuple):
     """One figure, a value per model; `gap` is student minus control, where both have it and it means something."""
 
     name: str
-    values: list[float | int | None]
+    values: Sequence[Value]
     gap: float | None
 
 
 def headlines(cards: Mapping[str, Scorecard]) -> list[Line]:
     """S̄, S_l, S_q, unscored and items, a column per model."""
     columns, models = list(cards.values()), list(cards)
-    return [_line(name, [getattr(card, key) for card in columns], models, gap=key.startswith("s_")) for key, name in HEADLINES.items()]
+    return [_line(name, [_value(card, key) for card in columns], models, gap=key.startswith("s_")) for key, name in HEADLINES.items()]
 
 
 def by_group(cards: Mapping[str, Scorecard], group: str, score: str) -> list[Line]:
     """One score per value of `group` (by_bin, by_language, by_type), a column per model."""
     names = sorted({name for card in cards.values() for name in getattr(card, group)}, key=_place)
     columns = [getattr(card, group) for card in cards.values()]
-    return [_line(name, [getattr(column[name], score) if name in column else None for column in columns], list(cards)) for name in names]
+    return [_line(name, [_value(column[name], score) if name in column else None for column in columns], list(cards)) for name in names]
+
+
+def _value(group: Group, key: str) -> Value:
+    """A score, with its interval where it has one."""
+    value, interval = getattr(group, key), getattr(group, f"{key}_interval", None)
+    return value if value is None or interval is None else Estimate(value, interval.low, interval.high)
 
 
 def _place(name: str) -> tuple[int, str]:
@@ -42,12 +59,12 @@ def _place(name: str) -> tuple[int, str]:
 
 def over_cap(run: Run, cap: float) -> Line:
     """Mean S_l over the items that ask for more than the control ever saw: the paper's claim in small."""
-    values: list[float | int | None] = [mean_s_l([item for item in run.items if item.model == model], over=cap) for model in run.cards]
+    values = [mean_s_l([item for item in run.items if item.model == model], over=cap) for model in run.cards]
     return _line(f"S_l where more than {cap:g} are asked", values, list(run.cards))
 
 
-def _line(name: str, values: list[float | int | None], models: Sequence[str], *, gap: bool = True) -> Line:
-    by_model = dict(zip(models, values, strict=True))
+def _line(name: str, values: Sequence[Value], models: Sequence[str], *, gap: bool = True) -> Line:
+    by_model = {model: value.value if isinstance(value, Estimate) else value for model, value in zip(models, values, strict=True)}
     student, control = by_model.get("student"), by_model.get("control")
     return Line(name, values, student - control if gap and student is not None and control is not None else None)
 

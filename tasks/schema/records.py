@@ -143,6 +143,18 @@ class Verdict(Record):
     judge: str  # who said it, and how it decodes: a score means nothing without
 
 
+class Degeneration(Record):
+    """How an answer goes wrong at length, whole and by tenths of it; how each is counted: tasks/longbench/degeneration.py."""
+
+    repetition: float  # share of its n-grams of four words that came before
+    looped: float  # share of its words that only repeat the block before them, three times or more in a row
+    unfinished: bool  # it breaks off
+    switches: int  # changes of script between its sentences
+    repetition_by_part: tuple[float, ...] = ()  # ten, first to last; none where it has fewer than ten words
+    looped_by_part: tuple[float, ...] = ()
+    other_script_by_part: tuple[float, ...] = ()  # share of its letters that are not in its main script
+
+
 class ScoredItem(Record):
     id: str
     model: str
@@ -152,6 +164,7 @@ class ScoredItem(Record):
     written: int
     s_l: float
     s_q: float | None  # None: unscored
+    degeneration: Degeneration | None = None  # None: the text was not at hand
 
 
 class Usage(NamedTuple):

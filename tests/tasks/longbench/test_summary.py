@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from tasks import store
-from tasks.longbench.summary import bin_of, mean_s_l, reach, read_scorecards, s_q, score_item, summarise
+from tasks.longbench.summary import bin_of, flat, mean_s_l, read_scorecards, s_q, score_item, summarise
 from tasks.schema.errors import BadInput
 from tasks.schema.records import BenchmarkItem, Language, Rubric, ScoredItem
 
@@ -59,10 +59,66 @@ def test_groups_hold_every_item_once_and_stand_in_the_order_of_their_bins() -> N
     assert {name: group.items for name, group in card.by_type.items()} == {"小说": 4}
 
 
-def test_the_ruler_has_mean_and_longest_answer_per_asked_length() -> None:
-    card = summarise([item(200, 150), item(100, 90), item(100, 110)])
-    assert [(point.asked, point.written) for point in card.ruler] == [(100, 90), (100, 110), (200, 150)]
-    assert [(r.asked, r.items, r.mean, r.longest) for r in reach(card.ruler)] == [(100, 2, 100, 110), (200, 1, 150, 150)]
+def test_every_mean_has_an_interval_around_it_and_a_single_item_has_none() -> None:
+    card = summarise(
+        [item(100, written, rubric(*scores)) for written, scores in zip((100, 90, 60, 50), [(3,) * 6, (4,) * 6] * 2, strict=True)]
+    )
+    for group in (card, card.by_bin["[0,500)"], card.by_language["en"], card.by_type["News"]):
+        for name in ("s_l", "s_q", "s_bar"):
+            interval = getattr(group, f"{name}_interval")
+            assert interval.low < getattr(group, name) < interval.high
+    assert summarise([item(100, 100, rubric(5, 5, 5, 5, 5, 5))]).s_bar_interval is None
+
+
+def test_the_bounds_of_the_quality_hold_whatever_the_unscored_items_would_have_got() -> None:
+    card = summarise([item(100, 100, rubric(3, 3, 3, 3, 3, 3)), item(200, 200, rubric(5, 5, 5, 5, 5, 5)), item(300, 300), item(400, 400)])
+    assert card.s_q == 75
+    assert card.s_q_bounds is not None
+    assert (card.s_q_bounds.low, card.s_q_bounds.high) == (150 / 4, 350 / 4)
+    assert summarise([item(100, 100, rubric(3, 3, 3, 3, 3, 3))]).s_q_bounds is None  # nothing is unscored
+    assert summarise([item(100, 100)]).s_q_bounds is None  # nobody has judged: no S_q to bound
+
+
+def test_the_ruler_and_the_ceiling_are_on_the_card() -> None:
+    card = summarise([item(asked, min(asked, 200)) for asked in (100, 200, 400, 800)])
+    assert [(one.asked, one.mean) for one in card.by_asked] == [(100, 100), (200, 200), (400, 200), (800, 200)]
+    assert card.ceiling is not None
+    assert (card.ceiling.longest, card.ceiling.asked) == (200, 200)
+
+
+def test_degeneration_is_averaged_over_the_answers_whose_text_was_at_hand() -> None:
+    looping, fine = (
+        item(100, 100),
+        score_item(
+            BenchmarkItem(id="f", prompt="p", type="", length=20, language="en"),
+            "student",
+            "One two three four five, six seven eight nine ten.",
+            None,
+        ),
+    )
+    unseen = item(300, 300).model_copy(update={"degeneration": None})
+    decay = summarise([looping, fine, unseen]).degeneration
+    assert decay is not None
+    assert (decay.items, decay.with_loop, decay.unfinished) == (2, 0.5, 0.5)
+    assert decay.looped == pytest.approx(0.99 / 2)
+    assert len(decay.looped_by_part) == 10
+    assert summarise([unseen]).degeneration is None
+    assert "student_repetition" not in flat({"student": summarise([unseen])})
+
+
+def test_an_answer_that_hit_the_token_limit_is_unfinished() -> None:
+    own = BenchmarkItem(id="f", prompt="p", type="", length=20, language="en")
+    found = [score_item(own, "student", "It ends.", None, finish_reason=reason).degeneration for reason in ("stop", "length")]
+    assert [one.unfinished for one in found if one] == [False, True]
+
+
+def test_the_metrics_name_intervals_ruler_and_degeneration() -> None:
+    metrics = flat({"student": summarise([item(100, 100, rubric(3, 3, 3, 3, 3, 3)), item(800, 90)])})
+    assert metrics["student_longest"] == 100
+    assert metrics["student_ceiling"] == 100
+    assert metrics["student_s_l_low"] <= metrics["student_s_l"] <= metrics["student_s_l_high"]
+    assert metrics["student_unfinished"] == 1
+    assert "student_s_q_low" not in metrics  # one scored item
 
 
 def test_no_items_have_no_score() -> None:

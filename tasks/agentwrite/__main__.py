@@ -1,0 +1,104 @@
+"""`python -m tasks.agentwrite estimate` before a run, and `ledger` at any time: what AgentWrite will cost, and what was paid."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+from tasks import store
+from tasks.agentwrite.estimate import BYTES_PER_TOKEN, Pace, Work, pace_of
+from tasks.agentwrite.estimate import estimate as work_of
+from tasks.endpoints.ledger import totals
+from tasks.endpoints.replay import read_journal
+from tasks.endpoints.roles import JOURNAL
+from tasks.schema.params import load
+from tasks.schema.records import Instruction
+from tasks.schema.settings import PREFIX, Price, settings
+from tasks.stage import one_line_errors
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+Json = Annotated[bool, typer.Option("--json", help="one JSON object, on the last line")]
+
+
+@app.callback()
+def agentwrite() -> None:
+    """What AgentWrite costs."""
+
+
+@app.command()
+def estimate(
+    instructions: Annotated[Path, typer.Argument(help="instructions.jsonl of the stage collect")],
+    sample: Annotated[int, typer.Option(min=2, help="instructions that are rehearsed; the others are scaled")] = 200,
+    ttft: Annotated[float, typer.Option(min=0, help="seconds to the first token, where the journal does not know")] = 1.0,
+    tokens_per_second: Annotated[float, typer.Option(min=0.1, help="of one answer, where the journal does not know")] = 50.0,
+    as_json: Json = False,
+) -> None:
+    """Calls, tokens, dollars and time of plan and write, before they start. Nothing is sent."""
+    with one_line_errors():
+        params, own = load(), settings()
+        asked, teacher = store.read_list(instructions, Instruction), params.models.teacher
+        pace = pace_of(read_journal(own.home / JOURNAL), teacher.name, first_token=ttft, tokens_per_second=tokens_per_second)
+        work = work_of(asked, plan=params.plan, write=params.write, pace=pace, sample=sample)
+        price, slots = own.prices.get(teacher.name), own.concurrency
+        if as_json:
+            dollars = (
+                {"dollars": work.dollars(price, cache=True), "dollars_without_cache": work.dollars(price, cache=False)} if price else {}
+            )
+            print(orjson.dumps({"instructions": len(asked), **asdict(work), "wall": work.wall(slots), **dollars}).decode())
+        else:
+            _show(work, teacher.name, count=len(asked), rehearsed=min(sample, len(asked)), price=price, pace=pace, slots=slots)
+
+
+def _show(work: Work, model: str, *, count: int, rehearsed: int, price: Price | None, pace: Pace, slots: int) -> None:
+    scaled = f", scaled up from {rehearsed:,}" if rehearsed < count else ""
+    known = f"{pace.first_token:.2g} s to the first token, {pace.tokens_per_second:,.0f} tokens/s ({pace.source})"
+    rows = [
+        ("calls", f"{work.calls:,.0f}", ""),
+        ("prompt tokens", f"{work.prompt:,.0f}", f"{work.repeated / max(1, work.prompt):.0%} of them repeat: a prefix cache serves them"),
+        ("completion tokens", f"{work.completion:,.0f}", ""),
+        ("dollars", "unknown", f"{PREFIX}PRICES says nothing of {model}"),
+        ("time", _span(work.wall(slots)), f"{slots} at once; {known}"),
+        ("longest text", _span(work.longest), "no number of slots is quicker"),
+    ]
+    if price:
+        rows[3] = ("dollars", f"{work.dollars(price, cache=True):,.2f}", f"{work.dollars(price, cache=False):,.2f} without a prefix cache")
+    if work.unplanned:
+        rows.append(("without a plan", f"{work.unplanned:,.0f}", "instructions that the rehearsal could not plan; they would be Rejects"))
+    print(f"plan and write, {count:,} instructions{scaled}, by {model}")
+    for name, value, note in rows:
+        print(f"  {name:18}{value:>15}   {note}".rstrip())
+    print(f"Assumed: {BYTES_PER_TOKEN} bytes a token, no second tries. Not counted: the selector's and the judge's calls.")
+
+
+def _span(seconds: float) -> str:
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
+@app.command()
+def ledger(as_json: Json = False) -> None:
+    """What this workspace has paid for, by role and model; also while a run goes on."""
+    with one_line_errors():
+        own = settings()
+        accounts = totals(read_journal(own.home / JOURNAL), own.prices)
+        if as_json:
+            rows = [{"role": role, "model": model, **asdict(account)} for (role, model), account in accounts.items()]
+            print(orjson.dumps({"accounts": rows, "spend_cap": own.spend_cap}).decode())
+            return
+        print(f"{'role':10}{'model':32}{'calls':>10}{'prompt':>15}{'cached':>8}{'completion':>14}{'hours':>8}{'dollars':>12}")
+        for (role, model), account in sorted(accounts.items()):
+            cached = f"{account.cached / max(1, account.prompt):.0%}"
+            dollars = f"{account.dollars:,.2f}" if model in own.prices else "no price"
+            tokens = f"{account.prompt:15,}{cached:>8}{account.completion:14,}"
+            print(f"{role:10}{model[:31]:32}{account.calls:10,}{tokens}{account.seconds / 3600:8.2f}{dollars:>12}")
+        spent = sum(account.dollars for account in accounts.values())
+        cap = own.spend_cap
+        left = "no spend cap is set" if cap is None else f"${max(0.0, cap - spent):,.2f} are left of the cap, ${cap:,.2f}"
+        print(f"${spent:,.2f} spent; {left}")
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,117 @@
+"""What a run of plan and write will take, before it starts: calls, tokens, dollars and time, from a rehearsal on the real instructions.
+
+The rehearsal teacher's rules plan and write a sample of the instructions with the real prompts and params, in this process: nothing is
+sent, stored or paid. What the rehearsal cannot know is assumed and said so: four bytes a token (English has 4 to 4.5 with
+current tokenizers, Chinese 3 to 4), answers that need no second try, and the teacher's pace, unless the journal has seen it.
+"""
+
+import asyncio
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from statistics import StatisticsError, linear_regression
+from typing import NamedTuple
+
+from tasks import progress
+from tasks.agentwrite.planner import make_plan
+from tasks.agentwrite.watch import shared
+from tasks.agentwrite.writer import write_draft
+from tasks.endpoints import rehearsal_roles
+from tasks.endpoints.chat import Reply, Request
+from tasks.endpoints.ledger import cost
+from tasks.endpoints.replay import Paid
+from tasks.schema.errors import ReplyError
+from tasks.schema.params import PlanSection, Write
+from tasks.schema.records import Instruction, Usage
+from tasks.schema.settings import Price
+
+BYTES_PER_TOKEN = 4
+SEEN = 50  # calls of the same model in the journal from which its pace is known
+
+
+class Pace(NamedTuple):
+    """How fast the teacher answers."""
+
+    first_token: float  # seconds
+    tokens_per_second: float
+    source: str  # "assumed", or how many calls it was seen in
+
+    def seconds(self, tokens: int) -> float:
+        return self.first_token + tokens / self.tokens_per_second
+
+
+@dataclass
+class Work:
+    """Calls and their tokens; `repeated` are prompt tokens that a request shares with the beginning of the one before in its chain."""
+
+    calls: float = 0
+    prompt: float = 0
+    repeated: float = 0
+    completion: float = 0
+    seconds: float = 0  # of slot time, all calls added up
+    longest: float = 0  # seconds of the longest chain
+    unplanned: float = 0  # instructions that the rehearsal could not plan or write
+
+    def scaled(self, factor: float) -> "Work":
+        """As much of everything, except of what is a longest."""
+        counts = ("calls", "prompt", "repeated", "completion", "seconds", "unplanned")
+        return replace(self, **{name: getattr(self, name) * factor for name in counts})
+
+    def wall(self, slots: int) -> float:
+        """Seconds with so many requests in flight: no schedule ends before the longest chain, or before all slot time is used up."""
+        return max(self.longest, self.seconds / slots)
+
+    def dollars(self, price: Price, *, cache: bool) -> float:
+        usage = Usage(round(self.prompt), round(self.completion), round(self.repeated) if cache else 0)
+        return cost(usage, price)
+
+
+def estimate(instructions: Sequence[Instruction], *, plan: PlanSection, write: Write, pace: Pace, sample: int) -> Work:
+    """The work of all instructions, scaled up from `sample` of them: evenly spaced by asked length, the longest and shortest included."""
+    by_length = sorted(instructions, key=lambda instruction: (instruction.words, instruction.id))
+    count = min(sample, len(by_length))
+    chosen = [by_length[round(n * (len(by_length) - 1) / max(1, count - 1))] for n in range(count)]
+    total = Work()
+    for instruction in progress.track(chosen, unit="instruction", label="estimate"):
+        asyncio.run(_rehearse(instruction, total, plan=plan, write=write, pace=pace))
+    return total.scaled(len(by_length) / count)
+
+
+async def _rehearse(instruction: Instruction, total: Work, *, plan: PlanSection, write: Write, pace: Pace) -> None:
+    """Add one instruction's calls to the total."""
+    chain, before = 0.0, ""
+
+    async def chat(request: Request) -> Reply:
+        nonlocal chain, before
+        prompt = "".join(message.content for message in request.messages)
+        text = rehearsal_roles.answer("rehearsal-teacher", [(m.role, m.content) for m in request.messages], seed=request.sample)
+        tokens = round(len(text.encode()) / BYTES_PER_TOKEN)
+        total.calls += 1
+        total.prompt += len(prompt.encode()) / BYTES_PER_TOKEN
+        total.repeated += len(prompt[: shared(before, prompt)].encode()) / BYTES_PER_TOKEN
+        total.completion += tokens
+        total.seconds += (seconds := pace.seconds(tokens))
+        chain, before = chain + seconds, prompt
+        return Reply(text, "stop", Usage(0, tokens), seconds)
+
+    try:
+        planned = await make_plan(chat, instruction, plan=plan)
+    except ReplyError:
+        total.unplanned += 1
+        return
+    chain, before = 0.0, ""  # the write stage starts when all plans are there
+    await write_draft(chat, planned, write=write, bounds=plan.paragraph_words)
+    total.longest = max(total.longest, chain)
+
+
+def pace_of(lines: Iterable[Paid], model: str, *, first_token: float, tokens_per_second: float) -> Pace:
+    """The pace of a model's calls in the journal, by linear regression of seconds on tokens; as assumed where it has too few."""
+    calls = [(line.completion, line.seconds) for line in lines if line.model == model and line.role == "teacher" and line.completion]
+    if len(calls) >= SEEN:
+        try:
+            fit = linear_regression(*zip(*calls, strict=True))
+        except StatisticsError:  # all of one length
+            fit = None
+        if fit and fit.slope > 0 and fit.intercept >= 0:
+            return Pace(fit.intercept, 1 / fit.slope, f"seen in {len(calls):,} calls")
+        return Pace(0.0, sum(tokens for tokens, _ in calls) / sum(seconds for _, seconds in calls), f"seen in {len(calls):,} calls")
+    return Pace(first_token, tokens_per_second, "assumed; --ttft and --tokens-per-second say otherwise")

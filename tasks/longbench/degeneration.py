@@ -1,0 +1,182 @@
+"""How a text goes wrong at length: it repeats itself, loops, breaks off, or slips into another language; and where.
+
+Pure functions of a text. Words are runs of letters and digits, case aside; a Chinese character or a kana is a word of its own.
+Everything but the words' one regular expression runs on arrays, so that an answer of 10 MB takes a second.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.schema.records import Degeneration
+
+N = 4  # words or characters of an n-gram
+PARTS = 10  # of a text, by position
+TIMES = 3  # that the same block comes in a row, from which it is a loop
+LEAST = 12  # words of a loop, all its copies together: "no, no, no" is none
+PERIODS = 24  # lengths of a looping block that are tried: the commonest distances between equal n-grams
+SURE = 40  # Latin letters, or a quarter as many Chinese characters, from which a stretch counts as being in a script
+
+_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]{1,32}")  # a giant token is cut, so that it can loop
+_CLOSERS = " \t\r\n\u3000*_~`#\"'”’»›)]}）】」』》〉"
+_ENDS = ".!?…。！？｡؟।"
+_LAST_WORDS = re.compile(r"(?:\bthe end|\bfin|完|终|終|完结|未完待续)$", re.I)
+_SCRIPTS: tuple[tuple[int, tuple[tuple[int, int], ...]], ...] = (  # the weight of a letter, and code points from and to
+    (1, ((0x41, 0x5A), (0x61, 0x7A), (0xC0, 0x24F))),  # Latin
+    (1, ((0x370, 0x3FF),)),  # Greek
+    (1, ((0x400, 0x52F),)),  # Cyrillic
+    (1, ((0x590, 0x5FF),)),  # Hebrew
+    (1, ((0x600, 0x6FF),)),  # Arabic
+    (1, ((0x900, 0xDFF),)),  # of India
+    (1, ((0xE00, 0xE7F),)),  # Thai
+    (4, ((0x3040, 0x30FF), (0x3400, 0x9FFF))),  # kana and Chinese characters, which Japanese mixes; each says as much as four letters
+    (2, ((0xAC00, 0xD7AF),)),  # Hangul
+)
+_BREAKS = np.array([ord(sign) for sign in ".!?。！？\n"], np.uint32)
+_MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2^64 ÷ the golden ratio
+
+Places = NDArray[np.int64]
+Marks = NDArray[np.bool_]
+
+
+class Repeats(NamedTuple):
+    again: Marks  # for each n-gram of four words, by its beginning: it came before in the text
+    looping: Marks  # for each word: it repeats, within a loop, what stands one block before it
+
+
+def _script_table() -> NDArray[np.uint8]:
+    """The script of each code point below 2^16, from 1; 0 for signs, digits and all else."""
+    table = np.zeros(0x10000, np.uint8)
+    for number, (_, ranges) in enumerate(_SCRIPTS, 1):
+        for first, last in ranges:
+            table[first : last + 1] = number
+    return table
+
+
+_TABLE = _script_table()
+_WEIGHTS = np.array([0, *(weight for weight, _ in _SCRIPTS)], np.uint8)
+
+
+def degeneration(text: str, *, finish_reason: str = "") -> Degeneration:
+    """All measures of one answer."""
+    words = word_ids(text)
+    again, looping = _repeats(words)
+    other, changes = other_scripts(text)
+    return Degeneration(
+        repetition=_share(again),
+        looped=_share(looping),
+        unfinished=unfinished(text, finish_reason=finish_reason),
+        switches=changes,
+        repetition_by_part=by_part(again),
+        looped_by_part=by_part(looping),
+        other_script_by_part=other,
+    )
+
+
+def repeated_ngrams(text: str) -> float:
+    """1 − distinct ÷ all n-grams of four words, 0 to 1: seq-rep-4 of Welleck et al. 2019 (arXiv 1908.04319). Grows with length."""
+    return _share(_repeats(word_ids(text)).again)
+
+
+def looped(text: str) -> float:
+    """Share of the words that only repeat, within a loop, what stands one block before them, 0 to 1; a loop's first copy is not among them.
+
+    A loop is a block of any length (a word, a sentence, a page) that comes three times or more in a row, twelve words and more in all.
+    """
+    return _share(_repeats(word_ids(text)).looping)
+
+
+def unfinished(text: str, *, finish_reason: str = "") -> bool:
+    """Whether the answer breaks off: at the token limit, or without a sentence's end (or "The End", 完). An empty one does."""
+    if finish_reason == "length":
+        return True
+    ending = text[-200:].rstrip(_CLOSERS)
+    return not ending or (ending[-1] not in _ENDS and not _LAST_WORDS.search(ending))
+
+
+def switches(text: str) -> int:
+    """How often the text changes its script from one stretch of sentences to the next; a quoted sentence is there and back: two.
+
+    Languages that share a script are not told apart; names and terms within a sentence do not count.
+    """
+    return other_scripts(text)[1]
+
+
+def word_ids(text: str) -> Places:
+    """A text's words as numbers, equal where the words are."""
+    known: dict[str, int] = {}
+    return np.fromiter((known.setdefault(word, len(known)) for word in _WORD.findall(text.lower())), np.int64)
+
+
+def by_part(marks: Marks) -> tuple[float, ...]:
+    """The share of marks in each tenth of the text, first to last; none for a text of fewer than ten words."""
+    return tuple(_share(part) for part in np.array_split(marks, PARTS)) if len(marks) >= PARTS else ()
+
+
+def other_scripts(text: str) -> tuple[tuple[float, ...], int]:
+    """The share of another script than the text's main one in each tenth, and how often the script changes between stretches."""
+    points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    scripts = _TABLE[np.minimum(points, len(_TABLE) - 1)]
+    totals = np.bincount(scripts, minlength=len(_WEIGHTS)) * _WEIGHTS.astype(np.int64)
+    if not totals.any():
+        return (), 0
+    weights, own = _WEIGHTS[scripts], scripts == totals.argmax()
+    parts = zip(np.array_split(weights, PARTS), np.array_split(own, PARTS), strict=True)
+    shares = tuple(1 - float(part[mine].sum()) / float(part.sum()) if part.any() else 0.0 for part, mine in parts)
+    present = [int(script) for script in np.flatnonzero(totals >= SURE)]
+    return shares, _changes(points, scripts, present) if len(present) > 1 else 0
+
+
+def _repeats(words: Places) -> Repeats:
+    if len(words) < N:
+        return Repeats(np.zeros(0, bool), np.zeros(len(words), bool))
+    ngrams = _ngrams(words)
+    order = np.argsort(ngrams, kind="stable")
+    ordered = ngrams[order]
+    equal = ordered[1:] == ordered[:-1]  # the n-gram at order[i + 1] stands before, last at order[i]
+    again = np.zeros(len(ngrams), bool)
+    again[order[1:][equal]] = True
+    return Repeats(again, _in_loops(words, np.diff(order)[equal]))
+
+
+def _ngrams(words: Places) -> NDArray[np.uint64]:
+    """One number for each n-gram: a polynomial in a large odd number, modulo 2^64; two that differ are equal once in 10^19."""
+    terms = words.astype(np.uint64)
+    result = terms[: len(terms) - N + 1]
+    for place in range(1, N):
+        result = result * _MULTIPLIER + terms[place : len(terms) - N + 1 + place]
+    return result
+
+
+def _in_loops(words: Places, gaps: Places) -> Marks:
+    """Which words are in loops, given the distances from n-grams to their last occurrence: a loop's period is a common one."""
+    looping = np.zeros(len(words), bool)
+    counts = np.bincount(gaps) if len(gaps) else np.zeros(0, np.int64)
+    # Within a loop the n-grams come again one period on, but for those that come twice in the block: half is a safe bound.
+    counts[counts < np.maximum((TIMES - 1) * np.arange(len(counts)) // 2, 1)] = 0
+    for period in np.argsort(-counts, kind="stable")[: min(PERIODS, int((counts > 0).sum()))]:
+        same = words[period:] == words[:-period]
+        edges = np.flatnonzero(np.diff(np.concatenate(([False], same, [False])).astype(np.int8))).reshape(-1, 2)
+        long = edges[:, 1] - edges[:, 0] >= max((TIMES - 1) * int(period), LEAST - int(period))
+        for start, end in edges[long]:
+            looping[start + period : end + period] = True
+    return looping
+
+
+def _changes(points: NDArray[np.uint32], scripts: NDArray[np.uint8], present: Sequence[int]) -> int:
+    """Changes of script between the sentences that are long enough to be sure of. Kana is counted with the Chinese characters."""
+    sentences = np.cumsum(np.isin(points, _BREAKS))
+    most, main = np.zeros(int(sentences[-1]) + 1, np.int64), np.zeros(int(sentences[-1]) + 1, np.int8)
+    for script in present:
+        weight = np.bincount(sentences[scripts == script], minlength=len(most)) * int(_WEIGHTS[script])
+        main[weight > most] = script
+        most = np.maximum(most, weight)
+    sure = main[most >= SURE]
+    return int((sure[1:] != sure[:-1]).sum())
+
+
+def _share(marks: Marks) -> float:
+    return float(np.mean(marks)) if len(marks) else 0.0

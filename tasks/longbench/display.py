@@ -1,0 +1,133 @@
+"""Scorecards and comparisons as tables for a terminal."""
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from tasks.longbench.compare import Comparison, Row
+from tasks.longbench.ruler import tried_lengths
+from tasks.longbench.summary import Decay, Group, Scorecard
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+RULER_LINES = 20  # asked lengths, at the most, for which the table shows how far the answers reach
+LISTED = 5  # ids of items that are missing on one side, at the most; --json has them all
+WIDTH = 120  # where the output is no terminal
+MEASURES = {"s_l": "S_l", "s_q": "S_q", "s_bar": "S̄"}
+
+
+def show_scorecard(card: Scorecard, *, title: str) -> None:
+    """Scores with their 95% intervals, the ruler, and how the answers degenerate."""
+    console = _console()
+    console.print(_scores(card, title=title))
+    if card.s_q is None:
+        console.print("S_q and S̄ are empty: no judge has seen these outputs. S_l is the length score alone.")
+    if bounds := card.s_q_bounds:
+        console.print(f"{card.unscored} unscored: S_q is {bounds.low:.1f} if all of them had 0, and {bounds.high:.1f} if all had 100.")
+    if len(card.by_asked) <= RULER_LINES:
+        console.print(_ruler(card))
+    console.print(_ceiling(card))
+    if card.degeneration:
+        console.print(_decay(card.degeneration))
+
+
+def show_comparison(found: Comparison) -> None:
+    """The differences row by row, then what they do not say, and the verdict on the last line."""
+    from rich.markup import escape
+
+    console = _console()
+    console.print(_differences(found.rows))
+    for name, missing in (("A", found.only_a), ("B", found.only_b)):
+        if missing:
+            more = ", …" if len(missing) > LISTED else ""
+            console.print(f"{len(missing)} items only in {name}, not compared: {escape(', '.join(missing[:LISTED]))}{more}")
+    if found.unscored:
+        console.print(f"{found.unscored} of {found.items} items are unscored: they count in S_l, not in S_q")
+    for note in found.notes:
+        console.print(escape(note))
+    console.print(f"A {escape(found.a)} against B {escape(found.b)}, {found.items} items: [bold]{found.verdict}[/bold]")
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
+
+
+def _scores(card: Scorecard, *, title: str) -> "Table":
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(title), title_justify="left", caption="with 95% intervals over the items", caption_justify="left")
+    table.add_column("")
+    for name in ("items", "S_l", "S_q", "S̄", "unscored"):
+        table.add_column(name, justify="right")
+    table.add_row("overall", *_cells(card), end_section=True)
+    groups: tuple[Mapping[str, Group], ...] = (card.by_bin, card.by_language, card.by_type)
+    for group in groups:
+        for place, (name, scores) in enumerate(group.items(), 1):
+            table.add_row(escape(name), *_cells(scores), end_section=place == len(group))
+    return table
+
+
+def _cells(group: Group) -> list[str]:
+    return [str(group.items), *(_cell(group, name) for name in MEASURES), str(group.unscored)]
+
+
+def _cell(group: Group, name: str) -> str:
+    value, interval = getattr(group, name), getattr(group, f"{name}_interval")
+    return "-" if value is None else f"{value:.2f} {interval or ''}".rstrip()
+
+
+def _ruler(card: Scorecard) -> "Table":
+    from rich.table import Table
+
+    table = Table(title="asked and written, in words", title_justify="left")
+    for name in ("asked", "items", "mean written", "longest"):
+        table.add_column(name, justify="right")
+    for point in card.by_asked:
+        table.add_row(str(point.asked), str(point.items), f"{point.mean:.0f}", str(point.longest))
+    return table
+
+
+def _ceiling(card: Scorecard) -> str:
+    if not card.ceiling:
+        return ""
+    longest = f"The longest answer has {card.ceiling.longest} words"
+    if card.ceiling.asked is None:
+        return f"{longest}; " + (
+            "they grow with what is asked." if tried_lengths(card.ruler) else "one length, or near, was asked: no ceiling to see."
+        )
+    return f"{longest}; from {card.ceiling.asked} asked words on the answers stop growing, at {card.ceiling.mean:.0f} on average."
+
+
+def _decay(decay: Decay) -> str:
+    repeated = f"Repeated 4-grams {decay.repetition:.1%}{_tenths(decay.repetition_by_part)}"
+    looped = f"words in loops {decay.looped:.1%}{_tenths(decay.looped_by_part)}"
+    answers = (
+        f"Answers with a loop {decay.with_loop:.1%}, unfinished {decay.unfinished:.1%}, that change their script {decay.switched:.1%}."
+    )
+    return f"{repeated}; {looped}.\n{answers}"
+
+
+def _tenths(parts: tuple[float, ...]) -> str:
+    return f" (first tenth {parts[0]:.1%}, last {parts[-1]:.1%})" if parts else ""
+
+
+def _differences(rows: tuple[Row, ...]) -> "Table":
+    from rich.table import Table
+
+    table = Table(title="A minus B, in points", title_justify="left")
+    table.add_column("")
+    table.add_column("")
+    for name in ("items", "A", "B", "difference", "95% interval", "p", "verdict"):
+        table.add_column(name, justify="right")
+    for place, row in enumerate(rows):
+        last = place + 1 == len(rows) or rows[place + 1].group != row.group
+        p = row.p if row.p_holm is None else row.p_holm
+        scores = (f"{row.a:.2f}", f"{row.b:.2f}", f"{row.difference:+.2f}")
+        shown = ("-" if row.interval is None else str(row.interval), "-" if p is None else f"{p:.4f}")
+        table.add_row(row.group, MEASURES[row.measure], str(row.items), *scores, *shown, row.verdict, end_section=last)
+    return table

@@ -1,0 +1,102 @@
+"""What a run will take, held against what it then took; and the ledger of what was paid."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tasks.agentwrite.estimate import Pace, Work, pace_of
+from tasks.agentwrite.estimate import estimate as work_of
+from tasks.endpoints.replay import Paid
+from tasks.schema.params import load
+from tasks.schema.records import Instruction
+from tasks.schema.settings import Price
+from tests.conftest import ROOT
+
+PACE = Pace(1.0, 50.0, "assumed")
+
+
+def instructions(count: int, words: int = 100) -> list[Instruction]:
+    texts = {"en": "Write a {}-word essay about bread, number {}.", "zh": "请写一篇{}字的文章，关于面包，第{}篇。"}
+    made = [("zh" if n % 3 == 0 else "en", words * (1 + n % 8)) for n in range(count)]
+    return [
+        Instruction.model_validate(
+            {"id": f"{n:04}", "text": texts[lang].format(asked, n), "language": lang, "words": asked, "source": "t:1"}
+        )
+        for n, (lang, asked) in enumerate(made)
+    ]
+
+
+def run(folder: Path, *words: str, **environment: str) -> str:
+    own = os.environ | {"PYTHONPATH": str(ROOT), "LONGWRITER_HOME": str(folder / "home"), "LONGWRITER_TRACES": "0"} | environment
+    done = subprocess.run([sys.executable, "-m", *words], cwd=folder, env=own, text=True, capture_output=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    lines = [instruction.model_dump_json() for instruction in instructions(40)]
+    (tmp_path / "instructions.jsonl").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return tmp_path
+
+
+def test_the_estimate_is_what_the_run_then_takes_and_the_ledger_says_so(folder: Path) -> None:
+    prices = {"LONGWRITER_PRICES": '{"rehearsal-teacher": {"prompt": 2.5, "cached": 1.25, "completion": 10}}'}
+    said = json.loads(run(folder, "tasks.agentwrite", "estimate", "instructions.jsonl", "--json", **prices).splitlines()[-1])
+    run(folder, "tasks.plan", "instructions.jsonl", "plans", **prices)
+    run(folder, "tasks.write", "plans/plans.jsonl", "drafts", **prices)
+    (account,) = json.loads(run(folder, "tasks.agentwrite", "ledger", "--json", **prices))["accounts"]
+    assert said["calls"] == account["calls"]
+    assert said["prompt"] == pytest.approx(account["prompt"], rel=0.02)
+    assert said["completion"] == pytest.approx(account["completion"], rel=0.02)
+    assert said["repeated"] == pytest.approx(account["cached"], rel=0.1)
+    assert said["dollars"] == pytest.approx(account["dollars"], rel=0.05)
+    assert said["unplanned"] == 0
+    table = run(folder, "tasks.agentwrite", "ledger", **prices, LONGWRITER_SPEND_CAP="100")
+    assert "teacher   rehearsal-teacher" in table
+    assert "are left of the cap, $100.00" in table
+    assert "rehearsal-teacher" in run(folder, "tasks.agentwrite", "estimate", "instructions.jsonl")
+
+
+def test_a_sample_stands_for_all() -> None:
+    params = load(ROOT / "params.yaml")
+    asked = instructions(200)
+    whole = work_of(asked, plan=params.plan, write=params.write, pace=PACE, sample=200)
+    part = work_of(asked, plan=params.plan, write=params.write, pace=PACE, sample=40)
+    assert part.calls == pytest.approx(whole.calls, rel=0.05)
+    assert part.prompt == pytest.approx(whole.prompt, rel=0.08)
+    assert part.longest == pytest.approx(whole.longest, rel=0.02)
+
+
+def test_a_real_recipe_is_estimated_too_and_100000_words_are_no_exception() -> None:
+    params = load(ROOT / "profiles/llama-3.1-8b.yaml")
+    work = work_of(instructions(8, words=12_500), plan=params.plan, write=params.write, pace=PACE, sample=8)
+    assert work.unplanned == 0
+    assert work.completion > 8 * 12_500
+    assert work.repeated > 0.8 * work.prompt
+
+
+def test_the_time_is_the_longest_chain_or_all_slot_time_whichever_is_more() -> None:
+    work = Work(calls=100, seconds=1000, longest=30)
+    assert work.wall(10) == 100
+    assert work.wall(100) == 30
+    price = Price(prompt=2.0, cached=1.0, completion=4.0)
+    spent = Work(prompt=2e6, repeated=1e6, completion=1e6)
+    assert (spent.dollars(price, cache=True), spent.dollars(price, cache=False)) == (7.0, 8.0)
+
+
+def test_the_journals_own_calls_tell_the_pace() -> None:
+    lines = [Paid("teacher", "m", 10, tokens, 0, 0.5 + tokens / 80, 0, "stop", "x") for tokens in range(100, 200)]
+    pace = pace_of(lines, "m", first_token=1, tokens_per_second=50)
+    assert pace.first_token == pytest.approx(0.5)
+    assert pace.tokens_per_second == pytest.approx(80)
+    assert pace.source == "seen in 100 calls"
+    same = [line._replace(completion=100, seconds=2.0) for line in lines]
+    assert pace_of(same, "m", first_token=1, tokens_per_second=50)[:2] == (0.0, 50.0)
+    assert pace_of(lines, "another", first_token=1, tokens_per_second=50)[:2] == (1, 50)

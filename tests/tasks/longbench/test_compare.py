@@ -1,0 +1,192 @@
+"""`make compare`: two evaluations item by item, and one against the paper's table."""
+
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tasks import store
+from tasks.longbench.compare import Comparison, Row, compare
+from tasks.schema.errors import BadInput
+from tasks.schema.records import Language, ScoredItem
+from tests.conftest import ROOT
+
+LENGTHS = (300, 1000, 3000, 8000)
+
+
+def item(place: int, s_l: float, s_q: float | None = 60.0, *, model: str = "student", asked: int | None = None) -> ScoredItem:
+    language: Language = "zh" if place % 2 else "en"
+    asked = asked or LENGTHS[place % 4]
+    return ScoredItem(id=f"i{place}", model=model, type="News", language=language, asked=asked, written=1, s_l=s_l, s_q=s_q)
+
+
+def evaluation(folder: Path, items: Sequence[ScoredItem], *, judge: str | None = None) -> str:
+    store.write(folder / "items.jsonl", items)
+    if judge:
+        store.write_json(folder / "scorecard.json", {"student": {"judge": judge}})
+    return str(folder)
+
+
+def scores(count: int = 40, *, more: float = 0.0, seed: int = 1, noise: float = 2.0) -> list[ScoredItem]:
+    """Items that differ much from each other and, at the same place, little between two calls."""
+    spread, own = random.Random(0), random.Random(seed)
+    return [item(place, 30 + 40 * spread.random() + more + noise * own.random()) for place in range(count)]
+
+
+def row(found: Comparison, group: str, measure: str) -> Row:
+    return next(row for row in found.rows if (row.group, row.measure) == (group, measure))
+
+
+def test_a_small_gain_on_every_item_is_told_although_the_items_differ_much(tmp_path: Path) -> None:
+    a, b = evaluation(tmp_path / "a", scores(more=4)), evaluation(tmp_path / "b", scores(seed=2))
+    found = row(compare(a, b), "overall", "s_l")
+    assert found.verdict == "better"
+    assert found.interval is not None
+    assert 3 < found.interval.low < found.difference < found.interval.high < 5
+    assert row(compare(b, a), "overall", "s_l").verdict == "worse"
+    assert row(compare(b, a), "overall", "s_l").difference == pytest.approx(-found.difference)
+
+
+def test_a_difference_within_the_noise_is_not_told(tmp_path: Path) -> None:
+    found = compare(evaluation(tmp_path / "a", scores(seed=1, noise=20)), evaluation(tmp_path / "b", scores(seed=2, more=0.3, noise=20)))
+    assert found.verdict == "cannot tell"
+    assert {each.verdict for each in found.rows} == {"cannot tell"}
+
+
+def test_an_evaluation_is_neither_better_nor_worse_than_itself(tmp_path: Path) -> None:
+    a = evaluation(tmp_path / "a", scores())
+    found = compare(a, a)
+    assert {(each.difference, each.verdict) for each in found.rows} == {(0, "cannot tell")}
+
+
+def test_items_are_matched_by_id_and_not_by_order(tmp_path: Path) -> None:
+    a, items = evaluation(tmp_path / "a", scores(more=4)), scores(seed=2)
+    straight, mixed = compare(a, evaluation(tmp_path / "b", items)), compare(a, evaluation(tmp_path / "c", items[::-1]))
+    assert straight.rows == mixed.rows
+
+
+def test_items_of_one_side_alone_are_listed(tmp_path: Path) -> None:
+    items = scores()
+    found = compare(evaluation(tmp_path / "a", items[2:]), evaluation(tmp_path / "b", items[:-1]))
+    assert (found.items, found.only_a, found.only_b) == (37, ("i39",), ("i0", "i1"))
+    assert row(found, "overall", "s_l").items == 37
+
+
+def test_unscored_items_leave_the_quality_alone(tmp_path: Path) -> None:
+    a = evaluation(tmp_path / "a", [item(place, 70, None if place < 3 else 80 + place % 3) for place in range(20)])
+    b = evaluation(tmp_path / "b", [item(place, 70, None if place == 3 else 60) for place in range(20)])
+    found = compare(a, b)
+    assert found.unscored == 4
+    assert (row(found, "overall", "s_l").items, row(found, "overall", "s_q").items) == (20, 16)
+    assert row(found, "overall", "s_q").b == 60
+    assert found.verdict == "better"
+
+
+def test_without_a_judge_the_length_score_decides(tmp_path: Path) -> None:
+    a = evaluation(tmp_path / "a", [item(place, 70 + place % 3, None) for place in range(20)])
+    b = evaluation(tmp_path / "b", [item(place, 60, 90) for place in range(20)])
+    found = compare(a, b)
+    assert [each.measure for each in found.rows if each.group == "overall"] == ["s_l"]
+    assert found.verdict == "better"
+
+
+def test_bins_and_languages_are_rows_and_corrected_for_their_number(tmp_path: Path) -> None:
+    found = compare(evaluation(tmp_path / "a", scores(more=4)), evaluation(tmp_path / "b", scores(seed=2)))
+    groups = list(dict.fromkeys(each.group for each in found.rows))
+    assert groups == ["overall", "[0,500)", "[500,2000)", "[2000,4000)", "[4000,20000]", "en", "zh"]
+    for each in found.rows:
+        assert (each.p_holm is None) == (each.group == "overall")
+        assert each.p_holm is None or each.p is None or each.p_holm >= each.p
+    assert "Holm-corrected over 18 rows" in found.notes[0]
+
+
+def test_three_items_tell_nothing_however_much_they_differ(tmp_path: Path) -> None:
+    found = compare(evaluation(tmp_path / "a", scores(3, more=40)), evaluation(tmp_path / "b", scores(3)))
+    assert found.verdict == "cannot tell"
+    assert row(found, "en", "s_l").interval is not None
+    assert row(found, "zh", "s_l").interval is None  # one item
+
+
+def test_judges_that_differ_are_named(tmp_path: Path) -> None:
+    found = compare(evaluation(tmp_path / "a", scores(), judge="j1"), evaluation(tmp_path / "b", scores(), judge="j2"))
+    assert any("judges differ" in note and "j1" in note and "j2" in note for note in found.notes)
+
+
+def test_a_model_of_several_is_named_after_a_colon_and_is_the_student_if_not(tmp_path: Path) -> None:
+    both = [*scores(8, more=30, noise=0), *(each.model_copy(update={"model": "control"}) for each in scores(8, noise=0))]
+    folder = evaluation(tmp_path / "score", both)
+    for a, b in ((folder, f"{folder}:control"), (f"{folder}/items.jsonl:student", f"{folder}/items.jsonl:control")):
+        assert row(compare(a, b), "overall", "s_l").difference == pytest.approx(30)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "message"),
+    [
+        ("none", "score", r"none: no such file; check the path"),
+        ("score:other", "score", r"items\.jsonl: model: no items of other; name one of student"),
+        ("two", "score", r"items\.jsonl: model: items of 2 models; name one of x, y, such as .*items\.jsonl:x"),
+        ("twice", "score", r"items\.jsonl:2: id: i1 by student is there twice"),
+        ("score", "elsewhere", r"no item in common with"),
+        ("score", "lengths", r"i0 asks for 7 words, and for 300 in"),
+        ("score", "paper:LongWriter9B", r"paper:LongWriter9B: no such model in the paper's table; did you mean LongWriter-9B\?"),
+        ("paper:GPT-4o", "score", r"paper:GPT-4o: a published model has no items to stand for A; give it as B"),
+    ],
+)
+def test_what_cannot_be_compared_is_named(tmp_path: Path, a: str, b: str, message: str) -> None:
+    evaluation(tmp_path / "score", scores(4))
+    evaluation(tmp_path / "two", [item(0, 1, model="x"), item(0, 1, model="y")])
+    evaluation(tmp_path / "twice", [item(1, 1), item(1, 2)])
+    evaluation(tmp_path / "elsewhere", [item(99, 1)])
+    evaluation(tmp_path / "lengths", [item(0, 1, asked=7)])
+    with pytest.raises(BadInput, match=message):
+        compare(*(side if side.startswith("paper:") else str(tmp_path / side) for side in (a, b)))
+
+
+def test_against_the_paper_only_what_is_beyond_the_gap_between_reruns_is_told(tmp_path: Path) -> None:
+    figures = {"worse": 50.0, "cannot tell": 76.0, "better": 95.0}  # LongWriter-9B has an S_l of 78.6
+    for verdict, s_l in figures.items():
+        a = evaluation(tmp_path / verdict.replace(" ", "-"), [item(place, s_l + place % 2 / 2, 82.3) for place in range(120)])
+        found = compare(a, "paper:longwriter-9b")
+        assert row(found, "overall", "s_l").verdict == verdict
+        assert row(found, "overall", "s_l").p is None
+        assert row(found, "overall", "s_q").verdict == "cannot tell"
+        assert not any("do not measure the same" in note for note in found.notes)
+    assert any("3 to 4 points" in note for note in found.notes)
+    assert any("S_l secondary" in note for note in found.notes)
+
+
+def test_against_the_paper_a_benchmark_of_another_size_is_named(tmp_path: Path) -> None:
+    found = compare(evaluation(tmp_path / "a", scores()), "paper:LongWriter-9B-DPO")
+    assert any("A has 40 items" in note for note in found.notes)
+    assert any("S_l recalled; S_q recalled; S̄ secondary" in note for note in found.notes)
+
+
+def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run([sys.executable, "-m", "tasks.longbench", "compare", *arguments], cwd=ROOT, capture_output=True, text=True)
+
+
+def test_the_command_prints_a_table_or_one_json_object_and_gates_only_when_asked(tmp_path: Path) -> None:
+    a, b = evaluation(tmp_path / "a", scores()[1:]), evaluation(tmp_path / "b", scores(more=9, seed=2))
+    done = run(a, b)
+    assert done.returncode == 0, done.stderr
+    assert "1 items only in B, not compared: i0" in done.stdout
+    assert done.stdout.rstrip().endswith("worse")
+    found = run(a, b, "--json", "--gate")
+    assert found.returncode == 1
+    assert Comparison.model_validate_json(found.stdout.splitlines()[-1]).verdict == "worse"
+    assert run(b, a, "--gate").returncode == 0
+
+
+def test_an_error_is_one_line(tmp_path: Path) -> None:
+    done = run(str(tmp_path / "none"), "paper:GPT-4o", "--gate")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"error: {tmp_path / 'none'}: no such file; check the path\n")
+
+
+def test_json_holds_every_row(tmp_path: Path) -> None:
+    a = evaluation(tmp_path / "a", scores())
+    document = json.loads(run(a, "paper:GPT-4o", "--json").stdout)
+    assert [(each["measure"], each["b"]) for each in document["rows"]] == [("s_l", 65.3), ("s_q", 91.8), ("s_bar", 78.6)]
