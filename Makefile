@@ -72,6 +72,9 @@ bench: $(INSTALLED)  ## print the benchmarks, each beside its bound or peer (10 
 bench-full: $(INSTALLED)  ## AgentWrite at full size: 6,000 samples on 256 slots (8 minutes)
 	@$(PYTHON) -m benchmarks.agentwrite --samples 6000 --slots 256 --latency 0.7 --only engine
 
+bench-prefix: $(INSTALLED)  ## vLLM's own prefix-cache hit rate on AgentWrite's prompts (needs LONGWRITER_VLLM_PYTHON)
+	@$(PYTHON) -m benchmarks.prefix_cache
+
 lock: $(INSTALLED)  ## compile requirements/ anew from pyproject.toml
 	uv pip compile -q pyproject.toml --group dev --python-version 3.11 --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o requirements/pipeline.txt
 	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements/pipeline.txt

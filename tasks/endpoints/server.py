@@ -10,6 +10,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -56,21 +57,26 @@ async def model_server(checkpoint: Path, settings: Settings, *, port: int = 0) -
     command = _command(checkpoint, settings, port)
     log = settings.home.absolute() / "logs" / f"serve-{checkpoint.name}-{port}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="serve-") as sockets:
+        process = _start(command, log, {"VLLM_RPC_BASE_PATH": sockets})  # vLLM leaves seven of them lying about each time
+        try:
+            await _until_healthy(process, f"http://{HOST}:{port}/health", log, timeout=settings.startup_timeout)
+            yield f"http://{HOST}:{port}/v1"
+        finally:
+            stop(process)
+
+
+def _start(command: Command, log: Path, more: Mapping[str, str]) -> psutil.Popen:
     with log.open("wb") as sink:
-        process = psutil.Popen(
+        return psutil.Popen(
             command.words,
-            env={**os.environ, **command.environment},
+            env={**os.environ, **command.environment, **more},
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C in the terminal reaches the owner alone, which then stops the server
             preexec_fn=die_with_parent,
         )
-    try:
-        await _until_healthy(process, f"http://{HOST}:{port}/health", log, timeout=settings.startup_timeout)
-        yield f"http://{HOST}:{port}/v1"
-    finally:
-        stop(process)
 
 
 def _command(checkpoint: Path, settings: Settings, port: int) -> Command:
@@ -100,7 +106,7 @@ def _vllm(checkpoint: Path, settings: Settings, port: int) -> Command:
     """The checkpoint's own generation settings are left aside: sampling is what the request says. Reports cached tokens.
 
     What is in the environment reaches it: VLLM_CPU_KVCACHE_SPACE, CUDA_VISIBLE_DEVICES. Not a key, which our client does not have,
-    and not the folders of this checkout, of which `mlflow` would pass for an installed package.
+    and not the folders of this checkout, whose `mlflow` would pass for an installed package.
     """
     if not settings.vllm_python.is_file():
         raise BadSettings(
@@ -154,8 +160,8 @@ def _last_words(log: Path) -> str:
 def stop(process: psutil.Popen) -> None:
     """End a process with all that it started. Blocks for GRACE and twice LAST seconds at most.
 
-    The process alone gets SIGTERM and ends its own: vLLM's workers, signalled beside it, leave their shared memory behind. What is left
-    of the family then gets SIGTERM, and SIGKILL.
+    The process alone gets SIGTERM and ends its own: a vLLM whose workers are signalled beside it leaves a segment of /dev/shm behind.
+    What is left of the family then gets SIGTERM, and SIGKILL.
     """
     with suppress(psutil.NoSuchProcess):
         family = [*process.children(recursive=True), process]

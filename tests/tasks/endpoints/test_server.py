@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tasks.endpoints import server
 from tasks.endpoints.chat import Reply, each, user
 from tasks.endpoints.roles import open_role
 from tasks.endpoints.server import HOST, model_server
@@ -159,6 +160,53 @@ def test_a_server_that_does_not_answer_in_time_is_stopped(tmp_path: Path) -> Non
     with pytest.raises(ServerError, match=r"no answer within 1 s; raise LONGWRITER_STARTUP_TIMEOUT, or see why: .*: loading"):
         enter(tmp_path, own)
     assert not servers()
+
+
+def stand_in(folder: Path, code: str) -> Settings:
+    """Settings in which a script of `code` is vLLM; it never answers. What it prints is in the log."""
+    script = folder / "vllm"
+    script.write_text(f"#!{sys.executable}\nimport os, signal, subprocess, sys, time\n{code}\ntime.sleep(600)\n")
+    script.chmod(0o755)
+    return settings().model_copy(update={"server": "vllm", "vllm_python": script, "startup_timeout": 2.0})
+
+
+def test_a_server_ends_what_it_started_before_it_is_signalled_itself(tmp_path: Path) -> None:
+    """Workers that get a signal of their own beside their owner's leave shared memory behind."""
+    code = (
+        "child = subprocess.Popen(['sleep', '600'])\n"
+        "def end(*_):\n    time.sleep(0.3)\n    print('child', child.poll(), flush=True)\n    child.kill()\n    sys.exit()\n"
+        "signal.signal(signal.SIGTERM, end)"
+    )
+    with pytest.raises(ServerError):
+        enter(tmp_path, stand_in(tmp_path, code))
+    [log] = (settings().home / "logs").iterdir()
+    assert log.read_text() == "child None\n"
+
+
+def test_a_server_that_will_not_end_is_killed_with_what_it_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(server, "GRACE", 0.3)
+    ignore = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+    code = f"{ignore}\nprint(os.getpid(), subprocess.Popen([sys.executable, '-c', 'import signal, time; {ignore}; time.sleep(600)']).pid)"
+    with pytest.raises(ServerError) as error:
+        enter(tmp_path, stand_in(tmp_path, f"sys.stdout.reconfigure(line_buffering=True)\n{code}"))
+    assert gone([int(pid) for pid in str(error.value).split()[-2:]], within=1)
+
+
+def test_vllm_gets_the_environment_but_no_key_and_none_of_this_checkouts_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder mlflow/ would be an importable package to it; a key would shut out our own client."""
+    for name, value in {"VLLM_CPU_KVCACHE_SPACE": "3", "VLLM_API_KEY": "secret", "PYTHONPATH": str(ROOT)}.items():
+        monkeypatch.setenv(name, value)
+    names = ["VLLM_CPU_KVCACHE_SPACE", "VLLM_API_KEY", "PYTHONPATH", "PYTHONSAFEPATH"]
+    with pytest.raises(ServerError, match=r": \['3', '', '', '1'\]$"):
+        enter(tmp_path, stand_in(tmp_path, f"print([os.environ[name] for name in {names}], flush=True)"))
+
+
+def test_a_servers_sockets_go_with_it(tmp_path: Path) -> None:
+    with pytest.raises(ServerError) as error:
+        enter(tmp_path, stand_in(tmp_path, "print(os.path.isdir(place := os.environ['VLLM_RPC_BASE_PATH']), place, flush=True)"))
+    existed, place = str(error.value).split()[-2:]
+    assert existed == "True"
+    assert not Path(place).exists()
 
 
 def test_a_port_in_use_is_named(tmp_path: Path) -> None:
