@@ -9,9 +9,10 @@ exactly those that AgentWrite sends, and the cache sees them in the order in whi
 - outgrown: as it is, in a context so small that a running summary takes the place of the beginning every few paragraphs;
 - parallel: the ablation, in which no paragraph sees another.
 
-"repeats" counts the tokens that an earlier prompt began with, one by one; "in blocks" only whole blocks of vLLM's size, which is what a
-cache of unlimited size can serve, and "in 16s" the same for blocks of 16, vLLM's size on a GPU. "hit rate" is vLLM's own counter and
-"reported" the sum of cached_tokens over its replies.
+"characters" is the write stage's repeated_prompt_share, against the request just before. "repeats" counts the tokens that an earlier
+prompt began with, one by one; "in blocks" only whole blocks of vLLM's size, which is what a cache of unlimited size can serve, and "in
+16s" the same for blocks of 16, vLLM's size on a GPU. "hit rate" is vLLM's own counter and "reported" the sum of cached_tokens over its
+replies; "computed" are the prompt tokens left to compute.
 """
 
 import asyncio

@@ -45,6 +45,10 @@ class Refused(Failed):
     """The endpoint takes nobody's requests at the moment."""
 
 
+class Unreachable(Failed):
+    """There is no connection to be had."""
+
+
 class Client:
     """A Chat over HTTP. `ask` hands each paid reply to the purse before anything can interrupt it."""
 
@@ -57,6 +61,7 @@ class Client:
         self._requests, self._tokens = Quota(settings.requests_per_minute), Quota(settings.tokens_per_minute)
         self._where, self._variable = f"{role} at {wire.shown(url)}", f"{PREFIX}{role.upper()}"
         self._role, self._session, self._path = role, session, f"{url.rstrip('/')}/chat/completions"
+        self._key = settings.api_key(role).get_secret_value()
         self._ever = False
         self._failures = 0
         self._last_answer = time.monotonic()
@@ -70,8 +75,8 @@ class Client:
         body, failures = wire.body(request, self.model, name=self.name, seed=self.seed), count(1)
 
         def stop(state: tenacity.RetryCallState) -> bool:
-            refused = isinstance(state.outcome.exception() if state.outcome else None, Refused)
-            return self._given_up(state.start_time) if refused else next(failures) > self.settings.retries
+            error = state.outcome.exception() if state.outcome else None
+            return self._given_up(error, state.start_time) if isinstance(error, Refused) else next(failures) > self.settings.retries
 
         tries = tenacity.AsyncRetrying(retry=tenacity.retry_if_exception_type(Failed), stop=stop, wait=_wait, reraise=True)
         try:
@@ -106,7 +111,10 @@ class Client:
         """One request and its whole answer. Not to be cancelled lightly: the answer may be paid for."""
         start = time.monotonic()
         try:
-            async with self.pace.limit(request.words, attempt), self._session.post(self._path, data=body) as response:
+            async with (
+                self.pace.limit(request.words, attempt),
+                self._session.post(self._path, data=body, allow_redirects=False) as response,
+            ):
                 raw = await wire.read(response, at_most=self.model.max_tokens * wire.BYTES_PER_TOKEN + 65536)
         except TimeoutError:
             self.pace.saw(request.words, waited := time.monotonic() - start)
@@ -117,7 +125,7 @@ class Client:
         except aiohttp.ClientConnectorError as error:
             self.slots.refused(ticket, None)
             problem = f"cannot connect ({error.strerror or error.os_error}); start the server or set {self._variable}_URL"
-            raise (Refused if self._ever else Failed)(problem) from None
+            raise (Refused if self._ever else Unreachable)(problem) from None
         except (aiohttp.ClientError, ConnectionError) as error:
             raise Failed(f"the connection was lost ({type(error).__name__}: {str(error)[:100]})") from None
         if response.status != 200:
@@ -134,7 +142,10 @@ class Client:
 
     def _refusal(self, response: aiohttp.ClientResponse, raw: bytes, ticket: Ticket) -> Reply:
         """What a status other than 200 means. A content filter's is a reply: asking again in the same words is of no use."""
-        status, said = response.status, wire.message(raw)
+        status, said = response.status, wire.message(raw).replace(self._key or "\0", "***")
+        if 300 <= status < 400:
+            there = wire.shown(response.headers.get("Location", "elsewhere"))
+            raise EndpointError(f"{self._where}: {status}, it redirects to {there}; set {self._variable}_URL to where it is")
         if status in (401, 403):
             raise EndpointError(f"{self._where}: {status}, the key was refused; set {self._variable}_API_KEY")
         if status == 400 and b"content_filter" in raw:
@@ -151,16 +162,17 @@ class Client:
             raise Refused(f"{status} ({said})", retry_after=retry_after)
         raise Failed(f"{status} ({said})", retry_after=wire.retry_after(response.headers))
 
-    def _given_up(self, since: float) -> bool:
-        """Has the endpoint refused everybody for longer than settings.patience?"""
-        return not self.settings.retries or time.monotonic() - max(self._last_answer, since) > self.settings.patience
+    def _given_up(self, error: Refused, since: float) -> bool:
+        """Has the endpoint refused everybody for longer than settings.patience, or says that it will?"""
+        waited = max(time.monotonic() - max(self._last_answer, since), error.retry_after or 0.0)
+        return not self.settings.retries or waited > self.settings.patience
 
     def _final(self, error: Failed) -> EndpointError | Unanswered:
         """The end of a request's tries: its own affair while others are answered, else the endpoint's."""
         if isinstance(error, Refused):
             waited = f"nobody was answered within {PREFIX}PATIENCE, {self.settings.patience:g} s"
             return EndpointError(f"{self._where}: {error}; {waited}; run again later, what was answered is kept")
-        if not self._ever and "cannot connect" in str(error):
+        if isinstance(error, Unreachable):
             return EndpointError(f"{self._where}: {error}")
         if self._failures > FAILURES * (self.settings.retries + 1):
             return EndpointError(f"{self._where}: {error}, and so it went for all requests; run again later, what was answered is kept")
@@ -180,7 +192,7 @@ async def openai_chat(
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
     no_timeout = aiohttp.ClientTimeout(total=None, sock_connect=30)
-    async with aiohttp.ClientSession(connector=connector, timeout=no_timeout, headers=headers) as session:
+    async with aiohttp.ClientSession(connector=connector, timeout=no_timeout, headers=headers, proxy=wire.proxy_of(url)) as session:
         client = Client(session, url, role=role, model=model, name=name or model.name, seed=seed, settings=settings)
         try:
             yield client

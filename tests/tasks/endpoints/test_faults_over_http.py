@@ -194,6 +194,57 @@ def test_a_content_filter_is_an_answer_and_not_a_failure() -> None:
     assert one(filtering).finish_reason == "content_filter"
 
 
+def test_a_redirect_says_where_the_endpoint_is() -> None:
+    async def moved(_: web.Request) -> web.Response:
+        return web.Response(status=301, headers={"Location": "https://api.example.org/v1/chat/completions?key=secret"})
+
+    with pytest.raises(
+        EndpointError, match=r"301, it redirects to https://api\.example\.org/v1/chat/completions; set LONGWRITER_TEACHER_URL"
+    ):
+        one(moved)
+
+
+def test_a_message_that_repeats_the_key_is_shown_without_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LONGWRITER_TEACHER_API_KEY", "canary-91c4")
+
+    async def telltale(request: web.Request) -> web.Response:
+        return web.json_response({"error": {"message": f"bad {request.headers['Authorization']}"}}, status=400)
+
+    with pytest.raises(Unanswered, match=r"400, the request is not accepted \(bad Bearer \*\*\*\)"):
+        one(telltale)
+
+
+def test_a_pause_that_is_longer_than_patience_is_not_waited_for() -> None:
+    async def tomorrow(_: web.Request) -> web.Response:
+        return web.json_response({"error": {"message": "quota"}}, status=429, headers={"Retry-After": "86400"})
+
+    with pytest.raises(EndpointError, match=r"429 \(quota\); nobody was answered within LONGWRITER_PATIENCE"):
+        one(tomorrow)
+
+
+def test_the_environments_proxy_is_used_and_never_for_loopback(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+
+    async def proxy(request: web.Request) -> web.Response:
+        asked.append(request.host)
+        return web.json_response(completion())
+
+    async def go() -> None:
+        application = web.Application()
+        application.router.add_post("/{path:.*}", proxy)
+        async with served(application) as url:
+            monkeypatch.setenv("HTTP_PROXY", url.removesuffix("/v1"))
+            monkeypatch.setenv("NO_PROXY", "")
+            async with openai_chat("teacher", "http://endpoint.invalid/v1", TEACHER, Settings(retries=0)) as chat:
+                await chat(user(ASK))
+            async with openai_chat("teacher", url, TEACHER, Settings(retries=0)) as chat:
+                await chat(user(ASK))
+
+    asyncio.run(go())
+    assert asked[0] == "endpoint.invalid"
+    assert asked[1].startswith("127.0.0.1:")
+
+
 def priced(monkeypatch: pytest.MonkeyPatch, **variables: str) -> None:
     monkeypatch.setenv("LONGWRITER_PRICES", '{"rehearsal-teacher": {"prompt": 10, "cached": 1, "completion": 100}}')
     for name, value in variables.items():

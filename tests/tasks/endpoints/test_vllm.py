@@ -1,8 +1,6 @@
-"""A real vLLM on a tiny checkpoint: started by the pipeline, spoken to over the API, and ended whole. One start takes a minute on two cores."""
+"""A real vLLM on a tiny checkpoint: started by the pipeline, spoken to over the API, ended whole. A start takes a minute."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
@@ -22,12 +20,8 @@ PLAN = "Write about bread. " + "Paragraph 1 - Main Point: bread, part 1 of 4 - W
 SHARED_MEMORY = Path("/dev/shm")
 
 
-@asynccontextmanager
-async def family() -> AsyncIterator[list[psutil.Process]]:
-    """The processes that the block starts, filled at its end; those from before it are not meant."""
-    before, started = set(psutil.Process().children(recursive=True)), list[psutil.Process]()
-    yield started
-    started += set(psutil.Process().children(recursive=True)) - before
+def children() -> set[psutil.Process]:
+    return set(psutil.Process().children(recursive=True))
 
 
 @pytest.mark.e2e
@@ -40,12 +34,13 @@ def test_vllm_serves_a_long_prefix_again_from_its_cache_and_ends_with_the_block(
     tokenizer = make_checkpoint(checkpoint, [PLAN, "Bread is old. 面包"])
     segments = set(SHARED_MEMORY.glob("psm_*"))
 
-    async def go() -> tuple[list[Reply], tuple[int, int], list[psutil.Process]]:
-        async with family() as started, model_server(checkpoint, own) as url:
+    async def go() -> tuple[list[Reply], tuple[int, int], set[psutil.Process]]:
+        before = children()
+        async with model_server(checkpoint, own) as url:
             async with openai_chat("candidate", url, STUDENT, own, name=str(checkpoint)) as chat:
                 replies = [await chat(user(PLAN + end)) for end in ("", "Bread is old.")]
             async with aiohttp.ClientSession() as session:
-                return replies, await counted(session, url.removesuffix("/v1")), started
+                return replies, await counted(session, url.removesuffix("/v1")), children() - before
 
     (first, second), (queries, hits), started = asyncio.run(go())
     assert first.usage.prompt > len(tokenizer(PLAN)["input_ids"]) > 3 * BLOCK
