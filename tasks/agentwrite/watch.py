@@ -47,8 +47,9 @@ class Watch:
             nonlocal before
             prompt = event.request.messages[-1].content
             self._count(event, repeated=shared(before, prompt), characters=len(prompt))
-            before = prompt
-            if event.fault is None and event.name.startswith("paragraph"):
+            if event.number:  # a summary's prompt has another form; the next paragraph's begins as the last one's did
+                before = prompt
+            if event.number and event.fault is None:
                 self._bar.update(event.number not in texts)
                 self.words += 0 if event.number in texts else count_words(event.reply.text)
                 texts[event.number] = event.reply.text if place in self._traced else ""

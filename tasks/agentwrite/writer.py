@@ -23,7 +23,7 @@ class Event(NamedTuple):
     """A request of a draft and what became of it, for those who watch."""
 
     name: str  # "paragraph 3 of 12", "summary"
-    number: int  # of the paragraph, from 1
+    number: int | None  # of the paragraph, from 1; None: a summary
     request: Request
     reply: Reply
     fault: Unwritable | None
@@ -118,7 +118,7 @@ class _Drafting:
         return on_target(so_far + count_words(text), self.target)
 
     async def _ask(
-        self, name: str, number: int, request: Request, earlier: Earlier, *, asked: int, may_be_short: bool = False
+        self, name: str, number: int | None, request: Request, earlier: Earlier, *, asked: int, may_be_short: bool = False
     ) -> tuple[Unwritable | None, str]:
         try:
             reply = await self.chat(request)
@@ -145,7 +145,7 @@ class _Drafting:
         name, faults = f"summary before paragraph {number}", 0
         while True:
             request = user(prompt, sample=faults)._replace(words=words, urgency=float(sum(self.planned[number - 1 :])))
-            fault, text = await self._ask(name, number, request, Earlier(self.plan.instruction, ""), asked=words, may_be_short=True)
+            fault, text = await self._ask(name, None, request, Earlier(self.plan.instruction, ""), asked=words, may_be_short=True)
             if fault is None:
                 return Window(first, text)
             faults += 1
