@@ -84,6 +84,6 @@ class Budget:
 
 def price_of(model: str, prices: dict[str, Price], *, cap: float | None) -> Price | None:
     """The model's price, if it has one. Raises BadSettings for a spend cap over a model without a price, before anything is paid."""
-    if cap is not None and model not in prices and not model.startswith("rehearsal-"):
+    if cap is not None and model not in prices:
         raise BadSettings(f"{PREFIX}SPEND_CAP is set, and {PREFIX}PRICES says nothing of {model}; add its price, 0 if it is your own")
     return prices.get(model)

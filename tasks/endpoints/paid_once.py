@@ -23,7 +23,8 @@ class PaidOnce:
         self.account = Account()
         self._client, self._store, self._role, self._identity = client, store, role, identity
         self._model = str(identity["model"])
-        self._price = price_of(self._model, settings.prices, cap=settings.spend_cap)
+        # What the pipeline serves itself, a checkpoint or the rehearsal, costs nothing unless somebody says so.
+        self._price = price_of(self._model, settings.prices, cap=settings.spend_cap if settings.url(role) else None)
         spent = sum(account.dollars for account in _spent(store, settings))
         self._budget = Budget(settings.spend_cap, spent)
         self._in_flight: dict[str, asyncio.Task[Reply]] = {}

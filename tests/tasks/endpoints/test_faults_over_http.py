@@ -137,6 +137,19 @@ def test_an_answer_of_megabytes_is_cut_while_it_is_read() -> None:
     assert sent < 64 * 2**20  # of 250 MB
 
 
+def test_an_answer_that_drips_for_ever_is_given_up() -> None:
+    async def drip(request: web.Request) -> web.StreamResponse:
+        response = web.StreamResponse()
+        await response.prepare(request)
+        for _ in range(600):
+            await response.write(b" ")
+            await asyncio.sleep(0.1)
+        return response
+
+    with pytest.raises(Unanswered, match="no answer within 1 s; raise LONGWRITER_TIMEOUT"):
+        one(drip, timeout=1.0, retries=0)
+
+
 @pytest.mark.parametrize("said", [{"Retry-After": "0.6"}, {"retry-after-ms": "600"}, {"Retry-After": formatdate(time.time() + 3600)}])
 def test_retry_after_is_honoured_as_seconds_milliseconds_and_date(said: dict[str, str]) -> None:
     times: list[float] = []
@@ -277,6 +290,14 @@ def test_a_spend_cap_stops_before_it_is_passed_and_a_higher_one_goes_on(monkeypa
     rest = spend(40, answers := [])
     assert len(answers) == 40
     assert sum(cost(reply.usage, price) for reply in answers) == pytest.approx(paid + rest, abs=0.05)
+
+
+def test_a_cap_asks_for_no_price_of_what_the_pipeline_serves_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LONGWRITER_SPEND_CAP", "0.01")
+    settings.cache_clear()
+    answers: list[Reply] = []
+    assert spend(3, answers) == 0
+    assert len(answers) == 3
 
 
 def test_a_cap_over_a_model_without_a_price_is_refused_before_anything_is_paid(monkeypatch: pytest.MonkeyPatch) -> None:
