@@ -66,6 +66,7 @@ format: $(INSTALLED)  ## rewrite the code in ruff's style
 	ruff format .
 
 bench: $(INSTALLED)  ## print the benchmarks, each beside its bound or peer (10 minutes)
+	@$(PYTHON) -m benchmarks.words
 	@$(PYTHON) -m benchmarks.length_feedback
 	@$(PYTHON) -m benchmarks.agentwrite
 

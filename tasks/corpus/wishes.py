@@ -21,6 +21,7 @@ class _Mention(NamedTuple):
     value: int
     kind: Kind
     parts: int | None  # None: for the whole; else how many parts get this length each, 0 where the ask does not say
+    low: int | None = None  # the lower end of a range
 
 
 NONE = Wish(None, "none")
@@ -62,6 +63,7 @@ _AT_MOST = re.compile(
     r"|不超过|不多于|不大于|最多|(?<!不)(?:少于|低于)|控制在)\W{0,3}$",
     re.IGNORECASE,
 )
+_UNIT_BEHIND = re.compile(rf"^{_UNIT}", re.IGNORECASE)
 _OR_MORE = re.compile(r"^\s*(?:or more|or above|minimum|at least|\+|(?:及|或)?以上|起)", re.IGNORECASE)
 _OR_LESS = re.compile(r"^\s*(?:or (?:less|fewer)|max(?:imum)?|at most|(?:及|或)?以(?:内|下)|之内)", re.IGNORECASE)
 _EACH = re.compile(
@@ -89,6 +91,15 @@ def parse_wish(text: str) -> Wish:
     return Wish(max(m.value * (m.parts or 1) for m in counted), "exact") if counted else NONE
 
 
+def range_of(text: str) -> tuple[int, int] | None:
+    """Both ends of the range that `text` asks for, of which `parse_wish` has the upper; None where it asks for no range."""
+    whole = [mention for mention in _mentions(unicodedata.normalize("NFKC", text)) if mention.parts is None]
+    if not whole or _kind_of_all(whole, best := max(whole)) != "range":
+        return None
+    low = best.low or max((mention.value for mention in whole if mention.kind == "at_least"), default=0)
+    return (low, best.value) if 0 < low <= best.value else None
+
+
 def _kind_of_all(whole: list[_Mention], best: _Mention) -> Kind:
     """A lower bound in one place and an upper bound in another are a range."""
     return "range" if best.kind == "at_most" and any(mention.kind == "at_least" for mention in whole) else best.kind
@@ -101,16 +112,25 @@ def _mentions(text: str) -> Iterator[_Mention]:
         least = PART if len(text) > LONG_ASK else 5
         if not least <= value <= LONGEST or _NO_WISH.search(before):
             continue
-        yield _Mention(value, _kind(match, before, behind), _parts(text[max(0, match.start() - FAR) : match.start()], before, behind))
+        parts = _parts(text[max(0, match.start() - FAR) : match.start()], before, behind)
+        yield _Mention(value, _kind(match, before, behind), parts, _low(match) if match["low"] else None)
 
 
 def _kind(match: re.Match[str], before: str, behind: str) -> Kind:
     if match["low"]:
         return "range"
     before += match[0][: match.start("value") - match.start()]  # "不少于" in "字数不少于600"
+    behind = _UNIT_BEHIND.sub("", behind)  # "字以上" in "字数2000字以上", where the label's match ends with the number
     if "+" in (match.groupdict().get("unit") or "") or _AT_LEAST.search(before) or _OR_MORE.match(behind):
         return "at_least"
     return "at_most" if _AT_MOST.search(before) or _OR_LESS.match(behind) else "exact"
+
+
+def _low(match: re.Match[str]) -> int:
+    """The lower end, with the unit that it shares with the upper one: 2000 in `2-3k`, 10000 in `1-2万`."""
+    low = match["low"].strip()
+    shared = re.search(r"[kK百千万]$", match["value"].strip())
+    return number(low + shared[0] if shared and re.fullmatch(r"[\d.]+", low) and number(low) < 100 else low)
 
 
 def _parts(ahead: str, before: str, behind: str) -> int | None:
