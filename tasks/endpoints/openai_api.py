@@ -18,7 +18,7 @@ import tenacity
 from tasks.endpoints import wire
 from tasks.endpoints.chat import Reply, Request
 from tasks.endpoints.limits import Pace, Quota, Slots, Ticket
-from tasks.schema.errors import EndpointError, Unanswered
+from tasks.schema.errors import BadSettings, EndpointError, Unanswered
 from tasks.schema.params import Model
 from tasks.schema.records import Usage
 from tasks.schema.settings import PREFIX, Role, Settings
@@ -188,6 +188,8 @@ async def openai_chat(
     At most settings.concurrency requests are in flight. Errors name the role, the URL and what to mend; never the key. When the
     block ends early, answers under way are waited for, so that they are kept: they are paid for.
     """
+    if not wire.is_http(url):
+        raise BadSettings(f"{PREFIX}{role.upper()}_URL: not a URL that begins with http:// or https://; mend the variable")
     key = settings.api_key(role).get_secret_value()
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)

@@ -21,7 +21,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from tasks.endpoints.chat import Reply, Request
-from tasks.schema.errors import WorkspaceBusy
+from tasks.schema.errors import BadInput, WorkspaceBusy
 from tasks.schema.records import Usage
 from tasks.schema.settings import Role
 
@@ -56,7 +56,10 @@ class ReplayStore:
     def __init__(self, path: Path):
         path.parent.mkdir(parents=True, exist_ok=True)
         self.path = path
-        self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except (IsADirectoryError, PermissionError) as error:
+            raise BadInput(path, f"cannot be opened: {error.strerror}", mend="the journal of paid replies belongs here, a file") from None
         try:
             self._lock()
             self._places: dict[bytes, int] = {}  # half of a key: start of its line << 32 | length

@@ -107,6 +107,12 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return None
 
 
+def is_http(url: str) -> bool:
+    """Is it a URL that can be called?"""
+    parts = urlsplit(url)
+    return parts.scheme in ("http", "https") and bool(parts.hostname)
+
+
 def proxy_of(url: str) -> str | None:
     """The proxy that the environment names for a URL (HTTPS_PROXY, HTTP_PROXY, NO_PROXY); never one for loopback."""
     parts = urlsplit(url)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from tasks.schema.errors import BadSettings
 
@@ -89,3 +89,5 @@ def settings() -> Settings:
     except ValidationError as error:
         problems = ", ".join(f"{PREFIX}{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors(include_input=False))
         raise BadSettings(f"environment: {problems}; mend the variable or unset it") from None
+    except SettingsError:  # of the fields that are read as JSON; there is one
+        raise BadSettings(f"environment: {PREFIX}PRICES: not JSON; mend the variable or unset it") from None

@@ -193,3 +193,16 @@ def test_concurrency_bounds_the_requests_in_flight() -> None:
         return most
 
     assert asyncio.run(go()) <= 3
+
+
+@pytest.mark.parametrize("url", ["127.0.0.1:8000/v1", "localhost:8000/v1", "ftp://host/v1", "http:///v1"])
+def test_a_url_that_cannot_be_called_names_the_variable_at_once(url: str) -> None:
+    with pytest.raises(BadSettings, match="LONGWRITER_TEACHER_URL: not a URL that begins with http"):
+        ask(url, plan_request())
+
+
+def test_prices_that_are_no_json_name_the_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LONGWRITER_PRICES", "gpt-4o=2.5")
+    settings.cache_clear()
+    with pytest.raises(BadSettings, match="LONGWRITER_PRICES: not JSON"):
+        settings()

@@ -16,7 +16,7 @@ from tasks.endpoints.chat import Reply, Request, each, user
 from tasks.endpoints.openai_api import Client, Purse
 from tasks.endpoints.paid_once import PaidOnce
 from tasks.endpoints.replay import Paid, ReplayStore, key_of, paid
-from tasks.schema.errors import WorkspaceBusy
+from tasks.schema.errors import BadInput, WorkspaceBusy
 from tasks.schema.params import Model
 from tasks.schema.records import Usage
 from tasks.schema.settings import Settings
@@ -181,3 +181,8 @@ def test_a_line_says_what_was_paid_and_to_whom(tmp_path: Path) -> None:
         ("teacher", "m", 1, 2, 1),
     ]
     assert all(isinstance(line, Paid) and line.at > 1_700_000_000 for line in lines)
+
+
+def test_a_folder_in_the_journals_place_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="cannot be opened: Is a directory"):
+        ReplayStore(tmp_path)
