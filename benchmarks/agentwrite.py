@@ -27,6 +27,7 @@ from typing import Any
 
 import psutil
 
+from benchmarks.loopback import endpoint, health
 from tasks import store
 from tasks.agentwrite.planner import render, render_step
 from tasks.prompts import fill
@@ -123,15 +124,8 @@ def measure(name: str, samples: int, slots: int, latency: float) -> None:
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         store.write(work / "plans.jsonl", plans(samples))
-        port = _port()
         switches = [f"latency={latency}", f"tokens_per_second={TOKENS_PER_SECOND}", f"slots={slots}", *filter(None, [FAULTS.get(name)])]
-        given = [word for switch in switches for word in ("--switch", switch)]
-        server = [sys.executable, "-m", "tasks.endpoints.rehearsal", "--port", str(port), *given]
-        endpoint = subprocess.Popen(server, stdout=subprocess.PIPE)
-        try:
-            assert endpoint.stdout
-            endpoint.stdout.readline()
-            url = f"http://127.0.0.1:{port}/v1"
+        with endpoint(*switches) as url:
             command = [sys.executable, "-m", "benchmarks.agentwrite", "--contender", contender, "--work", folder, "--url", url]
             own = os.environ | {"LONGWRITER_HOME": f"{folder}/home"}
             start = time.monotonic()
@@ -143,10 +137,7 @@ def measure(name: str, samples: int, slots: int, latency: float) -> None:
             whole = time.monotonic() - start
             assert process.returncode == 0, name
             report = json.loads((work / "report.json").read_text())
-            served = json.load(urllib.request.urlopen(f"http://127.0.0.1:{port}/health"))
-        finally:
-            endpoint.terminate()
-            endpoint.wait()
+            served = health(url)
     chain = max(len(plan.steps) for plan in plans(samples)) * served["busy_s"] / served["answered"]
     bound = max(chain, served["busy_s"] / slots)
     ratio, use, cpu = report["wall"] / bound, served["busy_s"] / slots / report["wall"], report["cpu"] / served["answered"] * 1000
@@ -159,14 +150,6 @@ def _memory(process: psutil.Process) -> int:
         return int(process.memory_info().rss)
     except psutil.Error:
         return 0
-
-
-def _port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def contend(name: str, work: Path, url: str, slots: int) -> None:

@@ -110,7 +110,10 @@ def make_tokenizer(texts: Sequence[str]) -> Any:
 
 
 def make_checkpoint(folder: Path, texts: Sequence[str]) -> Any:
-    """A Llama of 3 layers, 128 wide, with random weights, and a tokenizer trained on `texts`, which it returns."""
+    """A Llama of 3 layers, 128 wide, with random weights, and a tokenizer trained on `texts`, which it returns.
+
+    Embeddings are not tied: with random weights it would say its last token, a special one, again and again, which is no text.
+    """
     from transformers import LlamaConfig, LlamaForCausalLM
 
     tokenizer = make_tokenizer(texts)
@@ -121,7 +124,6 @@ def make_checkpoint(folder: Path, texts: Sequence[str]) -> Any:
         num_hidden_layers=3,
         num_attention_heads=4,
         max_position_embeddings=CONTEXT,
-        tie_word_embeddings=True,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
@@ -234,13 +236,13 @@ async def main() -> None:
         tokenizer = make_checkpoint(checkpoint, texts())
         print(f"{SAMPLES} plans of 10 to 20 paragraphs of {WORDS} words; vLLM starts, which takes a minute or two", flush=True)
         async with (
-            model_server(checkpoint, own) as url,
-            openai_chat("candidate", url, MODEL, own, name=str(checkpoint)) as chat,
+            model_server(checkpoint, own) as served,
+            openai_chat("candidate", served.url, MODEL, own, name=served.name, api_key=served.api_key) as chat,
         ):
             heads = ["characters", "repeats", f"in {GPU_BLOCK}s", "in blocks", "hit rate", "reported", "computed"]
             print(f"{'layout':24}{'calls':>7}{'prompt tokens':>16}{''.join(f'{head:>11}' for head in heads)}")
             for row in rows():
-                await measure(row, chat, url.removesuffix("/v1"), tokenizer)
+                await measure(row, chat, served.url.removesuffix("/v1"), tokenizer)
 
 
 if __name__ == "__main__":

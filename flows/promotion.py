@@ -1,18 +1,77 @@
-"""Scores to a model version, its alias and the report: every stage that `report` needs."""
+"""Scores to a model version, its alias and the report: every stage that `report` needs; on demand only after a person's approval."""
 
-from prefect import flow
+from pathlib import Path
 
-from flows import stages, terminal
+from dvc.repo import Repo
+from prefect import flow, get_run_logger
+from prefect.exceptions import FlowPauseTimeout
+from prefect.flow_runs import pause_flow_run
+from prefect.input import RunInput
+from prefect.settings import Settings
+from pydantic import Field
+
+from flows import stages, terminal, workspace
+from flows.rollback import tracking
+from tasks import store
+from tasks.schema.errors import BadSettings, GateFailed
+
+DAY = 24 * 3600  # seconds that a person has to answer
+POLL = 5  # seconds between two looks whether somebody did
+
+
+class Approval(RunInput):
+    """What a person answers."""
+
+    approve: bool
+    by: str = Field(min_length=1, description="who answers")
+    note: str = Field("", description="what is to be remembered of it")
 
 
 @flow(name="promotion", persist_result=False)
-def promotion(push: bool = False) -> dict[str, str]:
+def promotion(push: bool = False, approval: bool = False) -> dict[str, str]:
     """Scores to a model version, its alias and the report: every stage that `report` needs.
 
     Args:
         push: send what each stage made to DVC's remote, run cache included, so that other machines restore it.
+        approval: show the scores and the gate's verdict, and go on only when a person approves of them. Needs a Prefect server.
     """
-    return stages.run("report", push=push)
+    if not approval:
+        return stages.run("report", push=push)
+    demand_server()
+    with workspace.lock():  # what was approved of is what is promoted
+        stages.run("score", push=push)
+        stages.run("probe", push=push)
+        arguments = _arguments_of_promote()
+        answer = ask(tracking("preview", *arguments[:3]))
+        stages.run("promote", push=push)
+        version = store.read_json(Path(arguments[-1]) / "decision.json")["version"]
+        get_run_logger().info(tracking("approve", version, "--by", answer.by, "--note", answer.note))
+        return stages.run("report", push=push)
+
+
+def demand_server() -> None:
+    """Raises BadSettings where no Prefect server outlives this run: nobody could answer."""
+    if not Settings().api.url:  # read anew: the embedded API's address is in this process alone
+        raise BadSettings("PREFECT_API_URL: not set, so nobody could approve; set it to a Prefect server, or promote without approval")
+
+
+def ask(page: str) -> Approval:
+    """Pause until a person answers. Raises GateFailed if they refuse, or nobody answers within a day; nothing has moved then."""
+    try:
+        answer = pause_flow_run(wait_for_input=Approval.with_initial_data(description=page), timeout=DAY, poll_interval=POLL)
+    except FlowPauseTimeout:
+        raise GateFailed(f"approval: nobody answered within {DAY / 3600:g} hours; nothing was moved, run again to ask again") from None
+    if not answer.approve:
+        because = f": {' '.join(answer.note.split())}" if answer.note.strip() else ""
+        raise GateFailed(f"approval: refused by {' '.join(answer.by.split())}{because}; nothing was moved")
+    return answer
+
+
+def _arguments_of_promote() -> list[str]:
+    """The paths in the stage's command, as dvc.yaml has them."""
+    with Repo() as repo:
+        command = next(stage.cmd for stage in repo.index.stages if getattr(stage, "name", "") == "promote")
+    return str(command).partition("tasks.promote ")[2].split()
 
 
 if __name__ == "__main__":

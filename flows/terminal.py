@@ -4,6 +4,7 @@ Prefect's own console output stays out of it; its API has the same lines. A flow
 """
 
 import argparse
+import inspect
 import logging
 import shutil
 import sys
@@ -95,22 +96,36 @@ def screen() -> Screen:
 
 
 def main(flow: Callable[..., Any]) -> None:
-    """The command line of a flow: run it here and now, and show it. Exits the process unless all went well."""
-    parser = argparse.ArgumentParser(prog=f"python -m flows.{flow.__name__}", description=(flow.__doc__ or "").split("Args:")[0])
-    parser.add_argument("--push", action="store_true", help="send what each stage made to DVC's remote, run cache included")
-    arguments = parser.parse_args()
+    """The command line of a flow: its parameters are options. Runs it here and now and shows it; exits unless all went well."""
+    given = vars(_options(flow).parse_args())
     terminal = Terminal(sys.stdout)
     _screen.set(terminal)
     with one_line_errors():
         with workspace.lock(), embedded.server():
             _quiet()
             try:
-                flow(push=arguments.push)
+                result = flow(**given)
             finally:
                 terminal.table()
+        if isinstance(result, str):  # a flow without stages says what it did
+            terminal.write(result)
+            return
         from flows.results import summary
 
         terminal.write("\n" + "\n".join(summary()))
+
+
+def _options(flow: Callable[..., Any]) -> argparse.ArgumentParser:
+    """A switch for each parameter that is false, an option for each that is text; their help is the docstring's `Args`."""
+    about, _, arguments = (flow.__doc__ or "").partition("Args:")
+    told = dict(line.strip().split(": ", 1) for line in arguments.strip().splitlines() if ": " in line)
+    parser = argparse.ArgumentParser(prog=f"python -m flows.{flow.__name__}", description=about)
+    for name, parameter in inspect.signature(flow).parameters.items():
+        if parameter.default is False:
+            parser.add_argument(f"--{name}", action="store_true", help=told.get(name))
+        else:
+            parser.add_argument(f"--{name}", default=parameter.default, help=told.get(name))
+    return parser
 
 
 def _quiet() -> None:

@@ -1,66 +1,61 @@
 """judge: the judge gives each answer six scores, or leaves it unscored (paper, section 4.1).
 
-One call per answer, a few more where a reply cannot be read: the answers' lengths and the judge's price drive the cost. An
-answer whose verdict stays unreadable is unscored, with the reason; it is never given a default.
+One call per answer and repeat, one more for the second judge and two for each pair of answers that are compared; a few more where a
+reply cannot be read. The answers' lengths and the judges' prices drive the cost. An answer whose verdicts stay unreadable is unscored,
+with the reason; it is never given a default. The journal has every reply, so that scoring again, or with more repeats, pays for
+nothing twice.
 """
 
-import hashlib
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 from tasks import stage, store
-from tasks.endpoints.chat import Chat, each, user
-from tasks.endpoints.roles import open_role
-from tasks.longbench.rubric import SCHEMA, parse_rubric
-from tasks.prompts import fill
-from tasks.schema.errors import ReplyError, Unanswered
+from tasks.judging.pairwise import contradicts
+from tasks.judging.session import judge_answers
+from tasks.judging.templates import read_template
+from tasks.schema.errors import BadInput
 from tasks.schema.params import Judge, Model
-from tasks.schema.records import Prediction, Rubric, Verdict
+from tasks.schema.records import Prediction, Verdict
 
 
-def run(predictions: Path, out: Path, *, judge: Judge, judge_model: Model) -> stage.Metrics:
-    verdicts = stage.run_async(_verdicts(store.read_list(predictions, Prediction), judge, judge_model))
-    store.write(out / "verdicts.jsonl", verdicts)
-    unscored = Counter(verdict.model for verdict in verdicts if verdict.rubric is None)
-    by_model = {f"{model}_unscored": unscored[model] for model in sorted({verdict.model for verdict in verdicts})}
-    replies = sum(len(verdict.replies) for verdict in verdicts)
-    return {"verdicts": len(verdicts), "unscored": unscored.total(), "replies": replies, **by_model}
+def run(predictions: Path, prompt: Path, out: Path, *, judge: Judge, judge_model: Model, second_judge_model: Model | None) -> stage.Metrics:
+    answers, template = store.read_list(predictions, Prediction), read_template(prompt)
+    _check_ids(predictions, answers)
+    said = stage.run_async(judge_answers(answers, template, judge=judge, first=judge_model, second=second_judge_model))
+    store.write(out / "verdicts.jsonl", said.verdicts)
+    store.write(out / "duels.jsonl", said.duels)
+    unscored = Counter(model for _, model, _ in _unscored(said.verdicts))
+    return {
+        "verdicts": len(said.verdicts),
+        "unscored": unscored.total(),
+        "replies": sum(len(verdict.replies) for verdict in said.verdicts) + sum(len(duel.replies) for duel in said.duels),
+        **{f"{model}_unscored": unscored[model] for model in sorted({answer.model for answer in answers})},
+        "duels": len(said.duels),
+        "contradictions": sum(map(contradicts, said.duels)),
+    }
 
 
-async def _verdicts(predictions: list[Prediction], judge: Judge, model: Model) -> list[Verdict]:
-    async with open_role("judge", model) as chat:
-        return await each(
-            predictions, lambda prediction: _verdict(chat, prediction, tries=judge.tries, judge=str(model)), unit="verdict", label="judge"
-        )
+def _check_ids(path: Path, answers: Iterable[Prediction]) -> None:
+    """Raises BadInput with the line of the first answer whose name another one has: their verdicts could not be told apart."""
+    seen = set()
+    for place, answer in enumerate(answers):
+        key = (answer.item.id, answer.model, answer.sample)
+        if key in seen:
+            line = [row.line for row in store.rows(path)][place]
+            problem = f"{answer.item.id} by {answer.model}, sample {answer.sample}, is there twice"
+            raise BadInput(path, problem, line=line, field="item.id", mend="run predict again")
+        seen.add(key)
 
 
-async def _verdict(chat: Chat, prediction: Prediction, *, tries: int, judge: str) -> Verdict:
-    """The first readable reply; after `tries` unreadable ones the answer is unscored, with what was wrong with the last."""
-    prompt, replies = _prompt(prediction), list[str]()
-    rubric: Rubric | None = None
-    problem: str | None = None
-    try:
-        while rubric is None and len(replies) < tries:
-            replies.append((await chat(user(prompt, sample=len(replies), schema=SCHEMA))).text)
-            rubric, problem = _read(replies[-1])
-    except Unanswered as error:
-        problem = str(error)
-    said = {"id": prediction.item.id, "model": prediction.model, "judge": judge}
-    return Verdict(**said, rubric=rubric, replies=tuple(replies), problem=problem)
-
-
-def _prompt(prediction: Prediction) -> str:
-    """The judge's prompt. The answer stands between delimiters that it cannot know: their mark is a digest of it."""
-    prompt, answer = prediction.item.prompt, prediction.response
-    mark = hashlib.sha256(f"{prompt}\0{answer}".encode()).hexdigest()[:16]
-    return fill("judge", prompt=prompt, answer=answer, mark=mark)
-
-
-def _read(reply: str) -> tuple[Rubric | None, str | None]:
-    try:
-        return parse_rubric(reply), None
-    except ReplyError as error:
-        return None, str(error)
+def _unscored(verdicts: Iterable[Verdict]) -> list[tuple[str, str, int]]:
+    """The answers (prompt, model, sample) without a readable verdict of the first judge."""
+    read: dict[tuple[str, str, int], bool] = {}
+    for verdict in verdicts:
+        if not verdict.second:
+            key = (verdict.id, verdict.model, verdict.sample)
+            read[key] = read.get(key, False) or verdict.rubric is not None
+    return [key for key, found in read.items() if not found]
 
 
 if __name__ == "__main__":

@@ -8,6 +8,8 @@ from tqdm import tqdm
 
 T = TypeVar("T")
 
+QUIET = 3.0  # seconds after which a wait says that it is one
+
 
 def bar(*, total: int | None, unit: str, label: str | None) -> "tqdm[Any]":
     """A bar to update by hand: `with bar(total=…, unit="call", label="judge") as progress: progress.update()`. No label, no bar."""
@@ -17,3 +19,16 @@ def bar(*, total: int | None, unit: str, label: str | None) -> "tqdm[Any]":
 def track(items: Iterable[T], *, unit: str, label: str, total: int | None = None) -> Iterable[T]:
     """`items`, with a bar."""
     return tqdm(items, total=total, unit=unit, desc=label, mininterval=1.0, dynamic_ncols=True, file=sys.stderr)
+
+
+def waiting(label: str) -> "tqdm[Any]":
+    """A line for a wait that has no parts to count: the time gone by, and a note by `set_postfix_str`. Gone with the wait, unless short."""
+    form = "{desc}: {elapsed}{postfix}"
+    return tqdm(
+        total=None, desc=label, bar_format=form, delay=QUIET, mininterval=1.0, miniters=1, leave=False, dynamic_ncols=True, file=sys.stderr
+    )
+
+
+def say(line: str) -> None:
+    """A line on standard error, above the bars."""
+    tqdm.write(line, file=sys.stderr)

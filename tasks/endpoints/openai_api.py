@@ -14,6 +14,7 @@ from itertools import count
 
 import aiohttp
 import tenacity
+from pydantic import SecretStr
 
 from tasks.endpoints import wire
 from tasks.endpoints.chat import Reply, Request
@@ -27,6 +28,7 @@ DRAIN, DRAIN_AFTER_ERROR = 8.0, 60.0  # seconds that answers under way may take 
 OVERLOADED = (429, 503, 529)
 OWN_FAULT = (400, 404, 413, 422)  # of what was asked, where others are answered
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds of back-off, full jitter
+SLOWEST = 10.0  # tokens a second of a candidate's answer, waiting included
 FAILURES = 3  # times the tries of one request, in a row and over all requests: the endpoint is to blame
 
 Keep = Callable[[Reply], None]
@@ -50,19 +52,31 @@ class Unreachable(Failed):
 
 
 class Client:
-    """A Chat over HTTP. `ask` hands each paid reply to the purse before anything can interrupt it."""
+    """A Chat over HTTP. `ask` hands each paid reply to the purse before anything can interrupt it. `key` is for messages not to show."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, url: str, *, role: Role, model: Model, name: str, seed: int | None, settings: Settings
+        self,
+        session: aiohttp.ClientSession,
+        url: str,
+        *,
+        role: Role,
+        model: Model,
+        name: str,
+        seed: int | None,
+        key: str,
+        up: bool,
+        settings: Settings,
     ):
         self.model, self.name, self.seed, self.settings = model, name, seed, settings
-        self.slots, self.pace = Slots(settings.concurrency), Pace(settings.timeout)
+        # A candidate may write to its last token: at 32,768 of them that takes longer than any other role's answer.
+        longest = model.max_tokens / SLOWEST if role == "candidate" else 0.0
+        self.slots, self.pace = Slots(settings.concurrency), Pace(max(settings.timeout, longest))
         self.retries = 0  # tries after the first, over all requests
         self._requests, self._tokens = Quota(settings.requests_per_minute), Quota(settings.tokens_per_minute)
         self._where, self._variable = f"{role} at {wire.shown(url)}", f"{PREFIX}{role.upper()}"
         self._role, self._session, self._path = role, session, f"{url.rstrip('/')}/chat/completions"
-        self._key = settings.api_key(role).get_secret_value()
-        self._ever = False
+        self._key = key
+        self._ever = up
         self._failures = 0
         self._last_answer = time.monotonic()
         self._under_way: set[asyncio.Task[Reply]] = set()
@@ -181,21 +195,32 @@ class Client:
 
 @asynccontextmanager
 async def openai_chat(
-    role: Role, url: str, model: Model, settings: Settings, *, name: str | None = None, seed: int | None = None
+    role: Role,
+    url: str,
+    model: Model,
+    settings: Settings,
+    *,
+    name: str | None = None,
+    seed: int | None = None,
+    api_key: SecretStr | None = None,
+    up: bool = False,
 ) -> AsyncIterator[Client]:
     """A Chat for `model` at `url` (which ends in /v1). `name` is what the endpoint calls it, where that is not model.name.
+
+    `api_key` is the endpoint's own, in place of the role's; an empty one is none. `up`: it is known to be there, so that it is waited for
+    from the first request on when it cannot be reached.
 
     At most settings.concurrency requests are in flight. Errors name the role, the URL and what to mend; never the key. When the
     block ends early, answers under way are waited for, so that they are kept: they are paid for.
     """
     if not wire.is_http(url):
         raise BadSettings(f"{PREFIX}{role.upper()}_URL: not a URL that begins with http:// or https://; mend the variable")
-    key = settings.api_key(role).get_secret_value()
+    key = (settings.api_key(role) if api_key is None else api_key).get_secret_value()
     headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
     no_timeout = aiohttp.ClientTimeout(total=None, sock_connect=30)
     async with aiohttp.ClientSession(connector=connector, timeout=no_timeout, headers=headers, proxy=wire.proxy_of(url)) as session:
-        client = Client(session, url, role=role, model=model, name=name or model.name, seed=seed, settings=settings)
+        client = Client(session, url, role=role, model=model, name=name or model.name, seed=seed, key=key, up=up, settings=settings)
         try:
             yield client
         except asyncio.CancelledError:

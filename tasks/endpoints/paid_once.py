@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from tasks.endpoints.chat import Reply, Request
 from tasks.endpoints.ledger import Account, Budget, cost, expected, price_of, totals
@@ -25,8 +26,7 @@ class PaidOnce:
         self._model = str(identity["model"])
         # What the pipeline serves itself, a checkpoint or the rehearsal, costs nothing unless somebody says so.
         self._price = price_of(self._model, settings.prices, cap=settings.spend_cap if settings.url(role) else None)
-        spent = sum(account.dollars for account in _spent(store, settings))
-        self._budget = Budget(settings.spend_cap, spent)
+        self._budget = _budget(store, settings)
         self._in_flight: dict[str, asyncio.Task[Reply]] = {}
 
     async def __call__(self, request: Request) -> Reply:
@@ -60,6 +60,16 @@ class PaidOnce:
 
     def _dollars(self, usage: Usage) -> float:
         return cost(usage, self._price) if self._price else 0.0
+
+
+_budgets: WeakKeyDictionary[ReplayStore, Budget] = WeakKeyDictionary()
+
+
+def _budget(store: ReplayStore, settings: Settings) -> Budget:
+    """One for all roles that share a journal: open at once, they spend from the same cap."""
+    if store not in _budgets:
+        _budgets[store] = Budget(settings.spend_cap, sum(account.dollars for account in _spent(store, settings)))
+    return _budgets[store]
 
 
 def _spent(store: ReplayStore, settings: Settings) -> list[Account]:

@@ -86,7 +86,7 @@ class Rehearsal:
         return web.json_response(self.served)
 
     async def models(self, _: web.Request) -> web.Response:
-        names = [f"rehearsal-{role}" for role in ("teacher", "selector", "judge", "candidate")]
+        names = [f"rehearsal-{role}" for role in ("teacher", "selector", "judge", "judge-strict", "candidate")]
         return web.json_response({"object": "list", "data": [{"id": name, "object": "model", "owned_by": "rehearsal"} for name in names]})
 
     async def complete(self, request: web.Request) -> web.StreamResponse:

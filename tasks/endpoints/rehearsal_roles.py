@@ -9,14 +9,19 @@ import orjson
 
 from tasks.corpus.wishes import parse_wish
 from tasks.endpoints.prose import paragraph
+from tasks.judging.templates import PAPERS_NAMES
 from tasks.longbench.length import count_words
 from tasks.schema.records import Language
 
 PARAGRAPH_WORDS = 50  # of a rehearsal paragraph
 USUAL_WORDS = 200  # of an answer to an ask that names no length
+NOISE = 0.1  # share of a judge's grades that a seed moves by one
+STRICTNESS = 0.2  # by which a strict judge's grade must be passed
 LONGEST = 100_000  # words; a larger ask is planned as this
 
 _ANSWER = re.compile(r"<answer-([0-9a-f]+)>\n(.*?)\n</answer-\1>", re.DOTALL)
+_TWO = re.compile(r"<first-([0-9a-f]+)>\n(.*?)\n</first-\1>\n\n<second-\1>\n(.*?)\n</second-\1>", re.DOTALL)
+_OFFICIAL = re.compile(r"<User Request>\n\n(.*?)\n\n</User Request>\n\n<Response>\n\n(.*)\n\n</Response>", re.DOTALL)
 _PROMPT = re.compile(r"<prompt>\n(.*?)\n</prompt>", re.DOTALL)
 _INSTRUCTION = re.compile(r"<instruction>\n(.*?)\n</instruction>", re.DOTALL)
 _PLAN = re.compile(r"<plan>\n(.*?)\n</plan>", re.DOTALL)
@@ -42,7 +47,7 @@ def answer(model: str, messages: list[tuple[str, str]], *, seed: int, miss: floa
     if "selector" in model:
         return select(_found(_INSTRUCTION, prompt))
     if "judge" in model:
-        return judge(prompt)
+        return judge(prompt, seed=seed, strict="judge-strict" in model)
     if "teacher" in model and "<step>" in prompt:
         return write(prompt, seed, miss)
     if "teacher" in model and "<passage>" in prompt:
@@ -110,25 +115,44 @@ def _paragraph(instruction: str, *, words: int, part: int, parts: int, seed: int
     return paragraph(topic=topic(instruction), language=language(instruction), words=words, part=part, parts=parts, seed=own + seed)
 
 
-def judge(prompt: str) -> str:
-    """Six scores from what can be measured: the ask's words in the answer, repetition, variety, structure, an ending."""
-    found = _ANSWER.search(prompt)
-    asked, text = _found(_PROMPT, prompt), found[2] if found else ""
+def judge(prompt: str, *, seed: int, strict: bool = False) -> str:
+    """Six scores of an answer, or which of two answers has the higher ones; in the words that the prompt asks for, ours or the paper's."""
+    both, one, asked = _TWO.search(prompt), _ANSWER.search(prompt), _found(_PROMPT, prompt)
+    if both and (not one or both.start() < one.start()):
+        first, second = (sum(_grades(asked, text, seed=seed, strict=strict).values()) for text in (both[2], both[3]))
+        return orjson.dumps({"winner": "tie" if first == second else "first" if first > second else "second"}).decode()
+    if not one and (official := _OFFICIAL.search(prompt)):
+        grades = _grades(official[1], official[2], seed=seed, strict=strict)
+        return orjson.dumps({"Analysis": "Measured by rules.", **{PAPERS_NAMES[name]: grade for name, grade in grades.items()}}).decode()
+    return orjson.dumps(_grades(asked, one[2] if one else "", seed=seed, strict=strict)).decode()
+
+
+def _grades(asked: str, text: str, *, seed: int, strict: bool) -> dict[str, int]:
+    """From what can be measured: the ask's words in the answer, repetition, variety, structure, an ending.
+
+    With a seed a few grades are off by one, as a language model's would be. A strict judge wants more words, and rounds down.
+    """
     sentences = [s.strip() for s in re.split(r"[.!?。！？\n]+", text) if s.strip()]
     fresh = len(set(sentences)) / len(sentences) if sentences else 0.0
     tokens = _tokens(text)
     variety = len(set(tokens)) / max(1, len(tokens)) ** 0.5
     shared = len(set(_tokens(asked)) & set(tokens)) / max(1, len(set(_tokens(asked))))
     ended = text.rstrip().endswith((".", "!", "?", "。", "！", "？", "”", '"'))
-    grades = {
+    measured = {
         "relevance": 1 + 6 * shared,
         "accuracy": 1 + 4 * fresh,
         "coherence": 1 + 3 * fresh + ended,
         "clarity": 1 + 2 * fresh + 2 * ended,
-        "breadth_and_depth": 1 + min(4.0, count_words(text) / 100),
+        "breadth_and_depth": 1 + min(4.0, count_words(text) / (150 if strict else 100)),
         "reading_experience": 1 + min(4.0, variety),
     }
-    return orjson.dumps({name: max(1, min(5, round(grade if tokens else 1))) for name, grade in grades.items()}).decode()
+    noise = random.Random(f"{seed} {hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()}")
+    grades = {}
+    for name, grade in measured.items():
+        off = noise.choice((-1, 1)) if seed and noise.random() < NOISE else 0
+        settled = math.floor(min(5.0, grade) - STRICTNESS) if strict else round(grade)
+        grades[name] = max(1, min(5, settled + off)) if tokens else 1
+    return grades
 
 
 def language(text: str) -> Language:

@@ -15,6 +15,7 @@ import sys
 import time
 import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -44,6 +45,25 @@ class Paid(NamedTuple):
 
     def reply(self) -> Reply:
         return Reply(self.text, self.finish, Usage(self.prompt, self.completion, self.cached), self.seconds)
+
+
+_open: dict[Path, tuple["ReplayStore", int]] = {}  # and by how many it is used
+
+
+@contextmanager
+def journal(path: Path) -> Iterator["ReplayStore"]:
+    """The store of a path for as long as the block lasts; roles that are open at once in this process share it."""
+    path = path.absolute()
+    store, users = _open.get(path) or (ReplayStore(path), 0)
+    _open[path] = store, users + 1
+    try:
+        yield store
+    finally:
+        store, users = _open.pop(path)
+        if users > 1:
+            _open[path] = store, users - 1
+        else:
+            store.close()
 
 
 class ReplayStore:

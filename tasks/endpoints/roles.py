@@ -1,55 +1,99 @@
 """From a role to a Chat: who answers is decided here, by settings, and by nothing else.
 
-A URL in the settings wins. Without one, a model named rehearsal-* is answered by the rehearsal endpoint, and a checkpoint is
-served by the pipeline itself. Around every one of them goes the replay store.
+A URL that the caller names wins, then one in the settings. Without one, a model named rehearsal-* is answered by the rehearsal
+endpoint, and a checkpoint is served by the pipeline itself. Around every one of them goes the replay store.
 """
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import aiohttp
+from pydantic import SecretStr
+
+from tasks.endpoints import wire
 from tasks.endpoints.openai_api import openai_chat
 from tasks.endpoints.paid_once import PaidOnce
-from tasks.endpoints.replay import ReplayStore
-from tasks.schema.errors import BadSettings
+from tasks.endpoints.replay import journal
+from tasks.schema.errors import BadSettings, EndpointError
 from tasks.schema.params import Model
-from tasks.schema.settings import PREFIX, Role, settings
+from tasks.schema.settings import PREFIX, Role, Settings, settings
 from tasks.store import folder_digest
 
 JOURNAL = "replay.jsonl"  # under settings.home
+LISTED = 2**20  # bytes that a list of models may have
+ANSWER_TIME = 30.0  # seconds that it may take
+
+
+class Answering(NamedTuple):
+    """Who answers for a role."""
+
+    url: str
+    name: str  # of the model, there
+    api_key: SecretStr | None = None  # None: the role's
+    up: bool = False
 
 
 @asynccontextmanager
-async def open_role(role: Role, model: Model, *, seed: int | None = None, checkpoint: Path | None = None) -> AsyncIterator[PaidOnce]:
-    """The role's Chat for as long as the block lasts; servers that had to be started end with it.
+async def open_role(
+    role: Role, model: Model, *, seed: int | None = None, checkpoint: Path | None = None, url: str | None = None
+) -> AsyncIterator[PaidOnce]:
+    """The role's Chat for as long as the block lasts; servers that had to be started end with it. Several roles may be open at once.
 
-    `seed` is sent along (plus the sample index); `checkpoint` is a model folder to serve when no URL is set. Raises
-    BadSettings when nobody can answer for the role.
+    `seed` is sent along (plus the sample index); `checkpoint` is a model folder to serve when no URL is set; `url` goes before
+    the one in the settings. Raises BadSettings when nobody can answer for the role.
     """
-    own = settings()
+    own = settings().model_copy(update={f"{role}_url": url} if url else {})
     async with AsyncExitStack() as stack:
-        store = ReplayStore(own.home / JOURNAL)
-        stack.callback(store.close)
-        url, name = await _find(role, model, checkpoint, stack)
-        client = await stack.enter_async_context(openai_chat(role, url, model, own, name=name, seed=seed))
+        store = stack.enter_context(journal(own.home / JOURNAL))
+        there = await _find(role, model, checkpoint, own, stack)
+        chat = openai_chat(role, there.url, model, own, name=there.name, seed=seed, api_key=there.api_key, up=there.up)
+        client = await stack.enter_async_context(chat)
         yield PaidOnce(client, store, role=role, identity=_identity(model, seed, checkpoint), settings=own)
 
 
-async def _find(role: Role, model: Model, checkpoint: Path | None, stack: AsyncExitStack) -> tuple[str, str]:
-    own = settings()
+async def _find(role: Role, model: Model, checkpoint: Path | None, own: Settings, stack: AsyncExitStack) -> Answering:
     if own.url(role):
-        return own.url(role), model.name
+        return Answering(own.url(role), model.name)
     if model.name.startswith("rehearsal-"):
         from tasks.endpoints.rehearsal import Switches, rehearsal_server
 
-        return await stack.enter_async_context(rehearsal_server(Switches(latency=own.rehearsal_latency))), model.name
+        return Answering(await stack.enter_async_context(rehearsal_server(Switches(latency=own.rehearsal_latency))), model.name)
     if checkpoint is not None:
         from tasks.endpoints.server import model_server
 
-        return await stack.enter_async_context(model_server(checkpoint, own)), str(checkpoint)
+        served = await stack.enter_async_context(model_server(checkpoint, own))
+        return Answering(served.url, served.name, served.api_key, up=True)
     variable = f"{PREFIX}{role.upper()}_URL"
     raise BadSettings(f"models.{role}.name is {model.name}, and nobody serves it; set {variable} to an OpenAI-compatible URL")
+
+
+async def only_model(url: str, key: SecretStr) -> str:
+    """The name of the one model that an endpoint serves. Raises BadSettings when there are more, EndpointError when it does not say."""
+    if not wire.is_http(url):
+        raise BadSettings("the candidate's URL does not begin with http:// or https://; mend it")
+    where = f"candidate at {wire.shown(url)}"
+    headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key.get_secret_value() else {}
+    try:
+        async with (
+            aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=ANSWER_TIME), proxy=wire.proxy_of(url)) as session,
+            session.get(f"{url.rstrip('/')}/models", allow_redirects=False) as response,
+        ):
+            raw = await wire.read(response, at_most=LISTED)
+    except TimeoutError:
+        raise EndpointError(f"{where}: no list of models within {ANSWER_TIME:g} s; look after the server") from None
+    except (aiohttp.ClientError, ConnectionError) as error:
+        raise EndpointError(f"{where}: cannot connect ({error}); start the server or mend the URL") from None
+    if response.status in (401, 403):
+        raise EndpointError(f"{where}: {response.status}, the key was refused; set {PREFIX}CANDIDATE_API_KEY")
+    names = wire.model_names(raw) if response.status == 200 else None
+    if not names:
+        problem = f"{response.status}, no list of models at /models"
+        raise EndpointError(f"{where}: {problem}; check the URL, it should end in /v1, or name the model: --model NAME")
+    if len(names) > 1:
+        raise BadSettings(f"{where}: it serves {len(names)} models ({', '.join(names)[:300]}); say which: --model NAME")
+    return names[0]
 
 
 def _identity(model: Model, seed: int | None, checkpoint: Path | None) -> dict[str, Any]:
@@ -61,3 +105,14 @@ def _identity(model: Model, seed: int | None, checkpoint: Path | None) -> dict[s
         "seed": seed,
         "checkpoint": folder_digest(checkpoint) if checkpoint else None,
     }
+
+
+@asynccontextmanager
+async def endpoint_of(role: Role, model: Model, *, checkpoint: Path | None = None, url: str | None = None) -> AsyncIterator[Answering]:
+    """Where the role is answered, for those who speak to it themselves: lm-evaluation-harness, a check of what is served.
+
+    The arguments are `open_role`'s; an empty `url` leaves the one in the settings aside.
+    """
+    own = settings().model_copy(update={} if url is None else {f"{role}_url": url})
+    async with AsyncExitStack() as stack:
+        yield await _find(role, model, checkpoint, own, stack)

@@ -68,6 +68,14 @@ def reply(raw: bytes | None, *, max_tokens: int, seconds: float) -> Reply:
     return Reply(_encodable(str(content)), finish, counted, seconds)
 
 
+def model_names(raw: bytes | None) -> list[str] | None:
+    """The ids in a list of models; None if it is none."""
+    try:
+        return [str(model["id"]) for model in orjson.loads(raw or b"")["data"]]
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
 def _loads(raw: bytes) -> Any:
     """JSON; also with a lone surrogate in it, which orjson refuses and Python's own parser takes."""
     try:

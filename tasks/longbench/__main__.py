@@ -1,5 +1,6 @@
-"""`python -m tasks.longbench score FILE`: recorded outputs of any model against the lengths that were asked for; `compare A B`."""
+"""`python -m tasks.longbench`: evaluate a model, score recorded outputs, compare two evaluations, and what belongs to it."""
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -8,10 +9,13 @@ import typer
 
 from tasks import store
 from tasks.longbench.compare import compare as comparison
-from tasks.longbench.display import show_comparison, show_scorecard
+from tasks.longbench.display import show_comparison, show_nll, show_scorecard
+from tasks.longbench.official import DEFAULT_URL, fetch
 from tasks.longbench.recorded import score_recorded
-from tasks.longbench.summary import summarise
+from tasks.longbench.summary import Scorecard, summarise
+from tasks.reporting import plots
 from tasks.schema.errors import BadInput
+from tasks.schema.params import load
 from tasks.stage import one_line_errors
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -19,40 +23,111 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.callback()
 def longbench() -> None:
-    """LongBench-Write's scores."""
+    """LongBench-Write and the Ruler: evaluate a model, score recorded outputs, compare."""
+
+
+@app.command()
+def evaluate(
+    candidate: Annotated[str, typer.Argument(help="a URL that ends in /v1, a checkpoint folder, or models:/longwriter@challenger")],
+    out: Annotated[Path | None, typer.Option(help="folder of the results; evaluations/NAME if not given")] = None,
+    benchmark: Annotated[Path | None, typer.Option(help="params.yaml's if not given")] = None,
+    format: Annotated[str | None, typer.Option(help="of the benchmark: longbench-write, hellobench, writingbench, lifebench")] = None,
+    model: Annotated[str | None, typer.Option(help="what the URL's server calls it, where it serves several")] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="answers to each prompt")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0, max=2)] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="of an answer")] = None,
+    agentwrite: Annotated[bool, typer.Option("--agentwrite", help="it plans, then writes paragraph by paragraph")] = False,
+    judged: Annotated[bool, typer.Option("--judge/--no-judge", help="S_q by params.yaml's judge, or the length scores alone")] = True,
+    fresh: Annotated[bool, typer.Option("--fresh", help="ask for everything anew, in a folder that holds an evaluation")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="the scorecard as one JSON object, on the last line")] = False,
+) -> None:
+    """A model on a benchmark: its answers, the judge's verdicts, the scorecard. Started again, it goes on where it stopped."""
+    from tasks.longbench.evaluate import Options, folder_of
+    from tasks.longbench.evaluate import evaluate as evaluation
+
+    with one_line_errors():
+        options = Options(benchmark, format, model, samples, temperature, max_tokens, agentwrite, judged, fresh)
+        folder = out or folder_of(candidate)
+        card = evaluation(candidate, folder, params=load(), options=options)
+        _show(card, title=f"{candidate}: {folder}", as_json=as_json)
 
 
 @app.command()
 def score(
     predictions: Annotated[Path, typer.Argument(help="JSONL: prompt or instruction, response, and length unless given for all")],
     length: Annotated[str, typer.Option(help="words asked for, in rows that do not say", metavar="WORDS")] = "",
+    format: Annotated[str | None, typer.Option(help="of the rows: longbench-write, hellobench, writingbench, lifebench")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="the scorecard as one JSON object, on the last line")] = False,
 ) -> None:
     """Score recorded outputs by S_l. Quality needs a judge: S_q is null, and every item counts as unscored."""
     with one_line_errors():
-        card = summarise(list(score_recorded(predictions, length=_positive(length) if length else None)))
-        if as_json:
-            print(orjson.dumps(card.model_dump(mode="json", exclude={"ruler"})).decode(), flush=True)
-        else:
-            show_scorecard(card, title=str(predictions))
+        skipped: list[str] = []
+        given = _positive(length) if length else None
+        card = summarise(list(score_recorded(predictions, length=given, format=format, skipped=skipped if format else None)))
+        if skipped:
+            print(f"{len(skipped)} rows state no length that can be read and are left out, such as {skipped[0]}", file=sys.stderr)
+        _show(card, title=str(predictions), as_json=as_json)
 
 
 @app.command()
 def compare(
     a: Annotated[str, typer.Argument(help="items.jsonl of the stage score, or its folder; with a model: data/score:student", metavar="A")],
     b: Annotated[str, typer.Argument(help="the same, or a model of the paper's table: paper:LongWriter-9B", metavar="B")],
+    fixed: Annotated[bool, typer.Option("--fixed", help="words and lengths as they are meant, instead of the paper's")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="the comparison as one JSON object, on the last line")] = False,
     gate: Annotated[bool, typer.Option("--gate", help="exit with 1 if A is worse: by S̄ overall, or by S_l where no judge scored")] = False,
 ) -> None:
     """Is A better than B, worse, or cannot these items tell? Item by item, with 95% intervals."""
     with one_line_errors():
-        found = comparison(a, b)
+        found = comparison(a, b, mode="fixed" if fixed else "paper")
         if as_json:
             print(orjson.dumps(found.model_dump(mode="json")).decode(), flush=True)
         else:
             show_comparison(found)
     if gate and found.verdict == "worse":
         raise typer.Exit(1)
+
+
+@app.command()
+def official(
+    source: Annotated[str, typer.Option(help="a mirror's URL, or a folder with the repository's files")] = DEFAULT_URL,
+    folder: Annotated[Path, typer.Option(help="where they go")] = Path("data/raw/official"),
+) -> None:
+    """Fetch the paper's prompts and benchmark files at their pinned revision. What is there and right is left alone."""
+    with one_line_errors():
+        for path in fetch(folder, source=source):
+            print(path)
+
+
+@app.command()
+def nll(
+    predictions: Annotated[Path, typer.Argument(help="predictions.jsonl, or recorded answers")],
+    under: Annotated[str, typer.Argument(help="checkpoint folder or hub id: safetensors, a chat template", metavar="MODEL")],
+    model: Annotated[str | None, typer.Option(help="whose answers, where several models answered")] = None,
+    context: Annotated[int | None, typer.Option(min=2, help="tokens; the model's own if not given")] = None,
+    plot: Annotated[Path | None, typer.Option(help="draw the curve into this SVG file")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="as one JSON object, on the last line")] = False,
+) -> None:
+    """Cumulative NLL of the answers by position, under a given model (paper, section 5)."""
+    from tasks.longbench.nll import curves, read_texts
+
+    with one_line_errors():
+        texts = read_texts(predictions, model=model)
+        found = curves(texts, under, context=context, total=len(texts))
+        if plot:
+            with store.replacing(plot) as scratch:
+                scratch.write_text(plots.nll({point.position: point.nll for point in found.points}), encoding="utf-8")
+        if as_json:
+            print(orjson.dumps(found.model_dump(mode="json")).decode(), flush=True)
+        else:
+            show_nll(found)
+
+
+def _show(card: Scorecard, *, title: str, as_json: bool) -> None:
+    if as_json:
+        print(orjson.dumps(card.model_dump(mode="json", exclude={"ruler"})).decode(), flush=True)
+    else:
+        show_scorecard(card, title=title)
 
 
 def _positive(text: str) -> int:

@@ -1,8 +1,13 @@
-"""A benchmark file in LongBench-Write's format: one JSON object a line with `prompt`, `type` and `length` (words asked for)."""
+"""A benchmark file in LongBench-Write's format: one JSON object a line with `prompt`, `type` and `length` (words asked for).
+
+Other formats become the same items by an adapter (adapters.py).
+"""
 
 import hashlib
+from collections.abc import Iterable, Iterator, Mapping
+from glob import glob
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from tasks import store
 from tasks.longbench.length import chinese_share
@@ -12,26 +17,85 @@ from tasks.schema.records import BenchmarkItem, Language
 MEND = "mend or remove the line"
 
 
+class Entry(NamedTuple):
+    """One row of a file, and where it stands."""
+
+    data: Mapping[str, Any]
+    path: Path
+    line: int
+
+    def has(self, *fields: str) -> bool:
+        return any(field in self.data for field in fields)
+
+    def text(self, *fields: str, empty: bool = False) -> str:
+        """The first of these fields that the row has. Raises BadInput if none is there, or it is no string, or blank unless `empty`."""
+        field = next((name for name in fields if name in self.data), fields[0])
+        if field not in self.data:
+            raise self.bad(field, "missing field")
+        value = self.data[field]
+        if not isinstance(value, str):
+            raise self.bad(field, f"not a string: {store.shorten(value)}")
+        if not empty and not value.strip():
+            raise self.bad(field, "blank")
+        return value
+
+    def length(self, *fields: str) -> int:
+        """The asked length, a positive whole number. Raises BadInput otherwise: a length is never guessed."""
+        field = next((name for name in fields if name in self.data), "length")
+        if field not in self.data:
+            raise self.bad(field, "missing field", mend="add the number of words that the prompt asks for")
+        value = self.data[field]
+        if isinstance(value, bool) or not isinstance(value, int):
+            raise self.bad(field, f"not a whole number: {store.shorten(value)}")
+        if value <= 0:
+            raise self.bad(field, f"{value}, but a length is positive")
+        return value
+
+    def bad(self, field: str, problem: str, *, mend: str = MEND) -> BadInput:
+        return BadInput(self.path, problem, line=self.line, field=field, mend=mend)
+
+
+class Ask(NamedTuple):
+    """What one row asks for."""
+
+    prompt: str
+    length: int  # words
+    type: str = ""
+    id: str = ""  # empty: made of prompt and length
+    language: Language | None = None  # None: told by the prompt
+
+
 def read_benchmark(path: Path) -> list[BenchmarkItem]:
     """Every item, in the file's order; other fields are ignored, and `type` may be missing (LongWrite-Ruler varies).
 
     Raises BadInput with the line and the field of the first row that has no prompt or no positive length.
     """
-    items: list[BenchmarkItem] = []
+    return list(items_of(asked(entry) for entry in entries(path)))
+
+
+def asked(entry: Entry) -> Ask:
+    """A row in LongBench-Write's format. Raises BadInput if it is none."""
+    prompt, length = entry.text("prompt"), entry.length()
+    return Ask(prompt, length, entry.text("type", empty=True) if entry.has("type") else "")
+
+
+def items_of(asks: Iterable[Ask]) -> Iterator[BenchmarkItem]:
+    """The asks with an identity each. The same prompt twice is two items: both are asked, and both are answered."""
     seen: dict[str, int] = {}
-    for row in store.rows(path):
-        if row.data is None:
-            raise BadInput(path, row.problem or "", line=row.line, mend=MEND)
-        prompt, length = text_of(row.data, "prompt", path=path, line=row.line), length_of(row.data, path=path, line=row.line)
-        own = item_id(prompt, length)
-        seen[own] = seen.get(own, 0) + 1
-        kind = row.data.get("type", "")
-        if not isinstance(kind, str):
-            raise BadInput(path, f"not a string: {store.shorten(kind)}", line=row.line, field="type", mend=MEND)
-        # The same prompt twice is two items: both are asked, and both are answered.
-        identity = own if seen[own] == 1 else f"{own}-{seen[own]}"
-        items.append(BenchmarkItem(id=identity, prompt=prompt, type=kind, length=length, language=language_of(prompt)))
-    return items
+    for ask in asks:
+        item = item_of(ask)
+        seen[item.id] = seen.get(item.id, 0) + 1
+        yield item if seen[item.id] == 1 else item.model_copy(update={"id": f"{item.id}-{seen[item.id]}"})
+
+
+def item_of(ask: Ask) -> BenchmarkItem:
+    return BenchmarkItem(
+        id=ask.id or item_id(ask.prompt, ask.length),
+        prompt=ask.prompt,
+        type=ask.type,
+        length=ask.length,
+        language=ask.language or language_of(ask.prompt),
+    )
 
 
 def item_id(prompt: str, length: int) -> str:
@@ -44,25 +108,34 @@ def language_of(text: str) -> Language:
     return "zh" if chinese_share(text) >= 0.25 else "en"
 
 
-def text_of(data: dict[str, Any], field: str, *, path: Path, line: int, empty: bool = False) -> str:
-    """A string field. Raises BadInput if it is missing, no string, or blank where `empty` does not allow it."""
-    if field not in data:
-        raise BadInput(path, "missing field", line=line, field=field, mend=MEND)
-    value = data[field]
-    if not isinstance(value, str):
-        raise BadInput(path, f"not a string: {store.shorten(value)}", line=line, field=field, mend=MEND)
-    if not empty and not value.strip():
-        raise BadInput(path, "blank", line=line, field=field, mend=MEND)
-    return value
+def entries(path: Path) -> Iterator[Entry]:
+    """Every row of a JSONL file, of all `.jsonl` files in a folder, or of a glob. Raises BadInput at the first that is no JSON object."""
+    for file in _files(path):
+        for row in store.rows(file):
+            if row.data is None:
+                problem = row.problem or ""
+                raise BadInput(file, problem, line=row.line, mend=_mend(file, problem) if row.line == 1 else MEND)
+            yield Entry(row.data, file, row.line)
 
 
-def length_of(data: dict[str, Any], *, path: Path, line: int) -> int:
-    """The asked length, a positive whole number. Raises BadInput otherwise: a length is never guessed."""
-    if "length" not in data:
-        raise BadInput(path, "missing field", line=line, field="length", mend="add the number of words that the prompt asks for")
-    value = data["length"]
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise BadInput(path, f"not a whole number: {store.shorten(value)}", line=line, field="length", mend=MEND)
-    if value <= 0:
-        raise BadInput(path, f"{value}, but a length is positive", line=line, field="length", mend=MEND)
-    return value
+def _files(path: Path) -> list[Path]:
+    if path.is_dir():
+        found = sorted(path.glob("*.jsonl"))
+    elif path.exists() or not set("*?[") & set(str(path)):
+        return [path]
+    else:
+        found = sorted(map(Path, glob(str(path))))
+    if not found:
+        raise BadInput(path, "no .jsonl file here", mend="name a JSONL file, a folder of them, or a pattern such as 'folder/*4k*.jsonl'")
+    return found
+
+
+def _mend(file: Path, problem: str) -> str:
+    """What to do where the first line is no JSON object: mostly it is another kind of file."""
+    with file.open("rb") as opened:
+        first = opened.readline(4096).removeprefix(b"\xef\xbb\xbf").strip()
+    if first.startswith(b"["):
+        return f"a JSON array becomes one object a line by `jq -c '.[]' {file.name}`"
+    if problem.startswith("not JSON") and not first.startswith(b"{"):
+        return "it has to be JSON Lines: one JSON object a line, no CSV and no plain text"
+    return MEND

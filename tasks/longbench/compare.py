@@ -4,10 +4,10 @@ Items are matched by their ids, never by order, and the difference is taken item
 and another hard cancels out. The verdict of a row needs both a 95% interval that leaves 0 out and p ≤ 0.05 by the sign-flip
 test, which is Holm-corrected over all rows of bins and languages; the three overall rows are one question asked three ways and
 are not corrected. The paper's table has no items, so that there the mean of A stands against a figure, and within the gap
-that reruns show nothing is told.
+that reruns show nothing is told. Several answers to one prompt count as one, by their mean.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
 from statistics import mean
@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 from tasks import store
 from tasks.longbench.intervals import LEVEL, Interval, holm, intervals, sign_flip
 from tasks.longbench.published import ITEMS, RERUN_GAP, Published, published
+from tasks.longbench.samples import Mode, PromptScores, by_prompt
 from tasks.longbench.summary import BINS, OVER, bin_of, summarise
 from tasks.schema.errors import BadInput
 from tasks.schema.records import Record, ScoredItem
@@ -27,11 +28,20 @@ PREFERRED = "student"  # where a file holds several models and none is named: th
 
 
 class Side(NamedTuple):
-    """One model's scored items."""
+    """One model's scores."""
 
     name: str
-    items: Mapping[str, ScoredItem]  # by item id
-    judge: str | None  # None: not known
+    answers: Sequence[ScoredItem]
+    judge: str | None = None  # None: not known
+
+    def scores(self, mode: Mode) -> dict[str, PromptScores]:
+        """By prompt. Raises BadInput where fixed mode has no text to count."""
+        found = {prompt.id: prompt for prompt in by_prompt(self.answers, mode=mode)}
+        if any(prompt.s_l is None for prompt in found.values()):
+            raise BadInput(
+                self.name, "no scores in fixed mode", field="fixed", mend="score the predictions again, or compare in paper mode"
+            )
+        return found
 
 
 class Row(Record):
@@ -52,6 +62,7 @@ class Row(Record):
 class Comparison(Record):
     a: str
     b: str
+    mode: Mode
     verdict: Outcome  # of S̄ overall; of S_l where nothing is scored on both sides
     items: int  # in common
     unscored: int  # of them, on one side or on both
@@ -61,12 +72,14 @@ class Comparison(Record):
     notes: tuple[str, ...]
 
 
-def compare(a: str, b: str) -> Comparison:
+def compare(a: str, b: str, *, mode: Mode = "paper") -> Comparison:
     """Compare `FILE[:MODEL]` or a score folder with another, or with `paper:MODEL`. Raises BadInput where that cannot be done."""
     if a.startswith(PAPER):
         raise BadInput(a, "a published model has no items to stand for A", mend="give it as B")
+    if b.startswith(PAPER) and mode == "fixed":
+        raise BadInput(b, "the paper's scores are its own mode's", mend="compare in paper mode")
     side = read_side(a)
-    return against_paper(side, published(b.removeprefix(PAPER))) if b.startswith(PAPER) else paired(side, read_side(b))
+    return against_paper(side, published(b.removeprefix(PAPER))) if b.startswith(PAPER) else paired(side, read_side(b), mode=mode)
 
 
 def read_side(source: str) -> Side:
@@ -74,21 +87,23 @@ def read_side(source: str) -> Side:
     path, model = _place(source)
     items = store.read_list(path, ScoredItem)
     model = _model(path, [item.model for item in items], model)
-    found: dict[str, ScoredItem] = {}
+    found: dict[tuple[str, int], ScoredItem] = {}
     for line, item in enumerate(items, 1):
-        if item.model == model and item.id in found:
+        key = (item.id, item.sample)
+        if item.model == model and key in found:
             raise BadInput(path, f"{item.id} by {model} is there twice", line=line, field="id", mend="run score again")
         if item.model == model:
-            found[item.id] = item
-    return Side(f"{path}:{model}", found, _judge(path.with_name("scorecard.json"), model))
+            found[key] = item
+    return Side(f"{path}:{model}", list(found.values()), _judge(path.with_name("scorecard.json"), model))
 
 
-def paired(a: Side, b: Side) -> Comparison:
-    """Item by item over the items that both have. Raises BadInput if they have none in common, or an id asks for two lengths."""
-    common = [identity for identity in a.items if identity in b.items]
+def paired(a: Side, b: Side, *, mode: Mode = "paper") -> Comparison:
+    """Prompt by prompt over those that both have. Raises BadInput if they have none in common, or an id asks for two lengths."""
+    of_a, of_b = a.scores(mode), b.scores(mode)
+    common = [identity for identity in of_a if identity in of_b]
     if not common:
         raise BadInput(b.name, f"no item in common with {a.name}", mend="compare evaluations of the same benchmark")
-    pairs = [(a.items[identity], b.items[identity]) for identity in common]
+    pairs = [(of_a[identity], of_b[identity]) for identity in common]
     for one, other in pairs:
         if one.asked != other.asked:
             raise BadInput(b.name, f"{one.id} asks for {other.asked} words, and for {one.asked} in {a.name}", mend="score both again")
@@ -97,11 +112,12 @@ def paired(a: Side, b: Side) -> Comparison:
     return Comparison(
         a=a.name,
         b=b.name,
+        mode=mode,
         verdict=overall[-1].verdict,
         items=len(common),
         unscored=sum(one.s_q is None or other.s_q is None for one, other in pairs),
-        only_a=tuple(identity for identity in a.items if identity not in b.items),
-        only_b=tuple(identity for identity in b.items if identity not in a.items),
+        only_a=tuple(identity for identity in of_a if identity not in of_b),
+        only_b=tuple(identity for identity in of_b if identity not in of_a),
         rows=tuple(rows),
         notes=tuple(_notes(a, b, corrected=len(rows) - len(overall))),
     )
@@ -109,27 +125,32 @@ def paired(a: Side, b: Side) -> Comparison:
 
 def against_paper(side: Side, row: Published) -> Comparison:
     """A's means against published figures. "Cannot tell" while a figure is within the interval, widened by the gap between reruns."""
-    card = summarise(list(side.items.values()))
+    card = summarise(side.answers)
     rows: list[Row] = []
     for measure in ("s_l", "s_q", "s_bar"):
         value, interval, figure = getattr(card, measure), getattr(card, f"{measure}_interval"), getattr(row, measure).value
         if value is not None:
             apart = Interval(low=interval.low - figure, high=interval.high - figure) if interval else None
             told = _outcome(apart, margin=RERUN_GAP)
-            number = len(side.items) - (card.unscored if measure == "s_q" else 0)
+            number = _scored(side) if measure == "s_q" else card.items
             found = {"items": number, "a": value, "b": figure, "difference": value - figure, "interval": apart}
             rows.append(Row(group="overall", measure=measure, p=None, p_holm=None, verdict=told, **found))
     return Comparison(
         a=side.name,
         b=f"{PAPER}{row.model}",
+        mode="paper",
         verdict=rows[-1].verdict,
-        items=len(side.items),
+        items=card.items,
         unscored=card.unscored,
         only_a=(),
         only_b=(),
         rows=tuple(rows),
-        notes=tuple(_paper_notes(side, row)),
+        notes=tuple(_paper_notes(side, row, items=card.items)),
     )
+
+
+def _scored(side: Side) -> int:
+    return sum(prompt.s_q is not None for prompt in side.scores("paper").values())
 
 
 def _place(source: str) -> tuple[Path, str]:
@@ -154,17 +175,18 @@ def _judge(scorecard: Path, model: str) -> str | None:
     return card.get("judge") if isinstance(card, dict) else None
 
 
-Pairs = Sequence[tuple[ScoredItem, ScoredItem]]
+Pairs = Sequence[tuple[PromptScores, PromptScores]]
 
 
 def _paired_rows(group: str, pairs: Pairs) -> list[Row]:
     """A row per measure, uncorrected; S_q and S̄ only where a pair is scored on both sides."""
-    length = [one.s_l - other.s_l for one, other in pairs]
+    lengths = [(one.s_l, other.s_l) for one, other in pairs if one.s_l is not None and other.s_l is not None]
+    length = [one - other for one, other in lengths]
     quality = [one.s_q - other.s_q if one.s_q is not None and other.s_q is not None else None for one, other in pairs]
     scored = [(one.s_q, other.s_q) for one, other in pairs if one.s_q is not None and other.s_q is not None]
     found = intervals(length, quality)
     p = dict(zip(("s_l", "s_q", "s_bar"), sign_flip(length, quality), strict=True))
-    a, b = mean(one.s_l for one, _ in pairs), mean(other.s_l for _, other in pairs)
+    a, b = mean(one for one, _ in lengths), mean(other for _, other in lengths)
     rows = [_row(group, "s_l", len(pairs), a, b, found.s_l, p["s_l"])]
     if scored:
         a_q, b_q = mean(one for one, _ in scored), mean(other for _, other in scored)
@@ -194,7 +216,7 @@ def _corrected(rows: Sequence[Row]) -> list[Row]:
 
 def _groups(pairs: Pairs) -> dict[str, Pairs]:
     """By bin, shortest first, and by language; a group of all items would say what the overall rows say, and is left out."""
-    keys: list[Callable[[ScoredItem], str]] = [lambda item: bin_of(item.asked), lambda item: item.language]
+    keys: list[Callable[[PromptScores], str]] = [lambda item: bin_of(item.asked), lambda item: item.language]
     names = [*(name for _, name in BINS), OVER, "en", "zh"]
     found = {name: [pair for pair in pairs if any(key(pair[0]) == name for key in keys)] for name in names}
     return {name: group for name, group in found.items() if group and len(group) < len(pairs)}
@@ -209,7 +231,7 @@ def _notes(a: Side, b: Side, *, corrected: int) -> list[str]:
     return notes
 
 
-def _paper_notes(side: Side, row: Published) -> list[str]:
+def _paper_notes(side: Side, row: Published, *, items: int) -> list[str]:
     marks = {name: getattr(row, key).certainty for key, name in (("s_l", "S_l"), ("s_q", "S_q"), ("s_bar", "S̄"))}
     certain = "; ".join(f"{name} {mark}" for name, mark in marks.items())
     notes = [
@@ -218,6 +240,6 @@ def _paper_notes(side: Side, row: Published) -> list[str]:
         f"certainty of the published figures: {certain} (secondary: read where others quote the paper; recalled: from memory, check it)",
         f"the paper's judge is gpt-4o-2024-05-13; A's is {side.judge or 'not known'}",
     ]
-    if len(side.items) != ITEMS:
-        notes.append(f"A has {len(side.items)} items and the paper's benchmark {ITEMS}: they do not measure the same")
+    if items != ITEMS:
+        notes.append(f"A has {items} items and the paper's benchmark {ITEMS}: they do not measure the same")
     return notes

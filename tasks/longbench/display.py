@@ -5,8 +5,10 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from tasks.longbench.compare import Comparison, Row
+from tasks.longbench.intervals import Interval
+from tasks.longbench.nll import Nll
 from tasks.longbench.ruler import tried_lengths
-from tasks.longbench.summary import Decay, Group, Scorecard
+from tasks.longbench.summary import Decay, Following, Group, Scorecard
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -14,7 +16,7 @@ if TYPE_CHECKING:
 
 RULER_LINES = 20  # asked lengths, at the most, for which the table shows how far the answers reach
 LISTED = 5  # ids of items that are missing on one side, at the most; --json has them all
-WIDTH = 120  # where the output is no terminal
+WIDTH = 160  # where the output is no terminal
 MEASURES = {"s_l": "S_l", "s_q": "S_q", "s_bar": "S̄"}
 
 
@@ -31,6 +33,8 @@ def show_scorecard(card: Scorecard, *, title: str) -> None:
     console.print(_ceiling(card))
     if card.degeneration:
         console.print(_decay(card.degeneration))
+    if card.adherence:
+        console.print(_following(card.adherence))
 
 
 def show_comparison(found: Comparison) -> None:
@@ -47,7 +51,24 @@ def show_comparison(found: Comparison) -> None:
         console.print(f"{found.unscored} of {found.items} items are unscored: they count in S_l, not in S_q")
     for note in found.notes:
         console.print(escape(note))
-    console.print(f"A {escape(found.a)} against B {escape(found.b)}, {found.items} items: [bold]{found.verdict}[/bold]")
+    console.print(f"A {escape(found.a)} against B {escape(found.b)}, {found.items} items, {found.mode} mode: [bold]{found.verdict}[/bold]")
+
+
+def show_nll(found: Nll) -> None:
+    """The curve, then what of the answers was read."""
+    from rich.table import Table
+
+    table = Table(title=f"cumulative NLL under {found.reader}", title_justify="left")
+    for name in ("position, tokens", "NLL, nats a token", "answers that reach it"):
+        table.add_column(name, justify="right")
+    for point in found.points:
+        table.add_row(str(point.position), f"{point.nll:.3f}", str(point.answers))
+    console = _console()
+    console.print(table)
+    if found.by_part:
+        console.print("by tenth of the text: " + ", ".join(f"{part:.3f}" for part in found.by_part))
+    left = f"; {found.cut} are longer than the context and read as far as it goes, {found.left_out} left out"
+    console.print(f"{found.answers} answers, {found.tokens:,} tokens, context {found.context:,}: {found.nll:.3f}{left}")
 
 
 def _console() -> "Console":
@@ -60,9 +81,10 @@ def _scores(card: Scorecard, *, title: str) -> "Table":
     from rich.markup import escape
     from rich.table import Table
 
-    table = Table(title=escape(title), title_justify="left", caption="with 95% intervals over the items", caption_justify="left")
+    caption = "with 95% intervals over the items; paper: its word count, lengths as exactly; fixed: words and lengths as they are meant"
+    table = Table(title=escape(title), title_justify="left", caption=caption, caption_justify="left")
     table.add_column("")
-    for name in ("items", "S_l", "S_q", "S̄", "unscored"):
+    for name in ("items", "answers", "S_l paper", "S_l fixed", "S_q", "S̄ paper", "S̄ fixed", "unscored"):
         table.add_column(name, justify="right")
     table.add_row("overall", *_cells(card), end_section=True)
     groups: tuple[Mapping[str, Group], ...] = (card.by_bin, card.by_language, card.by_type)
@@ -73,11 +95,18 @@ def _scores(card: Scorecard, *, title: str) -> "Table":
 
 
 def _cells(group: Group) -> list[str]:
-    return [str(group.items), *(_cell(group, name) for name in MEASURES), str(group.unscored)]
+    fixed = group.fixed
+    scores = (
+        _cell(group.s_l, group.s_l_interval),
+        _cell(fixed.s_l, fixed.s_l_interval) if fixed else "-",
+        _cell(group.s_q, group.s_q_interval),
+        _cell(group.s_bar, group.s_bar_interval),
+        _cell(fixed.s_bar, fixed.s_bar_interval) if fixed else "-",
+    )
+    return [str(group.items), str(group.answers), *scores, str(group.unscored)]
 
 
-def _cell(group: Group, name: str) -> str:
-    value, interval = getattr(group, name), getattr(group, f"{name}_interval")
+def _cell(value: float | None, interval: Interval | None) -> str:
     return "-" if value is None else f"{value:.2f} {interval or ''}".rstrip()
 
 
@@ -85,10 +114,10 @@ def _ruler(card: Scorecard) -> "Table":
     from rich.table import Table
 
     table = Table(title="asked and written, in words", title_justify="left")
-    for name in ("asked", "items", "mean written", "longest"):
+    for name in ("asked", "answers", "mean written", "longest", "S_l paper"):
         table.add_column(name, justify="right")
     for point in card.by_asked:
-        table.add_row(str(point.asked), str(point.items), f"{point.mean:.0f}", str(point.longest))
+        table.add_row(str(point.asked), str(point.items), f"{point.mean:.0f}", str(point.longest), f"{point.s_l:.2f}")
     return table
 
 
@@ -110,6 +139,13 @@ def _decay(decay: Decay) -> str:
         f"Answers with a loop {decay.with_loop:.1%}, unfinished {decay.unfinished:.1%}, that change their script {decay.switched:.1%}."
     )
     return f"{repeated}; {looped}.\n{answers}"
+
+
+def _following(found: Following) -> str:
+    return (
+        f"Plans of {found.answers} answers: {found.covered:.1%} of their steps are in the text, {found.ordered:.1%} of those in order; "
+        f"S_l of the steps {found.s_l:.1f}."
+    )
 
 
 def _tenths(parts: tuple[float, ...]) -> str:

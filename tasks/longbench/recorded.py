@@ -1,49 +1,122 @@
 """Recorded answers of any model, as scored items: JSONL rows with a prompt, a response and the length that was asked for."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 from tasks import store
-from tasks.longbench.benchmark import MEND, item_id, language_of, length_of, text_of
+from tasks.longbench.adapters import DEFAULT, Adapter, adapter_of, understood
+from tasks.longbench.benchmark import Ask, Entry, entries, item_of
 from tasks.longbench.summary import score_item
-from tasks.schema.errors import BadInput
-from tasks.schema.records import BenchmarkItem, ScoredItem
+from tasks.schema.records import BenchmarkItem, Record, ScoredItem, Step
 
 PROMPTS = ("prompt", "instruction")
 RESPONSES = ("response", "output", "answer", "prediction")
 
 
-def score_recorded(path: Path, *, length: int | None = None) -> Iterator[ScoredItem]:
-    """Every row, scored by S_l alone: nobody has judged it. A row's own length goes before the one given for all.
+class Recorded(NamedTuple):
+    """One recorded answer."""
 
-    The prompt is `prompt` or `instruction`; the answer is `response`, `output`, `answer` or `prediction`; other fields are
-    ignored. Raises BadInput with the line and the field of the first row that lacks one or has it of the wrong type.
+    item: BenchmarkItem
+    sample: int  # which of the answers to the same item, from 0
+    response: str
+    plan: tuple[Step, ...]  # empty: none is known
+    finish_reason: str  # empty: not known
+
+
+class _Planned(Record):
+    plan: tuple[Step, ...] | None
+
+
+def score_recorded(
+    path: Path, *, length: int | None = None, format: str | None = None, skipped: list[str] | None = None
+) -> Iterator[ScoredItem]:
+    """Every recorded answer, scored by S_l alone: nobody has judged it. The arguments are `read_recorded`'s."""
+    for one in read_recorded(path, length=length, format=format, skipped=skipped):
+        yield score_item(one.item, path.name, one.response, None, finish_reason=one.finish_reason, sample=one.sample, plan=one.plan)
+
+
+def read_recorded(
+    path: Path, *, length: int | None = None, format: str | None = None, skipped: list[str] | None = None
+) -> Iterator[Recorded]:
+    """Every answer in a file, a folder of files or a glob. A row's own length goes before the one given for all.
+
+    Without a format, the prompt is `prompt` or `instruction`; a named one reads prompt and length its own way. The answer is
+    `response`, `output`, `answer` or `prediction`; `id`, `sample`, `type`, `plan` and `finish_reason` may be there; other fields are
+    ignored. The same item again is its next sample.
+    A row that states no length which can be read is refused, or its place is added to `skipped`, if that is given.
+    Raises BadInput with the line and the field of the first row that lacks a field or has it of the wrong type.
     """
-    for row in store.rows(path):
-        if row.data is None:
-            raise BadInput(path, row.problem or "", line=row.line, mend=MEND)
-        yield _scored(row.data, length, path=path, line=row.line)
+    adapter, places = adapter_of(format), _Places()
+    for entry in entries(path):
+        asks = understood(entry, adapter, lambda row: _asks(row, adapter, length))
+        response = entry.text(*RESPONSES, empty=True)
+        if not asks and skipped is None:
+            raise entry.bad("length", "the row states no length that can be read", mend="remove the line, or add `length` to it")
+        if not asks and skipped is not None:
+            skipped.append(f"{entry.path}:{entry.line}")
+        for ask in asks:
+            item = item_of(ask)
+            finish_reason = entry.text("finish_reason", empty=True) if entry.data.get("finish_reason") is not None else ""
+            yield Recorded(item, places.take(item, entry), response, _plan(entry), finish_reason)
 
 
-def _scored(data: dict[str, Any], length: int | None, *, path: Path, line: int) -> ScoredItem:
-    prompt = text_of(data, _present(data, PROMPTS), path=path, line=line)
-    response = text_of(data, _present(data, RESPONSES), path=path, line=line, empty=True)
-    if "length" not in data and length is None:
+def _asks(entry: Entry, adapter: Adapter, length: int | None) -> Sequence[Ask]:
+    """The one ask that a row answers; none where it states no length."""
+    if adapter.name == DEFAULT:
+        return [_plain(entry, length)]
+    return (adapter.recorded or adapter.asks)(entry)
+
+
+def _plain(entry: Entry, length: int | None) -> Ask:
+    prompt = entry.text(*PROMPTS)
+    entry.text(*RESPONSES, empty=True)
+    if not entry.has("length") and length is None:
         mend = "add it to the row, or give one for all: LENGTH=4000 with make, --length 4000 here"
-        raise BadInput(path, "missing field", line=line, field="length", mend=mend)
-    asked = length_of({"length": length} | data, path=path, line=line)
-    kind = data.get("type", "")
-    item = BenchmarkItem(
-        id=item_id(prompt, asked),
-        prompt=prompt,
-        type=kind if isinstance(kind, str) else "",
-        length=asked,
-        language=language_of(prompt),
-    )
-    return score_item(item, path.name, response, None)
+        raise entry.bad("length", "missing field", mend=mend)
+    asked = entry._replace(data={"length": length, **entry.data}).length()
+    kind = entry.data.get("type", "")
+    return Ask(prompt, asked, kind if isinstance(kind, str) else "", id=_id(entry))
 
 
-def _present(data: dict[str, Any], names: tuple[str, ...]) -> str:
-    """The first of the names that the row has; the first of all if it has none, for the error that follows."""
-    return next((name for name in names if name in data), names[0])
+def _id(entry: Entry) -> str:
+    """The row's own id, a string or a number; empty where it has none."""
+    value = entry.data.get("id")
+    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        return "" if value is None else str(value)
+    return entry.text("id")
+
+
+def _plan(entry: Entry) -> tuple[Step, ...]:
+    if entry.data.get("plan") is None:
+        return ()
+    return store.parse({"plan": entry.data["plan"]}, _Planned, path=entry.path, line=entry.line).plan or ()
+
+
+class _Places:
+    """Which samples of which items were there before, and where."""
+
+    def __init__(self) -> None:
+        self._samples: dict[str, dict[int, int]] = {}  # by item id: the line of each sample
+        self._asks: dict[str, tuple[int, int]] = {}  # by item id: what it stands for
+
+    def take(self, item: BenchmarkItem, entry: Entry) -> int:
+        """The sample that this row is: as it says, else the next one. Raises BadInput where it was there, or its id means another ask."""
+        meant, lines = (hash(item.prompt), item.length), self._samples.setdefault(item.id, {})
+        if self._asks.setdefault(item.id, meant) != meant:
+            raise entry.bad(
+                "id", f"{item.id} stands for another ask in an earlier row", mend="give each prompt and length an id of its own"
+            )
+        sample = self._said(entry)
+        if sample is None:
+            sample = max(lines, default=-1) + 1
+        if sample in lines:
+            raise entry.bad("sample", f"sample {sample} of {item.id} is there twice, first in line {lines[sample]}")
+        lines[sample] = entry.line
+        return sample
+
+    def _said(self, entry: Entry) -> int | None:
+        value = entry.data.get("sample")
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+            raise entry.bad("sample", f"not a whole number from 0: {store.shorten(value)}")
+        return value

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from statistics import mean
 
+from tasks.longbench.length import s_l
 from tasks.schema.records import Record
 
 GROWTH = 1.25  # of the mean answer, for twice the ask: who writes what is asked has 2, and who has stopped has 1 and noise
@@ -22,6 +23,7 @@ class Reach(Record):
     items: int
     mean: float
     longest: int
+    s_l: float  # mean, in paper mode
 
 
 class Ceiling(Record):
@@ -37,7 +39,10 @@ def reach(points: Iterable[Point]) -> list[Reach]:
     by_asked: dict[int, list[int]] = {}
     for point in points:
         by_asked.setdefault(point.asked, []).append(point.written)
-    return [Reach(asked=asked, items=len(found), mean=mean(found), longest=max(found)) for asked, found in sorted(by_asked.items())]
+    return [
+        Reach(asked=asked, items=len(found), mean=mean(found), longest=max(found), s_l=mean(s_l(asked, written) for written in found))
+        for asked, found in sorted(by_asked.items())
+    ]
 
 
 def ceiling(points: Sequence[Point]) -> Ceiling:

@@ -5,6 +5,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from tasks.longbench.summary import Scorecard
 from tasks.reporting import plots, tables
 from tasks.reporting.sources import Run
 
@@ -24,6 +25,8 @@ def write_page(path: Path, run: Run) -> None:
         models=list(run.cards),
         headlines=[*tables.headlines(run.cards), *([tables.over_cap(run, cap)] if cap else [])],
         by_language=tables.by_group(run.cards, "by_language", "s_l"),
+        reaches=tables.reaches(run.cards),
+        decay=tables.decay(run.cards),
         by_type=tables.by_group(run.cards, "by_type", "s_l"),
         plots=_plots(run, cap),
         rehearsal=is_rehearsal(run),
@@ -51,6 +54,7 @@ def _plots(run: Run, cap: float | None) -> dict[str, Markup]:
         "lengths": plots.lengths(run.lengths.asked, run.lengths.written),
         "s_l": plots.bins(_by_bin(run, "s_l"), label="S_l"),
         "s_q": plots.bins(_by_bin(run, "s_q"), label="S_q"),
+        "decay": plots.decay({model: _courses(card) for model, card in run.cards.items()}),
         "loss": plots.loss(run.history),
         "rejects": plots.rejects(run.rejects),
     }
@@ -62,6 +66,11 @@ def _by_bin(run: Run, score: str) -> dict[str, dict[str, float | None]]:
     groups = {model: card.by_bin for model, card in run.cards.items()}
     names = [line.name for line in tables.by_group(run.cards, "by_bin", score)]
     return {model: {name: getattr(found.get(name), score, None) for name in names} for model, found in groups.items()}
+
+
+def _courses(card: Scorecard) -> dict[str, tuple[float, ...]]:
+    found = card.degeneration
+    return {"repeated 4-grams": found.repetition_by_part, "loops": found.looped_by_part} if found and found.repetition_by_part else {}
 
 
 def _tokens(run: Run) -> dict[str, dict[str, float]]:

@@ -67,6 +67,26 @@ def bins(scores: Mapping[str, Mapping[str, float | None]], *, label: str) -> str
     return _finish(figure, axes, x="asked words", y=label)
 
 
+def decay(courses: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
+    """Shares by tenth of the text: a line per model and measure, the first measure solid, further ones dashed and dotted."""
+    figure, axes = _canvas(6.2, 3.2)
+    for place, (model, measures) in enumerate(courses.items()):
+        for style, (name, course) in zip(("-", "--", ":"), measures.items(), strict=False):
+            tenths = range(1, len(course) + 1)
+            shares, label = [100 * share for share in course], f"{model}, {name}"
+            axes.plot(tenths, shares, color=colour(model, place), linestyle=style, linewidth=1.5, label=label)
+    axes.set_ylim(bottom=0)
+    return _finish(figure, axes, x="tenth of the text", y="%", columns=2)
+
+
+def nll(course: Mapping[int, float]) -> str:
+    """Cumulative NLL by position in the text, on a logarithmic axis."""
+    figure, axes = _canvas(6.2, 3.2)
+    axes.plot(list(course), list(course.values()), color=COLOURS["student"], linewidth=1.6, marker="o", markersize=3)
+    axes.set_xscale("log", base=2)
+    return _finish(figure, axes, x="tokens of the answer", y="cumulative NLL (nats per token)")
+
+
 def loss(history: Sequence[Entry]) -> str:
     """Training loss per step and model."""
     figure, axes = _canvas(6.2, 3.2)
@@ -116,13 +136,13 @@ def _canvas(width: float, height: float) -> "tuple[Figure, Axes]":
     return figure, axes
 
 
-def _finish(figure: "Figure", axes: "Axes", *, x: str, y: str) -> str:
+def _finish(figure: "Figure", axes: "Axes", *, x: str, y: str, columns: int = 4) -> str:
     import matplotlib as mpl
 
     axes.set_xlabel(x, color=GREY)
     axes.set_ylabel(y, color=GREY)
     if axes.get_legend_handles_labels()[1]:
-        axes.legend(frameon=False, labelcolor=GREY, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderaxespad=0.2)
+        axes.legend(frameon=False, labelcolor=GREY, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.2)
     buffer = io.StringIO()
     with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "longwriter", "font.family": "sans-serif"}):
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})

@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 
 from tasks import store
 from tasks.corpus.dataset import FILE, read_dataset
+from tasks.judging.judged import Judged
 from tasks.longbench.length import count_words
 from tasks.longbench.summary import Scorecard, read_scorecards
 from tasks.quality.verdict import Verdict
 from tasks.reporting.history import Entry, read_history
 from tasks.schema.params import Params, load
-from tasks.schema.records import Prediction, Reject, ScoredItem
+from tasks.schema.records import Prediction, Reject, ScoredItem, Served
 from tasks.tracking.commit import Commit, commit
 from tasks.tracking.gate import Decision
 
@@ -62,7 +63,10 @@ class Run(NamedTuple):
     history: list[Entry]
     rejects: Mapping[str, Mapping[str, int]]  # stage, reason
     verdict: Verdict
+    judged: Judged
+    general: Mapping[str, float]  # task of lm-evaluation-harness, 0 to 1
     decision: Decision
+    served: Served
     excerpts: list[Excerpt]
     metrics: Mapping[str, Mapping[str, float]]  # stage, name
     origin: Origin
@@ -78,7 +82,10 @@ def gather(data: Path) -> Run:
         history=read_history(data / "train" / "history.jsonl"),
         rejects={folder.name: _reasons(folder / "rejects.jsonl") for folder in _stages(data, "rejects.jsonl")},
         verdict=_document(data / "validate" / "verdict.json", Verdict),
+        judged=_document(data / "score" / "reliability.json", Judged),
+        general=store.read_json(data / "probe" / "general.json"),
         decision=_document(data / "promote" / "decision.json", Decision),
+        served=_document(data / "serve" / "served.json", Served),
         excerpts=list(_excerpts(data / "predict" / "predictions.jsonl")),
         metrics={folder.name: _numbers(folder / "metrics.json") for folder in _stages(data, "metrics.json")},
         origin=_origin(dataset / FILE),

@@ -10,7 +10,25 @@ from tasks import store
 from tasks.longbench.summary import BINS, Group, Scorecard, mean_s_l
 from tasks.reporting.sources import Run
 
-HEADLINES = {"s_bar": "S̄", "s_l": "S_l (length)", "s_q": "S_q (quality)", "unscored": "unscored", "items": "items"}
+HEADLINES = {
+    "s_bar": "S̄, paper mode",
+    "fixed.s_bar": "S̄, fixed mode",
+    "s_l": "S_l (length), paper mode",
+    "fixed.s_l": "S_l (length), fixed mode",
+    "s_q": "S_q (quality)",
+    "unscored": "unscored answers",
+    "answers": "answers",
+    "items": "prompts",
+}
+
+
+DECAY = {
+    "repetition": "repeated 4-grams, % of them",
+    "looped": "words in loops, %",
+    "with_loop": "answers with a loop, %",
+    "unfinished": "answers that break off, %",
+    "switched": "answers that change their script, %",
+}
 
 
 class Estimate(NamedTuple):
@@ -33,9 +51,25 @@ class Line(NamedTuple):
 
 
 def headlines(cards: Mapping[str, Scorecard]) -> list[Line]:
-    """S̄, S_l, S_q, unscored and items, a column per model."""
+    """S̄ and S_l in both modes, S_q, unscored, answers and prompts, a column per model."""
     columns, models = list(cards.values()), list(cards)
-    return [_line(name, [_value(card, key) for card in columns], models, gap=key.startswith("s_")) for key, name in HEADLINES.items()]
+    return [_line(name, [_value(card, key) for card in columns], models, gap="s_" in key) for key, name in HEADLINES.items()]
+
+
+def reaches(cards: Mapping[str, Scorecard]) -> list[Line]:
+    """The ruler: mean words written per asked length, a column per model."""
+    columns = [{point.asked: point.mean for point in card.by_asked} for card in cards.values()]
+    lengths = sorted({asked for column in columns for asked in column})
+    return [_line(f"{asked:,}".replace(",", "\u202f"), [column.get(asked) for column in columns], list(cards)) for asked in lengths]
+
+
+def decay(cards: Mapping[str, Scorecard]) -> list[Line]:
+    """How the answers degenerate, in percent, a column per model."""
+    columns = [card.degeneration for card in cards.values()]
+    return [
+        _line(name, [None if column is None else 100 * getattr(column, key) for column in columns], list(cards), gap=False)
+        for key, name in DECAY.items()
+    ]
 
 
 def by_group(cards: Mapping[str, Scorecard], group: str, score: str) -> list[Line]:
@@ -46,8 +80,12 @@ def by_group(cards: Mapping[str, Scorecard], group: str, score: str) -> list[Lin
 
 
 def _value(group: Group, key: str) -> Value:
-    """A score, with its interval where it has one."""
-    value, interval = getattr(group, key), getattr(group, f"{key}_interval", None)
+    """A score, with its interval where it has one; None where fixed mode has none."""
+    mode, _, name = key.rpartition(".")
+    scores = group.fixed if mode else group
+    if scores is None:
+        return None
+    value, interval = getattr(scores, name), getattr(scores, f"{name}_interval", None)
     return value if value is None or interval is None else Estimate(value, interval.low, interval.high)
 
 
@@ -71,11 +109,18 @@ def _line(name: str, values: Sequence[Value], models: Sequence[str], *, gap: boo
 
 def write_tables(metrics: Path, plots: Path, run: Run) -> None:
     """metrics/scores.json, plots/ruler.csv and plots/loss.csv, each replaced only when whole."""
-    store.write_json(metrics / "scores.json", {model: {key: getattr(card, key) for key in HEADLINES} for model, card in run.cards.items()})
+    store.write_json(metrics / "scores.json", {model: _small(card) for model, card in run.cards.items()})
     ruler = sorted((item.model, item.asked, item.written) for item in run.items)
     write_text(plots / "ruler.csv", _csv(("model", "asked", "written"), ruler))
     loss = [(entry.model, entry.step, entry.values["loss"]) for entry in run.history if "loss" in entry.values]
     write_text(plots / "loss.csv", _csv(("model", "step", "loss"), loss))
+
+
+def _small(card: Scorecard) -> dict[str, float | None]:
+    """The overall figures without their intervals: `s_bar`, `s_bar_fixed`, …"""
+    found = {key: _value(card, key) for key in HEADLINES}
+    names = {key: "_".join(reversed(key.split("."))) for key in HEADLINES}
+    return {names[key]: value.value if isinstance(value, Estimate) else value for key, value in found.items()}
 
 
 def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

@@ -39,6 +39,7 @@ class Models(Section):
     teacher: Model
     selector: Model
     judge: Model
+    second_judge: Model | None = Field(description="scores everything too, for the agreement of the two; null: nobody does")
     candidate: Model
 
 
@@ -136,20 +137,44 @@ class Train(Section):
 
 class Predict(Section):
     version: Version
+    samples: int = Field(ge=1, description="answers to each prompt; scores are means over them, intervals are over prompts")
 
 
 class Judge(Section):
     version: Version
+    prompt: str = Field(min_length=1, description="file: the project's own, or the paper's as `make official` fetches it")
     tries: int = Field(ge=1, description="times that a verdict is asked for before the item is unscored")
+    repeats: int = Field(ge=1, description="verdicts on each answer; S_q is their mean, their spread is the judge's noise")
+    pairwise: bool = Field(description="also compare the models' answers two by two, in both orders")
+
+
+class Probe(Section):
+    """General ability, by lm-evaluation-harness."""
+
+    version: Version
+    tasks: list[str] = Field(description="of lm-evaluation-harness, by name or as YAML files; none: nothing is measured")
+    limit: int | None = Field(ge=1, description="questions per task; null: all")
+    fewshot: int | None = Field(ge=0, description="examples before each question; null: as the task says")
 
 
 class Promote(Section):
     """The gate. All axes must hold for the alias `champion` to move."""
 
+    mode: Literal["paper", "fixed"] = Field(description="whose word count and reading of lengths the gate looks at")
     min_s_bar: Percent
     min_s_l: Percent
-    min_gain_over_champion: float = Field(description="points of S̄ that a new champion must gain; may be negative")
+    min_gain_over_champion: float = Field(description="points of S̄ that the whole 95% interval of the gain must lie above")
+    max_group_loss: Percent = Field(description="points of S̄ that no bin and no language may lose against the champion")
     max_unscored: Share
+    max_repetition: Share = Field(description="mean share of an answer's 4-grams that came before in it")
+    min_general: dict[str, Share] = Field(description="floor per task of probe.tasks; a task that was not measured fails")
+
+
+class Serve(Section):
+    """The promoted alias is served once, and must end an answer by itself."""
+
+    version: Version
+    words: int = Field(ge=1, description="asked for")
 
 
 class Params(Section):
@@ -166,7 +191,9 @@ class Params(Section):
     train: Train
     predict: Predict
     judge: Judge
+    probe: Probe
     promote: Promote
+    serve: Serve
 
 
 def load(path: Path = Path("params.yaml")) -> Params:

@@ -112,13 +112,27 @@ class BenchmarkItem(Record):
     language: Language
 
 
+class Decoding(Record):
+    """How an answer was drawn, all of it: another temperature is another model."""
+
+    name: str  # as params or the command line call the candidate
+    revision: str
+    temperature: float
+    max_tokens: int
+    seed: int | None  # of sample 0; each further sample has the next one
+    checkpoint: str | None  # SHA-256 over the folder that the pipeline served; None: a URL answered
+
+
 class Prediction(Record):
     item: BenchmarkItem
     model: str  # which candidate wrote it: student, control
+    sample: int = 0  # which of its answers to the same prompt, from 0
     response: str
     finish_reason: str
     tokens: int  # completion tokens
     seconds: float
+    decoding: Decoding | None = None  # None: recorded elsewhere
+    plan: tuple[Step, ...] = ()  # that it was written by, where one is known
 
 
 class Rubric(Record):
@@ -133,14 +147,34 @@ class Rubric(Record):
 
 
 class Verdict(Record):
-    """What the judge said of one prediction. `rubric` is None when no reply could be read: unscored, not zero."""
+    """What a judge said of one prediction, once. `rubric` is None when no reply could be read: unscored, not zero."""
 
     id: str  # of the benchmark item
     model: str
+    sample: int = 0
+    repeat: int = 0  # which of this judge's verdicts on the same answer, from 0
+    second: bool = False  # by the second judge: tells of the first one's reliability, and never enters a score
     rubric: Rubric | None
     replies: tuple[str, ...]  # raw, the last one is the one that counted
     problem: str | None  # why it is unscored
     judge: str  # who said it, and how it decodes: a score means nothing without
+
+
+Preference = Literal["a", "b", "tie"]
+
+
+class Duel(Record):
+    """Two answers to one prompt, compared by the judge in both orders: one that prefers a place, not a text, contradicts itself."""
+
+    id: str  # of the benchmark item
+    sample: int = 0
+    a: str  # models
+    b: str
+    judge: str
+    a_first: Preference | None  # who won when A's answer stood first; None: no reply could be read
+    b_first: Preference | None
+    replies: tuple[str, ...]  # raw, of both orders
+    problem: str | None
 
 
 class Degeneration(Record):
@@ -155,16 +189,52 @@ class Degeneration(Record):
     other_script_by_part: tuple[float, ...] = ()  # share of its letters that are not in its main script
 
 
+class FixedLength(Record):
+    """The length score in fixed mode: words as a person counts them, against the lengths that the ask is content with."""
+
+    written: int
+    least: int
+    most: int
+    s_l: float
+
+
+class Adherence(Record):
+    """How an answer follows the plan that it was written by; how each is counted: tasks/longbench/adherence.py."""
+
+    steps: int
+    covered: float  # share of the plan's steps that a passage of the text is about
+    ordered: float  # share of neighbouring covered steps that stand in the plan's order
+    s_l: float  # mean S_l of the covered steps' passages against their word counts, 0 to 100
+
+
 class ScoredItem(Record):
     id: str
     model: str
+    sample: int = 0
     type: str
     language: Language
     asked: int
     written: int
-    s_l: float
-    s_q: float | None  # None: unscored
+    s_l: float  # in paper mode, like `asked` and `written`
+    s_q: float | None  # mean over the judge's readable verdicts; None: unscored
+    fixed: FixedLength | None = None  # None: the text was not at hand
     degeneration: Degeneration | None = None  # None: the text was not at hand
+    adherence: Adherence | None = None  # None: no plan is known
+
+
+class Served(Record):
+    """One long request to the promoted alias, and how it went."""
+
+    version: str
+    alias: str
+    asked: int  # words
+    written: int  # words as a person counts them
+    tokens: int
+    seconds: float
+    finish_reason: str
+    problem: str | None  # why it is no answer to be proud of; None: it ended by itself
+    template: str  # SHA-256 of the chat template that was served: the trained one
+    decoding: Decoding
 
 
 class Usage(NamedTuple):

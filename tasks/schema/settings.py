@@ -14,7 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from tasks.schema.errors import BadSettings
 
-Role = Literal["teacher", "selector", "judge", "candidate"]
+Role = Literal["teacher", "selector", "judge", "second_judge", "candidate"]
 
 PREFIX = "LONGWRITER_"
 
@@ -42,16 +42,18 @@ class Settings(BaseSettings):
     teacher_url: str = Field("", description="OpenAI-compatible base URL; empty: the rehearsal endpoint, for models named rehearsal-*")
     selector_url: str = ""
     judge_url: str = ""
+    second_judge_url: str = Field("", description="empty: the judge's")
     candidate_url: str = Field("", description="empty: the pipeline serves the trained checkpoint itself")
     teacher_api_key: SecretStr = SecretStr("")
     selector_api_key: SecretStr = SecretStr("")
     judge_api_key: SecretStr = SecretStr("")
+    second_judge_api_key: SecretStr = SecretStr("")
     candidate_api_key: SecretStr = SecretStr("")
 
     concurrency: int = Field(64, ge=1, description="requests in flight per role, at the most: fewer while the endpoint is overloaded")
     requests_per_minute: int = Field(0, ge=0, description="per role; 0: no limit")
     tokens_per_minute: int = Field(0, ge=0, description="prompt and expected completion tokens, per role; 0: no limit")
-    timeout: float = Field(600.0, gt=0, description="seconds for one request at the most; less once the endpoint's pace is known")
+    timeout: float = Field(600.0, gt=0, description="seconds a request may take; fewer once the pace is known, more for a candidate")
     retries: int = Field(7, ge=0, description="of a request that fails on its own: 5xx, a lost connection, no answer in time")
     patience: float = Field(600.0, ge=0, description="seconds that an endpoint may refuse everybody (429, 503, 529, no connection)")
     prices: dict[str, Price] = Field({}, description='dollars per million tokens, as JSON: {"gpt-4o": {"prompt": 2.5, "completion": 10}}')
@@ -70,15 +72,16 @@ class Settings(BaseSettings):
     accelerate_config: Path | None = Field(None, description="an accelerate config, e.g. infra/accelerate/zero3.yaml; empty: one process")
 
     def url(self, role: Role) -> str:
-        return str(getattr(self, f"{role}_url"))
+        """The role's URL; the second judge is where the judge is, unless it has one of its own."""
+        own = str(getattr(self, f"{role}_url"))
+        return self.judge_url if role == "second_judge" and not own else own
 
     def api_key(self, role: Role) -> SecretStr:
-        """The role's key; OPENAI_API_KEY serves every role without one of its own."""
-        return (
-            getattr(self, f"{role}_api_key")
-            if getattr(self, f"{role}_api_key").get_secret_value()
-            else SecretStr(os.environ.get("OPENAI_API_KEY", ""))
-        )
+        """The role's key; OPENAI_API_KEY serves every role without one of its own, and the judge's the second judge at the same place."""
+        own: SecretStr = getattr(self, f"{role}_api_key")
+        if role == "second_judge" and not own.get_secret_value() and not self.second_judge_url:
+            own = self.judge_api_key
+        return own if own.get_secret_value() else SecretStr(os.environ.get("OPENAI_API_KEY", ""))
 
 
 @cache

@@ -1,5 +1,7 @@
 """Opens MLflow: the server that the settings name, or SQLite and a folder of artifacts under the settings' home."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +22,7 @@ class Aliases(BaseModel):
 
     champion: str
     challenger: str
+    previous: str  # the champion before this one
 
 
 class Names(BaseModel):
@@ -53,6 +56,17 @@ def connect() -> "MlflowClient":
     mlflow.set_tracking_uri(uri())
     mlflow.set_registry_uri(uri())
     return _client(uri())
+
+
+@contextmanager
+def answering() -> Iterator[None]:
+    """Turns an error of MLflow's within the block into one line, as an EndpointError."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except MlflowException as error:
+        raise EndpointError(f"MLflow: {str(error).splitlines()[0][:200]}; run again when it works") from None
 
 
 @cache

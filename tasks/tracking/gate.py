@@ -1,37 +1,49 @@
-"""The promotion gate: axis by axis, what a checkpoint scored and what it had to."""
+"""The promotion gate: axis by axis, what a checkpoint scored and what it had to, alone and against the champion."""
 
-from typing import Literal, NamedTuple, Protocol
+import math
+from collections.abc import Mapping
+from typing import Literal, NamedTuple
 
+from tasks.longbench.compare import Comparison, Row
+from tasks.longbench.intervals import Interval
+from tasks.longbench.summary import FixedScores, Scorecard
 from tasks.schema.params import Promote
 from tasks.schema.records import Record
 
-
-class Scores(Protocol):
-    """What the gate looks at, 0 to 100; None where the judge scored nothing."""
-
-    @property
-    def items(self) -> int: ...
-    @property
-    def unscored(self) -> int: ...
-    @property
-    def s_l(self) -> float: ...
-    @property
-    def s_bar(self) -> float | None: ...
+GAIN, WORST, UNSCORED, REPETITION, GENERAL = "gain_over_champion", "worst_group", "unscored", "repetition", "general."
+DIRECTIONS = {GAIN: "above", WORST: "at most", UNSCORED: "at most", REPETITION: "at most"}  # every other axis: at least
 
 
 class Axis(Record):
-    """One condition. `value` is None where there is nothing to hold to the bound: the axis then fails."""
+    """One condition. `value` is None where there is nothing to hold to the bound: the axis then fails, and `note` says why."""
 
     name: str
     value: float | None
     bound: float
     passed: bool
+    interval: Interval | None = None  # of the value, at 95%; where there is one, its lower end is what is held to the bound
+    note: str | None = None
+
+    @property
+    def seen(self) -> str:
+        """The value for people: `71.20`, `0.50%`, `+1.20 [0.30, 2.10]`, `3.10 lost in [0,500)`, `is missing (why)`."""
+        if self.value is None:
+            return "is missing" + (f" ({self.note})" if self.note else "")
+        interval = f" [{self.interval.low:z.2f}, {self.interval.high:z.2f}]" if self.interval else ""
+        return f"{self.value:{'+' if self.name == GAIN else ''}z{self._unit}}{interval}" + (f" {self.note}" if self.note else "")
+
+    @property
+    def limit(self) -> str:
+        """The bound for people: `at least 60.00`, `at most 2.00%`, `above 0.00`."""
+        return f"{DIRECTIONS.get(self.name, 'at least')} {self.bound:{self._unit}}"
 
     def __str__(self) -> str:
-        """For people: `s_l 71.20, at least 60.00: holds`."""
-        unit, direction = (".2%", "at most") if self.name == "unscored" else (".2f", "at least")
-        seen = "is missing" if self.value is None else f"{self.value:{unit}}"
-        return f"{self.name} {seen}, {direction} {self.bound:{unit}}: {'holds' if self.passed else 'fails'}"
+        """In a line: `s_l 71.20, at least 60.00: holds`."""
+        return f"{self.name} {self.seen}, {self.limit}: {'holds' if self.passed else 'fails'}"
+
+    @property
+    def _unit(self) -> str:
+        return ".2%" if self.name in (UNSCORED, REPETITION) or self.name.startswith(GENERAL) else ".2f"
 
 
 class Decision(Record):
@@ -42,55 +54,126 @@ class Decision(Record):
     passed: bool
     axes: tuple[Axis, ...]
     reason: str
-    champion_before: str | None  # the version that held the alias before this decision
+    champion_before: str | None  # the version that it was weighed against: who was champion before it
     training_run: str
     evaluation_run: str
 
 
-def weigh(scores: Scores, *, champion_s_bar: float | None, promote: Promote) -> tuple[Axis, ...]:
-    """Every axis of the gate. The gain is an axis only against another champion that was scored; `unscored` is a share."""
-    axes = [
-        _at_least("s_bar", scores.s_bar, promote.min_s_bar),
-        _at_least("s_l", scores.s_l, promote.min_s_l),
-    ]
-    if champion_s_bar is not None:
-        gain = None if scores.s_bar is None else scores.s_bar - champion_s_bar
-        axes.append(_at_least("gain_over_champion", gain, promote.min_gain_over_champion))
-    share = scores.unscored / scores.items if scores.items else 1.0
-    axes.append(Axis(name="unscored", value=share, bound=promote.max_unscored, passed=share <= promote.max_unscored))
-    return tuple(axes)
-
-
-def _at_least(name: str, value: float | None, bound: float) -> Axis:
-    return Axis(name=name, value=value, bound=bound, passed=value is not None and value >= bound)
-
-
-class Reign(NamedTuple):
-    """Who is champion now, and what it scored when it was evaluated."""
+class Promoted(Record):
+    """What a decision came to, without its figures: the same for the same version, however it scored this time."""
 
     version: str
-    s_bar: float | None
+    alias: Literal["champion", "challenger"]
+    training_run: str
 
 
-def decide(scores: Scores, version: str, champion: Reign | None, *, promote: Promote, training_run: str, evaluation_run: str) -> Decision:
-    """Weigh a version against the gate. A champion is not dethroned by its own scores: only another version takes its place."""
-    reigns = champion is not None and champion.version == version
-    rival = None if champion is None or reigns else champion
-    axes = weigh(scores, champion_s_bar=rival.s_bar if rival else None, promote=promote)
+class Contest(NamedTuple):
+    """A candidate against the champion, over the prompts that both answered."""
+
+    champion: str  # its version
+    comparison: Comparison | None
+    problem: str | None = None  # why there is no comparison, and how to mend it
+    unmatched: tuple[str, ...] = ()  # bins and languages of the champion's prompts of which the candidate answered none
+
+
+def weigh(card: Scorecard, *, general: Mapping[str, float | None], contest: Contest | None, promote: Promote) -> tuple[Axis, ...]:
+    """Every axis of the gate. Those against a champion are there only where another version reigns. Shares are from 0 to 1."""
+    scores: Scorecard | FixedScores | None = card if promote.mode == "paper" else card.fixed
+    length, both = (scores.s_l, scores.s_bar) if scores else (None, None)
+    note = None if scores else "nothing is scored in fixed mode; run the stage score again"
+    unscored = card.unscored / card.answers if card.answers else None
+    axes = [
+        _at_least("s_bar", both, promote.min_s_bar, note or "no answer is scored; see the judge's problems in data/judge"),
+        _at_least("s_l", length, promote.min_s_l, note),
+        _at_most(UNSCORED, unscored, promote.max_unscored, "there is no answer"),
+        _at_most(
+            REPETITION, card.degeneration.repetition if card.degeneration else None, promote.max_repetition, "the texts were not read"
+        ),
+    ]
+    for task, floor in promote.min_general.items():
+        axes.append(_at_least(f"{GENERAL}{task}", general.get(task), floor, "not measured; add it to probe.tasks and run the stage probe"))
+    return (*axes, *_against(contest, promote)) if contest else tuple(axes)
+
+
+def decide(
+    card: Scorecard,
+    version: str,
+    *,
+    reigns: bool,
+    contest: Contest | None,
+    general: Mapping[str, float | None],
+    promote: Promote,
+    training_run: str,
+    evaluation_run: str,
+    barred: str | None = None,
+) -> Decision:
+    """Weigh a version against the gate. One that reigns is weighed against its predecessor, and dethroned by another version only.
+
+    `barred` says when and why the version was rolled back: it is then no champion again until somebody allows it.
+    """
+    axes = weigh(card, general=general, contest=contest, promote=promote)
     passed = all(axis.passed for axis in axes)
+    verdict = "all axes hold" if passed else "not all axes hold"
+    if reigns and not passed:
+        verdict += ", and it stays champion until another version takes its place"
+    elif barred and not reigns:
+        verdict += f", and it stays out as it was rolled back {barred} (`python -m tasks.tracking allow {version}` lets it in again)"
     return Decision(
         version=version,
-        alias="champion" if passed or reigns else "challenger",
+        alias="champion" if reigns or (passed and not barred) else "challenger",
         passed=passed,
         axes=axes,
-        reason=_explain(axes, passed=passed, reigns=reigns),
-        champion_before=champion.version if champion else None,
+        reason=f"{verdict}: " + "; ".join(map(str, axes)),
+        champion_before=contest.champion if contest else None,
         training_run=training_run,
         evaluation_run=evaluation_run,
     )
 
 
-def _explain(axes: tuple[Axis, ...], *, passed: bool, reigns: bool) -> str:
-    verdict = "all axes hold" if passed else "not all axes hold"
-    kept = ", and it stays champion until another version takes its place" if reigns else ""
-    return f"{verdict}{kept}: " + "; ".join(map(str, axes))
+def _against(contest: Contest, promote: Promote) -> tuple[Axis, ...]:
+    """Better than the champion by more than chance, and no group much worse."""
+    found = contest.comparison
+    if found is None:
+        bounds = ((GAIN, promote.min_gain_over_champion), (WORST, promote.max_group_loss))
+        return tuple(Axis(name=name, value=None, bound=bound, passed=False, note=contest.problem) for name, bound in bounds)
+    return _gain(found, promote.min_gain_over_champion), _worst_group(found, contest.unmatched, promote.max_group_loss)
+
+
+def _gain(found: Comparison, bound: float) -> Axis:
+    row = next((row for row in found.rows if (row.group, row.measure) == ("overall", "s_bar")), None)
+    if row is None or row.interval is None or not _finite(row.difference, row.interval.low, row.interval.high):
+        note = "no prompt is scored on both sides" if row is None else "too few prompts are scored on both sides for an interval"
+        return Axis(name=GAIN, value=None, bound=bound, passed=False, note=note)
+    partly = f"over {found.items} of {found.items + len(found.only_b)} prompts" if found.only_b else None
+    return Axis(name=GAIN, value=row.difference, bound=bound, passed=row.interval.low > bound, interval=row.interval, note=partly)
+
+
+def _worst_group(found: Comparison, unmatched: tuple[str, ...], bound: float) -> Axis:
+    """The largest loss over bins and languages; over all where there is one bin and one language, so that no group stands apart."""
+    if unmatched:
+        note = f"no prompt of {', '.join(unmatched)} is answered on both sides; evaluate on the champion's benchmark"
+        return Axis(name=WORST, value=None, bound=bound, passed=False, note=note)
+    rows = [row for row in found.rows if row.group != "overall"] or list(found.rows)
+    chosen: dict[str, Row] = {row.group: row for row in rows if row.measure == "s_l"}
+    chosen |= {row.group: row for row in rows if row.measure == "s_bar"}
+    worst = min(chosen.values(), key=lambda row: row.difference if _finite(row.difference) else -math.inf)
+    loss = 0.0 - worst.difference
+    note = f"lost in {worst.group}" if loss >= 0 else f"lost: {worst.group} gained least"
+    note += " (S_l: nothing is scored on both sides)" if worst.measure == "s_l" else ""
+    return _at_most(WORST, loss, bound, f"the difference in {worst.group} is no number", note=note)
+
+
+def _at_least(name: str, value: float | None, bound: float, missing: str | None) -> Axis:
+    if value is None or not _finite(value):
+        return Axis(name=name, value=None, bound=bound, passed=False, note=missing)
+    return Axis(name=name, value=value, bound=bound, passed=value >= bound)
+
+
+def _at_most(name: str, value: float | None, bound: float, missing: str | None, *, note: str | None = None) -> Axis:
+    if value is None or not _finite(value):
+        return Axis(name=name, value=None, bound=bound, passed=False, note=missing)
+    return Axis(name=name, value=value, bound=bound, passed=value <= bound, note=note)
+
+
+def _finite(*values: float) -> bool:
+    return all(map(math.isfinite, values))

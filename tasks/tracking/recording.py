@@ -14,7 +14,7 @@ from tasks.tracking import checkpoint as checkpoints
 from tasks.tracking import runs
 from tasks.tracking.commit import commit
 
-SCORES = ("s_bar", "s_l", "s_q", "unscored", "items")
+SCORES = ("s_bar", "s_l", "s_q", "unscored", "items", "answers")
 
 
 def record_training(trained: Path, dataset: Path, *, seed: int, base: Base, pack: Pack, train: Train) -> str:
@@ -32,22 +32,30 @@ def record_training(trained: Path, dataset: Path, *, seed: int, base: Base, pack
     )
 
 
-def record_evaluation(scorecard: Path, cards: Mapping[str, Scorecard], *, checkpoint: Path) -> str:
-    """The id of the evaluation's run: every score of every model, the ruler's figure and the scorecard itself."""
-    digest = checkpoints.digest(checkpoint)
+def record_evaluation(scorecard: Path, items: Path, cards: Mapping[str, Scorecard], *, checkpoint_digest: str) -> str:
+    """The id of the evaluation's run: every score of every model, the ruler's figure, the scorecard and the scored items.
+
+    The items are what a later candidate is compared with, prompt by prompt.
+    """
+    about = f"{checkpoint_digest} {checkpoints.sha256(scorecard)} {checkpoints.sha256(items)}"
     return runs.record(
         "evaluate",
-        hashlib.sha256(f"{digest} {checkpoints.sha256(scorecard)}".encode()).hexdigest(),
+        hashlib.sha256(about.encode()).hexdigest(),
         points=[runs.Point(f"{model}/{name}", value) for model, card in cards.items() for name, value in _values(card)],
         figures={"ruler.svg": plots.ruler({model: ruler_points(card) for model, card in cards.items()})},
-        artifacts=[scorecard],
-        tags={"checkpoint_digest": digest, **_provenance()},
+        artifacts=[scorecard, items],
+        tags={"checkpoint_digest": checkpoint_digest, **_provenance()},
     )
 
 
-def score_tags(card: Scorecard) -> dict[str, str]:
+def score_tags(card: Scorecard, general: Mapping[str, float | None]) -> dict[str, str]:
     """A model's scores as tags of its version; empty text stands for unscored."""
-    return {name: "" if getattr(card, name) is None else str(getattr(card, name)) for name in SCORES}
+    scores = {name: getattr(card, name) for name in SCORES} | {f"general.{task}": score for task, score in general.items()}
+    if card.fixed:
+        scores |= {"s_l_fixed": card.fixed.s_l, "s_bar_fixed": card.fixed.s_bar}
+    if card.degeneration:
+        scores["repetition"] = card.degeneration.repetition
+    return {name: "" if score is None else str(score) for name, score in scores.items()}
 
 
 def ruler_points(card: Scorecard) -> list[tuple[int, int]]:
@@ -61,6 +69,12 @@ def _values(card: Scorecard) -> Iterator[tuple[str, float]]:
         for name in SCORES:
             if (value := getattr(group, name, None)) is not None:
                 yield f"{prefix}{name}", float(value)
+    if card.fixed:
+        yield "s_l_fixed", card.fixed.s_l
+    if card.fixed and card.fixed.s_bar is not None:
+        yield "s_bar_fixed", card.fixed.s_bar
+    if card.degeneration:
+        yield "repetition", card.degeneration.repetition
 
 
 def _plain(name: str) -> str:

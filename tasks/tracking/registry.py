@@ -1,5 +1,6 @@
 """The model registry: one version per checkpoint, addressed by alias only, loaded without executing anything."""
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -7,14 +8,16 @@ from typing import TYPE_CHECKING, NamedTuple
 from tasks import store
 from tasks.schema.errors import BadInput
 from tasks.schema.settings import settings
-from tasks.tracking import checkpoint
+from tasks.tracking import checkpoint, runs, succession
 from tasks.tracking.client import connect, experiment, names
-from tasks.tracking.gate import Decision, Reign
+from tasks.tracking.gate import Decision
+from tasks.tracking.transaction import Changes
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 DIGEST = "checkpoint_digest"
+ADDRESS = re.compile(r"models:/(?P<name>[^/@:']+)(?:@(?P<alias>[^/@]+)|/(?P<number>[1-9]\d*))")
 
 
 class Version(NamedTuple):
@@ -34,8 +37,8 @@ def register(folder: Path, *, run_id: str, tags: Mapping[str, str]) -> Version:
     client, name = connect(), names().model
     if not client.search_registered_models(filter_string=f"name = '{name}'"):
         client.create_registered_model(name, description="Long-form writers. Address them by alias: champion, challenger.")
-    if found := client.search_model_versions(f"name = '{name}' and tags.`{DIGEST}` = '{digest}'"):
-        return _version(client, str(found[0].version))
+    if found := find(digest):
+        return found
     model = client.create_logged_model(experiment(client), name=name, source_run_id=run_id, model_type="causal-lm", tags={DIGEST: digest})
     for path in kept:
         parent = path.relative_to(folder).parent.as_posix()
@@ -44,60 +47,118 @@ def register(folder: Path, *, run_id: str, tags: Mapping[str, str]) -> Version:
     version = client.create_model_version(
         name, source=f"models:/{model.model_id}", run_id=run_id, model_id=model.model_id, tags={DIGEST: digest, **tags}
     )
-    return _version(client, str(version.version))
+    return _version(client, name, str(version.version))
 
 
 def aliased(alias: str) -> Version | None:
     """The version that an alias points to, or None."""
-    client = connect()
-    found = client.search_registered_models(filter_string=f"name = '{names().model}'")
-    number = dict(client.get_registered_model(names().model).aliases).get(alias) if found else None
-    return None if number is None else _version(client, str(number))
+    number = holders().get(alias)
+    return None if number is None else version(number)
 
 
-def reigning() -> Reign | None:
-    """The champion and its S̄, or None while there is none."""
-    champion = aliased(names().aliases.champion)
-    return None if champion is None else Reign(champion.number, champion.score("s_bar"))
+def holders() -> dict[str, str]:
+    """The version's number by alias; empty while nothing is registered."""
+    client, name = connect(), names().model
+    if not client.search_registered_models(filter_string=f"name = '{name}'"):
+        return {}
+    return {alias: str(number) for alias, number in client.get_registered_model(name).aliases.items()}
+
+
+def version(number: str) -> Version:
+    """One of the model's versions by its number. Raises BadInput if there is none."""
+    return _version(connect(), names().model, number)
+
+
+def versions() -> list[Version]:
+    """All of them, oldest first."""
+    found = connect().search_model_versions(f"name = '{names().model}'")
+    return sorted((Version(str(one.version), dict(one.tags)) for one in found), key=lambda one: int(one.number))
+
+
+def reigns(candidate: Version | None) -> bool:
+    """Is it the champion?"""
+    return candidate is not None and holders().get(names().aliases.champion) == candidate.number
+
+
+def rival(candidate: Version | None) -> Version | None:
+    """Whom a version is weighed against: the champion, or its own predecessor where it reigns itself; None: nobody."""
+    if candidate is None or not reigns(candidate):
+        return aliased(names().aliases.champion)
+    before = candidate.tags.get(succession.BEFORE)
+    return next((one for one in versions() if one.number == before), None)  # it may be deleted by now
+
+
+def find(digest: str) -> Version | None:
+    """The version with this checkpoint digest, or None."""
+    client, name = connect(), names().model
+    found = client.search_model_versions(f"name = '{name}' and tags.`{DIGEST}` = '{digest}'")
+    return _version(client, name, str(found[0].version)) if found else None
 
 
 def apply(version: Version, decision: Decision, *, tags: Mapping[str, str]) -> None:
-    """Write the decision and its reason on the version, then move the aliases; a dethroned champion becomes the challenger."""
-    client, name, aliases = connect(), names().model, names().aliases
-    client.update_model_version(name, version.number, description=f"{decision.alias}: {decision.reason}")
+    """Write the decision on the version, axis by axis, and move the aliases, all or nothing. Done again, it changes nothing.
+
+    Raises EndpointError when MLflow fails; aliases, tags and description are then as they were.
+    """
     axes = {f"gate.{axis.name}": str(axis) for axis in decision.axes}
-    for key, value in {**tags, **axes, "gate": "passed" if decision.passed else "failed"}.items():
-        client.set_model_version_tag(name, version.number, key, value)
-    if decision.alias == "challenger":
-        client.set_registered_model_alias(name, aliases.challenger, version.number)
-    elif decision.champion_before != version.number:
-        if decision.champion_before is not None:
-            client.set_registered_model_alias(name, aliases.challenger, decision.champion_before)
-        elif (holder := aliased(aliases.challenger)) and holder.number == version.number:
-            client.delete_registered_model_alias(name, aliases.challenger)
-        client.set_registered_model_alias(name, aliases.champion, version.number)
+    verdict = {**tags, **axes, "gate": "passed" if decision.passed else "failed", "evaluation_run": decision.evaluation_run}
+    stale = {key: None for key in version.tags if key.startswith("gate.") and key not in axes}
+    held = holders()
+    with Changes(connect(), names().model) as changes:
+        changes.tags(version.number, {**verdict, **stale})
+        changes.describe(version.number, f"{decision.alias}: {decision.reason}")
+        if decision.alias == "champion" and held.get(names().aliases.champion) != version.number:
+            changes.tags(version.number, succession.crowned(decision.champion_before))
+        changes.aliases(succession.after(decision, held, names().aliases))
 
 
-def download(alias: str) -> Path:
-    """The checkpoint behind an alias, as a local folder that transformers and vLLM load. Fetched once per version.
+def trained_digest(run_id: str) -> str | None:
+    """The digest of the checkpoint that a training run made. Raises MlflowException if there is no such run."""
+    return connect().get_run(run_id).data.tags.get(runs.DIGEST)
 
-    Raises BadInput if the alias points to nothing, a pickle is among the files, or they are not what was registered.
+
+def fetch(address: str) -> Path:
+    """The checkpoint at `models:/NAME@ALIAS` or `models:/NAME/VERSION`, as a local folder that transformers and vLLM load.
+
+    Fetched once per version. Raises BadInput if there is no such version, a pickle is among its files, or they are not what was
+    registered.
     """
     import mlflow
 
-    address = f"models:/{names().model}@{alias}"
-    version = aliased(alias)
-    if version is None:
-        raise BadInput(address, "the alias points to no version", mend="run the stage promote: `make run`")
-    folder = settings().home / "models" / f"{names().model}-{version.number}-{version.tags[DIGEST][:12]}"
+    name, number = _resolve(address)
+    version = _version(connect(), name, number)
+    if DIGEST not in version.tags:
+        raise BadInput(address, f"no {DIGEST} tag: it was not registered by this pipeline", mend="register it by the stage promote")
+    fixed = f"models:/{name}/{number}"
+    folder = settings().home / "models" / f"{name}-{number}-{version.tags[DIGEST][:12]}"
     if not folder.is_dir():
-        _refuse_remote_pickles(address)
+        _refuse_remote_pickles(fixed)
         with store.replacing(folder) as scratch:
             scratch.mkdir()
-            mlflow.artifacts.download_artifacts(address, dst_path=str(scratch))
+            mlflow.artifacts.download_artifacts(fixed, dst_path=str(scratch))
             if checkpoint.digest(scratch) != version.tags[DIGEST]:
                 raise BadInput(address, "the files differ from what was registered", mend="register the checkpoint again")
     return folder
+
+
+def address(alias: str) -> str:
+    """`models:/NAME@ALIAS` of the pipeline's own model."""
+    return f"models:/{names().model}@{alias}"
+
+
+def _resolve(address: str) -> tuple[str, str]:
+    """The model's name and the version's number. Raises BadInput for what is no address, and for an alias that points to nothing."""
+    found = ADDRESS.fullmatch(address)
+    if not found:
+        raise BadInput(address, "not an address of the registry", mend="such as models:/longwriter@champion or models:/longwriter/3")
+    client, name = connect(), found["name"]
+    if not client.search_registered_models(filter_string=f"name = '{name}'"):
+        raise BadInput(address, f"no registered model {name}", mend="run the stage promote: `make run`")
+    aliases = {alias: str(number) for alias, number in client.get_registered_model(name).aliases.items()}
+    if found["alias"] and found["alias"] not in aliases:
+        known = f"known are {', '.join(sorted(aliases))}" if aliases else "there is none yet; run the stage promote: `make run`"
+        raise BadInput(address, "the alias points to no version", mend=known)
+    return name, aliases[found["alias"]] if found["alias"] else found["number"]
 
 
 def _refuse_remote_pickles(address: str, below: str = "") -> None:
@@ -109,6 +170,13 @@ def _refuse_remote_pickles(address: str, below: str = "") -> None:
         checkpoint.refuse_pickles(address, [entry.path])
 
 
-def _version(client: "MlflowClient", number: str) -> Version:
-    found = client.get_model_version(names().model, number)
+def _version(client: "MlflowClient", name: str, number: str) -> Version:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        found = client.get_model_version(name, number)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise BadInput(f"models:/{name}/{number}", "no such version", mend="`python -m tasks.tracking models` lists them") from None
     return Version(str(found.version), dict(found.tags))

@@ -162,8 +162,8 @@ def changed_by(param: str) -> set[str]:
         return {stage.addressing for stage in reached}
 
 
-def test_another_judge_reaches_judge_score_promote_and_report_and_nothing_else() -> None:
-    assert changed_by("models.judge.revision") == {"judge", "score", "promote", "report"}
+def test_another_judge_reaches_what_stands_behind_it_and_nothing_else() -> None:
+    assert changed_by("models.judge.revision") == {"judge", "score", "promote", "serve", "report"}
 
 
 def test_another_teacher_leaves_collect_alone() -> None:

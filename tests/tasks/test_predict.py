@@ -12,7 +12,7 @@ REHEARSAL = Model(name="rehearsal-candidate", revision="1", temperature=0.5, max
 ASKED = [(f"Write a {length}-word essay about {topic}.", length) for length in (50, 100) for topic in ("bread", "ferries", "owls")]
 
 
-def run(tmp_path: Path, *models: str) -> tuple[dict[str, float], list[Prediction]]:
+def run(tmp_path: Path, *models: str, samples: int = 1) -> tuple[dict[str, float], list[Prediction]]:
     benchmark, out = tmp_path / "benchmark.jsonl", tmp_path / "out"
     benchmark.write_text("".join(json.dumps({"prompt": prompt, "type": "News", "length": length}) + "\n" for prompt, length in ASKED))
     for model in models:
@@ -20,7 +20,8 @@ def run(tmp_path: Path, *models: str) -> tuple[dict[str, float], list[Prediction
         (tmp_path / "checkpoints" / model / "config.json").write_text(model)
     (tmp_path / "checkpoints").mkdir(exist_ok=True)
     out.mkdir(exist_ok=True)
-    metrics = predict.run(benchmark, tmp_path / "checkpoints", out, seed=1, predict=Predict(version=1), candidate_model=REHEARSAL)
+    own = Predict(version=1, samples=samples)
+    metrics = predict.run(benchmark, tmp_path / "checkpoints", out, seed=1, predict=own, candidate_model=REHEARSAL)
     return dict(metrics), store.read_list(out / "predictions.jsonl", Prediction)
 
 
@@ -33,6 +34,23 @@ def test_every_checkpoint_answers_every_item_and_each_answer_is_with_its_questio
     assert (metrics["predictions"], metrics["student_predictions"], metrics["control_predictions"]) == (12, 6, 6)
     assert metrics["tokens"] == sum(p.tokens for p in predictions)
     assert metrics["tokens_per_second"] > 0
+
+
+def test_how_an_answer_was_drawn_is_recorded_with_it(tmp_path: Path) -> None:
+    _, predictions = run(tmp_path, "student")
+    drawn = predictions[0].decoding
+    assert drawn is not None
+    assert (drawn.name, drawn.temperature, drawn.max_tokens, drawn.seed) == ("rehearsal-candidate", 0.5, 500, 1)
+    assert drawn.checkpoint is None  # the rehearsal answered, not the folder
+
+
+def test_several_answers_to_each_prompt_stand_together_and_are_drawn_apart(tmp_path: Path) -> None:
+    metrics, predictions = run(tmp_path, "student", samples=3)
+    assert [(p.item.prompt, p.sample) for p in predictions] == [(prompt, sample) for prompt, _ in ASKED for sample in range(3)]
+    assert metrics["predictions"] == 18
+    assert all(len({p.response for p in predictions if p.item.prompt == prompt}) == 3 for prompt, _ in ASKED)
+    _, one = run(tmp_path, "student")
+    assert [p.response for p in one] == [p.response for p in predictions if p.sample == 0]
 
 
 def test_a_second_run_gives_the_same_predictions(tmp_path: Path) -> None:

@@ -2,58 +2,87 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from tasks import promote
+from tasks import promote, store
 from tasks.corpus.dataset import write_dataset
+from tasks.longbench.summary import summarise
+from tasks.schema.errors import BadInput
 from tasks.schema.params import Promote, load
-from tasks.schema.records import Message, Sample
+from tasks.schema.records import Degeneration, FixedLength, Message, Sample, ScoredItem
 from tasks.tracking import registry
 from tasks.tracking.client import connect, names
 from tasks.tracking.gate import Decision
+from tasks.tracking.rollback import allow, roll_back
 
-GATE = Promote(min_s_bar=50.0, min_s_l=60.0, min_gain_over_champion=1.0, max_unscored=0.02)
+GATE = Promote(
+    mode="paper",
+    min_s_bar=50.0,
+    min_s_l=60.0,
+    min_gain_over_champion=0.0,
+    max_group_loss=5.0,
+    max_unscored=0.02,
+    max_repetition=0.5,
+    min_general={},
+)
+ASKED = (100, 300, 600, 1500, 2500, 3500, 5000, 9000)
 
 
 @pytest.fixture(autouse=True)
-def store(mlflow_home: Path) -> Path:
+def home(mlflow_home: Path) -> Path:
     return mlflow_home
 
 
-def candidate(folder: Path, *, weights: bytes, s_bar: float | None, s_l: float = 80.0, unscored: int = 0) -> Path:
-    """What train, score and assemble leave behind, small."""
+def candidate(folder: Path, *, weights: bytes, s_bar: float | None, judge: str = "j", more: int = 0, only: int = 8) -> Path:
+    """What train, score, probe and assemble leave behind, small. `more` is added to the asked lengths of the same items."""
     for model in ("student", "control"):
         (folder / "train/checkpoints" / model).mkdir(parents=True)
         (folder / "train/checkpoints" / model / "model.safetensors").write_bytes(weights + model.encode())
         (folder / "train/checkpoints" / model / "config.json").write_text("{}")
     steps = [{"model": model, "step": step, "loss": 5.0 / step} for model in ("student", "control") for step in (1, 2, 3)]
     (folder / "train/history.jsonl").write_text("".join(json.dumps(step) + "\n" for step in steps))
-    (folder / "scorecard.json").write_text(json.dumps({"student": card(s_bar, s_l, unscored), "control": card(20.0, 30.0, 0)}))
+    items = [
+        scored(model, asked, s_bar if model == "student" else 30.0, more) for model in ("student", "control") for asked in ASKED[:only]
+    ]
+    (folder / "score").mkdir()
+    store.write(folder / "score/items.jsonl", items)
+    cards = {model: summarise([item for item in items if item.model == model], judge=judge) for model in ("student", "control")}
+    store.write_json(folder / "score/scorecard.json", {model: card.model_dump(mode="json") for model, card in cards.items()})
+    (folder / "general.json").write_text('{"mmlu": 0.61}')
     words = (Message(role="user", content="Write."), Message(role="assistant", content="So be it."))
     sample = Sample(id="a", messages=words, language="en", asked_words=3, written_words=3, paragraphs=1, source="pool:1")
     write_dataset(folder / "dataset", [sample], [])
     return folder
 
 
-def card(s_bar: float | None, s_l: float, unscored: int) -> dict[str, object]:
-    s_q = None if s_bar is None else 2 * s_bar - s_l
-    ruler = [{"asked": 100, "written": 98}, {"asked": 200, "written": 190}]
-    group = {"items": 100, "s_l": s_l, "s_q": s_q, "s_bar": s_bar, "unscored": unscored}
-    return {**group, "by_bin": {"[0, 500)": group}, "by_language": {"en": group}, "by_type": {"News": group}, "ruler": ruler, "judge": "j"}
+def scored(model: str, asked: int, s_bar: float | None, more: int) -> ScoredItem:
+    s_q = None if s_bar is None else 2 * s_bar - 80.0 + asked / 1000
+    decay = Degeneration(repetition=0.1, looped=0.0, unfinished=False, switches=0)
+    fixed = FixedLength(written=asked, least=asked, most=asked, s_l=75.0)
+    whole: dict[str, Any] = {"type": "News", "language": "zh" if asked % 500 else "en", "asked": asked + more, "written": asked}
+    return ScoredItem(id=f"i{asked}", model=model, s_l=80.0, s_q=s_q, degeneration=decay, fixed=fixed, **whole)
 
 
-def run(folder: Path) -> Decision:
+def run(folder: Path, **bounds: Any) -> Decision:
     out = folder / "out"
     out.mkdir(exist_ok=True)
     params = load()
-    inputs = (folder / "train", folder / "scorecard.json", folder / "dataset", out)
-    promote.run(*inputs, seed=params.seed, base=params.base, pack=params.pack, train=params.train, promote=GATE)
+    inputs = (folder / "train", folder / "score", folder / "general.json", folder / "dataset", out)
+    given: dict[str, Any] = {"seed": params.seed, "base": params.base, "pack": params.pack, "train": params.train}
+    promote.run(*inputs, **given, promote=GATE.model_copy(update=bounds))
     return Decision.model_validate_json((out / "decision.json").read_text())
 
 
 def aliases() -> dict[str, str]:
-    return {alias: str(number) for alias, number in connect().get_registered_model(names().model).aliases.items()}
+    return registry.holders()
+
+
+def state() -> tuple[dict[str, str], list[tuple[str, str, dict[str, str]]]]:
+    """All that the registry says: aliases, and each version's description and tags."""
+    versions = connect().search_model_versions(f"name = '{names().model}'")
+    return aliases(), sorted((str(one.version), one.description or "", dict(one.tags)) for one in versions)
 
 
 def test_the_champion_moves_to_a_better_version_and_a_loser_stays_challenger(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,47 +90,146 @@ def test_the_champion_moves_to_a_better_version_and_a_loser_stays_challenger(tmp
     assert first.passed
     assert aliases() == {"champion": "1"}
 
-    loser = run(candidate(tmp_path / "b", weights=b"2", s_bar=60.5))
+    loser = run(candidate(tmp_path / "b", weights=b"2", s_bar=60.0))
     assert not loser.passed
     assert aliases() == {"champion": "1", "challenger": "2"}
-    assert "gain_over_champion 0.50, at least 1.00: fails" in loser.reason
+    assert "gain_over_champion +0.00 [0.00, 0.00], above 0.00: fails" in loser.reason
     assert "version 2 is challenger: not all axes hold" in capsys.readouterr().out
 
     better = run(candidate(tmp_path / "c", weights=b"3", s_bar=70.0))
     assert better.passed
     assert better.champion_before == "1"
-    assert aliases() == {"champion": "3", "challenger": "1"}
-    assert (registry.download("champion") / "model.safetensors").read_bytes() == b"3student"
+    assert aliases() == {"champion": "3", "challenger": "2", "previous": "1"}
+    assert (registry.fetch("models:/longwriter@champion") / "model.safetensors").read_bytes() == b"3student"
+
+    best = run(candidate(tmp_path / "d", weights=b"4", s_bar=75.0))
+    assert (best.champion_before, aliases()) == ("3", {"champion": "4", "challenger": "2", "previous": "3"})
 
 
-def test_a_rerun_finds_its_runs_and_its_version_and_stays_champion(tmp_path: Path) -> None:
-    folder = candidate(tmp_path / "a", weights=b"1", s_bar=60.0)
-    first, second = run(folder), run(folder)
-    assert (second.version, second.alias) == ("1", "champion")
-    assert (second.training_run, second.evaluation_run) == (first.training_run, first.evaluation_run)
-    assert len(connect().search_model_versions(f"name = '{names().model}'")) == 1
+@pytest.mark.parametrize("s_bar", [60.0, 75.0, 40.0])
+def test_promoting_again_changes_nothing(tmp_path: Path, s_bar: float) -> None:
+    run(candidate(tmp_path / "a", weights=b"1", s_bar=65.0))
+    folder = candidate(tmp_path / "b", weights=b"2", s_bar=s_bar)
+    first, before = run(folder), state()
+    assert (run(folder), state()) == (first, before)
+    assert len(connect().search_model_versions(f"name = '{names().model}'")) == 2
+
+
+def test_a_challenger_that_wins_in_the_end_is_challenger_no_more(tmp_path: Path) -> None:
+    run(candidate(tmp_path / "a", weights=b"1", s_bar=60.0))
+    folder = candidate(tmp_path / "b", weights=b"2", s_bar=62.0)
+    run(folder, min_gain_over_champion=5.0)
+    assert aliases() == {"champion": "1", "challenger": "2"}
+    run(folder)
+    assert aliases() == {"champion": "2", "previous": "1"}
 
 
 def test_a_first_model_that_does_not_pass_is_challenger_and_nobody_is_champion(tmp_path: Path) -> None:
-    decision = run(candidate(tmp_path / "a", weights=b"1", s_bar=None, unscored=100))
+    decision = run(candidate(tmp_path / "a", weights=b"1", s_bar=None))
     assert aliases() == {"challenger": "1"}
     assert decision.axes[0].value is None
     assert "s_bar is missing" in decision.reason
 
 
 def test_reasons_runs_and_provenance_are_recorded(tmp_path: Path) -> None:
-    decision = run(candidate(tmp_path / "a", weights=b"1", s_bar=60.0))
+    decision = run(candidate(tmp_path / "a", weights=b"1", s_bar=60.0), min_general={"mmlu": 0.5})
     client = connect()
     version = client.get_model_version(names().model, decision.version)
     assert version.description == f"champion: {decision.reason}"
     assert version.tags["gate"] == "passed"
     assert version.tags["gate.s_l"] == "s_l 80.00, at least 60.00: holds"
+    assert version.tags["gate.general.mmlu"] == "general.mmlu 61.00%, at least 50.00%: holds"
+    assert (version.tags["general.mmlu"], version.tags["s_l_fixed"]) == ("0.61", "75.0")
+    assert version.tags["evaluation_run"] == decision.evaluation_run
     assert version.run_id == decision.training_run
     training = client.get_run(decision.training_run)
     assert training.data.params["train.tiny"] == "layers=3 width=128 heads=4"
     assert training.inputs.dataset_inputs[0].tags[0].value == "training"
     assert [metric.value for metric in client.get_metric_history(decision.training_run, "student/loss")] == [5.0, 2.5, 5 / 3]
     evaluation = client.get_run(decision.evaluation_run).data
-    assert evaluation.metrics["student/s_bar"] == 60.0
-    assert evaluation.metrics["control/bin 0-500/s_l"] == 30.0
-    assert {entry.path for entry in client.list_artifacts(decision.evaluation_run)} == {"ruler.svg", "scorecard.json"}
+    assert evaluation.metrics["student/s_bar"] == pytest.approx(60.0, abs=2)
+    assert evaluation.metrics["student/repetition"] == pytest.approx(0.1)
+    assert {entry.path for entry in client.list_artifacts(decision.evaluation_run)} == {"ruler.svg", "scorecard.json", "items.jsonl"}
+
+
+def test_an_axis_that_is_gone_from_the_gate_leaves_no_verdict_behind(tmp_path: Path) -> None:
+    folder = candidate(tmp_path / "a", weights=b"1", s_bar=60.0)
+    run(folder, min_general={"mmlu": 0.5})
+    run(folder)
+    assert "gate.general.mmlu" not in connect().get_model_version(names().model, "1").tags
+
+
+@pytest.mark.parametrize(
+    ("other", "problem"),
+    [
+        ({"judge": "another judge"}, r"version 1: another judge scored it: j, and another judge this one"),
+        ({"more": 7}, r"version 1: i100 asks for 100 words, and for 107 in this version"),
+    ],
+)
+def test_what_does_not_compare_fails_and_says_how_to_mend_it(tmp_path: Path, other: dict[str, Any], problem: str) -> None:
+    run(candidate(tmp_path / "a", weights=b"1", s_bar=60.0))
+    decision = run(candidate(tmp_path / "b", weights=b"2", s_bar=70.0, **other))
+    assert decision.alias == "challenger"
+    assert {axis.name for axis in decision.axes if axis.value is None} == {"gain_over_champion", "worst_group"}
+    assert problem in decision.reason
+    assert "`python -m tasks.tracking evaluated 1 evaluations/v1`" in decision.reason
+
+
+def test_a_champion_without_items_cannot_be_beaten_unseen(tmp_path: Path, home: Path) -> None:
+    first = run(candidate(tmp_path / "a", weights=b"1", s_bar=60.0))
+    kept = next((home / "mlartifacts").rglob("items.jsonl"))
+    rows = kept.read_text()
+    challenger = candidate(tmp_path / "b", weights=b"2", s_bar=70.0)
+    kept.write_text("".join(line + "\n" for line in rows.splitlines() if '"control"' in line))
+    assert "no items of student" in run(challenger).reason
+    kept.unlink()
+    assert f"version 1: its evaluation run {first.evaluation_run} keeps no items.jsonl" in run(challenger).reason
+    connect().delete_model_version_tag(names().model, "1", "evaluation_run")
+    assert "version 1: its evaluation is not known" in run(challenger).reason
+    kept.write_text(rows)
+    connect().set_model_version_tag(names().model, "1", "evaluation_run", first.evaluation_run)
+    assert run(challenger).alias == "champion"
+
+
+def test_a_bin_that_the_candidate_was_not_asked_for_is_no_win(tmp_path: Path) -> None:
+    run(candidate(tmp_path / "a", weights=b"1", s_bar=60.0))
+    decision = run(candidate(tmp_path / "b", weights=b"2", s_bar=70.0, only=6))
+    assert decision.alias == "challenger"
+    assert "no prompt of [4000,20000] is answered on both sides" in decision.reason
+
+
+def test_a_version_that_was_rolled_back_is_not_crowned_again_until_it_is_allowed(tmp_path: Path) -> None:
+    run(candidate(tmp_path / "a", weights=b"1", s_bar=60.0))
+    folder = candidate(tmp_path / "b", weights=b"2", s_bar=70.0)
+    run(folder)
+    roll_back("it loops")
+    assert aliases() == {"champion": "1", "challenger": "2"}
+    barred = run(folder)
+    assert (barred.passed, barred.alias, aliases()) == (True, "challenger", {"champion": "1", "challenger": "2"})
+    assert "it loops (`python -m tasks.tracking allow 2` lets it in again)" in barred.reason
+    assert allow("2")
+    run(folder)
+    assert aliases() == {"champion": "2", "previous": "1"}
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [('{"mmlu": 61}', r"general\.json: scores\.mmlu: .*less than or equal to 1"), ("[1]", "general.json"), ('{"mmlu": "x"}', "mmlu")],
+)
+def test_an_ability_that_is_no_share_is_named(tmp_path: Path, content: str, problem: str) -> None:
+    folder = candidate(tmp_path / "a", weights=b"1", s_bar=60.0)
+    (folder / "general.json").write_text(content)
+    with pytest.raises(BadInput, match=problem):
+        run(folder)
+
+
+def test_a_preview_says_what_would_be_decided_and_registers_nothing(tmp_path: Path) -> None:
+    run(candidate(tmp_path / "a", weights=b"1", s_bar=60.0))
+    folder = candidate(tmp_path / "b", weights=b"2", s_bar=70.0)
+    before = state(), len(connect().search_runs(["1"]))
+    inputs = folder / "train", folder / "score", folder / "general.json"
+    card, decision = promote.preview(*inputs, promote=GATE)
+    assert (decision.version, decision.alias, decision.champion_before) == ("new", "champion", "1")
+    assert card.s_bar == pytest.approx(70.0, abs=2)
+    assert (state(), len(connect().search_runs(["1"]))) == before
+    assert run(folder).axes == decision.axes

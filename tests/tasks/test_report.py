@@ -8,15 +8,30 @@ import pytest
 
 from tasks import report, store
 from tasks.corpus.dataset import write_dataset
+from tasks.judging.judged import judged
 from tasks.longbench.length import s_l
 from tasks.longbench.summary import summarise
 from tasks.quality.verdict import Outcome, Verdict
 from tasks.schema.errors import BadInput
-from tasks.schema.records import BenchmarkItem, Language, Message, Prediction, Reason, Reject, Sample, ScoredItem
+from tasks.schema.records import (
+    BenchmarkItem,
+    Decoding,
+    Duel,
+    Language,
+    Message,
+    Prediction,
+    Reason,
+    Reject,
+    Rubric,
+    Sample,
+    ScoredItem,
+    Served,
+)
+from tasks.schema.records import Verdict as Said
 from tasks.tracking.gate import Axis, Decision
 
 HOSTILE = '</script></style></svg><script>alert("x")</script><img src="http://evil.example/x.png"> & {{ 7 * 7 }}'
-SECTIONS = {"scores", "lengths", "training", "data", "rejects", "contract", "promotion", "samples", "origin"}
+SECTIONS = {"scores", "judge", "degeneration", "lengths", "training", "data", "rejects", "contract", "promotion", "samples", "origin"}
 
 
 def finished_run(data: Path, *, hostile: str = "", scored: bool = True) -> Path:
@@ -67,6 +82,22 @@ def write_evaluation(data: Path, languages: tuple[Language, Language], hostile: 
     store.write(data / "score/items.jsonl", items)
     cards = {model: summarise([item for item in items if item.model == model]) for model in ("student", "control")}
     store.write_json(data / "score/scorecard.json", {model: card.model_dump(mode="json") for model, card in cards.items()})
+    write_judged(data, [item.id for item in items[:4]], hostile)
+
+
+def write_judged(data: Path, ids: list[str], hostile: str) -> None:
+    fair, poor = (Rubric(**dict.fromkeys(Rubric.model_fields, score)) for score in (4, 2))
+    said = {"model": "student", "replies": ("r",), "problem": None}
+    verdicts = [Said(id=own, repeat=n, rubric=fair, judge=f"j {hostile}", **said) for own in ids for n in (0, 1)]  # type: ignore[arg-type]
+    verdicts += [Said(id=own, second=True, rubric=poor, judge=f"k {hostile}", **said) for own in ids]  # type: ignore[arg-type]
+    sides = {"a": "student", "b": "control", "judge": "j", "replies": ("r", "r"), "problem": None}
+    duels = [Duel(id=own, a_first="a", b_first="a" if n else "b", **sides) for n, own in enumerate(ids)]  # type: ignore[arg-type]
+    store.write_json(data / "score/reliability.json", judged(verdicts, duels))
+    store.write_json(data / "probe/general.json", {f"mmlu {hostile}": 0.5})
+    decoding = Decoding(name="student", revision="1", temperature=0.5, max_tokens=64, seed=1, checkpoint="c")
+    drawn = {"version": "2", "alias": "challenger", "asked": 10_000, "written": 9_876, "tokens": 12_000, "seconds": 1.5}
+    ended = {"finish_reason": "stop", "problem": hostile or None, "template": "t", "decoding": decoding}
+    store.write_json(data / "serve/served.json", Served(**drawn, **ended))  # type: ignore[arg-type]
 
 
 class Page(HTMLParser):
@@ -102,7 +133,7 @@ def test_the_page_has_every_section_and_plot_and_loads_nothing(tmp_path: Path) -
     page = Page(html)
     assert set(page.ids) >= SECTIONS
     assert len(page.ids) == len(set(page.ids))
-    assert html.count("<svg") == 6
+    assert html.count("<svg") == 7
     assert page.loaded == []
     assert not page.tags & {"script", "img", "link", "iframe", "object"}
     assert "url(http" not in html

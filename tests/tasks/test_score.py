@@ -25,8 +25,9 @@ def verdict(asked: int, model: str = "student", rubric: Rubric | None = FAIR) ->
 def run(tmp_path: Path, predictions: list[Prediction], verdicts: list[Verdict]) -> dict[str, float]:
     store.write(tmp_path / "predictions.jsonl", predictions)
     store.write(tmp_path / "verdicts.jsonl", verdicts)
+    store.write(tmp_path / "duels.jsonl", [])
     (tmp_path / "out").mkdir()
-    return dict(score.run(tmp_path / "predictions.jsonl", tmp_path / "verdicts.jsonl", tmp_path / "out", pack=PACK))
+    return dict(score.run(tmp_path / "predictions.jsonl", tmp_path, tmp_path / "out", pack=PACK))
 
 
 def test_both_models_are_scored_and_compared_above_the_controls_cap(tmp_path: Path) -> None:
@@ -57,6 +58,26 @@ def test_intervals_ruler_and_degeneration_are_on_the_card_in_the_items_and_in_th
     assert metrics["student_looped"] == pytest.approx(0.99, abs=0.01)
     assert metrics["student_unfinished"] == 1
     assert [item.degeneration is not None for item in store.read(tmp_path / "out/items.jsonl", ScoredItem)] == [True] * 3
+
+
+def test_repeats_are_averaged_and_the_second_judge_enters_no_score(tmp_path: Path) -> None:
+    best, worst = (Rubric(**dict.fromkeys(Rubric.model_fields, score)) for score in (5, 1))
+    verdicts = [verdict(100), verdict(100, rubric=best).model_copy(update={"repeat": 1}), verdict(200), verdict(200, rubric=None)]
+    verdicts[3] = verdicts[3].model_copy(update={"repeat": 1})
+    verdicts += [verdict(asked, rubric=worst).model_copy(update={"second": True, "judge": "other"}) for asked in (100, 200)]
+    metrics = run(tmp_path, [prediction(100, 100), prediction(200, 200)], verdicts)
+    assert (metrics["student_s_q"], metrics["student_unscored"]) == ((75 + 50) / 2, 0)
+    assert read_scorecards(tmp_path / "out/scorecard.json")["student"].judge == "j"
+    assert store.read_json(tmp_path / "out/reliability.json")["judge"]
+
+
+def test_samples_are_matched_with_their_own_verdicts(tmp_path: Path) -> None:
+    again = prediction(100, 50).model_copy(update={"sample": 1})
+    other = verdict(100, rubric=None).model_copy(update={"sample": 1})
+    metrics = run(tmp_path, [prediction(100, 100), again], [other, verdict(100)])
+    assert (metrics["student_items"], metrics["student_answers"], metrics["student_s_l"]) == (1, 2, 75)
+    items = store.read_list(tmp_path / "out/items.jsonl", ScoredItem)
+    assert [(item.sample, item.written, item.s_q) for item in items] == [(0, 100, 50), (1, 50, None)]
 
 
 def test_nothing_judged_leaves_the_quality_out_of_the_metrics(tmp_path: Path) -> None:

@@ -2,20 +2,26 @@
 
 import asyncio
 import os
+import re
+import shutil
 import signal
 import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
 import pytest
 
+from tasks import progress
 from tasks.endpoints import server
 from tasks.endpoints.chat import Reply, each, user
-from tasks.endpoints.roles import open_role
-from tasks.endpoints.server import HOST, model_server
+from tasks.endpoints.launch import HOST
+from tasks.endpoints.replay import read_journal
+from tasks.endpoints.roles import JOURNAL, open_role
+from tasks.endpoints.server import model_server
 from tasks.schema.errors import BadInput, BadSettings, ServerError
 from tasks.schema.params import Model
 from tasks.schema.settings import Settings, settings
@@ -64,6 +70,15 @@ def enter(checkpoint: Path, own: Settings, *, port: int = 0) -> None:
             pass
 
     asyncio.run(go())
+
+
+def empty_model(folder: Path) -> Path:
+    """A folder with the files of a checkpoint, and nothing in them."""
+    model = folder / "student"
+    model.mkdir()
+    (model / "config.json").write_text('{"max_position_embeddings": 512}')
+    (model / "tokenizer.json").write_text("{}")
+    return model
 
 
 def servers() -> list[psutil.Process]:
@@ -145,8 +160,7 @@ def test_a_killed_owner_leaves_no_server(checkpoint: Path, tmp_path: Path) -> No
 @pytest.mark.e2e
 def test_a_server_that_dies_early_is_an_error_with_its_last_words(checkpoint: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
-    broken.mkdir()
-    (broken / "config.json").write_bytes((checkpoint / "config.json").read_bytes())
+    shutil.copytree(checkpoint, broken, ignore=shutil.ignore_patterns("*.safetensors"))
     with pytest.raises(ServerError, match=r"ended with code 1 before it answered; last lines of .*serve-broken-\d+\.log: ") as error:
         enter(broken, settings())
     assert "\n" not in str(error.value)
@@ -158,7 +172,7 @@ def test_a_server_that_does_not_answer_in_time_is_stopped(tmp_path: Path) -> Non
     silent.chmod(0o755)
     own = settings().model_copy(update={"server": "vllm", "vllm_python": silent, "startup_timeout": 1.0})
     with pytest.raises(ServerError, match=r"no answer within 1 s; raise LONGWRITER_STARTUP_TIMEOUT, or see why: .*: loading"):
-        enter(tmp_path, own)
+        enter(empty_model(tmp_path), own)
     assert not servers()
 
 
@@ -178,7 +192,7 @@ def test_a_server_ends_what_it_started_before_it_is_signalled_itself(tmp_path: P
         "signal.signal(signal.SIGTERM, end)"
     )
     with pytest.raises(ServerError):
-        enter(tmp_path, stand_in(tmp_path, code))
+        enter(empty_model(tmp_path), stand_in(tmp_path, code))
     [log] = (settings().home / "logs").iterdir()
     assert log.read_text() == "child None\n"
 
@@ -188,22 +202,27 @@ def test_a_server_that_will_not_end_is_killed_with_what_it_started(tmp_path: Pat
     ignore = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
     code = f"{ignore}\nprint(os.getpid(), subprocess.Popen([sys.executable, '-c', 'import signal, time; {ignore}; time.sleep(600)']).pid)"
     with pytest.raises(ServerError) as error:
-        enter(tmp_path, stand_in(tmp_path, f"sys.stdout.reconfigure(line_buffering=True)\n{code}"))
+        enter(empty_model(tmp_path), stand_in(tmp_path, f"sys.stdout.reconfigure(line_buffering=True)\n{code}"))
     assert gone([int(pid) for pid in str(error.value).split()[-2:]], within=1)
 
 
-def test_vllm_gets_the_environment_but_no_key_and_none_of_this_checkouts_folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The folder mlflow/ would be an importable package to it; a key would shut out our own client."""
+def test_vllm_gets_the_environment_with_a_key_of_its_own_and_none_of_this_checkouts_folders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder mlflow/ would be an importable package to it; somebody's key would shut out our own client."""
     for name, value in {"VLLM_CPU_KVCACHE_SPACE": "3", "VLLM_API_KEY": "secret", "PYTHONPATH": str(ROOT)}.items():
         monkeypatch.setenv(name, value)
-    names = ["VLLM_CPU_KVCACHE_SPACE", "VLLM_API_KEY", "PYTHONPATH", "PYTHONSAFEPATH"]
-    with pytest.raises(ServerError, match=r": \['3', '', '', '1'\]$"):
-        enter(tmp_path, stand_in(tmp_path, f"print([os.environ[name] for name in {names}], flush=True)"))
+    names = ["VLLM_CPU_KVCACHE_SPACE", "PYTHONPATH", "PYTHONSAFEPATH"]
+    key = "(key := os.environ['VLLM_API_KEY']) != 'secret', len(key) > 30, key in ' '.join(sys.argv)"
+    with pytest.raises(ServerError, match=r": \['3', '', '1', True, True, False\]$"):
+        enter(empty_model(tmp_path), stand_in(tmp_path, f"print([*(os.environ[name] for name in {names}), {key}], flush=True)"))
 
 
 def test_a_servers_sockets_go_with_it(tmp_path: Path) -> None:
     with pytest.raises(ServerError) as error:
-        enter(tmp_path, stand_in(tmp_path, "print(os.path.isdir(place := os.environ['VLLM_RPC_BASE_PATH']), place, flush=True)"))
+        enter(
+            empty_model(tmp_path), stand_in(tmp_path, "print(os.path.isdir(place := os.environ['VLLM_RPC_BASE_PATH']), place, flush=True)")
+        )
     existed, place = str(error.value).split()[-2:]
     assert existed == "True"
     assert not Path(place).exists()
@@ -215,14 +234,136 @@ def test_a_port_in_use_is_named(tmp_path: Path) -> None:
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(ServerError, match=rf"model server: port {port} on 127\.0\.0\.1 is in use"):
-            enter(tmp_path, settings(), port=port)
+            enter(empty_model(tmp_path), settings(), port=port)
 
 
 def test_a_vllm_that_is_not_there_names_the_variable(tmp_path: Path) -> None:
     with pytest.raises(BadSettings, match="LONGWRITER_VLLM_PYTHON: no interpreter at nowhere"):
-        enter(tmp_path, settings().model_copy(update={"server": "vllm", "vllm_python": Path("nowhere")}))
+        enter(empty_model(tmp_path), settings().model_copy(update={"server": "vllm", "vllm_python": Path("nowhere")}))
 
 
-def test_a_folder_that_is_no_checkpoint_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"config\.json: no such file"):
-        enter(tmp_path, settings())
+def test_an_interpreter_without_vllm_names_the_variable(tmp_path: Path) -> None:
+    with pytest.raises(BadSettings, match=rf"LONGWRITER_VLLM_PYTHON: {sys.executable} has no vllm; make the serve environment"):
+        enter(empty_model(tmp_path), settings().model_copy(update={"server": "vllm", "vllm_python": Path(sys.executable)}))
+
+
+@pytest.mark.parametrize(
+    ("missing", "problem"),
+    [(".", "student: no such folder"), ("config.json", "config.json: no such file"), ("tokenizer.json", "student: no tokenizer in it")],
+)
+def test_a_folder_that_is_no_checkpoint_is_named(tmp_path: Path, missing: str, problem: str) -> None:
+    model = empty_model(tmp_path)
+    if missing == ".":
+        shutil.rmtree(model)
+    else:
+        (model / missing).unlink()
+    with pytest.raises(BadInput, match=problem):
+        enter(model, settings())
+
+
+def test_a_start_that_takes_a_while_says_so_with_the_newest_line_of_the_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(progress, "QUIET", 0.5)
+    with pytest.raises(ServerError):
+        enter(empty_model(tmp_path), stand_in(tmp_path, "print('\\x1b[36mloading weights\\x1b[0m', flush=True)"))
+    assert re.search(r"starting student: 00:0\d, loading weights", capsys.readouterr().err)
+
+
+HEALTHY = """
+import http.server, pathlib
+class Health(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+    def log_message(self, *_):
+        pass
+web = http.server.HTTPServer(('127.0.0.1', int(sys.argv[sys.argv.index('--port') + 1])), Health)
+starts = pathlib.Path(sys.argv[0]).with_name('starts')
+starts.open('a').write(str(os.getpid()) + '\\n')
+first = starts.read_text().count('\\n') == 1
+"""
+
+
+async def stay(folder: Path, own: Settings, until: Callable[[], bool]) -> None:
+    async with model_server(empty_model(folder), own):
+        while not until():
+            await asyncio.sleep(0.05)
+
+
+def test_a_server_that_dies_at_every_start_is_an_error_inside_the_block_with_its_last_words(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = f"{HEALTHY}\nif first:\n    web.handle_request()\n    sys.exit(4)\nprint('no memory left', flush=True)\nsys.exit(3)"
+    with pytest.raises(ServerError, match=r"ended with code 3 before it answered; .*no memory left; it had been started again 3 times$"):
+        asyncio.run(stay(tmp_path, stand_in(tmp_path, code), until=lambda: False))
+    said = capsys.readouterr().err.strip().splitlines()
+    assert [line.split(";")[0] for line in said] == ["model server: ended with code 4 while it served"] + [
+        "model server: ended with code 3 before it answered"
+    ] * 2
+    assert (tmp_path / "starts").read_text().count("\n") == 1 + server.RESTARTS
+
+
+def test_an_error_of_the_block_passes_as_it_is(tmp_path: Path) -> None:
+    async def go() -> None:
+        async with model_server(empty_model(tmp_path), stand_in(tmp_path, f"{HEALTHY}\nweb.serve_forever()")):
+            raise ValueError("mine") from KeyError("cause")
+
+    with pytest.raises(ValueError, match="mine") as error:
+        asyncio.run(go())
+    assert isinstance(error.value.__cause__, KeyError)
+
+
+def test_a_server_that_hangs_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(server, "LOOK", 0.3)
+    monkeypatch.setattr(server, "HUNG", 2)
+    own = stand_in(tmp_path, f"{HEALTHY}\nif first:\n    web.handle_request()\n    time.sleep(600)\nweb.serve_forever()")
+    starts = tmp_path / "starts"
+    asyncio.run(stay(tmp_path, own, until=lambda: starts.exists() and starts.read_text().count("\n") == 2))
+    assert "model server: hangs, 2 questions after its health had no answer" in capsys.readouterr().err
+    assert gone([int(pid) for pid in starts.read_text().split()], within=1)
+
+
+def test_what_a_dead_server_left_running_ends_before_the_next_one_starts(tmp_path: Path) -> None:
+    left = "starts.with_name('left').write_text(str(subprocess.Popen(['sleep', '600']).pid))"
+    code = f"{HEALTHY}\nif first:\n    {left}\n    web.handle_request()\n    os.kill(os.getpid(), signal.SIGKILL)\nweb.serve_forever()"
+
+    def ended() -> bool:
+        starts = tmp_path / "starts"
+        return starts.exists() and starts.read_text().count("\n") == 2 and gone([int((tmp_path / "left").read_text())], within=0.01)
+
+    asyncio.run(asyncio.wait_for(stay(tmp_path, stand_in(tmp_path, code), until=ended), 60))
+
+
+@pytest.mark.e2e
+def test_a_server_that_dies_at_item_60_comes_back_and_every_item_is_answered_once(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("LONGWRITER_CONCURRENCY", "8")
+    settings.cache_clear()
+    model = STUDENT.model_copy(update={"max_tokens": 4})
+    asks = [f"Write about bread. {n}" for n in range(120)]
+    killed: list[int] = []
+
+    async def go() -> list[Reply]:
+        done = 0
+        async with open_role("candidate", model, seed=1, checkpoint=checkpoint) as chat:
+
+            async def ask(text: str) -> Reply:
+                nonlocal done
+                reply = await chat(user(text))
+                done += 1
+                if done == 60:
+                    killed.extend(child.pid for child in servers())
+                    for pid in killed:
+                        os.kill(pid, signal.SIGKILL)
+                return reply
+
+            return await each(asks, ask, unit="answer", label=None)
+
+    replies = asyncio.run(go())
+    assert killed
+    assert len(replies) == 120
+    assert all(0 < reply.usage.completion <= 4 for reply in replies)
+    assert len(list(read_journal(settings().home / JOURNAL))) == 120
+    assert capsys.readouterr().err.count("model server: ended with code -9 while it served") == 1

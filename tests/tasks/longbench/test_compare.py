@@ -12,7 +12,7 @@ import pytest
 from tasks import store
 from tasks.longbench.compare import Comparison, Row, compare
 from tasks.schema.errors import BadInput
-from tasks.schema.records import Language, ScoredItem
+from tasks.schema.records import FixedLength, Language, ScoredItem
 from tests.conftest import ROOT
 
 LENGTHS = (300, 1000, 3000, 8000)
@@ -190,3 +190,26 @@ def test_json_holds_every_row(tmp_path: Path) -> None:
     a = evaluation(tmp_path / "a", scores())
     document = json.loads(run(a, "paper:GPT-4o", "--json").stdout)
     assert [(each["measure"], each["b"]) for each in document["rows"]] == [("s_l", 65.3), ("s_q", 91.8), ("s_bar", 78.6)]
+
+
+def test_several_answers_to_a_prompt_count_as_their_mean(tmp_path: Path) -> None:
+    twice = [each.model_copy(update={"sample": sample, "s_l": each.s_l + gain}) for each in scores() for sample, gain in ((0, 0), (1, 8))]
+    found = row(compare(evaluation(tmp_path / "a", twice), evaluation(tmp_path / "b", scores())), "overall", "s_l")
+    assert (found.items, found.verdict) == (40, "better")
+    assert found.difference == pytest.approx(4)
+    with pytest.raises(BadInput, match=r"items\.jsonl:2: id: i0 by student is there twice"):
+        compare(evaluation(tmp_path / "c", [item(0, 1), item(0, 2)]), str(tmp_path / "b"))
+
+
+def test_fixed_mode_compares_the_fixed_scores_and_nothing_else(tmp_path: Path) -> None:
+    length = FixedLength(written=100, least=100, most=200, s_l=100)
+    a = [each.model_copy(update={"fixed": length}) for each in scores()]
+    b = [each.model_copy(update={"fixed": length.model_copy(update={"s_l": 40 + place % 3})}) for place, each in enumerate(scores())]
+    folders = evaluation(tmp_path / "a", a), evaluation(tmp_path / "b", b)
+    fixed, paper = compare(*folders, mode="fixed"), compare(*folders)
+    assert (fixed.mode, fixed.verdict, row(fixed, "overall", "s_l").a) == ("fixed", "better", 100)
+    assert (paper.mode, row(paper, "overall", "s_l").difference) == ("paper", 0)
+    with pytest.raises(BadInput, match=r"c/items\.jsonl:student: fixed: no scores in fixed mode"):
+        compare(folders[0], evaluation(tmp_path / "c", scores()), mode="fixed")
+    with pytest.raises(BadInput, match=r"paper:LongWriter-9B: the paper's scores are its own mode's"):
+        compare(folders[0], "paper:LongWriter-9B", mode="fixed")

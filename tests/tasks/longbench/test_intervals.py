@@ -2,7 +2,7 @@ import time
 
 import numpy as np
 import pytest
-from scipy.stats import bootstrap  # type: ignore[import-untyped]
+from scipy.stats import bootstrap
 
 from tasks.longbench.intervals import holm, intervals, sign_flip
 

@@ -1,8 +1,14 @@
+import re
+
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.longbench.length import chinese_share, count_words, s_l
+from tests.conftest import ROOT
+
+DATA = ROOT.parent / "shared" / "data"
 
 
 @pytest.mark.parametrize(
@@ -44,6 +50,19 @@ def test_the_length_score_lies_between_0_and_100_and_only_the_asked_length_has_1
 )
 def test_words_are_counted_as_the_official_scripts_count_them(text: str, words: int) -> None:
     assert count_words(text) == words
+
+
+@pytest.mark.skipif(not DATA.is_dir(), reason="the real data are not on this machine")
+def test_real_prompts_and_answers_are_counted_to_the_word_as_by_the_official_expressions() -> None:
+    files = [
+        *DATA.glob("longbench_write/*.jsonl"),
+        *DATA.glob("instructions/*.jsonl"),
+        *DATA.glob("hellobench/length_constrained/*/*_8k_*.jsonl"),
+    ]
+    texts = [str(value) for path in files for line in path.read_bytes().splitlines() for value in orjson.loads(line).values()]
+    assert len(texts) > 5000
+    for text in texts:
+        assert count_words(text) == len(re.findall(r"[\u4e00-\u9fff]", text)) + len(re.findall(r"\b[a-zA-Z]+\b", text))
 
 
 def test_the_chinese_share_leaves_white_space_out() -> None:

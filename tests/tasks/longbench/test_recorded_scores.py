@@ -9,6 +9,7 @@ import pytest
 
 from tasks.longbench.recorded import score_recorded
 from tasks.longbench.summary import summarise
+from tasks.schema.errors import BadInput
 from tests.conftest import ROOT
 
 RECORDED = ROOT.parent / "shared" / "data" / "hellobench" / "length_constrained"
@@ -45,6 +46,16 @@ def test_recorded_outputs_of_real_models_have_their_known_scores(model: str, tho
     assert (card.s_q, card.s_bar) == (None, None)
 
 
+@pytest.mark.skipif(not RECORDED.is_dir(), reason="the recorded outputs of HelloBench are not on this machine")
+@pytest.mark.parametrize("model", GOLDEN)
+def test_one_call_over_a_models_folder_gives_its_row_of_hellobenchs_table(model: str) -> None:
+    items = list(score_recorded(RECORDED / model, format="hellobench"))
+    assert {(item.model, item.sample) for item in items} == {(model, 0)}
+    reached = summarise(items).by_asked
+    assert [reach.asked for reach in reached] == [2000, 4000, 8000, 16000]
+    assert tuple(round(reach.s_l, 2) for reach in reached) == GOLDEN[model]
+
+
 def test_the_last_line_is_one_json_object(tmp_path: Path) -> None:
     path = rows(tmp_path, {"prompt": "p", "response": "one two", "length": 2}, {"instruction": "写", "output": "", "more": [1]})
     done = score(path, "--length", "4000", "--json")
@@ -67,6 +78,39 @@ def test_a_rows_own_length_goes_before_the_one_for_all(tmp_path: Path) -> None:
     assert [item.asked for item in score_recorded(path, length=7)] == [2, 7]
 
 
+def test_the_same_prompt_again_is_its_next_sample(tmp_path: Path) -> None:
+    one, other = {"prompt": "p", "response": "a b", "length": 2}, {"prompt": "q", "response": "a", "length": 2}
+    found = list(score_recorded(rows(tmp_path, one, other, one, one)))
+    assert [item.sample for item in found] == [0, 0, 1, 2]
+    assert len({item.id for item in found}) == 2
+
+
+def test_ids_samples_and_plans_of_a_row_are_taken_as_they_are(tmp_path: Path) -> None:
+    row = {"prompt": "p", "response": "Bees make honey.", "length": 3, "id": "item-7", "plan": [{"point": "honey of bees", "words": 3}]}
+    found = list(score_recorded(rows(tmp_path, row | {"sample": 3}, row, row | {"sample": 0, "plan": None})))
+    assert [(item.id, item.sample) for item in found] == [("item-7", 3), ("item-7", 4), ("item-7", 0)]
+    assert [item.adherence and (item.adherence.steps, item.adherence.covered, item.adherence.s_l) for item in found] == [
+        (1, 1.0, 100.0),
+        (1, 1.0, 100.0),
+        None,
+    ]
+
+
+def test_odd_answers_are_scored_and_not_refused(tmp_path: Path) -> None:
+    answers = ["", " \n", "!!! 123 ...", "word " * 2_000_000, "字" * 3_400_000]
+    found = list(score_recorded(rows(tmp_path, *({"prompt": "p", "response": answer, "length": 1000} for answer in answers))))
+    assert [(item.written, item.s_l) for item in found] == [(0, 0.0), (0, 0.0), (0, 0.0), (2_000_000, 0.0), (3_400_000, 0.0)]
+
+
+def test_rows_without_a_readable_length_are_refused_or_counted(tmp_path: Path) -> None:
+    path = rows(tmp_path, {"query": "About 500 words.", "response": "r"}, {"query": "A speech of ten minutes.", "response": "r"})
+    skipped: list[str] = []
+    assert [item.asked for item in score_recorded(path, format="writingbench", skipped=skipped)] == [500]
+    assert skipped == [f"{path}:2"]
+    with pytest.raises(BadInput, match=r":2: length: the row states no length that can be read"):
+        list(score_recorded(path, format="writingbench"))
+
+
 FINE = {"prompt": "p", "response": "r", "length": 5}
 
 
@@ -86,6 +130,13 @@ FINE = {"prompt": "p", "response": "r", "length": 5}
         ((FINE, FINE | {"response": None}), ":2: response: not a string: None"),
         ((FINE, FINE | {"response": ["r"]}), ":2: response: not a string: ['r']"),
         ((FINE, [1]), ":2: a JSON list, not an object"),
+        ((FINE | {"id": "a"}, FINE | {"id": "a", "prompt": "q"}), ":2: id: a stands for another ask in an earlier row"),
+        ((FINE | {"sample": 1}, FINE | {"sample": 1}), ":2: sample: sample 1 of "),
+        ((FINE, FINE | {"sample": -1}), ":2: sample: not a whole number from 0: -1"),
+        ((FINE, FINE | {"id": ["a"]}), ":2: id: not a string: ['a']"),
+        ((FINE, FINE | {"plan": [{"point": "p"}]}), ":2: plan.0.words: missing field"),
+        ((FINE, FINE | {"plan": "1. p"}), ":2: plan: Input should be a valid "),
+        ((b"prompt,response\n",), ":1: not JSON: "),
     ],
 )
 def test_what_cannot_be_scored_is_one_line_with_its_place_and_the_mend(tmp_path: Path, lines: tuple[object, ...], message: str) -> None:

@@ -13,8 +13,8 @@ def rubric(*scores: int) -> Rubric:
 
 
 def item(asked: int, written: int, rubric: Rubric | None = None, *, language: Language = "en", type: str = "News") -> ScoredItem:
-    own = BenchmarkItem(id=f"{asked}", prompt="p", type=type, length=asked, language=language)
-    return score_item(own, "student", "word " * written, rubric)
+    own = BenchmarkItem(id=f"{asked}-{written}", prompt="p", type=type, length=asked, language=language)
+    return score_item(own, "student", "word " * written, s_q(rubric) if rubric else None)
 
 
 @pytest.mark.parametrize(
@@ -106,6 +106,37 @@ def test_degeneration_is_averaged_over_the_answers_whose_text_was_at_hand() -> N
     assert "student_repetition" not in flat({"student": summarise([unseen])})
 
 
+def test_both_modes_stand_side_by_side_and_share_nothing_but_the_quality() -> None:
+    asked = BenchmarkItem(id="a", prompt="Write at least 100 words about naïve cafés.", type="", length=100, language="en")
+    text = "naïve café " * 90
+    card = summarise([score_item(asked, "student", text, 50.0), score_item(asked.model_copy(update={"id": "b"}), "student", text, 50.0)])
+    assert card.fixed is not None
+    assert (card.s_l, card.fixed.s_l) == (0, 100)  # no word of these is one to the official count; 180 are well over "at least 100"
+    assert (card.s_bar, card.fixed.s_bar) == (25, 75)
+    assert dict.fromkeys(("fixed",), card.by_language["en"].fixed is not None) == {"fixed": True}
+    assert (flat({"m": card})["m_s_l_fixed"], flat({"m": card})["m_s_bar_fixed"]) == (100, 75)
+    unseen = [one.model_copy(update={"fixed": None}) for one in (item(100, 100), item(200, 200))]
+    assert summarise(unseen).fixed is None
+
+
+def test_several_answers_to_a_prompt_are_one_observation() -> None:
+    drawn = [(asked, sample, 0 if sample else asked) for asked in (100, 200) for sample in range(4)]
+    answers = [item(asked, words).model_copy(update={"id": str(asked), "sample": sample}) for asked, sample, words in drawn]
+    card, single = summarise(answers), summarise([item(100, 100), item(200, 200)])
+    assert (card.items, card.answers, card.unscored, card.s_l) == (2, 8, 8, 25)
+    assert card.s_l_interval is not None
+    assert card.s_l_interval.low == card.s_l_interval.high == 25  # both prompts have the same mean: nothing varies between prompts
+    assert (single.items, single.answers) == (2, 2)
+
+
+def test_an_answer_that_is_unscored_beside_a_scored_one_is_in_the_bounds() -> None:
+    scored = item(100, 100, rubric(5, 5, 5, 5, 5, 5))
+    card = summarise([scored, item(100, 100).model_copy(update={"sample": 1}), item(200, 200, rubric(3, 3, 3, 3, 3, 3))])
+    assert (card.s_q, card.unscored) == ((100 + 50) / 2, 1)
+    assert card.s_q_bounds is not None
+    assert (card.s_q_bounds.low, card.s_q_bounds.high) == ((50 + 50) / 2, (100 + 50) / 2)
+
+
 def test_an_answer_that_hit_the_token_limit_is_unfinished() -> None:
     own = BenchmarkItem(id="f", prompt="p", type="", length=20, language="en")
     found = [score_item(own, "student", "It ends.", None, finish_reason=reason).degeneration for reason in ("stop", "length")]
@@ -136,5 +167,5 @@ def test_scorecards_come_back_as_they_were_written(tmp_path: Path) -> None:
 
 def test_a_scorecard_that_is_none_is_named(tmp_path: Path) -> None:
     store.write_json(tmp_path / "scorecard.json", {"student": {"items": 1}})
-    with pytest.raises(BadInput, match=r"scorecard\.json: s_l: missing field"):
+    with pytest.raises(BadInput, match=r"scorecard\.json: answers: missing field"):
         read_scorecards(tmp_path / "scorecard.json")

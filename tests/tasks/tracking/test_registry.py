@@ -5,18 +5,10 @@ from pathlib import Path
 import pytest
 
 from tasks.schema.errors import BadInput
-from tasks.schema.params import Promote
-from tasks.tracking import gate, registry, runs
+from tasks.tracking import registry, runs
 from tasks.tracking.client import connect, experiment, names
 
-GATE = Promote(min_s_bar=50.0, min_s_l=60.0, min_gain_over_champion=0.0, max_unscored=0.02)
-
-
-class Card:
-    """The scores that the gate looks at."""
-
-    def __init__(self, s_bar: float | None, *, s_l: float = 80.0, unscored: int = 0, items: int = 100) -> None:
-        self.s_bar, self.s_l, self.unscored, self.items = s_bar, s_l, unscored, items
+CHAMPION = "models:/longwriter@champion"
 
 
 @pytest.fixture(autouse=True)
@@ -42,13 +34,16 @@ def test_a_checkpoint_is_one_version_however_often_it_is_registered_and_loads_by
     other = registry.register(checkpoint(tmp_path / "b", weights=b"others"), run_id=run, tags={})
     assert (first.number, again.number, other.number) == ("1", "1", "2")
     assert first.score("s_bar") == 61.5
+    assert registry.find(first.tags[registry.DIGEST]) == first
+    assert registry.find("0" * 64) is None
 
     connect().set_registered_model_alias(names().model, "champion", "1")
-    loaded = registry.download("champion")
+    loaded = registry.fetch(CHAMPION)
     files = {path.relative_to(loaded).as_posix() for path in loaded.rglob("*") if path.is_file()}
     assert files == {"model.safetensors", "config.json", "chat_template.jinja", "nested/extra.json"}
     assert (loaded / "model.safetensors").read_bytes() == b"weights"
-    assert registry.download("champion") == loaded
+    assert registry.fetch(CHAMPION) == registry.fetch("models:/longwriter/1") == loaded
+    assert registry.fetch("models:/longwriter/2") != loaded
 
 
 @pytest.mark.parametrize("name", ["training_args.bin", "optimizer.pt", "nested/rng_state.pth", "model.PKL", "last.ckpt"])
@@ -73,13 +68,35 @@ def test_what_was_changed_in_the_store_is_not_loaded(tmp_path: Path, home: Path,
     stored = next((home / "mlartifacts").rglob("model.safetensors")).parent
     (stored / name).write_bytes(b"tampered with")
     with pytest.raises(BadInput, match=content):
-        registry.download("champion")
+        registry.fetch(CHAMPION)
     assert not list((home / "models").glob("*"))
 
 
-def test_an_alias_that_points_to_nothing_says_so() -> None:
-    with pytest.raises(BadInput, match="points to no version"):
-        registry.download("champion")
+def test_an_address_that_leads_nowhere_says_so_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"^models:/longwriter@champion: no registered model longwriter; run the stage promote: `make run`$"):
+        registry.fetch(CHAMPION)
+    registry.register(checkpoint(tmp_path / "a"), run_id=runs.record("train", "abc"), tags={})
+    with pytest.raises(BadInput, match="points to no version; there is none yet"):
+        registry.fetch(CHAMPION)
+    connect().set_registered_model_alias(names().model, "challenger", "1")
+    with pytest.raises(BadInput, match="points to no version; known are challenger"):
+        registry.fetch(CHAMPION)
+    with pytest.raises(BadInput, match=r"models:/longwriter/7: no such version"):
+        registry.fetch("models:/longwriter/7")
+    with pytest.raises(BadInput, match="no registered model other"):
+        registry.fetch("models:/other@champion")
+    connect().create_registered_model("foreign")
+    connect().create_model_version("foreign", source="/nowhere")
+    with pytest.raises(BadInput, match="no checkpoint_digest tag: it was not registered by this pipeline"):
+        registry.fetch("models:/foreign/1")
+
+
+@pytest.mark.parametrize(
+    "address", ["champion", "models:/longwriter", "models:/a/b/1", "models:/longwriter/0", "models:/a'b@c", "models:/m-1@", ""]
+)
+def test_what_is_no_address_is_refused(address: str) -> None:
+    with pytest.raises(BadInput, match="not an address of the registry; such as models:/longwriter@champion"):
+        registry.fetch(address)
 
 
 def test_a_finished_run_is_found_again_and_a_broken_one_is_closed_and_recorded_afresh() -> None:
@@ -96,30 +113,3 @@ def test_a_finished_run_is_found_again_and_a_broken_one_is_closed_and_recorded_a
     assert len(client.get_metric_history(first, "student/loss")) == 1_200
     assert found.inputs.dataset_inputs[0].dataset.digest == "f" * 36
     assert [entry.path for entry in client.list_artifacts(first)] == ["loss.svg"]
-
-
-def decide(version: str, card: Card, champion: gate.Reign | None) -> gate.Decision:
-    return gate.decide(card, version, champion, promote=GATE, training_run="t", evaluation_run="e")
-
-
-@pytest.mark.parametrize(
-    ("card", "failed"),
-    [
-        (Card(49.9), {"s_bar", "gain_over_champion"}),
-        (Card(70.0, s_l=59.9), {"s_l"}),
-        (Card(70.0, unscored=3), {"unscored"}),
-        (Card(None, unscored=100), {"s_bar", "unscored", "gain_over_champion"}),
-        (Card(54.9), {"gain_over_champion"}),
-        (Card(70.0, unscored=2), set()),
-    ],
-)
-def test_every_axis_of_the_gate_can_fail_and_all_must_hold(card: Card, failed: set[str]) -> None:
-    decision = decide("2", card, gate.Reign("1", 55.0))
-    assert {axis.name for axis in decision.axes if not axis.passed} == failed
-    assert decision.passed == (not failed)
-    assert decision.alias == ("challenger" if failed else "champion")
-
-
-def test_a_champion_does_not_lose_to_itself_and_a_first_one_needs_no_gain() -> None:
-    assert decide("1", Card(40.0), gate.Reign("1", 55.0)).alias == "champion"
-    assert [axis.name for axis in decide("1", Card(70.0), None).axes] == ["s_bar", "s_l", "unscored"]

@@ -1,0 +1,1 @@
+"""lm-evaluation-harness, in a process of its own, against the candidate's endpoint."""

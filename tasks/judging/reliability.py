@@ -1,0 +1,156 @@
+"""How far a judge can be relied on: its repeats against each other, and against a second judge.
+
+Everything is in points of S_q, 0 to 100, a dimension's grade d counting (d − 1) · 25, unless it says otherwise. What is not defined, as a
+correlation of constant scores, is None.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from math import sqrt
+from statistics import fmean, variance
+
+from tasks.judging.rubric import DIMENSIONS
+from tasks.longbench.summary import s_q
+from tasks.schema.records import Record, Rubric, Verdict
+
+Grade = Callable[[Rubric], float]  # of a verdict, 0 to 100
+Rubrics = Mapping[tuple[str, str, int], Sequence[Rubric]]  # the readable verdicts on each answer: prompt, model, sample
+
+
+class Alike(Record):
+    """How like the second judge's grades are to the first's, on the answers that both graded."""
+
+    bias: float  # mean of second minus first
+    mean_absolute: float  # mean of |second − first|
+    pearson: float | None
+    spearman: float | None
+    kappa: float | None  # Cohen's, weighted by squared distance, of the grades 1 to 5, each repeat of the first against the second
+
+
+class Agreement(Record):
+    second_judge: str
+    answers: int  # that both judges graded
+    overall: Alike  # of S_q; its kappa is over the grades of all dimensions
+    by_dimension: dict[str, Alike]
+
+
+class Reliability(Record):
+    judge: str  # the first one
+    verdicts: int  # of the first judge
+    unread: int  # of these, without a readable reply
+    answers: int  # with a readable verdict of the first judge
+    repeated: int  # of these, with two or more: what follows is over them, and None where there are none
+    deviation: float | None  # standard deviation of an answer's S_q from repeat to repeat, pooled over answers
+    deviation_by_dimension: dict[str, float]  # empty where `deviation` is None
+    standard_error: float | None  # that this leaves in an answer's S_q, the mean over its repeats; root mean square over answers
+    identical: float | None  # share of the answers with all six grades the same in all repeats
+    icc: float | None  # ICC(1): share of the variance of S_q that lies between answers, not between repeats; negative for noise alone
+    agreement: Agreement | None  # None: there is no second judge, or no answer that both graded
+
+
+def reliability(verdicts: Iterable[Verdict]) -> Reliability:
+    """Of the first judge's verdicts, with what the second one said of the same answers. Raises ValueError if the first said nothing."""
+    verdicts = list(verdicts)
+    own = [verdict for verdict in verdicts if not verdict.second]
+    if not own:
+        raise ValueError("no verdict of a first judge")
+    first, second = _readable(own), _readable([verdict for verdict in verdicts if verdict.second])
+    repeated = [rubrics for rubrics in first.values() if len(rubrics) > 1]
+    deviation = _deviation(repeated, s_q)
+    return Reliability(
+        judge=_names(own),
+        verdicts=len(own),
+        unread=sum(verdict.rubric is None for verdict in own),
+        answers=len(first),
+        repeated=len(repeated),
+        deviation=deviation,
+        deviation_by_dimension={name: value for name in DIMENSIONS if (value := _deviation(repeated, _points(name))) is not None},
+        standard_error=None if deviation is None else deviation * sqrt(fmean(1 / len(rubrics) for rubrics in repeated)),
+        identical=fmean(len(set(rubrics)) == 1 for rubrics in repeated) if repeated else None,
+        icc=_icc([[s_q(rubric) for rubric in rubrics] for rubrics in repeated]),
+        agreement=_agreement(first, second, _names([verdict for verdict in verdicts if verdict.second])),
+    )
+
+
+def _readable(verdicts: Iterable[Verdict]) -> dict[tuple[str, str, int], list[Rubric]]:
+    found: dict[tuple[str, str, int], list[Rubric]] = {}
+    for verdict in verdicts:
+        if verdict.rubric:
+            found.setdefault((verdict.id, verdict.model, verdict.sample), []).append(verdict.rubric)
+    return found
+
+
+def _names(verdicts: Iterable[Verdict]) -> str:
+    return "; ".join(dict.fromkeys(verdict.judge for verdict in verdicts))
+
+
+def _points(dimension: str) -> Grade:
+    return lambda rubric: (getattr(rubric, dimension) - 1) * 25.0
+
+
+def _deviation(repeated: Sequence[Sequence[Rubric]], grade: Grade) -> float | None:
+    """Standard deviation within answers: the root of the mean of their variances, weighted by degrees of freedom."""
+    if not repeated:
+        return None
+    squares = sum((len(rubrics) - 1) * variance(map(grade, rubrics)) for rubrics in repeated)
+    return sqrt(squares / sum(len(rubrics) - 1 for rubrics in repeated))
+
+
+def _icc(groups: Sequence[Sequence[float]]) -> float | None:
+    """ICC(1) of a one-way random model with groups of unequal size (Shrout and Fleiss 1979; Donner 1986 for the mean size).
+
+    None with fewer than two groups, and where all values are one.
+    """
+    if len(groups) < 2:
+        return None
+    sizes = [len(group) for group in groups]
+    total, overall = sum(sizes), fmean(value for group in groups for value in group)
+    between = sum(len(group) * (fmean(group) - overall) ** 2 for group in groups) / (len(groups) - 1)
+    within = sum((len(group) - 1) * variance(group) for group in groups) / (total - len(groups))
+    size = (total - sum(size**2 for size in sizes) / total) / (len(groups) - 1)
+    spread = between + (size - 1) * within
+    return (between - within) / spread if spread > 1e-9 else None
+
+
+def _agreement(first: Rubrics, second: Rubrics, judge: str) -> Agreement | None:
+    both = [(first[key], second[key]) for key in first if key in second]
+    if not both:
+        return None
+    return Agreement(
+        second_judge=judge,
+        answers=len(both),
+        overall=_alike(both, s_q, DIMENSIONS),
+        by_dimension={name: _alike(both, _points(name), (name,)) for name in DIMENSIONS},
+    )
+
+
+def _alike(both: Sequence[tuple[Sequence[Rubric], Sequence[Rubric]]], grade: Grade, dimensions: Sequence[str]) -> Alike:
+    means = [(fmean(map(grade, ours)), fmean(map(grade, theirs))) for ours, theirs in both]
+    differences = [their - our for our, their in means]
+    pearson, spearman = _correlations(means)
+    return Alike(
+        bias=fmean(differences),
+        mean_absolute=fmean(map(abs, differences)),
+        pearson=pearson,
+        spearman=spearman,
+        kappa=_kappa([(getattr(a, name), getattr(b, name)) for ours, theirs in both for a in ours for b in theirs for name in dimensions]),
+    )
+
+
+def _correlations(means: Sequence[tuple[float, float]]) -> tuple[float | None, float | None]:
+    """Pearson's and Spearman's; None with fewer than three answers, of which any two correlate perfectly, and for constant scores."""
+    ours, theirs = ([round(pair[place], 9) for pair in means] for place in (0, 1))  # 9: what is equal has one rank, however it was summed
+    if len(ours) < 3 or len(set(ours)) == 1 or len(set(theirs)) == 1:
+        return None, None
+    from scipy.stats import pearsonr, spearmanr
+
+    return float(pearsonr(ours, theirs).statistic), float(spearmanr(ours, theirs).statistic)
+
+
+def _kappa(grades: Sequence[tuple[int, int]]) -> float | None:
+    """None where both judges give one and the same grade to everything: no chance agreement to compare with."""
+    if len({grade for pair in grades for grade in pair}) == 1:
+        return None
+    from sklearn.metrics import cohen_kappa_score
+
+    ours, theirs = zip(*grades, strict=True)
+    return float(cohen_kappa_score(ours, theirs, labels=[1, 2, 3, 4, 5], weights="quadratic"))

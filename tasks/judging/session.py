@@ -1,0 +1,41 @@
+"""All that is asked of the judges about some answers: verdicts and their repeats, comparisons two by two, the second judge."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tasks.endpoints.roles import open_role
+from tasks.judging.duels import duel_all, pairs
+from tasks.judging.templates import Template
+from tasks.judging.verdicts import judge_all
+from tasks.schema.params import Judge, Model
+from tasks.schema.records import Duel, Prediction, Verdict
+
+
+class Judgement(NamedTuple):
+    verdicts: list[Verdict]  # the first judge's, repeats of an answer together, then the second's
+    duels: list[Duel]
+
+
+async def judge_answers(
+    answers: Sequence[Prediction], template: Template, *, judge: Judge, first: Model, second: Model | None
+) -> Judgement:
+    """The first judge's verdicts, its comparisons where params want them, then the second judge's verdicts, one to each answer."""
+    async with open_role("judge", first) as chat:
+        verdicts = await judge_all(
+            chat,
+            answers,
+            template=template,
+            repeats=judge.repeats,
+            tries=judge.tries,
+            judge=str(first),
+            second=False,
+            label="judge",
+        )
+        found = pairs(answers) if judge.pairwise else []
+        duels = await duel_all(chat, found, tries=judge.tries, judge=str(first), label="judge, in pairs") if found else []
+    if second:
+        async with open_role("second_judge", second) as chat:
+            verdicts += await judge_all(
+                chat, answers, template=template, repeats=1, tries=judge.tries, judge=str(second), second=True, label="second judge"
+            )
+    return Judgement(verdicts, duels)

@@ -1,0 +1,97 @@
+"""A judge on many answers: each as often as is asked for, each reply read strictly, what stays unreadable left unscored."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from tasks.endpoints import wire
+from tasks.endpoints.chat import Chat, Reply, each, user
+from tasks.judging.rubric import parse_rubric, planted
+from tasks.judging.templates import Template
+from tasks.schema.errors import ReplyError, Unanswered
+from tasks.schema.records import Prediction, Rubric, Verdict
+
+UNFINISHED = {
+    "length": "cut off at the judge's max_tokens",
+    "content_filter": "stopped by the endpoint's content filter",
+    wire.OVERSIZE: "far longer than the judge's max_tokens allow",
+}
+
+
+async def judge_all(
+    chat: Chat,
+    predictions: Sequence[Prediction],
+    *,
+    template: Template,
+    repeats: int,
+    tries: int,
+    judge: str,
+    second: bool,
+    label: str | None,
+) -> list[Verdict]:
+    """`repeats` verdicts on every answer, in the order of the answers, whatever ended first.
+
+    `judge` names who says it, and is kept with the prompt's digest: with another prompt it is another judge. `second`: as the second
+    judge. A verdict that nobody could read in `tries` replies, or that the endpoint does not answer, is unscored and says why; all
+    replies are kept. Raises EndpointError when nobody is answered.
+    """
+    asked = [(prediction, repeat) for prediction in predictions for repeat in range(repeats)]
+
+    async def one(question: tuple[Prediction, int]) -> Verdict:
+        prediction, repeat = question
+        found = await _ask(chat, template, prediction, repeat=repeat, tries=tries)
+        return Verdict(
+            id=prediction.item.id,
+            model=prediction.model,
+            sample=prediction.sample,
+            repeat=repeat,
+            second=second,
+            judge=f"{judge}, prompt {template.digest[:8]}",
+            **found._asdict(),
+        )
+
+    return await each(asked, one, unit="verdict", label=label)
+
+
+def draw(repeat: int, attempt: int) -> int:
+    """The sample index of a verdict's try: Cantor's pairing, 0 for the very first.
+
+    It depends on nothing else, and no two pairs share one: with more repeats, or more tries, all earlier replies come from the journal.
+    """
+    return (repeat + attempt) * (repeat + attempt + 1) // 2 + attempt
+
+
+def check_finished(reply: Reply) -> None:
+    """Raises ReplyError for a reply that was broken off: what stands in it may be half of what was to be said."""
+    if reply.finish_reason in UNFINISHED:
+        raise ReplyError(UNFINISHED[reply.finish_reason])
+
+
+class _Found(NamedTuple):
+    """The fields of a Verdict that the judge decides."""
+
+    rubric: Rubric | None
+    replies: tuple[str, ...]
+    problem: str | None
+
+
+async def _ask(chat: Chat, template: Template, prediction: Prediction, *, repeat: int, tries: int) -> _Found:
+    """The first readable reply; after `tries` unreadable ones what was wrong with the last."""
+    prompt, replies, problem = template.fill(prediction.item.prompt, prediction.response), list[str](), None
+    for attempt in range(tries):
+        try:
+            reply = await chat(user(prompt, sample=draw(repeat, attempt), schema=template.schema))
+            replies.append(reply.text)
+            return _Found(_read(reply, prediction.response), tuple(replies), None)
+        except Unanswered as error:
+            return _Found(None, tuple(replies), str(error))
+        except ReplyError as error:
+            problem = str(error)
+    return _Found(None, tuple(replies), problem)
+
+
+def _read(reply: Reply, answer: str) -> Rubric:
+    check_finished(reply)
+    rubric = parse_rubric(reply.text)
+    if rubric in planted(answer):
+        raise ReplyError("the verdict is one that stands in the answer")
+    return rubric

@@ -1,0 +1,166 @@
+"""Side benchmarks: how the rows of another benchmark's files become items, and its recorded outputs become answered items.
+
+An adapter says what one row asks for; the files, the identities, the samples and the errors are the same for all. Another
+benchmark is one more entry:
+
+    def _mine(entry: Entry) -> list[Ask]:
+        return [Ask(entry.text("task"), entry.length("words"), type="report")]
+
+    ADAPTERS["mine"] = Adapter("mine", fits=lambda row: "task" in row and "words" in row, asks=_mine)
+
+A row whose length cannot be read is skipped and counted, or refused; it is never guessed.
+"""
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tasks.corpus.wishes import parse_wish
+from tasks.longbench.benchmark import Ask, Entry, asked, entries, items_of
+from tasks.schema.errors import BadInput
+from tasks.schema.records import BenchmarkItem
+
+
+class Adapter(NamedTuple):
+    """One benchmark's format."""
+
+    name: str
+    fits: Callable[[Mapping[str, Any]], bool]  # does this row look like one of its files?
+    asks: Callable[[Entry], Sequence[Ask]]  # what a row asks for; nothing: it states no length that can be read
+    recorded: Callable[[Entry], Sequence[Ask]] | None = None  # the one ask that a recorded row answers; None: as `asks`
+
+
+class Benchmark(NamedTuple):
+    items: list[BenchmarkItem]
+    skipped: list[str]  # file:line of the rows whose length cannot be read
+
+
+DEFAULT = "longbench-write"
+EDGE = 500  # characters at either end of a long ask, where people say what they want; its material stands between
+LIFEBENCH_LENGTHS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
+_HELLOBENCH_LENGTH = re.compile(r"\bno shorter than (\d{1,3}(?:,\d{3})+|\d+) words\b", re.IGNORECASE)
+_HELLOBENCH_TYPES = {
+    "a comprehensive article": "keyword_writing",
+    "a first-person narrative story": "roleplaying_writing",
+    "a well-structured screenplay": "screenplay_writing",
+    "an engaging story": "story_writing",
+    "a well-structured, argumentative essay": "argumentative_writing",
+}
+
+
+def read_items(path: Path, format: str | None = None) -> Benchmark:
+    """Every item of a benchmark's file, folder of files or glob; without a format, in LongBench-Write's.
+
+    Raises BadInput with the line and the field of the first row of another format, naming the format that it looks like, and
+    where not one row states a length.
+    """
+    adapter, skipped = adapter_of(format), list[str]()
+    items = list(items_of(_asks(path, adapter, skipped)))
+    if not items:
+        raise BadInput(
+            path, f"none of its {len(skipped)} rows states a length that can be read", mend="give the benchmark's length-constrained set"
+        )
+    return Benchmark(items, skipped)
+
+
+def _asks(path: Path, adapter: Adapter, skipped: list[str]) -> Iterator[Ask]:
+    for entry in entries(path):
+        found = understood(entry, adapter, adapter.asks)
+        if not found:
+            skipped.append(f"{entry.path}:{entry.line}")
+        yield from found
+
+
+def understood(entry: Entry, adapter: Adapter, asks: Callable[[Entry], Sequence[Ask]]) -> Sequence[Ask]:
+    """What `asks` makes of a row. Where that fails and the row looks like another format's, the BadInput says so."""
+    try:
+        return asks(entry)
+    except BadInput as error:
+        if looks_like := next((other for other in ADAPTERS.values() if other.name != adapter.name and other.fits(entry.data)), None):
+            name = looks_like.name
+            mend = f"this looks like {name}: FORMAT={name} with make, --format {name} here"
+            raise entry.bad(error.field or "", error.problem, mend=mend) from None
+        raise
+
+
+def adapter_of(format: str | None) -> Adapter:
+    """The adapter of that name. Raises BadInput that lists the names there are."""
+    name = format or DEFAULT
+    if name not in ADAPTERS:
+        raise BadInput("format", f"no benchmark format {name!r}", mend=f"one of {', '.join(ADAPTERS)}")
+    return ADAPTERS[name]
+
+
+def _longbench_write(entry: Entry) -> list[Ask]:
+    return [asked(entry)]
+
+
+def _hellobench(entry: Entry) -> list[Ask]:
+    """The length-constrained set: a requirement states the length. Recorded rows leave the category out; the opening tells it."""
+    prompt = entry.text("instruction")
+    stated = _HELLOBENCH_LENGTH.findall(prompt)
+    kind = entry.text("category") if entry.has("category") else _hellobench_type(prompt)
+    return [Ask(prompt, int(stated[-1].replace(",", "")), kind)] if stated and int(stated[-1].replace(",", "")) else []
+
+
+def _hellobench_type(prompt: str) -> str:
+    opening = prompt.partition("\n")[0]
+    return next((kind for phrase, kind in _HELLOBENCH_TYPES.items() if phrase in opening), "")
+
+
+def _writingbench(entry: Entry) -> list[Ask]:
+    """`query`, whose length is read as in training asks. Some ask for minutes, lines or slides: these state no length in words."""
+    prompt = entry.text("query")
+    target = _wished(prompt)
+    return [Ask(prompt, target, entry.text("domain1") if entry.has("domain1") else "")] if target else []
+
+
+def _wished(prompt: str) -> int | None:
+    """The length that an ask states; None where its ends state another than the whole: then it may be its material's."""
+    whole, ends = parse_wish(prompt), parse_wish(f"{prompt[:EDGE]}\n\n{prompt[-EDGE:]}")
+    return whole.target if len(prompt) <= 2 * EDGE or ends.target in (None, whole.target) else None
+
+
+def _lifebench(entry: Entry) -> list[Ask]:
+    """A template, filled as its authors do by default: "equal to" each of ten lengths."""
+    template = entry.text("task")
+    if "{word_count}" not in template:
+        raise entry.bad("task", "no {word_count} in it")
+    said = "等于" if entry.data.get("lang") == "cn" else "equal to"
+    kind = entry.text("type", "category", empty=True)
+    filled = template.replace("{word_count_type}", said)
+    return [Ask(filled.replace("{word_count}", str(length)), length, kind) for length in LIFEBENCH_LENGTHS]
+
+
+def _lifebench_recorded(entry: Entry) -> list[Ask]:
+    """A row of its results: the length is a field, and the prompt is mostly left out, for which index, method and length then stand."""
+    length = entry.length("length_constraint", "length")
+    kind = entry.text("type", "category", empty=True) if entry.has("type", "category") else ""
+    if entry.has("prompt"):
+        return [Ask(entry.text("prompt"), length, kind)]
+    if not entry.has("index"):
+        raise entry.bad("prompt", "missing field")
+    method = entry.data.get("control_method", "equal to")
+    name = f"LIFEBench {entry.data['index']}, {method} {length} words"
+    return [Ask(name, length, kind, language="zh" if entry.data.get("lang") == "cn" else "en")]
+
+
+def _stated(row: Mapping[str, Any]) -> bool:
+    return isinstance(row.get("instruction"), str) and bool(_HELLOBENCH_LENGTH.search(row["instruction"]))
+
+
+ADAPTERS: dict[str, Adapter] = {
+    adapter.name: adapter
+    for adapter in (
+        Adapter(DEFAULT, lambda row: "prompt" in row and "length" in row, _longbench_write),  # LongWrite-Ruler too
+        Adapter("hellobench", _stated, _hellobench),
+        Adapter("writingbench", lambda row: "query" in row and ("domain1" in row or "response" in row), _writingbench),
+        Adapter(
+            "lifebench",
+            lambda row: "length_constraint" in row or "{word_count}" in str(row.get("task")),
+            _lifebench,
+            recorded=_lifebench_recorded,
+        ),
+    )
+}

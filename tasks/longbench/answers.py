@@ -1,0 +1,93 @@
+"""A candidate's answers to benchmark items: n to each prompt, longest ask first, each with how it was drawn and what it took."""
+
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple
+
+from tasks import progress
+from tasks.endpoints.chat import Chat, each, user
+from tasks.schema.params import Model
+from tasks.schema.records import BenchmarkItem, Decoding, Prediction, Step
+
+
+def decoding_of(model: Model, *, seed: int | None, checkpoint: str | None) -> Decoding:
+    """How a candidate's answers are drawn; `checkpoint` is the digest of the folder that is served, None behind a URL."""
+    return Decoding(**model.model_dump(), seed=seed, checkpoint=checkpoint)
+
+
+class Answer(NamedTuple):
+    """A whole answer, of one call or of many."""
+
+    text: str
+    finish_reason: str
+    tokens: int  # completion tokens of all its calls
+    seconds: float  # of all its calls, one after the other
+    plan: tuple[Step, ...] = ()
+
+
+Method = Callable[[Chat, BenchmarkItem, int], Awaitable[Answer]]  # an answer to an item; the number is the sample's
+
+
+async def answer_all(
+    chat: Chat, items: Sequence[BenchmarkItem], *, model: str, samples: int, decoding: Decoding, method: Method | None = None
+) -> list[Prediction]:
+    """`samples` answers to every item, in the items' order whatever ended first. Raises EndpointError or Unanswered: a prompt that
+    got no answer has no score, and an evaluation without it would be one of another benchmark."""
+    asked = [(item, sample) for item in items for sample in range(samples)]
+    with _Watch(f"predict {model}", asked) as watch:
+
+        async def one(question: tuple[BenchmarkItem, int]) -> Prediction:
+            item, sample = question
+            answer = await (method or in_one_call)(chat, item, sample)
+            watch.saw(item, answer)
+            return Prediction(
+                item=item,
+                model=model,
+                sample=sample,
+                response=answer.text,
+                finish_reason=answer.finish_reason,
+                tokens=answer.tokens,
+                seconds=answer.seconds,
+                decoding=decoding,
+                plan=answer.plan,
+            )
+
+        return await each(asked, one, unit="answer", label=None)
+
+
+async def in_one_call(chat: Chat, item: BenchmarkItem, sample: int) -> Answer:
+    """The prompt as it stands. Longest asks go first: started last, they would be waited for alone."""
+    reply = await chat(user(item.prompt, sample=sample)._replace(urgency=float(item.length)))
+    return Answer(reply.text, reply.finish_reason, reply.usage.completion, reply.seconds)
+
+
+def figures(predictions: Sequence[Prediction]) -> dict[str, float]:
+    """`tokens_per_second` is that of one answer as its caller saw it, waiting included: tokens over the sum of the calls' seconds."""
+    tokens, seconds = sum(p.tokens for p in predictions), sum(p.seconds for p in predictions)
+    by_model = Counter(f"{p.model}_predictions" for p in predictions)
+    cut = sum(p.finish_reason == "length" for p in predictions)
+    rate = {"tokens_per_second": tokens / seconds} if seconds else {}
+    return {"predictions": len(predictions), "tokens": tokens, "cut_at_max_tokens": cut, **rate, **by_model}
+
+
+class _Watch:
+    """A bar over the words that are asked for: an answer of 10,000 is not done as soon as one of 100, and time left should know it."""
+
+    def __init__(self, label: str, asked: Sequence[tuple[BenchmarkItem, int]]):
+        self._bar = progress.bar(total=sum(item.length for item, _ in asked), unit="word", label=label)
+        self._number, self._start = len(asked), time.monotonic()
+        self._answers = self._tokens = 0
+
+    def __enter__(self) -> "_Watch":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._bar.close()
+
+    def saw(self, item: BenchmarkItem, answer: Answer) -> None:
+        self._answers += 1
+        self._tokens += answer.tokens
+        rate = self._tokens / max(0.001, time.monotonic() - self._start)
+        self._bar.set_postfix_str(f"{self._answers}/{self._number} answers, {rate:,.0f} tokens/s", refresh=False)
+        self._bar.update(item.length)

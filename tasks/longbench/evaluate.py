@@ -1,0 +1,191 @@
+"""The evaluator on its own: a URL, a checkpoint folder or a registry alias in, a scorecard out.
+
+What it writes into its folder: evaluation.json (what is evaluated, and how), predictions.jsonl, verdicts.jsonl, items.jsonl,
+scorecard.json and reliability.json, as the pipeline's stages do. Started again in the same folder it goes on where it stopped: the
+journal has every answer that came. How to decode, who judges and which benchmark: params.yaml, unless the command line says otherwise.
+"""
+
+import hashlib
+import re
+import secrets
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+from tasks import store
+from tasks.endpoints.roles import only_model, open_role
+from tasks.judging.judged import judged as reliable
+from tasks.judging.session import judge_answers
+from tasks.judging.templates import read_template
+from tasks.longbench.adapters import read_items
+from tasks.longbench.answers import Method, answer_all, decoding_of
+from tasks.longbench.planned import through_agentwrite
+from tasks.longbench.scoring import Files, Judged, cards, match, score_all
+from tasks.longbench.summary import Scorecard
+from tasks.schema.errors import BadInput
+from tasks.schema.params import Model, Params
+from tasks.schema.records import BenchmarkItem, Decoding, Prediction, Record, Verdict
+from tasks.schema.settings import settings
+
+REGISTRY = "models:/"
+
+
+class Options(NamedTuple):
+    """What the command line says; None: params.yaml's."""
+
+    benchmark: Path | None = None
+    format: str | None = None  # of the benchmark file, one of adapters.ADAPTERS
+    model: str | None = None  # as the URL's server calls it
+    samples: int | None = None
+    temperature: float | None = None
+    max_tokens: int | None = None
+    agentwrite: bool = False  # the candidate plans and writes paragraph by paragraph, as params.yaml's plan and write sections say
+    judged: bool = True  # False: the length scores alone
+    fresh: bool = False  # ask for everything anew
+
+
+class Candidate(NamedTuple):
+    """Who is evaluated: a URL, or a folder that the pipeline serves itself."""
+
+    name: str
+    url: str | None
+    checkpoint: Path | None
+
+
+class Evaluation(Record):
+    """What an evaluation's folder holds. A folder is gone on with only by the same evaluation."""
+
+    candidate: str
+    benchmark: str
+    benchmark_sha256: str
+    format: str | None
+    samples: int
+    method: Literal["one call", "agentwrite"]
+    decoding: Decoding
+    judge: str | None
+    second_judge: str | None
+    repeats: int
+    judge_prompt_sha256: str | None
+
+
+def evaluate(candidate: str, out: Path, *, params: Params, options: Options) -> Scorecard:
+    """Predict, judge and score; the files are written one by one, each when it is whole.
+
+    Raises BadInput where candidate or benchmark are not what they have to be, or `out` holds another evaluation.
+    """
+    from tasks.stage import run_async
+
+    benchmark = options.benchmark or Path(params.benchmark)
+    items, skipped = read_items(benchmark, options.format)
+    if skipped:
+        print(f"{benchmark}: {len(skipped)} rows state no length that can be read and are left out, such as {skipped[0]}", file=sys.stderr)
+    who = resolve(candidate)
+    template = Path(params.judge.prompt)
+    asked = Evaluation(
+        candidate=candidate,
+        benchmark=str(benchmark),
+        benchmark_sha256=_digest(items),
+        format=options.format,
+        samples=options.samples or params.predict.samples,
+        method="agentwrite" if options.agentwrite else "one call",
+        decoding=decoding_of(
+            run_async(_model(who, params.models.candidate, options)),
+            seed=params.seed,
+            checkpoint=store.folder_digest(who.checkpoint) if who.checkpoint else None,
+        ),
+        judge=str(params.models.judge) if options.judged else None,
+        second_judge=str(params.models.second_judge) if options.judged and params.models.second_judge else None,
+        repeats=params.judge.repeats,
+        judge_prompt_sha256=read_template(template).digest if options.judged else None,
+    )
+    evaluation = _begun(asked, out, fresh=options.fresh)
+    method = through_agentwrite(params.plan, params.write) if options.agentwrite else None
+    predictions = run_async(_predict(who, items, evaluation, method))
+    store.write(out / "predictions.jsonl", predictions)
+    verdicts = run_async(_judge(predictions, template, params)) if options.judged else []
+    return _score(predictions, verdicts, out)
+
+
+def folder_of(candidate: str) -> Path:
+    """Where an evaluation goes if nobody says: evaluations/NAME, with the name in letters that a folder may have."""
+    name = (
+        candidate.removeprefix(REGISTRY)
+        if candidate.startswith(REGISTRY)
+        else candidate.partition("://")[2] or Path(candidate).resolve().name
+    )
+    return Path("evaluations") / re.sub(r"[^\w.@-]+", "-", name).strip("-.")
+
+
+def resolve(candidate: str) -> Candidate:
+    """`http…`, `models:/NAME@ALIAS` or a checkpoint folder. Raises BadInput for anything else, and for an alias that is none."""
+    if candidate.startswith(("http://", "https://")):
+        return Candidate(candidate, candidate, None)
+    if candidate.startswith(REGISTRY):
+        from tasks.tracking.registry import fetch  # loads MLflow
+
+        return Candidate(candidate.removeprefix(REGISTRY), None, fetch(candidate))
+    folder = Path(candidate)
+    if not (folder / "config.json").is_file():
+        problem = "no config.json in it" if folder.is_dir() else "no such folder"
+        raise BadInput(candidate, problem, mend=f"give a checkpoint folder, a URL, or {REGISTRY}NAME@ALIAS")
+    return Candidate(folder.resolve().name, None, folder)
+
+
+async def _model(who: Candidate, model: Model, options: Options) -> Model:
+    """The candidate as it is asked: decoding of params.yaml, and the name by which the URL's server knows it."""
+    given = {"temperature": options.temperature, "max_tokens": options.max_tokens, "name": options.model}
+    if who.url and not options.model:
+        given["name"] = await only_model(who.url, settings().api_key("candidate"))
+    return Model(**(model.model_dump() | {"revision": ""} | {key: value for key, value in given.items() if value is not None}))
+
+
+def _begun(asked: Evaluation, out: Path, *, fresh: bool) -> Evaluation:
+    """The evaluation that `out` holds, if it is the one that is asked for, else that one, with its record written.
+
+    A URL does not say which weights answer, so that its answers must not be taken for those of the day before: the revision is
+    drawn at random for each folder, and with it the journal's keys.
+    """
+    path = out / "evaluation.json"
+    if path.is_file() and not fresh:
+        known = store.parse(store.read_json(path), Evaluation, path=path, line=None)
+        same = asked.model_copy(update={"decoding": asked.decoding.model_copy(update={"revision": known.decoding.revision})})
+        for field in Evaluation.model_fields:
+            if getattr(known, field) != getattr(same, field):
+                raise BadInput(path, "the folder holds another evaluation", field=field, mend="name another --out, or give --fresh")
+        return known
+    revision = "" if asked.decoding.checkpoint and not fresh else secrets.token_hex(4)
+    begun = asked.model_copy(update={"decoding": asked.decoding.model_copy(update={"revision": revision})})
+    store.write_json(path, begun)
+    return begun
+
+
+async def _predict(who: Candidate, items: Sequence[BenchmarkItem], evaluation: Evaluation, method: Method | None) -> list[Prediction]:
+    drawn = evaluation.decoding
+    model = Model(name=drawn.name, revision=drawn.revision, temperature=drawn.temperature, max_tokens=drawn.max_tokens)
+    async with open_role("candidate", model, seed=drawn.seed, checkpoint=who.checkpoint, url=who.url) as chat:
+        name = drawn.name if who.url else who.name
+        return await answer_all(chat, items, model=name, samples=evaluation.samples, decoding=drawn, method=method)
+
+
+async def _judge(predictions: Sequence[Prediction], template: Path, params: Params) -> list[Verdict]:
+    first, second = params.models.judge, params.models.second_judge
+    return (await judge_answers(predictions, read_template(template), judge=params.judge, first=first, second=second)).verdicts
+
+
+def _score(predictions: list[Prediction], verdicts: list[Verdict], out: Path) -> Scorecard:
+    if verdicts:
+        store.write(out / "verdicts.jsonl", verdicts)
+        store.write_json(out / "reliability.json", reliable(verdicts, ()))
+    unjudged: Judged = {(p.item.id, p.model, p.sample): () for p in predictions}
+    judged = match(predictions, verdicts, Files(out / "predictions.jsonl", out / "verdicts.jsonl")) if verdicts else unjudged
+    items = score_all(predictions, judged)
+    ((model, card),) = cards(items, judged).items()
+    store.write(out / "items.jsonl", items)
+    store.write_json(out / "scorecard.json", {model: card.model_dump(mode="json")})
+    return card
+
+
+def _digest(items: Sequence[BenchmarkItem]) -> str:
+    """Of what is asked, whatever file it stands in."""
+    return hashlib.sha256("".join(item.model_dump_json() for item in items).encode()).hexdigest()

@@ -1,0 +1,61 @@
+"""Several answers to one prompt are one observation: scores are averaged per prompt, and every interval is over prompts.
+
+Counted one by one, the answers to a prompt would pass for as many prompts, and every interval would be too narrow.
+"""
+
+from collections.abc import Iterable
+from statistics import mean
+from typing import Literal, NamedTuple
+
+from tasks.schema.records import Language, ScoredItem
+
+Mode = Literal["paper", "fixed"]
+
+
+class PromptScores(NamedTuple):
+    """The mean scores of all answers to one prompt, and what is known of the unscored ones."""
+
+    id: str
+    type: str
+    language: Language
+    asked: int
+    answers: int
+    unscored: int  # answers
+    s_l: float | None  # None: in fixed mode, where a text was not at hand
+    s_q: float | None  # over the scored answers; None: there is none
+    s_q_least: float  # if all unscored answers had 0
+    s_q_most: float  # if all had 100
+
+
+def by_prompt(items: Iterable[ScoredItem], *, mode: Mode) -> list[PromptScores]:
+    """The scores of each prompt, in the order in which the prompts first occur. `mode` says whose length score it is."""
+    answers: dict[str, list[ScoredItem]] = {}
+    for item in items:
+        answers.setdefault(item.id, []).append(item)
+    return [_averaged(own, mode) for own in answers.values()]
+
+
+def _averaged(answers: list[ScoredItem], mode: Mode) -> PromptScores:
+    first, number = answers[0], len(answers)
+    lengths = [length_score(item, mode) for item in answers]
+    scored = [item.s_q for item in answers if item.s_q is not None]
+    missing = number - len(scored)
+    return PromptScores(
+        id=first.id,
+        type=first.type,
+        language=first.language,
+        asked=first.asked,
+        answers=number,
+        unscored=missing,
+        s_l=None if None in lengths else mean(length for length in lengths if length is not None),
+        s_q=mean(scored) if scored else None,
+        s_q_least=sum(scored) / number,
+        s_q_most=(sum(scored) + 100 * missing) / number,
+    )
+
+
+def length_score(item: ScoredItem, mode: Mode) -> float | None:
+    """S_l as `mode` counts it; None where fixed mode has no text to count."""
+    if mode == "paper":
+        return item.s_l
+    return item.fixed.s_l if item.fixed else None

@@ -1,0 +1,117 @@
+"""serve: the promoted alias is served once, and must end a long answer by itself (`serve.words` words drive the cost).
+
+What is served is what users of the alias get: the registry's files, held to the digest of what was trained, chat template included,
+and the candidate's own decoding. No journal and no LONGWRITER_CANDIDATE_URL: something else would answer. A champion that is not up
+to it is rolled back; a challenger that is not is a result, as nobody relies on it.
+"""
+
+import hashlib
+from pathlib import Path
+
+from tasks import stage, store
+from tasks.endpoints.chat import Reply, user
+from tasks.endpoints.openai_api import openai_chat
+from tasks.endpoints.roles import endpoint_of
+from tasks.longbench.words import count_fixed
+from tasks.prompts import fill
+from tasks.schema.errors import BadInput, EndpointError, GateFailed, ReplyError, ServerError
+from tasks.schema.params import Model, Serve
+from tasks.schema.records import Decoding, Served
+from tasks.schema.settings import settings
+from tasks.store import folder_digest
+from tasks.tracking import registry
+from tasks.tracking.client import answering
+from tasks.tracking.gate import Promoted
+from tasks.tracking.rollback import roll_back, tag
+
+TEMPLATE = "chat_template.jinja"
+AGAIN = "dvc repro --force --single-item promote"
+
+
+def run(promoted: Path, out: Path, *, seed: int, serve: Serve, candidate_model: Model) -> stage.Metrics:
+    decided = store.parse(store.read_json(promoted), Promoted, path=promoted, line=None)
+    with answering():
+        folder = _checkpoint(decided, promoted)
+    try:
+        template = _template(folder)
+        reply = stage.run_async(_answer(folder, candidate_model, words=serve.words, seed=seed))
+    except (BadInput, EndpointError, ServerError, ReplyError) as error:
+        _failed(decided, str(error))
+        raise
+    served = Served(
+        version=decided.version,
+        alias=decided.alias,
+        asked=serve.words,
+        written=count_fixed(reply.text),
+        tokens=reply.usage.completion,
+        seconds=reply.seconds,
+        finish_reason=reply.finish_reason,
+        problem=_problem(reply, candidate_model),
+        template=template,
+        decoding=Decoding(**candidate_model.model_dump(), seed=seed, checkpoint=folder_digest(folder)),
+    )
+    if served.problem:
+        _failed(decided, served.problem)
+    else:
+        tag(decided.version, {"served": f"{served.written} of {served.asked} words in {served.seconds:.1f} s, ended by itself"})
+    store.write_json(out / "served.json", served)
+    (out / "answer.txt").write_text(reply.text, encoding="utf-8")
+    return {"asked": served.asked, "written": served.written, "tokens": served.tokens, "ended_by_itself": int(served.problem is None)}
+
+
+async def _answer(folder: Path, model: Model, *, words: int, seed: int) -> Reply:
+    own, prompt = settings(), fill("long_request", words=str(words))
+    async with endpoint_of("candidate", model, checkpoint=folder, url="") as there:
+        client = openai_chat("candidate", there.url, model, own, name=there.name, seed=seed, api_key=there.api_key, up=there.up)
+        async with client as chat:
+            return await chat(user(prompt))
+
+
+def _checkpoint(decided: Promoted, path: Path) -> Path:
+    """The files behind the alias. Raises BadInput if it points elsewhere by now, or they are not what was trained."""
+    version = registry.aliased(decided.alias)
+    if version is None or version.number != decided.version:
+        there = f"version {version.number}" if version else "no version"
+        problem = f"it made version {decided.version} the {decided.alias}, and the alias points to {there} now"
+        raise BadInput(path, problem, mend=f"decide anew: `{AGAIN}`")
+    if (trained := registry.trained_digest(decided.training_run)) != version.tags[registry.DIGEST]:
+        raise BadInput(path, f"version {version.number} is not the checkpoint of its training run ({trained})", mend=f"`{AGAIN}`")
+    return registry.fetch(registry.address(decided.alias))
+
+
+def _template(folder: Path) -> str:
+    """The digest of the chat template. Raises BadInput without one: the server would make up its own."""
+    path = folder / TEMPLATE
+    if path.is_file():
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    config = folder / "tokenizer_config.json"
+    written = store.read_json(config).get("chat_template") if config.is_file() else None
+    if not isinstance(written, str):
+        raise BadInput(path, "no chat template in the checkpoint", mend="save the tokenizer with the model, and promote again")
+    return hashlib.sha256(written.encode()).hexdigest()
+
+
+def _problem(reply: Reply, model: Model) -> str | None:
+    if reply.finish_reason == "length":
+        return f"it did not end by itself within models.candidate.max_tokens ({model.max_tokens})"
+    if reply.finish_reason != "stop":
+        return f"it ended by {reply.finish_reason}, not by itself"
+    return None if reply.text.strip() else "it answered nothing"
+
+
+def _failed(decided: Promoted, problem: str) -> None:
+    """Put on record that the version cannot be served. Raises GateFailed for a champion, which is one no more."""
+    said = {"served": f"failed: {problem}"}
+    with answering():
+        if decided.alias == "challenger":
+            return tag(decided.version, said)
+        fall = roll_back(f"served, it failed: {problem}", to_nobody=True, tags=said)
+    now = f"version {fall.champion} is champion again" if fall.champion else "nobody is champion, as there was none before it"
+    raise GateFailed(
+        f"serve: version {decided.version} as champion: {problem}; {now}; "
+        f"mend it, then `python -m tasks.tracking allow {decided.version}` and `{AGAIN}`"
+    ) from None
+
+
+if __name__ == "__main__":
+    stage.main(run)

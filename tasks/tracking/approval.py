@@ -1,0 +1,46 @@
+"""What a person needs who is asked to approve of a promotion, and what is remembered of the answer."""
+
+from tasks.longbench.intervals import Interval
+from tasks.longbench.summary import Scorecard
+from tasks.tracking import succession
+from tasks.tracking.gate import Decision
+
+
+def page(card: Scorecard, decision: Decision) -> str:
+    """Markdown: what would be decided, the main figures, and the gate axis by axis."""
+    name = f"Version {decision.version}" if decision.version.isdecimal() else "The new version"
+    against = f", against version {decision.champion_before}" if decision.champion_before else ", the first to be champion"
+    verdict = f"{name} would be **{decision.alias}**" + (against if decision.alias == "champion" else "")
+    scores = [("S̄", card.s_bar, card.s_bar_interval), ("S_l", card.s_l, card.s_l_interval), ("S_q", card.s_q, card.s_q_interval)]
+    lines = [
+        f"{verdict}.",
+        "",
+        "| score | | 95% |",
+        "|---|---|---|",
+        *(f"| {score} | {_figure(value)} | {_interval(interval)} |" for score, value, interval in scores),
+        "",
+        f"{card.items} prompts, {card.answers} answers, {card.unscored} unscored; judge: {_plain(card.judge or 'nobody')}.",
+        "",
+        "| axis | value | bound | |",
+        "|---|---|---|---|",
+        *(f"| {axis.name} | {_plain(axis.seen)} | {axis.limit} | {'holds' if axis.passed else '**fails**'} |" for axis in decision.axes),
+    ]
+    return "\n".join(lines)
+
+
+def approved(by: str, note: str) -> dict[str, str]:
+    """The tags of a version that a person approved of."""
+    return {"approved_by": " ".join(by.split()), "approval_note": " ".join(note.split()), "approved": succession.now()}
+
+
+def _figure(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _interval(interval: Interval | None) -> str:
+    return "–" if interval is None else str(interval)
+
+
+def _plain(text: str) -> str:
+    """Text from elsewhere, in a table's cell."""
+    return " ".join(text.replace("|", "\\|").split())

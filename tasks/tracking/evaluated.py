@@ -1,0 +1,44 @@
+"""A later evaluation of a registered version, handed in so that candidates of today have something to be compared with."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tasks import store
+from tasks.longbench.compare import read_side
+from tasks.longbench.summary import read_scorecards
+from tasks.schema.errors import BadInput
+from tasks.tracking import registry, rollback
+from tasks.tracking.client import names
+from tasks.tracking.recording import record_evaluation, score_tags
+from tasks.tracking.rival import CARD, ITEMS, MODEL
+
+
+def hand_in(number: str, evaluation: Path) -> str:
+    """The id of the evaluation run that the version is compared by from now on.
+
+    Raises BadInput if the folder holds no evaluation of this version's checkpoint, or one of several models.
+    """
+    version = registry.version(number)
+    _of_this(registry.fetch(f"models:/{names().model}/{number}"), evaluation / "evaluation.json")
+    cards = read_scorecards(evaluation / CARD)
+    if len(cards) != 1:
+        raise BadInput(evaluation / CARD, f"scorecards of {len(cards)} models", mend="evaluate the version alone")
+    ((model, card),) = cards.items()
+    answers = read_side(f"{evaluation / ITEMS}:{model}").answers
+    with tempfile.TemporaryDirectory() as scratch:
+        card_file, items = Path(scratch) / CARD, Path(scratch) / ITEMS
+        store.write(items, (item.model_copy(update={"model": MODEL}) for item in answers))
+        store.write_json(card_file, {MODEL: card.model_dump(mode="json")})
+        run_id = record_evaluation(card_file, items, {MODEL: card}, checkpoint_digest=version.tags[registry.DIGEST])
+    rollback.tag(number, {**score_tags(card, {}), "evaluation_run": run_id})
+    return run_id
+
+
+def _of_this(checkpoint: Path, path: Path) -> None:
+    """Raises BadInput if the answers were not drawn from this checkpoint."""
+    document: Any = store.read_json(path)
+    decoding = document.get("decoding") if isinstance(document, dict) else None
+    if not isinstance(decoding, dict) or decoding.get("checkpoint") != store.folder_digest(checkpoint):
+        problem, mend = "the evaluation of another checkpoint", "evaluate models:/NAME/VERSION by the registry's address"
+        raise BadInput(path, problem, field="decoding.checkpoint", mend=mend)

@@ -1,0 +1,68 @@
+"""The champion's own answers, as they were scored when it was promoted, against a candidate's: prompt by prompt."""
+
+import tempfile
+from pathlib import Path
+
+from tasks.longbench.compare import Side, paired, read_side
+from tasks.longbench.samples import Mode
+from tasks.longbench.summary import bin_of
+from tasks.schema.errors import BadInput
+from tasks.tracking.client import connect
+from tasks.tracking.gate import Contest
+from tasks.tracking.registry import Version
+
+ITEMS, CARD, MODEL = "items.jsonl", "scorecard.json", "student"
+RESCORE = (
+    "evaluate version {0} again (`python -m tasks.longbench evaluate models:/NAME/{0} --out evaluations/v{0}`), "
+    "hand it in (`python -m tasks.tracking evaluated {0} evaluations/v{0}`) and promote again"
+)
+
+
+def contest(candidate: Side, champion: Version, *, mode: Mode) -> Contest:
+    """The comparison, or why there is none: no items, none in common, another judge, another length."""
+    try:
+        other = items_of(champion)
+        if candidate.judge != other.judge:
+            problem = f"another judge scored it: {other.judge or 'nobody known'}, and {candidate.judge or 'nobody known'} this one"
+            raise BadInput(other.name, problem)
+        found = paired(candidate, other, mode=mode)
+    except BadInput as error:
+        return Contest(champion.number, None, f"{error.path}: {error.problem}; {RESCORE.format(champion.number)}")
+    return Contest(champion.number, found, unmatched=_unmatched(candidate, other, mode))
+
+
+def items_of(version: Version) -> Side:
+    """What a version's evaluation run keeps of its scores. Raises BadInput where it keeps none."""
+    name, run_id = f"version {version.number}", version.tags.get("evaluation_run")
+    if not run_id:
+        raise BadInput(name, "its evaluation is not known")
+    with tempfile.TemporaryDirectory() as scratch:
+        kept = _download(name, run_id, Path(scratch))
+        if ITEMS not in kept:
+            raise BadInput(name, f"its evaluation run {run_id} keeps no {ITEMS}")
+        return read_side(f"{Path(scratch) / ITEMS}:{MODEL}")._replace(name=name)
+
+
+def _download(name: str, run_id: str, folder: Path) -> set[str]:
+    from mlflow.exceptions import MlflowException
+
+    client = connect()
+    try:
+        kept = {entry.path for entry in client.list_artifacts(run_id)} & {ITEMS, CARD}
+        for path in kept:
+            client.download_artifacts(run_id, path, str(folder))
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        raise BadInput(name, f"its evaluation run {run_id} is gone") from None
+    return kept
+
+
+def _unmatched(candidate: Side, champion: Side, mode: Mode) -> tuple[str, ...]:
+    """Bins and languages of the champion's prompts of which the candidate answered none."""
+    theirs, ours = champion.scores(mode), candidate.scores(mode)
+    groups: dict[str, bool] = {}
+    for identity, prompt in theirs.items():
+        for group in (bin_of(prompt.asked), prompt.language):
+            groups[group] = groups.get(group, False) or identity in ours
+    return tuple(group for group, matched in groups.items() if not matched)

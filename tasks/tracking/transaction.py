@@ -1,0 +1,86 @@
+"""Changes to the registry, all or none: what a block changed is put back when it does not end well, whatever ended it."""
+
+from collections.abc import Callable, Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from tasks.schema.errors import EndpointError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+DESCRIPTION = 5000  # characters, MLflow's limit
+
+
+class Changes:
+    """The block within which aliases, tags and descriptions of one registered model change. What is as it should be is not written.
+
+    MLflow knows no transactions. Each change is noted before it is made, with its way back, as a request whose answer is lost may have
+    been carried out. Raises EndpointError when MLflow fails, after everything was put back; a kill -9 is not undone.
+    """
+
+    def __init__(self, client: "MlflowClient", name: str):
+        self._client, self._name = client, name
+        self._undo: list[tuple[str, Callable[[], object]]] = []
+
+    def __enter__(self) -> "Changes":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        from mlflow.exceptions import MlflowException
+
+        if error is None:
+            return
+        stuck = []
+        for what, put_back in reversed(self._undo):
+            try:
+                put_back()
+            except MlflowException as problem:
+                stuck.append(f"{what} ({_first_line(problem)})")
+        if stuck:
+            raise EndpointError(f"MLflow: {_first_line(error)}; and could not be put back: {', '.join(stuck)}; do it by hand") from None
+        if isinstance(error, MlflowException):
+            raise EndpointError(f"MLflow: {_first_line(error)}; aliases and tags are as they were; run again when it works") from None
+
+    def aliases(self, wanted: Mapping[str, str | None]) -> None:
+        """Point each alias to its version, or to none, in the order given."""
+        held = self._client.get_registered_model(self._name).aliases
+        before = {alias: str(number) for alias, number in held.items()}
+        for alias, number in wanted.items():
+            if before.get(alias) != number:
+                self._note(f"alias {alias} -> {before.get(alias, 'nothing')}", self._alias, alias, before.get(alias))
+                self._alias(alias, number)
+
+    def tags(self, number: str, wanted: Mapping[str, str | None]) -> None:
+        """Give a version these tags; None removes one."""
+        before = dict(self._client.get_model_version(self._name, number).tags)
+        for key, value in wanted.items():
+            if before.get(key) != value:
+                self._note(f"tag {key} of version {number}", self._tag, number, key, before.get(key))
+                self._tag(number, key, value)
+
+    def describe(self, number: str, text: str) -> None:
+        """What people read on a version's page."""
+        before, text = self._client.get_model_version(self._name, number).description or "", text[:DESCRIPTION]
+        if before != text:
+            self._note(f"description of version {number}", self._client.update_model_version, self._name, number, before)
+            self._client.update_model_version(self._name, number, text)
+
+    def _note(self, what: str, put_back: Callable[..., object], *arguments: Any) -> None:
+        self._undo.append((what, lambda: put_back(*arguments)))
+
+    def _alias(self, alias: str, number: str | None) -> None:
+        if number is None:
+            self._client.delete_registered_model_alias(self._name, alias)
+        else:
+            self._client.set_registered_model_alias(self._name, alias, number)
+
+    def _tag(self, number: str, key: str, value: str | None) -> None:
+        if value is None:
+            self._client.delete_model_version_tag(self._name, number, key)
+        else:
+            self._client.set_model_version_tag(self._name, number, key, value)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -1,0 +1,186 @@
+"""The evaluator on its own: a URL, a folder or an alias in, a scorecard out."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks import store
+from tasks.endpoints.rehearsal import Switches, rehearsal_server
+from tasks.longbench.evaluate import Options, evaluate, folder_of
+from tasks.longbench.summary import read_scorecards
+from tasks.schema.errors import BadInput, BadSettings
+from tasks.schema.params import Params, load
+from tasks.schema.records import Prediction, ScoredItem, Verdict
+from tests.conftest import ROOT
+
+LENGTHS = (100, 200, 400)
+
+
+@pytest.fixture(scope="module")
+def params() -> Params:
+    return load(ROOT / "params.yaml")
+
+
+@pytest.fixture
+def benchmark(tmp_path: Path) -> Path:
+    path = tmp_path / "benchmark.jsonl"
+    rows = [
+        {"prompt": f"Write a {length}-word essay about {topic}.", "type": "News", "length": length} for length in LENGTHS for topic in "ab"
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+@contextmanager
+def candidate(switches: Switches = Switches()) -> Iterator[str]:
+    """The rehearsal endpoint in a thread of its own; its base URL."""
+    loop, ready, done = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
+    urls: list[str] = []
+
+    async def serve() -> None:
+        async with rehearsal_server(switches) as url:
+            urls.append(url)
+            ready.set()
+            await done.wait()
+
+    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
+    thread.start()
+    ready.wait()
+    try:
+        yield urls[0]
+    finally:
+        loop.call_soon_threadsafe(done.set)
+        thread.join()
+        loop.close()
+
+
+def answered(url: str) -> int:
+    import urllib.request
+
+    with urllib.request.urlopen(url.replace("/v1", "/health")) as response:
+        return int(json.load(response)["answered"])
+
+
+def options(benchmark: Path, **given: Any) -> Options:
+    return Options(benchmark=benchmark, **({"model": "rehearsal-candidate"} | given))
+
+
+def test_a_url_becomes_a_scorecard_with_everything_that_led_to_it(tmp_path: Path, params: Params, benchmark: Path) -> None:
+    out = tmp_path / "out"
+    with candidate() as url:
+        card = evaluate(url, out, params=params, options=options(benchmark, samples=2))
+    assert (card.items, card.answers, card.unscored) == (6, 12, 0)
+    assert card.fixed is not None
+    assert card.s_bar is not None
+    assert card.s_l > 90
+    predictions = store.read_list(out / "predictions.jsonl", Prediction)
+    assert [(p.item.length, p.sample) for p in predictions[:3]] == [(100, 0), (100, 1), (100, 0)]
+    assert {p.decoding.temperature for p in predictions if p.decoding} == {params.models.candidate.temperature}
+    assert len(store.read_list(out / "verdicts.jsonl", Verdict)) == 12 * params.judge.repeats
+    assert [item.model for item in store.read(out / "items.jsonl", ScoredItem)] == ["rehearsal-candidate"] * 12
+    assert list(read_scorecards(out / "scorecard.json")) == ["rehearsal-candidate"]
+    assert (out / "reliability.json").is_file()
+
+
+def test_started_again_it_goes_on_and_asks_for_nothing_twice(tmp_path: Path, params: Params, benchmark: Path) -> None:
+    with candidate() as url:
+        first = evaluate(url, tmp_path / "out", params=params, options=options(benchmark))
+        assert evaluate(url, tmp_path / "out", params=params, options=options(benchmark)) == first
+        assert answered(url) == 6
+
+
+def test_another_folder_or_fresh_asks_a_url_anew_as_it_may_serve_other_weights(tmp_path: Path, params: Params, benchmark: Path) -> None:
+    with candidate() as url:
+        for out, fresh in (("a", False), ("b", False), ("a", True)):
+            evaluate(url, tmp_path / out, params=params, options=options(benchmark, fresh=fresh, judged=False))
+        assert answered(url) == 18
+
+
+def test_a_folder_of_another_evaluation_is_not_gone_on_with(tmp_path: Path, params: Params, benchmark: Path) -> None:
+    with candidate() as url:
+        evaluate(url, tmp_path / "out", params=params, options=options(benchmark, judged=False))
+        with pytest.raises(BadInput, match=r"evaluation\.json: decoding: the folder holds another evaluation; name another --out"):
+            evaluate(url, tmp_path / "out", params=params, options=options(benchmark, judged=False, temperature=0.9))
+        benchmark.write_text(benchmark.read_text().replace("200", "300"))
+        with pytest.raises(BadInput, match=r"evaluation\.json: benchmark_sha256: the folder holds another"):
+            evaluate(url, tmp_path / "out", params=params, options=options(benchmark, judged=False))
+
+
+def test_without_a_judge_the_length_scores_stand_alone(tmp_path: Path, params: Params, benchmark: Path) -> None:
+    with candidate() as url:
+        card = evaluate(url, tmp_path / "out", params=params, options=options(benchmark, judged=False))
+    assert (card.s_q, card.s_bar, card.unscored, card.judge) == (None, None, 6, None)
+    assert not (tmp_path / "out" / "verdicts.jsonl").exists()
+
+
+def test_through_agentwrite_the_plans_are_known_and_the_answers_held_to_them(tmp_path: Path, params: Params, benchmark: Path) -> None:
+    with candidate() as url:
+        card = evaluate(
+            url, tmp_path / "out", params=params, options=options(benchmark, model="rehearsal-teacher", agentwrite=True, judged=False)
+        )
+    predictions = store.read_list(tmp_path / "out" / "predictions.jsonl", Prediction)
+    assert [len(p.plan) for p in predictions] == [2, 2, 4, 4, 8, 8]
+    assert card.adherence is not None
+    assert card.adherence.answers == 6
+    assert card.s_l > 95
+
+
+def test_the_one_model_of_a_url_needs_no_name_and_one_of_several_does(tmp_path: Path, params: Params, benchmark: Path) -> None:
+    with candidate() as url, pytest.raises(BadSettings, match=r"rehearsal-candidate.*--model"):
+        evaluate(url, tmp_path / "out", params=params, options=options(benchmark, model=None))
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("nowhere", r"nowhere: no such folder; give a checkpoint folder, a URL, or models:/NAME@ALIAS"),
+        (".", r"\.: no config\.json in it; give a checkpoint folder"),
+    ],
+)
+def test_a_candidate_that_is_none_is_named(tmp_path: Path, params: Params, benchmark: Path, given: str, message: str) -> None:
+    with pytest.raises(BadInput, match=message):
+        evaluate(given, tmp_path / "out", params=params, options=options(benchmark))
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_alias_that_does_not_exist_is_named(tmp_path: Path, params: Params, benchmark: Path, mlflow_home: Path) -> None:
+    with pytest.raises(BadInput, match=r"models:/longwriter@challenger: no registered model longwriter"):
+        evaluate("models:/longwriter@challenger", tmp_path / "out", params=params, options=options(benchmark))
+
+
+@pytest.mark.parametrize(
+    ("given", "folder"),
+    [
+        ("http://127.0.0.1:8000/v1", "evaluations/127.0.0.1-8000-v1"),
+        ("models:/longwriter@challenger", "evaluations/longwriter@challenger"),
+        ("data/train/checkpoints/student", "evaluations/student"),
+    ],
+)
+def test_results_go_into_a_folder_that_is_called_like_the_candidate(given: str, folder: str) -> None:
+    assert folder_of(given) == Path(folder)
+
+
+def test_the_command_prints_the_scorecard_and_one_line_for_an_error(tmp_path: Path, benchmark: Path) -> None:
+    def command(*words: str) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run(
+            [sys.executable, "-m", "tasks.longbench", "evaluate", *words, "--benchmark", str(benchmark)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+        )
+
+    with candidate() as url:
+        done = command(url, "--model", "rehearsal-candidate", "--out", str(tmp_path / "out"), "--json")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["answers"] == 6
+    wrong = command("nowhere")
+    assert (wrong.returncode, wrong.stdout) == (2, "")
+    assert wrong.stderr.strip() == "error: nowhere: no such folder; give a checkpoint folder, a URL, or models:/NAME@ALIAS"

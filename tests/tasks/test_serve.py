@@ -1,0 +1,165 @@
+"""The promoted alias, served: by the rehearsal where it goes well, by a real `transformers serve` where it does not."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks import serve, store
+from tasks.endpoints.chat import Reply
+from tasks.schema.errors import BadInput, GateFailed
+from tasks.schema.params import Model, Serve
+from tasks.schema.records import Served, Usage
+from tasks.schema.settings import settings
+from tasks.serve import _problem as problem_of
+from tasks.tracking import registry, runs
+from tasks.tracking.checkpoint import digest
+from tasks.tracking.client import connect, names
+from tasks.tracking.gate import Axis, Decision, Promoted
+from tests.tasks.endpoints.test_server import checkpoint as tiny  # noqa: F401  a fixture: a Llama with random weights
+
+REHEARSAL = Model(name="rehearsal-candidate", revision="1", temperature=0.5, max_tokens=2000)
+STUDENT = Model(name="student", revision="1", temperature=0.5, max_tokens=24)
+ASKED = Serve(version=1, words=300)
+
+
+@pytest.fixture(autouse=True)
+def home(mlflow_home: Path) -> Path:
+    return mlflow_home
+
+
+def checkpoint(folder: Path, *, weights: bytes = b"weights") -> Path:
+    folder.mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(weights)
+    (folder / "config.json").write_text("{}")
+    (folder / "chat_template.jinja").write_text("{{ messages }}")
+    return folder
+
+
+def promoted(folder: Path, *, before: str | None = None, wins: bool = True) -> Path:
+    """The checkpoint registered and decided upon; what came of it, as a file."""
+    training = runs.record("train", digest(folder))
+    version = registry.register(folder, run_id=training, tags={})
+    decision = Decision(
+        version=version.number,
+        alias="champion" if wins else "challenger",
+        passed=wins,
+        axes=(Axis(name="s_bar", value=70.0, bound=50.0, passed=wins),),
+        reason="because",
+        champion_before=before,
+        training_run=training,
+        evaluation_run="e",
+    )
+    registry.apply(version, decision, tags={})
+    path = folder.parent / f"promoted-{version.number}.json"
+    store.write_json(path, Promoted(version=decision.version, alias=decision.alias, training_run=decision.training_run))
+    return path
+
+
+def run(decision: Path, *, model: Model = REHEARSAL) -> tuple[dict[str, Any], Served]:
+    out = decision.with_name("out")
+    out.mkdir(exist_ok=True)
+    metrics = dict(serve.run(decision, out, seed=3, serve=ASKED, candidate_model=model))
+    return metrics, Served.model_validate_json((out / "served.json").read_text())
+
+
+def served_tag(number: str) -> str | None:
+    return registry.version(number).tags.get("served")
+
+
+def test_the_alias_answers_a_long_request_and_ends_by_itself(tmp_path: Path) -> None:
+    metrics, served = run(promoted(checkpoint(tmp_path / "a")))
+    assert (served.version, served.alias, served.asked, served.finish_reason, served.problem) == ("1", "champion", 300, "stop", None)
+    assert 270 <= served.written <= 330
+    assert metrics == {"asked": 300, "written": served.written, "tokens": served.tokens, "ended_by_itself": 1}
+    assert "bridges" in (tmp_path / "out/answer.txt").read_text()
+    assert (served.decoding.temperature, served.decoding.seed, len(served.template)) == (0.5, 3, 64)
+    assert served.decoding.checkpoint == store.folder_digest(registry.fetch("models:/longwriter@champion"))
+    assert str(served_tag("1")).startswith(f"{served.written} of 300 words in ")
+
+
+def test_a_url_for_the_candidate_is_not_what_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LONGWRITER_CANDIDATE_URL", "http://127.0.0.1:9/v1")
+    settings.cache_clear()
+    assert run(promoted(checkpoint(tmp_path / "a")))[1].problem is None
+
+
+@pytest.mark.parametrize(
+    ("text", "finish_reason", "problem"),
+    [
+        ("An essay.", "stop", None),
+        ("An es", "length", "it did not end by itself within models.candidate.max_tokens (24)"),
+        (" \n", "stop", "it answered nothing"),
+        ("", "content_filter", "it ended by content_filter, not by itself"),
+    ],
+)
+def test_an_answer_has_words_and_ends_by_itself(text: str, finish_reason: str, problem: str | None) -> None:
+    assert problem_of(Reply(text, finish_reason, Usage(1, 1), 1.0), STUDENT) == problem
+
+
+def test_a_champion_that_cannot_be_served_falls_and_the_one_before_reigns_again(tmp_path: Path) -> None:
+    promoted(checkpoint(tmp_path / "a", weights=b"1"))
+    decision = promoted(checkpoint(tmp_path / "b", weights=b"2"), before="1")
+    assert registry.holders() == {"champion": "2", "previous": "1"}
+    with pytest.raises(GateFailed) as failed:
+        run(decision, model=STUDENT)
+    said = str(failed.value)
+    assert said.startswith("serve: version 2 as champion: ")
+    assert said.endswith(
+        "no tokenizer in it; save the tokenizer beside the model; version 1 is champion again; "
+        "mend it, then `python -m tasks.tracking allow 2` and `dvc repro --force --single-item promote`"
+    )
+    assert registry.holders() == {"champion": "1", "challenger": "2"}
+    assert str(served_tag("2")).startswith("failed: ")
+    assert "served, it failed: " in registry.version("2").tags["rolled_back"]
+    with pytest.raises(BadInput, match=r"it made version 2 the champion, and the alias points to version 1 now; decide anew: `dvc repro"):
+        run(decision)
+
+
+def test_a_first_champion_that_cannot_be_served_leaves_nobody_champion(tmp_path: Path) -> None:
+    with pytest.raises(GateFailed, match="nobody is champion, as there was none before it"):
+        run(promoted(checkpoint(tmp_path / "a")), model=STUDENT)
+    assert registry.holders() == {"challenger": "1"}
+
+
+def test_a_template_that_was_exchanged_in_the_store_is_not_served(tmp_path: Path, home: Path) -> None:
+    decision = promoted(checkpoint(tmp_path / "a"))
+    next((home / "mlartifacts").rglob("chat_template.jinja")).write_text("{{ other }}")
+    with pytest.raises(BadInput, match="the files differ from what was registered"):
+        run(decision)
+    assert registry.holders() == {"champion": "1"}
+
+
+def test_a_version_that_is_not_what_was_trained_is_refused(tmp_path: Path) -> None:
+    decision = promoted(checkpoint(tmp_path / "a"))
+    found = json.loads(decision.read_text()) | {"training_run": runs.record("train", "of something else")}
+    decision.write_text(json.dumps(found))
+    with pytest.raises(BadInput, match=r"version 1 is not the checkpoint of its training run \(of something else\)"):
+        run(decision)
+
+
+def test_a_checkpoint_without_a_template_is_refused(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "a")
+    (folder / "chat_template.jinja").unlink()
+    with pytest.raises(GateFailed, match="no chat template in the checkpoint"):
+        run(promoted(folder))
+
+
+@pytest.mark.e2e
+def test_a_real_server_serves_the_registrys_files_and_a_champion_that_rambles_falls(tmp_path: Path, tiny: Path) -> None:  # noqa: F811
+    promoted(checkpoint(tmp_path / "a", weights=b"1"))
+    decision = promoted(tiny, before="1").rename(tmp_path / "promoted.json")
+    with pytest.raises(GateFailed, match=r"it did not end by itself within models.candidate.max_tokens \(24\); version 1 is champion"):
+        run(decision, model=STUDENT)
+    assert registry.holders() == {"champion": "1", "challenger": "2"}
+    assert connect().get_model_version(names().model, "2").description.startswith("challenger: rolled back ")
+    assert "longwriter-2" in next((settings().home / "logs").glob("serve-*.log")).name
+
+
+@pytest.mark.e2e
+def test_a_challenger_that_rambles_is_a_result(tmp_path: Path, tiny: Path) -> None:  # noqa: F811
+    metrics, served = run(promoted(tiny, wins=False).rename(tmp_path / "promoted.json"), model=STUDENT)
+    assert (metrics["ended_by_itself"], served.finish_reason, served.tokens) == (0, "length", 24)
+    assert str(served_tag("1")).startswith("failed: it did not end")
+    assert registry.holders() == {"challenger": "1"}

@@ -1,0 +1,238 @@
+"""Aliases move all together or not at all, and the way back can be walked; on a real SQLite store that is made to fail."""
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow.exceptions import MlflowException
+
+from mlflow import MlflowClient
+from tasks.schema.errors import BadInput, EndpointError
+from tasks.tracking import registry
+from tasks.tracking.client import connect, names
+from tasks.tracking.gate import Axis, Decision
+from tasks.tracking.rollback import allow, roll_back
+from tasks.tracking.succession import fall
+from tasks.tracking.transaction import Changes
+
+WRITES = (
+    "set_registered_model_alias",
+    "delete_registered_model_alias",
+    "set_model_version_tag",
+    "delete_model_version_tag",
+    "update_model_version",
+)
+
+
+@pytest.fixture(autouse=True)
+def home(mlflow_home: Path) -> Path:
+    """Five versions without files."""
+    client = connect()
+    client.create_registered_model(names().model)
+    for _ in range(5):
+        client.create_model_version(names().model, source="/nowhere")
+    return mlflow_home
+
+
+def decision(version: str, *, wins: bool = True, before: str | None = None) -> Decision:
+    axes = (Axis(name="s_bar", value=70.0, bound=50.0, passed=wins),)
+    alias = "champion" if wins else "challenger"
+    runs = {"training_run": "t", "evaluation_run": f"e{version}"}
+    return Decision(version=version, alias=alias, passed=wins, axes=axes, reason=f"because {version}", champion_before=before, **runs)  # type: ignore[arg-type]
+
+
+def promote(version: str, *, wins: bool = True) -> None:
+    before = registry.holders().get("champion")
+    registry.apply(registry.version(version), decision(version, wins=wins, before=before), tags={"s_bar": "70.0"})
+
+
+def state() -> tuple[dict[str, str], list[tuple[str, str, dict[str, str]]]]:
+    """All that the registry says: aliases, and each version's description and tags."""
+    versions = connect().search_model_versions(f"name = '{names().model}'")
+    return registry.holders(), sorted((str(one.version), one.description or "", dict(one.tags)) for one in versions)
+
+
+def failing_at(monkeypatch: pytest.MonkeyPatch, number: int) -> list[str]:
+    """The store's client fails at the n-th write, once, before or after carrying it out in turn; the writes that were made."""
+    made: list[str] = []
+
+    def failing(name: str, write: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any, **named: Any) -> Any:
+            made.append(name)
+            if len(made) != number:
+                return write(*arguments, **named)
+            if number % 2:
+                write(*arguments, **named)  # carried out, and the answer is lost
+            raise MlflowException("the line is dead\nand more lines")
+
+        return call
+
+    for name in WRITES:
+        monkeypatch.setattr(MlflowClient, name, failing(name, getattr(MlflowClient, name)))
+    return made
+
+
+def error_of(change: Callable[[], object]) -> str | None:
+    try:
+        change()
+    except EndpointError as error:
+        return str(error)
+    return None
+
+
+def every_failure(change: Callable[[], object], monkeypatch: pytest.MonkeyPatch) -> int:
+    """`change` with a store that fails at each of its writes in turn: everything stays as it was. The number of its writes."""
+    before = state()
+    for number in range(1, 100):
+        with monkeypatch.context() as patch:
+            made = failing_at(patch, number)
+            error = error_of(change)
+        if error is None:
+            return number - 1
+        assert error == "MLflow: the line is dead; aliases and tags are as they were; run again when it works"
+        assert state() == before, f"write {number}: {made}"
+    raise AssertionError("it never ended")
+
+
+def test_a_promotion_that_fails_at_any_write_leaves_everything_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    promote("1")
+    promote("2")
+    promote("3", wins=False)
+    assert every_failure(lambda: promote("3"), monkeypatch) >= 8
+    assert registry.holders() == {"champion": "3", "previous": "2"}
+
+
+def test_a_rollback_that_fails_at_any_write_leaves_everything_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    promote("1")
+    promote("2")
+    promote("3", wins=False)
+    assert every_failure(lambda: roll_back("it loops"), monkeypatch) >= 6
+    assert registry.holders() == {"champion": "1", "challenger": "2"}
+
+
+@pytest.mark.parametrize("alias", ["challenger", "champion", "previous"])
+def test_a_store_that_refuses_one_alias_moves_none(home: Path, alias: str) -> None:
+    promote("1")
+    promote("2", wins=False)
+    before = state()
+    with sqlite3.connect(home / "mlflow.db") as database:
+        for event in ("INSERT", "UPDATE", "DELETE"):
+            row = "OLD" if event == "DELETE" else "NEW"
+            database.execute(
+                f"CREATE TRIGGER no_{event} BEFORE {event} ON registered_model_aliases WHEN {row}.alias = '{alias}' "
+                "BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+            )
+    with pytest.raises(EndpointError, match=r"^MLflow: .*the disk is full"):
+        promote("2")
+    assert state()[0] == before[0]
+    with sqlite3.connect(home / "mlflow.db") as database:
+        for event in ("INSERT", "UPDATE", "DELETE"):
+            database.execute(f"DROP TRIGGER no_{event}")
+    promote("2")
+    assert registry.holders() == {"champion": "2", "previous": "1"}
+
+
+def test_what_cannot_be_put_back_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    promote("1")
+    broken: list[str] = []
+    write = MlflowClient.set_registered_model_alias
+
+    def dies_with_the_second(client: MlflowClient, name: str, alias: str, version: str) -> None:
+        broken.append(alias)
+        if len(broken) > 1:
+            raise MlflowException("gone")
+        write(client, name, alias, version)
+
+    monkeypatch.setattr(MlflowClient, "set_registered_model_alias", dies_with_the_second)
+    with pytest.raises(EndpointError, match=r"^MLflow: gone; and could not be put back: .*alias champion -> 1 \(gone\).*; do it by hand$"):
+        promote("2")
+
+
+def test_an_interrupted_change_is_undone_too() -> None:
+    promote("1")
+    before = state()
+
+    def interrupted() -> None:
+        with Changes(connect(), names().model) as changes:
+            changes.aliases({"champion": "2", "previous": "1", "challenger": None})
+            changes.tags("1", {"a": "b", "s_bar": None})
+            changes.describe("2", "text")
+            assert registry.holders() == {"champion": "2", "previous": "1"}
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert state() == before
+
+
+def test_aliases_of_others_are_left_alone() -> None:
+    connect().set_registered_model_alias(names().model, "production", "5")
+    promote("1")
+    promote("2")
+    roll_back("")
+    assert registry.holders() == {"champion": "1", "challenger": "2", "production": "5"}
+
+
+def test_a_rollback_brings_the_champion_before_back_and_says_when_and_why_on_both() -> None:
+    promote("1")
+    promote("2")
+    promote("3")
+    assert registry.holders() == {"champion": "3", "previous": "2"}
+    assert roll_back("it loops\nat length") == ("3", "2", "1")
+    assert registry.holders() == {"champion": "2", "challenger": "3", "previous": "1"}
+    fallen, restored = (connect().get_model_version(names().model, number) for number in ("3", "2"))
+    assert fallen.tags["rolled_back"].endswith("Z: it loops at length")
+    assert fallen.description.startswith("challenger: rolled back 2")
+    assert fallen.description.endswith("it loops at length\n\nchampion: because 3")
+    assert "after version 3, " in restored.tags["restored"]
+    assert restored.description.startswith("champion: reigns again after version 3 was rolled back 2")
+    assert roll_back("") == ("2", "1", None)
+    assert registry.holders() == {"champion": "1", "challenger": "2"}
+    assert "no reason given" in connect().get_model_version(names().model, "2").tags["rolled_back"]
+    before = state()
+    with pytest.raises(BadInput, match=r"models:/longwriter@champion: there is no champion before version 1; promote another"):
+        roll_back("once more")
+    assert state() == before
+
+
+def test_without_a_champion_there_is_nothing_to_roll_back() -> None:
+    with pytest.raises(BadInput, match="there is no champion, so there is nothing to roll back"):
+        roll_back("")
+
+
+def test_a_first_champion_falls_to_nobody_only_where_that_is_said() -> None:
+    promote("1")
+    assert roll_back("cannot be served", to_nobody=True, tags={"served": "failed"}) == ("1", None, None)
+    assert registry.holders() == {"challenger": "1"}
+    assert registry.version("1").tags["served"] == "failed"
+    assert allow("1")
+    assert not allow("1")
+    with pytest.raises(BadInput, match="models:/longwriter/9: no such version"):
+        allow("9")
+
+
+def test_two_that_took_each_others_place_do_not_come_back_in_turn() -> None:
+    for version in ("1", "2", "1"):
+        promote(version)
+    assert registry.holders() == {"champion": "1", "previous": "2"}
+    assert roll_back("") == ("1", "2", None)
+
+
+def test_a_lost_previous_alias_is_found_by_the_tag() -> None:
+    promote("1")
+    promote("2")
+    connect().delete_registered_model_alias(names().model, "previous")
+    assert fall({"champion": "2"}, names().aliases, lambda number: registry.version(number).tags.get("champion_before")) == ("2", "1", None)
+    promote("2")  # repeated, it is put in its place again
+    assert registry.holders()["champion"] == "2"
+    assert roll_back("").champion == "1"
+
+
+def test_a_promotion_that_was_killed_between_two_aliases_is_completed_by_the_next() -> None:
+    promote("1")
+    promote("2")
+    connect().set_registered_model_alias(names().model, "previous", "5")  # as if it had not moved
+    registry.apply(registry.version("2"), decision("2", before="1"), tags={})
+    assert registry.holders() == {"champion": "2", "previous": "1"}
