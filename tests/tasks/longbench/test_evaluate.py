@@ -84,7 +84,8 @@ def test_a_url_becomes_a_scorecard_with_everything_that_led_to_it(tmp_path: Path
     predictions = store.read_list(out / "predictions.jsonl", Prediction)
     assert [(p.item.length, p.sample) for p in predictions[:3]] == [(100, 0), (100, 1), (100, 0)]
     assert {p.decoding.temperature for p in predictions if p.decoding} == {params.models.candidate.temperature}
-    assert len(store.read_list(out / "verdicts.jsonl", Verdict)) == 12 * params.judge.repeats
+    verdicts = store.read_list(out / "verdicts.jsonl", Verdict)
+    assert [sum(verdict.second == second for verdict in verdicts) for second in (False, True)] == [12 * params.judge.repeats, 12]
     assert [item.model for item in store.read(out / "items.jsonl", ScoredItem)] == ["rehearsal-candidate"] * 12
     assert list(read_scorecards(out / "scorecard.json")) == ["rehearsal-candidate"]
     assert (out / "reliability.json").is_file()
