@@ -1,10 +1,10 @@
 """probe: the student's general ability, by lm-evaluation-harness through the same endpoint as its evaluation.
 
 A model that learned to write long and forgot everything else must not be promoted: the gate holds each task to its floor
-(promote.min_general). Without tasks in params nothing is served and nothing measured.
+(promote.min_general). Questions, and the answers that each is weighed against, drive the cost; without tasks in params nothing is
+served and nothing measured.
 """
 
-import asyncio
 from pathlib import Path
 
 from tasks import stage, store
@@ -30,8 +30,7 @@ async def _measured(checkpoint: Path, probe: Probe, model: Model) -> Result:
     if not checkpoint.is_dir():
         raise BadInput(checkpoint, "no such checkpoint", mend="run train again")
     async with endpoint_of("candidate", model, checkpoint=checkpoint) as there:
-        # In a thread: the rehearsal endpoint, where that answers, lives in this process's loop.
-        return await asyncio.to_thread(measure, probe, there, tokenizer=checkpoint)
+        return await measure(probe, there, checkpoint=checkpoint)
 
 
 if __name__ == "__main__":

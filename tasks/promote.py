@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tasks import stage, store
 from tasks.longbench.compare import read_side
-from tasks.longbench.summary import Scorecard, read_scorecards
+from tasks.longbench.scorecard import Scorecard, read_scorecards
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Base, Pack, Promote, Share, Train
 from tasks.schema.records import Record

@@ -11,8 +11,9 @@ from pathlib import Path
 
 from tasks import stage, store
 from tasks.judging.judged import judged as reliable
+from tasks.longbench.scorecard import Scorecard, flat
 from tasks.longbench.scoring import Files, cards, match, score_all
-from tasks.longbench.summary import Scorecard, flat, mean_s_l
+from tasks.longbench.summary import mean_s_l
 from tasks.schema.params import Pack
 from tasks.schema.records import Duel, Prediction, ScoredItem, Verdict
 

@@ -5,161 +5,172 @@ the log-probabilities of the prompt's own tokens, through the completions API, w
 """
 
 import hashlib
+import logging
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from difflib import get_close_matches
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-from tasks import store
-from tasks.harness.job import ERROR, RESULT, Job, Result, Score
+from tasks import progress, store
+from tasks.endpoints.wire import shown
+from tasks.harness.job import ERROR, RESULT, Job, Result, Score, Unmeasurable
+from tasks.harness.taskfile import is_file
 from tasks.stage import die_with_parent, fail
 
 SEED = 1234  # the harness's own
+MAIN = ("acc_norm", "acc", "exact_match")  # a task's main metric is the first of these that it reports, else its own first
+# What a task's own YAML, templates and functions can make the harness raise.
+SLIPS = (ValueError, TypeError, LookupError, AttributeError, ImportError, AssertionError, NotImplementedError, RuntimeError)
 
 
-class _Unmeasurable(Exception):
-    """Why a task cannot be measured, for a person."""
+class Task(NamedTuple):
+    given: str  # as params name it
+    name: str  # its own
+    whole: Any  # the harness's task, or group
+    parts: list[Any]  # a group's tasks, or itself
+
+    @property
+    def chats(self) -> bool:
+        return all(part.get_config("output_type") == "generate_until" for part in self.parts)
 
 
 def main() -> None:
     die_with_parent()
     job = Job.model_validate_json(Path(sys.argv[1]).read_bytes())
+    logging.getLogger("lm_eval").setLevel(logging.CRITICAL)  # what goes wrong is said in one line, at the end
     try:
         store.write_json(job.folder / RESULT, measure(job))
-    except _Unmeasurable as error:
+    except Unmeasurable as error:
         (job.folder / ERROR).write_text(str(error), encoding="utf-8")
-        fail(str(error), code=1)
+        fail(str(error), code=error.code)
 
 
 def measure(job: Job) -> Result:
+    """Every task is loaded, its data fetched, before the first question is asked."""
     from lm_eval.tasks import TaskManager
 
-    manager, scores, sources = TaskManager(), list[Score](), dict[str, str]()
-    for name in job.tasks:
-        task = _resolved(name, manager)
-        if isinstance(task, dict):
-            sources |= _digests(Path(name), task)
-        scores.append(_score(name, _evaluated(name, task, manager, job), job))
-    return Result(scores=tuple(scores), version=metadata.version("lm_eval"), sources=sources)
+    manager = TaskManager()
+    loaded = [load(given, manager) for given in job.tasks]
+    scores = tuple(score(task, _evaluated(task, job), limit=job.limit) for task in loaded)
+    sources = {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in job.files}
+    return Result(scores=scores, version=metadata.version("lm_eval"), sources=sources)
 
 
-def _resolved(name: str, manager: Any) -> str | dict[str, Any]:
-    """A known task's name, or a file's configuration."""
-    from lm_eval.tasks._yaml_loader import load_yaml
-
-    if name.endswith((".yaml", ".yml")):
-        return dict(load_yaml(name, resolve_func=False))
-    if not manager.match_tasks([name]):
-        near = get_close_matches(name, manager.all_tasks, n=3)
-        mend = f"did you mean {', '.join(near)}?" if near else "`python -m lm_eval ls tasks` shows them"
-        raise _Unmeasurable(f"{name}: lm-evaluation-harness knows no such task; {mend}")
-    return name
-
-
-def _evaluated(name: str, task: str | dict[str, Any], manager: Any, job: Job) -> Mapping[str, Any]:
-    import aiohttp
-    import requests
-    import tenacity
+def load(given: str, manager: Any) -> Task:
+    """A task or group that has a score of its own. Raises Unmeasurable."""
     from datasets.exceptions import DatasetsError
+    from httpx import HTTPError
+    from jinja2 import TemplateError
+    from lm_eval.tasks._index import Kind
+    from yaml import YAMLError
+
+    entry = manager.task_index.get(given)
+    if entry is None and not is_file(given):
+        near = get_close_matches(given, manager.all_tasks, n=3)
+        mend = f"did you mean {', '.join(near)}?" if near else "`python -m lm_eval ls tasks` shows them; a file's name ends in .yaml"
+        raise Unmeasurable(f"{given}: lm-evaluation-harness knows no such task; {mend}", code=2)
+    if entry is not None and entry.kind is Kind.TAG:
+        raise _no_score(given, "a tag", sorted(entry.tags))
+    try:
+        found = manager.load([given])
+    except (DatasetsError, HTTPError, OSError) as error:
+        raise Unmeasurable(f"{given}: its data cannot be had ({_short(error)}); go online once, or name a task with local files") from None
+    except (*SLIPS, TemplateError, YAMLError) as error:
+        raise _slip(given, error) from None
+    parts = list(found["tasks"].values())
+    if any(getattr(part, "UNSAFE_CODE", False) for part in parts):
+        raise Unmeasurable(f"{given}: it runs code that the model wrote, which is not done here; name another task", code=2)
+    if not found["groups"]:
+        return Task(given, parts[0].task_name, parts[0], parts)
+    whole = next(iter(found["groups"].values()))
+    if not whole.has_aggregation:
+        raise _no_score(given, "a group", sorted(found["tasks"]))
+    return Task(given, whole.name, whole, parts)
+
+
+def _evaluated(task: Task, job: Job) -> Mapping[str, Any]:
+    from jinja2 import TemplateError
     from lm_eval import simple_evaluate
 
+    from tasks.harness.endpoint import Unanswered, client
+
+    progress.say(f"{task.name}: answers {'written, by chat' if task.chats else 'weighed, by log-probabilities'}")
     try:
-        chats = all(kind == "generate_until" for kind in _kinds(task, manager))
         found = simple_evaluate(
-            model="local-chat-completions" if chats else "local-completions",
-            model_args=_arguments(job, chats=chats),
-            tasks=[task],
+            model=client(job, chats=task.chats),
+            tasks=[task.whole],
             num_fewshot=job.fewshot,
             limit=job.limit,
-            apply_chat_template=chats,
-            task_manager=manager,
-            bootstrap_iters=0,
+            apply_chat_template=task.chats,
+            bootstrap_iters=100,  # for the standard errors that have no formula
             log_samples=False,
             random_seed=SEED,
             numpy_random_seed=SEED,
             torch_random_seed=SEED,
             fewshot_random_seed=SEED,
         )
-    except (aiohttp.ClientError, requests.RequestException, tenacity.RetryError) as error:
-        raise _Unmeasurable(f"{name}: the endpoint at {job.url} cannot answer it ({_short(error)}){'' if chats else NO_LOGPROBS}") from None
-    except (KeyError, TypeError, AttributeError) as error:
-        if chats:
-            raise
-        raise _Unmeasurable(f"{name}: the endpoint at {job.url} sends no log-probabilities ({_short(error)}){NO_LOGPROBS}") from None
-    except (DatasetsError, ConnectionError, FileNotFoundError, OSError) as error:
-        raise _Unmeasurable(f"{name}: its data cannot be had ({_short(error)}); go online once, or name a task with local files") from None
+    except Unanswered as error:
+        raise Unmeasurable(f"{task.given}: the endpoint at {shown(job.url)} cannot answer it ({error})") from None
+    except OSError as error:
+        raise Unmeasurable(f"{task.given}: a file cannot be read ({_short(error)}); mend the task, or the checkpoint") from None
+    except (*SLIPS, TemplateError) as error:
+        raise _slip(task.given, error) from None
     return dict(found or {})
 
 
-NO_LOGPROBS = (
-    "; its answers are weighed by log-probabilities, which vLLM serves (LONGWRITER_SERVER=vllm), or name a task that asks for text"
-)
-
-
-def _arguments(job: Job, *, chats: bool) -> dict[str, Any]:
-    shared = {"model": job.model, "num_concurrent": job.concurrency, "max_retries": job.retries + 1, "timeout": 600, "seed": SEED}
-    if chats:
-        return {**shared, "base_url": f"{job.url}/chat/completions", "tokenizer_backend": None, "tokenized_requests": False}
-    return {**shared, "base_url": f"{job.url}/completions", "tokenizer": str(job.tokenizer), "tokenizer_backend": "huggingface"}
-
-
-def _kinds(task: str | dict[str, Any], manager: Any) -> Iterator[str]:
-    """The output types of a task, or of all tasks of a group."""
-    from lm_eval.tasks import get_task_dict
-
-    def leaves(tree: Mapping[Any, Any]) -> Iterator[Any]:
-        for value in tree.values():
-            if isinstance(value, Mapping):
-                yield from leaves(value)
-            else:
-                yield value[1] if isinstance(value, tuple) else value
-
-    for leaf in leaves(get_task_dict([task], manager)):
-        yield str(leaf.OUTPUT_TYPE if leaf.OUTPUT_TYPE else leaf.config.output_type)
-
-
-def _score(name: str, found: Mapping[str, Any], job: Job) -> Score:
-    own = name if name in found["results"] else next(iter(found["results"]))
-    results: Mapping[str, Any] = found["results"][own]
-    key, value = _main_metric(name, results.items())
-    metric, _, chosen = key.partition(",")
+def score(task: Task, found: Mapping[str, Any], *, limit: int | None) -> Score:
+    """The main metric of what the harness reports. Raises Unmeasurable where that is no share of which more is better."""
+    results = found["results"][task.name]
+    metric, chosen, value = _main_metric(task.given, results)
+    if not 0 <= value <= 1:
+        raise Unmeasurable(f"{task.given}: {metric} is {value:g} and no share from 0 to 1; name another task", code=2)
+    if found.get("higher_is_better", {}).get(task.name, {}).get(metric) is False:
+        raise Unmeasurable(f"{task.given}: less of {metric} is better, so no floor can be set; name another task", code=2)
     stderr = results.get(f"{metric}_stderr,{chosen}")
-    counted = found.get("n-samples", {})
-    questions = sum(int(count["effective"]) for count in counted.values())
     return Score(
-        task=own,
+        task=task.name,
         metric=metric,
+        filter=chosen,
         value=value,
         stderr=float(stderr) if isinstance(stderr, int | float) else None,
-        questions=questions,
-        fewshot=job.fewshot,
+        questions=sum(int(found["n-samples"][part.task_name]["effective"]) for part in task.parts),
+        limit=limit,
+        fewshot={name: int(shots) for name, shots in found["n-shot"].items()},
+        versions={name: version if isinstance(version, int | float) else str(version) for name, version in found["versions"].items()},
+        results={name: {key: _plain(value) for key, value in row.items()} for name, row in found["results"].items()},
     )
 
 
-def _main_metric(name: str, results: Iterable[tuple[str, Any]]) -> tuple[str, float]:
-    """The first metric that the results name, in the order of the task's metric_list. It has to be a share."""
-    for key, value in results:
-        if "," in key and "_stderr" not in key and isinstance(value, int | float):
-            if not 0 <= value <= 1:
-                raise _Unmeasurable(
-                    f"{name}: its first metric, {key.partition(',')[0]}, is {value:g} and no share from 0 to 1; name another task"
-                )
-            return key, float(value)
-    raise _Unmeasurable(f"{name}: its results name no metric; was there a question?")
+def _main_metric(given: str, results: Mapping[str, Any]) -> tuple[str, str, float]:
+    """Name, filter, value. Of several filters the task's first."""
+    reported = [
+        (*key.partition(",")[::2], float(value))
+        for key, value in results.items()
+        if "," in key and "_stderr," not in key and isinstance(value, int | float)
+    ]
+    if not reported:
+        raise Unmeasurable(f"{given}: the harness reports no metric that is a number; name another task", code=2)
+    ranked = sorted(reported, key=lambda one: MAIN.index(one[0]) if one[0] in MAIN else len(MAIN))  # stable: else the task's order
+    return ranked[0]
 
 
-def _digests(path: Path, task: Mapping[str, Any]) -> dict[str, str]:
-    files = task.get("dataset_kwargs", {}).get("data_files", {})
-    named = files.values() if isinstance(files, Mapping) else files if isinstance(files, list) else [files]
-    paths = [path, *(Path(str(file)) for file in named if file)]
-    return {str(one): hashlib.sha256(one.read_bytes()).hexdigest() for one in paths if one.is_file()}
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, int | float | str) or value is None else str(value)
+
+
+def _no_score(given: str, kind: str, tasks: list[str]) -> Unmeasurable:
+    listed = ", ".join(tasks[:10]) + (f" and {len(tasks) - 10} more" if len(tasks) > 10 else "")
+    return Unmeasurable(f"{given}: {kind} without a score of its own; name its tasks: {listed}", code=2)
+
+
+def _slip(given: str, error: Exception) -> Unmeasurable:
+    return Unmeasurable(f"{given}: lm-evaluation-harness cannot use the task ({_short(error)}); mend it, or name another", code=2)
 
 
 def _short(error: BaseException) -> str:
-    last = error.last_attempt.exception() if hasattr(error, "last_attempt") else error
-    return " ".join(f"{type(last).__name__}: {last}".split())[:200]
+    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
 
 
 if __name__ == "__main__":

@@ -1,63 +1,94 @@
 """General ability of a model behind an endpoint, by lm-evaluation-harness as a child process: its imports take many seconds."""
 
+import asyncio
 import os
-import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 from tasks import store
 from tasks.endpoints.roles import Answering
+from tasks.harness import taskfile
 from tasks.harness.job import ERROR, JOB, RESULT, Job, Result
-from tasks.schema.errors import BadSettings, PipelineError
+from tasks.schema.errors import BadParams, BadSettings, PipelineError
 from tasks.schema.params import Probe
 from tasks.schema.settings import settings
 
-QUIET = {"LMEVAL_LOG_LEVEL": "ERROR", "TOKENIZERS_PARALLELISM": "false", "HF_HUB_DISABLE_TELEMETRY": "1", "PYTHONWARNINGS": "ignore"}
+QUIET = {"TOKENIZERS_PARALLELISM": "false", "PYTHONWARNINGS": "ignore", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
+NO_TELEMETRY = {"HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
+OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+GRACE = 5.0  # seconds that the child may take over its end
 
 
 class HarnessFailed(PipelineError):
-    """lm-evaluation-harness could not measure: an unknown task, data that cannot be had, an endpoint that cannot answer the task."""
+    """lm-evaluation-harness could not measure: data that cannot be had, an endpoint that cannot answer the task."""
 
 
-def check(tasks: Sequence[str]) -> None:
-    """Before anything is served. Raises BadSettings without the harness, HarnessFailed for a task file that is not there."""
+class BadTask(HarnessFailed):
+    """lm-evaluation-harness knows no such task, or the task has no score that a floor can be set for."""
+
+    exit_code = 2
+
+
+def check(tasks: Sequence[str]) -> list[taskfile.TaskFile]:
+    """Before anything is served. Raises BadSettings without the harness, BadInput for a task file that is none, BadParams for doubles."""
     if find_spec("lm_eval") is None:
         raise BadSettings("probe.tasks needs lm-evaluation-harness; pip install 'lm-eval[api]' (the extra `general` in pyproject.toml)")
-    for name in tasks:
-        if _is_file(name) and not Path(name).is_file():
-            raise HarnessFailed(f"{name}: no such task file; mend probe.tasks in params.yaml")
+    files = {task: taskfile.read(Path(task)) for task in tasks if taskfile.is_file(task)}
+    names = Counter((files[task].name or task) if task in files else task for task in tasks)
+    name, times = names.most_common(1)[0]
+    if times > 1:
+        raise BadParams("params.yaml", f"{name} is named {times} times", field="probe.tasks", mend="its score has one name; name it once")
+    return list(files.values())
 
 
-def measure(probe: Probe, answering: Answering, *, tokenizer: Path) -> Result:
-    """Every task of `probe`. Raises HarnessFailed with the harness's own reason."""
+async def measure(probe: Probe, answering: Answering, *, checkpoint: Path) -> Result:
+    """Every task of `probe`. Raises HarnessFailed with the harness's own reason. However this ends, no child outlives it."""
+    files, own = check(probe.tasks), settings()
     with tempfile.TemporaryDirectory(prefix="harness-") as folder:
-        own = Path(folder)
         job = Job(
             tasks=tuple(probe.tasks),
+            files=tuple(file for task in files for file in task.files),
             url=answering.url,
             model=answering.name,
-            tokenizer=tokenizer.absolute(),
+            checkpoint=checkpoint.absolute(),
             limit=probe.limit,
             fewshot=probe.fewshot,
-            concurrency=settings().concurrency,
-            retries=settings().retries,
-            folder=own,
+            concurrency=own.concurrency,
+            retries=own.retries,
+            patience=own.patience,
+            timeout=own.timeout,
+            folder=Path(folder),
         )
-        store.write_json(own / JOB, job)
-        key = answering.api_key or settings().api_key("candidate")
-        local = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"} if all(map(_is_file, probe.tasks)) else {}
-        environment = {**os.environ, **QUIET, **local, "OPENAI_API_KEY": key.get_secret_value() or "none"}
-        code = subprocess.run([sys.executable, "-m", "tasks.harness.child", str(own / JOB)], env=environment).returncode
-        if code:
-            said = own / ERROR
-            raise HarnessFailed(
-                said.read_text(encoding="utf-8") if said.is_file() else f"lm-evaluation-harness ended with exit code {code}"
-            )
-        return store.parse(store.read_json(own / RESULT), Result, path=own / RESULT, line=None)
+        key = answering.api_key or own.api_key("candidate")
+        offline = OFFLINE if len(files) == len(probe.tasks) and all(file.local for file in files) else {}
+        return await _result(job, {**os.environ, **QUIET, **NO_TELEMETRY, **offline, "OPENAI_API_KEY": key.get_secret_value() or "none"})
 
 
-def _is_file(task: str) -> bool:
-    return task.endswith((".yaml", ".yml"))
+async def _result(job: Job, environment: dict[str, str]) -> Result:
+    store.write_json(job.folder / JOB, job)
+    words = [sys.executable, "-m", "tasks.harness.child", str(job.folder / JOB)]
+    # A session of its own: Ctrl-C reaches the owner alone, which then ends the child.
+    child = await asyncio.create_subprocess_exec(*words, env=environment, stdin=asyncio.subprocess.DEVNULL, start_new_session=True)
+    try:
+        code = await child.wait()
+    finally:
+        await _end(child)
+    if code:
+        said = job.folder / ERROR
+        problem = said.read_text(encoding="utf-8") if said.is_file() else f"lm-evaluation-harness ended with exit code {code}"
+        raise (BadTask if code == BadTask.exit_code else HarnessFailed)(problem)
+    return store.parse(store.read_json(job.folder / RESULT), Result, path=job.folder / RESULT, line=None)
+
+
+async def _end(child: asyncio.subprocess.Process) -> None:
+    if child.returncode is None:
+        child.terminate()
+        try:
+            await asyncio.wait_for(child.wait(), GRACE)
+        except TimeoutError:
+            child.kill()
+            await child.wait()

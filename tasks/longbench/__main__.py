@@ -12,7 +12,8 @@ from tasks.longbench.compare import compare as comparison
 from tasks.longbench.display import show_comparison, show_nll, show_scorecard
 from tasks.longbench.official import DEFAULT_URL, fetch
 from tasks.longbench.recorded import score_recorded
-from tasks.longbench.summary import Scorecard, summarise
+from tasks.longbench.scorecard import Scorecard
+from tasks.longbench.summary import summarise
 from tasks.reporting import plots
 from tasks.schema.errors import BadInput
 from tasks.schema.params import load

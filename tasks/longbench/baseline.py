@@ -9,7 +9,8 @@ import orjson
 
 from tasks import store
 from tasks.longbench.compare import PREFERRED, Side, read_side
-from tasks.longbench.summary import Group, Scorecard, read_scorecards, summarise
+from tasks.longbench.scorecard import Group, Scorecard, read_scorecards
+from tasks.longbench.summary import summarise
 from tasks.schema.errors import BadInput
 
 KEPT = "metrics/scores.json"  # the figures of the last run, which git keeps

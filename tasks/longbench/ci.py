@@ -24,7 +24,8 @@ from tasks.longbench.compare import Side, read_side
 from tasks.longbench.difference import Condition, Found, code, compared, difference, gate, page
 from tasks.longbench.display import MEASURES
 from tasks.longbench.samples import Mode
-from tasks.longbench.summary import Scorecard, summarise
+from tasks.longbench.scorecard import Scorecard
+from tasks.longbench.summary import summarise
 from tasks.schema.errors import BadInput, GateFailed, PipelineError
 from tasks.schema.params import Params, load
 from tasks.stage import one_line_errors

@@ -17,7 +17,8 @@ from tasks import store
 from tasks.longbench.intervals import LEVEL, Interval, holm, intervals, sign_flip
 from tasks.longbench.published import ITEMS, RERUN_GAP, Published, published
 from tasks.longbench.samples import Mode, PromptScores, by_prompt
-from tasks.longbench.summary import BINS, OVER, bin_of, summarise
+from tasks.longbench.scorecard import BINS, OVER, bin_of
+from tasks.longbench.summary import summarise
 from tasks.schema.errors import BadInput
 from tasks.schema.records import Record, ScoredItem
 

@@ -13,7 +13,7 @@ from tasks.longbench.compare import Comparison, Measure, Row, Side, paired
 from tasks.longbench.display import MEASURES
 from tasks.longbench.intervals import Interval
 from tasks.longbench.samples import Mode
-from tasks.longbench.summary import Group, Scorecard
+from tasks.longbench.scorecard import Group, Scorecard
 
 MARKER = "<!-- longwriter: evaluation -->"  # by which a comment is found again, to be updated
 ARROWS = {"better": "▲", "worse": "▼", "cannot tell": "○"}

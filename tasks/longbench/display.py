@@ -8,7 +8,7 @@ from tasks.longbench.compare import Comparison, Row
 from tasks.longbench.intervals import Interval
 from tasks.longbench.nll import Nll
 from tasks.longbench.ruler import tried_lengths
-from tasks.longbench.summary import Decay, Following, Group, Scorecard
+from tasks.longbench.scorecard import Decay, Following, Group, Scorecard
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -21,8 +21,8 @@ from tasks.judging.templates import read_template
 from tasks.longbench.adapters import read_items
 from tasks.longbench.answers import Method, answer_all, decoding_of
 from tasks.longbench.planned import through_agentwrite
+from tasks.longbench.scorecard import Scorecard
 from tasks.longbench.scoring import Files, Judged, cards, match, score_all
-from tasks.longbench.summary import Scorecard
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Model, Params
 from tasks.schema.records import BenchmarkItem, Decoding, Prediction, Record, Verdict

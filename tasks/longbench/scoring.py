@@ -5,7 +5,8 @@ from pathlib import Path
 from statistics import mean
 from typing import NamedTuple
 
-from tasks.longbench.summary import Scorecard, s_q, score_item, summarise
+from tasks.longbench.scorecard import Scorecard
+from tasks.longbench.summary import s_q, score_item, summarise
 from tasks.schema.errors import BadInput
 from tasks.schema.records import Prediction, ScoredItem, Verdict
 

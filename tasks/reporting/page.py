@@ -5,7 +5,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from tasks.longbench.summary import Scorecard
+from tasks.longbench.scorecard import Scorecard
 from tasks.reporting import plots, tables
 from tasks.reporting.sources import Run
 

@@ -11,7 +11,7 @@ from tasks import store
 from tasks.corpus.dataset import FILE, read_dataset
 from tasks.judging.judged import Judged
 from tasks.longbench.length import count_words
-from tasks.longbench.summary import Scorecard, read_scorecards
+from tasks.longbench.scorecard import Scorecard, read_scorecards
 from tasks.quality.verdict import Verdict
 from tasks.reporting.history import Entry, read_history
 from tasks.schema.params import Params, load

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tasks import store
-from tasks.longbench.summary import BINS, Group, Scorecard, mean_s_l
+from tasks.longbench.scorecard import BINS, Group, Scorecard
+from tasks.longbench.summary import mean_s_l
 from tasks.reporting.sources import Run
 
 HEADLINES = {

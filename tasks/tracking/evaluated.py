@@ -6,7 +6,7 @@ from typing import Any
 
 from tasks import store
 from tasks.longbench.compare import read_side
-from tasks.longbench.summary import read_scorecards
+from tasks.longbench.scorecard import read_scorecards
 from tasks.schema.errors import BadInput
 from tasks.tracking import registry, rollback
 from tasks.tracking.client import names

@@ -6,7 +6,7 @@ from typing import Literal, NamedTuple
 
 from tasks.longbench.compare import Comparison, Row
 from tasks.longbench.intervals import Interval
-from tasks.longbench.summary import FixedScores, Scorecard
+from tasks.longbench.scorecard import FixedScores, Scorecard
 from tasks.schema.params import Promote
 from tasks.schema.records import Record
 

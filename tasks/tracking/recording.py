@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from tasks.corpus.dataset import FILE
-from tasks.longbench.summary import Scorecard
+from tasks.longbench.scorecard import Scorecard
 from tasks.reporting import plots
 from tasks.reporting.history import read_history
 from tasks.schema.params import Base, Pack, Section, Train

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tasks.longbench.compare import Side, paired, read_side
 from tasks.longbench.samples import Mode
-from tasks.longbench.summary import bin_of
+from tasks.longbench.scorecard import bin_of
 from tasks.schema.errors import BadInput
 from tasks.tracking.client import connect
 from tasks.tracking.gate import Contest

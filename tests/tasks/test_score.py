@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from tasks import score, store
-from tasks.longbench.summary import read_scorecards
+from tasks.longbench.scorecard import read_scorecards
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Pack
 from tasks.schema.records import BenchmarkItem, Prediction, Rubric, ScoredItem, Verdict

@@ -13,7 +13,8 @@ from tasks import store
 from tasks.longbench.baseline import Baseline, committed, of_side, read_baseline
 from tasks.longbench.compare import Side
 from tasks.longbench.difference import MARKER, Condition, code, compared, difference, gate, page
-from tasks.longbench.summary import Scorecard, score_item, summarise
+from tasks.longbench.scorecard import Scorecard
+from tasks.longbench.summary import score_item, summarise
 from tasks.schema.errors import BadInput
 from tasks.schema.records import BenchmarkItem, Language, ScoredItem
 from tests.conftest import ROOT

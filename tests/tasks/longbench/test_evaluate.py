@@ -15,7 +15,7 @@ import pytest
 from tasks import store
 from tasks.endpoints.rehearsal import Switches, rehearsal_server
 from tasks.longbench.evaluate import Options, evaluate, folder_of
-from tasks.longbench.summary import read_scorecards
+from tasks.longbench.scorecard import read_scorecards
 from tasks.schema.errors import BadInput, BadSettings
 from tasks.schema.params import Params, load
 from tasks.schema.records import Prediction, ScoredItem, Verdict

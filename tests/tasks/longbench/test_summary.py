@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from tasks import store
-from tasks.longbench.summary import bin_of, flat, mean_s_l, read_scorecards, s_q, score_item, summarise
+from tasks.longbench.scorecard import bin_of, flat, read_scorecards
+from tasks.longbench.summary import mean_s_l, s_q, score_item, summarise
 from tasks.schema.errors import BadInput
 from tasks.schema.records import BenchmarkItem, Language, Rubric, ScoredItem
 

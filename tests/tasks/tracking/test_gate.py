@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from tasks.longbench.compare import Side, paired
-from tasks.longbench.summary import Scorecard, summarise
+from tasks.longbench.scorecard import Scorecard
+from tasks.longbench.summary import summarise
 from tasks.schema.params import Promote
 from tasks.schema.records import Degeneration, FixedLength, ScoredItem
 from tasks.tracking.gate import Axis, Contest, Decision, decide, weigh

@@ -1,0 +1,173 @@
+"""The harness's clients of an endpoint, made strict: what is no answer is never taken for one.
+
+The harness itself counts a malformed reply as an empty answer, and takes a server that leaves `echo` aside for one that finds every
+answer equally likely. It gives up on a server that is being started again, and asks eight times what was refused for good.
+Imported by the process that measures alone: lm_eval takes seconds.
+"""
+
+import asyncio
+import copy
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from lm_eval.models.openai_completions import LocalChatCompletion, LocalCompletionsAPI
+
+from tasks import store
+from tasks.harness.job import Job
+
+OVERLOADED = (429, 503, 529)
+AGAIN = (408, 425)  # and all from 500
+PAUSE = 2.0  # seconds between questions to an endpoint that refuses everybody
+LONGEST_PAUSE = 10.0  # seconds after a request that failed on its own
+SEED = 1234  # the harness's own
+CONTEXT = 2048  # tokens, the harness's own, for a checkpoint that does not say
+NO_LOGPROBS = (
+    "; its answers are weighed by log-probabilities, which vLLM serves (LONGWRITER_SERVER=vllm), or name a task that asks for text"
+)
+
+
+class Unanswered(Exception):
+    """The endpoint cannot answer, or not with what was asked for: why."""
+
+
+class _Failed(Exception):
+    """One request came to nothing. `refused`: others would too, for now."""
+
+    def __init__(self, problem: str, *, refused: bool = False):
+        self.refused = refused
+        super().__init__(problem)
+
+
+class _Strict:
+    """Before a client of the harness in its bases: its requests, with this project's patience."""
+
+    def keep_to(self, job: Job) -> None:
+        self._at_once, self._retries, self._patience = job.concurrency, job.retries, job.patience
+
+    async def get_batched_requests(self, *given: Any, **named: Any) -> Any:
+        # The harness is told two at least: one at a time it goes another way, without any of this.
+        told: int = self._concurrent  # type: ignore[has-type]
+        self._concurrent = self._at_once
+        try:
+            return await super().get_batched_requests(*given, **named)  # type: ignore[misc]
+        finally:
+            self._concurrent = told
+
+    async def amodel_call(self, session: Any, sem: Any, messages: Any, *, generate: bool = True, **rest: Any) -> Any:
+        own: Any = self
+        options = copy.deepcopy(rest.get("gen_kwargs"))  # it is emptied on the way
+        payload = own._create_payload(own.create_message(messages), generate=generate, gen_kwargs=options, seed=SEED)
+        async with sem:
+            outputs = await self._answer(session, payload)
+        if generate:
+            return _texts(outputs)
+        _check_weights(outputs, tokens=len(messages[0]))
+        return own.parse_logprobs(outputs=outputs, tokens=messages, ctxlens=rest["ctxlens"])
+
+    async def _answer(self, session: aiohttp.ClientSession, payload: dict[str, Any]) -> dict[str, Any]:
+        begun, failures = time.monotonic(), 0
+        while True:
+            try:
+                return await self._asked(session, payload)
+            except _Failed as failed:
+                failures += not failed.refused
+                if failures > self._retries or (failed.refused and time.monotonic() - begun >= self._patience):
+                    raise Unanswered(str(failed)) from None
+                pause = PAUSE if failed.refused else min(LONGEST_PAUSE, 2.0 ** (failures - 1))
+            await asyncio.sleep(pause)
+
+    async def _asked(self, session: aiohttp.ClientSession, payload: dict[str, Any]) -> dict[str, Any]:
+        own: Any = self
+        try:
+            async with session.post(own.base_url, json=payload, headers=own.header, allow_redirects=False) as response:
+                status, raw = response.status, await response.read()
+        except TimeoutError:
+            raise _Failed(f"no answer within {own.timeout} s") from None
+        except (aiohttp.ClientError, ConnectionError) as error:
+            raise _Failed(f"cannot connect: {error or type(error).__name__}", refused=True) from None
+        if status != 200:
+            problem = f"{status}: {_said(raw)}"
+            if status < 500 and status not in (*OVERLOADED, *AGAIN):
+                raise Unanswered(problem + _mend(status, weighs="logprobs" in payload))
+            raise _Failed(problem, refused=status in OVERLOADED)
+        try:
+            outputs = json.loads(raw)
+            return dict(outputs) if outputs["choices"] else outputs["no choice"]
+        except (ValueError, LookupError, TypeError):
+            raise _Failed("200 with a body that is no completion; check the URL, it should end in /v1") from None
+
+
+class _Chat(_Strict, LocalChatCompletion):
+    """For tasks that ask for text: the chat template is the server's."""
+
+
+class _Completions(_Strict, LocalCompletionsAPI):
+    """For tasks that weigh given answers."""
+
+
+def client(job: Job, *, chats: bool) -> _Chat | _Completions:
+    """The harness's model for a job."""
+    shared = {"model": job.model, "num_concurrent": max(2, job.concurrency), "max_retries": 1, "timeout": max(1, int(job.timeout))}
+    base = job.url.rstrip("/")
+    made: _Chat | _Completions
+    if chats:
+        made = _Chat(base_url=f"{base}/chat/completions", tokenizer_backend=None, tokenized_requests=False, **shared)
+    else:
+        made = _Completions(
+            base_url=f"{base}/completions",
+            tokenizer=str(job.checkpoint),
+            tokenizer_backend="huggingface",
+            add_bos_token=True,  # where the tokenizer has one and puts it first by itself, as in training
+            max_length=context_of(job.checkpoint),
+            **shared,
+        )
+    made.keep_to(job)
+    return made
+
+
+def context_of(checkpoint: Path) -> int:
+    """Tokens that the checkpoint can read; longer questions lose their beginning."""
+    path = checkpoint / "config.json"
+    config = store.read_json(path) if path.is_file() else {}
+    context = config.get("max_position_embeddings") if isinstance(config, dict) else None
+    return context if isinstance(context, int) and context > 1 else CONTEXT
+
+
+def _texts(outputs: dict[str, Any]) -> list[str]:
+    """The answers of a completion of either kind; one without content is empty."""
+    try:
+        return [str((choice["message"]["content"] if "message" in choice else choice["text"]) or "") for choice in outputs["choices"]]
+    except (LookupError, TypeError):
+        raise Unanswered("200 with a body that is no completion; check the URL, it should end in /v1") from None
+
+
+def _check_weights(outputs: dict[str, Any], *, tokens: int) -> None:
+    """Raises Unanswered unless there is a log-probability of each of the prompt's own tokens, and of the one written after them."""
+    try:
+        weights = outputs["choices"][0]["logprobs"]["token_logprobs"]
+        complete = len(weights) == len(outputs["choices"][0]["logprobs"]["top_logprobs"]) == tokens + 1 and None not in weights[1:]
+    except (LookupError, TypeError):
+        complete = False
+    if not complete:
+        raise Unanswered(f"no log-probabilities of the prompt's own tokens{NO_LOGPROBS}")
+
+
+def _mend(status: int, *, weighs: bool) -> str:
+    if status in (401, 403):
+        return "; set LONGWRITER_CANDIDATE_API_KEY"
+    return NO_LOGPROBS if weighs else ""
+
+
+def _said(raw: bytes) -> str:
+    """A refusal's own words, on one line."""
+    text = raw.decode("utf-8", "replace")
+    try:
+        body = json.loads(text)
+        error = body.get("error", body.get("detail", body)) if isinstance(body, dict) else body
+        text = str(error.get("message", error) if isinstance(error, dict) else error)
+    except ValueError:
+        pass
+    return " ".join(text.split())[:200] or "nothing more"

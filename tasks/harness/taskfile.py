@@ -1,0 +1,71 @@
+"""Tasks of lm-evaluation-harness that are YAML files of ours: read before anything is served, so that a slip costs nothing."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tasks.schema.errors import BadInput
+
+
+class TaskFile(NamedTuple):
+    name: str | None  # None: it stands in a file that this one includes
+    files: tuple[Path, ...]  # the YAML, what it includes, and its data
+    local: bool  # nothing of it comes from a hub
+
+
+def is_file(task: str) -> bool:
+    """Whether params mean a file by it, and not a name that the harness knows."""
+    return task.endswith((".yaml", ".yml"))
+
+
+def read(path: Path) -> TaskFile:
+    """Raises BadInput when it is no task: missing, no YAML, without a name, or with data files that are not there."""
+    tree = _tree(path)
+    included = [path.parent / str(name) for name in _listed(tree.get("include"))]
+    name = tree.get("task") if isinstance(tree.get("task"), str) and "group" not in tree else tree.get("group")
+    if not (isinstance(name, str) or included):
+        raise BadInput(path, "neither `task` nor `group` names it", mend="give it a name")
+    arguments = tree.get("dataset_kwargs")
+    given = list(_listed(arguments.get("data_files") if isinstance(arguments, Mapping) else None))
+    remote = any("://" in str(file) for file in given)
+    data = [] if remote else [found for file in given for found in _found(str(file), path)]
+    missing = next((file for file in included if not file.is_file()), None)
+    if missing:
+        raise BadInput(path, f"{missing}: no such file", field="include", mend="it is looked for beside the task's file")
+    return TaskFile(name if isinstance(name, str) else None, (path, *included, *data), local=bool(data))
+
+
+def _tree(path: Path) -> Mapping[str, Any]:
+    from ruamel.yaml import YAML, YAMLError
+
+    try:
+        tree = YAML(typ="rt").load(path.read_text(encoding="utf-8"))  # "rt" takes the harness's own tags, such as !function
+    except (FileNotFoundError, IsADirectoryError):
+        raise BadInput(path, "no such task file", mend="mend probe.tasks in params.yaml") from None
+    except UnicodeDecodeError as error:
+        raise BadInput(path, f"not UTF-8 at byte {error.start}", mend="save it as UTF-8") from None
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = mark.line + 1 if mark else None
+        raise BadInput(path, f"not YAML: {getattr(error, 'problem', error)}", line=line, mend="mend the syntax") from None
+    if not isinstance(tree, Mapping):
+        raise BadInput(path, "not a mapping of a task's fields", mend="see profiles/general/facts.yaml")
+    return tree
+
+
+def _listed(value: Any) -> Iterator[Any]:
+    """What a field names, be it one, a list, or a list by split."""
+    if isinstance(value, Mapping):
+        yield from (one for part in value.values() for one in _listed(part))
+    elif isinstance(value, Sequence) and not isinstance(value, str):
+        yield from (one for part in value for one in _listed(part))
+    elif value is not None:
+        yield value
+
+
+def _found(file: str, task: Path) -> list[Path]:
+    """A data file, or all that a pattern matches, from the folder where the pipeline runs."""
+    found = [Path(file)] if Path(file).is_file() else sorted(Path().glob(file)) if not Path(file).is_absolute() else []
+    if not found:
+        raise BadInput(task, f"{file}: no such file", field="dataset_kwargs.data_files", mend="name it from the repository's root")
+    return found
