@@ -5,10 +5,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 
 from tasks.schema.settings import PREFIX, settings
 
 ROOT = Path(__file__).parent.parent
+
+# Machines are shared: how long an example takes says nothing.
+hypothesis_settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("shared machine")
 
 
 @pytest.fixture(autouse=True)
