@@ -8,18 +8,20 @@ import hashlib
 import logging
 import sys
 from collections.abc import Mapping
+from contextlib import redirect_stderr
 from difflib import get_close_matches
 from importlib import metadata
+from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tasks import progress, store
+from tasks import store
 from tasks.endpoints.wire import shown
 from tasks.harness.job import ERROR, RESULT, Job, Result, Score, Unmeasurable
 from tasks.harness.taskfile import is_file
-from tasks.stage import die_with_parent, fail
+from tasks.stage import die_with_parent
 
-SEED = 1234  # the harness's own
+SEED = 1234  # the harness's own, as in endpoint
 MAIN = ("acc_norm", "acc", "exact_match")  # a task's main metric is the first of these that it reports, else its own first
 # What a task's own YAML, templates and functions can make the harness raise.
 SLIPS = (ValueError, TypeError, LookupError, AttributeError, ImportError, AssertionError, NotImplementedError, RuntimeError)
@@ -43,17 +45,17 @@ def main() -> None:
     try:
         store.write_json(job.folder / RESULT, measure(job))
     except Unmeasurable as error:
-        (job.folder / ERROR).write_text(str(error), encoding="utf-8")
-        fail(str(error), code=error.code)
+        (job.folder / ERROR).write_text(str(error), encoding="utf-8")  # for the stage, which says it
+        sys.exit(error.code)
 
 
 def measure(job: Job) -> Result:
     """Every task is loaded, its data fetched, before the first question is asked."""
     from lm_eval.tasks import TaskManager
 
-    manager = TaskManager()
+    manager = TaskManager(include_defaults=not job.local)  # all that it knows are 14,000 files to read
     loaded = [load(given, manager) for given in job.tasks]
-    scores = tuple(score(task, _evaluated(task, job), limit=job.limit) for task in loaded)
+    scores = tuple(score(task, evaluated(task, job), limit=job.limit) for task in loaded)
     sources = {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in job.files}
     return Result(scores=scores, version=metadata.version("lm_eval"), sources=sources)
 
@@ -90,27 +92,28 @@ def load(given: str, manager: Any) -> Task:
     return Task(given, whole.name, whole, parts)
 
 
-def _evaluated(task: Task, job: Job) -> Mapping[str, Any]:
+def evaluated(task: Task, job: Job) -> Mapping[str, Any]:
+    """All that the harness reports of a task. Raises Unmeasurable when the endpoint cannot answer it."""
     from jinja2 import TemplateError
     from lm_eval import simple_evaluate
 
     from tasks.harness.endpoint import Unanswered, client
 
-    progress.say(f"{task.name}: answers {'written, by chat' if task.chats else 'weighed, by log-probabilities'}")
     try:
-        found = simple_evaluate(
-            model=client(job, chats=task.chats),
-            tasks=[task.whole],
-            num_fewshot=job.fewshot,
-            limit=job.limit,
-            apply_chat_template=task.chats,
-            bootstrap_iters=100,  # for the standard errors that have no formula
-            log_samples=False,
-            random_seed=SEED,
-            numpy_random_seed=SEED,
-            torch_random_seed=SEED,
-            fewshot_random_seed=SEED,
-        )
+        with redirect_stderr(StringIO()):  # its many small bars; the requests have one of ours
+            found = simple_evaluate(
+                model=client(job, chats=task.chats, label=task.name),
+                tasks=[task.whole],
+                num_fewshot=job.fewshot,
+                limit=job.limit,
+                apply_chat_template=task.chats,
+                bootstrap_iters=100,  # for the standard errors that have no formula
+                log_samples=False,
+                random_seed=SEED,
+                numpy_random_seed=SEED,
+                torch_random_seed=SEED,
+                fewshot_random_seed=SEED,
+            )
     except Unanswered as error:
         raise Unmeasurable(f"{task.given}: the endpoint at {shown(job.url)} cannot answer it ({error})") from None
     except OSError as error:

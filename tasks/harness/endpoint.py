@@ -8,14 +8,16 @@ Imported by the process that measures alone: lm_eval takes seconds.
 import asyncio
 import copy
 import json
+import sys
 import time
+from contextlib import redirect_stderr
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import aiohttp
 from lm_eval.models.openai_completions import LocalChatCompletion, LocalCompletionsAPI
 
-from tasks import store
+from tasks import progress, store
 from tasks.harness.job import Job
 
 OVERLOADED = (429, 503, 529)
@@ -42,30 +44,40 @@ class _Failed(Exception):
 
 
 class _Strict:
-    """Before a client of the harness in its bases: its requests, with this project's patience."""
+    """Before a client of the harness in its bases: its requests, with this project's patience, and its bar."""
 
-    def keep_to(self, job: Job) -> None:
-        self._at_once, self._retries, self._patience = job.concurrency, job.retries, job.patience
+    def keep_to(self, job: Job, *, label: str) -> None:
+        self._label, self._at_once, self._retries, self._patience = label, job.concurrency, job.retries, job.patience
 
-    async def get_batched_requests(self, *given: Any, **named: Any) -> Any:
-        # The harness is told two at least: one at a time it goes another way, without any of this.
-        told: int = self._concurrent  # type: ignore[has-type]
-        self._concurrent = self._at_once
-        try:
-            return await super().get_batched_requests(*given, **named)  # type: ignore[misc]
-        finally:
-            self._concurrent = told
+    async def get_batched_requests(self, requests: Any, cache_keys: Any, *, ctxlens: Any = None, **rest: Any) -> list[Any]:
+        """A list of one answer for each request, in their order. Raises Unanswered when one cannot be had, and lets the others be."""
+        own, limit = cast(Any, self), asyncio.Semaphore(self._at_once)
+        with redirect_stderr(sys.__stderr__), progress.bar(total=len(requests), unit="answer", label=self._label) as bar:
+            async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=own.timeout)) as session:
 
-    async def amodel_call(self, session: Any, sem: Any, messages: Any, *, generate: bool = True, **rest: Any) -> Any:
-        own: Any = self
-        options = copy.deepcopy(rest.get("gen_kwargs"))  # it is emptied on the way
-        payload = own._create_payload(own.create_message(messages), generate=generate, gen_kwargs=options, seed=SEED)
-        async with sem:
-            outputs = await self._answer(session, payload)
+                async def one(request: Any, length: int | None) -> list[Any]:
+                    async with limit:
+                        answer = await self._one(session, request, length, **rest)
+                    bar.update()
+                    return answer
+
+                lengths = ctxlens or [None] * len(requests)
+                asked = [asyncio.create_task(one(*pair)) for pair in zip(requests, lengths, strict=True)]
+                try:
+                    return await asyncio.gather(*asked)
+                finally:
+                    for task in asked:
+                        task.cancel()
+                    await asyncio.gather(*asked, return_exceptions=True)
+
+    async def _one(self, session: Any, request: Any, length: int | None, *, generate: bool = True, gen_kwargs: Any = None) -> list[Any]:
+        own, options = cast(Any, self), copy.deepcopy(gen_kwargs)  # which are emptied on the way
+        payload = own._create_payload(own.create_message([request]), generate=generate, gen_kwargs=options, seed=SEED)
+        outputs = await self._answer(session, payload)
         if generate:
             return _texts(outputs)
-        _check_weights(outputs, tokens=len(messages[0]))
-        return own.parse_logprobs(outputs=outputs, tokens=messages, ctxlens=rest["ctxlens"])
+        _check_weights(outputs, tokens=len(request))
+        return list(own.parse_logprobs(outputs=outputs, tokens=[request], ctxlens=[length]))
 
     async def _answer(self, session: aiohttp.ClientSession, payload: dict[str, Any]) -> dict[str, Any]:
         begun, failures = time.monotonic(), 0
@@ -80,7 +92,7 @@ class _Strict:
             await asyncio.sleep(pause)
 
     async def _asked(self, session: aiohttp.ClientSession, payload: dict[str, Any]) -> dict[str, Any]:
-        own: Any = self
+        own = cast(Any, self)
         try:
             async with session.post(own.base_url, json=payload, headers=own.header, allow_redirects=False) as response:
                 status, raw = response.status, await response.read()
@@ -108,9 +120,10 @@ class _Completions(_Strict, LocalCompletionsAPI):
     """For tasks that weigh given answers."""
 
 
-def client(job: Job, *, chats: bool) -> _Chat | _Completions:
+def client(job: Job, *, chats: bool, label: str) -> _Chat | _Completions:
     """The harness's model for a job."""
-    shared = {"model": job.model, "num_concurrent": max(2, job.concurrency), "max_retries": 1, "timeout": max(1, int(job.timeout))}
+    # Two at a time at least, as far as the harness knows: for one it goes another way, without any of the above.
+    shared = {"model": job.model, "num_concurrent": max(2, job.concurrency), "timeout": max(1, int(job.timeout)), "seed": SEED}
     base = job.url.rstrip("/")
     made: _Chat | _Completions
     if chats:
@@ -124,7 +137,7 @@ def client(job: Job, *, chats: bool) -> _Chat | _Completions:
             max_length=context_of(job.checkpoint),
             **shared,
         )
-    made.keep_to(job)
+    made.keep_to(job, label=label)
     return made
 
 

@@ -25,6 +25,7 @@ class Job(BaseModel):
 
     tasks: tuple[str, ...]  # names, or YAML files
     files: tuple[Path, ...]  # of the tasks that are files: their YAML and their data
+    local: bool  # there are no other tasks, and all their data is in files
     url: str  # ends in /v1
     model: str  # as the endpoint calls it
     checkpoint: Path  # a folder, for the tokenizer and the context of tasks that weigh given answers

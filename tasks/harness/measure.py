@@ -19,7 +19,7 @@ from tasks.schema.settings import settings
 
 QUIET = {"TOKENIZERS_PARALLELISM": "false", "PYTHONWARNINGS": "ignore", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
 NO_TELEMETRY = {"HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
-OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_EVALUATE_OFFLINE": "1"}
 GRACE = 5.0  # seconds that the child may take over its end
 
 
@@ -48,10 +48,12 @@ def check(tasks: Sequence[str]) -> list[taskfile.TaskFile]:
 async def measure(probe: Probe, answering: Answering, *, checkpoint: Path) -> Result:
     """Every task of `probe`. Raises HarnessFailed with the harness's own reason. However this ends, no child outlives it."""
     files, own = check(probe.tasks), settings()
+    local = len(files) == len(probe.tasks) and all(file.local for file in files)
     with tempfile.TemporaryDirectory(prefix="harness-") as folder:
         job = Job(
             tasks=tuple(probe.tasks),
             files=tuple(file for task in files for file in task.files),
+            local=local,
             url=answering.url,
             model=answering.name,
             checkpoint=checkpoint.absolute(),
@@ -64,8 +66,8 @@ async def measure(probe: Probe, answering: Answering, *, checkpoint: Path) -> Re
             folder=Path(folder),
         )
         key = answering.api_key or own.api_key("candidate")
-        offline = OFFLINE if len(files) == len(probe.tasks) and all(file.local for file in files) else {}
-        return await _result(job, {**os.environ, **QUIET, **NO_TELEMETRY, **offline, "OPENAI_API_KEY": key.get_secret_value() or "none"})
+        secret = {"OPENAI_API_KEY": key.get_secret_value() or "none"}
+        return await _result(job, {**os.environ, **QUIET, **NO_TELEMETRY, **(OFFLINE if local else {}), **secret})
 
 
 async def _result(job: Job, environment: dict[str, str]) -> Result:

@@ -22,9 +22,11 @@ def read(path: Path) -> TaskFile:
     """Raises BadInput when it is no task: missing, no YAML, without a name, or with data files that are not there."""
     tree = _tree(path)
     included = [path.parent / str(name) for name in _listed(tree.get("include"))]
-    name = tree.get("task") if isinstance(tree.get("task"), str) and "group" not in tree else tree.get("group")
+    name = tree.get("task")
+    if "group" in tree or isinstance(name, list):
+        raise BadInput(path, "a group, which lm-evaluation-harness takes by name only", mend="name the files of its tasks")
     if not (isinstance(name, str) or included):
-        raise BadInput(path, "neither `task` nor `group` names it", mend="give it a name")
+        raise BadInput(path, "`task` gives it no name", mend="add one")
     arguments = tree.get("dataset_kwargs")
     given = list(_listed(arguments.get("data_files") if isinstance(arguments, Mapping) else None))
     remote = any("://" in str(file) for file in given)

@@ -2,19 +2,21 @@
 
 import asyncio
 import json
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+import subprocess
+import sys
 from pathlib import Path
 
+import psutil
 import pytest
-from aiohttp import web
 
 from tasks import probe, store
-from tasks.harness.measure import HarnessFailed
+from tasks.endpoints.roles import Answering
+from tasks.harness.measure import BadTask, HarnessFailed, check, measure
+from tasks.schema.errors import BadInput, BadParams
 from tasks.schema.params import Model, Probe
 from tasks.schema.settings import settings
 from tests.conftest import ROOT
+from tests.tasks.harness.answering import Endpoint, Reply, Seen, endpoint, said
 
 FACTS = "profiles/general/facts.yaml"
 CANDIDATE = Model(name="some-model", revision="1", temperature=0.5, max_tokens=64)
@@ -28,34 +30,10 @@ def in_the_repository(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hub"))
 
 
-@contextmanager
-def endpoint(monkeypatch: pytest.MonkeyPatch, *, knows: int, status: int = 200) -> Iterator[list[web.Request]]:
-    """A chat endpoint that answers the first `knows` questions right; yields the requests."""
-    loop, application, seen = asyncio.new_event_loop(), web.Application(), list[web.Request]()
-    right = dict(list(KNOWN.items())[:knows])
-
-    async def complete(request: web.Request) -> web.Response:
-        seen.append(request)
-        question = (await request.json())["messages"][-1]["content"]
-        message = {"role": "assistant", "content": right.get(question, "a long story")}
-        return web.json_response({"choices": [{"index": 0, "finish_reason": "stop", "message": message}]}, status=status)
-
-    application.router.add_post("/v1/chat/completions", complete)
-    runner = web.AppRunner(application)
-    loop.run_until_complete(runner.setup())
-    loop.run_until_complete(web.TCPSite(runner, "127.0.0.1", 0).start())
-    monkeypatch.setenv("LONGWRITER_CANDIDATE_URL", f"http://127.0.0.1:{runner.addresses[0][1]}/v1")
+def answered_by(there: Endpoint, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LONGWRITER_CANDIDATE_URL", there.url)
     monkeypatch.setenv("LONGWRITER_CANDIDATE_API_KEY", "a-secret")
     settings.cache_clear()
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        yield seen
-    finally:
-        asyncio.run_coroutine_threadsafe(runner.cleanup(), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        loop.close()
 
 
 def run(tmp_path: Path, *tasks: str, limit: int | None = None) -> dict[str, float]:
@@ -65,41 +43,83 @@ def run(tmp_path: Path, *tasks: str, limit: int | None = None) -> dict[str, floa
     return dict(probe.run(tmp_path / "checkpoints", tmp_path / "out", probe=own, candidate_model=CANDIDATE))
 
 
-def test_the_score_is_the_share_of_right_answers_and_the_key_is_sent(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with endpoint(monkeypatch, knows=18) as seen:
+def test_the_score_is_the_share_of_right_answers_and_the_key_is_sent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    right = {question: f" {answer}{'.' if question.isascii() else '。'}" for question, answer in list(KNOWN.items())[:18]}
+
+    def recall(seen: Seen, _: int) -> Reply:
+        return said(right.get(seen.body["messages"][-1]["content"], "a long story"))
+
+    with endpoint(recall) as there:
+        answered_by(there, monkeypatch)
         assert run(tmp_path, FACTS) == {"tasks": 1, "facts": 18 / 24}
-    assert {request.headers["Authorization"] for request in seen} == {"Bearer a-secret"}
+    assert {seen.key for seen in there.seen} == {"Bearer a-secret"}
     assert store.read_json(tmp_path / "out/general.json") == {"facts": 0.75}
     raw = store.read_json(tmp_path / "out/harness.json")
-    assert (raw["scores"][0]["metric"], raw["scores"][0]["questions"]) == ("exact_match", 24)
+    (score,) = raw["scores"]
+    assert (score["metric"], score["questions"], score["fewshot"], score["versions"]) == ("exact_match", 24, {"facts": 0}, {"facts": 1.0})
+    assert score["stderr"] == pytest.approx((0.75 * 0.25 / 23) ** 0.5)
     assert set(raw["sources"]) == {FACTS, "profiles/general/facts.jsonl"}
     assert "a-secret" not in (tmp_path / "out/harness.json").read_text()
+    shown = capfd.readouterr().err
+    assert "facts: 100%" in shown
+    assert shown.strip().count("\n") == 0, "nothing but the bar, redrawn"
 
 
 def test_an_endpoint_that_fails_is_named_and_no_score_is_made_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LONGWRITER_RETRIES", "0")
-    with (
-        endpoint(monkeypatch, knows=2, status=400) as seen,
-        pytest.raises(HarnessFailed, match=rf"{FACTS}: the endpoint at http://127\.0\.0\.1:\d+/v1 cannot answer it"),
-    ):
-        run(tmp_path, FACTS, limit=1)
-    assert seen
+    cannot = rf"^{FACTS}: the endpoint at http://127\.0\.0\.1:\d+/v1 cannot answer it \(400: too long\)$"
+    with endpoint(lambda *_: (400, {"error": {"message": "too long"}})) as there:
+        answered_by(there, monkeypatch)
+        with pytest.raises(HarnessFailed, match=cannot) as raised:
+            run(tmp_path, FACTS, limit=1)
+    assert (len(there.seen), raised.value.exit_code) == (1, 1)
     assert not (tmp_path / "out/general.json").exists()
+
+
+def test_an_unknown_task_is_named_before_a_question_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with endpoint(lambda *_: said("")) as there:
+        answered_by(there, monkeypatch)
+        with pytest.raises(BadTask, match=r"^hellaswagg: lm-evaluation-harness knows no such task; did you mean hellaswag") as raised:
+            run(tmp_path, FACTS, "hellaswagg")
+    assert (there.seen, raised.value.exit_code) == ([], 2)
+
+
+def test_a_measurement_that_is_cancelled_leaves_no_process_behind(tmp_path: Path) -> None:
+    """As when the server that is measured cannot be kept up, or the run is ended."""
+
+    async def cancelled(there: Endpoint) -> None:
+        own = Probe(version=1, tasks=[FACTS], limit=None, fewshot=None)
+        measuring = asyncio.create_task(measure(own, Answering(there.url, "some-model"), checkpoint=tmp_path))
+        while not there.seen:
+            assert not measuring.done()
+            await asyncio.sleep(0.05)
+        measuring.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await measuring
+
+    with endpoint(lambda *_: (0, None)) as there:  # never answers
+        asyncio.run(cancelled(there))
+    assert not [child for child in psutil.Process().children(recursive=True) if "tasks.harness.child" in child.cmdline()]
 
 
 def test_without_tasks_nothing_is_served_and_nothing_measured(tmp_path: Path) -> None:
     assert run(tmp_path) == {"tasks": 0}
     assert store.read_json(tmp_path / "out/general.json") == {}
+    assert store.read_json(tmp_path / "out/harness.json") == {}
+
+
+def test_without_tasks_nothing_heavy_is_imported() -> None:
+    code = "import sys, tasks.probe; print([name for name in ('lm_eval', 'datasets', 'torch', 'transformers') if name in sys.modules])"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
 def test_a_task_file_that_is_not_there_is_named_before_anything_is_served(tmp_path: Path) -> None:
-    with pytest.raises(HarnessFailed, match=r"nowhere\.yaml: no such task file; mend probe\.tasks in params\.yaml"):
+    with pytest.raises(BadInput, match=r"nowhere\.yaml: no such task file; mend probe\.tasks in params\.yaml"):
         run(tmp_path, "nowhere.yaml")
 
 
-def test_an_unknown_task_is_named_with_what_comes_near(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with (
-        endpoint(monkeypatch, knows=0),
-        pytest.raises(HarnessFailed, match=r"hellaswagg: lm-evaluation-harness knows no such task; did you mean hellaswag"),
-    ):
-        run(tmp_path, "hellaswagg")
+def test_a_task_that_is_named_twice_is_told_also_by_its_files_name() -> None:
+    for tasks in ([FACTS, FACTS], [FACTS, "facts"], ["mmlu", "mmlu"]):
+        with pytest.raises(BadParams, match=r"params\.yaml: probe\.tasks: (facts|mmlu) is named 2 times; "):
+            check(tasks)
