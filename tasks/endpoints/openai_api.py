@@ -137,7 +137,8 @@ class Client:
             problem = f"its certificate is not trusted ({error.certificate_error}); mend {self._variable}_URL"
             raise EndpointError(f"{self._where}: {problem}") from None
         except aiohttp.ClientConnectorError as error:
-            self.slots.refused(ticket, None)
+            if self._ever:  # an endpoint that never was there is not overloaded: no pauses, each request has its own few tries
+                self.slots.refused(ticket, None)
             problem = f"cannot connect ({error.strerror or error.os_error}); start the server or set {self._variable}_URL"
             raise (Refused if self._ever else Unreachable)(problem) from None
         except (aiohttp.ClientError, ConnectionError) as error:

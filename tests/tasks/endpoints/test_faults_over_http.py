@@ -311,3 +311,15 @@ def test_a_cap_over_a_model_without_a_price_is_refused_before_anything_is_paid(m
 
     with pytest.raises(BadSettings, match="LONGWRITER_PRICES says nothing of gpt-4o"):
         asyncio.run(go())
+
+
+def test_many_requests_to_a_port_where_nobody_is_end_soon_and_in_one_line() -> None:
+    async def go() -> None:
+        own = Settings().model_copy(update={"retries": 3})
+        async with asyncio.timeout(60), openai_chat("teacher", "http://127.0.0.1:9/v1", TEACHER, own) as chat:
+            await each(range(120), lambda number: chat(user(f"{ASK} {number}")), unit="call", label=None)
+
+    with pytest.raises(
+        EndpointError, match=r"teacher at http://127\.0\.0\.1:9/v1: cannot connect .*; start the server or set LONGWRITER_TEACHER_URL"
+    ):
+        asyncio.run(go())
