@@ -168,7 +168,7 @@ class Pace:
         return float(min(self.most, (self.FLOOR + self.SLACK * self._slow * (words + self.BASE)) * 2 ** (attempt - 1)))
 
     def saw(self, words: int | None, seconds: float) -> None:
-        """An answer of about `words` words took `seconds`, or was given up after them."""
+        """An answer of about `words` words took `seconds`."""
         if words is None:
             return
         self._paces.append(seconds / (words + self.BASE))

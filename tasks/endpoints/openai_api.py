@@ -131,7 +131,9 @@ class Client:
             ):
                 raw = await wire.read(response, at_most=self.model.max_tokens * wire.BYTES_PER_TOKEN + 65536)
         except TimeoutError:
-            self.pace.saw(request.words, waited := time.monotonic() - start)
+            # No lesson for the pace: a few hanging calls would raise it, and with it the time that the next ones may hang. Should the
+            # endpoint have slowed down, the deadline doubles with each attempt, until an answer comes and tells.
+            waited = time.monotonic() - start
             raise Failed(f"no answer within {waited:.0f} s; raise {PREFIX}TIMEOUT or look after the server") from None
         except aiohttp.ClientConnectorCertificateError as error:
             problem = f"its certificate is not trusted ({error.certificate_error}); mend {self._variable}_URL"

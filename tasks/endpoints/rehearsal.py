@@ -144,7 +144,8 @@ class Rehearsal:
         if luck() < switches.page:
             return web.Response(text="<html><body>Bad gateway</body></html>", content_type="text/html")
         if luck() < switches.hanging:
-            await asyncio.sleep(3600)
+            await _hang(request)
+            return _error(500, "it took too long")
         return None
 
     def _text(self, body: dict[str, Any], messages: list[tuple[str, str]], asked: str) -> tuple[str, str]:
@@ -175,6 +176,13 @@ class Rehearsal:
             else:
                 self._seen.add(digest.digest())
         return cached // 4
+
+
+async def _hang(request: web.Request) -> None:
+    """No answer for an hour, or until the caller goes away: then the request is over, and holds no place of `most` any more."""
+    end = time.monotonic() + 3600
+    while time.monotonic() < end and request.transport is not None and not request.transport.is_closing():
+        await asyncio.sleep(0.05)
 
 
 def _completion(body: dict[str, Any], messages: list[tuple[str, str]], text: str, finish: str, cached: int) -> dict[str, Any]:
