@@ -135,6 +135,41 @@ class Train(Section):
     precision: Literal["fp32", "bf16"]
 
 
+class SampleSection(Section):
+    """The SFT student answers training requests again, for DPO."""
+
+    version: Version
+    prompts: int = Field(ge=0, description="training requests, drawn by their ids; 0: no alignment, the SFT student is the last candidate")
+    answers: int = Field(ge=2, description="to each request")
+
+
+class Prefer(Section):
+    version: Version
+    prompt: str = Field(min_length=1, description="file: the judge's prompt, as judge.prompt")
+    tries: int = Field(ge=1, description="times that a verdict is asked for before the answer is unscored")
+    margin: Percent = Field(description="points of S̄ that a rejected answer must lie below the chosen one; 0: any")
+    max_rejects: Share = Field(description="share of the requests that may end without a pair: ties, mostly")
+
+
+class Align(Section):
+    """DPO of the student, against itself as it was."""
+
+    version: Version
+    beta: float = Field(gt=0, description="how dear it is to leave the reference (arXiv 2305.18290, equation 7)")
+    sft_weight: float = Field(ge=0, description="of the chosen answers' own loss beside DPO's; 0: none")
+    context: int = Field(ge=64, description="tokens of a request with one of its answers; a pair with a longer one is a Reject, never cut")
+    epochs: float = Field(gt=0)
+    global_batch: int = Field(ge=1, description="pairs per optimizer step, over all processes and accumulation")
+    learning_rate: float = Field(gt=0)
+    schedule: Literal["cosine", "linear", "constant_with_warmup"]
+    warmup: Share = Field(description="share of all steps")
+    weight_decay: float = Field(ge=0)
+    betas: tuple[Share, Share]
+    max_grad_norm: float = Field(gt=0)
+    precision: Literal["fp32", "bf16"]
+    max_rejects: Share
+
+
 class Predict(Section):
     version: Version
     samples: int = Field(ge=1, description="answers to each prompt; scores are means over them, intervals are over prompts")
@@ -189,6 +224,9 @@ class Params(Section):
     validate_: Validate = Field(alias="validate")
     pack: Pack
     train: Train
+    sample: SampleSection
+    prefer: Prefer
+    align: Align
     predict: Predict
     judge: Judge
     probe: Probe
