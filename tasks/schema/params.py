@@ -86,9 +86,28 @@ class Write(Section):
     max_rejects: Share
 
 
-class Assemble(Section):
+class Recipe(Section):
+    """Which of the clean drafts make the dataset."""
+
     words: Bounds = Field(description="written lengths that are kept")
-    max_rejects: Share
+    explicit_only: bool = Field(description="only requests that name a length in their own words")
+    min_s_l: Percent = Field(description="a sample's own S_l, asked against written; 80 keeps 0.714 to 1.6 times what was asked; 0: all")
+
+
+class Assemble(Section):
+    recipe: str = Field(description="the one of `recipes` that is made")
+    recipes: dict[str, Recipe] = Field(description="longwriter-6k is the paper's, longwriter-filtered that of arXiv 2410.10210")
+    max_rejects: Share = Field(description="of drafts with a fault; what a recipe leaves out is none")
+
+    @model_validator(mode="after")
+    def known(self) -> "Assemble":
+        if self.recipe not in self.recipes:
+            raise ValueError(f"recipe {self.recipe} is none of {', '.join(self.recipes)}")
+        return self
+
+    @property
+    def chosen(self) -> Recipe:
+        return self.recipes[self.recipe]
 
 
 class Validate(Section):
