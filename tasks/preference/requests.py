@@ -15,10 +15,9 @@ ONE_TURN = ("user", "assistant")
 
 
 def draw(samples: Iterable[Sample], *, count: int, seed: int) -> list[BenchmarkItem]:
-    """At most `count` requests of one turn, as a candidate is asked them; the same ones in whatever order the samples come."""
-    asked = [sample for sample in samples if tuple(message.role for message in sample.messages) == ONE_TURN]
-    asked.sort(key=lambda sample: lot(seed, sample.id))
-    return [_item(sample) for sample in asked[:count]]
+    """At most `count` requests of one turn and with a length, as a candidate is asked them; the same ones in whatever order they come."""
+    asked = [item for item in map(_item, samples) if item]
+    return sorted(asked, key=lambda item: lot(seed, item.id))[:count]
 
 
 def lot(seed: int, identity: str) -> str:
@@ -26,6 +25,8 @@ def lot(seed: int, identity: str) -> str:
     return hashlib.sha256(f"{seed}\0{identity}".encode()).hexdigest()
 
 
-def _item(sample: Sample) -> BenchmarkItem:
+def _item(sample: Sample) -> BenchmarkItem | None:
+    if sample.asked_words is None or tuple(message.role for message in sample.messages) != ONE_TURN:
+        return None
     prompt = sample.messages[0].content
     return BenchmarkItem(id=sample.id, prompt=prompt, type="training", length=sample.asked_words, language=sample.language)
