@@ -31,7 +31,7 @@ def sample(words: int, number: int = 0) -> Sample:
 def run(
     tmp_path: Path, samples: list[Sample], *, base: Base = TINY, context: int = 512, cap: float = 0.25, rejects: float = 0.0
 ) -> dict[str, float]:
-    write_dataset(tmp_path / "dataset", samples, [])
+    write_dataset(tmp_path / "dataset", samples)
     store.write_json(tmp_path / "verdict.json", {})
     (tmp_path / "out").mkdir()
     params = Pack(context=context, vocabulary=1024, control_cap=cap, max_rejects=rejects)
