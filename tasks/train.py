@@ -36,7 +36,7 @@ def run(packs: Path, tokenizer: Path, out: Path, *, seed: int, base: Base, train
             tokenizer=tokenizer,
             out=out / "checkpoints" / name,
             base=base,
-            recipe=train,
+            optimization=train,
             seed=seed,
             steps=steps[name],
             settings=settings(),

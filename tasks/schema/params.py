@@ -211,7 +211,7 @@ class Adapter(Section):
     bits: Literal[4, 16] = Field(description="of the frozen weights")
 
 
-class Recipe(Section):
+class Optimization(Section):
     """How weights are moved, whatever the loss: what SFT and DPO have in common."""
 
     epochs: float = Field(gt=0)
@@ -227,7 +227,7 @@ class Recipe(Section):
     adapter: Adapter | None = Field(description="null: all weights are trained")
 
 
-class Train(Recipe):
+class Train(Optimization):
     version: Version
     tiny: Tiny
     weighting: Literal["token", "sequence"] = Field(

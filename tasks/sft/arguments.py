@@ -10,21 +10,21 @@ def arguments(job: Job) -> dict[str, Any]:
     """Keyword arguments of a TRL config. Rows come in the order that tasks.sft.order gives them, one pass without a shuffle."""
     import torch
 
-    recipe, gpu = job.recipe, torch.cuda.is_available()
+    optimization, gpu = job.optimization, torch.cuda.is_available()
     return {
         "output_dir": str(job.scratch),
         "max_steps": job.steps,
         "per_device_train_batch_size": job.where.micro_batch,
         "gradient_accumulation_steps": job.accumulation,
         "train_sampling_strategy": "sequential",
-        "learning_rate": recipe.learning_rate,
-        "lr_scheduler_type": recipe.schedule,
-        "warmup_steps": round(recipe.warmup * job.steps),
-        "weight_decay": recipe.weight_decay,
-        "adam_beta1": recipe.betas[0],
-        "adam_beta2": recipe.betas[1],
-        "max_grad_norm": recipe.max_grad_norm,
-        "bf16": recipe.precision == "bf16",
+        "learning_rate": optimization.learning_rate,
+        "lr_scheduler_type": optimization.schedule,
+        "warmup_steps": round(optimization.warmup * job.steps),
+        "weight_decay": optimization.weight_decay,
+        "adam_beta1": optimization.betas[0],
+        "adam_beta2": optimization.betas[1],
+        "max_grad_norm": optimization.max_grad_norm,
+        "bf16": optimization.precision == "bf16",
         "use_cpu": not gpu,
         "activation_checkpointing": gpu,
         "seed": job.seed,

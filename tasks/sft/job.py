@@ -1,6 +1,6 @@
 """What a training is told, and what it tells: the files between a stage and the processes that train.
 
-A job says which method trains (what the rows are and what the loss is), by which recipe, from which weights, and where it runs.
+A job says which method trains (what the rows are and what the loss is), by which optimization, from which weights, and where it runs.
 Everything but `name`, the paths and `where` is part of the training's identity.
 """
 
@@ -9,7 +9,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.schema.params import Base, Recipe, Tiny
+from tasks.schema.params import Base, Optimization, Tiny
 from tasks.schema.settings import Attention, Settings
 
 JOB, HISTORY, RESOLVED, ERROR = "job.json", "history.jsonl", "resolved.json", "error.txt"  # in a job's scratch folder
@@ -61,7 +61,7 @@ class Job(_Told):
     rows: Path  # an Arrow dataset: packs for SFT
     tokenizer: Path
     base: Base
-    recipe: Recipe
+    optimization: Optimization
     seed: int
     steps: int
     out: Path
@@ -73,7 +73,7 @@ class Job(_Told):
     @property
     def accumulation(self) -> int:
         """Micro-batches of a process per optimizer step."""
-        return self.recipe.global_batch // (self.where.replicas * self.where.micro_batch)
+        return self.optimization.global_batch // (self.where.replicas * self.where.micro_batch)
 
 
 class Point(_Told):
@@ -102,6 +102,6 @@ def where(settings: Settings) -> Where:
     return Where(threads=max(1, settings.threads // settings.trainings), **own)
 
 
-def recipe_of(section: Recipe) -> Recipe:
-    """The recipe in a stage's params section, without what belongs to the stage alone."""
-    return Recipe.model_validate({name: getattr(section, name) for name in Recipe.model_fields})
+def optimization_of(section: Optimization) -> Optimization:
+    """The optimization in a stage's params section, without what belongs to the stage alone."""
+    return Optimization.model_validate({name: getattr(section, name) for name in Optimization.model_fields})

@@ -16,10 +16,10 @@ from typing import NamedTuple
 
 from tasks import progress, store
 from tasks.schema.errors import BadSettings, TrainingFailed
-from tasks.schema.params import Base, Recipe
+from tasks.schema.params import Base, Optimization
 from tasks.schema.settings import Settings
 from tasks.sft import checkpoints
-from tasks.sft.job import ERROR, HISTORY, JOB, RESOLVED, Job, Method, Point, recipe_of, where
+from tasks.sft.job import ERROR, HISTORY, JOB, RESOLVED, Job, Method, Point, optimization_of, where
 
 POLL = 0.2  # seconds
 
@@ -39,22 +39,22 @@ def plan(
     tokenizer: Path,
     out: Path,
     base: Base,
-    recipe: Recipe,
+    optimization: Optimization,
     seed: int,
     steps: int,
     settings: Settings,
 ) -> Job:
     """A training of `steps` optimizer steps into `out`. Raises BadSettings if the global batch does not divide among the processes."""
     place = where(settings)
-    _check_division(recipe.global_batch, place.processes * place.machines, settings)
-    recipe = recipe_of(recipe)
-    said = (method, base, recipe)
+    _check_division(optimization.global_batch, place.processes * place.machines, settings)
+    optimization = optimization_of(optimization)
+    said = (method, base, optimization)
     identity = "\n".join(
         (store.folder_digest(rows), store.folder_digest(tokenizer), *(part.model_dump_json() for part in said), f"{seed} {steps}")
     )
     scratch = settings.home.absolute() / "training" / hashlib.sha256(identity.encode()).hexdigest()[:16]
     paths = {"rows": rows.absolute(), "tokenizer": tokenizer.absolute(), "out": out.absolute(), "scratch": scratch}
-    return Job(name=name, method=method, base=base, recipe=recipe, seed=seed, steps=steps, where=place, **paths)
+    return Job(name=name, method=method, base=base, optimization=optimization, seed=seed, steps=steps, where=place, **paths)
 
 
 def _check_division(global_batch: int, world: int, settings: Settings) -> None:

@@ -31,7 +31,7 @@ def build(job: Job, tokenizer: Any) -> Supervised:
         costs=_costs(rows, Shapes.of(model.config)),
         model=model,
         args=SFTConfig(**arguments(job), dataset_kwargs={"skip_prepare_dataset": True}),
-        train_dataset=rows.select(order(len(rows), steps=job.steps, global_batch=job.recipe.global_batch, seed=job.seed)),
+        train_dataset=rows.select(order(len(rows), steps=job.steps, global_batch=job.optimization.global_batch, seed=job.seed)),
         processing_class=tokenizer,
         data_collator=DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id, padding_free=True),
         callbacks=callbacks(job),

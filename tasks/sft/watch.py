@@ -40,7 +40,7 @@ class Watched(Trainer):
     def __init__(self, *args: Any, job: Job, costs: Costs, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._job, self._costs = job, costs
-        self._order = order(costs.rows, steps=job.steps, global_batch=job.recipe.global_batch, seed=job.seed)
+        self._order = order(costs.rows, steps=job.steps, global_batch=job.optimization.global_batch, seed=job.seed)
         self._losses: list[torch.Tensor] = []  # of this step's micro-batches, on this process
         self._recent: deque[float] = deque(maxlen=RECENT)
         self._rate = matrix_rate(self.args.device, self.model.dtype) * job.where.world
@@ -82,7 +82,7 @@ class Watched(Trainer):
         point = Point(
             model=self._job.name,
             step=step,
-            epoch=step * self._job.recipe.global_batch / self._costs.rows,
+            epoch=step * self._job.optimization.global_batch / self._costs.rows,
             loss=logs["loss"],
             learning_rate=logs["learning_rate"],
             grad_norm=logs["grad_norm"],
@@ -99,14 +99,14 @@ class Watched(Trainer):
 
     def rows_of(self, step: int) -> npt.NDArray[np.int64]:
         """The rows of the global batch of a step, counted from 1."""
-        batch = self._job.recipe.global_batch
+        batch = self._job.optimization.global_batch
         return self._order[(step - 1) * batch : step * batch]
 
     def _check(self, point: Point) -> None:
         """Every process sees the same numbers, and so they all stop."""
         usual = median(self._recent) if self._recent else point.loss
         finite = np.isfinite(point.loss) and np.isfinite(point.grad_norm)
-        if finite and point.loss <= usual + self._job.recipe.max_loss_jump:
+        if finite and point.loss <= usual + self._job.optimization.max_loss_jump:
             return
         rows = self._guilty() if not np.isfinite(point.loss) else self.rows_of(point.step).tolist()
         what = f"loss {point.loss:g}, gradient norm {point.grad_norm:g}"

@@ -7,12 +7,12 @@ from tasks.sft.job import Job
 
 
 def load(job: Job, tokenizer: Any, *, tiny: Tiny) -> Any:
-    """A causal language model in the recipe's precision, ready for a TRL trainer."""
+    """A causal language model in the optimization's precision, ready for a TRL trainer."""
     import torch
     from transformers import AutoModelForCausalLM, set_seed
 
     set_seed(job.seed)
-    dtype = torch.bfloat16 if job.recipe.precision == "bf16" else torch.float32
+    dtype = torch.bfloat16 if job.optimization.precision == "bf16" else torch.float32
     if job.base.model == "tiny":
         return _tiny(tiny, tokenizer).to(dtype)
     return AutoModelForCausalLM.from_pretrained(

@@ -61,7 +61,7 @@ def job(packed: Path, out: Path, settings: Settings, *, steps: int = 2, **change
     base = Base(model="tiny", revision="", remote_code=False)
     method = Sft(weighting=train.weighting, tiny=train.tiny)
     paths = {"rows": packed / "packs/student", "tokenizer": packed / "tokenizer", "out": out}
-    return plan("student", method, **paths, base=base, recipe=train, seed=1, steps=steps, settings=settings)
+    return plan("student", method, **paths, base=base, optimization=train, seed=1, steps=steps, settings=settings)
 
 
 def start(packed: Path, tmp_path: Path, *, epochs: int) -> "subprocess.Popen[str]":
