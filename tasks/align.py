@@ -13,7 +13,7 @@ from typing import Any
 
 from tasks import progress, stage, store
 from tasks.preference.tokens import Encoded, encode
-from tasks.schema.errors import BadInput
+from tasks.schema.errors import BadInput, BadSettings
 from tasks.schema.params import Align, Base
 from tasks.schema.records import Pair, Reason, Reject
 from tasks.schema.settings import settings
@@ -39,7 +39,7 @@ def run(pairs: Path, checkpoints: Path, out: Path, *, seed: int, align: Align) -
 
 def _encoded(pairs: Sequence[Pair], student: Path, context: int) -> Iterator[tuple[str, Encoded] | Reject]:
     """Every pair as tokens, with its id; or why it is left out."""
-    tokenizer = _tokenizer(student)
+    tokenizer = tokenizer_of(student)
     for pair in progress.track(pairs, unit="pair", label="tokenize", total=len(pairs)):
         encoded = encode(pair, tokenizer)
         if encoded.longest <= context:
@@ -49,7 +49,8 @@ def _encoded(pairs: Sequence[Pair], student: Path, context: int) -> Iterator[tup
             yield Reject(id=pair.id, stage="align", reason=Reason.TOO_LONG, detail=detail, source=pair.source or pair.id)
 
 
-def _tokenizer(student: Path) -> Any:
+def tokenizer_of(student: Path) -> Any:
+    """Raises BadInput if there is no student."""
     from transformers import AutoTokenizer
 
     if not student.is_dir():
@@ -58,15 +59,14 @@ def _tokenizer(student: Path) -> Any:
 
 
 def _trained(pairs: Sequence[tuple[str, Encoded]], student: Path, out: Path, *, seed: int, align: Align) -> list[Point]:
-    """Train, and leave the aligned student in out/checkpoints; the steps."""
-    from datasets import Dataset, disable_progress_bars
-
-    disable_progress_bars()
+    """Train, and leave the aligned student in out/checkpoints; the steps. Raises BadSettings where sequences were to be split."""
+    if settings().sequence_parallel > 1:
+        raise BadSettings("LONGWRITER_SEQUENCE_PARALLEL: TRL's DPOTrainer does not split sequences; unset it for this stage")
     steps = steps_of(len(pairs), epochs=align.epochs, global_batch=align.global_batch)
     print(f"aligning the student for {steps} steps on {len(pairs)} pairs", flush=True)
     with tempfile.TemporaryDirectory(dir=out) as scratch:
         rows = Path(scratch) / "pairs"
-        Dataset.from_list([{"ids": [identity], **encoded._asdict()} for identity, encoded in pairs]).save_to_disk(str(rows))
+        write_rows(pairs, rows)
         job = plan(
             ALIGNED,
             Dpo(beta=align.beta, sft_weight=align.sft_weight, reference=store.folder_digest(student)),
@@ -74,7 +74,7 @@ def _trained(pairs: Sequence[tuple[str, Encoded]], student: Path, out: Path, *, 
             tokenizer=student,
             out=out / "checkpoints" / ALIGNED,
             base=Base(model=str(student), revision="", remote_code=False),
-            recipe=align,
+            optimization=align,
             seed=seed,
             steps=steps,
             settings=settings(),
@@ -84,10 +84,18 @@ def _trained(pairs: Sequence[tuple[str, Encoded]], student: Path, out: Path, *, 
     return trained.history
 
 
+def write_rows(pairs: Sequence[tuple[str, Encoded]], folder: Path) -> None:
+    """The pairs as an Arrow dataset, the same bytes each time: a training that was killed is known again by them."""
+    from datasets import Dataset, disable_progress_bars
+
+    disable_progress_bars()
+    Dataset.from_list([{"ids": [identity], **encoded._asdict()} for identity, encoded in pairs]).save_to_disk(str(folder))
+
+
 def _closing(history: Sequence[Point]) -> dict[str, float]:
     """Loss, margin and accuracy over the last steps: one step's are a few pairs'."""
     last = history[-max(1, round(CLOSING * len(history))) :] if history else []
-    return {name: fmean(point.numbers()[name] for point in last) for name in ("loss", "margin", "accuracy")} if last else {}
+    return {name: fmean(point.model_dump()[name] for point in last) for name in ("loss", "margin", "accuracy")} if last else {}
 
 
 if __name__ == "__main__":

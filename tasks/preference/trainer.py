@@ -34,7 +34,7 @@ class Preferred(Watched, DPOTrainer):
         """TRL's would render and tokenise texts anew; it has no switch for rows that are ready."""
         return dataset
 
-    def numbers(self) -> dict[str, float]:
+    def own_numbers(self) -> dict[str, float]:
         """The step's rewards, means over the global batch."""
         seen = self._metrics["train"]
         return {name: fmean(seen[trls]) for name, trls in REWARDS.items() if seen[trls]}
@@ -43,15 +43,15 @@ class Preferred(Watched, DPOTrainer):
 def build(job: Job, tokenizer: Any) -> Preferred:
     assert isinstance(job.method, Dpo)
     rows = load_from_disk(str(job.rows))
-    model = weights.load(job, tokenizer)
+    model, reference = weights.pretrained(job), weights.pretrained(job)
     losses = {"sigmoid": 1.0, "sft": job.method.sft_weight} if job.method.sft_weight else {"sigmoid": 1.0}
     return Preferred(
         job=job,
         costs=_costs(rows, Shapes.of(model.config)),
         model=model,
-        ref_model=weights.load(job, tokenizer),
+        ref_model=reference,
         args=DPOConfig(**arguments(job), beta=job.method.beta, loss_type=list(losses), loss_weights=list(losses.values())),
-        train_dataset=rows.select(order(len(rows), steps=job.steps, global_batch=job.recipe.global_batch, seed=job.seed)),
+        train_dataset=rows.select(order(len(rows), steps=job.steps, global_batch=job.optimization.global_batch, seed=job.seed)),
         processing_class=tokenizer,
         callbacks=callbacks(job),
     )

@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from tasks import store
 from tasks.longbench.scorecard import BINS, Group, Scorecard
 from tasks.longbench.summary import mean_s_l
+from tasks.preference.bias import LengthBias, Margins
 from tasks.reporting.sources import Run
 
 HEADLINES = {
@@ -49,6 +50,18 @@ class Line(NamedTuple):
     name: str
     values: Sequence[Value]
     gap: float | None
+
+
+class Margin(NamedTuple):
+    """Chosen minus rejected, means over the pairs of one length bin."""
+
+    name: str
+    pairs: int
+    longer: Value  # percent in which the longer answer was chosen
+    words: float
+    s_l: float
+    s_q: float
+    s_bar: float
 
 
 def headlines(cards: Mapping[str, Scorecard]) -> list[Line]:
@@ -106,6 +119,17 @@ def _line(name: str, values: Sequence[Value], models: Sequence[str], *, gap: boo
     by_model = {model: value.value if isinstance(value, Estimate) else value for model, value in zip(models, values, strict=True)}
     student, control = by_model.get("student"), by_model.get("control")
     return Line(name, values, student - control if gap and student is not None and control is not None else None)
+
+
+def margins(bias: LengthBias) -> list[Margin]:
+    """Of the pairs that DPO learned from, over all and by length bin: how many, how often the longer answer was chosen, by how much."""
+    groups = {**({"all": bias.overall} if bias.overall else {}), **bias.by_bin}
+    return [Margin(name, found.pairs, _percent(found), found.words, found.s_l, found.s_q, found.score) for name, found in groups.items()]
+
+
+def _percent(found: Margins) -> Value:
+    share, around = found.longer_chosen, found.longer_chosen_interval
+    return None if share is None or around is None else Estimate(100 * share, 100 * around.low, 100 * around.high)
 
 
 def write_tables(metrics: Path, plots: Path, run: Run) -> None:

@@ -251,22 +251,13 @@ class Prefer(Section):
     max_rejects: Share = Field(description="share of the requests that may end without a pair: ties, mostly")
 
 
-class Align(Section):
+class Align(Optimization):
     """DPO of the student, against itself as it was."""
 
     version: Version
     beta: float = Field(gt=0, description="how dear it is to leave the reference (arXiv 2305.18290, equation 7)")
     sft_weight: float = Field(ge=0, description="of the chosen answers' own loss beside DPO's; 0: none")
     context: int = Field(ge=64, description="tokens of a request with one of its answers; a pair with a longer one is a Reject, never cut")
-    epochs: float = Field(gt=0)
-    global_batch: int = Field(ge=1, description="pairs per optimizer step, over all processes and accumulation")
-    learning_rate: float = Field(gt=0)
-    schedule: Literal["cosine", "linear", "constant_with_warmup"]
-    warmup: Share = Field(description="share of all steps")
-    weight_decay: float = Field(ge=0)
-    betas: tuple[Share, Share]
-    max_grad_norm: float = Field(gt=0)
-    precision: Literal["fp32", "bf16"]
     max_rejects: Share
 
 

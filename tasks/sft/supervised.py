@@ -13,7 +13,7 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from tasks.sft import weights
 from tasks.sft.arguments import arguments
-from tasks.sft.job import Job
+from tasks.sft.job import Job, Sft
 from tasks.sft.order import order
 from tasks.sft.shapes import Shapes
 from tasks.sft.watch import Costs, Watched, callbacks
@@ -24,6 +24,7 @@ class Supervised(Watched, SFTTrainer):
 
 
 def build(job: Job, tokenizer: Any) -> Supervised:
+    assert isinstance(job.method, Sft)
     rows = load_from_disk(str(job.rows))
     model = weights.load(job, tokenizer, tiny=job.method.tiny)
     return Supervised(

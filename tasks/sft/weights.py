@@ -8,21 +8,30 @@ from tasks.sft.job import Job
 
 def load(job: Job, tokenizer: Any, *, tiny: Tiny) -> Any:
     """A causal language model in the optimization's precision, ready for a TRL trainer."""
-    import torch
-    from transformers import AutoModelForCausalLM, set_seed
+    from transformers import set_seed
 
     set_seed(job.seed)
-    dtype = torch.bfloat16 if job.optimization.precision == "bf16" else torch.float32
-    if job.base.model == "tiny":
-        return _tiny(tiny, tokenizer).to(dtype)
+    return _tiny(tiny, tokenizer).to(_precision(job)) if job.base.model == "tiny" else pretrained(job)
+
+
+def pretrained(job: Job) -> Any:
+    """The base model's weights in the optimization's precision."""
+    from transformers import AutoModelForCausalLM
+
     return AutoModelForCausalLM.from_pretrained(
         job.base.model,
         revision=job.base.revision or None,
-        dtype=dtype,
+        dtype=_precision(job),
         use_safetensors=True,
         trust_remote_code=job.base.remote_code,
         attn_implementation=_attention(job),
     )
+
+
+def _precision(job: Job) -> Any:
+    import torch
+
+    return torch.bfloat16 if job.optimization.precision == "bf16" else torch.float32
 
 
 def _tiny(tiny: Tiny, tokenizer: Any) -> Any:
