@@ -105,9 +105,8 @@ async def _selected(chat: Chat, asked: Candidate, collect: Collect) -> Instructi
         return _reject(asked, (Reason.SHORT_ASK, "names no length, and the selector none either"))
     if fault := filters.out_of_bounds(words, collect):
         return _reject(asked, fault)
-    return Instruction.model_validate(
-        {"id": asked.id, "text": asked.text, "language": asked.language, "words": words, "source": asked.ask.source}
-    )
+    given = {"id": asked.id, "text": asked.text, "language": asked.language, "words": words, "wish": asked.wish.kind}
+    return Instruction.model_validate({**given, "source": asked.ask.source})
 
 
 def _reject(asked: Candidate, fault: Fault) -> Reject:
