@@ -84,8 +84,8 @@ def _fault(answer: str, paragraphs: list[str], words: int, draft: Draft, recipe:
         return Fault(Reason.REFUSAL, evidence)
     if evidence := leaked(answer, request=instruction.text, language=instruction.language):
         return Fault(Reason.LEAKED_PROMPT, evidence)
-    if found := _foreign(answer, instruction.language):
-        return found
+    if foreign := _foreign(answer, instruction.language):
+        return foreign
     if evidence := repeated(paragraphs):
         return Fault(Reason.REPEATED, evidence)
     if evidence := cut_off(answer):
