@@ -4,10 +4,11 @@ The loss is the mean over all target tokens of the global batch (the paper, sect
 Packs are padding-free with positions that restart, so that packed samples never attend to each other.
 """
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from datasets import Dataset, load_from_disk
+from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
@@ -15,6 +16,7 @@ from tasks.sft import weights
 from tasks.sft.arguments import arguments
 from tasks.sft.job import Job
 from tasks.sft.order import order
+from tasks.sft.packing import FILE, Ints, lengths_of
 from tasks.sft.shapes import Shapes
 from tasks.sft.watch import Costs, Watched, callbacks
 
@@ -22,13 +24,16 @@ from tasks.sft.watch import Costs, Watched, callbacks
 class Supervised(Watched, SFTTrainer):
     """SFTTrainer whose loss is watched."""
 
+    def contents(self, row: int) -> list[str]:
+        return list(Dataset.from_file(str(self._job.rows / FILE))[row]["ids"])
+
 
 def build(job: Job, tokenizer: Any) -> Supervised:
-    rows = load_from_disk(str(job.rows))
+    rows = Dataset.from_file(str(job.rows / FILE)).select_columns(["input_ids", "labels", "seq_lengths"]).with_format("numpy")
     model = weights.load(job, tokenizer, tiny=job.method.tiny)
     return Supervised(
         job=job,
-        costs=_costs(rows, Shapes.of(model.config)),
+        costs=costs(job.rows, Shapes.of(model.config)),
         model=model,
         args=SFTConfig(**arguments(job), dataset_kwargs={"skip_prepare_dataset": True}),
         train_dataset=rows.select(order(len(rows), steps=job.steps, global_batch=job.optimization.global_batch, seed=job.seed)),
@@ -38,13 +43,11 @@ def build(job: Job, tokenizer: Any) -> Supervised:
     )
 
 
-def _costs(rows: Dataset, shapes: Shapes) -> Costs:
-    """Tokens and FLOPs of every row."""
-    lengths = rows.data.column("seq_lengths").combine_chunks()
-    flat, borders = lengths.values.to_numpy().astype(np.float64), lengths.offsets.to_numpy()
-    flops = shapes.flops(flat)
-    return Costs(rows=len(rows), tokens=_sums(flat, borders), flops=_sums(flops, borders))
+def costs(packs: Path, shapes: Shapes) -> Costs:
+    """Tokens and FLOPs of every pack."""
+    lengths, borders = lengths_of(packs)
+    return Costs(rows=len(borders) - 1, tokens=_sums(lengths, borders), flops=_sums(shapes.flops(lengths.astype(np.float64)), borders))
 
 
-def _sums(values: "np.typing.NDArray[np.float64]", borders: "np.typing.NDArray[np.int64]") -> "np.typing.NDArray[np.float64]":
-    return np.diff(np.concatenate([[0.0], np.cumsum(values)])[borders])
+def _sums(values: Any, borders: Ints) -> Any:
+    return np.diff(np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])[borders])
