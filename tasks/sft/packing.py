@@ -20,7 +20,7 @@ FILE = "packs.arrow"
 AT_ONCE = 32  # packs written together
 
 _SAMPLE = pa.schema({"id": pa.string(), "input_ids": pa.list_(pa.int32()), "labels": pa.list_(pa.int32())})
-_PACK = pa.schema(
+PACK = pa.schema(
     {
         "input_ids": pa.list_(pa.int32()),
         "labels": pa.list_(pa.int32()),
@@ -103,7 +103,7 @@ def write_packs(samples: Samples, reader: Reader, chosen: Sequence[int], folder:
     """Pack the samples at the places `chosen` into a new `folder`. Raises GateFailed if a token or target came or went."""
     folder.mkdir(parents=True)
     packs = best_fit_decreasing([samples.lengths[place] for place in chosen], context)
-    with pa.ipc.new_stream(str(folder / FILE), _PACK) as writer:
+    with pa.ipc.new_stream(str(folder / FILE), PACK) as writer:
         for start in range(0, len(packs), AT_ONCE):
             writer.write_batch(_batch(reader, [[chosen[member] for member in pack] for pack in packs[start : start + AT_ONCE]]))
     given = len(chosen), sum(samples.lengths[place] for place in chosen), sum(samples.targets[place] for place in chosen)
@@ -119,7 +119,7 @@ def _batch(reader: Reader, packs: Sequence[Sequence[int]]) -> pa.RecordBatch:
     labels = [np.concatenate([tokens.labels for _, tokens in pack]) for pack in members]
     lengths = [np.array([len(tokens.input_ids) for _, tokens in pack], dtype=np.int32) for pack in members]
     ids = pa.array([[name for name, _ in pack] for pack in members], pa.list_(pa.string()))
-    return pa.record_batch([_lists(inputs), _lists(labels), _lists(lengths), ids], schema=_PACK)
+    return pa.record_batch([_lists(inputs), _lists(labels), _lists(lengths), ids], schema=PACK)
 
 
 def _count(folder: Path) -> tuple[int, int, int]:

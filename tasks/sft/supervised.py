@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
@@ -22,10 +23,38 @@ from tasks.sft.watch import Costs, Watched, callbacks
 
 
 class Supervised(Watched, SFTTrainer):
-    """SFTTrainer whose loss is watched."""
+    """SFTTrainer with its own loss, the token mean, or LongAlign's (arXiv 2401.18058, section 3.2): the mean over sequences of theirs."""
 
     def contents(self, row: int) -> list[str]:
         return list(Dataset.from_file(str(self._job.rows / FILE))[row]["ids"])
+
+    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+        if self._job.method.weighting == "token":
+            return super().compute_loss(model, inputs, return_outputs=return_outputs, num_items_in_batch=num_items_in_batch)
+        outputs = model(**inputs, fused_lm_head=True)
+        weights = sequence_weights(inputs["labels"], inputs["position_ids"])
+        # Gradients are averaged over the processes, and the count is of all of them.
+        loss = -(outputs.log_probs * weights).sum() / num_items_in_batch * self.accelerator.num_processes
+        return (loss, outputs) if return_outputs else loss
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Any:
+        """What the loss is a mean over: target tokens, or sequences with a target, of the whole global batch."""
+        if self._job.method.weighting == "token":
+            return super()._get_num_items_in_batch(batch_samples, device)
+        weights = [sequence_weights(batch["labels"], batch["position_ids"]) for batch in batch_samples]
+        sequences = sum(torch.stack([weight.sum() for weight in weights])).round().to(device)
+        return self.accelerator.gather(sequences).sum()
+
+
+def sequence_weights(labels: torch.Tensor, position_ids: torch.Tensor) -> torch.Tensor:
+    """One over its sequence's targets for each target, 0 elsewhere; of the shifted labels, shape (rows, tokens - 1).
+
+    A sequence begins where positions restart. Within each, the weights sum to one.
+    """
+    target = labels[:, 1:] != -100
+    sequence = (position_ids == 0).flatten().cumsum(0).view_as(position_ids)[:, 1:]
+    counts = torch.bincount(sequence[target], minlength=int(sequence.max()) + 1)
+    return target / counts[sequence].clamp(min=1)
 
 
 def build(job: Job, tokenizer: Any) -> Supervised:

@@ -4,10 +4,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from tasks.endpoints.prose import paragraph
 from tasks.schema.records import Message
 from tasks.sft.conversations import Encoder, Tokens
-from tasks.sft.packing import Packed, Samples, write_packs
+from tasks.sft.packing import FILE, PACK, Packed, Samples, write_packs
 from tasks.sft.tokenizer import train_tokenizer
 
 ASK = Message(role="user", content="Write about bread.")
@@ -33,3 +35,14 @@ def write(samples: Sequence[Tokens], folder: Path, *, context: int) -> Packed:
     written = Samples(folder.with_suffix(".samples"))
     written.add([f"s{number}" for number in range(len(samples))], samples)
     return write_packs(written, written.close(), range(len(samples)), folder, context=context)
+
+
+def write_alone(samples: Sequence[Tokens], folder: Path) -> None:
+    """Each sample a pack of its own."""
+    folder.mkdir(parents=True)
+    rows = [
+        {"input_ids": row.input_ids, "labels": row.labels, "seq_lengths": [len(row.input_ids)], "ids": [f"s{number}"]}
+        for number, row in enumerate(samples)
+    ]
+    with pa.ipc.new_stream(str(folder / FILE), PACK) as writer:
+        writer.write_table(pa.Table.from_pylist(rows, schema=PACK))
