@@ -64,6 +64,10 @@ class ServerError(PipelineError):
     """A server that the pipeline starts itself did not come up, or died."""
 
 
+class StorageError(PipelineError):
+    """The object store refused, could not be reached, or holds something else than its manifest says. Never carries a credential."""
+
+
 class GateFailed(PipelineError):
     """A gate in params.yaml did not pass: the data contract, or a stage's declared reject rate."""
 

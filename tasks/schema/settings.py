@@ -40,6 +40,10 @@ class Settings(BaseSettings):
     )
     tracking_uri: str = Field("", description="MLflow server; empty: SQLite under home")
 
+    store: str = Field("", description="s3://BUCKET/PREFIX, where datasets and checkpoints are published; empty: nowhere")
+    s3_endpoint: str = Field("", description="URL of an S3 server that is not AWS; empty: AWS_ENDPOINT_URL_S3's, or AWS")
+    transfers: int = Field(10, ge=1, description="S3 requests in flight; each needs about 1 MiB")
+
     teacher_url: str = Field("", description="OpenAI-compatible base URL; empty: the rehearsal endpoint, for models named rehearsal-*")
     selector_url: str = ""
     judge_url: str = ""
