@@ -42,7 +42,7 @@ class Supervised(Watched, SFTTrainer):
         if self._job.method.weighting == "token":
             return super()._get_num_items_in_batch(batch_samples, device)
         weights = [sequence_weights(batch["labels"], batch["position_ids"]) for batch in batch_samples]
-        sequences = sum(torch.stack([weight.sum() for weight in weights])).round().to(device)
+        sequences = torch.stack([weight.sum() for weight in weights]).sum().round().to(device)
         return self.accelerator.gather(sequences).sum()
 
 

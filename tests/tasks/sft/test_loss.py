@@ -81,7 +81,7 @@ def test_loss_and_gradients_are_the_definition_s_packed_or_not_and_however_accum
 
 
 def test_the_two_weightings_are_not_the_same(packed: Path, tmp_path: Path) -> None:
-    made = [job(packed, tmp_path, Settings(home=tmp_path), weighting=kind, global_batch=4) for kind in ("token", "sequence")]  # type: ignore[arg-type]
+    made = [job(packed, tmp_path, Settings(home=tmp_path), weighting=kind, global_batch=4) for kind in ("token", "sequence")]
     token, sequence = (by_hand(packed, one)["loss"] for one in made)
     assert abs(token - sequence) > 1e-3
 
