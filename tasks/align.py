@@ -12,7 +12,7 @@ from statistics import fmean
 from typing import Any
 
 from tasks import progress, stage, store
-from tasks.preference.tokens import Encoded, encode
+from tasks.preference.tokens import Encoded, PairEncoder
 from tasks.schema.errors import BadInput, BadSettings
 from tasks.schema.params import Align, Base
 from tasks.schema.records import Pair, Reason, Reject
@@ -39,9 +39,9 @@ def run(pairs: Path, checkpoints: Path, out: Path, *, seed: int, align: Align) -
 
 def _encoded(pairs: Sequence[Pair], student: Path, context: int) -> Iterator[tuple[str, Encoded] | Reject]:
     """Every pair as tokens, with its id; or why it is left out."""
-    tokenizer = tokenizer_of(student)
+    encoder = PairEncoder(tokenizer_of(student))
     for pair in progress.track(pairs, unit="pair", label="tokenize", total=len(pairs)):
-        encoded = encode(pair, tokenizer)
+        encoded = encoder.encode(pair)
         if encoded.longest <= context:
             yield pair.id, encoded
         else:

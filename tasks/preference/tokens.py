@@ -6,9 +6,11 @@ would be punished where it never happened, and text that spells a special token 
 
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from tasks.schema.errors import BadInput
 from tasks.schema.records import Answer, Message, Pair
-from tasks.sft.tokenizer import IGNORED, tokenize
+from tasks.sft.conversations import IGNORED, Encoder, Tokens
 
 
 class Encoded(NamedTuple):
@@ -23,23 +25,31 @@ class Encoded(NamedTuple):
         return len(self.prompt_ids) + max(len(self.chosen_ids), len(self.rejected_ids))
 
 
-def encode(pair: Pair, tokenizer: Any) -> Encoded:
-    """Through the model's chat template. Raises BadInput where the template renders a request differently before different answers,
-    or leaves the end of turn out of the answer: the model would never learn to stop."""
-    prompt, chosen = _split(pair.prompt, pair.chosen, tokenizer)
-    other, rejected = _split(pair.prompt, pair.rejected, tokenizer)
-    if prompt != other:
-        problem = f"it renders the request of {pair.id} differently before the chosen and the rejected answer"
-        raise BadInput("chat template", problem, mend="DPO needs one context for both: mend the template")
-    return Encoded(prompt, chosen, rejected)
+class PairEncoder:
+    """Encodes pairs through a model's chat template."""
 
+    def __init__(self, tokenizer: Any) -> None:
+        self._encoder = Encoder(tokenizer, sample=[])
+        self._controls = set(tokenizer.get_added_vocab().values())
 
-def _split(prompt: tuple[Message, ...], answer: Answer, tokenizer: Any) -> tuple[list[int], list[int]]:
-    """What stands before the last answer, and the last answer; without the end of turn if the model never wrote one."""
-    ids, labels = tokenize((*prompt, Message(role="assistant", content=answer.text)), tokenizer)
-    end = max((place for place, label in enumerate(labels, 1) if label != IGNORED), default=0)
-    start = next((place for place in range(end, 0, -1) if labels[place - 1] == IGNORED), 0)
-    if not end or ids[end - 1] not in tokenizer.get_added_vocab().values():
-        mend = "put the end of turn within its {% generation %} marks"
-        raise BadInput("chat template", "it leaves the end of turn out of the answer", mend=mend)
-    return ids[:start], ids[start : end if answer.ended else end - 1]
+    def encode(self, pair: Pair) -> Encoded:
+        """Raises BadInput where the template renders a request differently before different answers, or leaves the end of turn out of
+        the answer: the model would never learn to stop."""
+        sides = (pair.chosen, pair.rejected)
+        tokens = self._encoder.encode([(*pair.prompt, Message(role="assistant", content=side.text)) for side in sides])
+        (prompt, chosen), (other, rejected) = (self._split(row, side) for row, side in zip(tokens, sides, strict=True))
+        if prompt != other:
+            problem = f"it renders the request of {pair.id} differently before the chosen and the rejected answer"
+            raise BadInput("chat template", problem, mend="DPO needs one context for both: mend the template")
+        return Encoded(prompt, chosen, rejected)
+
+    def _split(self, tokens: Tokens, answer: Answer) -> tuple[list[int], list[int]]:
+        """What stands before the last answer, and the last answer; without the end of turn if the model never wrote one."""
+        targets = np.flatnonzero(tokens.labels != IGNORED)
+        if not len(targets) or tokens.input_ids[targets[-1]] not in self._controls:
+            mend = "put the end of turn within its {% generation %} marks"
+            raise BadInput("chat template", "it leaves the end of turn out of the answer", mend=mend)
+        end = int(targets[-1])
+        start = int(np.flatnonzero(tokens.labels[:end] == IGNORED)[-1]) + 1
+        ids = tokens.input_ids.tolist()
+        return ids[:start], ids[start : end + answer.ended]

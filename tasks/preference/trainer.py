@@ -34,6 +34,9 @@ class Preferred(Watched, DPOTrainer):
         """TRL's would render and tokenise texts anew; it has no switch for rows that are ready."""
         return dataset
 
+    def contents(self, row: int) -> list[str]:
+        return list(load_from_disk(str(self._job.rows))[row]["ids"])
+
     def own_numbers(self) -> dict[str, float]:
         """The step's rewards, means over the global batch."""
         seen = self._metrics["train"]

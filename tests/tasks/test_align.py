@@ -7,7 +7,7 @@ import pytest
 
 from tasks import align, store
 from tasks.endpoints.prose import paragraph
-from tasks.preference.tokens import encode
+from tasks.preference.tokens import PairEncoder
 from tasks.reporting.history import read_history
 from tasks.schema.errors import BadInput, BadSettings, GateFailed
 from tasks.schema.params import Align, load
@@ -66,7 +66,7 @@ def margin(folder: Path) -> float:
             logits = model(torch.tensor([prompt + answer])).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
         return float(logits.gather(1, torch.tensor(answer)[:, None]).sum())
 
-    coded = [encode(one, tokenizer) for one in PAIRS]
+    coded = [PairEncoder(tokenizer).encode(one) for one in PAIRS]
     return sum(logp(one.prompt_ids, one.chosen_ids) - logp(one.prompt_ids, one.rejected_ids) for one in coded) / len(coded)
 
 
@@ -120,7 +120,8 @@ def test_sequences_are_not_split_among_processes(tmp_path: Path, checkpoints: Pa
 
 def test_the_same_training_is_known_again_after_it_was_killed(tmp_path: Path, checkpoints: Path) -> None:
     """Its rows are written anew by each attempt, and its name is a digest of them."""
-    kept = [(one.id, encode(one, align.tokenizer_of(checkpoints / "student"))) for one in PAIRS]
+    encoder = PairEncoder(align.tokenizer_of(checkpoints / "student"))
+    kept = [(one.id, encoder.encode(one)) for one in PAIRS]
     names = set()
     for attempt in ("a", "b"):
         align.write_rows(kept, tmp_path / attempt / "rows")

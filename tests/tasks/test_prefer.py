@@ -25,11 +25,9 @@ def run(
     folder.mkdir()
     store.write(folder / "answers.jsonl", answers)
     metrics = prefer.run(folder / "answers.jsonl", ROOT / PARAMS.prompt, folder, seed=seed, prefer=params, judge_model=JUDGE)
-    found = [
-        store.read_list(path, kind) if path.stat().st_size else []
-        for path, kind in ((folder / "pairs.jsonl", Pair), (folder / "rejects.jsonl", Reject))
-    ]  # type: ignore[type-var]
-    return dict(metrics), {pair.id: pair for pair in found[0]}, found[1]  # type: ignore[misc, return-value]
+    pairs, rejects = folder / "pairs.jsonl", folder / "rejects.jsonl"
+    kept = store.read_list(pairs, Pair) if pairs.stat().st_size else []
+    return dict(metrics), {pair.id: pair for pair in kept}, store.read_list(rejects, Reject) if rejects.stat().st_size else []
 
 
 def answers(request: str, *words: int, ended: bool = True) -> list[Prediction]:
