@@ -38,6 +38,7 @@ class Settings(BaseSettings):
         Path(".longwriter"), description="state that is no stage output: replay store, MLflow's embedded store, Prefect's home, logs"
     )
     tracking_uri: str = Field("", description="MLflow server; empty: SQLite under home")
+    alert_url: SecretStr = Field(SecretStr(""), description="a webhook that is told of crashed and failed runs, as JSON with `text`")
 
     teacher_url: str = Field("", description="OpenAI-compatible base URL; empty: the rehearsal endpoint, for models named rehearsal-*")
     selector_url: str = ""
