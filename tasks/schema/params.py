@@ -185,6 +185,13 @@ class Base(Section):
 
     model: str = Field(min_length=1, description="`tiny`, made on the spot; or a checkpoint folder or hub id")
     revision: str = Field(description="the hub commit of model; empty for `tiny` and folders")
+    remote_code: bool = Field(description="run Python code from the model's repository; then revision has to be its full commit")
+
+    @model_validator(mode="after")
+    def pinned(self) -> "Base":
+        if self.remote_code and not re.fullmatch(r"[0-9a-f]{40}", self.revision):
+            raise ValueError("remote_code needs a revision that is a full commit, 40 hex digits")
+        return self
 
 
 class Tiny(Section):
@@ -195,18 +202,37 @@ class Tiny(Section):
     heads: int = Field(ge=1)
 
 
-class Train(Section):
-    version: Version
-    tiny: Tiny
+class Adapter(Section):
+    """LoRA on all linear layers (arXiv 2106.09685); with bits: 4 the frozen weights are NF4 (QLoRA, arXiv 2305.14314)."""
+
+    rank: int = Field(ge=1)
+    alpha: int = Field(ge=1, description="the update is scaled by alpha / rank")
+    dropout: Share
+    bits: Literal[4, 16] = Field(description="of the frozen weights")
+
+
+class Optimization(Section):
+    """How weights are moved, whatever the loss: what SFT and DPO have in common."""
+
     epochs: float = Field(gt=0)
-    global_batch: int = Field(ge=1, description="packs per optimizer step, over all processes and accumulation")
+    global_batch: int = Field(ge=1, description="rows (packs, pairs) per optimizer step, over all processes and accumulation")
     learning_rate: float = Field(gt=0)
     schedule: Literal["cosine", "linear", "constant_with_warmup"]
     warmup: Share = Field(description="share of all steps")
     weight_decay: float = Field(ge=0)
     betas: tuple[Share, Share]
     max_grad_norm: float = Field(gt=0)
+    max_loss_jump: float = Field(gt=0, description="nats over the median of the last 32 steps at which a training stops")
     precision: Literal["fp32", "bf16"]
+    adapter: Adapter | None = Field(description="null: all weights are trained")
+
+
+class Train(Optimization):
+    version: Version
+    tiny: Tiny
+    weighting: Literal["token", "sequence"] = Field(
+        description="token: the mean over all target tokens of the global batch (the paper); sequence: over its sequences (LongAlign)"
+    )
 
 
 class Predict(Section):

@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from tasks.schema.errors import BadSettings
 
+Attention = Literal["auto", "sdpa", "flex_attention", "flash_attention_2", "eager"]
 Role = Literal["teacher", "selector", "judge", "second_judge", "candidate"]
 
 PREFIX = "LONGWRITER_"
@@ -40,6 +41,10 @@ class Settings(BaseSettings):
     tracking_uri: str = Field("", description="MLflow server; empty: SQLite under home")
     alert_url: SecretStr = Field(SecretStr(""), description="a webhook that is told of crashed and failed runs, as JSON with `text`")
 
+    store: str = Field("", description="s3://BUCKET/PREFIX, where datasets and checkpoints are published; empty: nowhere")
+    s3_endpoint: str = Field("", description="URL of an S3 server that is not AWS; empty: AWS_ENDPOINT_URL_S3's, or AWS")
+    transfers: int = Field(10, ge=1, description="S3 requests in flight; each needs about 1 MiB")
+
     teacher_url: str = Field("", description="OpenAI-compatible base URL; empty: the rehearsal endpoint, for models named rehearsal-*")
     selector_url: str = ""
     judge_url: str = ""
@@ -65,12 +70,24 @@ class Settings(BaseSettings):
     rehearsal_latency: float = Field(0.0, ge=0, description="seconds before each of the rehearsal endpoint's answers")
     startup_timeout: float = Field(180.0, gt=0, description="seconds until a server that the pipeline starts must answer")
 
+    sifters: int = Field(os.cpu_count() or 1, ge=1, description="processes of this machine that sift rows of large sources")
+    dask_scheduler: str = Field("", description="a Dask cluster that sifts them instead, e.g. tcp://host:8786; empty: this machine")
     server: Literal["transformers", "vllm"] = Field("transformers", description="what serves a trained checkpoint")
     vllm_python: Path = Field(Path(".venv-serve/bin/python"), description="interpreter of the serve environment (requirements/serve.txt)")
-    processes: int = Field(1, ge=1, description="training processes on this machine")
+    processes: int = Field(1, ge=1, description="training processes on each machine")
+    machines: int = Field(1, ge=1, description="that train together; each has home on a shared disk and runs `make train-worker`")
+    machine_rank: int = Field(0, ge=0, description="of this machine; the stage itself runs on 0")
+    main_address: str = Field("127.0.0.1", description="of machine 0, as the others reach it")
+    main_port: int = Field(29500, ge=1, le=65535, description="on machine 0, where the training processes meet")
     trainings: int = Field(2, ge=1, description="models trained at once, where a stage trains several; 1 on a GPU")
     threads: int = Field(max(1, (os.cpu_count() or 1) // 2), ge=1, description="CPU threads of a training process")
-    accelerate_config: Path | None = Field(None, description="an accelerate config, e.g. infra/accelerate/zero3.yaml; empty: one process")
+    accelerate_config: Path | None = Field(None, description="an accelerate config, e.g. infra/accelerate/zero3.yaml; empty: none")
+    micro_batch: int = Field(1, ge=1, description="rows that a process takes at once; the rest of the global batch is accumulated")
+    sequence_parallel: int = Field(1, ge=1, description="processes that share each sequence (Ulysses), for contexts past one card")
+    attention: Attention = Field("auto", description="auto: flash_attention_2 on a GPU that has it, sdpa elsewhere")
+    liger: bool = Field(True, description="Liger's kernels in training, on a GPU where they are installed")
+    checkpoints: int = Field(4, ge=0, description="that a training writes on its way, from which it can go on")
+    keep_checkpoints: int = Field(2, ge=1, description="newest ones that are kept; older ones are removed")
 
     def url(self, role: Role) -> str:
         """The role's URL; the second judge is where the judge is, unless it has one of its own."""

@@ -10,7 +10,7 @@ from tasks.schema.errors import BadInput, GateFailed
 from tasks.schema.params import Base, Pack
 from tasks.schema.records import Message, Reason, Reject, Sample
 
-TINY = Base(model="tiny", revision="")
+TINY = Base(model="tiny", revision="", remote_code=False)
 
 
 def sample(words: int, number: int = 0) -> Sample:
@@ -68,4 +68,4 @@ def test_more_rejects_than_params_allow_stop_the_stage(tmp_path: Path) -> None:
 def test_a_base_without_a_tokenizer_is_named(tmp_path: Path) -> None:
     (tmp_path / "base").mkdir()
     with pytest.raises(BadInput, match="no tokenizer"):
-        run(tmp_path, [sample(100)], base=Base(model=str(tmp_path / "base"), revision=""))
+        run(tmp_path, [sample(100)], base=Base(model=str(tmp_path / "base"), revision="", remote_code=False))
