@@ -23,6 +23,7 @@ from flows import checkout
 from tasks.schema.errors import BadInput, BadSettings, EndpointError, PipelineError
 
 POOL = "pool"  # the key in a stage's `meta`
+DEPLOYMENT = "stage/stage"  # prefect.yaml gives it to the pool gpu
 LOOK = 2.0  # seconds between two looks at a run
 AGAIN = 90.0  # seconds that a crashed run may take to be started once more
 PATIENCE = 900.0  # seconds without an answer from Prefect's API until it is given up
@@ -59,7 +60,7 @@ def _relative(path: str) -> str:
 
 def hand_over(stage: str, pool: str, commit: str) -> None:
     """Run the stage on the pool and wait for its end. Raises Elsewhere unless it completed. If we are ended, so is the run."""
-    run = _begun(stage, pool, commit)
+    run = _begun(stage, commit)
     log = get_run_logger()
     log.info("%s: handed over to the pool %s as run %s", stage, pool, run.name)
     try:
@@ -70,9 +71,9 @@ def hand_over(stage: str, pool: str, commit: str) -> None:
         raise
 
 
-def _begun(stage: str, pool: str, commit: str) -> FlowRun:
+def _begun(stage: str, commit: str) -> FlowRun:
     """One run for each stage of the flow's run: found again if the flow was started once more, and new only if that one failed."""
-    name, key = f"stage/{pool}", f"{runtime.flow_run.id}:{stage}"
+    name, key = DEPLOYMENT, f"{runtime.flow_run.id}:{stage}"
     given = {"name": stage, "commit": commit, "push": True}
     start: Callable[..., Any] = run_deployment  # typed as if it might give a coroutine: it does not in a thread
     try:
