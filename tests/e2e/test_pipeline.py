@@ -20,7 +20,7 @@ from tests.conftest import ROOT
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 STAGES = ["collect", "plan", "write", "assemble", "validate", "pack", "train"]
-STAGES += ["predict", "judge", "score", "probe", "promote", "serve", "report"]
+STAGES += ["sample", "prefer", "align", "predict", "judge", "score", "probe", "promote", "serve", "report"]
 CANARY = f"canary-{secrets.token_hex(8)}"
 SMALLER = {
     "benchmark": "data/raw/smaller.jsonl",
