@@ -5,6 +5,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from tasks import store
 from tasks.longbench.scorecard import Scorecard
 from tasks.preference.bias import LengthBias
 from tasks.reporting import plots, tables
@@ -34,7 +35,7 @@ def write_page(path: Path, run: Run) -> None:
         rehearsal=is_rehearsal(run),
         tokens=_tokens(run),
     )
-    tables.write_text(path, text)
+    store.write_text(path, text)
 
 
 def is_rehearsal(run: Run) -> bool:

@@ -100,6 +100,33 @@ def nll(course: Mapping[int, float]) -> str:
     return _finish(figure, axes, x="tokens of the answer", y="cumulative NLL (nats per token)")
 
 
+def limit(
+    points: Mapping[str, Sequence[tuple[int, float, float]]], *, lines: Mapping[str, tuple[float, float]], labels: Mapping[str, str]
+) -> str:
+    """Words written against the cap on the training outputs: each point with its error, a line (intercept, slope), and the diagonal."""
+    figure, axes = _canvas(6.2, 4.2)
+    caps = [cap for found in points.values() for cap, _, _ in found]
+    ends = [0, max(caps) * 1.05]
+    axes.plot(ends, ends, color=GREY, linewidth=1, linestyle="--", label="as long as the cap")
+    for place, (name, found) in enumerate(points.items()):
+        tone = list(COLOURS.values())[place]
+        axes.errorbar(
+            [c for c, _, _ in found],
+            [w for _, w, _ in found],
+            yerr=[e for *_, e in found],
+            fmt="o",
+            color=tone,
+            capsize=3,
+            label=labels[name],
+        )
+        if name in lines:
+            intercept, slope = lines[name]
+            axes.plot(ends, [intercept + slope * end for end in ends], color=tone, linewidth=1.4)
+    axes.set_ylim(bottom=0)
+    axes.set_xlim(0, ends[1])
+    return _finish(figure, axes, x="cap on the training outputs (words)", y="written words", columns=1)
+
+
 def loss(history: Sequence[Entry]) -> str:
     """Training loss per step and model."""
     figure, axes = _canvas(6.2, 3.2)

@@ -136,9 +136,9 @@ def write_tables(metrics: Path, plots: Path, run: Run) -> None:
     """metrics/scores.json, plots/ruler.csv and plots/loss.csv, each replaced only when whole."""
     store.write_json(metrics / "scores.json", {model: _small(card) for model, card in run.cards.items()})
     ruler = sorted((item.model, item.asked, item.written) for item in run.items)
-    write_text(plots / "ruler.csv", _csv(("model", "asked", "written"), ruler))
+    store.write_text(plots / "ruler.csv", _csv(("model", "asked", "written"), ruler))
     loss = [(entry.model, entry.step, entry.values["loss"]) for entry in run.history if "loss" in entry.values]
-    write_text(plots / "loss.csv", _csv(("model", "step", "loss"), loss))
+    store.write_text(plots / "loss.csv", _csv(("model", "step", "loss"), loss))
 
 
 def _small(card: Scorecard) -> dict[str, float | None]:
@@ -154,9 +154,3 @@ def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     writer.writerow(header)
     writer.writerows(rows)
     return buffer.getvalue()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, UTF-8, atomically."""
-    with store.replacing(path) as scratch:
-        scratch.write_text(text, encoding="utf-8")

@@ -303,6 +303,14 @@ class Serve(Section):
     words: int = Field(ge=1, description="asked for")
 
 
+class Study(Section):
+    """The length-limit study, which runs by `make study` only."""
+
+    texts: str = Field(min_length=1, description="the dataset's folder, or recorded answers: a JSONL file or a folder of them")
+    ruler: str = Field(min_length=1, description="a JSONL file of prompts with the length that each asks for")
+    caps: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, description="words that the training outputs may have, an arm each")
+
+
 class Params(Section):
     seed: int = Field(ge=0)
     benchmark: str = Field(min_length=1, description="a JSONL file in LongBench-Write's format: prompt, type, length")
@@ -323,6 +331,7 @@ class Params(Section):
     probe: Probe
     promote: Promote
     serve: Serve
+    study: Study
 
 
 def load(path: Path = Path("params.yaml")) -> Params:

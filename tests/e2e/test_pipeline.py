@@ -27,6 +27,8 @@ SMALLER = {
     "collect.count": 80,
     "collect.words.max": 400,
     "validate.min_rows": 30,
+    "sample.prompts": 12,
+    "prefer.max_rejects": 1.0,
     "promote.min_s_bar": 0.0,
     "promote.min_s_l": 0.0,
     "serve.words": 100,
@@ -110,10 +112,10 @@ def test_a_url_or_the_concurrency_reruns_nothing(workspace: Path) -> None:
     assert flow(workspace, **changed) == dict.fromkeys(STAGES, "Cached")
 
 
-def test_another_judge_reruns_judge_score_promote_and_report_and_nothing_else(workspace: Path) -> None:
+def test_another_judge_reruns_what_asks_it_and_nothing_that_its_same_verdicts_leave_alone(workspace: Path) -> None:
     change(workspace, {"models.judge.revision": "2"})
     states = flow(workspace)
-    assert {stage for stage, state in states.items() if state == "Completed"} == {"judge", "score", "promote", "report"}
+    assert {stage for stage, state in states.items() if state == "Completed"} == {"prefer", "judge", "score", "promote", "report"}
 
 
 def test_by_hand_and_by_flow_no_work_is_done_twice(workspace: Path) -> None:

@@ -101,8 +101,9 @@ def test_without_pairs_there_is_no_aligned_student_and_the_graph_goes_on(tmp_pat
 
 
 def test_more_pairs_over_the_context_than_params_allow_stop_the_stage_before_it_trains(tmp_path: Path, checkpoints: Path) -> None:
-    with pytest.raises(GateFailed, match="16 of 16 records rejected"):
-        run(tmp_path, checkpoints, PAIRS, given(context=64))
+    long = Answer(text="bread " * 400, ended=True, words=400, s_l=9.0, s_q=5.0)
+    with pytest.raises(GateFailed, match="4 of 16 records rejected"):
+        run(tmp_path, checkpoints, [*PAIRS[4:], *(one.model_copy(update={"rejected": long}) for one in PAIRS[:4])], given())
 
 
 def test_a_student_that_is_not_there_is_named(tmp_path: Path) -> None:
