@@ -8,13 +8,14 @@ from tasks.longbench.compare import Comparison, Row
 from tasks.longbench.intervals import Interval
 from tasks.longbench.nll import Nll
 from tasks.longbench.ruler import tried_lengths
-from tasks.longbench.scorecard import Decay, Following, Group, Scorecard
+from tasks.longbench.scorecard import BINS, OVER, Decay, Following, Group, Scorecard
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
 RULER_LINES = 20  # asked lengths, at the most, for which the table shows how far the answers reach
+COLUMNS = 8  # asked lengths, at the most, for which a table of models has a column each
 LISTED = 5  # ids of items that are missing on one side, at the most; --json has them all
 WIDTH = 160  # where the output is no terminal
 MEASURES = {"s_l": "S_l", "s_q": "S_q", "s_bar": "S̄"}
@@ -35,6 +36,30 @@ def show_scorecard(card: Scorecard, *, title: str) -> None:
         console.print(_decay(card.degeneration))
     if card.adherence:
         console.print(_following(card.adherence))
+
+
+def show_models(cards: Mapping[str, Scorecard], *, title: str) -> None:
+    """S_l of several models' recorded answers, in all and by asked length; by bin, where many lengths were asked."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    lengths = {reach.asked for card in cards.values() for reach in card.by_asked}
+    by_length = len(lengths) <= COLUMNS
+    scores = {name: _by_asked(card) if by_length else {key: one.s_l for key, one in card.by_bin.items()} for name, card in cards.items()}
+    known = list(map(str, sorted(lengths))) if by_length else [*(name for _, name in BINS), OVER]
+    columns = [name for name in known if any(name in own for own in scores.values())]
+    table = Table(title=escape(title), title_justify="left", caption="S_l paper by asked length", caption_justify="left")
+    table.add_column("")
+    for name in ("answers", "S_l paper", "S_l fixed", *columns):
+        table.add_column(escape(name), justify="right")
+    for name, card in cards.items():
+        own = [f"{scores[name][column]:.2f}" if column in scores[name] else "-" for column in columns]
+        table.add_row(escape(name), str(card.answers), *_cells(card)[2:4], *own)
+    _console().print(table)
+
+
+def _by_asked(card: Scorecard) -> dict[str, float]:
+    return {str(reach.asked): reach.s_l for reach in card.by_asked}
 
 
 def show_comparison(found: Comparison) -> None:

@@ -22,7 +22,7 @@ from tasks.longbench.adapters import read_items
 from tasks.longbench.answers import Method, answer_all, decoding_of
 from tasks.longbench.planned import through_agentwrite
 from tasks.longbench.scorecard import Scorecard
-from tasks.longbench.scoring import Files, Judged, cards, match, score_all
+from tasks.longbench.scoring import Files, Judged, cards, match, score_all, write_scores
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Model, Params
 from tasks.schema.records import BenchmarkItem, Decoding, Prediction, Record, Verdict
@@ -180,9 +180,9 @@ def _score(predictions: list[Prediction], verdicts: list[Verdict], out: Path) ->
     unjudged: Judged = {(p.item.id, p.model, p.sample): () for p in predictions}
     judged = match(predictions, verdicts, Files(out / "predictions.jsonl", out / "verdicts.jsonl")) if verdicts else unjudged
     items = score_all(predictions, judged)
-    ((model, card),) = cards(items, judged).items()
-    store.write(out / "items.jsonl", items)
-    store.write_json(out / "scorecard.json", {model: card.model_dump(mode="json")})
+    found = cards(items, judged)
+    write_scores(out, items, found)
+    (card,) = found.values()
     return card
 
 
