@@ -9,8 +9,9 @@ import orjson
 import typer
 
 from tasks import store
+from tasks.judging.judged import Judged
 from tasks.longbench.compare import compare as comparison
-from tasks.longbench.display import show_comparison, show_models, show_nll, show_scorecard
+from tasks.longbench.display import show_comparison, show_judge, show_models, show_nll, show_scorecard
 from tasks.longbench.official import DEFAULT_URL, fetch
 from tasks.longbench.recorded import models_in, score_recorded
 from tasks.longbench.scorecard import Scorecard
@@ -53,6 +54,11 @@ def evaluate(
         folder = out or folder_of(candidate)
         card = evaluation(candidate, folder, params=load(), options=options)
         _show(card, title=f"{candidate}: {folder}", as_json=as_json)
+        if judged and not as_json:
+            path = folder / "reliability.json"
+            show_judge(store.parse(store.read_json(path), Judged, path=path, line=None).judge)
+        if not as_json:
+            print(f"All of it is in {folder}: scorecard.json, items.jsonl, predictions.jsonl{', verdicts.jsonl' if judged else ''}")
 
 
 @app.command()

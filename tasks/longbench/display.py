@@ -4,6 +4,8 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from tasks.endpoints.chat import OVERSIZE
+from tasks.judging.reliability import Reliability
 from tasks.longbench.compare import Comparison, Row
 from tasks.longbench.intervals import Interval
 from tasks.longbench.nll import Nll
@@ -18,6 +20,11 @@ RULER_LINES = 20  # asked lengths, at the most, for which the table shows how fa
 COLUMNS = 8  # asked lengths, at the most, for which a table of models has a column each
 LISTED = 5  # ids of items that are missing on one side, at the most; --json has them all
 WIDTH = 160  # where the output is no terminal
+ENDINGS = {
+    "length": " (cut at max_tokens)",
+    OVERSIZE: " (far longer than max_tokens allow: not kept, it counts as empty)",
+    "content_filter": " (by the endpoint: it counts as empty)",
+}
 MEASURES = {"s_l": "S_l", "s_q": "S_q", "s_bar": "S̄"}
 
 
@@ -26,16 +33,37 @@ def show_scorecard(card: Scorecard, *, title: str) -> None:
     console = _console()
     console.print(_scores(card, title=title))
     if card.s_q is None:
-        console.print("S_q and S̄ are empty: no judge has seen these outputs. S_l is the length score alone.")
+        why = "no verdict of the judge could be read" if card.judge else "no judge has seen these outputs"
+        console.print(f"S_q and S̄ are empty: {why}. S_l is the length score alone.")
     if bounds := card.s_q_bounds:
         console.print(f"{card.unscored} unscored: S_q is {bounds.low:.1f} if all of them had 0, and {bounds.high:.1f} if all had 100.")
     if len(card.by_asked) <= RULER_LINES:
         console.print(_ruler(card))
     console.print(_ceiling(card))
+    if card.ended_by:
+        endings = (f"{reason} {count}{ENDINGS.get(reason, '')}" for reason, count in card.ended_by.items())
+        console.print(f"Answers ended by: {', '.join(endings)}.", markup=False)
     if card.degeneration:
         console.print(_decay(card.degeneration))
     if card.adherence:
         console.print(_following(card.adherence))
+
+
+def show_judge(found: Reliability) -> None:
+    """Who judged, and how far the scores can be trusted for it."""
+    console = _console()
+    console.print(f"Judge: {found.judge}.", markup=False)
+    if found.unread:
+        console.print(f"{found.unread} of its {found.verdicts} verdicts could not be read; the replies and why: verdicts.jsonl.")
+    if found.deviation is not None and found.identical is not None:
+        icc = "" if found.icc is None else f", {found.icc:.0%} of the variance lies between answers"
+        console.print(f"From repeat to repeat an answer's S_q has a standard deviation of {found.deviation:.1f} points{icc};")
+        console.print(f"{found.identical:.0%} of {found.repeated} answers have the same grades in all repeats.")
+    if found.agreement:
+        alike, kappa = found.agreement.overall, found.agreement.overall.kappa
+        weighted = "" if kappa is None else f", kappa {kappa:.2f}"
+        apart = f"{alike.bias:+.1f} points on average, {alike.mean_absolute:.1f} apart{weighted}"
+        console.print(f"Second judge: {found.agreement.second_judge}, on {found.agreement.answers} answers: {apart}.", markup=False)
 
 
 def show_models(cards: Mapping[str, Scorecard], *, title: str) -> None:

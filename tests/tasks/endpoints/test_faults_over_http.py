@@ -9,12 +9,11 @@ from email.utils import formatdate
 import pytest
 from aiohttp import web
 
-from tasks.endpoints.chat import Reply, each, user
+from tasks.endpoints.chat import OVERSIZE, Reply, each, user
 from tasks.endpoints.ledger import cost
 from tasks.endpoints.openai_api import Client, openai_chat
 from tasks.endpoints.rehearsal import STORM_BEGINS, Rehearsal, Switches
 from tasks.endpoints.roles import open_role
-from tasks.endpoints.wire import OVERSIZE
 from tasks.schema.errors import BadSettings, EndpointError, SpendCapReached, Unanswered
 from tasks.schema.params import Model
 from tasks.schema.records import Usage

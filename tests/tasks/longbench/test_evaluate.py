@@ -19,7 +19,9 @@ from tasks.longbench.scorecard import read_scorecards
 from tasks.schema.errors import BadInput, BadSettings
 from tasks.schema.params import Params, load
 from tasks.schema.records import Prediction, ScoredItem, Verdict
+from tasks.schema.settings import settings
 from tests.conftest import ROOT
+from tests.tasks.judging.endpoint import Body, asked, endpoint
 
 LENGTHS = (100, 200, 400)
 
@@ -120,6 +122,37 @@ def test_without_a_judge_the_length_scores_stand_alone(tmp_path: Path, params: P
         card = evaluate(url, tmp_path / "out", params=params, options=options(benchmark, judged=False))
     assert (card.s_q, card.s_bar, card.unscored, card.judge) == (None, None, 6, None)
     assert not (tmp_path / "out" / "verdicts.jsonl").exists()
+
+
+def shown(candidate: str, out: Path, benchmark: Path) -> str:
+    words = [sys.executable, "-m", "tasks.longbench", "evaluate", candidate, "--model", "rehearsal-candidate"]
+    words += ["--out", str(out), "--benchmark", str(benchmark)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_people_are_told_how_answers_ended_and_how_far_to_trust_the_judge(tmp_path: Path, benchmark: Path) -> None:
+    def say(body: Body) -> tuple[str, str]:
+        return ("word " * 2_000_000, "stop") if "100-word essay about a" in asked(body) else ("Bread is old.", "length")
+
+    with endpoint(say, role="candidate"):
+        seen = shown(settings().candidate_url, tmp_path / "out", benchmark)
+    assert "Answers ended by: length 5 (cut at max_tokens), oversize 1 (far longer than max_tokens allow" in seen
+    for line in (
+        "Judge: rehearsal-judge@1",
+        "From repeat to repeat",
+        "Second judge: rehearsal-judge-strict@1",
+        f"All of it is in {tmp_path}",
+    ):
+        assert line in seen
+
+
+def test_verdicts_that_nobody_can_read_are_no_missing_judge(tmp_path: Path, benchmark: Path) -> None:
+    with candidate() as url, endpoint(lambda _: "All six deserve a 5."):
+        seen = shown(url, tmp_path / "out", benchmark)
+    assert "no verdict of the judge could be read" in seen
+    assert "12 of its 12 verdicts could not be read" in seen
 
 
 def test_through_agentwrite_the_plans_are_known_and_the_answers_held_to_them(tmp_path: Path, params: Params, benchmark: Path) -> None:

@@ -55,8 +55,8 @@ def test_one_command_over_all_models_prints_hellobenchs_table() -> None:
 
 
 @pytest.mark.skipif(not RECORDED.is_dir(), reason="the recorded outputs of HelloBench are not on this machine")
-@pytest.mark.parametrize("model", GOLDEN)
-def test_one_call_over_a_models_folder_gives_its_row_of_hellobenchs_table(model: str) -> None:
+def test_one_call_over_a_models_folder_gives_its_row_of_hellobenchs_table() -> None:
+    model = "qwen2_72b"
     items = list(score_recorded(RECORDED / model, format="hellobench"))
     assert {(item.model, item.sample) for item in items} == {(model, 0)}
     reached = summarise(items).by_asked
