@@ -10,7 +10,7 @@ INSTRUCTIONS ?= data/collect/instructions.jsonl
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run flow rollback repro dag use evaluate score compare ci-eval official nll estimate ledger test test-slow test-vllm lint format bench bench-full bench-prefix lock deploy worker stage-digests serve-env vllm-cpu-env clean
+.PHONY: help install run flow rollback repro dag use evaluate score compare ci-eval official nll estimate ledger test test-slow test-vllm lint format bench bench-full bench-prefix lock team-up team-status team-down team-env deploy worker stage-digests serve-env vllm-cpu-env clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -109,6 +109,18 @@ lock: $(INSTALLED)  ## compile requirements/ anew from pyproject.toml
 	uv pip compile -q pyproject.toml --group dev --python-version 3.11 --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o requirements/pipeline.txt
 	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements/pipeline.txt
 	uv pip compile -q --group serve --python-version 3.11 --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o requirements/serve.txt
+
+team-up: $(INSTALLED)  ## start the team's back end on this machine: PostgreSQL, S3, MLflow, Prefect, two workers (docs/team.md)
+	@$(PYTHON) -m infra.team up
+
+team-status: $(INSTALLED)  ## ask each of its servers how it is
+	@$(PYTHON) -m infra.team status
+
+team-down: $(INSTALLED)  ## end all of it; data stay
+	@$(PYTHON) -m infra.team down
+
+team-env: $(INSTALLED)  ## write its addresses and random passwords to .longwriter/team/team.env, for it, for compose and for your shell
+	@$(PYTHON) -m infra.team env
 
 deploy: $(INSTALLED)  ## register the work pools and deployments of prefect.yaml at PREFECT_API_URL
 	@for pool in cpu gpu; do prefect --no-prompt work-pool inspect $$pool > /dev/null 2>&1 || prefect --no-prompt work-pool create $$pool --type process; done

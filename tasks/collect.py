@@ -7,7 +7,7 @@ instructions are drawn, balanced over language and asked length. Rows in another
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 
 from tasks import stage, store
@@ -24,9 +24,9 @@ from tasks.schema.params import Collect, Model
 from tasks.schema.records import Instruction, Reason, Reject
 
 
-def run(source: Path, benchmark: Path, out: Path, *, seed: int, collect: Collect, selector_model: Model) -> stage.Metrics:
-    prompts = _prompts(benchmark)
-    read = list(_readable(source, max_malformed=collect.max_malformed))
+def run(folder: Path, benchmark: Path, out: Path, *, seed: int, collect: Collect, selector_model: Model) -> stage.Metrics:
+    prompts = _prompts(benchmark, folder, collect)
+    read = list(_readable(folder, collect))
     sifted, rejects = stage.split([_by_rules(row, collect) for row in read])
     asked, copies = stage.split([*_without_copies(sifted, prompts, threshold=collect.near_duplicate)])
     chosen, unfit = stage.split(stage.run_async(_by_selector(asked, collect, selector_model)))
@@ -40,27 +40,27 @@ def run(source: Path, benchmark: Path, out: Path, *, seed: int, collect: Collect
     return {"rows": len(read), "instructions": len(drawn), "rejects": len(rejects), **_by_reason(rejects)}
 
 
-def _prompts(benchmark: Path) -> duplicates.Benchmark:
-    """The benchmark's prompts, ready to compare. A row without one stops the stage: it could not be kept out of the pool."""
+def _prompts(benchmark: Path, folder: Path, collect: Collect) -> duplicates.Benchmark:
+    """The prompts that are scored on, ready to compare. A row without one stops the stage: it could not be kept out of the pool."""
     texts = []
-    for row in sources.read(benchmark):
+    for row in chain(sources.read(benchmark), *(sources.read_entry(entry, folder) for entry in collect.decontaminate)):
         if isinstance(row, Malformed):
             raise BadInput(row.path, row.problem, line=row.row, mend="mend the benchmark's row")
         texts.append(duplicates.shingled(row.text, language_of(row.text)))
     return duplicates.Benchmark(texts)
 
 
-def _readable(source: Path, *, max_malformed: float) -> Iterator[Candidate | Malformed]:
-    """Every row of the source. Raises BadInput for the first unreadable one when there are more of them than params allow."""
+def _readable(folder: Path, collect: Collect) -> Iterator[Candidate | Malformed]:
+    """Every row of the sources. Raises BadInput for the first unreadable one when there are more of them than params allow."""
     first, count, total = None, 0, 0
-    for row in sources.read(source):
+    for row in chain.from_iterable(sources.read_entry(entry, folder) for entry in collect.sources):
         total += 1
         if isinstance(row, Malformed):
             first, count = first or row, count + 1
-            if not max_malformed:
+            if not collect.max_malformed:
                 raise row.error()
         yield row if isinstance(row, Malformed) else filters.candidate(row)
-    if first and count > max_malformed * total:
+    if first and count > collect.max_malformed * total:
         raise first.error()
 
 
@@ -105,9 +105,8 @@ async def _selected(chat: Chat, asked: Candidate, collect: Collect) -> Instructi
         return _reject(asked, (Reason.SHORT_ASK, "names no length, and the selector none either"))
     if fault := filters.out_of_bounds(words, collect):
         return _reject(asked, fault)
-    return Instruction.model_validate(
-        {"id": asked.id, "text": asked.text, "language": asked.language, "words": words, "source": asked.ask.source}
-    )
+    given = {"id": asked.id, "text": asked.text, "language": asked.language, "words": words, "wish": asked.wish.kind}
+    return Instruction.model_validate({**given, "source": asked.ask.source})
 
 
 def _reject(asked: Candidate, fault: Fault) -> Reject:
@@ -128,7 +127,7 @@ def _check(rows: int, drawn: Sequence[Instruction], rejects: Sequence[Reject]) -
     if not drawn:
         reason, count = Counter(reject.reason for reject in rejects).most_common(1)[0]
         raise GateFailed(
-            f"collect: none of {rows} rows is fit, {count} rejected for {reason}; check collect.source and collect.words in params"
+            f"collect: none of {rows} rows is fit, {count} rejected for {reason}; check collect.sources and collect.words in params"
         )
 
 

@@ -127,6 +127,14 @@ def read_list(path: Path, record: type[R]) -> list[R]:
     return list(read(path, record))
 
 
+def count(path: Path) -> int:
+    """How many lines a file has, for bars; 0 where there is no file."""
+    if not path.is_file():
+        return 0
+    with path.open("rb") as file:
+        return sum(block.count(b"\n") for block in iter(lambda: file.read(2**20), b""))
+
+
 def write(path: Path, records: Iterable[BaseModel]) -> int:
     """Write records as JSONL, atomically; returns how many."""
     count = 0

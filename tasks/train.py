@@ -1,4 +1,4 @@
-"""train: SFT of the student and, where there is one, of its control (paper, section 4), each in a process of its own.
+"""train: SFT of the student and, where there is one, of its control (paper, section 4), each in processes of its own.
 
 Both follow the same recipe, `epochs` over their own packs, so that each reads each of its texts equally often; the control, with fewer
 packs, takes fewer steps. (Trained for as many steps as the student it learns its few texts by heart, and is no better for it.)
@@ -6,55 +6,74 @@ Tokens × parameters is the cost.
 """
 
 import csv
-import math
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 
 from tasks import stage, store
+from tasks.schema.errors import BadInput
 from tasks.schema.params import Base, Train
 from tasks.schema.settings import settings
-from tasks.sft.job import Point
+from tasks.sft.job import Point, Sft
 from tasks.sft.launch import plan, train_all
+from tasks.sft.order import steps_of
+from tasks.tracking.live import live_run
 
 STUDENT = "student"
+CURVE = 100  # points of the loss curve, per model
 
 
 def run(packs: Path, tokenizer: Path, out: Path, *, seed: int, base: Base, train: Train) -> stage.Metrics:
     names = sorted((folder.name for folder in packs.iterdir() if folder.is_dir()), key=lambda name: name != STUDENT)
-    steps = {name: math.ceil(train.epochs * _rows(packs / name) / train.global_batch) for name in names}
+    steps = {name: steps_of(_rows(packs / name), epochs=train.epochs, global_batch=train.global_batch) for name in names}
     print("training " + ", ".join(f"the {name} for {steps[name]} steps" for name in names), flush=True)
+    method = Sft(weighting=train.weighting, tiny=train.tiny)
     jobs = [
         plan(
             name,
-            packs / name,
-            tokenizer,
-            out / "checkpoints" / name,
+            method,
+            rows=packs / name,
+            tokenizer=tokenizer,
+            out=out / "checkpoints" / name,
             base=base,
-            train=train,
+            optimization=train,
             seed=seed,
             steps=steps[name],
             settings=settings(),
         )
         for name in names
     ]
-    history = train_all(jobs, settings())
+    with live_run("train", {"base": base.model, "steps": steps[STUDENT], "learning_rate": train.learning_rate}) as live:
+        done = train_all(jobs, settings(), watch=lambda point: live.log(point.numbers()))
+    history = [point for trained in done for point in trained.history]
     store.write(out / "history.jsonl", history)
+    store.write_json(out / "resolved.json", {name: trained.resolved for name, trained in zip(names, done, strict=True)})
     _write_curve(out / "loss.csv", history)
     last = {point.model: point for point in history}
-    return {f"{name}_{key}": getattr(last[name], key) for name in names for key in ("step", "loss", "tokens_per_second")}
+    return {
+        f"{name}_{key}": getattr(last[name], key) for name in names for key in ("step", "loss", "tokens_per_second", "mfu", "memory_gib")
+    }
 
 
 def _rows(folder: Path) -> int:
     from datasets import load_from_disk
 
-    return len(load_from_disk(str(folder)))
+    if rows := len(load_from_disk(str(folder))):
+        return rows
+    raise BadInput(folder, "no packs in it", mend="run the stage pack on a dataset that has samples")
 
 
 def _write_curve(path: Path, history: Sequence[Point]) -> None:
+    """Means over runs of steps, so that the curve of a long training stays a small file."""
     with store.replacing(path) as scratch, scratch.open("w", newline="") as file:
-        rows = csv.DictWriter(file, ["model", "step", "loss"], extrasaction="ignore")
-        rows.writeheader()
-        rows.writerows(point.model_dump() for point in history)
+        rows = csv.writer(file)
+        rows.writerow(["model", "step", "loss"])
+        for model in dict.fromkeys(point.model for point in history):
+            points = [point for point in history if point.model == model]
+            width = -(-len(points) // CURVE)
+            for start in range(0, len(points), width):
+                some = points[start : start + width]
+                rows.writerow([model, some[-1].step, f"{fmean(point.loss for point in some):.4f}"])
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Tidying of written text: what a reader would not miss goes, and what he would object to is named.
 
-Nothing here changes a word that was written, except identifiers of paragraphs, which belong to the plan and not to the text.
+Nothing here changes a word that was written. What belongs to the plan or to the model, and not to the text, is taken off elsewhere:
+scaffolding.py, remarks.py, endings.py.
 """
 
 import re
@@ -15,22 +16,6 @@ _JOINER = re.compile(r"[\u200c\u200d]+")
 _SPACES = re.compile(r"(?<=\S)[ \t\u00a0]{2,}(?=\S)")
 _TRAILING = re.compile(r"[ \t\u00a0\u3000]+$", re.MULTILINE)
 _BLANK_LINES = re.compile(r"\n{3,}")
-
-_FENCE = re.compile(r"\A(```+|~~~+)[\w-]*\n(.*?)\n?\1\s*\Z", re.DOTALL)
-_PLAN_LINE = re.compile(r"\AParagraph \d+ ?[-–—:] ?Main Point:[^\n]*(?:\n+|\Z)", re.IGNORECASE)
-_NUMBER = r"(?:\d{1,3}|[一二三四五六七八九十百]+)"
-_NAME = rf"(?:paragraph\s+(?:\d{{1,3}}|[ivx]+)|第\s*{_NUMBER}\s*(?:段落?|自然段)|段落\s*{_NUMBER})(?:\s*[(（][^()（）\n]{{1,40}}[)）])?"
-_IDENTIFIER = re.compile(
-    rf"\A\s*(?:#{{1,6}}\s*)?(?:\*{{1,2}}\s*{_NAME}\s*[:：.]?\s*\*{{1,2}}|[\[【(（]\s*{_NAME}\s*[\]】)）]"
-    rf"|{_NAME}(?=\s*(?:[:：.．、–—-]|\n)|\Z))"
-    r"[ \t]*[:：.．、–—-]*\s*",
-    re.IGNORECASE,
-)
-_COUNT = re.compile(
-    r"\n\s*[*_(（\[【]*(?:word count|字数)[^\n\w]{0,4}(?:about |approximately |约)?\d[\d,]*"
-    r"\s*(?:words|字)?[*_)）\]】.。]*\s*\Z",
-    re.IGNORECASE,
-)
 
 _SORRY = r"(?:(?:i['’]?m|i am) (?:(?:very|so|really|truly) )?sorry|sorry|(?:my )?apologies|i (?:must )?apologi[sz]e|unfortunately)"
 _CANNOT = r"i(?:['’]m| am)? (?:just )?(?:can['’]?t|cannot|can not|won['’]?t(?: be able to)?|will not|(?:not |un)able to|must decline to)"
@@ -61,7 +46,8 @@ _REFUSAL = re.compile(rf"[\s*_#>]{{0,4}}(?P<evidence>{'|'.join(_REFUSALS)})", re
 _BLANK_LINE = re.compile(r"\n[ \t]*\n\s*")
 _HEADING = re.compile(r"\s*(?:[#*【\[(]|paragraph \d)[^\n]{0,80}\n\s*", re.IGNORECASE)
 _ADDRESSED = (",", "，", ":", "：")  # "Dear Anna," what follows is said to her
-_SHORTEST = 20  # characters; a shorter paragraph may come again: a heading, a refrain
+_SHORTEST = 100  # characters, a Chinese one three of them: a shorter paragraph may come again: a heading, a scene's place, a refrain
+_HAN = re.compile(r"[\u3400-\u9fff]")
 
 
 def clean(text: str) -> str:
@@ -90,20 +76,6 @@ def _joins(character: str) -> bool:
     )
 
 
-def strip_identifier(paragraph: str) -> str:
-    """A paragraph without the plan's scaffolding: "Paragraph 3:", 第三段：, a fence around it all, a note of its word count.
-
-    A heading of the text itself, such as "Part 2 of 4" or 第2部分，共4部分, stays, and so does a sentence that begins with
-    "Paragraph 3 of the contract".
-    """
-    text = paragraph.strip()
-    if fence := _FENCE.match(text):
-        text = fence[2].strip()
-    text = _PLAN_LINE.sub("", text)
-    text = _IDENTIFIER.sub("", text, count=1)
-    return _COUNT.sub("", text).strip()
-
-
 def refusal(text: str) -> str | None:
     """The words by which a model refuses where a paragraph begins, or None. Speech in quotes is not looked at."""
     heading = _HEADING.match(text)
@@ -120,6 +92,6 @@ def repeated(paragraphs: Sequence[str]) -> str | None:
     seen: dict[str, int] = {}
     for place, paragraph in enumerate(paragraphs, 1):
         text = " ".join(unicodedata.normalize("NFC", paragraph).casefold().split())
-        if len(text) >= _SHORTEST and seen.setdefault(text, place) != place:
+        if len(text) + 2 * len(_HAN.findall(text[:_SHORTEST])) >= _SHORTEST and seen.setdefault(text, place) != place:
             return f"paragraphs {seen[text]} and {place} are the same: {text[:40]}"
     return None

@@ -1,20 +1,25 @@
-"""The dataset as others read it: one Parquet file and a card, a folder that `datasets.load_dataset` opens as it is."""
+"""The dataset as others read it: one Parquet file and a card, a folder that `datasets.load_dataset` opens as it is.
+
+Written and read as a stream: memory holds one batch, whatever the number of rows.
+"""
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from jinja2 import Environment, StrictUndefined
 
 from tasks.schema.errors import BadInput
-from tasks.schema.records import Reject, Sample
+from tasks.schema.records import Sample
 from tasks.store import parse
 
 FILE = "train.parquet"
-BATCH = 1_000  # rows held in memory while reading
+BATCH = 500  # rows held in memory while reading or writing
 
 SCHEMA = pa.schema(
     {
@@ -23,6 +28,7 @@ SCHEMA = pa.schema(
         "language": pa.string(),
         "asked_words": pa.int32(),
         "written_words": pa.int32(),
+        "wish": pa.string(),
         "paragraphs": pa.int32(),
         "source": pa.string(),
     }
@@ -32,48 +38,97 @@ _CARD = """---
 configs:
   - config_name: default
     data_files: [{split: train, path: {{ file }}}]
-language: [{{ languages | join(", ") }}]
-tags: [long-form-generation, sft, agentwrite]
+language: [{{ facts.languages | join(", ") }}]
+tags: [{{ tags | join(", ") }}]
 ---
 
-# Long-form SFT data
+# {{ title }}
 
-{{ samples | length }} conversations of one request and one long answer, written by AgentWrite (arXiv 2408.07055): a plan of
-paragraphs with word counts, then each paragraph with the request, the plan and all earlier text in view.
+{{ about }}
 
 | | |
 |---|---|
-| rows | {{ samples | length }} |
-{% for language, count in by_language %}| in {{ language }} | {{ count }} |
-{% endfor %}| written words (zh: characters), least / median / most | {{ lengths.0 }} / {{ lengths.1 }} / {{ lengths.2 }} |
-| asked words, least / median / most | {{ asked.0 }} / {{ asked.1 }} / {{ asked.2 }} |
-| drafts set aside here | {{ reasons }} |
+| rows | {{ facts.rows }} |
+{% for language, count in facts.languages.items() %}| in {{ language }} | {{ count }} |
+{% endfor %}| written words (zh: characters), least / median / most | {{ facts.written | join(" / ") }} |
+| asked words, least / median / most | {{ facts.asked | join(" / ") }} |
+| rows set aside here | {{ rejected }} |
 
-Columns: `id`, `messages` (user, assistant), `language`, `asked_words`, `written_words` (Chinese characters plus English
-words), `paragraphs`, `source` (file:row of the request). Rebuilt by the stages collect to assemble; what made it is in params.yaml.
+Columns: `id`, `messages` (role and content), `language`, `asked_words` (null: no length was looked at), `written_words` (Chinese
+characters plus English words), `wish` (how the request names its length), `paragraphs`, `source` (file:row of the request).
+Rebuilt by the stages collect to assemble; what made it is in params.yaml.
 """
 
+LONG = (
+    "Long-form SFT data",
+    "Conversations of one request and one long answer, written by AgentWrite (arXiv 2408.07055): a plan of paragraphs with word counts, "
+    "then each paragraph with the request, the plan and all earlier text in view.",
+    ("long-form-generation", "sft", "agentwrite"),
+)
+GENERAL = (
+    "General chat data",
+    "Conversations of ordinary length that are mixed in, so that a model which learns to write long does not forget the rest.",
+    ("sft", "chat"),
+)
 
-def write_dataset(folder: Path, samples: Sequence[Sample], rejects: Sequence[Reject]) -> None:
-    """Write train.parquet and README.md into a new folder."""
+
+class Facts(NamedTuple):
+    """What a dataset is in figures. Lengths in words (English) or characters (Chinese): the least, the median and the most."""
+
+    rows: int
+    languages: Mapping[str, int]
+    asked: tuple[int, int, int]
+    written: tuple[int, int, int]
+
+
+def write_dataset(
+    folder: Path, samples: Iterable[Sample], *, rejected: Mapping[str, int] | None = None, card: tuple[str, str, tuple[str, ...]] = LONG
+) -> Facts:
+    """Write train.parquet and README.md into a new folder. `rejected` counts by reason, and may fill while the samples are drawn."""
     folder.mkdir()
-    table = pa.Table.from_pylist([sample.model_dump() for sample in samples], schema=SCHEMA)
-    pq.write_table(table, folder / FILE, compression="zstd")
-    by_reason = Counter(str(reject.reason) for reject in rejects)
+    languages, asked, written = Counter[str](), list[int](), list[int]()
+    with _rows(folder / FILE) as add:
+        for sample in samples:
+            add(sample)
+            languages[sample.language] += 1
+            written.append(sample.written_words)
+            asked += [sample.asked_words] if sample.asked_words else []
+    facts = Facts(len(written), dict(sorted(languages.items())), spread(asked), spread(written))
     template = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True).from_string(_CARD)
-    card = template.render(
-        file=FILE,
-        samples=samples,
-        languages=sorted({sample.language for sample in samples}),
-        by_language=sorted(Counter(sample.language for sample in samples).items()),
-        lengths=_spread([sample.written_words for sample in samples]),
-        asked=_spread([sample.asked_words for sample in samples]),
-        reasons=", ".join(f"{count} {reason}" for reason, count in by_reason.most_common()) or "none",
-    )
-    (folder / "README.md").write_text(card, encoding="utf-8")
+    reasons = ", ".join(f"{count} {reason}" for reason, count in Counter(rejected or {}).most_common()) or "none"
+    title, about, tags = card
+    text = template.render(file=FILE, facts=facts, title=title, about=about, tags=tags, rejected=reasons)
+    (folder / "README.md").write_text(text, encoding="utf-8")
+    return facts
 
 
-def _spread(values: list[int]) -> tuple[int, int, int]:
+class _Rows:
+    """Rows on their way into a Parquet file, a batch in memory."""
+
+    def __init__(self, writer: pq.ParquetWriter):
+        self._writer, self._waiting = writer, list[Sample]()
+
+    def __call__(self, sample: Sample) -> None:
+        self._waiting.append(sample)
+        if len(self._waiting) == BATCH:
+            self.flush()
+
+    def flush(self) -> None:
+        if self._waiting:
+            self._writer.write_table(pa.Table.from_pylist([sample.model_dump() for sample in self._waiting], schema=SCHEMA))
+            self._waiting.clear()
+
+
+@contextmanager
+def _rows(path: Path) -> Iterator[_Rows]:
+    with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
+        rows = _Rows(writer)
+        yield rows
+        rows.flush()
+
+
+def spread(values: list[int]) -> tuple[int, int, int]:
+    """The least, the median and the most; zeros of nothing."""
     return (min(values), round(median(values)), max(values)) if values else (0, 0, 0)
 
 

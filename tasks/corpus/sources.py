@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from tasks import store
 from tasks.schema.errors import BadInput
+from tasks.schema.params import Source
 
 TURNS = ("conversation", "messages", "conversations")
 TEXTS = ("prompt", "instruction", "query", "question", "task")
@@ -58,6 +59,19 @@ def read(path: Path) -> Iterator[Ask | Malformed]:
                 yield _ask(data, source) if data is not None else Malformed(file, number, problem or "", source)
             except _Problem as found:
                 yield Malformed(file, number, str(found), source)
+
+
+def read_entry(entry: Source, folder: Path) -> Iterator[Ask | Malformed]:
+    """Every row of one entry of params; `folder` is what its local files stand below. Rows are called `name/file:row`."""
+    if entry.place != "local":
+        raise BadInput(entry.files[0], f"source {entry.name}: not a local file", mend="fetch it into the section's folder first")
+    for pattern in entry.files:
+        found = sorted(folder.glob(pattern))
+        if not found:
+            raise BadInput(folder / pattern, f"source {entry.name}: no such file or folder", mend="check the source's files in params.yaml")
+        for path in found:
+            for row in read(path):
+                yield row._replace(source=f"{entry.name}/{row.source}")
 
 
 def files(path: Path) -> list[Path]:

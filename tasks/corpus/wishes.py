@@ -7,9 +7,9 @@ bound the bound, as LongBench-Write has it. A length for each of several parts i
 import re
 import unicodedata
 from collections.abc import Iterator
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
-Kind = Literal["exact", "at_least", "at_most", "range", "none"]
+from tasks.schema.records import WishKind as Kind
 
 
 class Wish(NamedTuple):

@@ -35,10 +35,10 @@ class Measures(NamedTuple):
     source: str
     language: str
     roles: str  # of the messages, in order
-    asked: int
+    asked: int | None
     written: int  # recounted from the answer
     miscounted: int  # the recount minus the row's own figure
-    s_l: float
+    s_l: float | None  # None: no length was asked for
     own_script: float  # share of the counted words in the script of the row's language
     repetition: float  # share of the answer's sentences that occur before in it
     identifiers: int  # paragraphs that still begin with "Paragraph 3" or 第三段
@@ -64,7 +64,7 @@ def measure(row: int, sample: Sample) -> Measures:
         asked=sample.asked_words,
         written=written,
         miscounted=written - sample.written_words,
-        s_l=s_l(sample.asked_words, written),
+        s_l=s_l(sample.asked_words, written) if sample.asked_words else None,
         own_script=_own_script(answer, sample.language, written),
         repetition=repetition(answer),
         identifiers=len(_IDENTIFIER.findall(answer)),

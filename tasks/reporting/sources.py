@@ -101,9 +101,9 @@ def _document(path: Path, record: type[Any]) -> Any:
 
 
 def _lengths(dataset: Path) -> Lengths:
-    asked, written, languages = [], [], Counter[str]()
+    asked, written, languages = list[int](), list[int](), Counter[str]()
     for sample in read_dataset(dataset):
-        asked.append(sample.asked_words)
+        asked += [sample.asked_words] if sample.asked_words else []
         written.append(sample.written_words)
         languages[sample.language] += 1
     return Lengths(asked, written, dict(sorted(languages.items())))

@@ -4,9 +4,10 @@ Every field has its meaning, its range and no default: the profile files are the
 is handed only the sections that dvc.yaml declares for it.
 """
 
+import re
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -57,14 +58,68 @@ class Bounds(Section):
         return self.min <= value <= self.max
 
 
+class Source(Section):
+    """Rows that others made: where they are, in what shape, which state of them, and under what terms."""
+
+    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", description="begins the `source` of every row that is read from it")
+    files: list[str] = Field(
+        min_length=1,
+        description="files, folders or globs: below the section's folder, in a bucket (s3://bucket/key) or of a dataset of the hub"
+        " (hf://datasets/organisation/name/file); all of one place",
+    )
+    format: Literal["auto", "jsonl", "parquet"] = Field(description="auto: by the file's name")
+    adapter: Literal["auto", "wildchat", "lmsys", "sharegpt", "alpaca", "messages", "prompt"] = Field(
+        description="auto: by the row's fields"
+    )
+    revision: str = Field(
+        description="of the hub the commit, of a bucket the digest that `make pin` prints; empty for local files, which DVC pins"
+    )
+    licence: str = Field(min_length=1, description="SPDX identifier, as the dataset's card is to name it")
+
+    @property
+    def place(self) -> Literal["local", "s3", "hub"]:
+        return _place(self.files[0])
+
+    @model_validator(mode="after")
+    def pinned(self) -> "Source":
+        if len({_place(file) for file in self.files}) > 1:
+            raise ValueError(f"source {self.name}: files of several places; give each place a source of its own")
+        if self.place == "local" and any(Path(file).is_absolute() or ".." in Path(file).parts for file in self.files):
+            raise ValueError(
+                f"source {self.name}: local files stand below the section's folder, which DVC watches; write them relative to it"
+            )
+        if self.place == "s3" and not re.fullmatch("[0-9a-f]{64}", self.revision):
+            raise ValueError(f"source {self.name} is not pinned: revision is the digest of the bucket's listing; `make pin` prints it")
+        if self.place == "hub" and not re.fullmatch("[0-9a-f]{40}", self.revision):
+            raise ValueError(
+                f"source {self.name} is not pinned: revision is a commit of the hub, 40 hexadecimal digits; `make pin` prints it"
+            )
+        return self
+
+
+def _place(file: str) -> Literal["local", "s3", "hub"]:
+    return "s3" if file.startswith("s3://") else "hub" if file.startswith("hf://") else "local"
+
+
 class Collect(Section):
     version: Version
-    source: str = Field(min_length=1, description="a JSONL or Parquet file, or a folder of them, of raw rows")
+    folder: str = Field(min_length=1, description="local files of sources and decontaminate stand below it: the stage's dependency")
+    sources: list[Source] = Field(min_length=1)
+    decontaminate: list[Source] = Field(description="what else the run is scored on, beside `benchmark`: none of it gets into the data")
     count: int = Field(ge=1, description="instructions to draw, at the most")
     languages: list[Language] = Field(min_length=1)
     words: Bounds = Field(description="asked lengths worth training on; asks without a length are judged by the selector alone")
     near_duplicate: Share = Field(description="Jaccard similarity from which a row counts as a copy")
+    toxicity: Literal["words", "off"] = Field(description="words: a word list too; off: the flags of the source alone")
+    personal_data: Literal["mask", "keep"] = Field(description="mask: addresses, numbers and keys become placeholders such as [EMAIL]")
     max_malformed: Share = Field(description="share of unreadable rows that may be set aside; 0 stops at the first")
+
+    @model_validator(mode="after")
+    def told_apart(self) -> "Collect":
+        names = [source.name for source in (*self.sources, *self.decontaminate)]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two sources are called {twice[0]}; names tell rows apart")
+        return self
 
 
 class PlanSection(Section):
@@ -86,9 +141,28 @@ class Write(Section):
     max_rejects: Share
 
 
-class Assemble(Section):
+class Recipe(Section):
+    """Which of the clean drafts make the dataset."""
+
     words: Bounds = Field(description="written lengths that are kept")
-    max_rejects: Share
+    explicit_only: bool = Field(description="only requests that name a length in their own words")
+    min_s_l: Percent = Field(description="a sample's own S_l, asked against written; 80 keeps 0.714 to 1.6 times what was asked; 0: all")
+
+
+class Assemble(Section):
+    recipe: str = Field(description="the one of `recipes` that is made")
+    recipes: dict[str, Recipe] = Field(description="longwriter-6k is the paper's, longwriter-filtered that of arXiv 2410.10210")
+    max_rejects: Share = Field(description="of drafts with a fault; what a recipe leaves out is none")
+
+    @model_validator(mode="after")
+    def known(self) -> "Assemble":
+        if self.recipe not in self.recipes:
+            raise ValueError(f"recipe {self.recipe} is none of {', '.join(self.recipes)}")
+        return self
+
+    @property
+    def chosen(self) -> Recipe:
+        return self.recipes[self.recipe]
 
 
 class Validate(Section):
@@ -111,6 +185,13 @@ class Base(Section):
 
     model: str = Field(min_length=1, description="`tiny`, made on the spot; or a checkpoint folder or hub id")
     revision: str = Field(description="the hub commit of model; empty for `tiny` and folders")
+    remote_code: bool = Field(description="run Python code from the model's repository; then revision has to be its full commit")
+
+    @model_validator(mode="after")
+    def pinned(self) -> "Base":
+        if self.remote_code and not re.fullmatch(r"[0-9a-f]{40}", self.revision):
+            raise ValueError("remote_code needs a revision that is a full commit, 40 hex digits")
+        return self
 
 
 class Tiny(Section):
@@ -121,18 +202,37 @@ class Tiny(Section):
     heads: int = Field(ge=1)
 
 
-class Train(Section):
-    version: Version
-    tiny: Tiny
+class Adapter(Section):
+    """LoRA on all linear layers (arXiv 2106.09685); with bits: 4 the frozen weights are NF4 (QLoRA, arXiv 2305.14314)."""
+
+    rank: int = Field(ge=1)
+    alpha: int = Field(ge=1, description="the update is scaled by alpha / rank")
+    dropout: Share
+    bits: Literal[4, 16] = Field(description="of the frozen weights")
+
+
+class Optimization(Section):
+    """How weights are moved, whatever the loss: what SFT and DPO have in common."""
+
     epochs: float = Field(gt=0)
-    global_batch: int = Field(ge=1, description="packs per optimizer step, over all processes and accumulation")
+    global_batch: int = Field(ge=1, description="rows (packs, pairs) per optimizer step, over all processes and accumulation")
     learning_rate: float = Field(gt=0)
     schedule: Literal["cosine", "linear", "constant_with_warmup"]
     warmup: Share = Field(description="share of all steps")
     weight_decay: float = Field(ge=0)
     betas: tuple[Share, Share]
     max_grad_norm: float = Field(gt=0)
+    max_loss_jump: float = Field(gt=0, description="nats over the median of the last 32 steps at which a training stops")
     precision: Literal["fp32", "bf16"]
+    adapter: Adapter | None = Field(description="null: all weights are trained")
+
+
+class Train(Optimization):
+    version: Version
+    tiny: Tiny
+    weighting: Literal["token", "sequence"] = Field(
+        description="token: the mean over all target tokens of the global batch (the paper); sequence: over its sequences (LongAlign)"
+    )
 
 
 class Predict(Section):
@@ -243,8 +343,9 @@ def _mend(error: Any, keys: list[Any]) -> str:
 def _fields(keys: list[Any]) -> list[str]:
     section: Any = Params
     for key in keys:
-        fields = section.model_fields
-        section = next((f.annotation for name, f in fields.items() if (f.alias or name) == key), Params)
+        if not isinstance(key, int):  # a place in a list: its entries are what the list is of
+            section = next((f.annotation for name, f in section.model_fields.items() if (f.alias or name) == key), Params)
+        section = next(iter(get_args(section)), section)
     return [field.alias or name for name, field in section.model_fields.items()]
 
 

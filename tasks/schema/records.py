@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Language = Literal["en", "zh"]
 Words = Annotated[int, Field(gt=0, description="a length in words (English) or characters (Chinese)")]
+WishKind = Literal["exact", "at_least", "at_most", "range", "none"]
 Score = Annotated[int, Field(ge=1, le=5)]
 
 
@@ -45,6 +46,8 @@ class Reason(StrEnum):
     LEAKED_PROMPT = "leaked_prompt"  # the text quotes the writing prompt
     TOO_SHORT = "too_short"  # written words under the bound in params
     TOO_LONG = "too_long"  # written words or tokens over the bound
+    NO_EXPLICIT_LENGTH = "no_explicit_length"  # the recipe wants requests that name a length
+    OFF_LENGTH = "off_length"  # the recipe wants a closer length
 
 
 class Reject(Record):
@@ -60,6 +63,7 @@ class Instruction(Record):
     text: str
     language: Language
     words: Words  # the asked length
+    wish: WishKind = "none"  # how the text asks for it; none: it names no length, and `words` is the selector's
     source: str  # file:row
 
 
@@ -91,13 +95,14 @@ class Message(Record):
 
 
 class Sample(Record):
-    """One row of the training dataset, in chat format."""
+    """One row of the training dataset, in chat format: a long text, or a chat of the general data that is mixed in."""
 
     id: str
     messages: tuple[Message, ...]
     language: Language
-    asked_words: Words
+    asked_words: Words | None  # None: general data, where nobody looks at lengths
     written_words: Words
+    wish: WishKind = "none"  # how the request names its length
     paragraphs: int
     source: str
 

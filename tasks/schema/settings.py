@@ -14,6 +14,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from tasks.schema.errors import BadSettings
 
+Attention = Literal["auto", "sdpa", "flex_attention", "flash_attention_2", "eager"]
 Role = Literal["teacher", "selector", "judge", "second_judge", "candidate"]
 
 PREFIX = "LONGWRITER_"
@@ -66,10 +67,20 @@ class Settings(BaseSettings):
 
     server: Literal["transformers", "vllm"] = Field("transformers", description="what serves a trained checkpoint")
     vllm_python: Path = Field(Path(".venv-serve/bin/python"), description="interpreter of the serve environment (requirements/serve.txt)")
-    processes: int = Field(1, ge=1, description="training processes on this machine")
+    processes: int = Field(1, ge=1, description="training processes on each machine")
+    machines: int = Field(1, ge=1, description="that train together; each has home on a shared disk and runs `make train-worker`")
+    machine_rank: int = Field(0, ge=0, description="of this machine; the stage itself runs on 0")
+    main_address: str = Field("127.0.0.1", description="of machine 0, as the others reach it")
+    main_port: int = Field(29500, ge=1, le=65535, description="on machine 0, where the training processes meet")
     trainings: int = Field(2, ge=1, description="models trained at once, where a stage trains several; 1 on a GPU")
     threads: int = Field(max(1, (os.cpu_count() or 1) // 2), ge=1, description="CPU threads of a training process")
-    accelerate_config: Path | None = Field(None, description="an accelerate config, e.g. infra/accelerate/zero3.yaml; empty: one process")
+    accelerate_config: Path | None = Field(None, description="an accelerate config, e.g. infra/accelerate/zero3.yaml; empty: none")
+    micro_batch: int = Field(1, ge=1, description="rows that a process takes at once; the rest of the global batch is accumulated")
+    sequence_parallel: int = Field(1, ge=1, description="processes that share each sequence (Ulysses), for contexts past one card")
+    attention: Attention = Field("auto", description="auto: flash_attention_2 on a GPU that has it, sdpa elsewhere")
+    liger: bool = Field(True, description="Liger's kernels in training, on a GPU where they are installed")
+    checkpoints: int = Field(4, ge=0, description="that a training writes on its way, from which it can go on")
+    keep_checkpoints: int = Field(2, ge=1, description="newest ones that are kept; older ones are removed")
 
     def url(self, role: Role) -> str:
         """The role's URL; the second judge is where the judge is, unless it has one of its own."""

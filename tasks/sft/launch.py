@@ -1,7 +1,7 @@
 """Trainings as child processes: a GPU's memory and ten seconds of imports are theirs, and accelerate makes them many ranks.
 
 A training's scratch folder lies outside DVC's outputs, named by everything that its result depends on. Killed at any moment, the
-same training started again goes on from its newest checkpoint; when all are done the scratch folders go.
+same training started again goes on from its newest whole checkpoint; when all are done the scratch folders go.
 """
 
 import hashlib
@@ -10,38 +10,72 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from tasks import store
-from tasks.schema.errors import BadInput, TrainingFailed
-from tasks.schema.params import Base, Train
+from tasks import progress, store
+from tasks.schema.errors import BadSettings, TrainingFailed
+from tasks.schema.params import Base, Optimization
 from tasks.schema.settings import Settings
-from tasks.sft.job import ERROR, HISTORY, JOB, Job, Point
+from tasks.sft import checkpoints
+from tasks.sft.job import ERROR, HISTORY, JOB, RESOLVED, Job, Method, Point, optimization_of, where
 
 POLL = 0.2  # seconds
 
 
-def plan(name: str, packs: Path, tokenizer: Path, out: Path, *, base: Base, train: Train, seed: int, steps: int, settings: Settings) -> Job:
-    """A training of `steps` optimizer steps into `out`. Raises BadInput if the global batch does not divide among the processes."""
-    if train.global_batch % settings.processes:
-        problem = f"{train.global_batch} packs do not divide among {settings.processes} processes"
-        raise BadInput("params.yaml", problem, field="train.global_batch", mend="change it, or LONGWRITER_PROCESSES")
-    inputs = (store.folder_digest(packs), store.folder_digest(tokenizer))
-    identity = "\n".join((*inputs, base.model_dump_json(), train.model_dump_json(), str(seed), str(steps)))
+class Trained(NamedTuple):
+    """What a training tells when it is done: its steps, and what it resolved its job to."""
+
+    history: list[Point]
+    resolved: dict[str, object]
+
+
+def plan(
+    name: str,
+    method: Method,
+    *,
+    rows: Path,
+    tokenizer: Path,
+    out: Path,
+    base: Base,
+    optimization: Optimization,
+    seed: int,
+    steps: int,
+    settings: Settings,
+) -> Job:
+    """A training of `steps` optimizer steps into `out`. Raises BadSettings if the global batch does not divide among the processes."""
+    place = where(settings)
+    _check_division(optimization.global_batch, place.processes * place.machines, settings)
+    optimization = optimization_of(optimization)
+    said = (method, base, optimization)
+    identity = "\n".join(
+        (store.folder_digest(rows), store.folder_digest(tokenizer), *(part.model_dump_json() for part in said), f"{seed} {steps}")
+    )
     scratch = settings.home.absolute() / "training" / hashlib.sha256(identity.encode()).hexdigest()[:16]
-    threads = max(1, settings.threads // settings.trainings)
-    where = {"packs": packs.absolute(), "tokenizer": tokenizer.absolute(), "out": out.absolute(), "scratch": scratch}
-    return Job(name=name, base=base, train=train, seed=seed, steps=steps, processes=settings.processes, threads=threads, bar=False, **where)
+    paths = {"rows": rows.absolute(), "tokenizer": tokenizer.absolute(), "out": out.absolute(), "scratch": scratch}
+    return Job(name=name, method=method, base=base, optimization=optimization, seed=seed, steps=steps, where=place, **paths)
 
 
-def train_all(jobs: Sequence[Job], settings: Settings) -> list[Point]:
-    """Train every job, `settings.trainings` at once; the history of all. The first is the one with the bar.
+def _check_division(global_batch: int, world: int, settings: Settings) -> None:
+    if world % settings.sequence_parallel:
+        problem = f"{world} processes do not divide into groups of {settings.sequence_parallel}"
+        raise BadSettings(f"LONGWRITER_SEQUENCE_PARALLEL: {problem}; change it, or LONGWRITER_PROCESSES")
+    replicas = world // settings.sequence_parallel
+    if global_batch % (replicas * settings.micro_batch):
+        problem = f"a global batch of {global_batch} rows does not divide among {replicas} processes of {settings.micro_batch} rows at once"
+        raise BadSettings(f"LONGWRITER_PROCESSES: {problem}; change it, LONGWRITER_MICRO_BATCH, or global_batch in params.yaml")
 
-    Raises TrainingFailed when a launcher or a rank died. However this ends, no training outlives it.
+
+def train_all(jobs: Sequence[Job], settings: Settings, *, watch: Callable[[Point], None] | None = None) -> list[Trained]:
+    """Train every job, `settings.trainings` at once; what each tells. The first is the one with the bar.
+
+    `watch` is handed the steps as they are made, some seconds late. Raises TrainingFailed when a launcher or a rank died. However
+    this ends, no training outlives it.
     """
     waiting = [job.model_copy(update={"bar": number == 0 or settings.trainings == 1}) for number, job in enumerate(jobs)]
     running: dict[subprocess.Popen[bytes], Job] = {}
+    seen = {job.name: _Tail(job.scratch / HISTORY) for job in jobs}
     try:
         while waiting or running:
             while waiting and len(running) < settings.trainings:
@@ -50,29 +84,61 @@ def train_all(jobs: Sequence[Job], settings: Settings) -> list[Point]:
             for process in [process for process in running if process.poll() is not None]:
                 _check(running.pop(process), process.returncode)
             time.sleep(POLL)
+            if watch:
+                for job in running.values():
+                    seen[job.name].tell(watch)
     finally:
         _end(running)
-    history = [point for job in jobs for point in store.read(job.scratch / HISTORY, Point)]
+    done = [Trained(list(store.read(job.scratch / HISTORY, Point)), store.read_json(job.scratch / RESOLVED)) for job in jobs]
     for job in jobs:
         shutil.rmtree(job.scratch)
-    return history
+    return done
+
+
+class _Tail:
+    """The newest whole line of a file that grows."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._read = path, 0
+
+    def tell(self, watch: Callable[[Point], None]) -> None:
+        if not self._path.exists() or self._path.stat().st_size <= self._read:
+            return
+        with self._path.open("rb") as file:
+            file.seek(self._read)
+            whole, newline, _ = file.read().rpartition(b"\n")
+        if newline:
+            self._read += len(whole) + 1
+            watch(Point.model_validate_json(whole.rpartition(b"\n")[2]))
 
 
 def _start(job: Job, settings: Settings) -> subprocess.Popen[bytes]:
     job.scratch.mkdir(parents=True, exist_ok=True)
-    store.write_json(job.scratch / JOB, job)
     (job.scratch / ERROR).unlink(missing_ok=True)
+    resume = checkpoints.newest(job.scratch, world=job.where.world, warn=lambda what: progress.say(f"warning: train {job.name}: {what}"))
+    store.write_json(job.scratch / JOB, job.model_copy(update={"resume": resume}))
+    return join(job, settings)
+
+
+def join(job: Job, settings: Settings) -> subprocess.Popen[bytes]:
+    """This machine's processes of a training."""
     # Threads that wait asleep: spinning ones make a training on a busy machine ten times slower.
-    environment = {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": str(job.threads), **os.environ}
-    return subprocess.Popen([*_launcher(settings), "-m", "tasks.sft.trainer", str(job.scratch / JOB)], env=environment)
+    environment = {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": str(job.where.threads), **os.environ}
+    return subprocess.Popen([*_launcher(job, settings), "-m", "tasks.sft.trainer", str(job.scratch / JOB)], env=environment)
 
 
-def _launcher(settings: Settings) -> list[str]:
-    """Plain Python for one process; accelerate where there are several, or where its config asks for DeepSpeed."""
-    if settings.processes == 1 and settings.accelerate_config is None:
-        return [sys.executable]
-    config = ["--config_file", str(settings.accelerate_config)] if settings.accelerate_config else []
-    return [sys.executable, "-m", "accelerate.commands.launch", *config, "--num_processes", str(settings.processes)]
+def _launcher(job: Job, settings: Settings) -> list[str]:
+    """Plain Python for one process, torchrun for several (DDP), accelerate where a config of it names more: DeepSpeed, FSDP."""
+    machines, port = job.where.machines, str(settings.main_port if job.where.machines > 1 else 0)
+    if settings.accelerate_config is None:
+        if job.where.world == 1:
+            return [sys.executable]
+        torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(job.where.processes)]
+        together = ["--nnodes", str(machines), "--node-rank", str(settings.machine_rank), "--master-addr", settings.main_address]
+        return [*torchrun, *(["--standalone"] if machines == 1 else [*together, "--master-port", port])]
+    accelerate = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(settings.accelerate_config)]
+    together = ["--num_machines", str(machines), "--machine_rank", str(settings.machine_rank), "--main_process_ip", settings.main_address]
+    return [*accelerate, "--num_processes", str(job.where.world), "--main_process_port", port, *(together if machines > 1 else [])]
 
 
 def _check(job: Job, code: int) -> None:

@@ -5,24 +5,29 @@ import pytest
 from tasks import assemble, store
 from tasks.corpus.dataset import read_dataset
 from tasks.schema.errors import BadInput, GateFailed
-from tasks.schema.params import Assemble, Bounds
-from tasks.schema.records import Draft, Instruction, Reason, Reject, Step
+from tasks.schema.params import Assemble, Bounds, Recipe
+from tasks.schema.records import Draft, Instruction, Reason, Reject, Step, WishKind
 
 BREAD = "Bread was baked in clay ovens long before anybody wrote down how. People ground grain between two stones and mixed it with water."
 OVENS = "Later every village had one oven for all, and the day of baking was a day of talk. The loaves were marked so that each found home."
 
 
-def draft(*paragraphs: str, id: str = "a") -> Draft:
-    instruction = Instruction(id=id, text="Write 40 words about bread.", language="en", words=40, source=f"pool.jsonl:{id}")
+def draft(*paragraphs: str, id: str = "a", words: int = 40, wish: WishKind = "exact") -> Draft:
+    text = "Write 40 words about bread."
+    instruction = Instruction(id=id, text=text, language="en", words=words, wish=wish, source=f"pool.jsonl:{id}")
     return Draft(instruction=instruction, steps=tuple(Step(point="x", words=20) for _ in paragraphs), paragraphs=paragraphs)
 
 
-def run(tmp_path: Path, *drafts: Draft, max_rejects: float = 1.0) -> dict[str, object]:
+def run(tmp_path: Path, *drafts: Draft, recipe: str = "all", max_rejects: float = 1.0) -> dict[str, object]:
     store.write(tmp_path / "drafts.jsonl", drafts)
     out = tmp_path / "out"
     out.mkdir()
-    bounds = Assemble(words=Bounds(min=10, max=100), max_rejects=max_rejects)
-    return dict(assemble.run(tmp_path / "drafts.jsonl", out, assemble=bounds))
+    recipes = {
+        "all": Recipe(words=Bounds(min=10, max=100), explicit_only=False, min_s_l=0),
+        "filtered": Recipe(words=Bounds(min=10, max=100), explicit_only=True, min_s_l=80),
+    }
+    params = Assemble(recipe=recipe, recipes=recipes, max_rejects=max_rejects)
+    return dict(assemble.run(tmp_path / "drafts.jsonl", out, assemble=params))
 
 
 def test_a_draft_becomes_a_conversation_without_its_identifiers(tmp_path: Path) -> None:
@@ -55,6 +60,18 @@ def test_too_many_rejects_stop_the_stage_with_the_commonest_reason(tmp_path: Pat
         GateFailed, match=r"assemble: 1 of 2 records rejected, params allow 10.0%; 1 for too_short, such as pool.jsonl:a: 2 words"
     ):
         run(tmp_path, draft("Too short."), draft(BREAD, OVENS, id="b"), max_rejects=0.1)
+
+
+def test_the_filtered_recipe_leaves_out_unnamed_and_missed_lengths_and_calls_neither_a_fault(tmp_path: Path) -> None:
+    drafts = (draft(BREAD, OVENS, id="kept"), draft(BREAD, OVENS, id="none", wish="none"), draft(BREAD, OVENS, id="off", words=90))
+    run(tmp_path, *drafts, recipe="filtered", max_rejects=0.0)
+    assert [sample.id for sample in read_dataset(tmp_path / "out/dataset")] == ["kept"]
+    rejects = {reject.id: reject for reject in store.read(tmp_path / "out/rejects.jsonl", Reject)}
+    assert rejects["none"].reason == Reason.NO_EXPLICIT_LENGTH
+    assert (rejects["off"].reason, rejects["off"].detail) == (
+        Reason.OFF_LENGTH,
+        "S_l 60.0: 90 words asked for, 50 written; the recipe wants 80",
+    )
 
 
 def test_the_dataset_opens_with_the_datasets_library(tmp_path: Path) -> None:

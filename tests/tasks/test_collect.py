@@ -22,8 +22,9 @@ def params() -> Params:
 
 def collect(source: Path, out: Path, params: Params, **changes: object) -> stage.Metrics:
     out.mkdir(parents=True, exist_ok=True)
-    section = params.collect.model_copy(update=changes)
-    return run(source, BENCHMARK, out, seed=params.seed, collect=section, selector_model=params.models.selector)
+    entry = params.collect.sources[0].model_copy(update={"files": [source.name]})
+    section = params.collect.model_copy(update={"sources": [entry], **changes})
+    return run(source.parent, BENCHMARK, out, seed=params.seed, collect=section, selector_model=params.models.selector)
 
 
 def read(out: Path) -> tuple[list[Instruction], list[Reject]]:
@@ -39,7 +40,7 @@ def test_every_row_of_the_rehearsal_s_pool_ends_as_an_instruction_or_a_reject(tm
     metrics = collect(POOL, tmp_path, params)
     instructions, rejects = read(tmp_path)
     sources = [i.source for i in instructions] + [r.source for r in rejects]
-    assert sorted(sources, key=lambda s: int(s.split(":")[1])) == [f"pool.jsonl:{n}" for n in range(1, metrics["rows"] + 1)]
+    assert sorted(sources, key=lambda s: int(s.split(":")[1])) == [f"rehearsal/pool.jsonl:{n}" for n in range(1, metrics["rows"] + 1)]
     assert len(instructions) == params.collect.count
     counts = {reason: metrics.get(f"rejects_{reason}", 0) for reason in Reason}
     assert sum(counts.values()) == len(rejects) == metrics["rejects"]

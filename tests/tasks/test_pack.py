@@ -10,7 +10,7 @@ from tasks.schema.errors import BadInput, GateFailed
 from tasks.schema.params import Base, Pack
 from tasks.schema.records import Message, Reason, Reject, Sample
 
-TINY = Base(model="tiny", revision="")
+TINY = Base(model="tiny", revision="", remote_code=False)
 
 
 def sample(words: int, number: int = 0) -> Sample:
@@ -31,7 +31,7 @@ def sample(words: int, number: int = 0) -> Sample:
 def run(
     tmp_path: Path, samples: list[Sample], *, base: Base = TINY, context: int = 512, cap: float = 0.25, rejects: float = 0.0
 ) -> dict[str, float]:
-    write_dataset(tmp_path / "dataset", samples, [])
+    write_dataset(tmp_path / "dataset", samples)
     store.write_json(tmp_path / "verdict.json", {})
     (tmp_path / "out").mkdir()
     params = Pack(context=context, vocabulary=1024, control_cap=cap, max_rejects=rejects)
@@ -68,4 +68,4 @@ def test_more_rejects_than_params_allow_stop_the_stage(tmp_path: Path) -> None:
 def test_a_base_without_a_tokenizer_is_named(tmp_path: Path) -> None:
     (tmp_path / "base").mkdir()
     with pytest.raises(BadInput, match="no tokenizer"):
-        run(tmp_path, [sample(100)], base=Base(model=str(tmp_path / "base"), revision=""))
+        run(tmp_path, [sample(100)], base=Base(model=str(tmp_path / "base"), revision="", remote_code=False))

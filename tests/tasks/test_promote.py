@@ -53,7 +53,7 @@ def candidate(folder: Path, *, weights: bytes, s_bar: float | None, judge: str =
     (folder / "general.json").write_text('{"mmlu": 0.61}')
     words = (Message(role="user", content="Write."), Message(role="assistant", content="So be it."))
     sample = Sample(id="a", messages=words, language="en", asked_words=3, written_words=3, paragraphs=1, source="pool:1")
-    write_dataset(folder / "dataset", [sample], [])
+    write_dataset(folder / "dataset", [sample])
     return folder
 
 

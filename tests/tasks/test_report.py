@@ -43,7 +43,7 @@ def finished_run(data: Path, *, hostile: str = "", scored: bool = True) -> Path:
         for n in range(100, 900, 50)
     ]
     (data / "assemble").mkdir(parents=True)
-    write_dataset(data / "assemble/dataset", samples, [])
+    write_dataset(data / "assemble/dataset", samples)
     write_evaluation(data, languages, hostile, scored)
     seen = {"collect": [Reason.SHORT_ASK, Reason.SHORT_ASK, Reason.TOXIC], "assemble": [Reason.TOO_SHORT], "pack": []}
     for stage, reasons in seen.items():

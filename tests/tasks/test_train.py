@@ -14,11 +14,11 @@ import pytest
 from tasks import store
 from tasks.endpoints.prose import paragraph
 from tasks.reporting.history import read_history
-from tasks.schema.errors import BadInput, TrainingFailed
+from tasks.schema.errors import BadSettings, TrainingFailed
 from tasks.schema.params import Base, Tiny, Train
 from tasks.schema.records import Message
 from tasks.schema.settings import Settings
-from tasks.sft.job import Job
+from tasks.sft.job import Job, Sft
 from tasks.sft.launch import plan, train_all
 from tasks.sft.packing import write_packs
 from tasks.sft.tokenizer import tokenize, train_tokenizer
@@ -35,7 +35,10 @@ TRAIN = Train(
     weight_decay=0.1,
     betas=(0.9, 0.95),
     max_grad_norm=1.0,
+    max_loss_jump=4.0,
     precision="fp32",
+    adapter=None,
+    weighting="token",
 )
 
 
@@ -55,9 +58,10 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def job(packed: Path, out: Path, settings: Settings, *, steps: int = 2, **changes: Any) -> Job:
     train = TRAIN.model_copy(update=changes)
-    base = Base(model="tiny", revision="")
-    packs, tokenizer = packed / "packs/student", packed / "tokenizer"
-    return plan("student", packs, tokenizer, out, base=base, train=train, seed=1, steps=steps, settings=settings)
+    base = Base(model="tiny", revision="", remote_code=False)
+    method = Sft(weighting=train.weighting, tiny=train.tiny)
+    paths = {"rows": packed / "packs/student", "tokenizer": packed / "tokenizer", "out": out}
+    return plan("student", method, **paths, base=base, optimization=train, seed=1, steps=steps, settings=settings)
 
 
 def start(packed: Path, tmp_path: Path, *, epochs: int) -> "subprocess.Popen[str]":
@@ -72,10 +76,11 @@ def start(packed: Path, tmp_path: Path, *, epochs: int) -> "subprocess.Popen[str
 
 def test_a_stage_ended_in_the_middle_leaves_no_process_and_goes_on_where_it_was(packed: Path, tmp_path: Path) -> None:
     stage = start(packed, tmp_path, epochs=20)
-    while not list((tmp_path / "home/training").glob("*/checkpoint-*/trainer_state.json")):
+    while not list((tmp_path / "home/training").glob("*/checkpoint-*/seal.json")):
         assert stage.poll() is None, stage.communicate()[1]
         time.sleep(0.05)
-    children = psutil.Process(stage.pid).children(recursive=True)
+    children = [child for child in psutil.Process(stage.pid).children(recursive=True) if "tasks.sft.trainer" in child.cmdline()]
+    assert len(children) == 2
     stage.send_signal(signal.SIGTERM)
     assert stage.wait(30) == 143
     assert not psutil.wait_procs(children, timeout=10)[1]
@@ -101,7 +106,7 @@ def test_a_stage_ended_in_the_middle_leaves_no_process_and_goes_on_where_it_was(
 
 def test_a_loss_that_is_not_finite_fails_and_names_the_step(packed: Path, tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "home", trainings=1)
-    with pytest.raises(TrainingFailed, match=r"step \d+ is not finite; lower train.learning_rate"):
+    with pytest.raises(TrainingFailed, match=r"step \d+: loss .*; batch: row \d+.*lower learning_rate"):
         train_all([job(packed, tmp_path / "out", settings, steps=20, learning_rate=1e30, max_grad_norm=1e30)], settings)
 
 
@@ -125,7 +130,7 @@ def test_a_packed_sample_gets_the_logits_it_gets_alone(packed: Path, tmp_path: P
 
 
 def test_a_global_batch_that_does_not_divide_is_refused_before_anything_starts(packed: Path, tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="2 packs do not divide among 3 processes"):
+    with pytest.raises(BadSettings, match="2 rows does not divide among 3 processes"):
         job(packed, tmp_path / "out", Settings(home=tmp_path / "home", processes=3))
 
 

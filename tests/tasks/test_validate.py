@@ -53,7 +53,7 @@ def home() -> Path:
 
 
 def check(samples: list[Sample], folder: Path) -> dict[str, object]:
-    write_dataset(folder / "dataset", samples, [])
+    write_dataset(folder / "dataset", samples)
     (folder / "out").mkdir()
     return dict(validate.run(folder / "dataset", folder / "out", validate_=PARAMS))
 

@@ -1,0 +1,185 @@
+"""`python -m infra.team`: env, up, status, down."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import psutil
+import typer
+
+from infra.team import board, checks, environment, postgres, processes, services, workspaces
+from infra.team.board import Board
+from tasks.schema.errors import ServerError
+from tasks.stage import one_line_errors
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+LOOK = 0.3  # seconds between two looks at the board
+SAY = 10.0  # seconds between two lines about what is waited for
+LONGEST = 600.0  # seconds until everything is up, or is ended again
+ENDING = 120.0  # seconds that an owner may take to end everything
+ROOT = Path(__file__).parents[2]
+
+
+@app.callback()
+def team() -> None:
+    """The team's back end on this machine: PostgreSQL, S3, MLflow, Prefect and two workers."""
+
+
+@app.command()
+def env(free_ports: Annotated[bool, typer.Option(help="ports that are free now, instead of the usual ones")] = False) -> None:
+    """Write team.env, with random secrets, unless it is there."""
+    with one_line_errors():
+        environment.ensure(free_ports=free_ports)
+        print(environment.path())
+
+
+@app.command()
+def up() -> None:
+    """Start what is not running, and wait until all of it answers. Again: nothing happens."""
+    with one_line_errors():
+        values = environment.ensure()
+        found = board.read()
+        if not (found and found.alive):
+            _clear()
+            _begin(values)
+        _wait()
+        shown = shlex.quote(str(environment.path()))
+        print(f"Prefect   {values['PREFECT_API_URL'].removesuffix('/api')}\nMLflow    {values['LONGWRITER_TRACKING_URI']}")
+        print(f"for your shell: set -a; . {shown}; set +a")
+
+
+@app.command()
+def status() -> None:
+    """Ask every server now. Exit code 3 unless all are well."""
+    with one_line_errors():
+        found = board.read()
+        alive = bool(found and found.alive)
+        if not alive:
+            left = processes.strays(environment.folder())
+            print("down" + (f", but {len(left)} processes are left of it: make team-down" if left else ""))
+            raise SystemExit(3)
+        assert found
+        well = [_show(line, services_by_name[line.name]) for services_by_name in [_services()] for line in found.services]
+        print(f"owner {found.pid}, logs in {environment.folder() / 'logs'}")
+        raise SystemExit(0 if all(well) else 3)
+
+
+@app.command()
+def down() -> None:
+    """End everything and wait for it. Data stay. Again: nothing happens."""
+    with one_line_errors():
+        found = board.read()
+        if found and found.alive:
+            _end(found)
+        left = processes.strays(environment.folder())
+        processes.end_all(left)
+        print("down")
+
+
+def _services() -> dict[str, services.Service]:
+    return {service.name: service for service in services.all_of(environment.load(environment.path()))}
+
+
+def _show(line: board.Line, service: services.Service) -> bool:
+    """What it says now, not what was written down."""
+    try:
+        service.check()
+        state, note = "up", ""
+    except checks.Unwell as error:
+        state, note = ("unwell" if line.state in ("up", "unwell") else line.state), str(error)
+    again = f", started again {line.restarts}x" if line.restarts else ""
+    print(f"  {line.name:<11} {state:<9} port {line.port:<6} pid {line.pid:<8}{again}{'  ' if note else ''}{note}".rstrip())
+    return state == "up"
+
+
+def _clear() -> None:
+    """What an owner left behind that was killed: it would hold ports and the database's folder."""
+    if left := processes.strays(environment.folder()):
+        print(f"ending {len(left)} processes of an owner that is gone")
+        processes.end_all(left)
+
+
+def _begin(values: dict[str, str]) -> None:
+    """The owner, in a session of its own: it outlives this command."""
+    for program in ("initdb", "postgres"):
+        postgres.binary(program)
+    for name in environment.PORTS:
+        if held := processes.holder(int(values[f"TEAM_{name}_PORT"])):
+            raise ServerError(f"port {values[f'TEAM_{name}_PORT']} ({name.lower()}): held by {held}; end it, or change it in team.env")
+    for pool in services.POOLS:
+        workspaces.make(Path.cwd(), environment.folder() / "workspaces" / pool, values)
+    board.path().unlink(missing_ok=True)
+    with (environment.folder() / "owner.log").open("wb") as log:
+        owner = subprocess.Popen(
+            [sys.executable, "-m", "infra.team.owner"],
+            cwd=ROOT,
+            env=os.environ | {services.OWNER: str(environment.folder()), "LONGWRITER_HOME": str(environment.folder().parent)},
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+    end = time.monotonic() + 60
+    while not ((found := board.read()) and found.alive):
+        if owner.poll() is not None or time.monotonic() > end:
+            said = (environment.folder() / "owner.log").read_text().strip().splitlines() or ["without a word"]
+            raise ServerError(f"the back end's owner ended: {said[-1].removeprefix('error: ')}")
+        time.sleep(LOOK)
+
+
+def _wait() -> None:
+    """Until everything is up. Raises ServerError for what failed, after all of it was ended. Ctrl-C ends all of it too."""
+    start, said, known = time.monotonic(), time.monotonic(), set[str]()
+    found = board.read()
+    try:
+        while found and found.alive and not found.all_are("up"):
+            if failed := [line for line in found.services if line.state == "failed"]:
+                raise ServerError(f"{failed[0].name}: {failed[0].note}")
+            if time.monotonic() - start > LONGEST:
+                raise ServerError(f"not everything is up after {LONGEST:.0f} s; see {environment.folder() / 'logs'}")
+            said = _say(found, known, start, said)
+            time.sleep(LOOK)
+            found = board.read()
+    except (ServerError, KeyboardInterrupt):
+        if found:
+            _end(found)
+        raise
+    if not (found and found.alive):
+        last = (environment.folder() / "owner.log").read_text().strip().splitlines() or ["it was killed"]
+        raise ServerError(f"the back end's owner ended: {last[-1].removeprefix('error: ')}")
+    _say(found, known, start, said)
+
+
+def _say(found: Board, known: set[str], start: float, said: float) -> float:
+    """A line for each service that has come up, and every ten seconds one about those that have not."""
+    for line in found.services:
+        if line.state == "up" and line.name not in known:
+            known.add(line.name)
+            print(f"  {line.name:<11} up       port {line.port:<6} after {time.monotonic() - start:4.1f} s", flush=True)
+    waiting = [f"{line.name}{f' ({line.note[:60]})' if line.note else ''}" for line in found.services if line.state != "up"]
+    if not waiting or time.monotonic() - said < SAY:
+        return said
+    print(f"  {time.monotonic() - start:4.0f} s: waiting for {', '.join(waiting)}", flush=True)
+    return time.monotonic()
+
+
+def _end(found: Board) -> None:
+    """The owner ends everything; one that does not within two minutes is killed, and the kernel stops what it owned."""
+    try:
+        owner = psutil.Process(found.pid)
+    except psutil.NoSuchProcess:
+        return
+    owner.send_signal(signal.SIGTERM)
+    try:
+        owner.wait(ENDING)
+    except psutil.TimeoutExpired:
+        owner.kill()
+
+
+if __name__ == "__main__":
+    app()

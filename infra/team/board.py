@@ -1,0 +1,63 @@
+"""What the owner writes down and everybody reads: who it is, and how each service is. A file, replaced whole."""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+import psutil
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from infra.team import environment
+from tasks import store
+
+State = Literal["waiting", "starting", "up", "unwell", "failed", "stopped"]
+
+
+class Line(BaseModel):
+    """One service."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str
+    port: int
+    state: State = "waiting"
+    pid: int = 0
+    restarts: int = 0
+    note: str = ""  # why it is unwell or failed
+
+
+class Board(BaseModel):
+    """The owner, told apart from a later process with its number by when it began."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    pid: int
+    began: float
+    services: tuple[Line, ...]
+
+    @property
+    def alive(self) -> bool:
+        try:
+            return abs(psutil.Process(self.pid).create_time() - self.began) < 1.0
+        except psutil.NoSuchProcess:
+            return False
+
+    def all_are(self, state: State) -> bool:
+        return all(line.state == state for line in self.services)
+
+
+def path() -> Path:
+    return environment.folder() / "board.json"
+
+
+def read() -> Board | None:
+    """None where nothing was ever started, or the file is not of this program."""
+    try:
+        return Board.model_validate_json(path().read_bytes())
+    except (FileNotFoundError, ValidationError):
+        return None
+
+
+def write(services: tuple[Line, ...]) -> None:
+    own = psutil.Process(os.getpid())
+    store.write_json(path(), Board(pid=own.pid, began=own.create_time(), services=services).model_dump())

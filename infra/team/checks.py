@@ -1,0 +1,107 @@
+"""The question that only the right server, in good health, answers. A wrong one on its port, or one that lets everybody in, is unwell."""
+
+import base64
+import json
+import urllib.error
+import urllib.request
+from collections.abc import Mapping
+from typing import Any
+
+from infra.team import postgres as cluster
+
+SECONDS = 5.0
+
+
+class Unwell(Exception):
+    """Not answering yet, not answering any more, or not what it should be; says which."""
+
+
+def postgres(values: Mapping[str, str]) -> None:
+    import psycopg2
+
+    try:
+        cluster.connect(values).close()
+    except psycopg2.Error as error:
+        raise Unwell(str(error).strip().splitlines()[0]) from None
+
+
+def s3_client(values: Mapping[str, str]) -> Any:
+    import boto3
+    from botocore.config import Config
+
+    return boto3.client(
+        "s3",
+        endpoint_url=values["AWS_ENDPOINT_URL_S3"],
+        aws_access_key_id=values["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=values["AWS_SECRET_ACCESS_KEY"],
+        region_name=values["AWS_DEFAULT_REGION"],
+        config=Config(connect_timeout=SECONDS, read_timeout=SECONDS, retries={"total_max_attempts": 1}),
+    )
+
+
+def s3(values: Mapping[str, str]) -> None:
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    try:
+        s3_client(values).list_buckets()
+    except (BotoCoreError, ClientError) as error:
+        raise Unwell(str(error)) from None
+
+
+def make_bucket(values: Mapping[str, str]) -> None:
+    client = s3_client(values)
+    if values["TEAM_BUCKET"] not in {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}:
+        client.create_bucket(Bucket=values["TEAM_BUCKET"])
+
+
+def mlflow(values: Mapping[str, str]) -> None:
+    """It knows the password, and refuses those who do not."""
+    base = values["LONGWRITER_TRACKING_URI"]
+    name, password = values["MLFLOW_TRACKING_USERNAME"], values["MLFLOW_TRACKING_PASSWORD"]
+    question = f"{base}/api/2.0/mlflow/experiments/search"
+    if "experiments" not in _asked(question, auth=f"{name}:{password}", body={"max_results": 1}):
+        raise Unwell("it answers, but not as MLflow does")
+    _must_refuse(question, body={"max_results": 1})
+
+
+def prefect(values: Mapping[str, str]) -> None:
+    """Likewise; its /health is open to all."""
+    question = f"{values['PREFECT_API_URL']}/admin/version"
+    if not isinstance(_asked(question, auth=values["PREFECT_API_AUTH_STRING"]), str):
+        raise Unwell("it answers, but not as Prefect does")
+    _must_refuse(question)
+
+
+def worker(values: Mapping[str, str], pool: str, port: int) -> None:
+    """It says itself that it is well, and the server knows its pool."""
+    _asked(f"http://127.0.0.1:{port}/health")
+    _asked(f"{values['PREFECT_API_URL']}/work_pools/{pool}", auth=values["PREFECT_API_AUTH_STRING"])
+
+
+def _must_refuse(url: str, body: Mapping[str, Any] | None = None) -> None:
+    try:
+        _asked(url, body=body)
+    except Unwell as error:
+        if "401" in str(error):
+            return
+        raise
+    raise Unwell("it lets in everybody, without a password")
+
+
+def _asked(url: str, *, auth: str | None = None, body: Mapping[str, Any] | None = None) -> Any:
+    request = urllib.request.Request(url, data=None if body is None else json.dumps(body).encode())
+    request.add_header("Content-Type", "application/json")
+    if auth:
+        request.add_header("Authorization", f"Basic {base64.b64encode(auth.encode()).decode()}")
+    try:
+        with _OPENER.open(request, timeout=SECONDS) as answer:
+            return json.load(answer)
+    except urllib.error.HTTPError as error:
+        raise Unwell(f"answers {error.code} {error.reason}") from None
+    except ValueError:
+        raise Unwell("it answers, but not with JSON") from None
+    except OSError as error:
+        raise Unwell(str(getattr(error, "reason", error))) from None
+
+
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # these servers are here, whatever proxy the environment names

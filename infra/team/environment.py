@@ -1,0 +1,105 @@
+"""team.env: every address, port and secret of the back end, for its servers, for `docker compose --env-file`, and for your shell.
+
+Written once, with random secrets, readable by its owner alone. What the servers are given and what clients use stands in this one file.
+"""
+
+import os
+import secrets
+import socket
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from tasks.schema.errors import BadInput
+from tasks.schema.settings import settings
+
+PORTS = {"POSTGRES": 15432, "S3": 19000, "MLFLOW": 15000, "PREFECT": 14200, "WORKER_CPU": 18081, "WORKER_GPU": 18082}
+BUCKET = "longwriter"
+HEAD = """\
+# The team's back end: `make team-up`, or docker compose --env-file THIS -f infra/compose.yaml up.
+# For your shell and your scripts:  set -a; . THIS; set +a
+# Secrets: this file is for its owner alone. Written by `make team-env`, which never changes a value that stands here.
+"""
+
+
+def folder() -> Path:
+    """Where the back end keeps its data, its logs and team.env."""
+    return settings().home.resolve() / "team"
+
+
+def path() -> Path:
+    return folder() / "team.env"
+
+
+def ensure(*, free_ports: bool = False) -> dict[str, str]:
+    """The values of team.env, which is written first if it is not there. Raises BadInput if others may read it, or values are missing."""
+    target = path()
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _write(target, fresh(_free() if free_ports else PORTS))
+    return load(target)
+
+
+def load(target: Path) -> dict[str, str]:
+    """Lines of NAME=value. Raises BadInput for what is none, for a missing name, and for a file that others can read."""
+    if not target.is_file():
+        raise BadInput(target, "no such file", mend="make team-env")
+    if stat.S_IMODE(target.stat().st_mode) & 0o077:
+        raise BadInput(target, "others may read it, and it holds passwords", mend=f"chmod 600 {target}")
+    values = {}
+    for number, line in enumerate(target.read_text(encoding="utf-8").splitlines(), start=1):
+        if not line.strip() or line.startswith("#"):
+            continue
+        name, is_there, value = line.partition("=")
+        if not is_there or not name.isidentifier():
+            raise BadInput(target, "not NAME=value", line=number, mend="mend the line, or remove the file and make team-env")
+        values[name] = value
+    missing = [name for name in fresh(PORTS) if not values.get(name)]
+    if missing:
+        raise BadInput(target, "missing", field=missing[0], mend="add it, or remove the file and make team-env")
+    return values
+
+
+def fresh(ports: Mapping[str, int]) -> dict[str, str]:
+    """New secrets and addresses for these ports. Secrets are of letters and digits: they stand in URLs and in env files alike."""
+    mlflow, prefect, keys = secrets.token_hex(16), secrets.token_hex(16), (secrets.token_hex(10), secrets.token_hex(20))
+    return {
+        **{f"TEAM_{name}_PORT": str(port) for name, port in ports.items()},
+        "TEAM_BUCKET": BUCKET,
+        "TEAM_HOSTS": "localhost,127.0.0.1",
+        "POSTGRES_USER": "longwriter",
+        "POSTGRES_PASSWORD": secrets.token_hex(16),
+        "AWS_ACCESS_KEY_ID": keys[0],
+        "AWS_SECRET_ACCESS_KEY": keys[1],
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{ports['S3']}",
+        "MLFLOW_AUTH_ADMIN_USERNAME": "admin",
+        "MLFLOW_AUTH_ADMIN_PASSWORD": mlflow,
+        "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(32),
+        "MLFLOW_TRACKING_USERNAME": "admin",
+        "MLFLOW_TRACKING_PASSWORD": mlflow,
+        "LONGWRITER_TRACKING_URI": f"http://127.0.0.1:{ports['MLFLOW']}",
+        "PREFECT_SERVER_API_AUTH_STRING": f"team:{prefect}",
+        "PREFECT_API_AUTH_STRING": f"team:{prefect}",
+        "PREFECT_API_URL": f"http://127.0.0.1:{ports['PREFECT']}/api",
+    }
+
+
+def _write(target: Path, values: Mapping[str, str]) -> None:
+    """Whole, and for its owner alone from the first byte on."""
+    scratch = target.with_name(f".{target.name}.{os.getpid()}")
+    text = HEAD.replace("THIS", str(target)) + "".join(f"{name}={value}\n" for name, value in values.items())
+    with open(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    scratch.replace(target)
+
+
+def _free() -> dict[str, int]:
+    """Ports that nobody listens on now, for tests and for a second back end on one machine."""
+    probes = {name: socket.socket() for name in PORTS}
+    for probe in probes.values():
+        probe.bind(("127.0.0.1", 0))
+    found = {name: int(probe.getsockname()[1]) for name, probe in probes.items()}
+    for probe in probes.values():
+        probe.close()
+    return found

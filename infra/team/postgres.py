@@ -1,0 +1,135 @@
+"""PostgreSQL's own binaries: a cluster is made once, with a password and for loopback only. Its server refuses to run as root, so root
+hands it to an account without rights."""
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Mapping
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tasks.schema.errors import BadSettings, ServerError
+
+DATABASES = ("mlflow", "mlflow_auth", "prefect")
+DEBIAN = "/usr/lib/postgresql"  # whose binaries are on nobody's PATH
+ROOTS_OWN = Path("/var/lib/longwriter")
+
+
+class Account(NamedTuple):
+    """Who runs the server: None, whoever starts it."""
+
+    uid: int | None
+    gid: int | None
+
+
+def account() -> Account:
+    """Ourselves, or for root `postgres` or `nobody`."""
+    if os.geteuid() != 0:
+        return Account(None, None)
+    for name in ("postgres", "nobody"):
+        try:
+            found = pwd.getpwnam(name)
+        except KeyError:
+            continue
+        return Account(found.pw_uid, found.pw_gid)
+    raise BadSettings("PostgreSQL does not run as root, and there is neither an account postgres nor nobody; start as another user")
+
+
+def binary(name: str) -> str:
+    """Raises BadSettings where PostgreSQL is not installed."""
+    newest = sorted(Path(DEBIAN).glob(f"*/bin/{name}"), key=lambda path: int(path.parts[-3].partition(".")[0]), reverse=True)
+    found = shutil.which(name) or next(map(str, newest), None)
+    if not found:
+        raise BadSettings(f"PostgreSQL's {name} is not installed; apt-get install postgresql, or put its bin folder on PATH")
+    return found
+
+
+def place(home: Path) -> Path:
+    """The cluster's folder under `home`; where root's home is closed to the server's account, one under /var/lib."""
+    who = account()
+    if who.uid is None or _reachable(home, who):
+        return home / "postgres"
+    return ROOTS_OWN / sha256(str(home).encode()).hexdigest()[:12] / "postgres"
+
+
+def _reachable(folder: Path, who: Account) -> bool:
+    for one in (folder, *folder.parents):
+        found = one.stat()
+        may = 0o100 if found.st_uid == who.uid else 0o010 if found.st_gid == who.gid else 0o001
+        if not found.st_mode & may:
+            return False
+    return True
+
+
+def make(cluster: Path, values: Mapping[str, str]) -> None:
+    """The cluster, unless it is there: made beside its place and moved there when whole. Raises ServerError with initdb's own line."""
+    if (cluster / "PG_VERSION").exists():
+        return
+    who = account()
+    cluster.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".initdb-", dir=cluster.parent) as folder:
+        scratch, password = Path(folder), Path(folder) / "password"
+        password.touch(mode=0o600)
+        password.write_text(values["POSTGRES_PASSWORD"])
+        for owned in (scratch, password):
+            _give(owned, who)
+        words = [binary("initdb"), "-D", str(scratch / "postgres"), "--username", values["POSTGRES_USER"], "--pwfile", str(password)]
+        done = subprocess.run(
+            [*words, "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C", "--no-instructions"],
+            capture_output=True,
+            text=True,
+            cwd="/",
+            user=who.uid,
+            group=who.gid,
+            extra_groups=[] if who.uid is not None else None,
+        )
+        if done.returncode:
+            raise ServerError(f"initdb: {(done.stderr.strip().splitlines() or ['ended without a word'])[-1]}")
+        (scratch / "postgres").rename(cluster)
+
+
+def _give(owned: Path, who: Account) -> None:
+    if who.uid is not None and who.gid is not None:
+        os.chown(owned, who.uid, who.gid)
+
+
+def command(cluster: Path, port: int) -> list[str]:
+    """On loopback, without a socket file: its path would be too long in some homes."""
+    options = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "max_connections": 200}
+    return [binary("postgres"), "-D", str(cluster), *(word for key, value in options.items() for word in ("-c", f"{key}={value}"))]
+
+
+def connect(values: Mapping[str, str], database: str = "postgres") -> Any:
+    """A psycopg2 connection. Raises psycopg2.Error while nobody answers."""
+    import psycopg2
+
+    return psycopg2.connect(
+        host="127.0.0.1",
+        port=values["TEAM_POSTGRES_PORT"],
+        user=values["POSTGRES_USER"],
+        password=values["POSTGRES_PASSWORD"],
+        dbname=database,
+        connect_timeout=5,
+    )
+
+
+def make_databases(values: Mapping[str, str]) -> None:
+    """One for each server that needs one, unless it is there."""
+    connection = connect(values)
+    try:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT datname FROM pg_database")
+            for name in set(DATABASES) - {row[0] for row in cursor.fetchall()}:
+                cursor.execute(f'CREATE DATABASE "{name}"')
+    finally:
+        connection.close()
+
+
+def url(values: Mapping[str, str], database: str, *, driver: str = "postgresql+psycopg2") -> str:
+    """With its driver: SQLAlchemy 2.1 takes psycopg 3 where none is named."""
+    where = f"127.0.0.1:{values['TEAM_POSTGRES_PORT']}"
+    return f"{driver}://{values['POSTGRES_USER']}:{values['POSTGRES_PASSWORD']}@{where}/{database}"

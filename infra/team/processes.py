@@ -1,0 +1,102 @@
+"""Processes that end: with whoever started them, with all that they started, and when nobody owns them any more."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from flows.child import family
+from infra.team.services import OWNER, Service
+from tasks.schema.errors import ServerError
+from tasks.stage import PR_SET_PDEATHSIG
+
+GRACE = 15.0  # seconds between the polite signal and SIGKILL
+
+
+def start(service: Service, *, log: Path) -> "subprocess.Popen[bytes]":
+    """In a session of its own, its words in the log. The kernel stops it when the owner dies, however that one died.
+
+    Raises ServerError if its program cannot be started.
+    """
+    with log.open("ab") as output:
+        try:
+            return subprocess.Popen(
+                service.command,
+                cwd=service.environment.get("LONGWRITER_WORKSPACE", "/"),
+                env=dict(service.environment),
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+                user=service.account.uid,
+                group=service.account.gid,
+                extra_groups=[] if service.account.uid is not None else None,
+                preexec_fn=_with_owner(service.stop),
+            )
+        except OSError as error:
+            raise ServerError(f"{service.name}: {service.command[0]}: {error.strerror}") from None
+
+
+def _with_owner(number: signal.Signals) -> Callable[[], None]:
+    library = ctypes.CDLL(None) if sys.platform == "linux" else None
+
+    def bind() -> None:  # after the change of account, which would undo it
+        if library:
+            library.prctl(PR_SET_PDEATHSIG, number)
+
+    return bind
+
+
+def end(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
+    """The process by its own signal, then what is left of its session and its descendants by SIGTERM and SIGKILL."""
+    tree = family(process.pid)
+    with suppress(ProcessLookupError):
+        process.send_signal(number)
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(GRACE)
+    end_all({one.pid: one for one in [*tree, *family(process.pid)]}.values())
+    process.wait()
+
+
+def end_all(processes: Iterable[psutil.Process]) -> None:
+    """SIGTERM, and SIGKILL for what is still there after the grace."""
+    left = [one for one in processes if one.is_running()]
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for one in left:
+            with suppress(psutil.NoSuchProcess):
+                one.send_signal(number)
+        left = psutil.wait_procs(left, timeout=GRACE)[1]
+
+
+def strays(folder: Path) -> list[psutil.Process]:
+    """What an owner of this folder started and that is still there: it, or its parent, has the folder in its environment."""
+    own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
+    found: dict[int, psutil.Process] = {}
+    for process in psutil.process_iter():
+        with suppress(psutil.Error):
+            if process.pid not in own and process.environ().get(OWNER) == str(folder):
+                found |= {one.pid: one for one in [process, *process.children(recursive=True)]}
+    return list(found.values())
+
+
+def holder(port: int) -> str | None:
+    """Who listens on the port, in words; None if nobody does."""
+    for connection in psutil.net_connections("inet"):
+        if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port:
+            return _described(connection.pid)
+    return None
+
+
+def _described(pid: int | None) -> str:
+    """A command line's first words: the rest may hold what is nobody's business."""
+    try:
+        words = psutil.Process(pid).cmdline() if pid else []
+    except psutil.Error:
+        words = []
+    return f"process {pid} ({' '.join(words[:4])[:60]})" if pid else "a process of another user"

@@ -1,0 +1,170 @@
+"""What the back end consists of: each server's command line, environment, port, and the question that only a healthy one answers.
+
+Passwords go through the environment: a command line can be read by everybody on the machine.
+"""
+
+import os
+import signal
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from infra.team import checks, environment, postgres
+from infra.team.postgres import Account
+
+ROOT = Path(__file__).parents[2]
+OWNER = "LONGWRITER_TEAM_OWNER"  # in the environment of everything that the owner starts, so that strays are found
+POOLS = ("cpu", "gpu")
+HEARTBEAT = 30  # seconds between a flow run's signs of life, Prefect's minimum; without one for three times as long it has crashed
+
+
+class Service(NamedTuple):
+    """A server, its port, and how to ask whether it is well: `check` raises `checks.Unwell` with the reason if not."""
+
+    name: str
+    port: int
+    command: list[str]
+    environment: Mapping[str, str]
+    check: Callable[[], None]
+    ready: Callable[[], None]  # once, when it answers for the first time: what the next ones need
+    account: Account = Account(None, None)
+    stop: signal.Signals = signal.SIGTERM
+    seconds: float = 180.0  # until it must answer
+
+
+def all_of(values: Mapping[str, str]) -> list[Service]:
+    """In the order in which they are started; each needs those before it."""
+    return [_postgres(values), _s3(values), _mlflow(values), _prefect(values), *(_worker(values, pool) for pool in POOLS)]
+
+
+def _postgres(values: Mapping[str, str]) -> Service:
+    cluster = postgres.place(environment.folder())
+    return Service(
+        "postgres",
+        _port(values, "POSTGRES"),
+        postgres.command(cluster, _port(values, "POSTGRES")),
+        _plain(),
+        lambda: checks.postgres(values),
+        lambda: postgres.make_databases(values),
+        postgres.account(),
+        signal.SIGINT,  # its clients are disconnected, not waited for
+    )
+
+
+def _s3(values: Mapping[str, str]) -> Service:
+    files = environment.folder() / "s3"
+    words = [_beside("rclone"), "serve", "s3", str(files), "--addr", f"127.0.0.1:{_port(values, 'S3')}"]
+    keys = f'"{values["AWS_ACCESS_KEY_ID"]},{values["AWS_SECRET_ACCESS_KEY"]}"'
+    return Service(
+        "s3",
+        _port(values, "S3"),
+        [*words, "--vfs-cache-mode", "off", "--dir-cache-time", "0s", "--cache-dir", str(environment.folder() / "rclone")],
+        _plain() | {"RCLONE_AUTH_KEY": keys, "RCLONE_CONFIG": str(environment.folder() / "rclone.conf")},
+        lambda: checks.s3(values),
+        lambda: checks.make_bucket(values),
+    )
+
+
+def _mlflow(values: Mapping[str, str]) -> Service:
+    hosts = [spelt for host in values["TEAM_HOSTS"].split(",") for spelt in (host, f"{host}:*")]
+    words = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(_port(values, "MLFLOW")), "--workers", "1"]
+    options = ["--app-name", "basic-auth", "--serve-artifacts", "--allowed-hosts", ",".join(hosts)]
+    wanted = {
+        "MLFLOW_BACKEND_STORE_URI": postgres.url(values, "mlflow"),
+        "MLFLOW_ARTIFACTS_DESTINATION": f"s3://{values['TEAM_BUCKET']}/mlflow",
+        "MLFLOW_S3_ENDPOINT_URL": values["AWS_ENDPOINT_URL_S3"],
+        "MLFLOW_AUTH_CONFIG_PATH": str(_auth_config(values)),
+        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # a second process of 240 MB that nothing here asks for
+        **_picked(values, "AWS_", "MLFLOW_AUTH_", "MLFLOW_FLASK_"),
+    }
+    return Service(
+        "mlflow",
+        _port(values, "MLFLOW"),
+        [*words, *options],
+        _plain() | wanted,
+        lambda: checks.mlflow(values),
+        lambda: None,
+    )
+
+
+def _auth_config(values: Mapping[str, str]) -> Path:
+    """MLflow reads the address of its users' database from a file alone."""
+    target = environment.folder() / "mlflow-auth.ini"
+    text = f"[mlflow]\ndefault_permission = READ\ndatabase_uri = {postgres.url(values, 'mlflow_auth')}\n"
+    with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
+        file.write(text)
+    return target
+
+
+def _prefect(values: Mapping[str, str]) -> Service:
+    port = _port(values, "PREFECT")
+    words = [sys.executable, "-m", "uvicorn", "--factory", "prefect.server.api.server:create_app"]
+    wanted = {
+        "PREFECT_HOME": str(environment.folder() / "prefect"),
+        "PREFECT_SERVER_API_HOST": "127.0.0.1",
+        "PREFECT_SERVER_API_PORT": str(port),
+        "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": postgres.url(values, "prefect", driver="postgresql+asyncpg"),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        **_picked(values, "PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"),  # its own services are clients of it
+    }
+    return Service(
+        "prefect",
+        port,
+        [*words, "--host", "127.0.0.1", "--port", str(port), "--log-level", "warning"],
+        _plain() | wanted,
+        lambda: checks.prefect(values),
+        lambda: None,
+    )
+
+
+def _worker(values: Mapping[str, str], pool: str) -> Service:
+    port = _port(values, f"WORKER_{pool.upper()}")
+    words = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type", "process", "--name", f"team-{pool}"]
+    return Service(
+        f"worker-{pool}",
+        port,
+        [*words, "--with-healthcheck"],
+        worker_environment(values, environment.folder() / "workspaces" / pool, port=port),
+        lambda: checks.worker(values, pool, port),
+        lambda: None,
+    )
+
+
+def worker_environment(values: Mapping[str, str], workspace: Path, *, port: int) -> dict[str, str]:
+    """What a worker needs to know, in its clone: where the servers are, and to say that it is alive."""
+    return {
+        **_plain(),
+        **_picked(values, "AWS_", "MLFLOW_TRACKING_", "LONGWRITER_", "PREFECT_API_"),
+        "LONGWRITER_WORKSPACE": str(workspace),
+        "LONGWRITER_HOME": str(workspace / ".longwriter"),
+        "LONGWRITER_WORKSPACE_REF": "HEAD",
+        "PREFECT_HOME": str(workspace / ".longwriter" / "prefect"),
+        "PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1",  # its own default is every interface
+        "PREFECT_WORKER_WEBSERVER_PORT": str(port),
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT),
+        "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
+    }
+
+
+def _plain() -> dict[str, str]:
+    """The environment without the starter's own Prefect, MLflow and pipeline settings: the back end is told everything by team.env."""
+    others = ("PREFECT_", "MLFLOW_", "LONGWRITER_", "RCLONE_", "PG")
+    kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
+    return kept | {"PATH": path, OWNER: str(environment.folder()), "DO_NOT_TRACK": "1", "PYTHONUNBUFFERED": "1"}
+
+
+def _picked(values: Mapping[str, str], *prefixes: str) -> dict[str, str]:
+    return {name: value for name, value in values.items() if name.startswith(prefixes)}
+
+
+def _port(values: Mapping[str, str], name: str) -> int:
+    return int(values[f"TEAM_{name}_PORT"])
+
+
+def _beside(program: str) -> str:
+    """A program of the virtual environment."""
+    return str(Path(sys.executable).parent / program)

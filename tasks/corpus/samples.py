@@ -1,0 +1,118 @@
+"""A draft becomes a sample, or it has a fault: the cleaning that the paper describes and nobody published, in its order.
+
+First what is not the text goes, paragraph by paragraph: what cannot be seen, the plan's scaffolding, the author's remarks, the
+model's end mark. Then the whole is looked at, and the first fault that is found names the reason. What the recipe leaves out is no
+fault.
+"""
+
+import re
+from collections import Counter
+from typing import NamedTuple
+
+from tasks.agentwrite.garbage import garbage
+from tasks.corpus.cleaning import clean, refusal, repeated
+from tasks.corpus.endings import cut_off, strip_markup
+from tasks.corpus.languages import UNKNOWN, language_of
+from tasks.corpus.leaks import leaked
+from tasks.corpus.remarks import declined, strip_remarks
+from tasks.corpus.scaffolding import strip_scaffolding
+from tasks.longbench.length import count_words, s_l
+from tasks.schema.params import Recipe
+from tasks.schema.records import Draft, Message, Reason, Sample
+
+_WINDOW = 1_000  # characters of a stretch whose language is looked at
+_HEAD = 20_000  # characters of a paragraph in which an error message, noise or a refusal shows
+
+
+class Fault(NamedTuple):
+    """Why a draft is no sample, with the evidence."""
+
+    reason: Reason
+    detail: str
+
+
+class Tidied(NamedTuple):
+    """A draft's paragraphs as they go into the dataset, and how many of them lost what by the way."""
+
+    paragraphs: list[str]
+    taken: Counter[str]
+
+
+def sample_of(draft: Draft, recipe: Recipe, taken: Counter[str]) -> Sample | Fault:
+    """The sample that a draft becomes. `taken` counts the paragraphs that were cleaned, by what was taken off."""
+    paragraphs, counts = tidied(draft)
+    taken.update(counts)
+    answer, instruction = "\n\n".join(paragraphs), draft.instruction
+    words = count_words(answer)
+    if fault := _fault(answer, paragraphs, words, draft, recipe) or _left_out(words, draft, recipe):
+        return fault
+    return Sample(
+        id=instruction.id,
+        messages=(Message(role="user", content=clean(instruction.text)), Message(role="assistant", content=answer)),
+        language=instruction.language,
+        asked_words=instruction.words,
+        wish=instruction.wish,
+        written_words=words,
+        paragraphs=len(paragraphs),
+        source=instruction.source,
+    )
+
+
+def tidied(draft: Draft) -> Tidied:
+    """The draft's paragraphs without what is not the text; those that were nothing else are left out."""
+    kept, taken = list[str](), Counter[str]()
+    for number, raw in enumerate(draft.paragraphs, 1):
+        point = draft.steps[number - 1].point if number <= len(draft.steps) else ""
+        visible = clean(raw)
+        taken["invisible"] += visible != raw and "".join(visible.split()) != "".join(raw.split())
+        marked = strip_markup(visible)
+        taken["markup"] += marked != visible
+        bare = strip_scaffolding(marked, point=point)
+        spoken = strip_remarks(bare, last=number == len(draft.paragraphs))
+        taken["remarks"] += bool(spoken.removed)
+        text = strip_scaffolding(spoken.text, point=point) if spoken.removed else bare
+        taken["scaffolding"] += bare != marked or text != spoken.text
+        kept += [text] if text else []
+    return Tidied(kept, +taken)
+
+
+def _fault(answer: str, paragraphs: list[str], words: int, draft: Draft, recipe: Recipe) -> Fault | None:
+    instruction = draft.instruction
+    if evidence := next((found for part in paragraphs if re.search(r"\w", part) and (found := garbage(part[:_HEAD]))), None):
+        return Fault(Reason.GARBAGE, evidence)
+    if evidence := next((found for part in paragraphs if (found := refusal(part[:_HEAD]) or declined(part))), None):
+        return Fault(Reason.REFUSAL, evidence)
+    if evidence := leaked(answer, request=instruction.text, language=instruction.language):
+        return Fault(Reason.LEAKED_PROMPT, evidence)
+    if foreign := _foreign(answer, instruction.language):
+        return foreign
+    if evidence := repeated(paragraphs):
+        return Fault(Reason.REPEATED, evidence)
+    if evidence := cut_off(answer):
+        return Fault(Reason.TRUNCATED, evidence)
+    if words < recipe.words.min:
+        return Fault(Reason.TOO_SHORT, f"{words} words, at least {recipe.words.min}")
+    if words > recipe.words.max:
+        return Fault(Reason.TOO_LONG, f"{words} words, at most {recipe.words.max}")
+    return None
+
+
+def _foreign(answer: str, language: str) -> Fault | None:
+    """Another language at the beginning, in the middle or at the end of an answer."""
+    middle, end = max(0, len(answer) // 2 - _WINDOW // 2), max(0, len(answer) - _WINDOW)
+    for start in dict.fromkeys((0, middle, end)):
+        stretch = answer[start : start + _WINDOW]
+        if (seen := language_of(stretch)) not in (language, UNKNOWN) or (seen == UNKNOWN and not start):
+            return Fault(Reason.LANGUAGE, f"asked in {language}, written in {seen}: {' '.join(stretch.split())[:60]}")
+    return None
+
+
+def _left_out(words: int, draft: Draft, recipe: Recipe) -> Fault | None:
+    asked = draft.instruction
+    if recipe.explicit_only and asked.wish == "none":
+        return Fault(Reason.NO_EXPLICIT_LENGTH, "the request names no length")
+    if (score := s_l(asked.words, words)) < recipe.min_s_l:
+        return Fault(
+            Reason.OFF_LENGTH, f"S_l {score:.1f}: {asked.words} words asked for, {words} written; the recipe wants {recipe.min_s_l:g}"
+        )
+    return None

@@ -1,0 +1,72 @@
+"""What belongs to the plan and not to the text: "Paragraph 3 –", 第三段：, lines of the plan, the main point as a heading, fences.
+
+A heading of the text itself, such as "Part 2 of 4" or 第2部分，共4部分, stays, and so does a sentence that begins with
+"Paragraph 3 of the contract".
+"""
+
+import re
+import unicodedata
+
+_FENCE = re.compile(r"\A(```+|~~~+)[\w-]*\n(.*?)\n?\1\s*\Z", re.DOTALL)
+_OPEN_FENCE = re.compile(r"\A(?:```+|~~~+)[\w-]*\n|\n(?:```+|~~~+)\s*\Z")
+_MARK = re.compile(r"^[ \t]*(?:```|~~~)", re.MULTILINE)
+_PLAN_LINE = re.compile(
+    r"^[ \t*#>-]*(?:Paragraph \d+ ?[-–—:] ?)?Main Point:[^\n]*(?:Word Count:[^\n]*)?(?:\n+|\Z)", re.IGNORECASE | re.MULTILINE
+)
+_NUMBER = r"(?:\d{1,3}|[一二三四五六七八九十百]+)"
+_WORDED = r"(?:one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve)"
+_NAME = (
+    rf"(?:paragraph\s+(?:\d{{1,3}}|[ivx]+|{_WORDED})|第\s*{_NUMBER}\s*(?:段落?|自然段)|段落\s*{_NUMBER})"
+    rf"(?:\s*(?:/|of|out of)\s*\d{{1,3}})?(?:\s*[(（][^()（）\n]{{1,40}}[)）])?"
+)
+_IDENTIFIER = re.compile(
+    rf"^[ \t]*(?:#{{1,6}}[ \t]*)?(?:\*{{1,2}}\s*{_NAME}\s*[:：.]?\s*\*{{1,2}}|[\[【(（]\s*{_NAME}\s*[\]】)）]"
+    rf"|{_NAME}(?=\s*(?:[:：.．、–—-]|\n)|\Z))"
+    r"[ \t]*[:：.．、–—-]*\s*",
+    re.IGNORECASE | re.MULTILINE,
+)
+_LIKE_IT = re.compile(r"paragraph|段|main point", re.IGNORECASE)
+_EDGES = " \t*_#>-–—•|\"'“”‘’「」『』()（）[]【】.,!?:;。，！？：；…0123456789"
+_POINT = 6  # characters of a main point, from which a first line that is the same is an echo of it
+
+
+def strip_scaffolding(paragraph: str, *, point: str = "") -> str:
+    """A paragraph without what it has from the plan. `point` is its main point there; as the first line it goes too.
+
+    What would leave nothing stays: an empty paragraph is another fault.
+    """
+    text = _unfenced(paragraph.strip())
+    if _LIKE_IT.search(text):
+        text = _PLAN_LINE.sub("", text)
+        text = _IDENTIFIER.sub(_keep_break, text).strip()
+    first, _, rest = text.partition("\n")
+    if point and rest.strip() and _is_point(first, point):
+        text = rest.strip()
+    return text or paragraph.strip()
+
+
+def identifiers(text: str) -> int:
+    """How many lines of a text begin with their number in a plan, or are lines of one."""
+    return len(_IDENTIFIER.findall(text)) + len(_PLAN_LINE.findall(text)) if _LIKE_IT.search(text) else 0
+
+
+def _unfenced(text: str) -> str:
+    if fence := _FENCE.match(text):
+        return fence[2].strip() if not _MARK.search(fence[2]) else text
+    if len(_MARK.findall(text)) == 1:
+        return _OPEN_FENCE.sub("", text).strip()
+    return text
+
+
+def _keep_break(match: re.Match[str]) -> str:
+    """An identifier on a line of its own leaves no gap wider than a blank line."""
+    return "\n" if match.start() and match.string[match.start() - 1] != "\n" else ""
+
+
+def _is_point(line: str, point: str) -> bool:
+    said, meant = _bare(line.partition("Word Count")[0]), _bare(point)
+    return len(meant) >= _POINT and said in (meant, f"main point: {meant}")
+
+
+def _bare(text: str) -> str:
+    return " ".join(unicodedata.normalize("NFC", text).casefold().split()).strip(_EDGES)

@@ -1,0 +1,103 @@
+"""Checkpoints that are whole or are none: each is sealed, last of all, with the SHA-256 of every file in it.
+
+A folder without a seal was cut off while it was written. One whose files differ from its seal was damaged since. Neither is gone on
+from: the newest that holds is. The optimizer's and the generators' states are pickles of torch's own, which transformers loads with
+`weights_only`; sealed like the rest, they are those that this training wrote.
+"""
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from tasks import store
+from tasks.schema.errors import BadInput
+from tasks.schema.records import Record
+
+SEAL = "seal.json"
+PREFIX = "checkpoint-"
+UNNEEDED = "training_args.bin"  # a pickle that nobody reads
+
+
+class Seal(Record):
+    world: int  # processes that wrote it
+    files: dict[str, str]  # SHA-256 by name
+
+
+def seal(folder: Path, *, world: int) -> None:
+    """Vouch for the checkpoint as it is now. Its files are on the disk, not only in its cache, when this returns."""
+    (folder / UNNEEDED).unlink(missing_ok=True)
+    names = _names(folder)
+    for name in names:
+        _flush(folder / name)
+    store.write_json(folder / SEAL, Seal(world=world, files=_digests(folder, names)))
+    _flush(folder / SEAL)
+    _flush(folder)
+
+
+def problem(folder: Path, *, world: int | None = None) -> str | None:
+    """Why a checkpoint cannot be gone on from; None: it can."""
+    if not (folder / SEAL).is_file():
+        return "it was cut off while it was written"
+    try:
+        sealed = store.parse(store.read_json(folder / SEAL), Seal, path=folder / SEAL, line=None)
+    except BadInput as error:
+        return f"{SEAL}: {error.problem}"
+    if missing := sealed.files.keys() - set(_names(folder)):
+        return f"{min(missing)} is missing"
+    found = _digests(folder, list(sealed.files))
+    if damaged := [name for name, digest in sealed.files.items() if found[name] != digest]:
+        return f"{min(damaged)} is damaged"
+    if world is not None and sealed.world != world and (folder / "latest").exists():  # DeepSpeed's shards are one per process
+        return f"{sealed.world} processes wrote its shards, there are {world} now"
+    return None
+
+
+def newest(scratch: Path, *, world: int, warn: Callable[[str], None]) -> Path | None:
+    """The newest checkpoint that holds. Those after it are removed, as they will be written again, each with a warning."""
+    for folder in reversed(_all(scratch)):
+        wrong = problem(folder, world=world)
+        if wrong is None:
+            return folder
+        warn(f"{folder.name}: {wrong}; going on from the one before it")
+        shutil.rmtree(folder)
+    return None
+
+
+def prune(scratch: Path, *, keep: int) -> None:
+    """Remove all but the newest sealed checkpoints."""
+    sealed = [folder for folder in _all(scratch) if (folder / SEAL).is_file()]
+    for folder in sealed[:-keep]:
+        (folder / SEAL).unlink()  # first of all: half a checkpoint must not look whole
+        shutil.rmtree(folder)
+
+
+def _all(scratch: Path) -> list[Path]:
+    """Checkpoint folders, oldest first."""
+    found = [folder for folder in scratch.glob(f"{PREFIX}*") if folder.is_dir() and folder.name.removeprefix(PREFIX).isdigit()]
+    return sorted(found, key=lambda folder: int(folder.name.removeprefix(PREFIX)))
+
+
+def _names(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file() and path.name != SEAL)
+
+
+def _digests(folder: Path, names: list[str]) -> dict[str, str]:
+    """Hashed a few at once: hashlib lets go of the interpreter, and shards are many."""
+
+    def digest(name: str) -> str:
+        with (folder / name).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        return dict(zip(names, pool.map(digest, names), strict=True))
+
+
+def _flush(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,219 @@
+"""What is seen of a training while it runs, whatever its loss: every step's numbers, and the step at which it has to stop.
+
+Imported in the process that trains only. Mixed into a TRL trainer: `class Supervised(Watched, SFTTrainer)`.
+"""
+
+import json
+import time
+from collections import deque
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from accelerate.utils import gather_object
+from transformers import Trainer, TrainerCallback
+
+from tasks import progress
+from tasks.schema.errors import TrainingFailed
+from tasks.sft import checkpoints
+from tasks.sft.job import HISTORY, Job, Point
+from tasks.sft.order import order
+
+RECENT = 32  # steps whose median a new loss is held against
+
+
+class Costs(NamedTuple):
+    """What each row of the dataset weighs, in its order."""
+
+    rows: int
+    tokens: npt.NDArray[np.float64]
+    flops: npt.NDArray[np.float64]  # of a forward and a backward pass
+
+
+class Watched(Trainer):
+    """Every step's numbers go into the job's history as they are made. A loss or gradient that is not finite, or a loss that jumps,
+    ends the training in its step, with the rows of the batch named; nothing is saved after it."""
+
+    def __init__(self, *args: Any, job: Job, costs: Costs, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._job, self._costs = job, costs
+        self._order = order(costs.rows, steps=job.steps, global_batch=job.optimization.global_batch, seed=job.seed)
+        self._losses: list[torch.Tensor] = []  # of this step's micro-batches, on this process
+        self._recent: deque[float] = deque(maxlen=RECENT)
+        self._rate = matrix_rate(self.args.device, self.model.dtype) * job.where.world
+        self._since = time.perf_counter()
+        if self.is_world_process_zero():
+            forget_after(job.scratch / HISTORY, step=_step(job.resume))
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        loss = super().training_step(*args, **kwargs)
+        self._losses.append(loss)
+        return loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if "loss" in logs:
+            self._note(logs)
+        super().log(logs, start_time)
+
+    def resolved(self) -> dict[str, Any]:
+        """What the job became: the trainer's arguments, the model's config, what it runs on."""
+        config = {name: value for name, value in self.args.to_dict().items() if not name.endswith(("token", "_dir"))}
+        said = {
+            "arguments": config,
+            "model": self.model.config.to_dict(),
+            "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
+            "trained": sum(parameter.numel() for parameter in self.model.parameters() if parameter.requires_grad),
+            "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+            "matrix_rate": self._rate,
+            "distributed": str(self.accelerator.distributed_type),
+            "world": self._job.where.world,
+            "attention": self.model.config._attn_implementation,
+        }
+        plain: dict[str, Any] = json.loads(json.dumps(said, default=str))
+        return plain
+
+    def _note(self, logs: dict[str, float]) -> None:
+        step = self.state.global_step
+        rows, now = self.rows_of(step), time.perf_counter()
+        seconds, self._since = now - self._since, now
+        point = Point(
+            model=self._job.name,
+            step=step,
+            epoch=step * self._job.optimization.global_batch / self._costs.rows,
+            loss=logs["loss"],
+            learning_rate=logs["learning_rate"],
+            grad_norm=logs["grad_norm"],
+            tokens_per_second=float(self._costs.tokens[rows].sum()) / seconds,
+            mfu=float(self._costs.flops[rows].sum()) / seconds / self._rate,
+            memory_gib=held(self.args.device),
+        )
+        if self.is_world_process_zero():
+            with (self._job.scratch / HISTORY).open("ab") as file:
+                file.write(point.model_dump_json().encode() + b"\n")
+        self._check(point)
+        self._losses.clear()
+        self._recent.append(point.loss)
+
+    def rows_of(self, step: int) -> npt.NDArray[np.int64]:
+        """The rows of the global batch of a step, counted from 1."""
+        batch = self._job.optimization.global_batch
+        return self._order[(step - 1) * batch : step * batch]
+
+    def _check(self, point: Point) -> None:
+        """Every process sees the same numbers, and so they all stop."""
+        usual = median(self._recent) if self._recent else point.loss
+        finite = np.isfinite(point.loss) and np.isfinite(point.grad_norm)
+        if finite and point.loss <= usual + self._job.optimization.max_loss_jump:
+            return
+        rows = self._guilty() if not np.isfinite(point.loss) else self.rows_of(point.step).tolist()
+        what = f"loss {point.loss:g}, gradient norm {point.grad_norm:g}"
+        problem = f"{what}: not finite" if not finite else f"{what}: over {usual:.3g}, the usual loss, by more than max_loss_jump"
+        mend = "look at these rows; if they are sound, lower learning_rate"
+        raise TrainingFailed(f"train {self._job.name}: step {point.step}: {problem}; batch: {self._named(rows)}; {mend}")
+
+    def _guilty(self) -> list[int]:
+        """Rows of this step's micro-batches whose own loss is not finite, of all processes; all of the step's where none is."""
+        job, mine = self._job, [torch.isfinite(loss).all().item() for loss in self._losses[-self._job.accumulation :]]
+        finite = gather_object(mine) if job.where.world > 1 else mine
+        rows = self.rows_of(self.state.global_step).reshape(job.accumulation, job.where.replicas, job.where.micro_batch)
+        if job.where.sequence_parallel > 1:
+            return list(map(int, rows.ravel()))
+        by_place = np.array(finite).reshape(job.where.world, job.accumulation).T
+        return list(map(int, rows[~by_place].ravel() if not by_place.all() else rows.ravel()))
+
+    def _named(self, rows: list[int]) -> str:
+        from datasets import load_from_disk
+
+        data = load_from_disk(str(self._job.rows))
+        named = [f"row {row}" + (f" ({_few(data[int(row)]['ids'])})" if "ids" in data.column_names else "") for row in rows]
+        return _few(named)
+
+
+def _few(names: list[str], most: int = 8) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def _step(checkpoint: Path | None) -> int:
+    return int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
+
+
+def forget_after(history: Path, *, step: int) -> None:
+    """Steps that will be trained again are no history yet; nor is half a line."""
+    if not history.exists():
+        return
+    lines = [line for line in history.read_bytes().split(b"\n")[:-1] if Point.model_validate_json(line).step <= step]
+    history.write_bytes(b"".join(line + b"\n" for line in lines))
+
+
+def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """FLOP/s of large matrix products on this device, measured now: what MFU is a share of."""
+    width = 8192 if device.type == "cuda" else 768
+    factor = torch.ones(width, width, device=device, dtype=dtype)
+    best = float("inf")
+    for _ in range(5 if device.type == "cuda" else 3):
+        _wait(device)
+        began = time.perf_counter()
+        torch.mm(factor, factor)
+        _wait(device)
+        best = min(best, time.perf_counter() - began)
+    return 2.0 * width**3 / best
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def held(device: torch.device) -> float:
+    """GiB that this process held at the most: on its GPU, or in memory."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_reserved(device) / 2**30
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def callbacks(job: Job) -> list[TrainerCallback]:
+    """Checkpoints that are known to be whole, and the bar."""
+    return [Keep(job), *([Bar(job)] if job.bar else [])]
+
+
+class Keep(TrainerCallback):
+    """Seals each checkpoint once all processes have written their parts, and then lets old ones go."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        from accelerate import PartialState
+
+        processes = PartialState()
+        processes.wait_for_everyone()
+        if processes.is_main_process:
+            folder = self._job.scratch / f"checkpoint-{state.global_step}"
+            checkpoints.seal(folder, world=self._job.where.world)
+            checkpoints.prune(self._job.scratch, keep=self._job.where.keep_checkpoints)
+
+
+class Bar(TrainerCallback):
+    """Steps done, their rate and the time left; the loss beside it."""
+
+    def __init__(self, job: Job) -> None:
+        self._label = f"train {job.name}"
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.bar = progress.bar(total=state.max_steps, unit="step", label=self._label if state.is_world_process_zero else None)
+        self.bar.update(state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.bar.update(state.global_step - self.bar.n)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+        if logs and "loss" in logs:
+            self.bar.set_postfix(loss=f"{float(logs['loss']):.3f}", refresh=False)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.bar.close()

@@ -1,0 +1,46 @@
+"""team.env: random, for its owner alone, never overwritten, and complete or refused."""
+
+import stat
+from pathlib import Path
+
+import pytest
+
+from infra.team import environment
+from tasks.schema.errors import BadInput
+
+
+def test_it_is_written_once_for_its_owner_alone() -> None:
+    values = environment.ensure()
+    assert stat.S_IMODE(environment.path().stat().st_mode) == 0o600
+    assert environment.ensure() == values
+
+
+def test_two_back_ends_have_no_secret_in_common() -> None:
+    one, other = environment.fresh(environment.PORTS), environment.fresh(environment.PORTS)
+    secret = [name for name in one if any(word in name for word in ("PASSWORD", "KEY", "AUTH_STRING"))]
+    assert len(secret) == 8
+    assert not any(one[name] == other[name] or len(one[name]) < 20 for name in secret)
+
+
+def test_one_that_others_can_read_is_refused() -> None:
+    environment.ensure()
+    environment.path().chmod(0o644)
+    with pytest.raises(BadInput, match=r"team\.env: others may read it, and it holds passwords; chmod 600"):
+        environment.ensure()
+
+
+@pytest.mark.parametrize(
+    ("line", "problem"),
+    [("what is this", r"team\.env:\d+: not NAME=value"), ("POSTGRES_PASSWORD=", r"POSTGRES_PASSWORD: missing; add it")],
+)
+def test_what_is_wrong_in_it_is_named(line: str, problem: str) -> None:
+    environment.ensure()
+    with environment.path().open("a") as file:
+        file.write(f"{line}\n")
+    with pytest.raises(BadInput, match=problem):
+        environment.load(environment.path())
+
+
+def test_a_missing_one_is_said_to_be_missing(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"no such file; make team-env"):
+        environment.load(tmp_path / "team.env")
