@@ -122,9 +122,11 @@ def resolve(candidate: str) -> Candidate:
     if candidate.startswith(("http://", "https://")):
         return Candidate(candidate, candidate, None)
     if candidate.startswith(REGISTRY):
-        from tasks.tracking.registry import fetch  # loads MLflow
+        from tasks.tracking.client import answering  # loads MLflow
+        from tasks.tracking.registry import fetch
 
-        return Candidate(candidate.removeprefix(REGISTRY), None, fetch(candidate))
+        with answering():
+            return Candidate(candidate.removeprefix(REGISTRY), None, fetch(candidate))
     folder = Path(candidate)
     if not (folder / "config.json").is_file():
         problem = "no config.json in it" if folder.is_dir() else "no such folder"

@@ -1,10 +1,12 @@
 """The evaluator on its own: a URL, a folder or an alias in, a scorecard out."""
 
 import asyncio
+import itertools
 import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -98,6 +100,35 @@ def test_started_again_it_goes_on_and_asks_for_nothing_twice(tmp_path: Path, par
         first = evaluate(url, tmp_path / "out", params=params, options=options(benchmark))
         assert evaluate(url, tmp_path / "out", params=params, options=options(benchmark)) == first
         assert answered(url) == 6
+
+
+def test_killed_in_the_middle_it_repeats_what_was_in_flight_and_no_more(tmp_path: Path, params: Params) -> None:
+    rows = [{"prompt": f"Write a 100-word essay about bread, number {n}.", "type": "News", "length": 100} for n in range(40)]
+    benchmark, out, slots = tmp_path / "benchmark.jsonl", tmp_path / "out", 4
+    benchmark.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with candidate(Switches(latency=0.2)) as url, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("LONGWRITER_CONCURRENCY", str(slots))
+        words = [sys.executable, "-m", "tasks.longbench", "evaluate", url, "--model", "rehearsal-candidate"]
+        running = subprocess.Popen([*words, "--out", out, "--benchmark", benchmark], cwd=ROOT, stderr=subprocess.DEVNULL)
+        while answered(url) < 12:
+            time.sleep(0.05)
+        running.kill()
+        running.wait()
+        assert not (out / "predictions.jsonl").exists()
+        card = evaluate(url, out, params=params, options=options(benchmark))
+        assert 40 <= answered(url) <= 40 + slots
+        assert evaluate(url, out, params=params, options=options(benchmark)) == card
+    assert len({p.item.id for p in store.read(out / "predictions.jsonl", Prediction)}) == 40
+
+
+def test_a_clock_that_jumps_changes_nothing(tmp_path: Path, params: Params, benchmark: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jumps, now = itertools.cycle((-3600.0, 3600.0, 0.0)), time.time
+    monkeypatch.setattr(time, "time", lambda: now() + next(jumps))
+    with candidate() as url:
+        card = evaluate(url, tmp_path / "out", params=params, options=options(benchmark))
+        assert evaluate(url, tmp_path / "out", params=params, options=options(benchmark)) == card
+        assert answered(url) == 6
+    assert all(0 <= prediction.seconds < 60 for prediction in store.read(tmp_path / "out" / "predictions.jsonl", Prediction))
 
 
 def test_another_folder_or_fresh_asks_a_url_anew_as_it_may_serve_other_weights(tmp_path: Path, params: Params, benchmark: Path) -> None:
