@@ -222,7 +222,7 @@ def test_vllm_gets_the_environment_with_a_key_of_its_own_and_none_of_this_checko
 def test_no_server_is_allowed_to_run_code_of_the_model(tmp_path: Path, server: str) -> None:
     folder = empty_model(tmp_path)
     (folder / "config.json").write_text('{"max_position_embeddings": 64, "auto_map": {"AutoConfig": "own.Own"}}')
-    words = launch_of(folder, Settings(server=server, vllm_python=Path(sys.executable)), 8000).words  # type: ignore[arg-type]
+    words = launch_of(folder, Settings(server=server, vllm_python=Path(sys.executable)), 8000).words
     assert not [word for word in words if "trust" in word or "remote" in word]
 
 
