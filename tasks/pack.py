@@ -14,8 +14,8 @@ from tasks.sft.packing import write_packs
 from tasks.sft.tokenizer import Tokens, load_tokenizer, tokenize, train_tokenizer
 
 
-def run(dataset: Path, verdict: Path, out: Path, *, base: Base, pack: Pack) -> stage.Metrics:
-    """`verdict` is not read: it stands for the data contract that has to have passed."""
+def run(dataset: Path, passed: Path, out: Path, *, base: Base, pack: Pack) -> stage.Metrics:
+    """`passed` is not read: it stands for the data contract that has to have passed."""
     samples = list(read_dataset(dataset))
     texts = [message.content for sample in samples for message in sample.messages]
     tokenizer = train_tokenizer(texts, vocabulary=pack.vocabulary) if base.model == "tiny" else load_tokenizer(base)
