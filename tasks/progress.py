@@ -16,6 +16,12 @@ def bar(*, total: int | None, unit: str, label: str | None) -> "tqdm[Any]":
     return tqdm(total=total, unit=unit, desc=label, disable=label is None, mininterval=1.0, dynamic_ncols=True, file=sys.stderr)
 
 
+def byte_bar(*, total: int, label: str | None) -> "tqdm[Any]":
+    """The same for bytes, shown as KiB, MiB and GiB, once it takes more than a second."""
+    scale: dict[str, Any] = {"unit": "B", "unit_scale": True, "unit_divisor": 1024, "delay": 1.0}
+    return tqdm(total=total, desc=label, disable=label is None, mininterval=1.0, dynamic_ncols=True, file=sys.stderr, **scale)
+
+
 def track(items: Iterable[T], *, unit: str, label: str, total: int | None = None) -> Iterable[T]:
     """`items`, with a bar."""
     return tqdm(items, total=total, unit=unit, desc=label, mininterval=1.0, dynamic_ncols=True, file=sys.stderr)

@@ -3,11 +3,10 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tasks.corpus import sources
-from tasks.corpus.duplicates import Benchmark, near_duplicates, shingled
-from tasks.corpus.languages import language_of
-from tasks.corpus.sources import Malformed
+from tasks.corpus.contamination import Prompts
+from tasks.corpus.duplicates import near_duplicates, shingled, tokens_of
 from tasks.schema.params import Collect
+from tasks.sources import reading
 
 NEAR = 0.8  # Jaccard similarity of shingles
 Scored = Callable[[str, str], str | None]  # from a request and its language to the benchmark prompt that it repeats
@@ -15,19 +14,16 @@ Scored = Callable[[str, str], str | None]  # from a request and its language to 
 
 def scored_on(benchmark: Path, folder: Path, collect: Collect) -> Scored:
     """Knows every prompt of the benchmark and of `collect.decontaminate`. Raises BadInput for one that cannot be read."""
-    rows = [*sources.read(benchmark), *(row for entry in collect.decontaminate for row in sources.read_entry(entry, folder))]
-    for row in rows:
-        if isinstance(row, Malformed):
-            raise row.error()
-    return repeats([row.text for row in rows if not isinstance(row, Malformed)])
+    texts = [ask.text for ask in reading.asks_of(reading.plain(benchmark))]
+    return repeats([*texts, *(ask.text for entry in collect.decontaminate for ask in reading.asks(entry, folder))])
 
 
 def repeats(prompts: Sequence[str]) -> Scored:
-    known = Benchmark([shingled(prompt, language_of(prompt)) for prompt in prompts])
+    known = Prompts(prompts)
 
     def repeated(request: str, language: str) -> str | None:
-        match = known.match(shingled(request, language), threshold=NEAR)
-        return f"{match.similarity:.0%} of benchmark prompt {match.id}" if match else None
+        match = known.match(shingled(request, language), tokens_of(request))
+        return f"{match.share:.0%} of benchmark prompt {match.id}" if match else None
 
     return repeated
 

@@ -1,6 +1,7 @@
 """How many tokens a conversation has, by the tokenizer that it will be trained with: the chat template's own tokens among them."""
 
 from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
 
 from tasks.schema.params import Base, Pack
 from tasks.schema.records import Message, Sample
@@ -10,6 +11,7 @@ Counter = Callable[[Sequence[Sequence[Message]]], list[int]]  # of a batch of co
 
 def counter(base: Base, pack: Pack, samples: Callable[[], Iterable[Sample]]) -> Counter:
     """For a base that is `tiny` the tokenizer is trained on `samples`, as the stage pack does it."""
+    from tasks.sft.conversations import CHECKED, Encoder
     from tasks.sft.tokenizer import load_tokenizer, train_tokenizer
 
     if base.model == "tiny":
@@ -17,11 +19,5 @@ def counter(base: Base, pack: Pack, samples: Callable[[], Iterable[Sample]]) -> 
         tokenizer = train_tokenizer(texts, vocabulary=pack.vocabulary)
     else:
         tokenizer = load_tokenizer(base)
-
-    def count(conversations: Sequence[Sequence[Message]]) -> list[int]:
-        dumped = [[message.model_dump() for message in messages] for messages in conversations]
-        texts = [tokenizer.apply_chat_template(messages, tokenize=False) for messages in dumped]
-        encoded = tokenizer(texts, add_special_tokens=False, return_attention_mask=False)
-        return [len(ids) for ids in encoded["input_ids"]]
-
-    return count
+    encoder = Encoder(tokenizer, sample=[sample.messages for sample in islice(samples(), CHECKED)])
+    return lambda conversations: [len(row.input_ids) for row in encoder.encode(conversations)]

@@ -40,6 +40,10 @@ class Settings(BaseSettings):
     )
     tracking_uri: str = Field("", description="MLflow server; empty: SQLite under home")
 
+    store: str = Field("", description="s3://BUCKET/PREFIX, where datasets and checkpoints are published; empty: nowhere")
+    s3_endpoint: str = Field("", description="URL of an S3 server that is not AWS; empty: AWS_ENDPOINT_URL_S3's, or AWS")
+    transfers: int = Field(10, ge=1, description="S3 requests in flight; each needs about 1 MiB")
+
     teacher_url: str = Field("", description="OpenAI-compatible base URL; empty: the rehearsal endpoint, for models named rehearsal-*")
     selector_url: str = ""
     judge_url: str = ""
@@ -65,6 +69,8 @@ class Settings(BaseSettings):
     rehearsal_latency: float = Field(0.0, ge=0, description="seconds before each of the rehearsal endpoint's answers")
     startup_timeout: float = Field(180.0, gt=0, description="seconds until a server that the pipeline starts must answer")
 
+    sifters: int = Field(os.cpu_count() or 1, ge=1, description="processes of this machine that sift rows of large sources")
+    dask_scheduler: str = Field("", description="a Dask cluster that sifts them instead, e.g. tcp://host:8786; empty: this machine")
     server: Literal["transformers", "vllm"] = Field("transformers", description="what serves a trained checkpoint")
     vllm_python: Path = Field(Path(".venv-serve/bin/python"), description="interpreter of the serve environment (requirements/serve.txt)")
     processes: int = Field(1, ge=1, description="training processes on each machine")

@@ -1,0 +1,220 @@
+"""`python -m tasks.storage`: published versions from the command line."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+from tasks.schema.errors import BadInput
+from tasks.stage import one_line_errors
+from tasks.storage.place import place
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+Name = Annotated[str, typer.Argument(help="of the collection: dataset, checkpoint, or any other", metavar="NAME")]
+Which = Annotated[str, typer.Option("--version", help="a version, an alias, or `latest`")]
+Store = Annotated[str, typer.Option("--store", help="s3://BUCKET/PREFIX; LONGWRITER_STORE's if left out")]
+Json = Annotated[bool, typer.Option("--json", help="one JSON document on standard output")]
+
+
+@app.callback()
+def storage() -> None:
+    """Folders as immutable versions in an S3 bucket."""
+
+
+@app.command()
+def publish(
+    name: Name,
+    folder: Annotated[Path | None, typer.Argument(help="what to publish; the pipeline's own dataset or checkpoint if left out")] = None,
+    version: Annotated[str | None, typer.Option(help="its name; the digest of its content if left out")] = None,
+    alias: Annotated[list[str] | None, typer.Option(help="a name that means this version from now on")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="KEY=VALUE to remember with it")] = None,
+    uses: Annotated[list[str] | None, typer.Option(help="NAME/VERSION that it was made from, and that stays as long as this")] = None,
+    pickles: Annotated[bool, typer.Option("--pickles", help="let pickles in: of a training's state, never of a model")] = False,
+    store: Store = "",
+    as_json: Json = False,
+) -> None:
+    """A folder to a new version. Killed and run again, it goes on; the same content again changes nothing."""
+    from tasks.storage import release
+
+    with one_line_errors():
+        to, one = place(store), release.given(name, folder)
+        one = one._replace(labels={**one.labels, **_pairs(label or [])})
+        done = release.release(one, to=to, version=version, aliases=tuple(alias or []), uses=tuple(uses or []), pickles=pickles)
+        _tell(
+            as_json,
+            f"{name}/{done.manifest.version} {'is published' if done.new else 'was there already'}: {len(done.manifest.files)} files, "
+            f"{_size(done.manifest.size)}, {done.url}",
+            {"name": name, "version": done.manifest.version, "new": done.new, "url": done.url, "size": done.manifest.size}
+            | {"files": len(done.manifest.files), "parts_sent": done.sent, "parts_spared": done.spared},
+        )
+
+
+@app.command()
+def fetch(
+    name: Name,
+    target: Annotated[Path, typer.Argument(help="the folder that it becomes")],
+    version: Which = "latest",
+    replace: Annotated[bool, typer.Option("--replace", help="take the place of what is in the folder")] = False,
+    pickles: Annotated[bool, typer.Option("--pickles", help="let pickles in: of a training's state, never of a model")] = False,
+    store: Store = "",
+    as_json: Json = False,
+) -> None:
+    """A version to a folder, every part verified, moved into place when whole. Killed and run again, it goes on."""
+    from tasks.storage import fetch as fetching
+
+    with one_line_errors():
+        done = fetching.fetch(name, target, source=place(store), version=version, replace=replace, pickles=pickles)
+        _tell(
+            as_json,
+            f"{target} {'is' if done.new else 'was already'} {name}/{done.manifest.version}: {len(done.manifest.files)} files, "
+            f"{_size(done.manifest.size)}, verified",
+            {"name": name, "version": done.manifest.version, "new": done.new, "folder": str(target), "size": done.manifest.size}
+            | {"files": len(done.manifest.files), "parts_fetched": done.fetched, "parts_spared": done.spared},
+        )
+
+
+@app.command(name="list")
+def list_(
+    name: Annotated[str | None, typer.Argument(help="of one name", metavar="NAME")] = None, store: Store = "", as_json: Json = False
+) -> None:
+    """The versions that are there, oldest first; without a name, of everything."""
+    from tasks.storage import versions
+    from tasks.storage.client import connect, preflight
+
+    with one_line_errors():
+        at, client = place(store), connect()
+        preflight(client, at)
+        found = [one for each in ([name] if name else versions.names(client, at)) for one in versions.versions(client, at, each)]
+        rows = [("version", "published", "files", "size", "aliases", "labels")]
+        for one in found:
+            shown = " ".join(f"{key}={value}" for key, value in one.manifest.labels.items()) or "–"
+            rows.append(
+                (
+                    f"{one.manifest.name}/{one.manifest.version}",
+                    f"{one.published:%Y-%m-%d %H:%M}",
+                    str(len(one.manifest.files)),
+                    _size(one.manifest.size),
+                    ", ".join(one.aliases) or "–",
+                    shown,
+                )
+            )
+        document = [
+            {"name": one.manifest.name, "version": one.manifest.version, "published": one.published, "size": one.manifest.size}
+            | {"files": len(one.manifest.files), "aliases": one.aliases, "labels": one.manifest.labels, "uses": one.manifest.uses}
+            for one in found
+        ]
+        _tell(as_json, _table(rows) if found else f"{at}: nothing is published", document)
+
+
+@app.command()
+def link(
+    name: Name,
+    path: Annotated[str | None, typer.Argument(help="one file of the version; all of them if left out")] = None,
+    version: Which = "latest",
+    hours: Annotated[float, typer.Option(help="for which they can be read, up to 168")] = 1.0,
+    store: Store = "",
+    as_json: Json = False,
+) -> None:
+    """Presigned links: whoever has one may read that file until it ends, without credentials."""
+    from tasks.storage import versions
+    from tasks.storage.client import connect, preflight
+
+    with one_line_errors():
+        at, client = place(store), connect()
+        preflight(client, at)
+        found = versions.links(client, at, versions.resolve(client, at, name, version), seconds=int(hours * 3600), only=path)
+        _tell(as_json, "\n".join(one.url for one in found), [one._asdict() for one in found])
+
+
+@app.command()
+def alias(name: Name, alias: str, version: Annotated[str, typer.Argument(help="a version, or another alias")], store: Store = "") -> None:
+    """Let an alias, such as champion, mean a version from now on."""
+    from tasks.storage import versions
+    from tasks.storage.client import connect, preflight
+
+    with one_line_errors():
+        at, client = place(store), connect()
+        preflight(client, at)
+        print(f"{alias} is {name}/{versions.set_alias(client, at, name, alias, version)}")
+
+
+@app.command()
+def prune(
+    name: Name,
+    days: Annotated[float, typer.Option(help="what is older may go")],
+    yes: Annotated[bool, typer.Option("--yes", help="do it; without this it is only shown")] = False,
+    store: Store = "",
+    as_json: Json = False,
+) -> None:
+    """Old versions that nothing names: never the newest, an alias's, or what another version was made from. Shown, unless --yes."""
+    from tasks.storage import prune as pruning
+    from tasks.storage.client import connect, preflight
+
+    with one_line_errors():
+        at, client = place(store), connect()
+        preflight(client, at)
+        planned = pruning.plan(client, at, name, days=days)
+        if yes:
+            pruning.prune(client, at, planned)
+        word = "gone" if yes else "would go"
+        lines = [f"{one.manifest.name}/{one.manifest.version} {word}, {_size(one.manifest.size)}" for one in planned.versions]
+        lines += [f"{one.manifest.name}/{one.manifest.version} stays: {why}" for one, why in planned.spared]
+        lines.append(f"{len(planned.objects)} files, {_size(planned.size)}, and {len(planned.uploads)} unfinished uploads {word}")
+        if not yes:
+            lines.append("nothing is changed; --yes does it")
+        document = {
+            "done": yes,
+            "versions": [one.manifest.version for one in planned.versions],
+            "spared": {one.manifest.version: why for one, why in planned.spared},
+            "files": len(planned.objects),
+            "size": planned.size,
+            "uploads": len(planned.uploads),
+        }
+        _tell(as_json, "\n".join(lines), document)
+
+
+@app.command()
+def bucket(
+    store: Store = "",
+    plain: Annotated[bool, typer.Option("--plain", help="nothing but the bucket, for servers that know no more")] = False,
+    kms_key: Annotated[str, typer.Option(help="a KMS key's ARN; S3's own key if left out")] = "",
+) -> None:
+    """Make the bucket: encrypted, versioned, closed to the public, TLS only, tidied by lifecycle. Again, it changes nothing."""
+    from tasks.storage import bucket as making
+    from tasks.storage.client import connect
+
+    with one_line_errors():
+        at = place(store)
+        print(f"s3://{at.bucket}: {', '.join(making.make(connect(), at, plain=plain, kms_key=kms_key))}")
+
+
+def _pairs(given: list[str]) -> dict[str, str]:
+    for pair in given:
+        if not pair.partition("=")[0] or "=" not in pair:
+            raise BadInput("--label", f"{pair!r} is not KEY=VALUE", mend="mend it")
+    return dict(pair.split("=", 1) for pair in given)
+
+
+def _tell(as_json: bool, text: str, document: object) -> None:
+    sys.stdout.write(orjson.dumps(document, option=orjson.OPT_INDENT_2).decode() if as_json else text)
+    sys.stdout.write("\n")
+
+
+def _table(rows: Sequence[tuple[str, ...]]) -> str:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows)
+
+
+def _size(size: float) -> str:
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if size < 1024:
+            return f"{size:.0f} {unit}" if unit == "B" else f"{size:.1f} {unit}"
+        size /= 1024
+    return f"{size:.1f} TiB"
+
+
+if __name__ == "__main__":
+    app()

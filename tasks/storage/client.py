@@ -1,0 +1,139 @@
+"""The S3 client: from the environment, with adaptive retries, and with errors of one line.
+
+Credentials come from boto3's own chain (environment, profile, role) and never pass through this code. Payloads are not signed
+a second time: the SHA-256 of every part travels in a signed header, and the server, or the reply's ETag, is held to it.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import urlsplit
+
+from tasks.schema.errors import BadSettings, StorageError
+from tasks.schema.settings import PREFIX, settings
+from tasks.storage.place import Place
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client as S3Client
+else:
+    S3Client = Any
+
+ATTEMPTS = 12  # of a request: adaptive mode waits up to 20 s between two, so that an outage of a minute is sat out
+CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or give the machine a role"
+MENDS = {
+    "InvalidAccessKeyId": f"the access key is unknown there; {CREDENTIALS}",
+    "SignatureDoesNotMatch": f"the secret key does not fit the access key; {CREDENTIALS}",
+    "ExpiredToken": "the session has expired; sign in again",
+    "InvalidToken": "the session token is not valid; sign in again",
+    "RequestTimeTooSkewed": "this machine's clock is wrong; set it",
+    "AccessDenied": "the credentials may not do this; infra/cloudformation has the policy they need",
+    "403": f"forbidden: the credentials are wrong or may not do this; {CREDENTIALS}",
+    "NoSuchBucket": "no such bucket; `make bucket` makes it",
+    "404": "no such bucket; `make bucket` makes it",
+    "NoSuchKey": "no such object; it was deleted in between",
+    "301": "the bucket is in another region; set AWS_REGION to it",
+    "PermanentRedirect": "the bucket is in another region; set AWS_REGION to it",
+    "AuthorizationHeaderMalformed": "the bucket is in another region; set AWS_REGION to it",
+    "IllegalLocationConstraintException": "the bucket is in another region; set AWS_REGION to it",
+    "MalformedXML": "the request was damaged on its way; run again, what is sent is kept",
+    "400": "bad request: wrong region, or an expired session; set AWS_REGION, or sign in again",
+    "SlowDown": "overloaded beyond the retries; run again, what is sent is kept",
+    "ServiceUnavailable": "overloaded beyond the retries; run again, what is sent is kept",
+    "503": "overloaded beyond the retries; run again, what is sent is kept",
+    "BadDigest": "the bytes changed on their way; run again, what is sent is kept",
+    "NotImplemented": "this server cannot do that",
+}
+
+
+def connect() -> "S3Client":
+    """A client of its own: event handlers registered on it concern nobody else. Raises StorageError, BadSettings."""
+    import boto3
+    from botocore.config import Config
+
+    endpoint = _endpoint()
+    config = Config(
+        retries={"mode": "adaptive", "total_max_attempts": int(os.environ.get("AWS_MAX_ATTEMPTS", ATTEMPTS))},
+        signature_version="s3v4",
+        s3={"addressing_style": "path" if endpoint else "auto", "payload_signing_enabled": False},
+        request_checksum_calculation="when_required",  # every part has its SHA-256 already
+        response_checksum_validation="when_required",  # and is held to it by tasks/storage/parts.py
+        max_pool_connections=settings().transfers + 2,
+        connect_timeout=10,
+        read_timeout=60,
+        tcp_keepalive=True,
+    )
+    with one_line("the credentials"):
+        session = boto3.Session()
+        region = session.region_name or ("us-east-1" if endpoint else None)
+        return session.client("s3", endpoint_url=endpoint, region_name=region, config=config)
+
+
+def _endpoint() -> str | None:
+    """None leaves it to boto3's own variables. Raises BadSettings; the URL is not shown, as it may hold a password."""
+    given = settings().s3_endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
+    parts = urlsplit(given)
+    if given and (parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password):
+        name = f"{PREFIX}S3_ENDPOINT" if settings().s3_endpoint else "AWS_ENDPOINT_URL_S3"
+        raise BadSettings(f"environment: {name}: not http(s)://HOST[:PORT] without user and password; mend it")
+    return given or None
+
+
+def preflight(client: "S3Client", where: Place) -> None:
+    """Can the bucket be read with these credentials? One request, before any work. Raises StorageError in one line."""
+    with one_line(str(where)):
+        client.list_objects_v2(Bucket=where.bucket, Prefix=where.prefix, MaxKeys=1)
+
+
+@contextmanager
+def one_line(what: str) -> Iterator[None]:
+    """Turns the library's errors about `what` into StorageError. Their texts may echo a request, so only known parts are shown."""
+    from boto3.exceptions import Boto3Error, S3UploadFailedError
+    from botocore.exceptions import BotoCoreError, ClientError
+    from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError
+
+    try:
+        yield
+    except ClientError as error:
+        _refused(what, error)
+    except (S3UploadFailedError, S3DownloadFailedError):
+        raise StorageError(f"{what}: the object changed while it was read or written; run again") from None
+    except RetriesExceededError as error:
+        raise StorageError(f"{what}: {_reason(error.last_exception)}") from None
+    except (BotoCoreError, Boto3Error) as error:
+        raise StorageError(f"{what}: {_reason(error)}") from None
+
+
+def code(error: Any) -> str:
+    """Of a ClientError: AWS's word, or the HTTP status of replies without a body."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def _refused(what: str, error: Any) -> NoReturn:
+    found = code(error)
+    status = str(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
+    mend = MENDS.get(found) or (MENDS.get(status) if status != "404" else None) or "look the code up in S3's documentation"
+    raise StorageError(f"{what}: {error.operation_name} refused ({found or status}): {mend}") from None
+
+
+def _reason(error: BaseException) -> str:
+    """Of an error that is not S3's reply."""
+    reasons = {
+        "NoCredentialsError": f"no credentials; {CREDENTIALS}",
+        "PartialCredentialsError": f"half of the credentials; {CREDENTIALS}",
+        "CredentialRetrievalError": f"the credentials could not be fetched; {CREDENTIALS}",
+        "ProfileNotFound": "AWS_PROFILE names no profile; mend it",
+        "ConfigParseError": "AWS's config file cannot be read; mend it",
+        "NoRegionError": "no region; set AWS_REGION",
+        "TokenRetrievalError": "the session has expired; sign in again",
+        "UnauthorizedSSOTokenError": "the session has expired; sign in again",
+        "SSOTokenLoadError": "nobody is signed in; `aws sso login`",
+        "EndpointConnectionError": "nobody answers at the endpoint; check LONGWRITER_S3_ENDPOINT and the network",
+        "ConnectTimeoutError": "nobody answers at the endpoint; check LONGWRITER_S3_ENDPOINT and the network",
+        "ConnectionClosedError": "the connection was cut, beyond the retries; run again, what is sent is kept",
+        "ReadTimeoutError": "no answer in time, beyond the retries; run again, what is sent is kept",
+        "Corrupted": "the bytes are not what the manifest says, again and again: nothing is taken from it",
+        "IncompleteReadError": "the connection was cut, beyond the retries; run again, what came in is kept",
+        "SSLError": "the server's certificate is not trusted; set AWS_CA_BUNDLE to its authority's",
+    }
+    return reasons.get(type(error).__name__) or f"{type(error).__name__}; run again, what is done is kept"

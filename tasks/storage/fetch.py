@@ -1,0 +1,165 @@
+"""A version back to a folder: every part held to the manifest, going on where a killed fetch ended, moved into place when whole."""
+
+import fcntl
+import os
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from botocore.exceptions import ClientError
+
+from tasks.progress import byte_bar
+from tasks.schema.errors import BadInput, StorageError, WorkspaceBusy
+from tasks.storage import objects, parts, versions
+from tasks.storage.client import S3Client, code, connect, one_line, preflight
+from tasks.storage.manifest import File, Manifest, digests_of
+from tasks.storage.place import Place
+from tasks.tracking.checkpoint import refuse_pickles
+
+BATCH = 100  # files open at once
+SPARE = 64 * 2**20  # bytes that a fetch leaves free on the disk
+
+
+class Fetched(NamedTuple):
+    manifest: Manifest
+    folder: Path
+    new: bool  # False: the folder held it already
+    fetched: int  # parts that came over the wire
+    spared: int  # parts that an earlier, killed fetch had got
+
+
+def fetch(
+    name: str,
+    target: Path,
+    *,
+    source: Place,
+    version: str = versions.LATEST,
+    replace: bool = False,
+    pickles: bool = False,
+    label: str | None = "fetch",
+) -> Fetched:
+    """A version, an alias or the latest, as the folder `target`. Killed and called again, it goes on.
+
+    Raises BadInput if there is no such version, if it names files outside its root or pickles, or if the folder is there with
+    something else in it, unless `replace`; StorageError if the store fails or holds other bytes; WorkspaceBusy if another process
+    fetches to the same folder.
+    """
+    client = connect()
+    preflight(client, source)
+    manifest = versions.resolve(client, source, name, version)
+    if not pickles:
+        refuse_pickles(f"{source}{name}/{manifest.version}", [file.path for file in manifest.files])
+    if target.exists() and any(target.iterdir()) if target.is_dir() else target.exists():
+        if holds(target, manifest):
+            return Fetched(manifest, target, new=False, fetched=0, spared=0)
+        if not replace:
+            raise BadInput(target, "is there, with something else in it", mend="name another folder, or say --replace")
+    with _scratch(target, manifest) as scratch:
+        with byte_bar(total=manifest.size, label=label) as progress:
+            counts = _get(client, manifest, scratch, source, progress)
+        _move(scratch, target)
+    return Fetched(manifest, target, True, *counts)
+
+
+def holds(folder: Path, manifest: Manifest) -> bool:
+    """Are exactly the manifest's files in this folder, byte by byte?"""
+    if not folder.is_dir():
+        return False
+    there = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()}
+    if {file.path: file.size for file in manifest.files} != {path: found.lstat().st_size for path, found in there.items()}:
+        return False
+    return all(tuple(digests_of(there[file.path], manifest.part_size, lambda size: None)) == file.parts for file in manifest.files)
+
+
+@contextmanager
+def _scratch(target: Path, manifest: Manifest) -> Iterator[Path]:
+    """A folder beside the target, the same for the same content, and held: two fetches to one folder do not meet."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    scratch = target.with_name(f".{target.name}.{manifest.content[:12]}.part")
+    if scratch.is_symlink() or any(path.is_symlink() for path in scratch.rglob("*")):
+        raise BadInput(scratch, "has a link in it", mend="remove it and run again")
+    scratch.mkdir(exist_ok=True)
+    _enough_space(scratch, manifest)
+    descriptor = os.open(scratch, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield scratch
+    except BlockingIOError:
+        raise WorkspaceBusy(f"{scratch}: another process fetches it; wait for it or end it, then run again") from None
+    finally:
+        os.close(descriptor)
+
+
+def _enough_space(scratch: Path, manifest: Manifest) -> None:
+    have = sum(path.stat().st_blocks * 512 for path in scratch.rglob("*") if path.is_file())
+    free = shutil.disk_usage(scratch).free
+    if (need := manifest.size - have + SPARE) > free:
+        mib = 2**20
+        raise StorageError(f"{scratch.parent}: {need // mib:,} MiB are needed and {free // mib:,} MiB free; free some space and run again")
+
+
+def _get(client: S3Client, manifest: Manifest, scratch: Path, source: Place, progress: Any) -> tuple[int, int]:
+    prefix = source.content(manifest.name, manifest.content)
+    begun = {prefix + file.path for file in manifest.files if (scratch / file.path).exists()}
+    handlers = parts.Fetching(client, manifest, scratch, prefix, begun=begun, moved=lambda size: None)
+    missing = list(manifest.files)
+    for attempt in range(objects.READS):
+        for start in range(0, len(missing), BATCH):
+            _transfer(client, missing[start : start + BATCH], manifest, scratch, source.bucket, prefix, progress)
+        if not (missing := [file for file in missing if file.size and not handlers.whole(prefix + file.path)]):
+            return handlers.fetched, handlers.spared
+        time.sleep(objects.PAUSE * 2**attempt)
+    raise StorageError(f"s3://{source.bucket}/{prefix}{missing[0].path}: its manifest names it, and it is not there as it has to be")
+
+
+def _transfer(client: S3Client, files: Sequence[File], manifest: Manifest, scratch: Path, bucket: str, prefix: str, progress: Any) -> None:
+    """Get these files; one that is not there is left for another round. Raises StorageError for parts that stay damaged."""
+    from boto3.s3.transfer import ProgressCallbackInvoker
+
+    opened: list[IO[bytes]] = []
+    try:
+        with (
+            one_line(f"s3://{bucket}/{prefix}"),
+            parts.manager(client, manifest.part_size) as manager,
+        ):
+            futures = []
+            for file in files:
+                opened.append(handle := _open(scratch / file.path, file.size))
+                if file.size:
+                    futures.append(
+                        manager.download(bucket, prefix + file.path, handle, subscribers=[ProgressCallbackInvoker(progress.update)])
+                    )
+            for future in futures:
+                try:
+                    future.result()
+                except ClientError as error:
+                    if code(error) not in objects.MISSING:
+                        raise
+        for handle in opened:
+            handle.flush()
+            os.fsync(handle.fileno())
+    finally:
+        for handle in opened:
+            handle.close()
+
+
+def _open(path: Path, size: int) -> IO[bytes]:
+    """For reading and writing, of its final size, holes for what is to come; never through a link."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644), "r+b")
+    handle.truncate(size)
+    return handle
+
+
+def _move(scratch: Path, target: Path) -> None:
+    """Into place, whole; what was there before goes when the new is there."""
+    if target.is_dir():
+        discard = target.with_name(f".{target.name}.{os.getpid()}.old")
+        os.replace(target, discard)
+        os.replace(scratch, target)
+        shutil.rmtree(discard)
+    else:
+        os.replace(scratch, target)

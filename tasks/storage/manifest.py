@@ -1,0 +1,160 @@
+"""What a version is: its files, and the SHA-256 of every part of them. Written last, so that a reader never sees half a version.
+
+A part's digest is what S3 keeps as the part's checksum, and a file's is S3's composite: SHA-256 over its parts' digests and
+their number, or for a file of one part the SHA-256 of the file. So the server, `aws s3api head-object --checksum-mode ENABLED`
+and the reader all speak of the same value, and a half-fetched file is checked part by part.
+"""
+
+import hashlib
+import os
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+import orjson
+from pydantic import Field, ValidationError, model_validator
+
+from tasks import store
+from tasks.schema.errors import BadInput, StorageError
+from tasks.schema.records import Record
+from tasks.storage import paths
+
+PART = 16 * 2**20  # bytes; what a broken transfer sends again at the most
+MAX_PARTS = 10_000  # S3's
+PIECE = 2**20  # bytes read at once
+
+Digest = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]{43}=$", description="SHA-256, base64, as S3 has it")]
+
+
+class File(Record):
+    path: str
+    size: int = Field(ge=0)
+    parts: tuple[Digest, ...] = Field(min_length=1, description="of each `part_size` bytes; one for an empty file")
+
+    @property
+    def checksum(self) -> str:
+        """S3's ChecksumSHA256 of the object."""
+        if len(self.parts) == 1:
+            return self.parts[0]
+        return f"{_base64(hashlib.sha256(b''.join(map(b64decode, self.parts))).digest())}-{len(self.parts)}"
+
+
+class Manifest(Record):
+    """Raises ValidationError unless names are safe, parts add up, and the digests are those of the content."""
+
+    format: Literal[1] = 1
+    name: str = Field(description="of the collection: dataset, checkpoint")
+    version: str
+    content: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 over paths, sizes and parts: equal folders have equal ones")
+    part_size: int = Field(ge=1)
+    files: tuple[File, ...] = Field(min_length=1)
+    labels: Mapping[str, str] = Field({}, description="what people want to know of it: commit, DVC's digest, scores")
+    uses: tuple[str, ...] = Field((), description="NAME/VERSION of what it was made from; kept as long as this is")
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        paths.check((file.path for file in self.files), source="manifest")
+        for file in self.files:
+            if len(file.parts) != count(file.size, self.part_size):
+                raise ValueError(f"{file.path}: {file.size} bytes in {len(file.parts)} parts")
+        if self.content != content(self.files, self.part_size):
+            raise ValueError("content: not the digest of the files")
+        return self
+
+    @property
+    def size(self) -> int:
+        return sum(file.size for file in self.files)
+
+
+class Sealed(Record):
+    """A manifest as it lies in the bucket: one flipped bit anywhere in it shows."""
+
+    sha256: str
+    manifest: Manifest
+
+
+def describe(
+    folder: Path,
+    files: Sequence[Path],
+    *,
+    name: str,
+    version: str | None,
+    part_size: int | None = None,
+    labels: Mapping[str, str] | None = None,
+    uses: Sequence[str] = (),
+    read: Callable[[int], object] = lambda size: None,
+) -> Manifest:
+    """Read the files once, several at a time, and write down what they are. No version: the content's digest. `read` is told of bytes."""
+    part_size = part_size or fitting(max(path.stat().st_size for path in files))
+    with ThreadPoolExecutor(thread_name_prefix="digest") as pool:
+        digests = list(pool.map(lambda path: tuple(digests_of(path, part_size, read)), files))
+    found = tuple(
+        File(path=path.relative_to(folder).as_posix(), size=path.stat().st_size, parts=parts)
+        for path, parts in zip(files, digests, strict=True)
+    )
+    whole = content(found, part_size)
+    version = version or whole[:16]
+    try:
+        return Manifest(name=name, version=version, content=whole, part_size=part_size, files=found, labels=labels or {}, uses=tuple(uses))
+    except ValidationError as error:
+        raise BadInput(folder, error.errors()[0]["msg"], mend="it changed while it was read; wait for who writes there") from None
+
+
+def fitting(size: int) -> int:
+    """The part size for a file so large: 16 MiB, doubled until 10,000 parts are enough."""
+    part = PART
+    while count(size, part) > MAX_PARTS:
+        part *= 2
+    return part
+
+
+def count(size: int, part_size: int) -> int:
+    return max(1, -(-size // part_size))
+
+
+def digests_of(path: Path, part_size: int, read: Callable[[int], object]) -> Iterator[str]:
+    with path.open("rb") as file:
+        for number in range(count(path.stat().st_size, part_size)):
+            yield part_digest(file.fileno(), number, part_size, "sha256", read)
+
+
+def part_digest(descriptor: int, number: int, part_size: int, algorithm: str, read: Callable[[int], object] = lambda size: None) -> str:
+    """Of part `number`, from 0, of an open file: base64, without moving the file's own position."""
+    digest, at, end = hashlib.new(algorithm, usedforsecurity=False), number * part_size, (number + 1) * part_size
+    while at < end and (piece := os.pread(descriptor, min(PIECE, end - at), at)):
+        digest.update(piece)
+        at += len(piece)
+        read(len(piece))
+    return _base64(digest.digest())
+
+
+def content(files: Sequence[File], part_size: int) -> str:
+    listing = [[file.path, file.size, *file.parts] for file in sorted(files, key=lambda file: file.path)]
+    return hashlib.sha256(orjson.dumps([part_size, listing])).hexdigest()
+
+
+def seal(manifest: Manifest) -> bytes:
+    return Sealed(sha256=_seal(manifest), manifest=manifest).model_dump_json(indent=1).encode() + b"\n"
+
+
+def unseal(text: bytes, *, source: str) -> Manifest:
+    """Raises StorageError unless it is a manifest, as it was written."""
+    try:
+        sealed = Sealed.model_validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        field = ".".join(map(str, first["loc"]))
+        raise StorageError(f"{source}: not a manifest: {field}: {store.shorten(first['msg'])}; nothing is taken from it") from None
+    if sealed.sha256 != _seal(sealed.manifest):
+        raise StorageError(f"{source}: the manifest is damaged; nothing is taken from it")
+    return sealed.manifest
+
+
+def _seal(manifest: Manifest) -> str:
+    return hashlib.sha256(orjson.dumps(manifest.model_dump(mode="json"), option=orjson.OPT_SORT_KEYS)).hexdigest()
+
+
+def _base64(digest: bytes) -> str:
+    return b64encode(digest).decode("ascii")

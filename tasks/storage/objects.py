@@ -1,0 +1,86 @@
+"""Reading and listing objects: the few requests that publish, fetch, list and prune share."""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+
+from botocore.exceptions import ClientError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError
+from pydantic import ValidationError
+
+from tasks.schema.errors import StorageError
+from tasks.storage.client import S3Client, code, one_line
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import MultipartUploadTypeDef
+
+READS = 4  # of a small object that comes in damaged, or is not there yet
+PAUSE = 0.5  # seconds before the second, doubled before each further one
+MISSING = ("NoSuchKey", "404")
+BROKEN = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError, ValidationError)
+
+T = TypeVar("T")
+
+
+class Object(NamedTuple):
+    key: str
+    size: int
+    modified: datetime  # the server's clock
+
+
+def listed(client: S3Client, bucket: str, prefix: str) -> Iterator[Object]:
+    with one_line(f"s3://{bucket}/{prefix}"):
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
+            for entry in page.get("Contents", []):
+                yield Object(entry["Key"], entry["Size"], entry["LastModified"])
+
+
+def read(client: S3Client, bucket: str, key: str, parse: Callable[[bytes], T]) -> T | None:
+    """A small object, as `parse` reads it, or None if there is none. Asked for again if it is cut off, or `parse` raises StorageError."""
+    for attempt in range(READS):
+        try:
+            with one_line(f"s3://{bucket}/{key}"):
+                return parse(client.get_object(Bucket=bucket, Key=key)["Body"].read())
+        except StorageError as error:
+            cause = error.__context__
+            if isinstance(cause, ClientError) and code(cause) in MISSING:
+                return None
+            if attempt == READS - 1 or (cause is not None and not isinstance(cause, BROKEN)):
+                raise
+            time.sleep(PAUSE * 2**attempt)
+    raise AssertionError("the loop returns or raises")
+
+
+def head(client: S3Client, bucket: str, key: str, *, patient: bool = False) -> dict[str, Any] | None:
+    """What the server says of an object, checksum and all; None if it is not there, `patient`: not after some seconds either."""
+    for attempt in range(READS if patient else 1):
+        if attempt:
+            time.sleep(PAUSE * 2 ** (attempt - 1))
+        with one_line(f"s3://{bucket}/{key}"):
+            try:
+                return dict(client.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED"))
+            except ClientError as error:
+                if code(error) not in MISSING:
+                    raise
+    return None
+
+
+def uploads(client: S3Client, bucket: str, prefix: str) -> list["MultipartUploadTypeDef"]:
+    """Multipart uploads below a prefix that were begun and not ended, oldest first."""
+    with one_line(f"s3://{bucket}/{prefix}"):
+        try:
+            pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix)
+            found = [upload for page in pages for upload in page.get("Uploads", [])]
+        except ClientError as error:
+            if code(error) != "NoSuchUpload":  # some servers' way to say that there are none
+                raise
+            return []
+    return sorted(found, key=lambda upload: upload["Initiated"])
+
+
+def now(client: S3Client, bucket: str) -> datetime:
+    """The server's clock: ages are told by it alone, so a wrong clock here prunes nothing."""
+    with one_line(f"s3://{bucket}"):
+        headers = client.list_objects_v2(Bucket=bucket, MaxKeys=1)["ResponseMetadata"]["HTTPHeaders"]
+    return parsedate_to_datetime(headers["date"])

@@ -1,0 +1,218 @@
+"""What boto3's transfer manager lacks: parts that are proven, and transfers that go on where a killed one ended.
+
+The transfer manager cuts files into parts, sends and fetches them side by side, retries and bounds memory. Handlers of the
+client's events, boto3's own way to extend it, add the rest: every part goes out with the SHA-256 of its manifest and is held to
+it in the reply; every part that comes in is hashed on its way. A part that is already where it has to be (`ListParts` says so,
+or the scratch file of the fetch that was killed) is answered on the spot, without a request.
+"""
+
+import hashlib
+import io
+import os
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from botocore.exceptions import ResponseStreamingError
+
+from tasks.schema.settings import settings
+from tasks.storage.client import S3Client
+from tasks.storage.manifest import Manifest, part_digest
+
+if TYPE_CHECKING:
+    from s3transfer.manager import TransferManager
+
+RESENT = 4  # times a part is sent again when the server's digest is not ours
+METADATA = "sha256"  # of an object: its file's checksum, for servers that keep none
+
+
+class Corrupted(ResponseStreamingError):
+    """A part came in with other bytes than the manifest's. The transfer manager fetches it again."""
+
+    fmt = "part {part} of {key} is not what its manifest says: {error}"
+
+
+class _Answered(NamedTuple):
+    """Stands for the HTTP response of a request that was not sent."""
+
+    status_code: int = 200
+
+
+class _Part(NamedTuple):
+    key: str
+    number: int  # from 0
+
+
+class Kept(NamedTuple):
+    """A multipart upload that an earlier run began, and its parts by their numbers from 1."""
+
+    upload_id: str
+    parts: Mapping[int, Mapping[str, Any]]
+
+
+def manager(client: S3Client, part_size: int) -> "TransferManager":
+    """boto3's, in this process; the CRT has no events and no way to go on after a kill."""
+    from boto3.s3.transfer import TransferConfig, create_transfer_manager
+
+    config = TransferConfig(
+        multipart_threshold=part_size + 1,
+        multipart_chunksize=part_size,
+        max_concurrency=settings().transfers,
+        preferred_transfer_client="classic",
+    )
+    found: TransferManager = create_transfer_manager(client, config)
+    return found
+
+
+class _Files:
+    """Files of a manifest by their keys, and the part that a request is about, carried in the request's context."""
+
+    def __init__(self, manifest: Manifest, root: Path, prefix: str, moved: Callable[[int], object]):
+        self._part_size, self._root, self._prefix, self._moved = manifest.part_size, root, prefix, moved
+        self._files = {prefix + file.path: file for file in manifest.files}
+
+    def _local(self, part: _Part, algorithm: str) -> str:
+        with self.path(part.key).open("rb") as file:
+            return part_digest(file.fileno(), part.number, self._part_size, algorithm)
+
+    def path(self, key: str) -> Path:
+        return self._root / key.removeprefix(self._prefix)
+
+    def _size(self, part: _Part) -> int:
+        return min(self._part_size, self._files[part.key].size - part.number * self._part_size)
+
+    def _digest(self, part: _Part) -> str:
+        return self._files[part.key].parts[part.number]
+
+
+class Sending(_Files):
+    """Registered on a client: what is sent carries its SHA-256, what is kept there is not sent. Counts the parts that it sent."""
+
+    def __init__(
+        self, client: S3Client, manifest: Manifest, root: Path, prefix: str, *, kept: Mapping[str, Kept], moved: Callable[[int], object]
+    ):
+        super().__init__(manifest, root, prefix, moved)
+        self._kept, self.sent, self.spared = kept, 0, 0
+        events = client.meta.events
+        for operation in ("PutObject", "UploadPart"):
+            events.register(f"before-parameter-build.s3.{operation}", self._with_digest)
+            events.register(f"needs-retry.s3.{operation}", self._distrust)  # type: ignore[arg-type]  # botocore sleeps for what it returns
+        events.register("before-call.s3.UploadPart", self._spare)
+        events.register("before-parameter-build.s3.CreateMultipartUpload", self._note)
+        events.register("before-call.s3.CreateMultipartUpload", self._go_on)
+        events.register("before-call.s3.AbortMultipartUpload", self._keep)
+
+    def _with_digest(self, params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+        part = _Part(params["Key"], params.get("PartNumber", 1) - 1)
+        if part.key in self._files:
+            context["longwriter"] = part
+            params["ChecksumSHA256"] = self._digest(part)
+            params.pop("ChecksumAlgorithm", None)
+
+    def _note(self, params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+        context["longwriter"] = _Part(params["Key"], 0)
+
+    def _go_on(self, context: dict[str, Any], **_: Any) -> Any:
+        kept = self._kept.get(context["longwriter"].key)
+        return (_Answered(), {"UploadId": kept.upload_id}) if kept else None
+
+    def _spare(self, context: dict[str, Any], **_: Any) -> Any:
+        part: _Part = context["longwriter"]
+        kept = self._kept.get(part.key)
+        found = kept.parts.get(part.number + 1) if kept else None
+        if found and found["Size"] == self._size(part) and self._same(part, found):
+            self.spared += 1
+            self._moved(self._size(part))
+            return _Answered(), {name: found[name] for name in ("ETag", "ChecksumSHA256") if name in found}
+        self.sent += 1
+        return None
+
+    def _keep(self, **_: Any) -> Any:
+        """A transfer that failed is not undone: the next one goes on with it; the bucket's lifecycle removes what is left lying."""
+        return _Answered(204), {}
+
+    def _distrust(self, response: Any, attempts: int, request_dict: dict[str, Any], **_: Any) -> float | None:
+        """Seconds to wait before a part is sent again, where the server holds other bytes than ours, or None."""
+        part = request_dict["context"].get("longwriter")
+        if part is None or response is None or response[0].status_code != 200 or self._same(part, response[1]):
+            return None
+        if attempts > RESENT:
+            raise Corrupted(part=part.number + 1, key=part.key, error="the server holds other bytes than were sent")
+        return 0.2 * attempts
+
+    def _same(self, part: _Part, reply: Mapping[str, Any]) -> bool:
+        """By SHA-256 where the server says it, else by the ETag, which is the MD5 of a part that the server does not encrypt with KMS."""
+        if "ChecksumSHA256" in reply:
+            return bool(reply["ChecksumSHA256"] == self._digest(part))
+        return str(reply.get("ETag", "")).strip('"') == b64decode(self._local(part, "md5")).hex()
+
+
+class Fetching(_Files):
+    """Registered on a client: what comes in is held to the manifest, what the scratch folder has already is not asked for."""
+
+    def __init__(self, client: S3Client, manifest: Manifest, root: Path, prefix: str, *, begun: set[str], moved: Callable[[int], object]):
+        super().__init__(manifest, root, prefix, moved)
+        self._begun, self.fetched, self.spared = begun, 0, 0
+        self.proven: set[tuple[str, int]] = set()
+        events = client.meta.events
+        events.register("before-parameter-build.s3.GetObject", self._note)
+        events.register("before-call.s3.GetObject", self._spare)
+        events.register("after-call.s3.GetObject", self._hold)
+
+    def whole(self, key: str) -> bool:
+        """Has every part of this file come in as it has to be?"""
+        return all((key, number) in self.proven for number in range(len(self._files[key].parts)))
+
+    def _note(self, params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+        part = _Part(params["Key"], int(params["Range"].removeprefix("bytes=").split("-")[0]) // self._part_size)
+        if part.number >= len(self._files[part.key].parts):
+            raise Corrupted(part=part.number + 1, key=part.key, error="the object is longer")
+        context["longwriter"] = part
+
+    def _spare(self, context: dict[str, Any], **_: Any) -> Any:
+        part: _Part = context["longwriter"]
+        if part.key not in self._begun or self._local(part, "sha256") != self._digest(part):
+            return None
+        self.spared += 1
+        start, size = part.number * self._part_size, self._size(part)
+        piece = _Span(self.path(part.key), start, size)
+        span = f"bytes {start}-{start + size - 1}/{self._files[part.key].size}"
+        context["longwriter.spared"] = True
+        return _Answered(206), {"Body": piece, "ContentLength": size, "ContentRange": span, "ETag": None}
+
+    def _hold(self, parsed: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+        if "Body" in parsed:
+            part: _Part = context["longwriter"]
+            self.fetched += not context.get("longwriter.spared")
+            parsed["Body"] = _Held(parsed["Body"], part, self._digest(part), self.proven)
+
+
+class _Held(io.RawIOBase):
+    """A body that is hashed while it is read. Raises Corrupted at its end, unless it is what it has to be."""
+
+    def __init__(self, body: Any, part: _Part, digest: str, proven: set[tuple[str, int]]):
+        self._body, self._part, self._expected, self._proven = body, part, digest, proven
+        self._digest = hashlib.sha256()
+
+    def read(self, size: int = -1) -> bytes:
+        piece: bytes = self._body.read(size)
+        self._digest.update(piece)
+        if not piece:
+            if b64encode(self._digest.digest()).decode() != self._expected:
+                raise Corrupted(part=self._part.number + 1, key=self._part.key, error="other bytes came in")
+            self._proven.add((self._part.key, self._part.number))
+        return piece
+
+
+class _Span:
+    """Some bytes of a file, as a body to read."""
+
+    def __init__(self, path: Path, start: int, size: int):
+        self._path, self._at, self._end = path, start, start + size
+
+    def read(self, size: int) -> bytes:
+        with self._path.open("rb") as file:
+            piece = os.pread(file.fileno(), min(size, self._end - self._at), self._at)
+        self._at += len(piece)
+        return piece

@@ -1,0 +1,109 @@
+"""What may go: old versions that nothing names, contents that no manifest has, uploads that nobody goes on with."""
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from tasks.schema.errors import BadInput, StorageError
+from tasks.storage import objects, versions
+from tasks.storage.client import S3Client, one_line
+from tasks.storage.place import Place
+
+MIN_DAYS = 1.0  # a younger leftover may be a publication under way
+DELETED_AT_ONCE = 1000  # S3's
+
+
+class Upload(NamedTuple):
+    key: str
+    upload_id: str
+
+
+class Pruning(NamedTuple):
+    """What goes and what stays, and why."""
+
+    versions: tuple[versions.Listed, ...]
+    spared: tuple[tuple[versions.Listed, str], ...]  # old enough, but named by something
+    objects: tuple[objects.Object, ...]  # files of contents that no manifest has any more
+    uploads: tuple[Upload, ...]  # begun and not ended
+
+    @property
+    def size(self) -> int:
+        return sum(entry.size for entry in self.objects)
+
+
+def plan(client: S3Client, at: Place, name: str, *, days: float) -> Pruning:
+    """What pruning would take: versions published `days` ago and more, by the server's clock. Changes nothing.
+
+    Never the newest, nor one that an alias names, nor one that a version which stays was made from (`uses`, of any name).
+    """
+    if days < MIN_DAYS:
+        raise BadInput("prune", f"{days} days", mend=f"at least {MIN_DAYS:g}: what is younger may be under way")
+    before = objects.now(client, at.bucket) - timedelta(days=days)
+    listed = versions.versions(client, at, name)
+    old = [one for one in listed if one.published <= before]
+    going, spared = _apart(old, listed, _named_elsewhere(client, at, name))
+    staying = {one.manifest.content for one in listed if one not in going}
+    return Pruning(
+        tuple(going),
+        tuple(spared),
+        tuple(_contents(client, at, name, staying, {one.manifest.content for one in going}, before)),
+        tuple(
+            Upload(entry["Key"], entry["UploadId"])
+            for entry in objects.uploads(client, at.bucket, at.contents(name))
+            if entry["Initiated"] <= before
+        ),
+    )
+
+
+def _apart(
+    old: Sequence[versions.Listed], listed: Sequence[versions.Listed], named: dict[str, str]
+) -> tuple[list[versions.Listed], list[tuple[versions.Listed, str]]]:
+    going, spared = [], []
+    for one in old:
+        if one is listed[-1]:
+            spared.append((one, "the newest"))
+        elif one.aliases:
+            spared.append((one, f"is {', '.join(one.aliases)}"))
+        elif user := named.get(f"{one.manifest.name}/{one.manifest.version}"):
+            spared.append((one, f"{user} was made from it"))
+        else:
+            going.append(one)
+    return going, spared
+
+
+def _named_elsewhere(client: S3Client, at: Place, name: str) -> dict[str, str]:
+    """NAME/VERSION of what some version was made from, and that version."""
+    found: dict[str, str] = {}
+    for other in {*versions.names(client, at), name}:
+        for one in versions.versions(client, at, other):
+            found.update(dict.fromkeys(one.manifest.uses, f"{other}/{one.manifest.version}"))
+    return found
+
+
+def _contents(client: S3Client, at: Place, name: str, staying: set[str], going: set[str], before: datetime) -> Iterator[objects.Object]:
+    """Files of contents that no manifest will have: of versions that go, and of publications that never ended, old ones only."""
+    prefix = at.contents(name)
+    found: dict[str, list[objects.Object]] = {}
+    for entry in objects.listed(client, at.bucket, prefix):
+        found.setdefault(entry.key.removeprefix(prefix).split("/")[0], []).append(entry)
+    for content, entries in found.items():
+        if content not in staying and (content in going or all(entry.modified <= before for entry in entries)):
+            yield from entries
+
+
+def prune(client: S3Client, at: Place, planned: Pruning) -> None:
+    """Take what was planned: manifests first, so that no reader sees a version without its files. Raises StorageError."""
+    _delete(client, at, [at.manifest(one.manifest.name, one.manifest.version) for one in planned.versions])
+    _delete(client, at, [entry.key for entry in planned.objects])
+    for upload in planned.uploads:
+        with one_line(f"s3://{at.bucket}/{upload.key}"):
+            client.abort_multipart_upload(Bucket=at.bucket, Key=upload.key, UploadId=upload.upload_id)
+
+
+def _delete(client: S3Client, at: Place, keys: Sequence[str]) -> None:
+    for start in range(0, len(keys), DELETED_AT_ONCE):
+        with one_line(str(at)):
+            batch = keys[start : start + DELETED_AT_ONCE]
+            reply = client.delete_objects(Bucket=at.bucket, Delete={"Objects": [{"Key": key} for key in batch], "Quiet": True})
+        if failed := reply.get("Errors"):
+            raise StorageError(f"s3://{at.bucket}/{failed[0].get('Key')}: not deleted ({failed[0].get('Code')}); run again")

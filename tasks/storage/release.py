@@ -1,0 +1,90 @@
+"""What the pipeline itself publishes: the dataset that passed its contract, and the trained checkpoint."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from pydantic import ValidationError
+
+from tasks.quality.verdict import Verdict
+from tasks.schema.errors import BadInput, GateFailed
+from tasks.storage import paths, versions
+from tasks.storage.client import connect
+from tasks.storage.manifest import describe
+from tasks.storage.place import Place
+from tasks.storage.publish import Published, publish
+from tasks.tracking import checkpoint
+from tasks.tracking.commit import commit
+
+DATASET, CHECKPOINT = "dataset", "checkpoint"
+DATA, VERDICT = Path("data/assemble/dataset"), Path("data/validate/verdict.json")
+STUDENT = Path("data/train/checkpoints/student")
+
+
+class Release(NamedTuple):
+    """A folder to publish under a name, or `files` of it alone."""
+
+    name: str
+    folder: Path
+    files: tuple[Path, ...] | None = None
+    labels: Mapping[str, str] = {}
+    made_from: Path | None = None  # a folder; its version in the store, if it has one, stays as long as this
+
+
+def given(name: str, folder: Path | None) -> Release:
+    """What `name` stands for, or that folder. Raises BadInput; GateFailed for a dataset that did not pass its contract."""
+    if folder is None:
+        known = {DATASET: dataset, CHECKPOINT: student}
+        if name not in known:
+            raise BadInput(name, "no folder is named", mend=f"name one; only {' and '.join(known)} are known without")
+        return known[name]()
+    files = tuple(checkpoint.files(folder)) if name == CHECKPOINT else None
+    return Release(name, folder, files, _code())
+
+
+def dataset() -> Release:
+    """Raises GateFailed unless the contract's verdict is that it passed."""
+    try:
+        passed = Verdict.model_validate_json(_text(VERDICT)).passed
+    except ValidationError:
+        raise BadInput(VERDICT, "not a verdict", mend="run the stage validate: `make flow FLOW=dataset`") from None
+    if not passed:
+        raise GateFailed(f"{VERDICT}: the dataset did not pass its contract; it is not published")
+    return Release(DATASET, DATA, None, _code())
+
+
+def student() -> Release:
+    """The student's weights and tokenizer, and nothing that runs code when it is loaded."""
+    files = tuple(checkpoint.files(STUDENT))
+    return Release(CHECKPOINT, STUDENT, files, {**_code(), "checkpoint_digest": checkpoint.digest(STUDENT)}, DATA)
+
+
+def release(
+    one: Release, *, to: Place, version: str | None = None, aliases: tuple[str, ...] = (), uses: tuple[str, ...] = (), pickles: bool = False
+) -> Published:
+    """Publish it, and let the aliases mean it."""
+    if one.made_from and one.made_from.is_dir():
+        uses = (*uses, *_published(one.made_from, DATASET, to))
+    done = publish(
+        one.folder, one.name, to=to, version=version, files=one.files, labels=one.labels, uses=uses, pickles=pickles, label="publish"
+    )
+    for alias in aliases:
+        versions.set_alias(connect(), to, one.name, alias, done.manifest.version)
+    return done
+
+
+def _published(folder: Path, name: str, at: Place) -> list[str]:
+    """NAME/VERSION under which this folder's content is in the store."""
+    content = describe(folder, paths.files(folder), name=name, version=None).content
+    return [f"{name}/{one.manifest.version}" for one in versions.versions(connect(), at, name) if one.manifest.content == content]
+
+
+def _code() -> dict[str, str]:
+    found = commit()
+    return {"commit": f"{found.sha[:12]}{'+' if found.dirty else ''}"} if found else {}
+
+
+def _text(path: Path) -> bytes:
+    if not path.is_file():
+        raise BadInput(path, "no such file", mend="run the stage that writes it: `make run`")
+    return path.read_bytes()

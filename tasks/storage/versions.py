@@ -1,0 +1,133 @@
+"""The versions of a name: which there are, which an alias means, and links to their files."""
+
+import re
+from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
+from functools import partial
+from typing import Literal, NamedTuple
+
+from pydantic import ValidationError
+
+from tasks.schema.errors import BadInput, StorageError
+from tasks.schema.records import Record
+from tasks.schema.settings import settings
+from tasks.storage import objects, paths
+from tasks.storage.client import S3Client, one_line
+from tasks.storage.manifest import Manifest, unseal
+from tasks.storage.place import Place
+
+LATEST = "latest"
+MAX_LINK = 7 * 24 * 3600  # seconds; S3's
+
+
+class Listed(NamedTuple):
+    manifest: Manifest
+    published: datetime  # the server's clock
+    aliases: tuple[str, ...]
+
+
+class Link(NamedTuple):
+    path: str
+    size: int
+    url: str
+
+
+class Alias(Record):
+    format: Literal[1] = 1
+    version: str
+
+
+def names(client: S3Client, at: Place) -> list[str]:
+    """Everything that was ever published to this place."""
+    with one_line(str(at)):
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=at.bucket, Prefix=at.prefix, Delimiter="/")
+        found = [entry["Prefix"].removeprefix(at.prefix).rstrip("/") for page in pages for entry in page.get("CommonPrefixes", [])]
+    return [name for name in found if re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name)]
+
+
+def versions(client: S3Client, at: Place, name: str) -> list[Listed]:
+    """Of one name, oldest first. A version is there when its manifest is, so half a version never shows."""
+    paths.plain_name(name, what="a name")
+    entries = [entry for entry in objects.listed(client, at.bucket, at.manifests(name)) if entry.key.endswith(".json")]
+    held = aliases(client, at, name)
+    with ThreadPoolExecutor(settings().transfers, thread_name_prefix="manifest") as pool:
+        read = partial(manifest, client, at, name)
+        found = list(pool.map(read, [entry.key.removeprefix(at.manifests(name)).removesuffix(".json") for entry in entries]))
+    listed = [
+        Listed(one, entry.modified, tuple(alias for alias, version in held.items() if version == one.version))
+        for one, entry in zip(found, entries, strict=True)
+        if one  # gone in between
+    ]
+    return sorted(listed, key=lambda one: (one.published, one.manifest.version))
+
+
+def manifest(client: S3Client, at: Place, name: str, version: str) -> Manifest | None:
+    """A version's manifest, or None. Raises StorageError unless it is whole and this version's; BadInput for bad file names."""
+    key = at.manifest(name, paths.plain_name(version, what="a version"))
+    source = f"s3://{at.bucket}/{key}"
+    found = objects.read(client, at.bucket, key, partial(unseal, source=source))
+    if found and (found.name, found.version) != (name, version):
+        raise StorageError(f"{source}: the manifest is {found.name}/{found.version}'s; nothing is taken from it")
+    return found
+
+
+def resolve(client: S3Client, at: Place, name: str, version: str = LATEST) -> Manifest:
+    """The manifest of a version, of an alias, or of the latest. Raises BadInput if there is none."""
+    paths.plain_name(name, what="a name")
+    if version == LATEST:
+        entries = [entry for entry in objects.listed(client, at.bucket, at.manifests(name)) if entry.key.endswith(".json")]
+        if not entries:
+            raise BadInput(f"{at}{name}", "no version of it is there", mend=f"there is {', '.join(names(client, at)) or 'nothing'}")
+        newest = max(entries, key=lambda entry: (entry.modified, entry.key))
+        version = newest.key.removeprefix(at.manifests(name)).removesuffix(".json")
+    version = paths.plain_name(version, what="a version")
+    if found := manifest(client, at, name, aliases(client, at, name).get(version, version)):
+        return found
+    raise BadInput(f"{at}{name}", f"no version or alias {version}", mend=f"`python -m tasks.storage list {name}` shows them")
+
+
+def aliases(client: S3Client, at: Place, name: str) -> dict[str, str]:
+    """The version by alias."""
+    found = {}
+    for entry in objects.listed(client, at.bucket, at.aliases(name)):
+        read = partial(_alias, source=f"s3://{at.bucket}/{entry.key}")
+        if one := objects.read(client, at.bucket, entry.key, read):
+            found[entry.key.removeprefix(at.aliases(name)).removesuffix(".json")] = one.version
+    return found
+
+
+def _alias(text: bytes, *, source: str) -> Alias:
+    try:
+        return Alias.model_validate_json(text)
+    except ValidationError:
+        raise StorageError(f"{source}: not an alias; set it anew") from None
+
+
+def set_alias(client: S3Client, at: Place, name: str, alias: str, version: str) -> str:
+    """Let an alias mean a version (or what another alias means) from now on; the version. Raises BadInput if there is none, or `latest`."""
+    if paths.plain_name(alias, what="an alias") == LATEST or manifest(client, at, name, alias):
+        raise BadInput(f"{at}{name}", f"{alias} cannot be an alias: it is a version or means the latest", mend="name another")
+    found = resolve(client, at, name, version).version
+    key = at.alias(name, alias)
+    with one_line(f"s3://{at.bucket}/{key}"):
+        client.put_object(Bucket=at.bucket, Key=key, Body=Alias(version=found).model_dump_json().encode(), ContentType="application/json")
+    return found
+
+
+def links(client: S3Client, at: Place, found: Manifest, *, seconds: int, only: str | None = None) -> list[Link]:
+    """Presigned links to a version's files, or to one of them: whoever has a link may read until it ends. Raises BadInput."""
+    if not 1 <= seconds <= MAX_LINK:
+        raise BadInput("link", f"{seconds} seconds", mend=f"from 1 to {MAX_LINK} (seven days)")
+    files = [file for file in found.files if only in (None, file.path)]
+    if not files:
+        raise BadInput(f"{at}{found.name}/{found.version}", f"no file {only}", mend=f"it has {found.files[0].path} and others")
+    prefix = at.content(found.name, found.content)
+    with one_line(str(at)):
+        return [
+            Link(
+                file.path,
+                file.size,
+                client.generate_presigned_url("get_object", Params={"Bucket": at.bucket, "Key": prefix + file.path}, ExpiresIn=seconds),
+            )
+            for file in files
+        ]
