@@ -144,12 +144,11 @@ team-down: $(INSTALLED)  ## end all of it; data stay
 team-env: $(INSTALLED)  ## write its addresses and random passwords to .longwriter/team/team.env, for it, for compose and for your shell
 	@$(PYTHON) -m infra.team env
 
-deploy: $(INSTALLED)  ## register the work pools and deployments of prefect.yaml at PREFECT_API_URL
-	@for pool in cpu gpu; do prefect --no-prompt work-pool inspect $$pool > /dev/null 2>&1 || prefect --no-prompt work-pool create $$pool --type process; done
-	prefect --no-prompt deploy --all
+deploy: $(INSTALLED)  ## register work pools, deployments, schedules and automations at PREFECT_API_URL; again: no change
+	@$(PYTHON) -m flows.deploy
 
-worker: $(INSTALLED)  ## run deployments in this checkout: make worker [POOL=gpu]
-	LONGWRITER_WORKSPACE="$(CURDIR)" prefect worker start --pool $(POOL)
+worker: $(INSTALLED)  ## run deployments in this checkout, one at a time: make worker [POOL=gpu]
+	LONGWRITER_WORKSPACE="$(CURDIR)" PREFECT_WORKER_WEBSERVER_HOST=127.0.0.1 PREFECT_FLOWS_HEARTBEAT_FREQUENCY=30 prefect worker start --pool $(POOL) --type process --limit 1
 
 stage-digests: $(INSTALLED)  ## record that code of versioned stages changed without a change in meaning
 	$(PYTHON) -m tests.contracts.stage_digests
