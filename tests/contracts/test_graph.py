@@ -183,11 +183,12 @@ def test_the_study_runs_where_it_is_named_and_nothing_else_needs_it() -> None:
     assert study == {stage for stage in STAGES if GRAPH[stage].get("meta", {}).get("on_demand")}
     with Repo(str(ROOT)) as repo:
         usual, wanted = ({stage.name.partition("@")[0] for stage in needed(repo, target)} for target in (None, "study_fit"))
+        texts = {stage.name for stage in needed(repo, "assemble")}
         to_report = {stage.name for stage in needed(repo, "report")}
         arms = [stage.name for stage in needed(repo, "study_fit") if stage.name.startswith("study_train@")]
     assert usual == to_report == set(STAGES) - study, "`make run`, and `make repro`, which names the report"
     assert study <= wanted
-    assert wanted - study == {"collect", "plan", "write", "assemble"}
+    assert wanted - study == texts, "the dataset, and no stage behind it"
     assert arms == [f"study_train@{cap}" for cap in PARAMS["study"]["caps"]]
     assert "dvc repro report" in (ROOT / "Makefile").read_text(encoding="utf-8")
 
@@ -197,8 +198,8 @@ def test_another_judge_reaches_what_stands_behind_it_and_nothing_else() -> None:
     assert changed_by("models.judge.revision") == behind, "align and what follows are reached, and run only if the pairs change"
 
 
-def test_another_teacher_leaves_collect_alone() -> None:
-    assert set(STAGES) - changed_by("models.teacher.name") == {"collect"}
+def test_another_teacher_leaves_the_instructions_alone() -> None:
+    assert set(STAGES) - changed_by("models.teacher.name") == {"collect", "admit"}
 
 
 def python_files(*folders: str) -> Iterator[Path]:

@@ -43,7 +43,8 @@ def test_figure_numbers_and_lines_are_written_for_the_caps_of_params(tmp_path: P
     measured(tmp_path, [*CAPS, 9999])
     metrics = run(tmp_path, CAPS)
     assert (metrics["arms"], metrics["rising"], metrics["longest_slope"]) == (3, 1, pytest.approx(1.0))
-    found = Limit.model_validate(store.read_json(tmp_path / "plots/study.json"))
+    kept = tmp_path / "plots/study.json"
+    found = store.parse(store.read_json(kept), Limit, path=kept, line=None)
     assert [(one.cap, one.trained, one.longest) for one in found.arms] == [(100, 99, 105), (200, 199, 205), (400, 399, 405)]
     assert found.temperature == 0.5
     assert (tmp_path / "plots/study.csv").read_text().count("\n") == 4
