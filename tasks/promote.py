@@ -70,7 +70,8 @@ def run(
     store.write_json(out / "decision.json", decision)
     promoted = gate.Promoted(version=decision.version, alias=decision.alias, training_run=decision.training_run)
     store.write_json(out / "promoted.json", promoted)
-    print(f"version {decision.version}, the {chosen.name}, is {decision.alias}: {decision.reason}", flush=True)
+    print(f"the model of the gate is the {chosen.name}")
+    print(f"version {decision.version} is {decision.alias}: {decision.reason}", flush=True)
     return {"version": int(decision.version), "passed": int(decision.passed), "champion": int(decision.alias == "champion")}
 
 

@@ -148,7 +148,7 @@ def test_the_page_has_every_section_and_plot_and_loads_nothing(tmp_path: Path) -
     page = Page(html)
     assert set(page.ids) >= SECTIONS
     assert len(page.ids) == len(set(page.ids))
-    assert html.count("<svg") == 7
+    assert html.count("<svg") == 10
     assert page.loaded == []
     assert not page.tags & {"script", "img", "link", "iframe", "object"}
     assert "url(http" not in html
@@ -180,7 +180,7 @@ def test_the_figures_for_git_hold_every_answer_and_step(tmp_path: Path) -> None:
     ruler = (tmp_path / "plots/ruler.csv").read_text().splitlines()
     assert ruler[0] == "model,asked,written"
     assert "control,800,200" in ruler
-    assert len(ruler) == 9
+    assert len(ruler) == 13
     assert (tmp_path / "plots/loss.csv").read_text().splitlines()[1] == "student,1,5.0"
 
 
