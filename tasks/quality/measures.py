@@ -14,10 +14,10 @@ from tasks.corpus.endings import cut_off
 from tasks.corpus.foreign import foreign
 from tasks.corpus.languages import language_of
 from tasks.corpus.leaks import leaked
+from tasks.corpus.likeness import Scored, near_copies
 from tasks.corpus.remarks import declined, strip_remarks
 from tasks.corpus.scaffolding import identifiers
 from tasks.longbench.length import count_words, s_l
-from tasks.quality.likeness import Scored, near_copies
 from tasks.schema.records import Message, Sample
 
 if TYPE_CHECKING:
