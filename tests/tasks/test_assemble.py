@@ -118,7 +118,7 @@ def chat(text: str, answer: str) -> dict[str, object]:
 
 
 CHATS = [chat(f"What is number {n} on the list of birds?", f"Number {n} is a bird that nobody has seen for {n} years.") for n in range(30)]
-UNFIT = [
+UNFIT: list[tuple[dict[str, object], Reason]] = [
     (chat(BENCHMARK, "The water rises, and the boat with it."), Reason.CONTAMINATED),
     (chat("Help me.", "I'm sorry, but I can't help with that request."), Reason.REFUSAL),
     (chat("What is number 3 on the list of birds?", "Number 3 is a bird that nobody has seen for 3 years."), Reason.DUPLICATE),
