@@ -80,8 +80,8 @@ def test_each_bad_row_is_named_with_its_file_and_line_and_the_others_are_checked
     )
     deep = b'{"prompt": ' + b"[" * 100_000 + b"\n"
     huge = json.dumps({"prompt": "big", "response": "x" * (17 * 2**20)}).encode() + b"\n"
-    rows = [*chats(), {"prompt": "Tell me.", "response": "I'm sorry, but I can't help with that request."}]
-    path = jsonl(tmp_path / "rows.jsonl", rows, *bad, deep, huge, b'{"prompt": "Go on", "response": "It was')
+    refused: dict[str, object] = {"prompt": "Tell me.", "response": "I'm sorry, but I can't help with that request."}
+    path = jsonl(tmp_path / "rows.jsonl", [*chats(), refused], *bad, deep, huge, b'{"prompt": "Go on", "response": "It was')
     done = command(path, tmp_path / "out")
     assert done.returncode == 1
     found = [json.loads(line) for line in (tmp_path / "out/failed.jsonl").read_text().splitlines()]
