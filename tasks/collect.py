@@ -1,139 +1,133 @@
 """collect: raw chats become instructions that need long answers, every other row a Reject (paper, section 3.2).
 
-Rules go first (flags, language, self-containedness, scraping, injection, asked length, copies, the benchmark's prompts), and
-what they let pass is put to the selector: one short call per ask, which is the whole cost. At the most collect.count
-instructions are drawn, balanced over language and asked length. Rows in another order give the same instructions.
+Rules go first, part by part of the files, on all cores or a cluster: flags, language, self-containedness, scraping, injection,
+asked length, the prompts that the run is scored on. Then copies go, and what is left is put to the selector: one short call per
+ask, which is the whole cost. At the most collect.count instructions are drawn, balanced over language, asked length and topic.
+Rows in another order, or other files, give the same instructions. Texts stay on disk: memory does not grow with them.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, groupby
+from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
-from tasks import stage, store
-from tasks.corpus import duplicates, filters, sources
-from tasks.corpus.drawing import draw
-from tasks.corpus.filters import Candidate, Fault
-from tasks.corpus.languages import language_of
+from tasks import progress, stage, store
+from tasks.corpus import filters
+from tasks.corpus.contamination import Prompts
+from tasks.corpus.drawing import Fit, draw
+from tasks.corpus.filters import Fault
 from tasks.corpus.selection import choose
-from tasks.corpus.sources import Malformed
-from tasks.endpoints.chat import Chat, each
+from tasks.endpoints.chat import Chat, work_off
 from tasks.endpoints.roles import open_role
-from tasks.schema.errors import BadInput, GateFailed, ReplyError, Unanswered
+from tasks.schema.errors import GateFailed, ReplyError, Unanswered
 from tasks.schema.params import Collect, Model
-from tasks.schema.records import Instruction, Reason, Reject
+from tasks.schema.records import Instruction, Reason
+from tasks.schema.settings import settings
+from tasks.sifting.candidates import Candidate, Candidates
+from tasks.sifting.pool import Rejects, fill
+from tasks.sifting.sift import Rules
+from tasks.sources import reading
+
+UNDER_WAY = 4  # asks in memory for each request in flight
 
 
 def run(folder: Path, benchmark: Path, out: Path, *, seed: int, collect: Collect, selector_model: Model) -> stage.Metrics:
-    prompts = _prompts(benchmark, folder, collect)
-    read = list(_readable(folder, collect))
-    sifted, rejects = stage.split([_by_rules(row, collect) for row in read])
-    asked, copies = stage.split([*_without_copies(sifted, prompts, threshold=collect.near_duplicate)])
-    chosen, unfit = stage.split(stage.run_async(_by_selector(asked, collect, selector_model)))
-    drawn = draw(chosen, count=collect.count, seed=seed)
-    taken = {instruction.id for instruction in drawn}
-    left = [_not_drawn(instruction, collect) for instruction in chosen if instruction.id not in taken]
-    rejects = sorted([*rejects, *copies, *unfit, *left], key=lambda reject: (reject.id or "", reject.source))
-    _check(len(read), drawn, rejects)
-    store.write(out / "instructions.jsonl", drawn)
-    store.write(out / "rejects.jsonl", rejects)
-    return {"rows": len(read), "instructions": len(drawn), "rejects": len(rejects), **_by_reason(rejects)}
+    rules = Rules(collect, _prompts(folder, benchmark, collect))
+    with (
+        TemporaryDirectory(dir=out, prefix=".pool-") as scratch,
+        Candidates(Path(scratch), threshold=collect.near_duplicate) as pool,
+        Rejects(out / "rejects.jsonl") as rejects,
+    ):
+        facts = fill(pool, rejects, folder, rules)
+        places = list(_without_copies(pool, rejects, threshold=collect.near_duplicate))
+        asked = len(places)
+        fit = stage.run_async(_by_selector(pool, places, rejects, Path(scratch), collect, selector_model))
+        drawn = draw(fit, count=collect.count, seed=seed)
+        _leave(pool, fit, drawn, rejects, collect)
+        written = store.write(out / "instructions.jsonl", (_instruction(pool[one.place], one.words) for one in drawn))
+        _check(facts["rows"], written, rejects)
+    return {**facts, "asked": asked, "instructions": written, "rejects": rejects.total, **_spread(drawn), **rejects.by_reason()}
 
 
-def _prompts(benchmark: Path, folder: Path, collect: Collect) -> duplicates.Benchmark:
-    """The prompts that are scored on, ready to compare. A row without one stops the stage: it could not be kept out of the pool."""
-    texts = []
-    for row in chain(sources.read(benchmark), *(sources.read_entry(entry, folder) for entry in collect.decontaminate)):
-        if isinstance(row, Malformed):
-            raise BadInput(row.path, row.problem, line=row.row, mend="mend the benchmark's row")
-        texts.append(duplicates.shingled(row.text, language_of(row.text)))
-    return duplicates.Benchmark(texts)
+def _prompts(folder: Path, benchmark: Path, collect: Collect) -> Prompts:
+    """What is scored on. A row without a prompt stops the stage: it could not be kept out of the pool."""
+    texts = [ask.text for ask in reading.asks_of(reading.plain(benchmark))]
+    return Prompts([*texts, *(ask.text for entry in collect.decontaminate for ask in reading.asks(entry, folder))])
 
 
-def _readable(folder: Path, collect: Collect) -> Iterator[Candidate | Malformed]:
-    """Every row of the sources. Raises BadInput for the first unreadable one when there are more of them than params allow."""
-    first, count, total = None, 0, 0
-    for row in chain.from_iterable(sources.read_entry(entry, folder) for entry in collect.sources):
-        total += 1
-        if isinstance(row, Malformed):
-            first, count = first or row, count + 1
-            if not collect.max_malformed:
-                raise row.error()
-        yield row if isinstance(row, Malformed) else filters.candidate(row)
-    if first and count > collect.max_malformed * total:
-        raise first.error()
+def _without_copies(pool: Candidates, rejects: Rejects, *, threshold: float) -> Iterator[int]:
+    """Places by id. Of equal asks the first by text stays, of near ones the first by id."""
+    from tasks.sifting.copies import equal, near
+
+    unique = equal(pool, lambda place, first: rejects.add(pool, place, (Reason.DUPLICATE, f"the same as {pool.source(first)}")))
+
+    def refuse(place: int, other: int, similarity: float) -> None:
+        rejects.add(pool, place, (Reason.NEAR_DUPLICATE, f"of {pool.id(other)}, similarity {similarity:.2f}"))
+
+    yield from near(pool, unique, refuse, threshold=threshold)
 
 
-def _by_rules(row: Candidate | Malformed, collect: Collect) -> Candidate | Reject:
-    if isinstance(row, Malformed):
-        return Reject(id=None, stage="collect", reason=Reason.MALFORMED, detail=row.problem, source=row.source)
-    fault = filters.fault(row, collect)
-    return _reject(row, fault) if fault else row
+async def _by_selector(pool: Candidates, places: list[int], rejects: Rejects, scratch: Path, collect: Collect, model: Model) -> list[Fit]:
+    """What the selector wants, by place; the others become rejects in the order of their places."""
+    fit: list[Fit] = []
+    unfit = store.Spool(scratch)
+    with progress.bar(total=len(places), unit="ask", label="collect: select") as bar:
+        async with open_role("selector", model) as chat:
+
+            async def one(turn: tuple[int, int]) -> None:
+                rank, place = turn
+                result = await _selected(chat, pool[place], place, collect)
+                if isinstance(result, Fit):
+                    fit.append(result)
+                else:
+                    unfit.put(rank, rejects.made(pool, place, result))
+                bar.update()
+
+            await work_off(enumerate(places), one, at_once=UNDER_WAY * settings().concurrency)
+    rejects.take(unfit)
+    return fit
 
 
-def _without_copies(asked: Iterable[Candidate], prompts: duplicates.Benchmark, *, threshold: float) -> Iterator[Candidate | Reject]:
-    """Of equal asks the first by text and source stays, of near ones the first by id; none stays that is a benchmark prompt."""
-    unique = []
-    for _, equal in groupby(sorted(asked, key=lambda ask: (ask.id, ask.text, ask.ask.source)), key=lambda ask: ask.id):
-        kept, *others = equal
-        yield from (_reject(other, (Reason.DUPLICATE, f"the same as {kept.ask.source}")) for other in others)
-        text = duplicates.shingled(kept.text, kept.language)
-        if match := prompts.match(text, threshold=threshold):
-            yield _reject(kept, (Reason.CONTAMINATED, f"benchmark prompt {match.id}, similarity {match.similarity:.2f}"))
-        else:
-            unique.append((kept, text))
-    near = duplicates.near_duplicates([text for _, text in unique], threshold=threshold)
-    for kept, _ in unique:
-        match = near.get(kept.id)
-        yield _reject(kept, (Reason.NEAR_DUPLICATE, f"of {match.id}, similarity {match.similarity:.2f}")) if match else kept
-
-
-async def _by_selector(asked: Sequence[Candidate], collect: Collect, model: Model) -> list[Instruction | Reject]:
-    async with open_role("selector", model) as chat:
-        return await each(asked, lambda ask: _selected(chat, ask, collect), unit="ask", label="collect")
-
-
-async def _selected(chat: Chat, asked: Candidate, collect: Collect) -> Instruction | Reject:
+async def _selected(chat: Chat, asked: Candidate, place: int, collect: Collect) -> Fit | Fault:
     try:
         choice = await choose(chat, asked.text)
     except ReplyError as error:
-        return _reject(asked, (Reason.UNANSWERED if isinstance(error, Unanswered) else Reason.BAD_REPLY, str(error)))
-    words = asked.wish.target or choice.words
+        return (Reason.UNANSWERED if isinstance(error, Unanswered) else Reason.BAD_REPLY), str(error)
+    words = asked.words or choice.words
     if not choice.needs_long_answer:
-        return _reject(asked, (Reason.SHORT_ASK, "the selector sees no need of a long answer"))
+        return Reason.SHORT_ASK, "the selector sees no need of a long answer"
     if words is None:
-        return _reject(asked, (Reason.SHORT_ASK, "names no length, and the selector none either"))
-    if fault := filters.out_of_bounds(words, collect):
-        return _reject(asked, fault)
-    given = {"id": asked.id, "text": asked.text, "language": asked.language, "words": words, "wish": asked.wish.kind}
-    return Instruction.model_validate({**given, "source": asked.ask.source})
+        return Reason.SHORT_ASK, "names no length, and the selector none either"
+    return filters.out_of_bounds(words, collect) or Fit(asked.id, asked.language, words, choice.topic, place)
 
 
-def _reject(asked: Candidate, fault: Fault) -> Reject:
-    reason, detail = fault
-    return Reject(id=asked.id, stage="collect", reason=reason, detail=detail, source=asked.ask.source)
+def _leave(pool: Candidates, fit: list[Fit], drawn: list[Fit], rejects: Rejects, collect: Collect) -> None:
+    taken = {one.place for one in drawn}
+    for one in sorted(fit, key=lambda one: one.id):
+        if one.place not in taken:
+            rejects.add(pool, one.place, (Reason.NOT_DRAWN, f"over collect.count, {collect.count}"))
 
 
-def _not_drawn(fit: Instruction, collect: Collect) -> Reject:
-    return Reject(id=fit.id, stage="collect", reason=Reason.NOT_DRAWN, detail=f"over collect.count, {collect.count}", source=fit.source)
+def _instruction(asked: Candidate, words: int) -> Instruction:
+    given = {"id": asked.id, "text": asked.text, "language": asked.language, "words": words, "wish": asked.wish, "source": asked.source}
+    return Instruction.model_validate(given)
 
 
-def _check(rows: int, drawn: Sequence[Instruction], rejects: Sequence[Reject]) -> None:
+def _spread(drawn: list[Fit]) -> dict[str, int]:
+    """How balanced the draw came out."""
+    counts = Counter(f"drawn_{kind}" for one in drawn for kind in (one.language, one.topic))
+    return dict(sorted(counts.items()))
+
+
+def _check(rows: int, drawn: int, rejects: Rejects) -> None:
     """Every row is accounted for, and something is left to go on with."""
-    if rows != len(drawn) + len(rejects):
-        raise GateFailed(
-            f"collect: {rows} rows became {len(drawn)} instructions and {len(rejects)} rejects; a row was lost, please report it"
-        )
+    if rows != drawn + rejects.total:
+        raise GateFailed(f"collect: {rows} rows became {drawn} instructions and {rejects.total} rejects; a row was lost, please report it")
     if not drawn:
-        reason, count = Counter(reject.reason for reject in rejects).most_common(1)[0]
+        reason, count = rejects.counts.most_common(1)[0]
         raise GateFailed(
             f"collect: none of {rows} rows is fit, {count} rejected for {reason}; check collect.sources and collect.words in params"
         )
-
-
-def _by_reason(rejects: Sequence[Reject]) -> dict[str, int]:
-    counts = Counter(reject.reason for reject in rejects)
-    return {f"rejects_{reason}": counts[reason] for reason in Reason if counts[reason]}
 
 
 if __name__ == "__main__":

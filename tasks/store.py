@@ -56,12 +56,13 @@ def rows(path: Path) -> Iterator[Row]:
                 line = line.removeprefix(b"\xef\xbb\xbf")
             if line.strip():
                 found = True
-                yield _row(number, line, start)
+                yield row_of(number, line, start)
     if not found:
         raise BadInput(path, "empty file", mend="it needs at least one JSON object, one a line")
 
 
-def _row(number: int, line: bytes, start: int) -> Row:
+def row_of(number: int, line: bytes, start: int) -> Row:
+    """What stands on one line, which begins at byte `start` of its file."""
     try:
         data = orjson.loads(line)
     except orjson.JSONDecodeError as error:
@@ -158,13 +159,17 @@ class Spool:
         start = self._file.seek(0, os.SEEK_END)
         self._lines[place] = start, self._file.write(record.model_dump_json().encode("utf-8") + b"\n")
 
+    def lines(self) -> Iterator[bytes]:
+        """Their JSON lines, in the order of their places."""
+        for place in sorted(self._lines):
+            start, length = self._lines[place]
+            self._file.seek(start)
+            yield self._file.read(length)
+
     def write(self, path: Path) -> int:
         """Write them as JSONL, atomically; returns how many."""
         with replacing(path) as scratch, scratch.open("wb") as file:
-            for place in sorted(self._lines):
-                start, length = self._lines[place]
-                self._file.seek(start)
-                file.write(self._file.read(length))
+            file.writelines(self.lines())
             file.flush()
             os.fsync(file.fileno())
         return len(self._lines)

@@ -1,24 +1,42 @@
-"""Which instructions are taken when there are more than wanted: balanced, by a hash, so that the order of the input plays no part."""
+"""Which asks are taken when there are more than wanted: balanced, by a hash, whatever the order of rows and their files."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha256
+from itertools import zip_longest
+from typing import Any, NamedTuple
 
-from tasks.schema.records import Instruction
+
+class Fit(NamedTuple):
+    """An ask that the selector wants, as light as the draw needs it."""
+
+    id: str
+    language: str
+    words: int  # asked for, or the selector's word
+    topic: str
+    place: int = 0  # where the rest of it is
 
 
-def draw(pool: Sequence[Instruction], *, count: int, seed: int) -> list[Instruction]:
-    """At most `count` of `pool`, by id. One after the other from each language and octave of asked length while there are any left.
+_BALANCED: tuple[Callable[[Fit], Any], ...] = (lambda fit: fit.language, lambda fit: fit.words.bit_length(), lambda fit: fit.topic)
 
-    Within a group the order is that of sha256(seed, id).
+
+def draw(pool: Sequence[Fit], *, count: int, seed: int) -> list[Fit]:
+    """At most `count` of `pool`, by id: in turn from each language, of a language from each octave of length, of that from each topic.
+
+    A group that is used up leaves its turns to the others. Within the last groups the order is that of sha256(seed, id).
     """
-    groups: dict[tuple[str, int], list[Instruction]] = defaultdict(list)
-    for instruction in pool:
-        groups[instruction.language, instruction.words.bit_length()].append(instruction)
-    for members in groups.values():
-        members.sort(key=lambda instruction: _rank(seed, instruction.id))
-    turns = [(turn, _rank(seed, member.id), member) for members in groups.values() for turn, member in enumerate(members)]
-    return sorted((member for _, _, member in sorted(turns, key=lambda entry: entry[:2])[:count]), key=lambda member: member.id)
+    return sorted(_order(pool, _BALANCED, seed)[:count], key=lambda fit: fit.id)
+
+
+def _order(pool: Sequence[Fit], keys: Sequence[Callable[[Fit], Any]], seed: int) -> list[Fit]:
+    if not keys:
+        return sorted(pool, key=lambda fit: _rank(seed, fit.id))
+    groups: dict[Any, list[Fit]] = defaultdict(list)
+    for fit in pool:
+        groups[keys[0](fit)].append(fit)
+    # Which group comes first in a turn matters for the last turn alone; by a hash, no group is always favoured.
+    orders = [_order(groups[key], keys[1:], seed) for key in sorted(groups, key=lambda key: _rank(seed, str(key)))]
+    return [fit for turn in zip_longest(*orders) for fit in turn if fit is not None]
 
 
 def _rank(seed: int, identity: str) -> str:

@@ -1,23 +1,31 @@
-"""Texts that are the same, or nearly: within the pool, and against the benchmark.
+"""Texts that are the same, or nearly.
 
-Nearness is the Jaccard similarity of shingles: runs of three words, or of four characters in Chinese. Asks of one
-sentence that differ only in their topic or their length stay under 0.8. rensa's MinHash finds the candidates, exact
-sets decide.
+Nearness is the Jaccard similarity of shingles: runs of three words, or of four characters in Chinese. Asks of one sentence that
+differ only in their topic or their length stay under 0.8. rensa's MinHash finds the pairs that are worth a look, exact sets decide.
+
+What is kept of a text until the pairs are known are the hashes of its bands, four bytes each, as a row of a matrix that may lie
+on disk: a million texts need 120 MB of it, and the texts themselves are asked for again when two of them share a band.
 """
 
 import re
 import unicodedata
-from collections import Counter, defaultdict
-from collections.abc import Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from hashlib import sha256
-from typing import NamedTuple
+from itertools import pairwise
+from typing import Any, NamedTuple
 
-from rensa import RMinHash, RMinHashLSH
+import numpy as np
+from numpy.typing import NDArray
+from rensa import RMinHash
 
 SHINGLE = {"en": 3, "zh": 4}  # tokens
-CONTAINED = 0.9  # share of a benchmark prompt's shingles in a text, from which the text holds the prompt
-PERMUTATIONS = 150
+BUCKET = 64  # texts of one band, kept and far from each other, that a further one is compared with
 _TOKEN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]|[^\W_\u3400-\u9fff\uf900-\ufaff]+")
+_ODD = np.uint64(0x9E3779B97F4A7C15)
+
+Bands = NDArray[np.uint32]  # (texts, bands)
 
 
 class Text(NamedTuple):
@@ -42,55 +50,99 @@ def text_id(text: str) -> str:
     return sha256(normal(text).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
+def tokens_of(text: str) -> list[str]:
+    """Words, and single characters of Chinese. Punctuation and case do not count."""
+    return _TOKEN.findall(unicodedata.normalize("NFKC", text).casefold())
+
+
+def runs(tokens: Sequence[str], size: int) -> Iterator[str]:
+    """Every run of `size` tokens; of fewer tokens the one there is."""
+    if len(tokens) <= size:
+        return iter((" ".join(tokens),))
+    return map(" ".join, zip(*(tokens[start:] for start in range(size)), strict=False))
+
+
 def shingled(text: str, language: str) -> Text:
-    """A text ready to compare. Punctuation and case do not count; a text shorter than a shingle is one."""
-    tokens = _TOKEN.findall(unicodedata.normalize("NFKC", text).casefold())
-    size = SHINGLE.get(language, SHINGLE["en"])
-    runs = (tokens[start : start + size] for start in range(max(1, len(tokens) - size + 1)))
-    return Text(text_id(text), frozenset(" ".join(run) for run in runs))
+    """A text ready to compare."""
+    return Text(text_id(text), frozenset(runs(tokens_of(text), SHINGLE.get(language, SHINGLE["en"]))))
 
 
 def jaccard(one: frozenset[str], other: frozenset[str]) -> float:
     """|A ∩ B| / |A ∪ B|; 1 for two empty sets."""
-    union = len(one | other)
-    return len(one & other) / union if union else 1.0
+    shared = len(one & other)
+    union = len(one) + len(other) - shared
+    return shared / union if union else 1.0
+
+
+def shape(threshold: float) -> tuple[int, int]:
+    """How many bands, of how many hashes each: a pair of similarity 0.8 is missed once in 100,000; low thresholds need shorter bands."""
+    return (30, 5) if threshold >= 0.7 else (75, 2)
+
+
+def bands(shingles: Sequence[frozenset[str]], *, threshold: float) -> Bands:
+    """Of each text the hashes of its bands. Two texts that share one may be near."""
+    number, rows = shape(threshold)
+    if not shingles:
+        return np.zeros((0, number), np.uint32)
+    digests = RMinHash.digest_matrix_from_token_sets([list(one) for one in shingles], number * rows, 1)
+    values = np.asarray(digests.to_rows(), np.uint64).reshape(len(shingles), number, rows)
+    mixed = np.full((len(shingles), number), 14695981039346656037, np.uint64)
+    for row in range(rows):
+        mixed = (mixed ^ values[:, :, row]) * _ODD
+        mixed ^= mixed >> np.uint64(29)
+    return (mixed >> np.uint64(32)).astype(np.uint32)
+
+
+def near_places(sketches: Bands, shingles: Callable[[int], frozenset[str]], *, threshold: float) -> Iterator[tuple[int, int, float]]:
+    """Places of texts that are near one of a lower place that stays, with that place and their similarity.
+
+    `sketches` come in the order of precedence. Few texts share a band with another: only those are asked for, by `shingles`.
+    """
+    recent = lru_cache(maxsize=20_000)(shingles)
+    kept: dict[tuple[int, int], list[int]] = defaultdict(list)
+    for place, buckets in _meeting(sketches):
+        near = None
+        for other in sorted({other for bucket in buckets for other in kept[bucket]}):
+            similarity = jaccard(recent(other), recent(place))
+            if similarity >= threshold:
+                near = place, other, similarity
+                break
+        if near:
+            yield near
+            continue
+        for bucket in buckets:
+            if len(kept[bucket]) < BUCKET:
+                kept[bucket].append(place)
+
+
+def _meeting(sketches: Bands) -> Iterator[tuple[int, list[tuple[int, int]]]]:
+    """Places that share a band with another, in their order, each with its buckets. Memory holds one band, and 8 bytes a meeting."""
+    places, numbers = [np.zeros(0, np.uint32)], [np.zeros(0, np.uint8)]
+    for band in range(sketches.shape[1]):
+        shared = _shared(np.asarray(sketches[:, band]))
+        places.append(shared.astype(np.uint32))
+        numbers.append(np.full(len(shared), band, np.uint8))
+    where, which = np.concatenate(places), np.concatenate(numbers)
+    order = np.argsort(where, kind="stable")
+    where, which = where[order], which[order]
+    edges = [0, *(np.flatnonzero(where[1:] != where[:-1]) + 1), len(where)] if len(where) else []
+    for start, stop in pairwise(edges):
+        place = int(where[start])
+        yield place, [(int(band), int(sketches[place, band])) for band in which[start:stop]]
+
+
+def _shared(values: NDArray[np.uint32]) -> NDArray[Any]:
+    """Places whose value stands elsewhere too."""
+    if not len(values):
+        return np.zeros(0, np.int64)
+    order = np.argsort(values, kind="stable")
+    ranked = values[order]
+    same = ranked[1:] == ranked[:-1]
+    return order[np.r_[same, False] | np.r_[False, same]]
 
 
 def near_duplicates(texts: Sequence[Text], *, threshold: float) -> dict[str, Match]:
     """The ids of texts that are nearly an earlier one that stays, with that one. `texts` come in the order of precedence."""
-    # 5 rows a band find a pair of similarity 0.8 but once in 100,000 misses; low thresholds need shorter bands.
-    index = RMinHashLSH(threshold, PERMUTATIONS, 30 if threshold >= 0.7 else 75)
-    kept: list[Text] = []
-    found: dict[str, Match] = {}
-    for text in texts:
-        sketch = RMinHash(PERMUTATIONS, 1)
-        sketch.update(sorted(text.shingles))
-        matches = (Match(kept[place].id, jaccard(kept[place].shingles, text.shingles)) for place in index.query(sketch))
-        best = max(matches, key=lambda match: (match.similarity, match.id), default=None)
-        if best and best.similarity >= threshold:
-            found[text.id] = best
-        else:
-            index.insert(len(kept), sketch)
-            kept.append(text)
-    return found
-
-
-class Benchmark:
-    """The prompts that no training text may repeat."""
-
-    def __init__(self, prompts: Sequence[Text]) -> None:
-        self._prompts = list(prompts)
-        self._holders: dict[str, list[int]] = defaultdict(list)
-        for place, prompt in enumerate(self._prompts):
-            for shingle in prompt.shingles:
-                self._holders[shingle].append(place)
-
-    def match(self, text: Text, *, threshold: float) -> Match | None:
-        """The prompt that `text` is nearly, or that it holds nearly whole. Exact: every shared shingle is counted."""
-        shared = Counter(place for shingle in text.shingles for place in self._holders.get(shingle, ()))
-        for place, count in shared.most_common():
-            prompt = self._prompts[place]
-            near, held = count / (len(prompt.shingles) + len(text.shingles) - count), count / len(prompt.shingles)
-            if near >= threshold or held >= CONTAINED or prompt.id == text.id:
-                return Match(prompt.id, max(near, held))
-        return None
+    sketches = bands([text.shingles for text in texts], threshold=threshold)
+    found = near_places(sketches, lambda place: texts[place].shingles, threshold=threshold)
+    return {texts[place].id: Match(texts[other].id, similarity) for place, other, similarity in found}

@@ -5,31 +5,42 @@ They are rules that a person can read and argue with; what they cannot tell is t
 
 import re
 from collections.abc import Callable
-from typing import NamedTuple
+from functools import cached_property
 
 from tasks.corpus.cleaning import clean
 from tasks.corpus.duplicates import text_id
 from tasks.corpus.languages import language_of
-from tasks.corpus.sources import Ask
+from tasks.corpus.toxicity import toxic_word
 from tasks.corpus.wishes import Wish, parse_wish
 from tasks.schema.params import Collect
 from tasks.schema.records import Reason
+from tasks.sources.adapters import Ask
 
 
-class Candidate(NamedTuple):
-    """An ask with everything that can be told of it without a model."""
+class Candidate:
+    """An ask with everything that can be told of it without a model, found out when a filter first wants it."""
 
-    id: str
-    text: str  # cleaned
-    language: str
-    wish: Wish
-    ask: Ask
+    def __init__(self, ask: Ask) -> None:
+        self.ask = ask
+        self.text = clean(ask.text)
+
+    @cached_property
+    def id(self) -> str:
+        return text_id(self.text)
+
+    @cached_property
+    def language(self) -> str:
+        return language_of(self.text)
+
+    @cached_property
+    def wish(self) -> Wish:
+        return parse_wish(self.text)
 
 
 Fault = tuple[Reason, str]  # with the evidence
 Filter = Callable[[Candidate, Collect], Fault | None]
 
-_REDACTED = re.compile(r"\b(?:NAME|PERSON|ADDRESS|PHONE|EMAIL|PRESIDIO_ANONYMIZED\w*)_\d+")
+_REDACTED = re.compile(r"\b(?:NAME|PERSON)_\d+|PRESIDIO_ANONYMIZED_PERSON")  # an address is not missed in an answer, a name is
 _ELSEWHERE = re.compile(  # material that is not there
     r"\b(?:the|my|this|see|i(?:'ve| have)?) attached\b|\b(?:is|are) attached\b"
     r"|\battached (?:is|are|file|document|report|text|image|figures?|pdf)\b"
@@ -81,23 +92,20 @@ _OTHER_LANGUAGE = re.compile(
 )
 
 
-def candidate(ask: Ask) -> Candidate:
-    text = clean(ask.text)
-    return Candidate(text_id(text), text, language_of(text), parse_wish(text), ask)
-
-
 def fault(asked: Candidate, collect: Collect) -> Fault | None:
     """The first reason to set an ask aside, with the evidence, or None."""
     return next((found for check in FILTERS if (found := check(asked, collect))), None)
 
 
-def toxic(asked: Candidate, _: Collect) -> Fault | None:
-    return (Reason.TOXIC, "flagged by the source") if asked.ask.toxic else None
+def toxic(asked: Candidate, collect: Collect) -> Fault | None:
+    if asked.ask.toxic:
+        return Reason.TOXIC, "flagged by the source"
+    word = toxic_word(asked.text) if collect.toxicity == "words" else None
+    return (Reason.TOXIC, f"says {word}") if word else None
 
 
 def redacted(asked: Candidate, _: Collect) -> Fault | None:
-    if asked.ask.redacted:
-        return Reason.REDACTED, "flagged by the source"
+    """The source took a name out of it. What it flags elsewhere in the conversation does not matter."""
     return _seen(_REDACTED, asked.text, Reason.REDACTED)
 
 

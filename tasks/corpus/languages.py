@@ -1,12 +1,12 @@
-"""Which language a text is in. Scripts decide first; py3langid tells the languages of the Latin script apart.
+"""Which language a text is in. Scripts decide first; CLD2 tells the languages of the Latin script, and all rarer ones, apart.
 
-A Chinese character weighs as much as a Latin word, so that a Chinese ask that quotes an English title stays Chinese.
+A Chinese character weighs as much as a Latin word, so that a Chinese ask that quotes an English title stays Chinese. Where both
+weigh much, as in an ask that brings along a text in the other language, its first and last words decide: there it is asked.
 """
 
 import re
-from functools import cache
 
-from py3langid.langid import MODEL_FILE, LanguageIdentifier
+import pycld2
 
 UNKNOWN = "unknown"  # nothing in it that could tell
 
@@ -15,43 +15,50 @@ _KANA = re.compile(r"[\u3041-\u30ff]")
 _HANGUL = re.compile(r"[\uac00-\ud7af\u1100-\u11ff]")
 _LATIN = re.compile(r"[A-Za-z\u00c0-\u024f\u1e00-\u1eff]+")
 _LETTER = re.compile(r"[^\W\d_]")
-_CANDIDATES = ["en", "fr", "de", "es", "it", "pt", "nl", "sv", "da", "no", "fi", "pl", "cs", "ro", "hu", "tr", "vi", "id", "tl", "hr", "la"]
-_SURE = 0.9  # below it a plain ASCII text counts as English: short asks are hard to tell
-_READ = 20_000  # characters that are looked at
+_UNREADABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]|[\U0001fffe\U0001ffff]")
+_MIXED = 0.2  # weight of the lesser of the two, to the greater one's, from which the edges decide
+_EDGE = 160  # characters at either end
+_READ = 8_000  # characters that are looked at
 
 
 def language_of(text: str) -> str:
     """`en`, `zh`, the code of another language, or `unknown` where there is nothing to tell it by."""
     text = text[:_READ]
-    han, kana, hangul = (len(script.findall(text)) for script in (_HAN, _KANA, _HANGUL))
-    latin = len(_LATIN.findall(text))
-    others = len(_LETTER.findall(_LATIN.sub("", text))) - han - kana - hangul
-    if not han + kana + hangul + latin + others:
+    if text.isascii():
+        return _latin(text) if _LETTER.search(text) else UNKNOWN
+    han, latin, other = _weights(text)
+    if han and latin and len(text) > 2 * _EDGE and min(han, latin) >= _MIXED * max(han, latin):
+        text = f"{text[:_EDGE]}\n{text[-_EDGE:]}"
+        han, latin, other = _weights(text)
+    kana, hangul = len(_KANA.findall(text)), len(_HANGUL.findall(text))
+    if not han + kana + hangul + latin + other:
         return UNKNOWN
     if kana * 10 > han + kana and kana > 1 and han + kana > latin:
         return "ja"
     if hangul > max(han, latin):
         return "ko"
-    if han >= max(latin, others, 1):
+    if han >= max(latin, other, 1):
         return "zh"
-    return _latin(text) if latin * 4 >= others else _classify(text, None)[0]
+    return _latin(" ".join(_LATIN.findall(text))) if latin * 4 >= other else _told(text)[0]
+
+
+def _weights(text: str) -> tuple[int, int, int]:
+    """Chinese characters, words in Latin letters, and letters of other scripts (kana and Hangul left out)."""
+    rest = _LATIN.sub("", text)
+    han = len(_HAN.findall(rest))
+    return han, len(_LATIN.findall(text)), len(_LETTER.findall(rest)) - han - len(_KANA.findall(rest)) - len(_HANGUL.findall(rest))
 
 
 def _latin(text: str) -> str:
-    words = " ".join(_LATIN.findall(text))
-    code, probability = _classify(words, "latin")
-    return "en" if words.isascii() and probability < _SURE else code
+    """Short asks are hard to tell: what is plain ASCII counts as English unless CLD2 is sure of another language."""
+    code, sure = _told(text)
+    if code != "en" and len(text) > 4 * _EDGE and _told(f"{text[:_EDGE]}\n{text[-_EDGE:]}") == ("en", True):
+        return "en"  # it brings along a text in another language
+    return code if sure else "en" if text.isascii() else code
 
 
-def _classify(text: str, script: str | None) -> tuple[str, float]:
-    code, probability = _identifier(script).classify(text)
-    return str(code), float(probability)
-
-
-@cache
-def _identifier(script: str | None) -> LanguageIdentifier:
-    """Loaded when first needed: the model takes a good part of a second."""
-    identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
-    if script == "latin":
-        identifier.set_languages(_CANDIDATES)
-    return identifier
+def _told(text: str) -> tuple[str, bool]:
+    """The code of the language that most of the text is in, and whether CLD2 stands by it."""
+    sure, _, languages = pycld2.detect(_UNREADABLE.sub(" ", text), isPlainText=True, bestEffort=True)
+    code = str(languages[0][1])
+    return (UNKNOWN, False) if code == "un" else (code, bool(sure))

@@ -1,6 +1,7 @@
-"""The selector's word on an ask that the rules let pass: does it need a long answer, and of about how many words?"""
+"""The selector's word on an ask that the rules let pass: does it need a long answer, how long, and what kind of text is it?"""
 
 import re
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
@@ -11,12 +12,15 @@ from tasks.schema.errors import ReplyError
 _FENCE = re.compile(r"\A```\w*\s*(.*?)\s*```\Z", re.DOTALL)
 TRIES = 2
 
+Topic = Literal["fiction", "essay", "academic", "report", "guide", "business", "letter", "script", "other"]
+
 
 class Choice(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     needs_long_answer: bool
     words: int | None = Field(ge=1)  # that a good answer has; None where the selector cannot tell
+    topic: Topic  # balances the draw
 
 
 async def choose(chat: Chat, instruction: str) -> Choice:

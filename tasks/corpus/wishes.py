@@ -1,12 +1,14 @@
 """The length that an ask wishes for: "a 10,000-word novel", "at least 1.5k words", 一万五千字以上, 800-1000字.
 
 The largest length that is named for the whole counts: others are mostly for its parts. The target of a range is its upper end, and of a
-bound the bound, as LongBench-Write has it. A length for each of several parts is multiplied where the ask says how many.
+bound the bound, as LongBench-Write has it. A length for each of several parts is multiplied where the ask says how many. Pages count
+only where no other length is named: one has 200 words, as LongBench-Write's 50-page novel of 10,000 has it, or 500 characters.
 """
 
 import re
 import unicodedata
 from collections.abc import Iterator
+from itertools import islice
 from typing import NamedTuple
 
 from tasks.schema.records import WishKind as Kind
@@ -15,6 +17,8 @@ from tasks.schema.records import WishKind as Kind
 class Wish(NamedTuple):
     target: int | None  # words, or characters of Chinese
     kind: Kind
+    low: int | None = None  # the bounds that the ask sets; None: none on that side
+    high: int | None = None
 
 
 class _Mention(NamedTuple):
@@ -28,6 +32,8 @@ NONE = Wish(None, "none")
 LONGEST = 10**9  # a larger number is no wish
 PART = 50  # words; in an ask of more than LONG_ASK characters a smaller number is about its title or its slogan
 LONG_ASK = 150
+READ = 20_000  # characters at either end of an ask; what lies between is material that it brings along
+MENTIONS = 500  # of one form, that are looked at
 NEAR, FAR = 60, 400  # characters around a number that say what it is, and in which the number of parts is looked for
 
 _DIGITS = r"\d{1,3}(?:[,.]\d{3})+|\d{1,12}(?:\.\d+)?"
@@ -66,6 +72,7 @@ _AT_MOST = re.compile(
 _UNIT_BEHIND = re.compile(rf"^{_UNIT}", re.IGNORECASE)
 _OR_MORE = re.compile(r"^\s*(?:or more|or above|minimum|at least|\+|(?:及|或)?以上|起)", re.IGNORECASE)
 _OR_LESS = re.compile(r"^\s*(?:or (?:less|fewer)|max(?:imum)?|at most|(?:及|或)?以(?:内|下)|之内)", re.IGNORECASE)
+_ABOUT = re.compile(r"^\s*(?:左右|上下)")
 _EACH = re.compile(
     r"(?:各写|各|每[一个]?[篇章节段部份封条天则人幕回集课]?分?)[^，。；！？\n]{0,8}$"
     r"|\b(?:each|every|per)\s+(?:of|one|should|must|being|about|around|with|at|in|approximately|chapter|section|paragraph|part|story|letter|essay"
@@ -77,27 +84,66 @@ _PARTS = re.compile(
     rf"(?P<n>\d{{1,3}}|[一二两三四五六七八九十]{{1,3}}|\b(?:{_NAMED})\b)\s{{0,3}}"
     r"(?:个?(?:部分|章节?|节|篇|段|封|幕|则|集|回)|(?:\w{1,20} )?(?:parts|chapters|sections|letters|essays|stories|diaries|articles)\b)"
 )
+_PAGES = re.compile(
+    rf"(?P<value>{NUMBER})(?:\s*(?:-|–|to|or)\s*(?P<high>{NUMBER}))?[\s-]*(?:full |(?:single|double)-spaced )?pages?\b"
+    rf"|(?P<zh>\d{{1,3}}|[一二两三四五六七八九十]{{1,3}})\s*(?:页(?!码|面|岩|眉|脚)|张A4)",
+    re.IGNORECASE,
+)
+_MATERIAL = re.compile(
+    r"(?:\b(?:the|this|that|my|attached|following|read|summari[sz]e|has|have|had|page)\b|第|这|读|看|总结)\W{0,2}(?:\w+\W){0,2}$",
+    re.IGNORECASE,
+)
+PAGE = {"page": 200, "页": 500}
+MOST_PAGES = 2_000
 _NO_WISH = re.compile(r"(?:vocabulary of|词汇量)\W*$", re.IGNORECASE)
 
 
 def parse_wish(text: str) -> Wish:
     """What length `text` asks for. Never raises: an ask without a length is a `none`."""
+    if len(text) > 2 * READ:
+        text = f"{text[:READ]}\n{text[-READ:]}"
     text = unicodedata.normalize("NFKC", text)
     mentions = list(_mentions(text))
     if whole := [mention for mention in mentions if mention.parts is None]:
         best = max(whole)
-        return Wish(best.value, _kind_of_all(whole, best))
-    counted = [mention for mention in mentions if mention.parts]
-    return Wish(max(m.value * (m.parts or 1) for m in counted), "exact") if counted else NONE
+        return _wish(best.value, _kind_of_all(whole, best), _low_of_all(whole, best))
+    if counted := [mention for mention in mentions if mention.parts]:
+        return _wish(max(m.value * (m.parts or 1) for m in counted), "exact", None)
+    return _in_pages(text) or NONE
 
 
 def range_of(text: str) -> tuple[int, int] | None:
     """Both ends of the range that `text` asks for, of which `parse_wish` has the upper; None where it asks for no range."""
-    whole = [mention for mention in _mentions(unicodedata.normalize("NFKC", text)) if mention.parts is None]
-    if not whole or _kind_of_all(whole, best := max(whole)) != "range":
-        return None
+    wish = parse_wish(text)
+    return (wish.low, wish.high) if wish.kind == "range" and wish.low and wish.high else None
+
+
+def _wish(target: int, kind: Kind, low: int | None) -> Wish:
+    """With the bounds that go with the kind. A range whose lower end cannot be made out has the upper one alone."""
+    low = {"exact": target, "at_least": target, "range": low}.get(kind)
+    return Wish(target, kind, low, None if kind == "at_least" else target)
+
+
+def _low_of_all(whole: list[_Mention], best: _Mention) -> int | None:
     low = best.low or max((mention.value for mention in whole if mention.kind == "at_least"), default=0)
-    return (low, best.value) if 0 < low <= best.value else None
+    return low if 0 < low <= best.value else None
+
+
+def _in_pages(text: str) -> Wish | None:
+    """The first number of pages that the ask wants written, not one that it brings along to be read."""
+    for match in _PAGES.finditer(text):
+        before, behind = text[max(0, match.start() - NEAR) : match.start()], text[match.end() : match.end() + NEAR]
+        if _MATERIAL.search(before):
+            continue
+        page = PAGE["页" if match["zh"] else "page"]
+        pages, most = number(match["zh"] or match["value"]), number(match["high"]) if match["high"] else 0
+        if not 0 < max(pages, most) <= MOST_PAGES or match["zh"] == "一":  # 一页 is mostly a figure of speech
+            continue
+        if most > pages:
+            return _wish(most * page, "range", pages * page)
+        at_least, at_most = _AT_LEAST.search(before) or _OR_MORE.match(behind), _AT_MOST.search(before) or _OR_LESS.match(behind)
+        return _wish(pages * page, "at_least" if at_least else "at_most" if at_most else "exact", None)
+    return None
 
 
 def _kind_of_all(whole: list[_Mention], best: _Mention) -> Kind:
@@ -106,7 +152,7 @@ def _kind_of_all(whole: list[_Mention], best: _Mention) -> Kind:
 
 
 def _mentions(text: str) -> Iterator[_Mention]:
-    for match in (*_LENGTH.finditer(text), *_LABELLED.finditer(text)):
+    for match in (*islice(_LENGTH.finditer(text), MENTIONS), *islice(_LABELLED.finditer(text), MENTIONS)):
         before, behind = text[max(0, match.start() - NEAR) : match.start()], text[match.end() : match.end() + NEAR]
         value = number(match["value"])
         least = PART if len(text) > LONG_ASK else 5
@@ -123,6 +169,8 @@ def _kind(match: re.Match[str], before: str, behind: str) -> Kind:
     behind = _UNIT_BEHIND.sub("", behind)  # "字以上" in "字数2000字以上", where the label's match ends with the number
     if "+" in (match.groupdict().get("unit") or "") or _AT_LEAST.search(before) or _OR_MORE.match(behind):
         return "at_least"
+    if _ABOUT.match(behind) and before.rstrip().endswith("控制在"):
+        return "exact"
     return "at_most" if _AT_MOST.search(before) or _OR_LESS.match(behind) else "exact"
 
 

@@ -34,6 +34,14 @@ _STEP = re.compile(r"<step>\nParagraph (\d+)\b.*?Word Count: (\d+) words\n</step
 _FORM = re.compile(r"^(Paragraph|Chapter) 1 - Main Point: \[", re.MULTILINE)  # as the prompts for plans show it
 _BETWEEN = re.compile(r"between (\d+) and (\d+)")
 _CHAPTER = re.compile(r"<chapter>\nChapter (\d+)\b.*Word Count: (\d+) words\n</chapter>")
+_TOPICS = {
+    "fiction": re.compile(r"\b(?:story|novel|fairy tale)|故事|小说|童话", re.IGNORECASE),
+    "letter": re.compile(r"\b(?:letter|e-?mail)|信", re.IGNORECASE),
+    "script": re.compile(r"\b(?:speech|toast|dialogue|script)|演讲|致辞|发言|剧本", re.IGNORECASE),
+    "report": re.compile(r"\b(?:report|news|article|review)|报告|报道|新闻|评论|文章", re.IGNORECASE),
+    "guide": re.compile(r"\b(?:guide|how to|explain|introduc|tutorial)|指南|介绍|说明|如何", re.IGNORECASE),
+    "essay": re.compile(r"\bessay|散文|随笔|作文", re.IGNORECASE),
+}
 _SCAFFOLD = re.compile(
     r"^(?:please|can you|could you|i need|i want|write|compose|draft|create|produce|give me|me|an?|the|help)\b\s*"
     r"|[\d,]+[- ]?words?|about|around",
@@ -59,7 +67,8 @@ def answer(model: str, messages: list[tuple[str, str]], *, seed: int, miss: floa
 
 def select(instruction: str) -> str:
     words = parse_wish(instruction).target
-    return orjson.dumps({"needs_long_answer": (words or USUAL_WORDS) >= 2 * PARAGRAPH_WORDS, "words": words}).decode()
+    kind = next((topic for topic, pattern in _TOPICS.items() if pattern.search(instruction)), "other")
+    return orjson.dumps({"needs_long_answer": (words or USUAL_WORDS) >= 2 * PARAGRAPH_WORDS, "words": words, "topic": kind}).decode()
 
 
 def plan(prompt: str) -> str:

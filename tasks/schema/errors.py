@@ -27,6 +27,18 @@ class BadInput(PipelineError):
         message = ": ".join(part for part in (where, field, problem) if part)
         super().__init__(f"{message}; {mend}" if mend else message)
 
+    def __reduce__(self) -> tuple[object, ...]:
+        """So that it comes whole out of another process."""
+        return _again, (type(self), self.path, self.problem, self.line, self.field, self.mend)
+
+
+def _again(kind: type[BadInput], path: str, problem: str, line: int | None, field: str | None, mend: str | None) -> BadInput:
+    return kind(path, problem, line=line, field=field, mend=mend)
+
+
+class SourceError(PipelineError):
+    """Rows of a source cannot be had: it vanished, changed while it was read, or its store refuses. Names the file and the place in it."""
+
 
 class BadParams(BadInput):
     """params.yaml has an unknown key, a value out of range, or a section that does not fit the others."""

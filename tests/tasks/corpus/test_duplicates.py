@@ -3,8 +3,8 @@ from itertools import combinations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.corpus.duplicates import Benchmark, jaccard, near_duplicates, normal, shingled, text_id
-from tasks.corpus.synthetic import LENGTHS, asks, benchmark
+from tasks.corpus.duplicates import jaccard, near_duplicates, normal, shingled, text_id
+from tasks.corpus.synthetic import LENGTHS, asks
 
 LONG = "Write an essay about the craft of clockmaking, its tools, its masters and its place in the life of a small town."
 
@@ -40,19 +40,3 @@ def test_what_stays_is_far_from_each_other_and_what_goes_is_near_to_one_that_sta
     kept = {text.id: text.shingles for text in texts if text.id not in found}
     assert all(jaccard(one, other) < 0.8 for one, other in combinations(kept.values(), 2))
     assert all(match.id in kept and match.similarity >= 0.8 for match in found.values())
-
-
-def test_a_benchmark_prompt_is_found_as_it_is_nearly_so_and_inside_a_longer_text() -> None:
-    prompts = [shingled(text, "en") for text in (LONG, "Write a speech of about 400 words for the start of a chess club.")]
-    bench = Benchmark(prompts)
-    for text in (LONG.upper(), f"Please: {LONG}", f"Hello. {LONG} {'I also like trains and rivers very much. ' * 20}"):
-        match = bench.match(shingled(text, "en"), threshold=0.8)
-        assert match
-        assert match.id == prompts[0].id
-    assert bench.match(shingled("Write a speech of about 400 words for the end of a chess season.", "en"), threshold=0.8) is None
-
-
-def test_no_good_ask_of_the_pool_is_a_prompt_of_the_rehearsal_s_benchmark() -> None:
-    for language in ("en", "zh"):
-        bench = Benchmark([shingled(item["prompt"], language) for item in benchmark()])
-        assert not [ask for ask in asks(language) if bench.match(shingled(ask, language), threshold=0.8)]

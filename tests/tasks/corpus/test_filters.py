@@ -4,18 +4,18 @@ from pathlib import Path
 import pytest
 
 from tasks.corpus import noise
-from tasks.corpus.filters import candidate, fault
+from tasks.corpus.filters import Candidate, fault
 from tasks.corpus.noise import Noise
-from tasks.corpus.sources import Ask
 from tasks.corpus.synthetic import asks
 from tasks.schema.params import Collect, load
 from tasks.schema.records import Reason
+from tasks.sources.adapters import Ask
 
 COLLECT = load(Path("profiles/rehearsal.yaml")).collect
 
 
 def reason(text: str, collect: Collect = COLLECT, **flags: bool) -> Reason | None:
-    found = fault(candidate(Ask(text, "f:1", **flags)), collect)
+    found = fault(Candidate(Ask(text, **flags)), collect)
     return found[0] if found else None
 
 
@@ -41,7 +41,6 @@ def test_good_asks_pass_every_filter() -> None:
 
 def test_the_source_s_flags_count_before_the_text() -> None:
     assert reason("Write 400 words about tea.", toxic=True) is Reason.TOXIC
-    assert reason("Write 400 words about tea.", redacted=True) is Reason.REDACTED
     assert reason("Write 400 words about NAME_1.") is Reason.REDACTED
     assert reason("Write 400 words about it.", attachment=True) is Reason.NOT_SELF_CONTAINED
 

@@ -22,18 +22,18 @@ class Scripted:
 @pytest.mark.parametrize(
     "text",
     [
-        '{"needs_long_answer": true, "words": 900}',
-        '```json\n{"needs_long_answer": true, "words": 900}\n```',
-        ' {"words":900,"needs_long_answer":true}\n',
+        '{"needs_long_answer": true, "words": 900, "topic": "essay"}',
+        '```json\n{"needs_long_answer": true, "words": 900, "topic": "essay"}\n```',
+        ' {"topic":"essay","words":900,"needs_long_answer":true}\n',
     ],
 )
 def test_a_choice_is_one_json_object_in_a_fence_or_without(text: str) -> None:
-    assert asyncio.run(choose(Scripted(text), "Write.")) == Choice(needs_long_answer=True, words=900)
+    assert asyncio.run(choose(Scripted(text), "Write.")) == Choice(needs_long_answer=True, words=900, topic="essay")
 
 
 def test_a_reply_that_cannot_be_read_is_asked_for_once_more_as_a_new_sample() -> None:
-    selector = Scripted("Yes, of course.", '{"needs_long_answer": false, "words": null}')
-    assert asyncio.run(choose(selector, "Write.")) == Choice(needs_long_answer=False, words=None)
+    selector = Scripted("Yes, of course.", '{"needs_long_answer": false, "words": null, "topic": "other"}')
+    assert asyncio.run(choose(selector, "Write.")) == Choice(needs_long_answer=False, words=None, topic="other")
     assert [request.sample for request in selector.asked] == [0, 1]
 
 
@@ -44,7 +44,8 @@ def test_a_reply_that_cannot_be_read_is_asked_for_once_more_as_a_new_sample() ->
         "{}",
         '{"needs_long_answer": "yes", "words": 1}',
         '{"needs_long_answer": true, "words": 0}',
-        '{"needs_long_answer": true, "words": 1, "x": 1}',
+        '{"needs_long_answer": true, "words": 1, "topic": "essay", "x": 1}',
+        '{"needs_long_answer": true, "words": 1, "topic": "cooking"}',
         "[1]",
     ],
 )
@@ -54,6 +55,6 @@ def test_no_choice_is_ever_made_up(text: str) -> None:
 
 
 def test_the_instruction_stands_between_its_tags_literally() -> None:
-    selector = Scripted('{"needs_long_answer": true, "words": 900}')
+    selector = Scripted('{"needs_long_answer": true, "words": 900, "topic": "essay"}')
     asyncio.run(choose(selector, "Write about {{instruction}}."))
     assert "<instruction>\nWrite about {{instruction}}.\n</instruction>" in selector.asked[0].messages[0].content

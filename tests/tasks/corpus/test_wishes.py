@@ -6,10 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.corpus.wishes import Wish, parse_wish
+from tasks.corpus.wishes import parse_wish
 
 LONGBENCH = Path("../shared/data/longbench_write")
-WITHOUT_A_LENGTH = 4  # prompts of LongBench-Write that state none: 15 emojis, ten questions, 50 pages, a text to rewrite
+WITHOUT_A_LENGTH = 3  # prompts of LongBench-Write that state none: 15 emojis, ten questions, a text to rewrite
 
 
 @pytest.mark.parametrize(
@@ -49,18 +49,54 @@ WITHOUT_A_LENGTH = 4  # prompts of LongBench-Write that state none: 15 emojis, t
         ("１２００字", 1_200, "exact"),
         ("五篇日记，每篇400字左右", 2_000, "exact"),
         ("3 letters, 200 words each", 600, "exact"),
+        ("a 50-page novel", 10_000, "exact"),
+        ("about ten pages", 2_000, "exact"),
+        ("an essay of 4 to 6 pages", 1_200, "range"),
+        ("at least 3 pages long", 600, "at_least"),
+        ("写十页左右的报告", 5_000, "exact"),
+        ("10 pages, 4000 words", 4_000, "exact"),
         ("an island that moves every winter, about 800 words", 800, "exact"),
     ],
 )
 def test_an_asked_length_is_read_in_words_and_in_characters(text: str, target: int, kind: str) -> None:
-    assert parse_wish(text) == Wish(target, kind)  # type: ignore[arg-type]
+    assert parse_wish(text)[:2] == (target, kind)
 
 
 @pytest.mark.parametrize(
-    "text", ["", "Write a poem", "a vocabulary of 5000 words", "四字成语", "0 words", "length of 12 pages", "《千字文》"]
+    ("text", "low", "high"),
+    [
+        ("2,000 to 2,500 words", 2_000, 2_500),
+        ("2-3k words", 2_000, 3_000),
+        ("1-2万字", 10_000, 20_000),
+        ("不少于500字，不超过800字", 500, 800),
+        ("at least 1500 words", 1_500, None),
+        ("8000字以上", 8_000, None),
+        ("no more than 300 words", None, 300),
+        ("about 5k words", 5_000, 5_000),
+        ("4 to 6 pages", 800, 1_200),
+        ("Write a poem", None, None),
+    ],
+)
+def test_a_wish_has_the_bounds_that_the_ask_sets(text: str, low: int | None, high: int | None) -> None:
+    assert parse_wish(text)[2:] == (low, high)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "Write a poem",
+        "a vocabulary of 5000 words",
+        "四字成语",
+        "0 words",
+        "《千字文》",
+        "see page 12",
+        "第12页",
+        "Summarize the 30-page report",
+    ],
 )
 def test_what_is_no_length_is_no_wish(text: str) -> None:
-    assert parse_wish(text) == Wish(None, "none")
+    assert parse_wish(text) == (None, "none", None, None)
 
 
 def test_the_words_of_a_title_are_not_the_length_of_the_text() -> None:

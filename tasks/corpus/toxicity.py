@@ -1,0 +1,25 @@
+"""A word list, for asks that no source has flagged: what nobody writes who wants an essay on the matter.
+
+Only words that stand for the request itself, such as the names of pornographic genres; a crime, an illness or a war is a subject.
+"""
+
+import re
+
+_ENGLISH = (
+    "nsfw|hentai|smut|erotica|erotic (?:story|scene|fan ?fic\\w*|roleplay|fiction)|porn (?:story|script|scene)|gang ?bang\\w*|blow ?jobs?"
+    "|hand ?jobs?|cum(?:shot|ming|s)?|creampie|deep ?throat\\w*|futanari|milf|dildo\\w*|butt ?plug\\w*|orgasm(?:s|ing|ed)?|cunnilingus"
+    "|fellatio|bukkake|cuckold\\w*|rape (?:fantasy|scene|story)|incest (?:story|fantasy|roleplay)|sex scene|sexually explicit"
+    "|lolicon|shotacon|loli|pussy|cock ?sucker|cunt\\w*|nigger\\w*|faggot\\w*|kike\\w*|retards|(?:cook|make|synthesi[sz]e) meth\\w*"
+    "|(?:make|build) a (?:pipe )?bomb"
+)
+_CHINESE = (
+    "色情小说|黄色小说|情色小说|成人小说|黄文|肉文|h文|淫荡|淫水|肉棒|阴茎|阴道"
+    "|口交|肛交|轮奸|强奸(?:文|情节|场面)|乱伦(?:文|小说|情节)|性交|做爱"
+    "|自慰|高潮(?:描写|细节)|萝莉控|(?:制作|制造)(?:炸弹|冰毒)"
+)
+_WORDS = re.compile(rf"\b(?:{_ENGLISH})\b|{_CHINESE}", re.IGNORECASE)
+
+
+def toxic_word(text: str) -> str | None:
+    """The first word of the list that stands in the text, or None."""
+    return match[0] if (match := _WORDS.search(text)) else None

@@ -1,0 +1,120 @@
+"""One part of a file through every filter that needs no model and no other part: the same function wherever it runs."""
+
+from collections import Counter
+from collections.abc import Iterator
+from hashlib import sha256
+from typing import NamedTuple
+
+import numpy as np
+
+from tasks.corpus import duplicates
+from tasks.corpus.contamination import Prompts
+from tasks.corpus.duplicates import Bands
+from tasks.corpus.filters import Candidate, Fault, fault
+from tasks.corpus.personal import masked
+from tasks.schema.params import Collect
+from tasks.schema.records import Reason
+from tasks.sources.adapters import Ask, Misfit, ask_of
+from tasks.sources.splits import Row, Split, rows
+
+
+class Rules(NamedTuple):
+    """What a row is held against."""
+
+    collect: Collect
+    prompts: Prompts
+
+
+class Kept(NamedTuple):
+    """An ask that no rule sets aside."""
+
+    number: int  # of the row, from 1 within its part
+    id: str
+    text: str
+    rank: int  # of two texts with the same id the lower one stays: by the text, as rows may come in any order
+    language: str
+    words: int | None  # asked for
+    wish: str
+
+
+class Refused(NamedTuple):
+    number: int
+    id: str | None
+    reason: Reason
+    detail: str
+
+
+class Sifted(NamedTuple):
+    """A part's rows, each in one of the two lists."""
+
+    lines: int  # rows, and blank lines
+    kept: list[Kept]
+    refused: list[Refused]
+    bands: Bands  # of `kept`
+    masked: Counter[str]  # personal data by kind
+
+
+class _Fit(NamedTuple):
+    kept: Kept  # of the first row with this text
+    shingles: frozenset[str]
+    masked: Counter[str]
+
+
+def sift(split: Split, rules: Rules) -> Sifted:
+    """Every row of a part, kept or refused. Raises BadInput and SourceError where the part cannot be read on."""
+    seen: dict[Ask, _Fit | tuple[str, Fault]] = {}  # copies are not looked at again
+    kept, refused, shingles, kinds, lines = [], [], [], Counter[str](), 0
+    for number, outcome in _outcomes(split, rules, seen):
+        lines = number
+        if isinstance(outcome, _Fit):
+            kept.append(outcome.kept._replace(number=number))
+            shingles.append(outcome.shingles)
+            kinds.update(outcome.masked)
+        elif outcome:
+            identity, (reason, detail) = outcome
+            refused.append(Refused(number, identity or None, reason, detail))
+    return Sifted(lines, kept, refused, _bands(shingles, rules.collect.near_duplicate), kinds)
+
+
+def _outcomes(
+    split: Split, rules: Rules, seen: dict[Ask, _Fit | tuple[str, Fault]]
+) -> Iterator[tuple[int, _Fit | tuple[str, Fault] | None]]:
+    for row in rows(split):
+        if row.data is None and row.problem is None:
+            yield row.number, None
+            continue
+        try:
+            ask = _ask(row, split.file.entry.adapter)
+        except Misfit as problem:
+            yield row.number, ("", (Reason.MALFORMED, str(problem)))
+            continue
+        if ask not in seen:
+            seen[ask] = _judged(ask, rules)
+        yield row.number, seen[ask]
+
+
+def _ask(row: Row, adapter: str) -> Ask:
+    if row.data is None:
+        raise Misfit(row.problem)
+    return ask_of(row.data, adapter)
+
+
+def _judged(ask: Ask, rules: Rules) -> _Fit | tuple[str, Fault]:
+    asked, collect = Candidate(ask), rules.collect
+    if found := fault(asked, collect):
+        return asked.id, found
+    text, kinds = masked(asked.text, asked.language) if collect.personal_data == "mask" else (asked.text, Counter[str]())
+    tokens = duplicates.tokens_of(text)
+    shingles = frozenset(duplicates.runs(tokens, duplicates.SHINGLE[asked.language]))
+    identity = duplicates.text_id(text) if kinds else asked.id
+    if match := rules.prompts.match(duplicates.Text(identity, shingles), tokens):
+        return identity, (Reason.CONTAMINATED, f"benchmark prompt {match.id}, {match.share:.0%} of it")
+    rank = int.from_bytes(sha256(text.encode("utf-8")).digest()[:8])
+    return _Fit(Kept(0, identity, text, rank, asked.language, asked.wish.target, asked.wish.kind), shingles, kinds)
+
+
+def _bands(shingles: list[frozenset[str]], threshold: float) -> Bands:
+    """Of each distinct text once: a part may hold one text thousands of times."""
+    places = {one: place for place, one in enumerate(dict.fromkeys(shingles))}
+    found = duplicates.bands(list(places), threshold=threshold)
+    return found[np.array([places[one] for one in shingles], np.int64)] if shingles else found

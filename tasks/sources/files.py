@@ -1,0 +1,83 @@
+"""Which files an entry of params means, and that they are those it was pinned to.
+
+A local file is watched by DVC, a bucket's by the digest of its listing and by the ETag of each read, a dataset's of the hub by
+its commit. What changes or vanishes between its listing and its last read is an error, never a shorter data set.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from tasks.schema.errors import BadInput, SourceError
+from tasks.schema.params import Source
+from tasks.sources import bucket, hub
+
+SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet")
+
+
+class File(NamedTuple):
+    """One file of a source, in the state in which it was listed."""
+
+    entry: Source
+    name: str  # begins the `source` of its rows
+    place: str  # a path, s3://bucket/key, or hf://datasets/organisation/name/file
+    nbytes: int
+    state: str  # local: time of the last change; bucket: ETag; hub: commit
+
+    @property
+    def is_parquet(self) -> bool:
+        return self.entry.format == "parquet" or (self.entry.format == "auto" and self.place.endswith(".parquet"))
+
+
+def files_of(entry: Source, folder: Path) -> list[File]:
+    """The entry's files by name, each once. Raises BadInput for a pattern that matches none and for files that are not the pinned ones."""
+    if entry.place == "s3":
+        objects = bucket.listing(entry)
+        return [File(entry, f"{entry.name}/{found.key}", f"s3://{found.bucket}/{found.key}", found.nbytes, found.etag) for found in objects]
+    if entry.place == "hub":
+        return [File(entry, f"{entry.name}/{path}", place, nbytes, entry.revision) for path, place, nbytes in hub.listing(entry)]
+    paths = sorted({path for pattern in entry.files for path in _matching(folder, pattern, entry)})
+    return [local_file(path, entry, str(path.relative_to(folder))) for path in paths]
+
+
+def local_file(path: Path, entry: Source, name: str) -> File:
+    status = path.stat()
+    return File(entry, f"{entry.name}/{name}", str(path), status.st_size, str(status.st_mtime_ns))
+
+
+def _matching(folder: Path, pattern: str, entry: Source) -> Iterator[Path]:
+    paths = folder.glob(pattern) if any(sign in pattern for sign in "*?[") else [folder / pattern]
+    found = [path for path in paths if path.exists()]
+    if not found:
+        mend = f"check the files of {entry.name} in params.yaml"
+        raise BadInput(folder / pattern, f"source {entry.name}: no such file or folder", mend=mend)
+    for path in found:
+        if path.is_file():
+            yield path
+            continue
+        below = [one for one in path.rglob("*") if one.suffix in SUFFIXES and one.is_file() and not one.name.startswith(".")]
+        if not below:
+            raise BadInput(path, f"source {entry.name}: no file to read in this folder", mend=f"put in one of {', '.join(SUFFIXES)}")
+        yield from below
+
+
+def opened(file: File) -> BinaryIO:
+    """The file's bytes, seekable. Raises SourceError where it cannot be had in the state in which it was listed."""
+    if file.place.startswith("s3://"):
+        return bucket.opened(file.place, etag=file.state, nbytes=file.nbytes)
+    if file.place.startswith("hf://"):
+        return hub.opened(file.place, revision=file.state)
+    check(file)
+    return open(file.place, "rb")
+
+
+def check(file: File) -> None:
+    """Raises SourceError for a local file that has changed or vanished since it was listed."""
+    if file.place.startswith(("s3://", "hf://")):
+        return  # every read asks for that very state
+    try:
+        status = Path(file.place).stat()
+    except OSError as error:
+        raise SourceError(f"{file.place}: vanished while it was read ({error.strerror}); bring it back and run again") from None
+    if (status.st_size, str(status.st_mtime_ns)) != (file.nbytes, file.state):
+        raise SourceError(f"{file.place}: changed while it was read; run again when nobody writes to it any more")

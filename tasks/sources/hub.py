@@ -1,0 +1,80 @@
+"""Files of a dataset on the Hugging Face hub, at one commit. huggingface_hub fetches and keeps them.
+
+HF_HOME, HF_TOKEN and HF_ENDPOINT are its own variables. A file lies in its cache after the first run: the second one needs the
+network for the listing alone.
+"""
+
+from collections.abc import Callable
+from typing import BinaryIO, TypeVar
+
+from tasks.schema.errors import BadInput, SourceError
+from tasks.schema.params import Source
+from tasks.sources.patterns import matching
+
+READABLE = (".jsonl", ".ndjson", ".json", ".parquet")
+PREFIX = "hf://datasets/"
+R = TypeVar("R")
+
+
+def listing(entry: Source) -> list[tuple[str, str, int]]:
+    """Path, place and size in bytes of each of the entry's files."""
+    found: dict[str, tuple[str, int]] = {}
+    for pattern in entry.files:
+        dataset, below = _parts(pattern)
+        sizes = _asked(pattern, lambda dataset=dataset: _tree(dataset, entry.revision))  # type: ignore[misc]
+        wanted = matching(below, sizes, READABLE)
+        if not wanted:
+            raise BadInput(pattern, f"source {entry.name}: no file matches", mend=f"check the files of {entry.name} in params.yaml")
+        found |= {path: (f"{PREFIX}{dataset}/{path}", sizes[path]) for path in wanted}
+    return [(path, *found[path]) for path in sorted(found)]
+
+
+def pin(pattern: str) -> str:
+    """The commit that the dataset's main branch is at now."""
+    from huggingface_hub import HfApi
+
+    return str(_asked(pattern, lambda: HfApi().dataset_info(_parts(pattern)[0]).sha))
+
+
+def opened(place: str, *, revision: str) -> BinaryIO:
+    from huggingface_hub import hf_hub_download
+
+    dataset, path = _parts(place)
+    local = _asked(place, lambda: hf_hub_download(dataset, path, repo_type="dataset", revision=revision))
+    return open(local, "rb")
+
+
+def _parts(pattern: str) -> tuple[str, str]:
+    """`organisation/name`, and what is below it."""
+    pieces = pattern.removeprefix(PREFIX).split("/")
+    if not pattern.startswith(PREFIX) or len(pieces) < 2 or not all(pieces[:2]):
+        raise BadInput(pattern, "no dataset of the hub", mend="write hf://datasets/organisation/name, or a file of it")
+    return "/".join(pieces[:2]), "/".join(pieces[2:])
+
+
+def _tree(dataset: str, revision: str) -> dict[str, int]:
+    from huggingface_hub import HfApi
+    from huggingface_hub.hf_api import RepoFile
+
+    entries = HfApi().list_repo_tree(dataset, repo_type="dataset", revision=revision, recursive=True)
+    return {entry.path: entry.size for entry in entries if isinstance(entry, RepoFile)}
+
+
+def _asked(place: str, question: Callable[[], R]) -> R:
+    """The hub's answer. Raises SourceError with what a person can do about its refusal or its absence."""
+    import httpx
+    from huggingface_hub import errors
+
+    try:
+        return question()
+    except errors.GatedRepoError:
+        raise SourceError(f"{place}: the hub wants its terms accepted; accept them on its page and set HF_TOKEN") from None
+    except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.EntryNotFoundError) as error:
+        if isinstance(error, errors.LocalEntryNotFoundError):
+            raise SourceError(f"{place}: not in the cache, and the hub cannot be reached; check the network and HF_ENDPOINT") from None
+        raise SourceError(f"{place}: the hub has no such dataset, commit or file, or HF_TOKEN may not see it") from None
+    except errors.OfflineModeIsEnabled:
+        raise SourceError(f"{place}: HF_HUB_OFFLINE forbids to ask the hub; unset it once") from None
+    except (errors.HfHubHTTPError, httpx.HTTPError) as error:
+        said = " ".join(str(error).split())[:160]
+        raise SourceError(f"{place}: the hub cannot be reached ({said}); check the network and HF_ENDPOINT, or fetch the files") from None

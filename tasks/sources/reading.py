@@ -1,0 +1,55 @@
+"""A source read from its first row to its last, in this process: for benchmark files and data of ordinary size."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from tasks.schema.errors import BadInput
+from tasks.schema.params import Source
+from tasks.sources.adapters import Ask, Misfit, ask_of
+from tasks.sources.files import File, files_of, local_file
+from tasks.sources.splits import Row, rows, splits_of
+
+
+def rows_of(entry: Source, folder: Path) -> Iterator[tuple[File, Row]]:
+    """Every row of an entry of params, conversations whole, with its number in its file. `folder`: what its local files stand below."""
+    for file in files_of(entry, folder):
+        yield from ((file, row) for row in rows_of_file(file))
+
+
+def rows_of_file(file: File) -> Iterator[Row]:
+    """Every row of a file, blank lines left out. Raises BadInput for a file without any."""
+    before, found = 0, False
+    for split in splits_of(file):
+        number = 0
+        for row in rows(split, turns=None):
+            number = row.number
+            if row.data is not None or row.problem:
+                found = True
+                yield row._replace(number=before + number)
+        before += number
+    if not found:
+        raise BadInput(file.place, "empty file", mend="it needs at least one row")
+
+
+def asks(entry: Source, folder: Path) -> Iterator[Ask]:
+    """What each row asks. Raises BadInput at the first row that does not say."""
+    for file in files_of(entry, folder):
+        yield from asks_of(file)
+
+
+def asks_of(file: File) -> Iterator[Ask]:
+    for row in rows_of_file(file):
+        try:
+            if row.data is None:
+                raise Misfit(row.problem)
+            yield ask_of(row.data, file.entry.adapter)
+        except Misfit as problem:
+            raise BadInput(file.place, str(problem), line=row.number, mend="mend or remove the row") from None
+
+
+def plain(path: Path) -> File:
+    """A file that stands in params by its path alone."""
+    entry = Source(name="file", files=[path.name], format="auto", adapter="auto", revision="", licence="unknown")
+    if not path.is_file():
+        raise BadInput(path, "no such file", mend="check the path in params.yaml")
+    return local_file(path, entry, path.name)

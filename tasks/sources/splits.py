@@ -1,0 +1,201 @@
+"""A file in parts of a few megabytes, each read on its own: by another process, on another machine, in memory that is bounded.
+
+A part of a JSONL file is a span of bytes and holds the lines that begin in it; a part of a Parquet file is a run of rows of one
+row group. Rows are numbered from 1 within the part: the parts before it say how many there were.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, BinaryIO, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tasks import store
+from tasks.schema.errors import BadInput
+from tasks.sources.adapters import FIELDS, FLAGS, OF_ADAPTER, TURN_FIELDS
+from tasks.sources.files import File, check, opened
+
+PART = 16 * 2**20  # bytes of a JSONL file, or of the decoded columns of a Parquet file
+PART_ROWS = 20_000
+MAX_LINE = 16 * 2**20  # bytes; a longer line is a broken file, not a chat
+BATCH = 8 * 2**20  # bytes of decoded Parquet in memory at a time
+TURNS_READ = 2  # of a conversation: a system prompt and the first ask
+
+
+class Split(NamedTuple):
+    file: File
+    nbytes: int  # of the file, about
+    start: int
+    stop: int
+    group: int | None = None  # Parquet: the row group whose rows from `start` to `stop` these are; None: bytes of a JSONL file
+    before: int = 0  # Parquet: rows of the file before this part
+
+
+class Row(NamedTuple):
+    number: int  # from 1 within its part: the line, or the row
+    data: Mapping[str, Any] | None
+    problem: str | None = None  # why there is no data; None: a blank line, which is no row
+
+
+def splits_of(file: File) -> Iterator[Split]:
+    """The parts of a file in their order. Raises BadInput for one that is empty, or cannot be read at all."""
+    if not file.is_parquet:
+        _check_lines(file)
+        for start in range(0, file.nbytes, PART):
+            stop = min(start + PART, file.nbytes)
+            yield Split(file, stop - start, start, stop)
+        return
+    with _table(file) as table:
+        whole, before = table.metadata.num_rows, 0
+        if not whole:
+            raise BadInput(file.place, "empty file", mend="it needs at least one row")
+        columns = _columns(table, file)
+        for group in range(table.metadata.num_row_groups):
+            rows = table.metadata.row_group(group).num_rows
+            step = max(1, min(PART_ROWS, PART // _row_bytes(table, group, columns)))
+            for start in range(0, rows, step):
+                stop = min(start + step, rows)
+                yield Split(file, file.nbytes * (stop - start) // whole, start, stop, group, before + start)
+            before += rows
+
+
+def rows(split: Split, *, turns: int | None = TURNS_READ) -> Iterator[Row]:
+    """The rows of a part. `turns`: how many of each conversation are read from Parquet, None: all.
+
+    A row that cannot be read says why and the others go on. Raises SourceError where the file changes or vanishes meanwhile.
+    """
+    yield from _lines(split) if split.group is None else _table_rows(split, turns)
+    check(split.file)
+
+
+def _check_lines(file: File) -> None:
+    with opened(file) as stream:
+        start = stream.read(64)
+    if not start:
+        raise BadInput(file.place, "empty file", mend="it needs at least one JSON object, one a line")
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise BadInput(file.place, "UTF-16, not UTF-8", mend="`iconv -f UTF-16 -t UTF-8` converts it")
+    if file.place.endswith(".json") and start.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"["):
+        raise BadInput(file.place, "one JSON array, not one object a line", mend="`jq -c '.[]' FILE > FILE.jsonl` writes it so")
+
+
+def _lines(split: Split) -> Iterator[Row]:
+    with opened(split.file) as stream:
+        for number, (start, line) in enumerate(_spans(stream, split.start, split.stop), 1):
+            if line is None:
+                yield Row(number, None, f"line of more than {MAX_LINE // 2**20} MiB")
+            elif not (line := line if start else line.removeprefix(b"\xef\xbb\xbf")).strip():
+                yield Row(number, None)
+            else:
+                found = store.row_of(number, line, start)
+                twice = _twice(line) if found.data is not None else None
+                yield Row(number, None if twice else found.data, f"field {twice} stands in it twice" if twice else found.problem)
+
+
+def _spans(stream: BinaryIO, start: int, stop: int) -> Iterator[tuple[int, bytes | None]]:
+    """Each line that begins in the span, with its first byte's place; None for one that is too long. Reads little beyond the span."""
+    at = start
+    if start:  # the line that is under way there belongs to the part before
+        at = _past_line(stream, start - 1, stop)
+    while at < stop and (line := stream.readline(MAX_LINE + 1)):
+        begin, at = at, at + len(line)
+        yield begin, line if len(line) <= MAX_LINE else None
+        if len(line) > MAX_LINE and not line.endswith(b"\n"):
+            at = _past_line(stream, at, stop)
+
+
+def _past_line(stream: BinaryIO, at: int, stop: int) -> int:
+    """Where the next line begins, or `stop` or beyond where none does before it."""
+    stream.seek(at)
+    while at < stop and (piece := stream.readline(min(2**20, stop - at))):
+        at += len(piece)
+        if piece.endswith(b"\n"):
+            return at
+    return stop
+
+
+def _twice(line: bytes) -> str | None:
+    """A field that matters and stands in the object twice: nobody can say which was meant. Quotes in a text are escaped."""
+    for field in FIELDS:
+        if line.count(b'"%s"' % field.encode()) > 1:
+            import json
+
+            names = json.loads(line, object_pairs_hook=lambda pairs: [name for name, _ in pairs])
+            if names.count(field) > 1:
+                return field
+    return None
+
+
+def _table(file: File) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(opened(file), buffer_size=2**20, pre_buffer=False)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise BadInput(file.place, f"not readable as Parquet: {str(error).splitlines()[0]}", mend="fetch or write the file again") from None
+
+
+def _columns(table: pq.ParquetFile, file: File) -> list[str]:
+    """The leaves that are read: of a conversation roles and contents, not the dozen notes on each turn."""
+    leaves = [table.schema.column(place).path for place in range(len(table.schema))]
+    fields = OF_ADAPTER[file.entry.adapter]
+    found = [leaf for leaf in leaves if _is_read(leaf.split("."), fields)]
+    if not any(leaf.split(".")[0] in fields for leaf in found):
+        names = ", ".join(table.schema_arrow.names[:8])
+        problem = f"no column is one of {', '.join(fields)}; there are {names}"
+        raise BadInput(file.place, problem, mend="rename one, or take another adapter")
+    return found
+
+
+def _is_read(path: list[str], fields: tuple[str, ...]) -> bool:
+    if path[0] == "openai_moderation":
+        return path[-1] == "flagged"
+    if path[0] in FLAGS:
+        return True
+    named = [step for step in path[1:] if step not in ("list", "element", "item", "array", "bag", "array_element")]
+    return path[0] in fields and (not named or named[0] in TURN_FIELDS)  # conversation.list.element.content
+
+
+def _row_bytes(table: pq.ParquetFile, group: int, columns: list[str]) -> int:
+    """Bytes of a row's decoded columns, about."""
+    facts = table.metadata.row_group(group)
+    chunks = (facts.column(place) for place in range(facts.num_columns))
+    return max(1, sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema in columns) // max(1, facts.num_rows))
+
+
+def _table_rows(split: Split, turns: int | None) -> Iterator[Row]:
+    assert split.group is not None
+    with _table(split.file) as table:
+        columns = _columns(table, split.file)
+        size = max(1, min(1024, BATCH // _row_bytes(table, split.group, columns)))
+        at = 0
+        try:
+            for batch in table.iter_batches(batch_size=size, row_groups=[split.group], columns=columns, use_threads=False):
+                first, at = at, at + batch.num_rows
+                if at > split.start:
+                    wanted = batch.slice(max(0, split.start - first), min(at, split.stop) - max(first, split.start))
+                    yield from _numbered(_shortened(wanted, turns), max(first, split.start) - split.start)
+                if at >= split.stop:
+                    return
+        except (pa.ArrowInvalid, OSError) as error:
+            problem = f"not readable as Parquet: {str(error).splitlines()[0]}"
+            row = split.before - split.start + at + 1
+            raise BadInput(split.file.place, problem, line=row, mend="fetch or write the file again") from None
+
+
+def _shortened(batch: pa.RecordBatch, turns: int | None) -> pa.RecordBatch:
+    if turns is None:
+        return batch
+    columns = [pc.list_slice(column, 0, turns) if pa.types.is_list(column.type) else column for column in batch.columns]
+    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
+
+
+def _numbered(batch: pa.RecordBatch, before: int) -> Iterator[Row]:
+    try:
+        for number, data in enumerate(batch.to_pylist(), before + 1):
+            yield Row(number, data)
+    except UnicodeDecodeError:  # one text is not UTF-8: the others are
+        for place in range(batch.num_rows):
+            try:
+                yield Row(before + place + 1, batch.slice(place, 1).to_pylist()[0])
+            except UnicodeDecodeError as error:
+                yield Row(before + place + 1, None, f"invalid UTF-8 at byte {error.start} of a text")

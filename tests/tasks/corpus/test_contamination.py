@@ -1,0 +1,106 @@
+"""A prompt that is scored on never reaches the data: as it is, nearly, for another length, or inside a longer ask."""
+
+import json
+import random
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tasks.corpus.contamination import Match, Prompts
+from tasks.corpus.duplicates import shingled, text_id, tokens_of
+from tasks.corpus.languages import language_of
+from tasks.corpus.synthetic import asks, benchmark
+
+DATA = Path("../shared/data")
+real = pytest.mark.skipif(not DATA.exists(), reason="needs ../shared/data")
+LONG = "Write an essay about the craft of clockmaking, its tools, its masters and its place in the life of a small town."
+TALK = "I was walking through the market yesterday and thought of many things that my grandmother told me about cooking. " * 15
+OTHER = "Write a speech of about 400 words for the start of a chess club."
+
+
+def match(prompts: Prompts, text: str) -> Match | None:
+    return prompts.match(shingled(text, language_of(text)), tokens_of(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        LONG,
+        LONG.upper(),
+        f"Please: {LONG}",
+        f"{TALK}{LONG} {TALK}",
+        LONG.replace("craft", "art").replace("small", "little"),
+        f"{LONG} 5,000 words.",
+        f"请翻译成中文并扩写：{LONG} 谢谢",
+    ],
+)
+def test_a_prompt_is_found_as_it_is_nearly_so_and_inside_a_longer_text(text: str) -> None:
+    found = match(Prompts([LONG, OTHER]), text)
+    assert found
+    assert found.id == text_id(LONG)
+
+
+def test_the_same_ask_for_another_length_is_the_same_ask() -> None:
+    assert match(Prompts([LONG, OTHER]), OTHER.replace("400", "5,000"))
+    assert match(Prompts(["写一篇关于大唐历史的演讲稿，一万字。", LONG]), "写一篇关于大唐历史的演讲稿，3000字。")
+
+
+def test_another_topic_in_the_same_words_is_another_ask() -> None:
+    assert match(Prompts([LONG, OTHER]), "Write a speech of about 400 words for the end of a fishing season.") is None
+
+
+def test_nothing_to_compare_with_finds_nothing() -> None:
+    assert match(Prompts([]), LONG) is None
+    assert match(Prompts(["", "  "]), "") is None
+
+
+def test_good_asks_of_the_rehearsal_s_pool_are_no_prompts_but_for_three_that_share_all_but_their_topic() -> None:
+    prompts = Prompts(item["prompt"] for item in benchmark())
+    assert sum(match(prompts, ask) is not None for language in ("en", "zh") for ask in asks(language)) == 3
+
+
+def _scored() -> list[str]:
+    files = [DATA / "longbench_write" / f"{name}.jsonl" for name in ("longbench_write", "longbench_write_en", "longwrite_ruler")]
+    return [json.loads(line)["prompt"] for file in files for line in file.open(encoding="utf-8")]
+
+
+def _some_replaced(text: str, share: float) -> str:
+    luck = random.Random(text)
+    if language_of(text) == "zh":
+        return "".join("的" if luck.random() < share and not sign.isspace() else sign for sign in text)
+    return " ".join("thing" if luck.random() < share else word for word in text.split(" "))
+
+
+@real
+@pytest.mark.parametrize(
+    ("change", "found"),
+    [
+        (lambda text: text, 1.0),
+        (lambda text: text.upper(), 1.0),
+        (lambda text: re.sub(r"\d+", lambda number: str(int(number[0]) * 3 + 7), text), 1.0),
+        (lambda text: f"{TALK}{text} {TALK}", 1.0),
+        (lambda text: f"Hi! {text} Thank you so much, you are great.", 1.0),
+        (lambda text: _some_replaced(text, 0.05), 0.96),
+        (lambda text: f"{TALK}{_some_replaced(text, 0.05)} {TALK}", 0.95),
+        (lambda text: _some_replaced(text, 0.1), 0.85),
+    ],
+    ids=["same", "upper case", "other lengths", "inside", "courtesies", "5% other words", "5% inside", "10% other words"],
+)
+def test_copies_of_longbench_write_and_its_ruler_are_found(change: Callable[[str], str], found: float) -> None:
+    scored = _scored()
+    prompts = Prompts(scored)
+    assert sum(match(prompts, change(text)) is not None for text in scored) >= found * len(scored)
+
+
+@real
+def test_real_asks_of_other_origin_are_no_copies_of_longbench_write() -> None:
+    prompts, seen = Prompts(_scored()), 0
+    for file in sorted((DATA / "instructions").glob("*.jsonl")):
+        for line in file.open(encoding="utf-8"):
+            row = json.loads(line)
+            text = next(row[field] for field in ("query", "prompt", "instruction", "task", "chat") if isinstance(row.get(field), str))
+            assert match(prompts, text) is None, text[:200]
+            seen += 1
+    assert seen > 900
