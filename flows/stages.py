@@ -21,7 +21,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows import child, workspace
+from flows import child, publication, workspace
 from flows.artifacts import Progress
 from flows.terminal import Stage, screen
 from tasks.schema import params
@@ -46,11 +46,13 @@ class StageFailed(PipelineError):
 def run(target: str | None = None, *, push: bool = False) -> dict[str, str]:
     """Bring `target` and every stage that it needs up to date, or all stages; the state of each. Stops at the first that fails.
 
-    With `push`, what each stage made goes to DVC's remote, run cache included, so that other machines restore it.
+    With `push`, what each stage made goes to DVC's remote, run cache included, so that other machines restore it; and dataset and
+    checkpoint are published to LONGWRITER_STORE, where one is named.
     """
     states: dict[str, str] = {}
     params.load()  # every key, also of stages that would not run: a misspelt one must not hide behind `Cached`
     with workspace.lock(), readable():
+        publish = push and publication.wanted()
         repo = Repo()
         remote = bool(repo.config["core"].get("remote"))
         stages = needed(repo, target)
@@ -59,6 +61,8 @@ def run(target: str | None = None, *, push: bool = False) -> dict[str, str]:
             states[stage.name] = _run_stage(repo, stage, pull=remote)
             if push and remote and states[stage.name] != CACHED:
                 _as_task(f"push {stage.name}", "its outputs and its run to DVC's remote", partial(_push, stage.name))()
+            for words in publication.AFTER.get(stage.name, []) if publish else []:
+                _as_task(" ".join(words[:2]), "to the store of LONGWRITER_STORE", partial(_by_child, "tasks.storage", *words))()
         if push and remote:
             _as_task("push", "what an earlier run could not send", _push)()
         elif push:
@@ -134,10 +138,15 @@ def _changed(repo: Repo, name: str) -> bool:
 
 
 def _push(*names: str) -> None:
-    with Progress("push", get_run_logger()) as progress:
+    _by_child("dvc", "push", "--run-cache", *names)
+
+
+def _by_child(module: str, *words: str) -> None:
+    """`python -m MODULE WORDS`, its bar and lines as a stage's. Raises StageFailed with its last error line."""
+    with Progress(words[0], get_run_logger()) as progress:
         output = _Log(progress)
-        if code := child.run([sys.executable, "-m", "dvc", "push", "--run-cache", *names], output.see):
-            raise StageFailed(f"dvc push: {output.reason()}", exit_code=code)
+        if code := child.run([sys.executable, "-m", module, *words], output.see):
+            raise StageFailed(f"{module} {words[0]}: {output.reason()}", exit_code=code)
 
 
 class readable:
