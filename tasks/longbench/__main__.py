@@ -11,7 +11,7 @@ import typer
 from tasks import store
 from tasks.judging.judged import Judged
 from tasks.longbench.compare import compare as comparison
-from tasks.longbench.display import show_comparison, show_judge, show_models, show_nll, show_scorecard
+from tasks.longbench.display import show_comparison, show_duels, show_judge, show_models, show_nll, show_scorecard
 from tasks.longbench.official import DEFAULT_URL, fetch
 from tasks.longbench.recorded import models_in, score_recorded
 from tasks.longbench.scorecard import Scorecard
@@ -105,6 +105,26 @@ def compare(
             show_comparison(found)
     if gate and found.verdict == "worse":
         raise typer.Exit(1)
+
+
+@app.command()
+def duel(
+    a: Annotated[str, typer.Argument(help="folder of predictions.jsonl; with a model: data/predict:student", metavar="A")],
+    b: Annotated[str, typer.Argument(help="the same, of the other one", metavar="B")],
+    out: Annotated[Path | None, typer.Option(help="JSONL file for the comparisons, replies and all")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="what came of them as one JSON object, on the last line")] = False,
+) -> None:
+    """Which of two answers to the same prompt would a reader rather have? The judge compares them, in both orders."""
+    from tasks.longbench.duel import duel as duelled
+
+    with one_line_errors():
+        if a == b:
+            raise BadInput(b, "the same as A", mend="name two evaluations, or two models of one")
+        found = duelled(a, b, params=load(), out=out)
+        if as_json:
+            print(orjson.dumps(found.tally.model_dump(mode="json")).decode(), flush=True)
+        else:
+            show_duels(found.tally, only_one=found.only_one)
 
 
 @app.command()
