@@ -39,7 +39,7 @@ def main(run: Callable[..., Metrics], argv: list[str] | None = None) -> None:
         fail(f"usage: python -m {run.__module__} {' '.join(name.upper() for name in names)}", code=2)
     die_with_parent()
     with one_line_errors():
-        *inputs, output = _arguments(run, argv)
+        *inputs, output = arguments(run, argv)
         given = sections(run, load())
         with store.replacing(output) as scratch:
             scratch.mkdir()
@@ -51,7 +51,7 @@ def main(run: Callable[..., Metrics], argv: list[str] | None = None) -> None:
         )
 
 
-def _arguments(run: Callable[..., Metrics], argv: Sequence[str]) -> list[Any]:
+def arguments(run: Callable[..., Metrics], argv: Sequence[str]) -> list[Any]:
     """Paths, and whole numbers where `run` is annotated so. Raises BadInput for what is no whole number."""
     kinds = [p.annotation for p in inspect.signature(run).parameters.values() if p.kind is not p.KEYWORD_ONLY]
     return [_whole(text) if kind is int else Path(text) for kind, text in zip(kinds, argv, strict=True)]

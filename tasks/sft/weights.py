@@ -4,6 +4,7 @@ from typing import Any
 
 from tasks.schema.params import Tiny
 from tasks.sft.job import Job
+from tasks.sft.packing import lengths_of
 
 
 def load(job: Job, tokenizer: Any, *, tiny: Tiny) -> Any:
@@ -11,7 +12,7 @@ def load(job: Job, tokenizer: Any, *, tiny: Tiny) -> Any:
     from transformers import set_seed
 
     set_seed(job.seed)
-    return _tiny(tiny, tokenizer).to(_precision(job)) if job.base.model == "tiny" else pretrained(job)
+    return _tiny(tiny, tokenizer, positions=_positions(job)).to(_precision(job)) if job.base.model == "tiny" else pretrained(job)
 
 
 def pretrained(job: Job) -> Any:
@@ -34,7 +35,13 @@ def _precision(job: Job) -> Any:
     return torch.bfloat16 if job.optimization.precision == "bf16" else torch.float32
 
 
-def _tiny(tiny: Tiny, tokenizer: Any) -> Any:
+def _positions(job: Job) -> int:
+    """Room for answers four times as long as the longest training sample: how long it writes is not to end at the position table."""
+    lengths, _ = lengths_of(job.rows)
+    return max(2048, 4 * int(lengths.max()))
+
+
+def _tiny(tiny: Tiny, tokenizer: Any, *, positions: int) -> Any:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
@@ -43,7 +50,7 @@ def _tiny(tiny: Tiny, tokenizer: Any) -> Any:
         intermediate_size=2 * tiny.width,
         num_hidden_layers=tiny.layers,
         num_attention_heads=tiny.heads,
-        max_position_embeddings=2048,
+        max_position_embeddings=positions,
         tie_word_embeddings=True,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,
