@@ -178,8 +178,8 @@ def _row(place: int, found: _Found, columns: Columns) -> Row:
     except Misfit as problem:
         return Row(place, _id(data, source), source, (), "", None, problem=str(problem))
     origin = data.get("source")
-    given = {"origin": origin if isinstance(origin, str) else ""}
-    return Row(place, _id(data, source), source, messages, _language(data), asked, **given)
+    row = Row(place, _id(data, source), source, messages, _language(data), asked)
+    return row._replace(origin=origin) if isinstance(origin, str) else row
 
 
 def _messages(data: Mapping[str, Any], columns: Columns) -> Sequence[Message]:
