@@ -130,12 +130,12 @@ def join(job: Job, settings: Settings) -> subprocess.Popen[bytes]:
 
 def work_for_others(settings: Settings) -> None:
     """Join each training that machine 0 writes into the shared home, once. Raises TrainingFailed when a rank of this machine died."""
-    done = set[str]()
+    done = set[tuple[Path, int]]()
     while True:
         for path in sorted((settings.home / "training").glob(f"*/{JOB}")):
-            if (text := path.read_text(encoding="utf-8")) not in done:
-                done.add(text)
-                job = Job.model_validate_json(text)
+            if (written := (path, path.stat().st_mtime_ns)) not in done:
+                done.add(written)
+                job = Job.model_validate_json(path.read_bytes())
                 process = join(job, settings)
                 try:
                     _check(job, process.wait())
