@@ -49,19 +49,20 @@ train-plan: $(INSTALLED)  ## memory on each GPU, steps, tokens and hours of a tr
 train-worker: $(INSTALLED)  ## this machine takes part in machine 0's trainings (LONGWRITER_MACHINE_RANK, LONGWRITER_MAIN_ADDRESS; home on a shared disk)
 	@$(PYTHON) -m tasks.sft worker
 
-evaluate: $(INSTALLED)  ## a model on a benchmark: make evaluate CANDIDATE=URL, a checkpoint folder or models:/longwriter@challenger [BENCHMARK=FILE] [FORMAT=hellobench] [SAMPLES=3] [MODEL=NAME] [OUT=DIR] [AGENTWRITE=1] [JUDGE=0] [FRESH=1] [JSON=1]
+evaluate: $(INSTALLED)  ## a model on a benchmark: make evaluate CANDIDATE=URL, a checkpoint folder or models:/longwriter@challenger [BENCHMARK=FILE] [FORMAT=hellobench] [SAMPLES=3] [MODEL=NAME] [TEMPERATURE=0.5] [MAX_TOKENS=32768] [OUT=DIR] [AGENTWRITE=1] [JUDGE=0] [FRESH=1] [JSON=1]
 	@test -n "$(CANDIDATE)" || { echo "error: CANDIDATE is not set; make evaluate CANDIDATE=http://127.0.0.1:8000/v1, a checkpoint folder, or models:/longwriter@challenger" >&2; exit 2; }
-	@$(PYTHON) -m tasks.longbench evaluate "$(CANDIDATE)" $(if $(BENCHMARK),--benchmark "$(BENCHMARK)") $(if $(FORMAT),--format "$(FORMAT)") $(if $(SAMPLES),--samples "$(SAMPLES)") $(if $(MODEL),--model "$(MODEL)") $(if $(OUT),--out "$(OUT)") $(if $(AGENTWRITE),--agentwrite) $(if $(filter 0,$(JUDGE)),--no-judge) $(if $(FRESH),--fresh) $(if $(JSON),--json)
+	@$(PYTHON) -m tasks.longbench evaluate "$(CANDIDATE)" $(if $(BENCHMARK),--benchmark "$(BENCHMARK)") $(if $(FORMAT),--format "$(FORMAT)") $(if $(SAMPLES),--samples "$(SAMPLES)") $(if $(MODEL),--model "$(MODEL)") $(if $(TEMPERATURE),--temperature "$(TEMPERATURE)") $(if $(MAX_TOKENS),--max-tokens "$(MAX_TOKENS)") $(if $(OUT),--out "$(OUT)") $(if $(AGENTWRITE),--agentwrite) $(if $(filter 0,$(JUDGE)),--no-judge) $(if $(FRESH),--fresh) $(if $(JSON),--json)
 
-score: $(INSTALLED)  ## score recorded outputs: make score PREDICTIONS=FILE or folder [LENGTH=4000] [FORMAT=hellobench] [JSON=1]
+score: $(INSTALLED)  ## score recorded outputs: make score PREDICTIONS=FILE, folder, or folder of models' folders [LENGTH=4000] [FORMAT=hellobench] [OUT=DIR] [JSON=1]
 	@test -n "$(PREDICTIONS)" || { echo "error: PREDICTIONS is not set; make score PREDICTIONS=FILE [LENGTH=4000] [FORMAT=hellobench] [JSON=1]" >&2; exit 2; }
-	@$(PYTHON) -m tasks.longbench score "$(PREDICTIONS)" $(if $(LENGTH),--length "$(LENGTH)") $(if $(FORMAT),--format "$(FORMAT)") $(if $(JSON),--json)
+	@$(PYTHON) -m tasks.longbench score "$(PREDICTIONS)" $(if $(LENGTH),--length "$(LENGTH)") $(if $(FORMAT),--format "$(FORMAT)") $(if $(OUT),--out "$(OUT)") $(if $(JSON),--json)
 
 compare: $(INSTALLED)  ## is A better than B, worse, or can it not be told: make compare A=data/score B=paper:LongWriter-9B [FIXED=1] [JSON=1] [GATE=1]
 	@test -n "$(A)" -a -n "$(B)" || { echo "error: A and B are not set; make compare A=data/score:student B=data/score:control, or B=paper:LongWriter-9B" >&2; exit 2; }
 	@$(PYTHON) -m tasks.longbench compare "$(A)" "$(B)" $(if $(FIXED),--fixed) $(if $(JSON),--json) $(if $(GATE),--gate)
 
-# Values go through the environment: no shell gets to read them.
+# Values go through the environment: no shell gets to read them. The command ends with 1 where the gate fails, which make prints
+# ("Error 1") and, as for whatever fails, turns into its own 2; a CI that has to tell 1 from 2 calls the command.
 ci-eval: $(INSTALLED)  ## an evaluation in CI, as a comment and an exit code: make ci-eval [CANDIDATE=models:/longwriter@challenger] [BENCHMARK=FILE] [MODEL=NAME] [SCORES=DIR] [BASELINE=DIR or FILE] [BASE=origin/main] [OUT=ci-eval]
 	@$(PYTHON) -m tasks.longbench.ci
 
@@ -149,12 +150,11 @@ team-down: $(INSTALLED)  ## end all of it; data stay
 team-env: $(INSTALLED)  ## write its addresses and random passwords to .longwriter/team/team.env, for it, for compose and for your shell
 	@$(PYTHON) -m infra.team env
 
-deploy: $(INSTALLED)  ## register the work pools and deployments of prefect.yaml at PREFECT_API_URL
-	@for pool in cpu gpu; do prefect --no-prompt work-pool inspect $$pool > /dev/null 2>&1 || prefect --no-prompt work-pool create $$pool --type process; done
-	prefect --no-prompt deploy --all
+deploy: $(INSTALLED)  ## register work pools, deployments, schedules and automations at PREFECT_API_URL; again: no change
+	@$(PYTHON) -m flows.deploy
 
-worker: $(INSTALLED)  ## run deployments in this checkout: make worker [POOL=gpu]
-	LONGWRITER_WORKSPACE="$(CURDIR)" prefect worker start --pool $(POOL)
+worker: $(INSTALLED)  ## run deployments in this checkout, one at a time: make worker [POOL=gpu]
+	LONGWRITER_WORKSPACE="$(CURDIR)" PREFECT_WORKER_WEBSERVER_HOST=127.0.0.1 PREFECT_FLOWS_HEARTBEAT_FREQUENCY=30 prefect worker start --pool $(POOL) --type process --limit 1
 
 stage-digests: $(INSTALLED)  ## record that code of versioned stages changed without a change in meaning
 	$(PYTHON) -m tests.contracts.stage_digests

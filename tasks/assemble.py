@@ -17,7 +17,8 @@ from tasks.schema.records import Draft, Reason, Reject, Sample
 LEFT_OUT = (Reason.NO_EXPLICIT_LENGTH, Reason.OFF_LENGTH)  # by the recipe: no fault of the draft
 
 
-def run(drafts: Path, out: Path, *, assemble: Assemble) -> stage.Metrics:
+def run(drafts: Path, reviewed: Path, out: Path, *, assemble: Assemble) -> stage.Metrics:
+    """`reviewed` is not read: it stands for the drafts' contract that has to have passed."""
     rejects, rejected, taken = list[Reject](), Counter[str](), Counter[str]()
     facts = write_dataset(out / "dataset", _samples(drafts, assemble.chosen, rejects, rejected, taken), rejected=rejected)
     total, faults = facts.rows + len(rejects), [reject for reject in rejects if reject.reason not in LEFT_OUT]

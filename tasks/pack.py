@@ -31,8 +31,8 @@ class Kept(NamedTuple):
     general: int  # how many, the last ones, are general chats
 
 
-def run(dataset: Path, general: Path, verdict: Path, out: Path, *, base: Base, pack: Pack) -> stage.Metrics:
-    """`verdict` is not read: it stands for the data contract that has to have passed."""
+def run(dataset: Path, general: Path, passed: Path, out: Path, *, base: Base, pack: Pack) -> stage.Metrics:
+    """`passed` is not read: it stands for the data contract that has to have passed."""
     tokenizer = _tokenizer(dataset, general, base=base, pack=pack)
     tokenizer.save_pretrained(out / "tokenizer")
     encoder = Encoder(tokenizer, sample=_some(dataset) + _some(general))

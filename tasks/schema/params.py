@@ -165,8 +165,37 @@ class Assemble(Section):
         return self.recipes[self.recipe]
 
 
-class Validate(Section):
+class Spread(Section):
+    """Where three quantiles of the lengths have to lie: what a tenth, half and nine tenths of the rows are shorter than."""
+
+    p10: Bounds
+    p50: Bounds
+    p90: Bounds
+
+
+class Admit(Section):
+    """The instructions' contract."""
+
     min_rows: int = Field(ge=1)
+    min_language_share: Share = Field(description="of the rarer language, where two are present")
+    min_explicit: int = Field(ge=0, description="instructions that name a length in their own words")
+    lengths: Spread = Field(description="of the asked lengths")
+
+
+class Review(Section):
+    """The drafts' contract."""
+
+    min_rows: int = Field(ge=1)
+    min_s_l: Percent = Field(description="a draft's own S_l, its plan's length against what was written")
+    within_s_l: Share = Field(description="share of drafts that must reach min_s_l")
+    clean: Share = Field(description="share of drafts that must be free of each fault; assemble sets the others aside")
+
+
+class Validate(Section):
+    """The training set's contract."""
+
+    min_rows: int = Field(ge=1, description="long texts")
+    lengths: Spread = Field(description="of the long texts' written lengths")
     min_language_share: Share = Field(description="of the rarer language, where two are present")
     min_s_l: Percent = Field(description="a row's own S_l, asked against written")
     within_s_l: Share = Field(description="share of rows that must reach min_s_l")
@@ -283,8 +312,10 @@ class Params(Section):
     models: Models
     base: Base
     collect: Collect
+    admit: Admit
     plan: PlanSection
     write: Write
+    review: Review
     assemble: Assemble
     validate_: Validate = Field(alias="validate")
     pack: Pack

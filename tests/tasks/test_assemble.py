@@ -27,7 +27,7 @@ def run(tmp_path: Path, *drafts: Draft, recipe: str = "all", max_rejects: float 
         "filtered": Recipe(words=Bounds(min=10, max=100), explicit_only=True, min_s_l=80),
     }
     params = Assemble(recipe=recipe, recipes=recipes, max_rejects=max_rejects)
-    return dict(assemble.run(tmp_path / "drafts.jsonl", out, assemble=params))
+    return dict(assemble.run(tmp_path / "drafts.jsonl", tmp_path / "passed.json", out, assemble=params))
 
 
 def test_a_draft_becomes_a_conversation_without_its_identifiers(tmp_path: Path) -> None:
