@@ -39,6 +39,7 @@ class Settings(BaseSettings):
         Path(".longwriter"), description="state that is no stage output: replay store, MLflow's embedded store, Prefect's home, logs"
     )
     tracking_uri: str = Field("", description="MLflow server; empty: SQLite under home")
+    checkpoint_store: str = Field("", description="s3://BUCKET/PREFIX where a training's checkpoints outlive its machine; empty: nowhere")
     alert_url: SecretStr = Field(SecretStr(""), description="a webhook that is told of crashed and failed runs, as JSON with `text`")
 
     store: str = Field("", description="s3://BUCKET/PREFIX, where datasets and checkpoints are published; empty: nowhere")

@@ -18,7 +18,7 @@ from transformers import Trainer, TrainerCallback
 
 from tasks import progress
 from tasks.schema.errors import TrainingFailed
-from tasks.sft import checkpoints
+from tasks.sft import checkpoints, mirror
 from tasks.sft.job import HISTORY, Job, Point
 from tasks.sft.order import order
 
@@ -196,6 +196,7 @@ class Keep(TrainerCallback):
         if processes.is_main_process:
             folder = self._job.scratch / f"checkpoint-{state.global_step}"
             checkpoints.seal(folder, world=self._job.where.world)
+            mirror.send(folder, warn=lambda what: progress.say(f"warning: train {self._job.name}: {what}"))
             checkpoints.prune(self._job.scratch, keep=self._job.where.keep_checkpoints)
 
 
