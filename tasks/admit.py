@@ -6,9 +6,9 @@ Seconds, most of them imports. See tasks/quality: measures as columns, rules as 
 from pathlib import Path
 
 from tasks import stage, store
+from tasks.corpus.likeness import scored_on
 from tasks.quality import contract
 from tasks.quality.hold import figures, hold
-from tasks.quality.likeness import scored_on
 from tasks.quality.upstream import instructions_frame
 from tasks.schema.params import Admit, Collect
 from tasks.schema.records import Instruction

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from tasks import progress, stage, store
 from tasks.corpus.dataset import count, read_dataset
+from tasks.corpus.likeness import Scored, scored_on
 from tasks.quality import contract
 from tasks.quality.docs import gather
 from tasks.quality.hold import figures, hold
-from tasks.quality.likeness import Scored, scored_on
 from tasks.quality.measures import Measures, Row, frame, measure, row_of, without_copies
 from tasks.quality.tokens import Counter, counter
 from tasks.schema.params import Base, Collect, Pack, Validate

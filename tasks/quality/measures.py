@@ -10,14 +10,14 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from tasks.corpus.cleaning import refusal, unseen
-from tasks.corpus.endings import cut_off
+from tasks.corpus.endings import cut_off, strip_markup
 from tasks.corpus.foreign import foreign
 from tasks.corpus.languages import language_of
 from tasks.corpus.leaks import leaked
+from tasks.corpus.likeness import Scored, near_copies
 from tasks.corpus.remarks import declined, strip_remarks
 from tasks.corpus.scaffolding import identifiers
 from tasks.longbench.length import count_words, s_l
-from tasks.quality.likeness import Scored, near_copies
 from tasks.schema.records import Message, Sample
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ def measure(row: Row, scored: Scored) -> Measures:
     answer = "\n\n".join(message.content for message in row.messages if message.role == "assistant")
     prompt = "\n\n".join(message.content for message in row.messages if message.role == "user")
     written, language = count_words(answer), row.language or language_of(prompt)
-    remarks = strip_remarks(answer).removed
+    remarks = strip_remarks(strip_markup(answer)).removed
     return Measures(
         row=row.number,
         id=row.id,
@@ -105,7 +105,7 @@ def measure(row: Row, scored: Scored) -> Measures:
         identifiers=identifiers(answer),
         refusal=refusal(answer) or declined(answer),
         leaked=leaked(answer, request=prompt, language=language),
-        cut_off=cut_off(answer) if row.long else None,
+        cut_off=cut_off(strip_markup(answer)) if row.long else None,
         remark=next((remark for remark in remarks if re.search(r"\w", remark)), None),
         invisible=unseen(prompt) + unseen(answer),
         broken=len(BROKEN.findall(prompt)) + len(BROKEN.findall(answer)),

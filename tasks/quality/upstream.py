@@ -8,10 +8,10 @@ from tasks.corpus.cleaning import clean, refusal, repeated, unseen
 from tasks.corpus.endings import cut_off, strip_markup
 from tasks.corpus.foreign import foreign
 from tasks.corpus.leaks import leaked
+from tasks.corpus.likeness import Scored, near_copies
 from tasks.corpus.remarks import declined, strip_remarks
 from tasks.corpus.scaffolding import identifiers
 from tasks.longbench.length import count_words, s_l
-from tasks.quality.likeness import Scored, near_copies
 from tasks.quality.measures import BROKEN
 from tasks.schema.records import Draft, Instruction
 

@@ -149,9 +149,23 @@ class Recipe(Section):
     min_s_l: Percent = Field(description="a sample's own S_l, asked against written; 80 keeps 0.714 to 1.6 times what was asked; 0: all")
 
 
+class General(Section):
+    """Chats of ordinary length that are mixed in, so that a model which learns to write long does not forget the rest."""
+
+    ratio: float = Field(ge=0, description="general chats for each long text; the paper has 30; 0: none")
+    sources: list[Source] = Field(description="whole conversations; local files stand below collect.folder")
+
+    @model_validator(mode="after")
+    def served(self) -> "General":
+        if self.ratio and not self.sources:
+            raise ValueError(f"ratio {self.ratio:g} without a source to draw from")
+        return self
+
+
 class Assemble(Section):
     recipe: str = Field(description="the one of `recipes` that is made")
     recipes: dict[str, Recipe] = Field(description="longwriter-6k is the paper's, longwriter-filtered that of arXiv 2410.10210")
+    general: General
     max_rejects: Share = Field(description="of drafts with a fault; what a recipe leaves out is none")
 
     @model_validator(mode="after")

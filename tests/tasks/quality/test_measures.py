@@ -2,7 +2,7 @@
 
 import pytest
 
-from tasks.quality.likeness import repeats
+from tasks.corpus.likeness import repeats
 from tasks.quality.measures import measure, repetition, row_of
 from tasks.schema.records import Message, Sample
 
