@@ -17,6 +17,7 @@ from tasks.schema.params import Base, Pack
 from tasks.schema.records import Message, Reason, Reject, Sample
 from tasks.sft.conversations import CHECKED, Encoder, Tokens
 from tasks.sft.packing import Samples, write_packs
+from tasks.sft.preflight import check_base, check_vocabulary
 from tasks.sft.tokenizer import load_tokenizer, train_tokenizer
 
 AT_ONCE = 256  # samples
@@ -60,7 +61,9 @@ def run(dataset: Path, general: Path, passed: Path, out: Path, *, base: Base, pa
 def tokenizer_for(samples: Iterable[Sample], *, base: Base, pack: Pack) -> Any:
     """The base model's tokenizer; for `tiny` one that is trained on these samples."""
     if base.model != "tiny":
-        return load_tokenizer(base)
+        check_base(base)
+        check_vocabulary(base, tokenizer := load_tokenizer(base))
+        return tokenizer
     return train_tokenizer([message.content for sample in samples for message in sample.messages], vocabulary=pack.vocabulary)
 
 

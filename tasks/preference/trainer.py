@@ -46,13 +46,14 @@ class Preferred(Watched, DPOTrainer):
 def build(job: Job, tokenizer: Any) -> Preferred:
     assert isinstance(job.method, Dpo)
     rows = load_from_disk(str(job.rows))
-    model, reference = weights.pretrained(job), weights.pretrained(job)
+    model, adapter = weights.pretrained(job), weights.lora(job.optimization.adapter)
     losses = {"sigmoid": 1.0, "sft": job.method.sft_weight} if job.method.sft_weight else {"sigmoid": 1.0}
     return Preferred(
         job=job,
         costs=_costs(rows, Shapes.of(model.config)),
         model=model,
-        ref_model=reference,
+        ref_model=None if adapter else weights.pretrained(job),  # under an adapter the reference is the model without it
+        peft_config=adapter,
         args=DPOConfig(**arguments(job), beta=job.method.beta, loss_type=list(losses), loss_weights=list(losses.values())),
         train_dataset=rows.select(order(len(rows), steps=job.steps, global_batch=job.optimization.global_batch, seed=job.seed)),
         processing_class=tokenizer,
