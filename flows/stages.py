@@ -5,6 +5,7 @@ in process (0.05 s); otherwise `dvc repro --single-item` runs as a child, which 
 the run cache. Either way dvc.lock is what `dvc repro` by hand would have written.
 """
 
+import os
 import re
 import sys
 import time
@@ -16,16 +17,17 @@ from dvc.exceptions import DvcException
 from dvc.lock import LockError
 from dvc.repo import Repo
 from dvc.utils.serialize import ParseError
-from prefect import get_run_logger, task
+from prefect import get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows import child, workspace
+from flows import child, handover, workspace
 from flows.artifacts import Progress
 from flows.terminal import Stage, screen
 from tasks.schema import params
 from tasks.schema.errors import BadInput, PipelineError, WorkspaceBusy
+from tasks.stage import die_with_parent
 
 HINTS = re.compile(  # DVC's, after a stage; the flow's user has no use for them
     r"(Updat|Generat)ing lock file |To (track the changes with git|enable auto staging), run:|\s*git add |\s*dvc config |Use `dvc push` "
@@ -43,21 +45,27 @@ class StageFailed(PipelineError):
         self.exit_code = exit_code
 
 
-def run(target: str | None = None, *, push: bool = False) -> dict[str, str]:
+def run(target: str | None = None, *, push: bool = False, elsewhere: bool = False) -> dict[str, str]:
     """Bring `target` and every stage that it needs up to date, or all stages; the state of each. Stops at the first that fails.
 
-    With `push`, what each stage made goes to DVC's remote, run cache included, so that other machines restore it.
+    With `push`, what each stage made goes to DVC's remote, run cache included, so that other machines restore it. With `elsewhere`,
+    stages that dvc.yaml gives to a work pool are run by its workers, and their results restored here.
     """
+    if runtime.flow_run.id and os.environ.get("PREFECT__FLOW_RUN_ID"):
+        die_with_parent()  # a worker's run, of which nothing must be left when the worker is killed
     states: dict[str, str] = {}
     params.load()  # every key, also of stages that would not run: a misspelt one must not hide behind `Cached`
     with workspace.lock(), readable():
         repo = Repo()
         remote = bool(repo.config["core"].get("remote"))
         stages = needed(repo, target)
+        pools, commit = (handover.pools(repo), handover.demand(repo, push=push)) if elsewhere else ({}, "")
         screen().begin([stage.name for stage in stages])
         for stage in stages:
-            states[stage.name] = _run_stage(repo, stage, pull=remote)
-            if push and remote and states[stage.name] != CACHED:
+            pool = pools.get(stage.name)
+            work = partial(_restored_from_elsewhere, repo, stage.name, pool, commit) if pool else None
+            states[stage.name] = _run_stage(stage, work or partial(bring_up_to_date, repo, stage.name, pull=remote))
+            if push and remote and not pool and states[stage.name] != CACHED:
                 _as_task(f"push {stage.name}", "its outputs and its run to DVC's remote", partial(_push, stage.name))()
         if push and remote:
             _as_task("push", "what an earlier run could not send", _push)()
@@ -87,12 +95,12 @@ def needed(repo: Repo, target: str | None = None) -> list[Stage]:
     return [Stage(stage.addressing, stage.desc or "", number, len(runnable)) for number, stage in enumerate(runnable, start=1)]
 
 
-def _run_stage(repo: Repo, stage: Stage, *, pull: bool) -> str:
+def _run_stage(stage: Stage, work: Callable[[], State[Any]]) -> str:
     screen().stage_begins(stage)
     start = time.monotonic()
     outcome = "Stopped"
     try:
-        state = _as_task(stage.name, stage.desc, partial(bring_up_to_date, repo, stage.name, pull=pull))(return_state=True)
+        state = _as_task(stage.name, stage.desc, work)(return_state=True)
         outcome = str(state.name)
         if not state.is_completed():
             state.result()
@@ -111,17 +119,33 @@ def _as_task(name: str, desc: str, work: Callable[[], Any]) -> Any:
     return one
 
 
-def bring_up_to_date(repo: Repo, name: str, *, pull: bool = False) -> State[Any]:
+def _restored_from_elsewhere(repo: Repo, name: str, pool: str, commit: str) -> State[Any]:
+    """A stage of another pool: nothing if it is unchanged here, else its workers bring it up to date, and DVC restores it here."""
+    if not _changed(repo, name):
+        return Completed(name=CACHED, message="dvc: unchanged")
+    _push()  # also what an earlier run could not send: the other machine finds its inputs there
+    handover.hand_over(name, pool, commit)
+    bring_up_to_date(repo, name, pull=True, may_run=False)
+    return Completed(message=f"ran in the pool {pool}")
+
+
+def bring_up_to_date(repo: Repo, name: str, *, pull: bool = False, may_run: bool = True) -> State[Any]:
     """One stage: nothing if DVC finds it unchanged, else `dvc repro --single-item` as a child. State `Cached` unless it really ran.
 
-    Raises StageFailed with the stage's own last error line.
+    Raises StageFailed with the stage's own last error line, and where it would have to run and must not.
     """
     if not _changed(repo, name):
         return Completed(name=CACHED, message="dvc: unchanged")
     command = [sys.executable, "-m", "dvc", "repro", "--single-item", *(["--pull"] if pull else []), name]
     with Progress(name, get_run_logger()) as progress:
         output = _Log(progress)
-        if child.run(command, output.see):
+
+        def see(piece: child.Output) -> None:
+            output.see(piece)
+            if not may_run and f"Running stage '{name}':" in output.heads:
+                raise StageFailed(f"{name}: DVC's remote has no result of it for these inputs; it is not run here", exit_code=1)
+
+        if child.run(command, see):
             raise StageFailed(f"{name}: {output.reason()}", exit_code=output.exit_code())
     if f"Running stage '{name}':" in output.heads:
         return Completed(message="dvc: ran")

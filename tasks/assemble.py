@@ -1,34 +1,47 @@
 """assemble: drafts are cleaned into chat-format samples, as Parquet with a dataset card (paper, section 3.2).
 
 What is not the text goes (tasks/corpus/samples.py); a draft with a fault becomes a Reject with the evidence; the recipe in params
-says which of the others make the dataset. General chats are a dataset of their own beside it. A stream: memory holds a batch.
+says which of the others make the dataset. General chats are a dataset of their own beside it, as many as the ratio says. A stream:
+memory holds a batch.
 """
 
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from tasks import progress, stage, store
-from tasks.corpus.dataset import GENERAL, write_dataset
+from tasks.corpus import general as chats
+from tasks.corpus.dataset import GENERAL, Facts, write_dataset
+from tasks.corpus.likeness import Scored, scored_on
 from tasks.corpus.samples import Fault, sample_of
-from tasks.schema.params import Assemble, Recipe
+from tasks.schema.params import Assemble, Collect, Recipe
 from tasks.schema.records import Draft, Reason, Reject, Sample
 
 LEFT_OUT = (Reason.NO_EXPLICIT_LENGTH, Reason.OFF_LENGTH)  # by the recipe: no fault of the draft
 
 
-def run(drafts: Path, out: Path, *, assemble: Assemble) -> stage.Metrics:
-    rejects, rejected, taken = list[Reject](), Counter[str](), Counter[str]()
-    facts = write_dataset(out / "dataset", _samples(drafts, assemble.chosen, rejects, rejected, taken), rejected=rejected)
+def run(
+    drafts: Path, reviewed: Path, folder: Path, benchmark: Path, out: Path, *, seed: int, collect: Collect, assemble: Assemble
+) -> stage.Metrics:
+    """`reviewed` is not read: it stands for the drafts' contract that has to have passed."""
+    rejects, ids, taken = list[Reject](), set[str](), Counter[str]()
+    rejected = Counter[str]()
+    facts = write_dataset(out / "dataset", _samples(drafts, assemble.chosen, rejects, rejected, taken, ids), rejected=rejected)
     total, faults = facts.rows + len(rejects), [reject for reject in rejects if reject.reason not in LEFT_OUT]
     stage.check_reject_rate(faults, of=total, at_most=assemble.max_rejects)
-    write_dataset(out / "general", [], card=GENERAL)
-    store.write(out / "rejects.jsonl", rejects)
-    cleaned = {f"without_{what}": count for what, count in sorted(taken.items())}
-    return {"drafts": total, "samples": facts.rows, "rejects": len(rejects), "longest": facts.written[2], **cleaned}
+    count = round(assemble.general.ratio * facts.rows)
+    mixed = Counter[str]()
+    general = _mix(out, count, folder, scored_on(benchmark, folder, collect), rejects, mixed, ids, seed=seed, assemble=assemble)
+    cleaned = {f"without_{what}": number for what, number in sorted(taken.items())}
+    reasons = {f"rejects_{reason}": number for reason, number in sorted((rejected + mixed).items())}
+    chatted = {"general_rows": general.rows + mixed.total(), "general": general.rows}
+    return {"drafts": total, "samples": facts.rows, "longest": facts.written[2], **chatted, **reasons, **cleaned}
 
 
-def _samples(drafts: Path, recipe: Recipe, rejects: list[Reject], rejected: Counter[str], taken: Counter[str]) -> Iterator[Sample]:
+def _samples(
+    drafts: Path, recipe: Recipe, rejects: list[Reject], rejected: Counter[str], taken: Counter[str], ids: set[str]
+) -> Iterator[Sample]:
     """The samples that the recipe takes; the others are added to the rejects."""
     for draft in progress.track(store.read(drafts, Draft), unit="draft", label="assemble", total=store.count(drafts)):
         made = sample_of(draft, recipe, taken)
@@ -37,7 +50,53 @@ def _samples(drafts: Path, recipe: Recipe, rejects: list[Reject], rejected: Coun
             rejects.append(Reject(id=asked.id, stage="assemble", reason=made.reason, detail=made.detail, source=asked.source))
             rejected[made.reason] += 1
         else:
+            ids.add(made.id)
             yield made
+
+
+def _mix(
+    out: Path,
+    count: int,
+    folder: Path,
+    scored: Scored,
+    rejects: list[Reject],
+    mixed: Counter[str],
+    ids: set[str],
+    *,
+    seed: int,
+    assemble: Assemble,
+) -> Facts:
+    """Draw the general chats, and write all rejects: the drafts' first, then those of the chats."""
+    fit, unfit = out / ".fit.jsonl", out / ".unfit.jsonl"
+    store.write(fit, _sift(assemble, folder, scored, unfit, frozenset(ids), count=count))
+    drawn = chats.draw(fit, count=count, seed=seed)
+    beside = chain(_stored(unfit), chats.not_drawn(fit, drawn, count=count))
+    store.write(out / "rejects.jsonl", chain(rejects, _counted(beside, mixed)))
+    facts = write_dataset(out / "general", chats.taken(fit, drawn), card=GENERAL, rejected=mixed)
+    fit.unlink()
+    unfit.unlink()
+    return facts
+
+
+def _sift(assemble: Assemble, folder: Path, scored: Scored, unfit: Path, known: frozenset[str], *, count: int) -> Iterator[Sample]:
+    """The chats that are fit; the others go to the file `unfit`. Nothing is read where none is asked for."""
+    with unfit.open("wb") as file:
+        found = chats.fit_chats(assemble.general, folder, scored, known=known) if count else iter(())
+        for chat in progress.track(found, unit="chat", label="assemble: general"):
+            if isinstance(chat, Sample):
+                yield chat
+            else:
+                file.write(chat.model_dump_json().encode("utf-8") + b"\n")
+
+
+def _stored(path: Path) -> Iterator[Reject]:
+    return store.read(path, Reject) if path.stat().st_size else iter(())
+
+
+def _counted(rejects: Iterator[Reject], counts: Counter[str]) -> Iterator[Reject]:
+    for reject in rejects:
+        counts[reject.reason] += 1
+        yield reject
 
 
 if __name__ == "__main__":

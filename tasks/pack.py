@@ -1,38 +1,96 @@
 """pack: samples become tokens with answer-only targets, packed to the context (paper, section 4: batches of full packs).
 
-Two sets: the student's, and the control's, whose outputs are at most `control_cap` of the longest: the same student trained on
-it shows what the paper claims, that the ceiling of what a model writes is that of its training data. Tokenizing is the cost.
+Two sets: the student's, long texts and general chats together, and the control's, whose outputs are at most `control_cap` of the longest:
+the same student trained on it shows what the paper claims, that the ceiling of what a model writes is that of its training data.
+Tokenizing is the cost; a stream, memory does not grow with the texts.
 """
 
+from collections.abc import Iterator, Sequence
+from itertools import chain, islice
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from tasks import progress, stage, store
 from tasks.corpus.dataset import read_dataset
+from tasks.schema.errors import BadInput
 from tasks.schema.params import Base, Pack
 from tasks.schema.records import Reason, Reject, Sample
-from tasks.sft.packing import write_packs
-from tasks.sft.tokenizer import Tokens, load_tokenizer, tokenize, train_tokenizer
+from tasks.sft.conversations import CHECKED, Encoder, Tokens
+from tasks.sft.packing import Samples, write_packs
+from tasks.sft.tokenizer import load_tokenizer, train_tokenizer
+
+AT_ONCE = 256  # samples
 
 
-def run(dataset: Path, verdict: Path, out: Path, *, base: Base, pack: Pack) -> stage.Metrics:
-    """`verdict` is not read: it stands for the data contract that has to have passed."""
-    samples = list(read_dataset(dataset))
-    texts = [message.content for sample in samples for message in sample.messages]
-    tokenizer = train_tokenizer(texts, vocabulary=pack.vocabulary) if base.model == "tiny" else load_tokenizer(base)
-    tokenized = [tokenize(sample.messages, tokenizer) for sample in progress.track(samples, unit="sample", label="tokenize")]
-    kept = [pair for pair in zip(samples, tokenized, strict=True) if len(pair[1].input_ids) <= pack.context]
-    rejects = [_too_long(s, t, pack.context) for s, t in zip(samples, tokenized, strict=True) if len(t.input_ids) > pack.context]
-    stage.check_reject_rate(rejects, of=len(samples), at_most=pack.max_rejects)
+class Kept(NamedTuple):
+    """What is remembered of each sample that fits the context, in the order of `samples`."""
+
+    samples: Samples
+    words: list[int]  # written
+    general: int  # how many, the last ones, are general chats
+
+
+def run(dataset: Path, general: Path, passed: Path, out: Path, *, base: Base, pack: Pack) -> stage.Metrics:
+    """`passed` is not read: it stands for the data contract that has to have passed."""
+    tokenizer = _tokenizer(dataset, general, base=base, pack=pack)
     tokenizer.save_pretrained(out / "tokenizer")
+    encoder = Encoder(tokenizer, sample=_some(dataset) + _some(general))
+    rejects, scratch = list[Reject](), out / ".samples.arrow"
+    kept = _tokenize(dataset, general, encoder, Samples(scratch), rejects, context=pack.context)
+    total = len(kept.words) + len(rejects)
+    stage.check_reject_rate(rejects, of=total, at_most=pack.max_rejects)
+    if not kept.words:
+        problem = f"all {total} samples are longer than {pack.context} tokens" if total else "no samples in it"
+        raise BadInput(dataset, problem, mend="raise pack.context" if total else "run the stages before it on a source that has rows")
     store.write(out / "rejects.jsonl", rejects)
-    student = write_packs([tokens for _, tokens in kept], out / "packs" / "student", context=pack.context)
-    metrics = {"samples": len(samples), "rejects": len(rejects), **{f"student_{name}": value for name, value in student._asdict().items()}}
+    reader = kept.samples.close()
+    student = write_packs(kept.samples, reader, range(len(kept.words)), out / "packs" / "student", context=pack.context)
+    metrics = {"samples": total, "rejects": len(rejects), "general": kept.general, **_named("student", student)}
     if pack.control_cap:
-        cap = pack.control_cap * max(sample.written_words for sample, _ in kept)
-        short = [tokens for sample, tokens in kept if sample.written_words <= cap]
-        control = write_packs(short, out / "packs" / "control", context=pack.context)
-        metrics |= {"control_cap_words": cap, **{f"control_{name}": value for name, value in control._asdict().items()}}
-    return metrics
+        cap = pack.control_cap * max(kept.words)
+        short = [place for place, words in enumerate(kept.words) if words <= cap]
+        control = write_packs(kept.samples, reader, short, out / "packs" / "control", context=pack.context)
+        metrics |= {"control_cap_words": cap, **_named("control", control)}
+    scratch.unlink()
+    return metrics | {"by_twin": encoder.rows_by_twin, "by_tokenizer": encoder.rows_by_tokenizer}
+
+
+def _tokenizer(dataset: Path, general: Path, *, base: Base, pack: Pack) -> Any:
+    if base.model != "tiny":
+        return load_tokenizer(base)
+    texts = [message.content for sample in chain(read_dataset(dataset), read_dataset(general)) for message in sample.messages]
+    return train_tokenizer(texts, vocabulary=pack.vocabulary)
+
+
+def _some(folder: Path) -> list[tuple[Any, ...]]:
+    return [sample.messages for sample in islice(read_dataset(folder), CHECKED // 2)]
+
+
+def _tokenize(dataset: Path, general: Path, encoder: Encoder, samples: Samples, rejects: list[Reject], *, context: int) -> Kept:
+    """Long texts first, then general chats; those that are too long are added to the rejects."""
+    words, chats = list[int](), 0
+    both = [(False, read_dataset(dataset)), (True, read_dataset(general))]
+    rows = ((chat, sample) for chat, rows in both for sample in rows)
+    for batch in _batches(progress.track(rows, unit="sample", label="tokenize")):
+        tokens = encoder.encode([sample.messages for _, sample in batch])
+        fits = [len(row.input_ids) <= context for row in tokens]
+        together = list(zip(batch, tokens, fits, strict=True))
+        rejects += [_too_long(sample, row, context) for (_, sample), row, fit in together if not fit]
+        kept = [(chat, sample, row) for (chat, sample), row, fit in together if fit]
+        samples.add([sample.id for _, sample, _ in kept], [row for *_, row in kept])
+        words += [sample.written_words for _, sample, _ in kept]
+        chats += sum(chat for chat, *_ in kept)
+    return Kept(samples, words, chats)
+
+
+def _batches(rows: Any) -> Iterator[Sequence[tuple[bool, Sample]]]:
+    iterator = iter(rows)
+    while batch := list(islice(iterator, AT_ONCE)):
+        yield batch
+
+
+def _named(name: str, packed: Any) -> dict[str, float]:
+    return {f"{name}_{key}": value for key, value in packed._asdict().items()}
 
 
 def _too_long(sample: Sample, tokens: Tokens, context: int) -> Reject:

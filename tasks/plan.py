@@ -16,7 +16,8 @@ from tasks.schema.params import Model, PlanSection
 from tasks.schema.records import Instruction, Plan, Reason, Reject
 
 
-def run(instructions: Path, out: Path, *, plan: PlanSection, teacher_model: Model) -> stage.Metrics:
+def run(instructions: Path, admitted: Path, out: Path, *, plan: PlanSection, teacher_model: Model) -> stage.Metrics:
+    """`admitted` is not read: it stands for the instructions' contract that has to have passed."""
     asked = store.read_list(instructions, Instruction)
     plans, rejects = stage.split(stage.run_async(_plans(asked, plan, teacher_model)))
     stage.check_reject_rate(rejects, of=len(asked), at_most=plan.max_rejects)

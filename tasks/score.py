@@ -12,7 +12,7 @@ from pathlib import Path
 from tasks import stage, store
 from tasks.judging.judged import judged as reliable
 from tasks.longbench.scorecard import Scorecard, flat
-from tasks.longbench.scoring import Files, cards, match, score_all
+from tasks.longbench.scoring import Files, cards, match, score_all, write_scores
 from tasks.longbench.summary import mean_s_l
 from tasks.schema.params import Pack
 from tasks.schema.records import Duel, Prediction, ScoredItem, Verdict
@@ -23,8 +23,7 @@ def run(predictions: Path, judged: Path, out: Path, *, pack: Pack) -> stage.Metr
     matched = match(answers, verdicts, Files(predictions, judged / "verdicts.jsonl"))
     items = score_all(answers, matched)
     found = cards(items, matched)
-    store.write(out / "items.jsonl", items)
-    store.write_json(out / "scorecard.json", {model: card.model_dump(mode="json") for model, card in found.items()})
+    write_scores(out, items, found)
     duels = judged / "duels.jsonl"
     store.write_json(out / "reliability.json", reliable(verdicts, store.read(duels, Duel) if duels.stat().st_size else ()))
     _write_ruler(out / "ruler.csv", items)

@@ -214,6 +214,14 @@ def replacing(path: Path) -> Iterator[Path]:
             scratch.unlink(missing_ok=True)
 
 
+def digest(*paths: Path) -> str:
+    """SHA-256 of a file, or over the files and folders, in their order."""
+    if len(paths) == 1 and paths[0].is_file():
+        with paths[0].open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    return hashlib.sha256("\n".join(folder_digest(path) if path.is_dir() else digest(path) for path in paths).encode()).hexdigest()
+
+
 def folder_digest(folder: Path) -> str:
     """SHA-256 over the names and contents of a folder's files."""
     digest = hashlib.sha256()

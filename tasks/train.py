@@ -11,12 +11,12 @@ from pathlib import Path
 from statistics import fmean
 
 from tasks import stage, store
-from tasks.schema.errors import BadInput
 from tasks.schema.params import Base, Train
 from tasks.schema.settings import settings
 from tasks.sft.job import Point, Sft
 from tasks.sft.launch import plan, train_all
 from tasks.sft.order import steps_of
+from tasks.sft.packing import count_packs
 from tasks.tracking.live import live_run
 
 STUDENT = "student"
@@ -25,7 +25,7 @@ CURVE = 100  # points of the loss curve, per model
 
 def run(packs: Path, tokenizer: Path, out: Path, *, seed: int, base: Base, train: Train) -> stage.Metrics:
     names = sorted((folder.name for folder in packs.iterdir() if folder.is_dir()), key=lambda name: name != STUDENT)
-    steps = {name: steps_of(_rows(packs / name), epochs=train.epochs, global_batch=train.global_batch) for name in names}
+    steps = {name: steps_of(count_packs(packs / name), epochs=train.epochs, global_batch=train.global_batch) for name in names}
     print("training " + ", ".join(f"the {name} for {steps[name]} steps" for name in names), flush=True)
     method = Sft(weighting=train.weighting, tiny=train.tiny)
     jobs = [
@@ -53,14 +53,6 @@ def run(packs: Path, tokenizer: Path, out: Path, *, seed: int, base: Base, train
     return {
         f"{name}_{key}": getattr(last[name], key) for name in names for key in ("step", "loss", "tokens_per_second", "mfu", "memory_gib")
     }
-
-
-def _rows(folder: Path) -> int:
-    from datasets import load_from_disk
-
-    if rows := len(load_from_disk(str(folder))):
-        return rows
-    raise BadInput(folder, "no packs in it", mend="run the stage pack on a dataset that has samples")
 
 
 def _write_curve(path: Path, history: Sequence[Point]) -> None:

@@ -73,6 +73,8 @@ def fresh(ports: Mapping[str, int]) -> dict[str, str]:
         "AWS_SECRET_ACCESS_KEY": keys[1],
         "AWS_DEFAULT_REGION": "us-east-1",
         "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{ports['S3']}",
+        "LONGWRITER_STORE": f"s3://{BUCKET}/releases",
+        "LONGWRITER_CHECKPOINT_STORE": f"s3://{BUCKET}/checkpoints",
         "MLFLOW_AUTH_ADMIN_USERNAME": "admin",
         "MLFLOW_AUTH_ADMIN_PASSWORD": mlflow,
         "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(32),

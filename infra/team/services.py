@@ -53,13 +53,14 @@ def _postgres(values: Mapping[str, str]) -> Service:
 
 
 def _s3(values: Mapping[str, str]) -> Service:
+    """rclone's, on plain files. With `--dir-cache-time 0s` it blocks for ever: its timers hold the lock that a PUT needs."""
     files = environment.folder() / "s3"
     words = [_beside("rclone"), "serve", "s3", str(files), "--addr", f"127.0.0.1:{_port(values, 'S3')}"]
     keys = f'"{values["AWS_ACCESS_KEY_ID"]},{values["AWS_SECRET_ACCESS_KEY"]}"'
     return Service(
         "s3",
         _port(values, "S3"),
-        [*words, "--vfs-cache-mode", "off", "--dir-cache-time", "0s", "--cache-dir", str(environment.folder() / "rclone")],
+        [*words, "--vfs-cache-mode", "off", "--cache-dir", str(environment.folder() / "rclone")],
         _plain() | {"RCLONE_AUTH_KEY": keys, "RCLONE_CONFIG": str(environment.folder() / "rclone.conf")},
         lambda: checks.s3(values),
         lambda: checks.make_bucket(values),
@@ -126,7 +127,7 @@ def _worker(values: Mapping[str, str], pool: str) -> Service:
     return Service(
         f"worker-{pool}",
         port,
-        [*words, "--with-healthcheck"],
+        [*words, "--limit", "1", "--with-healthcheck"],
         worker_environment(values, environment.folder() / "workspaces" / pool, port=port),
         lambda: checks.worker(values, pool, port),
         lambda: None,
@@ -141,7 +142,7 @@ def worker_environment(values: Mapping[str, str], workspace: Path, *, port: int)
         "LONGWRITER_WORKSPACE": str(workspace),
         "LONGWRITER_HOME": str(workspace / ".longwriter"),
         "LONGWRITER_WORKSPACE_REF": "HEAD",
-        "PREFECT_HOME": str(workspace / ".longwriter" / "prefect"),
+        "PREFECT_HOME": str(environment.folder() / "prefect"),
         "PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1",  # its own default is every interface
         "PREFECT_WORKER_WEBSERVER_PORT": str(port),
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT),

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from tasks.agentwrite.garbage import garbage
 from tasks.corpus.cleaning import refusal
 from tasks.corpus.languages import UNKNOWN, language_of
-from tasks.endpoints import wire
+from tasks.endpoints import chat, wire
 from tasks.endpoints.chat import Reply
 from tasks.longbench.length import count_words
 from tasks.schema.records import Instruction, Language, Reason
@@ -128,7 +128,7 @@ def _unfinished(reply: Reply) -> Unwritable | None:
             return Unwritable(Reason.TRUNCATED, f"cut off at {reply.usage.completion} tokens")
         case "content_filter":
             return Unwritable(Reason.REFUSAL, "the endpoint's content filter")
-        case wire.OVERSIZE:
+        case chat.OVERSIZE:
             return Unwritable(Reason.TOO_LONG, f"more than {wire.BYTES_PER_TOKEN} bytes a token allowed")
         case other:
             return Unwritable(Reason.TRUNCATED, f"finish reason {other[:40]}")

@@ -12,6 +12,7 @@ _NEWLINE = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _INVISIBLE = re.compile(
     r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
+_ZERO_WIDTH = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 _JOINER = re.compile(r"[\u200c\u200d]+")
 _SPACES = re.compile(r"(?<=\S)[ \t\u00a0]{2,}(?=\S)")
 _TRAILING = re.compile(r"[ \t\u00a0\u3000]+$", re.MULTILINE)
@@ -60,6 +61,12 @@ def clean(text: str) -> str:
     text = _JOINER.sub(_joiner, _INVISIBLE.sub("", text))
     text = _TRAILING.sub("", _SPACES.sub(" ", text))
     return _BLANK_LINES.sub("\n\n", text).strip()
+
+
+def unseen(text: str) -> int:
+    """How many characters nobody sees that `clean` would take off; joiners within graphemes are none."""
+    joiners = 0 if text.isascii() else sum(not _joiner(match) for match in _JOINER.finditer(text))
+    return joiners + len(_ZERO_WIDTH.findall(text))
 
 
 def _joiner(match: re.Match[str]) -> str:

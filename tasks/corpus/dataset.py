@@ -132,6 +132,12 @@ def spread(values: list[int]) -> tuple[int, int, int]:
     return (min(values), round(median(values)), max(values)) if values else (0, 0, 0)
 
 
+def count(folder: Path) -> int:
+    """How many rows a dataset has; 0 where there is none."""
+    path = folder / FILE
+    return int(pq.read_metadata(path).num_rows) if path.is_file() else 0
+
+
 def read_dataset(folder: Path) -> Iterator[Sample]:
     """Every sample, in bounded memory. Raises BadInput with the row and field of one that does not fit."""
     path = folder / FILE

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from tasks.agentwrite.garbage import garbage
 from tasks.corpus.cleaning import clean, refusal, repeated
 from tasks.corpus.endings import cut_off, strip_markup
-from tasks.corpus.languages import UNKNOWN, language_of
+from tasks.corpus.foreign import foreign
 from tasks.corpus.leaks import leaked
 from tasks.corpus.remarks import declined, strip_remarks
 from tasks.corpus.scaffolding import strip_scaffolding
@@ -20,7 +20,6 @@ from tasks.longbench.length import count_words, s_l
 from tasks.schema.params import Recipe
 from tasks.schema.records import Draft, Message, Reason, Sample
 
-_WINDOW = 1_000  # characters of a stretch whose language is looked at
 _HEAD = 20_000  # characters of a paragraph in which an error message, noise or a refusal shows
 
 
@@ -84,8 +83,8 @@ def _fault(answer: str, paragraphs: list[str], words: int, draft: Draft, recipe:
         return Fault(Reason.REFUSAL, evidence)
     if evidence := leaked(answer, request=instruction.text, language=instruction.language):
         return Fault(Reason.LEAKED_PROMPT, evidence)
-    if foreign := _foreign(answer, instruction.language):
-        return foreign
+    if evidence := foreign(answer, instruction.language):
+        return Fault(Reason.LANGUAGE, evidence)
     if evidence := repeated(paragraphs):
         return Fault(Reason.REPEATED, evidence)
     if evidence := cut_off(answer):
@@ -94,16 +93,6 @@ def _fault(answer: str, paragraphs: list[str], words: int, draft: Draft, recipe:
         return Fault(Reason.TOO_SHORT, f"{words} words, at least {recipe.words.min}")
     if words > recipe.words.max:
         return Fault(Reason.TOO_LONG, f"{words} words, at most {recipe.words.max}")
-    return None
-
-
-def _foreign(answer: str, language: str) -> Fault | None:
-    """Another language at the beginning, in the middle or at the end of an answer."""
-    middle, end = max(0, len(answer) // 2 - _WINDOW // 2), max(0, len(answer) - _WINDOW)
-    for start in dict.fromkeys((0, middle, end)):
-        stretch = answer[start : start + _WINDOW]
-        if (seen := language_of(stretch)) not in (language, UNKNOWN) or (seen == UNKNOWN and not start):
-            return Fault(Reason.LANGUAGE, f"asked in {language}, written in {seen}: {' '.join(stretch.split())[:60]}")
     return None
 
 

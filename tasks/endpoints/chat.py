@@ -10,6 +10,8 @@ from tasks.schema.records import Message, Usage
 T = TypeVar("T")
 R = TypeVar("R")
 
+OVERSIZE = "oversize"  # finish reason of an answer that was cut while it was read: far longer than max_tokens allow
+
 
 class Request(NamedTuple):
     messages: tuple[Message, ...]

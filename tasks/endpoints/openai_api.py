@@ -16,6 +16,7 @@ import aiohttp
 import tenacity
 from pydantic import SecretStr
 
+from tasks import progress
 from tasks.endpoints import wire
 from tasks.endpoints.chat import Reply, Request
 from tasks.endpoints.limits import Pace, Quota, Slots, Ticket
@@ -29,6 +30,7 @@ OVERLOADED = (429, 503, 529)
 OWN_FAULT = (400, 404, 413, 422)  # of what was asked, where others are answered
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds of back-off, full jitter
 SLOWEST = 10.0  # tokens a second of a candidate's answer, waiting included
+NOTICE = 10.0  # seconds without an answer after which a bar that stands still is explained; then after twice as many, and so on
 FAILURES = 3  # times the tries of one request, in a row and over all requests: the endpoint is to blame
 
 Keep = Callable[[Reply], None]
@@ -79,6 +81,7 @@ class Client:
         self._ever = up
         self._failures = 0
         self._last_answer = time.monotonic()
+        self._notice = NOTICE
         self._under_way: set[asyncio.Task[Reply]] = set()
 
     async def __call__(self, request: Request) -> Reply:
@@ -92,11 +95,12 @@ class Client:
             error = state.outcome.exception() if state.outcome else None
             return self._given_up(error, state.start_time) if isinstance(error, Refused) else next(failures) > self.settings.retries
 
-        tries = tenacity.AsyncRetrying(retry=tenacity.retry_if_exception_type(Failed), stop=stop, wait=_wait, reraise=True)
+        may_pass = tenacity.retry_if_exception_type(Failed)
+        tries = tenacity.AsyncRetrying(retry=may_pass, stop=stop, wait=_wait, before_sleep=self._explain, reraise=True)
         try:
             return await tries(self._try, request, body, purse, count(1))
         except Failed as error:
-            raise self._final(error) from None
+            raise self._final(error, tries=self.settings.retries + 1) from None
 
     async def drain(self, seconds: float) -> None:
         """Wait for the answers under way, so that they are kept; then let go of what is left."""
@@ -151,7 +155,7 @@ class Client:
             reply = wire.reply(raw, max_tokens=self.model.max_tokens, seconds=time.monotonic() - start)
         except wire.Unreadable as error:
             raise Failed(str(error)) from None
-        self._ever, self._failures, self._last_answer = True, 0, time.monotonic()
+        self._ever, self._failures, self._last_answer, self._notice = True, 0, time.monotonic(), NOTICE
         self.pace.saw(request.words, reply.seconds)
         self.slots.answered()
         keep(reply)
@@ -172,7 +176,7 @@ class Client:
             raise EndpointError(f"{self._where}: 404, no such model or path; {hint}")
         if status in OWN_FAULT:
             self._failures += 1
-            raise self._final(Failed(f"{status}, the request is not accepted ({said})"))
+            raise self._final(Failed(f"{status}, the request is not accepted ({said})"), tries=1)
         if status in OVERLOADED:
             retry_after = wire.retry_after(response.headers)
             self.slots.refused(ticket, retry_after)
@@ -184,7 +188,15 @@ class Client:
         waited = max(time.monotonic() - max(self._last_answer, since), error.retry_after or 0.0)
         return not self.settings.retries or waited > self.settings.patience
 
-    def _final(self, error: Failed) -> EndpointError | Unanswered:
+    def _explain(self, state: tenacity.RetryCallState) -> None:
+        """Why nothing moves, while nobody is answered, or soon will be."""
+        waited, pause = time.monotonic() - self._last_answer, state.next_action.sleep if state.next_action else 0.0
+        if waited + pause >= self._notice and state.outcome:
+            self._notice = 2 * (waited + pause)
+            said = f"{state.outcome.exception()}; no answer for {waited:.0f} s, asked again in {pause:.0f} s; what was answered is kept"
+            progress.say(f"{self._where}: {said}")
+
+    def _final(self, error: Failed, *, tries: int) -> EndpointError | Unanswered:
         """The end of a request's tries: its own affair while others are answered, else the endpoint's."""
         if isinstance(error, Refused):
             waited = f"nobody was answered within {PREFIX}PATIENCE, {self.settings.patience:g} s"
@@ -193,7 +205,7 @@ class Client:
             return EndpointError(f"{self._where}: {error}")
         if self._failures > FAILURES * (self.settings.retries + 1):
             return EndpointError(f"{self._where}: {error}, and so it went for all requests; run again later, what was answered is kept")
-        return Unanswered(f"{self._where}: {error}, in {self.settings.retries + 1} tries")
+        return Unanswered(f"{self._where}: {error}" + (f", in {tries} tries" if tries > 1 else ""))
 
 
 @asynccontextmanager

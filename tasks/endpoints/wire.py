@@ -11,11 +11,10 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 import orjson
 
-from tasks.endpoints.chat import Reply, Request
+from tasks.endpoints.chat import OVERSIZE, Reply, Request
 from tasks.schema.params import Model
 from tasks.schema.records import Usage
 
-OVERSIZE = "oversize"  # finish reason of an answer that was cut while it was read
 BYTES_PER_TOKEN = 16  # far above any language's: what is longer than max_tokens of them is no answer
 
 

@@ -11,11 +11,12 @@ MAX_REPLY = 200_000  # characters; a verdict has a few hundred
 
 
 def objects(reply: str, names: Collection[str]) -> list[dict[str, Any]]:
-    """The outermost JSON objects in a reply; prose, code fences and braces of prose around them are passed over.
+    """The outermost JSON objects in a reply; thoughts, prose, code fences and braces of prose around them are passed over.
 
     Raises ReplyError for an empty or overlong reply, for an object that is cut off or broken, and for one that has a key of `names`
     twice.
     """
+    reply = without_thoughts(reply)
     if not reply.strip():
         raise ReplyError("empty reply")
     if len(reply) > MAX_REPLY:
@@ -24,6 +25,16 @@ def objects(reply: str, names: Collection[str]) -> list[dict[str, Any]]:
     if "{" not in reply:
         raise ReplyError("no JSON object")
     return found
+
+
+def without_thoughts(reply: str) -> str:
+    """What follows the thoughts of a judge that thinks aloud, if its server left them in. Raises ReplyError where nothing does."""
+    if not reply.lstrip().startswith("<think>"):
+        return reply
+    _, closed, said = reply.rpartition("</think>")
+    if not closed:
+        raise ReplyError("its thoughts are cut off")
+    return said
 
 
 def plain(key: str) -> str:

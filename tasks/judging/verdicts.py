@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tasks.endpoints import wire
-from tasks.endpoints.chat import Chat, Reply, each, user
+from tasks.endpoints.chat import OVERSIZE, Chat, Reply, each, user
 from tasks.judging.rubric import parse_rubric, planted
 from tasks.judging.templates import Template
 from tasks.schema.errors import ReplyError, Unanswered
@@ -13,7 +12,7 @@ from tasks.schema.records import Prediction, Rubric, Verdict
 UNFINISHED = {
     "length": "cut off at the judge's max_tokens",
     "content_filter": "stopped by the endpoint's content filter",
-    wire.OVERSIZE: "far longer than the judge's max_tokens allow",
+    OVERSIZE: "far longer than the judge's max_tokens allow",
 }
 
 

@@ -1,6 +1,7 @@
 """`python -m tasks.longbench`: evaluate a model, score recorded outputs, compare two evaluations, and what belongs to it."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -8,15 +9,17 @@ import orjson
 import typer
 
 from tasks import store
+from tasks.judging.judged import Judged
 from tasks.longbench.compare import compare as comparison
-from tasks.longbench.display import show_comparison, show_nll, show_scorecard
+from tasks.longbench.display import show_comparison, show_judge, show_models, show_nll, show_scorecard
 from tasks.longbench.official import DEFAULT_URL, fetch
-from tasks.longbench.recorded import score_recorded
+from tasks.longbench.recorded import models_in, score_recorded
 from tasks.longbench.scorecard import Scorecard
-from tasks.longbench.summary import summarise
+from tasks.longbench.scoring import cards, write_scores
 from tasks.reporting import plots
 from tasks.schema.errors import BadInput
 from tasks.schema.params import load
+from tasks.schema.records import ScoredItem
 from tasks.stage import one_line_errors
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -51,6 +54,11 @@ def evaluate(
         folder = out or folder_of(candidate)
         card = evaluation(candidate, folder, params=load(), options=options)
         _show(card, title=f"{candidate}: {folder}", as_json=as_json)
+        if judged and not as_json:
+            path = folder / "reliability.json"
+            show_judge(store.parse(store.read_json(path), Judged, path=path, line=None).judge)
+        if not as_json:
+            print(f"All of it is in {folder}: scorecard.json, items.jsonl, predictions.jsonl{', verdicts.jsonl' if judged else ''}")
 
 
 @app.command()
@@ -58,16 +66,26 @@ def score(
     predictions: Annotated[Path, typer.Argument(help="JSONL: prompt or instruction, response, and length unless given for all")],
     length: Annotated[str, typer.Option(help="words asked for, in rows that do not say", metavar="WORDS")] = "",
     format: Annotated[str | None, typer.Option(help="of the rows: longbench-write, hellobench, writingbench, lifebench")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="the scorecard as one JSON object, on the last line")] = False,
+    out: Annotated[Path | None, typer.Option(help="folder of items.jsonl and scorecard.json, for compare")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="as one JSON object, on the last line: the scorecard, or one by model")] = False,
 ) -> None:
-    """Score recorded outputs by S_l. Quality needs a judge: S_q is null, and every item counts as unscored."""
+    """Score recorded outputs by S_l. Quality needs a judge: S_q is null, and every item counts as unscored.
+
+    A folder with a folder of files for each model becomes a table of S_l, a row for each model and a column for each asked length.
+    """
     with one_line_errors():
-        skipped: list[str] = []
         given = _positive(length) if length else None
-        card = summarise(list(score_recorded(predictions, length=given, format=format, skipped=skipped if format else None)))
-        if skipped:
-            print(f"{len(skipped)} rows state no length that can be read and are left out, such as {skipped[0]}", file=sys.stderr)
-        _show(card, title=str(predictions), as_json=as_json)
+        models = models_in(predictions)
+        items = _recorded(models or {predictions.name: predictions}, given, format)
+        found = cards(items, {})
+        if out:
+            write_scores(out, items, found)
+        if models and as_json:
+            print(orjson.dumps({name: _plain(card) for name, card in found.items()}).decode(), flush=True)
+        elif models:
+            show_models(found, title=str(predictions))
+        else:
+            _show(found[predictions.name], title=str(predictions), as_json=as_json)
 
 
 @app.command()
@@ -124,11 +142,30 @@ def nll(
             show_nll(found)
 
 
+def _recorded(models: Mapping[str, Path], length: int | None, format: str | None) -> list[ScoredItem]:
+    """Every answer of every model. Says which rows are left out; raises BadInput where that are all of them."""
+    skipped: list[str] = []
+    items = [
+        item
+        for name, path in models.items()
+        for item in score_recorded(path, length=length, format=format, skipped=skipped if format else None, model=name)
+    ]
+    if skipped:
+        print(f"{len(skipped)} rows state no length that can be read and are left out, such as {skipped[0]}", file=sys.stderr)
+    if not items:
+        raise BadInput(skipped[0], "no row states a length that can be read", mend="give files whose prompts do")
+    return items
+
+
 def _show(card: Scorecard, *, title: str, as_json: bool) -> None:
     if as_json:
-        print(orjson.dumps(card.model_dump(mode="json", exclude={"ruler"})).decode(), flush=True)
+        print(orjson.dumps(_plain(card)).decode(), flush=True)
     else:
         show_scorecard(card, title=title)
+
+
+def _plain(card: Scorecard) -> object:
+    return card.model_dump(mode="json", exclude={"ruler"})
 
 
 def _positive(text: str) -> int:

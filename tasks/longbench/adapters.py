@@ -64,12 +64,12 @@ def read_items(path: Path, format: str | None = None) -> Benchmark:
     return Benchmark(items, skipped)
 
 
-def _asks(path: Path, adapter: Adapter, skipped: list[str]) -> Iterator[Ask]:
+def _asks(path: Path, adapter: Adapter, skipped: list[str]) -> Iterator[tuple[Entry, Ask]]:
     for entry in entries(path):
         found = understood(entry, adapter, adapter.asks)
         if not found:
             skipped.append(f"{entry.path}:{entry.line}")
-        yield from found
+        yield from ((entry, ask) for ask in found)
 
 
 def understood(entry: Entry, adapter: Adapter, asks: Callable[[Entry], Sequence[Ask]]) -> Sequence[Ask]:

@@ -15,6 +15,13 @@ from tasks.schema.errors import BadInput
 from tasks.schema.records import BenchmarkItem, Language
 
 MEND = "mend or remove the line"
+_OTHERS = {  # by their first bytes
+    b"\x1f\x8b": "this is gzip, unpack it first",
+    b"PK\x03\x04": "this is a ZIP archive or a spreadsheet",
+    b"PAR1": "this is Parquet",
+    b"\xff\xfe": "this is UTF-16",
+    b"\xfe\xff": "this is UTF-16",
+}
 
 
 class Entry(NamedTuple):
@@ -51,6 +58,13 @@ class Entry(NamedTuple):
             raise self.bad(field, f"{value}, but a length is positive")
         return value
 
+    def identity(self) -> str:
+        """The row's own `id`, a string or a whole number; empty where it has none. Raises BadInput for anything else."""
+        value = self.data.get("id")
+        if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+            return "" if value is None else str(value)
+        return self.text("id")
+
     def bad(self, field: str, problem: str, *, mend: str = MEND) -> BadInput:
         return BadInput(self.path, problem, line=self.line, field=field, mend=mend)
 
@@ -66,26 +80,30 @@ class Ask(NamedTuple):
 
 
 def read_benchmark(path: Path) -> list[BenchmarkItem]:
-    """Every item, in the file's order; other fields are ignored, and `type` may be missing (LongWrite-Ruler varies).
+    """Every item, in the file's order; `id` and `type` may be missing (LongWrite-Ruler varies), other fields are ignored.
 
-    Raises BadInput with the line and the field of the first row that has no prompt or no positive length.
+    Raises BadInput with the line and the field of the first row that has no prompt or no positive length, or was there before.
     """
-    return list(items_of(asked(entry) for entry in entries(path)))
+    return list(items_of((entry, asked(entry)) for entry in entries(path)))
 
 
 def asked(entry: Entry) -> Ask:
     """A row in LongBench-Write's format. Raises BadInput if it is none."""
     prompt, length = entry.text("prompt"), entry.length()
-    return Ask(prompt, length, entry.text("type", empty=True) if entry.has("type") else "")
+    return Ask(prompt, length, entry.text("type", empty=True) if entry.has("type") else "", id=entry.identity())
 
 
-def items_of(asks: Iterable[Ask]) -> Iterator[BenchmarkItem]:
-    """The asks with an identity each. The same prompt twice is two items: both are asked, and both are answered."""
-    seen: dict[str, int] = {}
-    for ask in asks:
+def items_of(rows: Iterable[tuple[Entry, Ask]]) -> Iterator[BenchmarkItem]:
+    """The asks with an identity each. Raises BadInput for one that was there before: its answers would count as two observations."""
+    seen: dict[str, Entry] = {}
+    for entry, ask in rows:
         item = item_of(ask)
-        seen[item.id] = seen.get(item.id, 0) + 1
-        yield item if seen[item.id] == 1 else item.model_copy(update={"id": f"{item.id}-{seen[item.id]}"})
+        first = seen.setdefault(item.id, entry)
+        if first is not entry:
+            problem = f"{item.id} is there twice" if ask.id else "the same prompt and length are there twice"
+            mend = "give each row an id of its own" if ask.id else "remove the line"
+            raise entry.bad("id" if ask.id else "prompt", f"{problem}, first in {first.path.name}:{first.line}", mend=mend)
+        yield item
 
 
 def item_of(ask: Ask) -> BenchmarkItem:
@@ -133,9 +151,15 @@ def _files(path: Path) -> list[Path]:
 def _mend(file: Path, problem: str) -> str:
     """What to do where the first line is no JSON object: mostly it is another kind of file."""
     with file.open("rb") as opened:
-        first = opened.readline(4096).removeprefix(b"\xef\xbb\xbf").strip()
+        start = opened.readline(4096)
+    for signature, kind in _OTHERS.items():
+        if start.startswith(signature):
+            return f"{kind}; it has to be JSON Lines: one JSON object a line, in UTF-8"
+    first = start.removeprefix(b"\xef\xbb\xbf").strip()
     if first.startswith(b"["):
         return f"a JSON array becomes one object a line by `jq -c '.[]' {file.name}`"
+    if first.startswith(b"{") and "end of data" in problem:
+        return f"JSON over several lines becomes one object a line by `jq -c . {file.name}`"
     if problem.startswith("not JSON") and not first.startswith(b"{"):
         return "it has to be JSON Lines: one JSON object a line, no CSV and no plain text"
     return MEND

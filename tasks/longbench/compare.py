@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 from tasks import store
 from tasks.longbench.intervals import LEVEL, Interval, holm, intervals, sign_flip
-from tasks.longbench.published import ITEMS, RERUN_GAP, Published, published
+from tasks.longbench.published import ITEMS, RERUN_GAP, Published, is_papers, published
 from tasks.longbench.samples import Mode, PromptScores, by_prompt
 from tasks.longbench.scorecard import BINS, OVER, bin_of
 from tasks.longbench.summary import summarise
@@ -24,7 +24,7 @@ from tasks.schema.records import Record, ScoredItem
 
 Outcome = Literal["better", "worse", "cannot tell"]
 Measure = Literal["s_l", "s_q", "s_bar"]
-PAPER = "paper:"
+PAPER, CARD = "paper:", "scorecard.json"
 PREFERRED = "student"  # where a file holds several models and none is named: the candidate
 
 
@@ -84,7 +84,10 @@ def compare(a: str, b: str, *, mode: Mode = "paper") -> Comparison:
 
 
 def read_side(source: str) -> Side:
-    """`data/score`, `data/score:control` or `…/items.jsonl:control`. Raises BadInput if it is not there, or holds an item twice."""
+    """`data/score`, `data/score:control`, `…/items.jsonl:control` or the scorecard.json beside it.
+
+    Raises BadInput if it is not there, or holds an item twice.
+    """
     path, model = _place(source)
     items = store.read_list(path, ScoredItem)
     model = _model(path, [item.model for item in items], model)
@@ -95,7 +98,7 @@ def read_side(source: str) -> Side:
             raise BadInput(path, f"{item.id} by {model} is there twice", line=line, field="id", mend="run score again")
         if item.model == model:
             found[key] = item
-    return Side(f"{path}:{model}", list(found.values()), _judge(path.with_name("scorecard.json"), model))
+    return Side(f"{path}:{model}", list(found.values()), _judge(path.with_name(CARD), model))
 
 
 def paired(a: Side, b: Side, *, mode: Mode = "paper") -> Comparison:
@@ -125,14 +128,17 @@ def paired(a: Side, b: Side, *, mode: Mode = "paper") -> Comparison:
 
 
 def against_paper(side: Side, row: Published) -> Comparison:
-    """A's means against published figures. "Cannot tell" while a figure is within the interval, widened by the gap between reruns."""
-    card = summarise(side.answers)
+    """A's means against published figures.
+
+    "Cannot tell" while a figure is within the interval, widened by the gap between reruns, and always where A answered other prompts.
+    """
+    card, same = summarise(side.answers), is_papers({item.id for item in side.answers})
     rows: list[Row] = []
     for measure in ("s_l", "s_q", "s_bar"):
         value, interval, figure = getattr(card, measure), getattr(card, f"{measure}_interval"), getattr(row, measure).value
         if value is not None:
             apart = Interval(low=interval.low - figure, high=interval.high - figure) if interval else None
-            told = _outcome(apart, margin=RERUN_GAP)
+            told = _outcome(apart, margin=RERUN_GAP) if same else "cannot tell"
             number = _scored(side) if measure == "s_q" else card.items
             found = {"items": number, "a": value, "b": figure, "difference": value - figure, "interval": apart}
             rows.append(Row(group="overall", measure=measure, p=None, p_holm=None, verdict=told, **found))
@@ -146,7 +152,7 @@ def against_paper(side: Side, row: Published) -> Comparison:
         only_a=(),
         only_b=(),
         rows=tuple(rows),
-        notes=tuple(_paper_notes(side, row, items=card.items)),
+        notes=tuple(_paper_notes(side, row, same=same)),
     )
 
 
@@ -158,6 +164,8 @@ def _place(source: str) -> tuple[Path, str]:
     """The items file and the model, empty if none is named. A path that exists as it stands names no model."""
     whole, (before, colon, after) = Path(source), source.rpartition(":")
     path, model = (whole, "") if whole.exists() or not colon else (Path(before), after)
+    if path.name == CARD:
+        path = path.parent
     return (path / "items.jsonl" if path.is_dir() else path), model
 
 
@@ -232,7 +240,7 @@ def _notes(a: Side, b: Side, *, corrected: int) -> list[str]:
     return notes
 
 
-def _paper_notes(side: Side, row: Published, *, items: int) -> list[str]:
+def _paper_notes(side: Side, row: Published, *, same: bool) -> list[str]:
     marks = {name: getattr(row, key).certainty for key, name in (("s_l", "S_l"), ("s_q", "S_q"), ("s_bar", "S̄"))}
     certain = "; ".join(f"{name} {mark}" for name, mark in marks.items())
     notes = [
@@ -241,6 +249,6 @@ def _paper_notes(side: Side, row: Published, *, items: int) -> list[str]:
         f"certainty of the published figures: {certain} (secondary: read where others quote the paper; recalled: from memory, check it)",
         f"the paper's judge is gpt-4o-2024-05-13; A's is {side.judge or 'not known'}",
     ]
-    if items != ITEMS:
-        notes.append(f"A has {items} items and the paper's benchmark {ITEMS}: they do not measure the same")
+    if not same:
+        notes.append(f"A did not answer the {ITEMS} prompts of the paper: the figures do not measure the same, and nothing is told")
     return notes

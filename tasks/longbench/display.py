@@ -4,19 +4,27 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from tasks.endpoints.chat import OVERSIZE
+from tasks.judging.reliability import Reliability
 from tasks.longbench.compare import Comparison, Row
 from tasks.longbench.intervals import Interval
 from tasks.longbench.nll import Nll
 from tasks.longbench.ruler import tried_lengths
-from tasks.longbench.scorecard import Decay, Following, Group, Scorecard
+from tasks.longbench.scorecard import BINS, OVER, Decay, Following, Group, Scorecard
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
 RULER_LINES = 20  # asked lengths, at the most, for which the table shows how far the answers reach
+COLUMNS = 8  # asked lengths, at the most, for which a table of models has a column each
 LISTED = 5  # ids of items that are missing on one side, at the most; --json has them all
 WIDTH = 160  # where the output is no terminal
+ENDINGS = {
+    "length": " (cut at max_tokens)",
+    OVERSIZE: " (far longer than max_tokens allow: not kept, it counts as empty)",
+    "content_filter": " (by the endpoint: it counts as empty)",
+}
 MEASURES = {"s_l": "S_l", "s_q": "S_q", "s_bar": "S̄"}
 
 
@@ -25,16 +33,61 @@ def show_scorecard(card: Scorecard, *, title: str) -> None:
     console = _console()
     console.print(_scores(card, title=title))
     if card.s_q is None:
-        console.print("S_q and S̄ are empty: no judge has seen these outputs. S_l is the length score alone.")
+        why = "no verdict of the judge could be read" if card.judge else "no judge has seen these outputs"
+        console.print(f"S_q and S̄ are empty: {why}. S_l is the length score alone.")
     if bounds := card.s_q_bounds:
         console.print(f"{card.unscored} unscored: S_q is {bounds.low:.1f} if all of them had 0, and {bounds.high:.1f} if all had 100.")
     if len(card.by_asked) <= RULER_LINES:
         console.print(_ruler(card))
     console.print(_ceiling(card))
+    if card.ended_by:
+        endings = (f"{reason} {count}{ENDINGS.get(reason, '')}" for reason, count in card.ended_by.items())
+        console.print(f"Answers ended by: {', '.join(endings)}.", markup=False)
     if card.degeneration:
         console.print(_decay(card.degeneration))
     if card.adherence:
         console.print(_following(card.adherence))
+
+
+def show_judge(found: Reliability) -> None:
+    """Who judged, and how far the scores can be trusted for it."""
+    console = _console()
+    console.print(f"Judge: {found.judge}.", markup=False)
+    if found.unread:
+        console.print(f"{found.unread} of its {found.verdicts} verdicts could not be read; the replies and why: verdicts.jsonl.")
+    if found.deviation is not None and found.identical is not None:
+        icc = "" if found.icc is None else f", {found.icc:.0%} of the variance lies between answers"
+        console.print(f"From repeat to repeat an answer's S_q has a standard deviation of {found.deviation:.1f} points{icc};")
+        console.print(f"{found.identical:.0%} of {found.repeated} answers have the same grades in all repeats.")
+    if found.agreement:
+        alike, kappa = found.agreement.overall, found.agreement.overall.kappa
+        weighted = "" if kappa is None else f", kappa {kappa:.2f}"
+        apart = f"{alike.bias:+.1f} points on average, {alike.mean_absolute:.1f} apart{weighted}"
+        console.print(f"Second judge: {found.agreement.second_judge}, on {found.agreement.answers} answers: {apart}.", markup=False)
+
+
+def show_models(cards: Mapping[str, Scorecard], *, title: str) -> None:
+    """S_l of several models' recorded answers, in all and by asked length; by bin, where many lengths were asked."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    lengths = {reach.asked for card in cards.values() for reach in card.by_asked}
+    by_length = len(lengths) <= COLUMNS
+    scores = {name: _by_asked(card) if by_length else {key: one.s_l for key, one in card.by_bin.items()} for name, card in cards.items()}
+    known = list(map(str, sorted(lengths))) if by_length else [*(name for _, name in BINS), OVER]
+    columns = [name for name in known if any(name in own for own in scores.values())]
+    table = Table(title=escape(title), title_justify="left", caption="S_l paper by asked length", caption_justify="left")
+    table.add_column("")
+    for name in ("answers", "S_l paper", "S_l fixed", *columns):
+        table.add_column(escape(name), justify="right")
+    for name, card in cards.items():
+        own = [f"{scores[name][column]:.2f}" if column in scores[name] else "-" for column in columns]
+        table.add_row(escape(name), str(card.answers), *_cells(card)[2:4], *own)
+    _console().print(table)
+
+
+def _by_asked(card: Scorecard) -> dict[str, float]:
+    return {str(reach.asked): reach.s_l for reach in card.by_asked}
 
 
 def show_comparison(found: Comparison) -> None:

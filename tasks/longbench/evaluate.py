@@ -22,7 +22,7 @@ from tasks.longbench.adapters import read_items
 from tasks.longbench.answers import Method, answer_all, decoding_of
 from tasks.longbench.planned import through_agentwrite
 from tasks.longbench.scorecard import Scorecard
-from tasks.longbench.scoring import Files, Judged, cards, match, score_all
+from tasks.longbench.scoring import Files, Judged, cards, match, score_all, write_scores
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Model, Params
 from tasks.schema.records import BenchmarkItem, Decoding, Prediction, Record, Verdict
@@ -122,9 +122,11 @@ def resolve(candidate: str) -> Candidate:
     if candidate.startswith(("http://", "https://")):
         return Candidate(candidate, candidate, None)
     if candidate.startswith(REGISTRY):
-        from tasks.tracking.registry import fetch  # loads MLflow
+        from tasks.tracking.client import answering  # loads MLflow
+        from tasks.tracking.registry import fetch
 
-        return Candidate(candidate.removeprefix(REGISTRY), None, fetch(candidate))
+        with answering():
+            return Candidate(candidate.removeprefix(REGISTRY), None, fetch(candidate))
     folder = Path(candidate)
     if not (folder / "config.json").is_file():
         problem = "no config.json in it" if folder.is_dir() else "no such folder"
@@ -180,9 +182,9 @@ def _score(predictions: list[Prediction], verdicts: list[Verdict], out: Path) ->
     unjudged: Judged = {(p.item.id, p.model, p.sample): () for p in predictions}
     judged = match(predictions, verdicts, Files(out / "predictions.jsonl", out / "verdicts.jsonl")) if verdicts else unjudged
     items = score_all(predictions, judged)
-    ((model, card),) = cards(items, judged).items()
-    store.write(out / "items.jsonl", items)
-    store.write_json(out / "scorecard.json", {model: card.model_dump(mode="json")})
+    found = cards(items, judged)
+    write_scores(out, items, found)
+    (card,) = found.values()
     return card
 
 

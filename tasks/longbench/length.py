@@ -39,25 +39,23 @@ def _wide_counter() -> Callable[[str], int]:
     """Counts over arrays. Made once, at the first text that needs it: numpy takes longer to load than most texts to count."""
     import numpy as np
 
-    case, a, letters, chinese, ideographs = (np.uint16(n) for n in (32, ord("a"), 26, 0x4E00, 0x5200))
-    array, read, nonzero, top, narrow, wide = np.array, np.frombuffer, np.count_nonzero, np.maximum.reduce, np.uint16, np.uint32
+    case, a, letters, chinese, ideographs = (np.array(n, np.uint32) for n in (32, ord("a"), 26, 0x4E00, 0x5200))
+    array, read, nonzero, wide = np.array, np.frombuffer, np.count_nonzero, np.uint32
+    either, minus, below, differs = np.bitwise_or, np.subtract, np.less, np.bitwise_xor
 
     def count(text: str) -> int:
         """Chinese characters and the runs of ASCII letters, less those that touch another character of \\w at either end."""
         codes = read(array(f" {text} "), wide)
-        is_narrow = top(codes) < 1 << 16
-        if is_narrow:
-            codes = codes.astype(narrow)  # half the bytes to go through
-        folded = codes | case  # lower case; leaves Chinese characters Chinese
-        letter = folded - a < letters
-        folded -= chinese
-        words = nonzero(folded < ideographs)
-        touching = (letter[1:] != letter[:-1]).nonzero()[0]  # by turns: the character before a run, the last one of it
-        if touching.size:
-            touching[1::2] += 1
-            glued = read(_word_characters(1 << 16 if is_narrow else 0x110000), bool).take(codes.take(touching))
-            words += touching.size // 2 - nonzero(glued[::2] | glued[1::2])
-        return int(words)
+        folded = either(codes, case)  # lower case; leaves Chinese characters Chinese
+        letter = below(minus(folded, a), letters)
+        words = nonzero(below(minus(folded, chinese, folded), ideographs))
+        if not nonzero(letter):
+            return int(words)
+        touching = differs(letter[1:], letter[:-1]).nonzero()[0]  # by turns: the character before a run, the last one of it
+        touching[1::2] += 1
+        near = codes.take(touching)
+        glued = read(_word_characters(1 << 16 if near.max() < 1 << 16 else 0x110000), bool).take(near)
+        return int(words + touching.size // 2 - nonzero(glued[::2] | glued[1::2]))
 
     return count
 

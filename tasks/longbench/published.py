@@ -5,6 +5,8 @@ before anything rests on them. Published scores are one run with one judge (gpt-
 Llama-3.1-8B-Instruct elsewhere gave an S_l of 46.4 against 50.0, so that a gap of 3 to 4 points means nothing.
 """
 
+import hashlib
+from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Literal, NamedTuple
 
@@ -12,6 +14,7 @@ from tasks.schema.errors import BadInput
 
 Certainty = Literal["secondary", "recalled"]
 ITEMS = 120
+PROMPTS = "af43ba4521271182"  # SHA-256 over the sorted ids of LongBench-Write's items, the first 16 digits: prompts and lengths
 RERUN_GAP = 4.0  # points between two runs of one model, seen
 
 
@@ -25,6 +28,11 @@ class Published(NamedTuple):
     s_l: Figure
     s_q: Figure
     s_bar: Figure
+
+
+def is_papers(ids: Iterable[str]) -> bool:
+    """Are these all the paper's prompts, with its lengths, and no other?"""
+    return hashlib.sha256("".join(sorted(ids)).encode()).hexdigest()[: len(PROMPTS)] == PROMPTS
 
 
 def _row(model: str, s_bar: float, s_l: float, s_q: float, certainty: Certainty, *, of_s_bar: Certainty | None = None) -> Published:

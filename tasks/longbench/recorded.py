@@ -29,11 +29,23 @@ class _Planned(Record):
 
 
 def score_recorded(
-    path: Path, *, length: int | None = None, format: str | None = None, skipped: list[str] | None = None
+    path: Path, *, length: int | None = None, format: str | None = None, skipped: list[str] | None = None, model: str = ""
 ) -> Iterator[ScoredItem]:
-    """Every recorded answer, scored by S_l alone: nobody has judged it. The arguments are `read_recorded`'s."""
+    """Every recorded answer of `model`, called like the file if it has no name, scored by S_l alone: nobody has judged it.
+
+    The other arguments are `read_recorded`'s.
+    """
     for one in read_recorded(path, length=length, format=format, skipped=skipped):
-        yield score_item(one.item, path.name, one.response, None, finish_reason=one.finish_reason, sample=one.sample, plan=one.plan)
+        name = model or path.name
+        yield score_item(one.item, name, one.response, None, finish_reason=one.finish_reason, sample=one.sample, plan=one.plan)
+
+
+def models_in(path: Path) -> dict[str, Path]:
+    """Where each model's answers are: folders of .jsonl files somewhere below `path`, by their names. Empty: `path` is one model's own."""
+    if not path.is_dir() or any(path.glob("*.jsonl")):
+        return {}
+    folders = sorted({file.parent for file in path.glob("*/**/*.jsonl")})
+    return {folder.relative_to(path).as_posix(): folder for folder in folders}
 
 
 def read_recorded(
@@ -76,15 +88,7 @@ def _plain(entry: Entry, length: int | None) -> Ask:
         raise entry.bad("length", "missing field", mend=mend)
     asked = entry._replace(data={"length": length, **entry.data}).length()
     kind = entry.data.get("type", "")
-    return Ask(prompt, asked, kind if isinstance(kind, str) else "", id=_id(entry))
-
-
-def _id(entry: Entry) -> str:
-    """The row's own id, a string or a number; empty where it has none."""
-    value = entry.data.get("id")
-    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
-        return "" if value is None else str(value)
-    return entry.text("id")
+    return Ask(prompt, asked, kind if isinstance(kind, str) else "", id=entry.identity())
 
 
 def _plan(entry: Entry) -> tuple[Step, ...]:

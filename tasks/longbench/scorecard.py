@@ -7,6 +7,8 @@ same scores with words as a person counts them and lengths as they were meant (w
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from pydantic import Field
+
 from tasks import store
 from tasks.longbench.intervals import Interval
 from tasks.longbench.ruler import Ceiling, Point, Reach
@@ -74,6 +76,7 @@ class Scorecard(Group):
     by_type: dict[str, Group]
     ruler: tuple[Point, ...]  # by asked length
     judge: str | None  # who gave S_q; None: nobody
+    ended_by: dict[str, int] = Field({}, description="answers by their finish reason, as far as it is known, commonest first")
     by_asked: tuple[Reach, ...] = ()  # the ruler, summed up for each asked length
     ceiling: Ceiling | None = None
     degeneration: Decay | None = None  # None: the texts were not at hand

@@ -5,6 +5,7 @@ from pathlib import Path
 from statistics import mean
 from typing import NamedTuple
 
+from tasks import store
 from tasks.longbench.scorecard import Scorecard
 from tasks.longbench.summary import s_q, score_item, summarise
 from tasks.schema.errors import BadInput
@@ -33,6 +34,12 @@ def cards(items: Sequence[ScoredItem], judged: Judged) -> dict[str, Scorecard]:
         judges = sorted({verdict.judge for (_, of, _), verdicts in judged.items() if of == model for verdict in verdicts})
         found[model] = summarise([item for item in items if item.model == model], judge="; ".join(judges) or None)
     return found
+
+
+def write_scores(out: Path, items: Sequence[ScoredItem], found: Mapping[str, Scorecard]) -> None:
+    """items.jsonl and scorecard.json: what compare and the gate read."""
+    store.write(out / "items.jsonl", items)
+    store.write_json(out / "scorecard.json", {model: card.model_dump(mode="json") for model, card in found.items()})
 
 
 def match(answers: Iterable[Prediction], verdicts: Iterable[Verdict], files: Files) -> dict[Key, list[Verdict]]:

@@ -1,5 +1,6 @@
 """From answers to scored items, and from those to a scorecard (paper, section 4.1)."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from statistics import mean
 
@@ -41,6 +42,7 @@ def score_item(
         written=written,
         s_l=s_l(item.length, written),
         s_q=quality,
+        finish_reason=finish_reason,
         fixed=fixed_length(item.prompt, item.length, response),
         degeneration=degeneration(response, finish_reason=finish_reason),
         adherence=adherence(plan, response) if plan else None,
@@ -63,6 +65,7 @@ def summarise(items: Sequence[ScoredItem], *, judge: str | None = None) -> Score
         by_bin=dict(sorted(_groups(items, lambda item: bin_of(item.asked)).items(), key=lambda entry: order.index(entry[0]))),
         by_language=_groups(items, lambda item: item.language),
         by_type=_groups([item for item in items if item.type], lambda item: item.type),
+        ended_by=dict(Counter(item.finish_reason for item in items if item.finish_reason).most_common()),
         ruler=points,
         by_asked=tuple(reach(points)),
         ceiling=ceiling(points),

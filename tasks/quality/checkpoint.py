@@ -1,17 +1,17 @@
-"""Runs the contract through Great Expectations: an ephemeral context, one checkpoint, data docs in a folder of ours."""
+"""Runs a contract through Great Expectations: an ephemeral context, one checkpoint, data docs in a folder of ours."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from tasks.quality.contract import Rule
 from tasks.quality.docs import make_offline
-from tasks.quality.verdict import SHOWN, FailedRow, Outcome, Verdict
+from tasks.quality.rules import Contract, Rule
+from tasks.quality.verdict import SHOWN, Bars, FailedRow, Outcome, Verdict, critical
 
 if TYPE_CHECKING:
     import pandas as pd
 
-SUITE = "contract"
+BINS = 20
 
 
 class Checked(NamedTuple):
@@ -19,18 +19,25 @@ class Checked(NamedTuple):
     failed: list[FailedRow]  # of expectations that failed, every row
 
 
-def check(measured: "pd.DataFrame", rules: Sequence[Rule], *, docs: Path) -> Checked:
-    """Hold the measures to the rules, write the data docs, return the verdict and the rows that broke a failed rule."""
-    results = {result.expectation_config.meta["name"]: result for result in _run(measured, rules, docs)}
-    judged = [_outcome(measured, rule, results[rule.name]) for rule in rules]
+def check(measured: "pd.DataFrame", contract: Contract, *, docs: Path) -> Checked:
+    """Hold the measures to the contract, write the data docs, return the verdict and the rows that broke a failed rule."""
+    results = {result.expectation_config.meta["name"]: result for result in _run(measured, contract, docs)}
+    judged = [_outcome(measured, rule, results[rule.name]) for rule in contract.rules]
     outcomes = tuple(outcome for outcome, _ in judged)
-    passed = all(outcome.success for outcome in outcomes if outcome.severity == "critical")
-    verdict = Verdict(passed=passed, rows=len(measured), expectations=outcomes)
-    make_offline(docs, verdict)
+    verdict = Verdict(
+        name=contract.name,
+        title=contract.title,
+        about=contract.about,
+        passed=not critical(outcomes),
+        rows=len(measured),
+        expectations=outcomes,
+        drawn=tuple(bars for name in contract.drawn for bars in _bars(measured, name)),
+    )
+    make_offline(docs, [verdict])
     return Checked(verdict, [row for outcome, rows in judged if not outcome.success for row in rows])
 
 
-def _run(measured: "pd.DataFrame", rules: Sequence[Rule], docs: Path) -> list[Any]:
+def _run(measured: "pd.DataFrame", contract: Contract, docs: Path) -> list[Any]:
     import great_expectations as gx
 
     context = gx.get_context(mode="ephemeral")
@@ -46,37 +53,41 @@ def _run(measured: "pd.DataFrame", rules: Sequence[Rule], docs: Path) -> list[An
             "site_index_builder": {"class_name": "DefaultSiteIndexBuilder"},
         },
     )
-    asset = context.data_sources.add_or_update_pandas("dataset").add_dataframe_asset("train")
-    suite = context.suites.add_or_update(gx.ExpectationSuite(name=SUITE, expectations=[_expectation(rule) for rule in rules]))
+    asset = context.data_sources.add_or_update_pandas("data").add_dataframe_asset(contract.name)
+    suite = context.suites.add_or_update(
+        gx.ExpectationSuite(name=contract.name, expectations=[_expectation(rule) for rule in contract.rules])
+    )
     definition = context.validation_definitions.add_or_update(
-        gx.ValidationDefinition(name=SUITE, data=asset.add_batch_definition_whole_dataframe("all"), suite=suite)
+        gx.ValidationDefinition(name=contract.name, data=asset.add_batch_definition_whole_dataframe("all"), suite=suite)
     )
     checkpoint = context.checkpoints.add_or_update(
         gx.Checkpoint(
-            name=SUITE,
+            name=contract.name,
             validation_definitions=[definition],
             actions=[gx.checkpoint.UpdateDataDocsAction(name="docs")],
             result_format={"result_format": "COMPLETE", "unexpected_index_column_names": ["row"]},
         )
     )
-    name = gx.RunIdentifier(run_name=SUITE)
+    name = gx.RunIdentifier(run_name=contract.name)
     [validation] = checkpoint.run(batch_parameters={"dataframe": measured}, run_id=name).run_results.values()
     return list(validation.results)
 
 
 def _expectation(rule: Rule) -> Any:
-    import great_expectations.expectations as gxe
+    import great_expectations.expectations as theirs
+
+    from tasks.quality import expectations as ours
 
     given = {name: value for name, value in rule.arguments.items() if value is not None}
-    return getattr(gxe, rule.expectation)(**given, severity=rule.severity, notes=rule.meaning, meta={"name": rule.name})
+    made = getattr(ours, rule.expectation, None) or getattr(theirs, rule.expectation)
+    return made(**given, severity=rule.severity, notes=rule.meaning, meta={"name": rule.name})
 
 
 def _outcome(measured: "pd.DataFrame", rule: Rule, result: Any) -> tuple[Outcome, list[FailedRow]]:
     if result.exception_info and result.exception_info.get("raised_exception"):
         raise RuntimeError(f"expectation {rule.name}: {result.exception_info['exception_message']}")
     numbers = [int(found["row"]) for found in result.result.get("unexpected_index_list") or []]
-    column = rule.arguments.get("column", "")
-    rows = [_row(measured.iloc[number - 1], rule, column) for number in numbers]
+    rows = [_row(measured.iloc[number - 1], rule) for number in numbers]
     observed = result.result.get("observed_value")
     outcome = Outcome(
         name=rule.name,
@@ -86,17 +97,29 @@ def _outcome(measured: "pd.DataFrame", rule: Rule, result: Any) -> tuple[Outcome
         observed=None if observed is None else float(observed),
         unexpected_count=len(rows),
         ids=tuple(row.id for row in rows[:SHOWN]),
+        examples=tuple(row.value[:200] for row in rows[:SHOWN]),
     )
     return outcome, rows
 
 
-def _row(measures: Any, rule: Rule, column: str) -> FailedRow:
+def _row(measures: Any, rule: Rule) -> FailedRow:
     return FailedRow(
         row=int(measures["row"]),
         id=str(measures["id"]),
         source=str(measures["source"]),
         expectation=rule.name,
         severity=rule.severity,
-        column=column,
-        value=str(measures[column]),
+        column=rule.column,
+        value=str(measures[rule.column]),
     )
+
+
+def _bars(measured: "pd.DataFrame", name: str) -> Iterator[Bars]:
+    """The measure's histogram, if there is anything to show."""
+    import numpy as np
+
+    values = measured[name].dropna().astype(float).to_numpy()
+    if len(values):
+        counts, edges = np.histogram(values, bins=BINS)
+        median = float(np.median(values))
+        yield Bars(measure=name, edges=tuple(map(float, edges)), counts=tuple(map(int, counts)), median=median)

@@ -1,40 +1,111 @@
-"""The contract as data: which built-in expectation holds which measure to which bound, and how much it matters.
+"""The three contracts: of the instructions before they are planned, of the drafts before they are assembled, of the training set.
 
-A critical expectation that fails stops the run; a warning is shown. Bounds of taste come from params.yaml, bounds of
-sanity (no refusal, no duplicate, no identifier) stand here.
+A critical expectation that fails stops the run; a warning is shown. Bounds of taste come from params.yaml, bounds of sanity (no
+refusal, no duplicate, no leaked prompt) stand here.
 """
 
-from typing import Any, Literal, NamedTuple
+from collections.abc import Sequence
 
-from tasks.schema.params import Validate
+from tasks.quality.rules import Contract, Rule, balanced, between, none_of, quantile, rows, total, unique
+from tasks.schema.params import Admit, Review, Spread, Validate
 
-Severity = Literal["critical", "warning"]
 ROLES = r"^(?:system )?user assistant(?: user assistant)*$"
 
 
-class Rule(NamedTuple):
-    """One expectation: its name here, Great Expectations' class, its arguments, and what it means in a sentence."""
+def instructions(admit: Admit) -> Contract:
+    """What teacher's money is spent on."""
+    rules = (
+        rows(admit.min_rows),
+        unique("unique_ids", "critical", "id", "no id occurs twice"),
+        none_of("no_near_duplicates", "critical", "near_duplicate", "no instruction is nearly another"),
+        none_of("not_contaminated", "critical", "contaminated", "no instruction is a benchmark prompt, or nearly"),
+        none_of("in_its_language", "critical", "foreign", "every instruction is in the language that it is filed under"),
+        none_of("no_injection", "critical", "steering", "none tries to steer the pipeline's own prompts"),
+        between("no_invisible_characters", "critical", "invisible", "no zero-width characters or direction marks", at_most=0),
+        between("no_broken_characters", "critical", "broken", "no replacement or control characters, no halves of any", at_most=0),
+        *_spread(admit.lengths, "asked"),
+        total("explicit_lengths", "warning", "explicit", f"at least {admit.min_explicit} name a length", at_least=admit.min_explicit),
+        balanced("critical", "language", at_least=admit.min_language_share),
+    )
+    return Contract("admit", "Instructions", "what the teacher is asked to plan and write", rules, ("asked", "characters"))
 
-    name: str
-    severity: Severity
-    expectation: str
-    arguments: dict[str, Any]
-    meaning: str
 
-
-def contract(validate: Validate) -> tuple[Rule, ...]:
-    """Every rule of the contract, in the order in which they are shown."""
-    return (
-        Rule(
-            "enough_rows",
+def drafts(review: Review) -> Contract:
+    """What the teacher wrote, before anything is cleaned: held to its plans."""
+    rules = (
+        rows(review.min_rows),
+        unique("unique_ids", "critical", "id", "no id occurs twice"),
+        between("one_paragraph_per_step", "critical", "unplanned", "as many paragraphs as the plan has steps", at_least=0, at_most=0),
+        between("no_empty_paragraphs", "critical", "empty", "every paragraph has words", at_most=0),
+        between(
+            "plan_adds_up",
             "critical",
-            "ExpectTableRowCountToBeBetween",
-            {"min_value": validate.min_rows},
-            f"at least {validate.min_rows} rows",
+            "plan_s_l",
+            f"{review.within_s_l:.0%} of the plans add up to the asked length, to an S_l of {review.min_s_l:g} or more",
+            at_least=review.min_s_l,
+            mostly=review.within_s_l,
         ),
-        Rule("unique_ids", "critical", "ExpectColumnValuesToBeUnique", {"column": "id"}, "no id occurs twice"),
-        Rule("unique_answers", "critical", "ExpectColumnValuesToBeUnique", {"column": "answer_digest"}, "no answer occurs twice"),
-        Rule("unique_prompts", "warning", "ExpectColumnValuesToBeUnique", {"column": "prompt_digest"}, "no prompt occurs twice"),
+        between(
+            "follows_plan",
+            "critical",
+            "s_l",
+            f"{review.within_s_l:.0%} of the drafts follow their plan's length, to an S_l of {review.min_s_l:g} or more",
+            at_least=review.min_s_l,
+            mostly=review.within_s_l,
+        ),
+        none_of("in_its_language", "critical", "foreign", "every draft is in its language", mostly=review.clean),
+        none_of("no_refusals", "critical", "refusal", "no paragraph is a refusal", mostly=review.clean),
+        none_of("no_garbage", "critical", "garbage", "no paragraph is an error message, a page or noise", mostly=review.clean),
+        none_of("not_cut_off", "critical", "cut_off", "no draft stops in the middle of a sentence", mostly=review.clean),
+        none_of("no_repeated_paragraphs", "critical", "repeated", "no paragraph comes twice", mostly=review.clean),
+        between("no_identifiers", "warning", "identifiers", "no line begins with its number in the plan", at_most=0),
+        between("no_remarks", "warning", "remarks", "no author's remarks between the paragraphs", at_most=0),
+    )
+    return Contract("review", "Drafts", "what the teacher wrote, before it is cleaned", rules, ("written", "s_l", "paragraphs"))
+
+
+def training_set(validate: Validate, *, context: int, within_context: float) -> Contract:
+    """What the model is trained on: the long texts, and the general chats that are mixed in."""
+    rules = (
+        total("enough_rows", "critical", "long", f"at least {validate.min_rows:,} long texts", at_least=validate.min_rows),
+        *conversations(validate),
+        between("words_as_declared", "critical", "miscounted", "written_words is what a recount gives", at_least=0, at_most=0),
+        *_spread(validate.lengths, "long_written"),
+        balanced("critical", "long_language", at_least=validate.min_language_share),
+        none_of("not_contaminated", "critical", "contaminated", "no request is a benchmark prompt, or nearly"),
+        none_of("no_near_duplicates", "critical", "near_duplicate", "no long text's request is nearly another"),
+        between(
+            "within_context",
+            "critical",
+            "tokens",
+            f"{within_context:.0%} of the conversations fit into {context:,} tokens of the base's tokenizer",
+            at_most=context,
+            mostly=within_context,
+        ),
+    )
+    drawn = ("long_written", "s_l", "tokens", "repetition")
+    return Contract("validate", "Training set", "the long texts and the general chats that are mixed in", rules, drawn)
+
+
+def outside(validate: Validate, *, context: int | None, drawn: Sequence[str] = ("written", "s_l", "repetition")) -> Contract:
+    """The same on data from elsewhere, where nobody knows how much there should be, or how it should be spread."""
+    rules = [
+        none_of("readable", "critical", "problem", "every row is a conversation with text in it"),
+        *conversations(validate),
+        none_of("not_contaminated", "critical", "contaminated", "no request is a benchmark prompt, or nearly"),
+        none_of("no_near_duplicates", "warning", "near_duplicate", "no request is nearly another"),
+    ]
+    if context:
+        rules.append(between("within_context", "critical", "tokens", f"every conversation fits into {context:,} tokens", at_most=context))
+    return Contract("check", "Outside data", "rows from elsewhere", rules, (*drawn, *(["tokens"] if context else [])))
+
+
+def conversations(validate: Validate) -> tuple[Rule, ...]:
+    """What holds for any conversation that something is to be learned from."""
+    return (
+        unique("unique_ids", "critical", "id", "no id occurs twice"),
+        unique("unique_answers", "critical", "answer_digest", "no answer occurs twice"),
+        unique("unique_prompts", "warning", "prompt_digest", "no request occurs twice"),
         Rule(
             "roles_in_order",
             "critical",
@@ -42,48 +113,34 @@ def contract(validate: Validate) -> tuple[Rule, ...]:
             {"column": "roles", "regex": ROLES},
             "a user asks, the assistant answers",
         ),
-        _between("answered", "critical", "written", "every answer has words", at_least=1),
-        _between("words_as_declared", "critical", "miscounted", "written_words is what a recount gives", at_least=0, at_most=0),
-        _between(
+        between("answered", "critical", "written", "every answer has words", at_least=1),
+        between(
             "follows_length",
             "critical",
             "s_l",
-            f"{validate.within_s_l:.0%} of the rows have an S_l of {validate.min_s_l:g} or more",
+            f"{validate.within_s_l:.0%} of the rows that ask for a length have an S_l of {validate.min_s_l:g} or more",
             at_least=validate.min_s_l,
             mostly=validate.within_s_l,
         ),
-        Rule(
-            "languages_balanced",
-            "critical",
-            "ExpectColumnMeanToBeBetween",
-            {"column": "rarer", "min_value": validate.min_language_share},
-            f"the rarer language has {validate.min_language_share:.0%} of the rows or more",
-        ),
-        _between("in_its_language", "critical", "own_script", "half of an answer or more is in its language's script", at_least=0.5),
-        _between(
+        none_of("in_its_language", "critical", "foreign", "answers are in the language of their request"),
+        between(
             "little_repetition",
             "critical",
             "repetition",
             f"at most {validate.max_repetition:.0%} of an answer's sentences occur before in it",
             at_most=validate.max_repetition,
         ),
-        _between("no_identifiers", "critical", "identifiers", "no paragraph begins with its number in the plan", at_most=0),
-        _between("no_refusals", "critical", "refusal", "no answer is a refusal", at_most=0),
-        _between("no_invisible_characters", "critical", "invisible", "no zero-width characters or direction marks", at_most=0),
-        _between("no_broken_characters", "critical", "broken", "no replacement or control characters", at_most=0),
-        _between("ends_a_sentence", "warning", "ends_well", "95% of the answers end with a sentence's end", at_least=1, mostly=0.95),
+        between("no_identifiers", "critical", "identifiers", "no line begins with its number in the plan", at_most=0),
+        none_of("no_refusals", "critical", "refusal", "no answer is a refusal, or says that it is not the whole"),
+        none_of("no_leaked_prompts", "critical", "leaked", "no answer quotes a prompt, or a chat format's marks"),
+        none_of("not_cut_off", "critical", "cut_off", "no answer stops in the middle of a sentence"),
+        none_of("no_remarks", "warning", "remark", "no answer begins or ends with its author's remarks"),
+        between("no_invisible_characters", "critical", "invisible", "no zero-width characters or direction marks", at_most=0),
+        between("no_broken_characters", "critical", "broken", "no replacement or control characters, no halves of any", at_most=0),
     )
 
 
-def _between(
-    name: str,
-    severity: Severity,
-    column: str,
-    meaning: str,
-    *,
-    at_least: float | None = None,
-    at_most: float | None = None,
-    mostly: float = 1,
-) -> Rule:
-    arguments = {"column": column, "min_value": at_least, "max_value": at_most, "mostly": mostly}
-    return Rule(name, severity, "ExpectColumnValuesToBeBetween", arguments, meaning)
+def _spread(lengths: Spread, column: str) -> tuple[Rule, ...]:
+    """The distribution of lengths, by three of its quantiles."""
+    parts = ((0.1, lengths.p10), (0.5, lengths.p50), (0.9, lengths.p90))
+    return tuple(quantile("critical", column, q, at_least=bounds.min, at_most=bounds.max) for q, bounds in parts)

@@ -1,90 +1,139 @@
-"""Measurement columns: everything the contract looks at is counted here, so that its expectations are all built-in ones.
+"""Measurement columns: everything that a contract looks at is measured here, so that its expectations stay simple.
 
-The texts themselves stay out of the frame: the data docs show measurements, and a row is found again by its id.
+Numbers are bounded, texts are evidence: of what should not be there, and empty where it is not. The samples themselves stay out of
+the frame: the data docs show measures, and a row is found again by its id.
 """
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
-from tasks.corpus.cleaning import refusal
+from tasks.corpus.cleaning import refusal, unseen
+from tasks.corpus.endings import cut_off, strip_markup
+from tasks.corpus.foreign import foreign
+from tasks.corpus.languages import language_of
+from tasks.corpus.leaks import leaked
+from tasks.corpus.likeness import Scored, near_copies
+from tasks.corpus.remarks import declined, strip_remarks
+from tasks.corpus.scaffolding import identifiers
 from tasks.longbench.length import count_words, s_l
-from tasks.schema.records import Sample
+from tasks.schema.records import Message, Sample
 
 if TYPE_CHECKING:
     import pandas as pd
 
-_CHINESE = re.compile(r"[\u4e00-\u9fff]")
 _SENTENCE = re.compile(r"[^.!?。！？\n]+")
-# "Paragraph 3:" or "第三段：" alone or before punctuation; "第三段路很长" is prose.
-_IDENTIFIER = re.compile(
-    r"^[#*\s]*(?:(?:paragraph|para\.)\s*\d+|第\s*[一二三四五六七八九十百\d]+\s*段)\s*(?:[*:：、.．)）\-–—]|$)", re.I | re.M
-)
-# Zero-width and direction marks; the joiner U+200D is left alone, emoji are built with it.
-_INVISIBLE = re.compile("[\u00ad\u200b\u200c\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff]")
-_BROKEN = re.compile("[\ufffd\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
-_ENDING = re.compile(r"[.!?。！？…”’\"'」』）)\]:：*~]$")
+BROKEN = re.compile("[\ufffd\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+
+
+class Row(NamedTuple):
+    """A conversation to be measured, from the dataset or from elsewhere."""
+
+    number: int  # in its file, from 1
+    id: str
+    source: str
+    messages: Sequence[Message]
+    language: str  # that the answer should be in; "": tell it from the request
+    asked: int | None  # words; None: no length was asked for
+    declared: int | None = None  # words that the row says it has
+    long: bool = True  # False: a general chat
+    problem: str | None = None  # why there is no conversation to be measured
 
 
 class Measures(NamedTuple):
-    """One sample, measured. Lengths in words (English) or characters (Chinese), shares from 0 to 1, S_l from 0 to 100."""
+    """One conversation, measured. Lengths in words (English) or characters (Chinese), shares from 0 to 1, S_l from 0 to 100."""
 
-    row: int  # in the file, from 1
+    row: int
     id: str
     source: str
-    language: str
-    roles: str  # of the messages, in order
+    problem: str | None
+    long: int  # 1: a long text, 0: a general chat
+    language: str | None
+    long_language: str | None
+    roles: str | None  # of the messages, in order
     asked: int | None
-    written: int  # recounted from the answer
-    miscounted: int  # the recount minus the row's own figure
+    written: int | None  # recounted from the answer
+    long_written: int | None
+    miscounted: int | None  # the recount minus the row's own figure
     s_l: float | None  # None: no length was asked for
-    own_script: float  # share of the counted words in the script of the row's language
-    repetition: float  # share of the answer's sentences that occur before in it
-    identifiers: int  # paragraphs that still begin with "Paragraph 3" or 第三段
-    invisible: int  # zero-width and direction marks
-    broken: int  # replacement and control characters
-    refusal: int  # 1: the answer is a refusal
-    ends_well: int  # 1: the answer's last character ends a sentence
-    prompt_digest: str
-    answer_digest: str
+    foreign: str | None
+    repetition: float | None  # share of the answer's sentences that occur before in it
+    identifiers: int | None
+    refusal: str | None
+    leaked: str | None
+    cut_off: str | None
+    remark: str | None
+    invisible: int | None  # zero-width and direction marks
+    broken: int | None  # replacement and control characters, halves of characters
+    contaminated: str | None
+    prompt_digest: str | None
+    answer_digest: str | None
+    tokens: int | None = None  # of the base's tokenizer, where it is at hand
+    near_duplicate: str | None = None
 
 
-def measure(row: int, sample: Sample) -> Measures:
-    """The measures of one sample. The answer is all that the assistant says, the prompt all that the user does."""
-    answer = "\n\n".join(message.content for message in sample.messages if message.role == "assistant")
-    prompt = "\n\n".join(message.content for message in sample.messages if message.role == "user")
-    written = count_words(answer)
+def row_of(number: int, sample: Sample, *, long: bool = True) -> Row:
+    asked = sample.asked_words if long else None
+    return Row(number, sample.id, sample.source, sample.messages, sample.language, asked, sample.written_words, long)
+
+
+def measure(row: Row, scored: Scored) -> Measures:
+    """The measures of one row. The answer is all that the assistant says, the request all that the user does."""
+    if row.problem is not None:
+        return unreadable(row, row.problem)
+    answer = "\n\n".join(message.content for message in row.messages if message.role == "assistant")
+    prompt = "\n\n".join(message.content for message in row.messages if message.role == "user")
+    written, language = count_words(answer), row.language or language_of(prompt)
+    remarks = strip_remarks(strip_markup(answer)).removed
     return Measures(
-        row=row,
-        id=sample.id,
-        source=sample.source,
-        language=sample.language,
-        roles=" ".join(message.role for message in sample.messages),
-        asked=sample.asked_words,
+        row=row.number,
+        id=row.id,
+        source=row.source,
+        problem=None,
+        long=int(row.long),
+        language=language,
+        long_language=language if row.long else None,
+        roles=" ".join(message.role for message in row.messages),
+        asked=row.asked,
         written=written,
-        miscounted=written - sample.written_words,
-        s_l=s_l(sample.asked_words, written) if sample.asked_words else None,
-        own_script=_own_script(answer, sample.language, written),
+        long_written=written if row.long else None,
+        miscounted=None if row.declared is None else written - row.declared,
+        s_l=s_l(row.asked, written) if row.asked else None,
+        foreign=foreign(answer, language),
         repetition=repetition(answer),
-        identifiers=len(_IDENTIFIER.findall(answer)),
-        invisible=len(_INVISIBLE.findall(prompt + answer)),
-        broken=len(_BROKEN.findall(prompt + answer)),
-        refusal=int(refusal(answer) is not None),
-        ends_well=int(bool(_ENDING.search(answer.rstrip()))),
+        identifiers=identifiers(answer),
+        refusal=refusal(answer) or declined(answer),
+        leaked=leaked(answer, request=prompt, language=language),
+        cut_off=cut_off(strip_markup(answer)) if row.long else None,
+        remark=next((remark for remark in remarks if re.search(r"\w", remark)), None),
+        invisible=unseen(prompt) + unseen(answer),
+        broken=len(BROKEN.findall(prompt)) + len(BROKEN.findall(answer)),
+        contaminated=scored(prompt, language),
         prompt_digest=_digest(prompt),
-        answer_digest=_digest(answer),
+        answer_digest=_digest(answer) if written else None,
     )
 
 
-def frame(samples: Iterable[Sample]) -> "pd.DataFrame":
-    """All samples' measures, one row each, columns as in `Measures` plus `rarer`: 1 in rows of the rarer of two languages."""
+def unreadable(row: Row, problem: str) -> Measures:
+    """A row that is no conversation: nothing is known of it but that."""
+    nothing: dict[str, None] = dict.fromkeys(Measures._fields, None)
+    return Measures(**{**nothing, "row": row.number, "id": row.id, "source": row.source, "problem": problem, "long": int(row.long)})  # type: ignore[arg-type]
+
+
+def frame(measured: Iterable[Measures]) -> "pd.DataFrame":
+    """All measures, one row each; columns as in `Measures`."""
     import pandas as pd
 
-    measured = pd.DataFrame([measure(row, sample) for row, sample in enumerate(samples, 1)], columns=list(Measures._fields))
-    counts = measured["language"].value_counts()
-    measured["rarer"] = (measured["language"] == counts.index[-1]).astype(int) if len(counts) else 0
-    return measured
+    return pd.DataFrame(list(measured), columns=list(Measures._fields))
+
+
+def without_copies(measured: list[Measures], requests: Sequence[tuple[int, str, str]]) -> Iterator[Measures]:
+    """The measures, with the row that each is nearly a copy of. `requests`: places in `measured`, texts and their languages."""
+    near = near_copies([(text, language) for _, text, language in requests])
+    rows = [place for place, _, _ in requests]
+    found = {rows[one]: f"{likeness:.0%} of row {measured[rows[other]].row}" for one, (other, likeness) in near.items()}
+    return (one._replace(near_duplicate=found.get(place)) for place, one in enumerate(measured))
 
 
 def repetition(text: str) -> float:
@@ -94,10 +143,5 @@ def repetition(text: str) -> float:
     return 1 - len(set(spoken)) / len(spoken) if spoken else 0.0
 
 
-def _own_script(text: str, language: str, words: int) -> float:
-    chinese = len(_CHINESE.findall(text))
-    return (chinese if language == "zh" else words - chinese) / words if words else 0.0
-
-
 def _digest(text: str) -> str:
-    return hashlib.sha256(" ".join(text.lower().split()).encode("utf-8")).hexdigest()[:16]
+    return hashlib.sha256(" ".join(text.lower().split()).encode("utf-8", "surrogatepass")).hexdigest()[:16]

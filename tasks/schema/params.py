@@ -149,9 +149,23 @@ class Recipe(Section):
     min_s_l: Percent = Field(description="a sample's own S_l, asked against written; 80 keeps 0.714 to 1.6 times what was asked; 0: all")
 
 
+class General(Section):
+    """Chats of ordinary length that are mixed in, so that a model which learns to write long does not forget the rest."""
+
+    ratio: float = Field(ge=0, description="general chats for each long text; the paper has 30; 0: none")
+    sources: list[Source] = Field(description="whole conversations; local files stand below collect.folder")
+
+    @model_validator(mode="after")
+    def served(self) -> "General":
+        if self.ratio and not self.sources:
+            raise ValueError(f"ratio {self.ratio:g} without a source to draw from")
+        return self
+
+
 class Assemble(Section):
     recipe: str = Field(description="the one of `recipes` that is made")
     recipes: dict[str, Recipe] = Field(description="longwriter-6k is the paper's, longwriter-filtered that of arXiv 2410.10210")
+    general: General
     max_rejects: Share = Field(description="of drafts with a fault; what a recipe leaves out is none")
 
     @model_validator(mode="after")
@@ -165,8 +179,37 @@ class Assemble(Section):
         return self.recipes[self.recipe]
 
 
-class Validate(Section):
+class Spread(Section):
+    """Where three quantiles of the lengths have to lie: what a tenth, half and nine tenths of the rows are shorter than."""
+
+    p10: Bounds
+    p50: Bounds
+    p90: Bounds
+
+
+class Admit(Section):
+    """The instructions' contract."""
+
     min_rows: int = Field(ge=1)
+    min_language_share: Share = Field(description="of the rarer language, where two are present")
+    min_explicit: int = Field(ge=0, description="instructions that name a length in their own words")
+    lengths: Spread = Field(description="of the asked lengths")
+
+
+class Review(Section):
+    """The drafts' contract."""
+
+    min_rows: int = Field(ge=1)
+    min_s_l: Percent = Field(description="a draft's own S_l, its plan's length against what was written")
+    within_s_l: Share = Field(description="share of drafts that must reach min_s_l")
+    clean: Share = Field(description="share of drafts that must be free of each fault; assemble sets the others aside")
+
+
+class Validate(Section):
+    """The training set's contract."""
+
+    min_rows: int = Field(ge=1, description="long texts")
+    lengths: Spread = Field(description="of the long texts' written lengths")
     min_language_share: Share = Field(description="of the rarer language, where two are present")
     min_s_l: Percent = Field(description="a row's own S_l, asked against written")
     within_s_l: Share = Field(description="share of rows that must reach min_s_l")
@@ -283,8 +326,10 @@ class Params(Section):
     models: Models
     base: Base
     collect: Collect
+    admit: Admit
     plan: PlanSection
     write: Write
+    review: Review
     assemble: Assemble
     validate_: Validate = Field(alias="validate")
     pack: Pack

@@ -222,6 +222,7 @@ class ScoredItem(Record):
     written: int
     s_l: float  # in paper mode, like `asked` and `written`
     s_q: float | None  # mean over the judge's readable verdicts; None: unscored
+    finish_reason: str = ""  # of the answer; empty: not known
     fixed: FixedLength | None = None  # None: the text was not at hand
     degeneration: Degeneration | None = None  # None: the text was not at hand
     adherence: Adherence | None = None  # None: no plan is known

@@ -39,6 +39,8 @@ class Settings(BaseSettings):
         Path(".longwriter"), description="state that is no stage output: replay store, MLflow's embedded store, Prefect's home, logs"
     )
     tracking_uri: str = Field("", description="MLflow server; empty: SQLite under home")
+    checkpoint_store: str = Field("", description="s3://BUCKET/PREFIX where a training's checkpoints outlive its machine; empty: nowhere")
+    alert_url: SecretStr = Field(SecretStr(""), description="a webhook that is told of crashed and failed runs, as JSON with `text`")
 
     store: str = Field("", description="s3://BUCKET/PREFIX, where datasets and checkpoints are published; empty: nowhere")
     s3_endpoint: str = Field("", description="URL of an S3 server that is not AWS; empty: AWS_ENDPOINT_URL_S3's, or AWS")

@@ -74,10 +74,15 @@ def prune(scratch: Path, *, keep: int) -> None:
         shutil.rmtree(folder)
 
 
+def step(folder: Path) -> int:
+    """The step after which it was written; -1 for a folder that is none."""
+    number = folder.name.removeprefix(PREFIX)
+    return int(number) if folder.name.startswith(PREFIX) and number.isdigit() else -1
+
+
 def _all(scratch: Path) -> list[Path]:
     """Checkpoint folders, oldest first."""
-    found = [folder for folder in scratch.glob(f"{PREFIX}*") if folder.is_dir() and folder.name.removeprefix(PREFIX).isdigit()]
-    return sorted(found, key=lambda folder: int(folder.name.removeprefix(PREFIX)))
+    return sorted((folder for folder in scratch.glob(f"{PREFIX}*") if folder.is_dir() and step(folder) >= 0), key=step)
 
 
 def _names(folder: Path) -> list[str]:

@@ -18,7 +18,7 @@ from tasks import progress, store
 from tasks.schema.errors import BadSettings, TrainingFailed
 from tasks.schema.params import Base, Optimization
 from tasks.schema.settings import Settings
-from tasks.sft import checkpoints
+from tasks.sft import checkpoints, mirror
 from tasks.sft.job import ERROR, HISTORY, JOB, RESOLVED, Job, Method, Point, optimization_of, where
 
 POLL = 0.2  # seconds
@@ -115,7 +115,12 @@ class _Tail:
 def _start(job: Job, settings: Settings) -> subprocess.Popen[bytes]:
     job.scratch.mkdir(parents=True, exist_ok=True)
     (job.scratch / ERROR).unlink(missing_ok=True)
-    resume = checkpoints.newest(job.scratch, world=job.where.world, warn=lambda what: progress.say(f"warning: train {job.name}: {what}"))
+
+    def warn(what: str) -> None:
+        progress.say(f"warning: train {job.name}: {what}")
+
+    mirror.restore(job.scratch, world=job.where.world, warn=warn)
+    resume = checkpoints.newest(job.scratch, world=job.where.world, warn=warn)
     store.write_json(job.scratch / JOB, job.model_copy(update={"resume": resume}))
     return join(job, settings)
 

@@ -4,10 +4,12 @@ The loss is the mean over all target tokens of the global batch (the paper, sect
 Packs are padding-free with positions that restart, so that packed samples never attend to each other.
 """
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
-from datasets import Dataset, load_from_disk
+import torch
+from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
@@ -15,20 +17,52 @@ from tasks.sft import weights
 from tasks.sft.arguments import arguments
 from tasks.sft.job import Job
 from tasks.sft.order import order
+from tasks.sft.packing import FILE, Ints, lengths_of
 from tasks.sft.shapes import Shapes
 from tasks.sft.watch import Costs, Watched, callbacks
 
 
 class Supervised(Watched, SFTTrainer):
-    """SFTTrainer whose loss is watched."""
+    """SFTTrainer with its own loss, the token mean, or LongAlign's (arXiv 2401.18058, section 3.2): the mean over sequences of theirs."""
+
+    def contents(self, row: int) -> list[str]:
+        return list(Dataset.from_file(str(self._job.rows / FILE))[row]["ids"])
+
+    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+        if self._job.method.weighting == "token":
+            return super().compute_loss(model, inputs, return_outputs=return_outputs, num_items_in_batch=num_items_in_batch)
+        outputs = model(**inputs, fused_lm_head=True)
+        weights = sequence_weights(inputs["labels"], inputs["position_ids"])
+        # Gradients are averaged over the processes, and the count is of all of them.
+        loss = -(outputs.log_probs * weights).sum() / num_items_in_batch * self.accelerator.num_processes
+        return (loss, outputs) if return_outputs else loss
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Any:
+        """What the loss is a mean over: target tokens, or sequences with a target, of the whole global batch."""
+        if self._job.method.weighting == "token":
+            return super()._get_num_items_in_batch(batch_samples, device)
+        weights = [sequence_weights(batch["labels"], batch["position_ids"]) for batch in batch_samples]
+        sequences = torch.stack([weight.sum() for weight in weights]).sum().round().to(device)
+        return self.accelerator.gather(sequences).sum()
+
+
+def sequence_weights(labels: torch.Tensor, position_ids: torch.Tensor) -> torch.Tensor:
+    """One over its sequence's targets for each target, 0 elsewhere; of the shifted labels, shape (rows, tokens - 1).
+
+    A sequence begins where positions restart. Within each, the weights sum to one.
+    """
+    target = labels[:, 1:] != -100
+    sequence = (position_ids == 0).flatten().cumsum(0).view_as(position_ids)[:, 1:]
+    counts = torch.bincount(sequence[target], minlength=int(sequence.max()) + 1)
+    return target / counts[sequence].clamp(min=1)
 
 
 def build(job: Job, tokenizer: Any) -> Supervised:
-    rows = load_from_disk(str(job.rows))
+    rows = Dataset.from_file(str(job.rows / FILE)).select_columns(["input_ids", "labels", "seq_lengths"]).with_format("numpy")
     model = weights.load(job, tokenizer, tiny=job.method.tiny)
     return Supervised(
         job=job,
-        costs=_costs(rows, Shapes.of(model.config)),
+        costs=costs(job.rows, Shapes.of(model.config)),
         model=model,
         args=SFTConfig(**arguments(job), dataset_kwargs={"skip_prepare_dataset": True}),
         train_dataset=rows.select(order(len(rows), steps=job.steps, global_batch=job.optimization.global_batch, seed=job.seed)),
@@ -38,13 +72,11 @@ def build(job: Job, tokenizer: Any) -> Supervised:
     )
 
 
-def _costs(rows: Dataset, shapes: Shapes) -> Costs:
-    """Tokens and FLOPs of every row."""
-    lengths = rows.data.column("seq_lengths").combine_chunks()
-    flat, borders = lengths.values.to_numpy().astype(np.float64), lengths.offsets.to_numpy()
-    flops = shapes.flops(flat)
-    return Costs(rows=len(rows), tokens=_sums(flat, borders), flops=_sums(flops, borders))
+def costs(packs: Path, shapes: Shapes) -> Costs:
+    """Tokens and FLOPs of every pack."""
+    lengths, borders = lengths_of(packs)
+    return Costs(rows=len(borders) - 1, tokens=_sums(lengths, borders), flops=_sums(shapes.flops(lengths.astype(np.float64)), borders))
 
 
-def _sums(values: "np.typing.NDArray[np.float64]", borders: "np.typing.NDArray[np.int64]") -> "np.typing.NDArray[np.float64]":
-    return np.diff(np.concatenate([[0.0], np.cumsum(values)])[borders])
+def _sums(values: Any, borders: Ints) -> Any:
+    return np.diff(np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])[borders])

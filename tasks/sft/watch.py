@@ -18,7 +18,7 @@ from transformers import Trainer, TrainerCallback
 
 from tasks import progress
 from tasks.schema.errors import TrainingFailed
-from tasks.sft import checkpoints
+from tasks.sft import checkpoints, mirror
 from tasks.sft.job import HISTORY, Job, Point
 from tasks.sft.order import order
 
@@ -125,11 +125,12 @@ class Watched(Trainer):
         return list(map(int, rows[~by_place].ravel() if not by_place.all() else rows.ravel()))
 
     def _named(self, rows: list[int]) -> str:
-        from datasets import load_from_disk
+        """Rows of the training's dataset with what is in them."""
+        return _few([f"row {row} ({_few(self.contents(row))})" for row in rows])
 
-        data = load_from_disk(str(self._job.rows))
-        named = [f"row {row}" + (f" ({_few(data[int(row)]['ids'])})" if "ids" in data.column_names else "") for row in rows]
-        return _few(named)
+    def contents(self, row: int) -> list[str]:
+        """The ids of what a row of the job's dataset is made of; a method says it."""
+        raise NotImplementedError
 
 
 def _few(names: list[str], most: int = 8) -> str:
@@ -195,6 +196,7 @@ class Keep(TrainerCallback):
         if processes.is_main_process:
             folder = self._job.scratch / f"checkpoint-{state.global_step}"
             checkpoints.seal(folder, world=self._job.where.world)
+            mirror.send(folder, warn=lambda what: progress.say(f"warning: train {self._job.name}: {what}"))
             checkpoints.prune(self._job.scratch, keep=self._job.where.keep_checkpoints)
 
 

@@ -65,7 +65,8 @@ def _asked(place: str, question: Callable[[], R]) -> R:
     from huggingface_hub import errors
 
     # Which HTTP client stands below the hub's own changes with its version: its errors are what the hub's error is made of.
-    unreachable = next(kind for kind in errors.HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError")
+    kinds = [kind for kind in errors.HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError"]
+    unreachable = tuple(kind for kind in (*kinds, errors.HfHubHTTPError) if issubclass(kind, Exception))
     try:
         return question()
     except errors.GatedRepoError:

@@ -1,12 +1,14 @@
 """A checkpoint folder as the registry takes it: weights as safetensors, the rest as text, and nothing that executes when it is loaded."""
 
 import hashlib
+import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
 from tasks.schema.errors import BadInput
 
 KEPT = {".safetensors", ".json", ".txt", ".jinja", ".model"}  # .model: SentencePiece's protobuf
+NAME = 255  # bytes of one name, at the most
 PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib"}
 
 
@@ -27,6 +29,26 @@ def refuse_pickles(folder: Path | str, paths: Iterable[str]) -> None:
     for path in paths:
         if PurePosixPath(path).suffix.lower() in PICKLES:
             raise BadInput(f"{folder}/{path}", "a pickle, which runs code when it is loaded", mend="keep safetensors and remove it")
+
+
+def refuse_foreign(address: str, paths: Iterable[str]) -> None:
+    """What a store says it keeps of a checkpoint, before any of it is fetched: relative names of files that we would have put there.
+
+    Raises BadInput that names the first that leads out of the folder, cannot be a file's name, or is none of a checkpoint's kinds.
+    """
+    for path in paths:
+        refuse_pickles(address, [path])
+        if problem := _foreign(path):
+            raise BadInput(f"{address}: {path[:80]!r}", problem, mend="look at the store: this was not registered by the pipeline")
+
+
+def _foreign(path: str) -> str | None:
+    parts = path.split("/")
+    if path.startswith("/") or set(parts) & {"", ".", ".."} or "%" in path:  # MLflow's servers decode what comes escaped
+        return "a name that may lead out of the checkpoint's folder"
+    if re.search(r"[\\:*?\"<>|\x00-\x1f\x7f]", path) or max(len(part.encode("utf-8", "replace")) for part in parts) > NAME:
+        return "no name that every file system takes"
+    return None if PurePosixPath(path).suffix in KEPT else f"no file of a checkpoint ({', '.join(sorted(KEPT))})"
 
 
 def digest(folder: Path) -> str:

@@ -66,7 +66,7 @@ def answering() -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        raise EndpointError(f"MLflow: {str(error).splitlines()[0][:200]}; run again when it works") from None
+        raise EndpointError(f"MLflow: {' '.join(str(error).split())[:400]}; run again when it works") from None
 
 
 @cache

@@ -132,7 +132,7 @@ def fetch(address: str) -> Path:
     fixed = f"models:/{name}/{number}"
     folder = settings().home / "models" / f"{name}-{number}-{version.tags[DIGEST][:12]}"
     if not folder.is_dir():
-        _refuse_remote_pickles(fixed)
+        _refuse_foreign(fixed)
         with store.replacing(folder) as scratch:
             scratch.mkdir()
             mlflow.artifacts.download_artifacts(fixed, dst_path=str(scratch))
@@ -161,13 +161,14 @@ def _resolve(address: str) -> tuple[str, str]:
     return name, aliases[found["alias"]] if found["alias"] else found["number"]
 
 
-def _refuse_remote_pickles(address: str, below: str = "") -> None:
+def _refuse_foreign(address: str, below: str = "") -> None:
     import mlflow
 
     for entry in mlflow.artifacts.list_artifacts(f"{address}/{below}" if below else address):
         if entry.is_dir:
-            _refuse_remote_pickles(address, entry.path)
-        checkpoint.refuse_pickles(address, [entry.path])
+            _refuse_foreign(address, entry.path)
+        else:
+            checkpoint.refuse_foreign(address, [entry.path])
 
 
 def _version(client: "MlflowClient", name: str, number: str) -> Version:

@@ -166,8 +166,8 @@ def test_another_judge_reaches_what_stands_behind_it_and_nothing_else() -> None:
     assert changed_by("models.judge.revision") == {"judge", "score", "promote", "serve", "report"}
 
 
-def test_another_teacher_leaves_collect_alone() -> None:
-    assert set(STAGES) - changed_by("models.teacher.name") == {"collect"}
+def test_another_teacher_leaves_the_instructions_alone() -> None:
+    assert set(STAGES) - changed_by("models.teacher.name") == {"collect", "admit"}
 
 
 def python_files(*folders: str) -> Iterator[Path]:

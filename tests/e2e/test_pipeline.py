@@ -19,14 +19,19 @@ from tests.conftest import ROOT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
-STAGES = ["collect", "plan", "write", "assemble", "validate", "pack", "train"]
+STAGES = ["collect", "admit", "plan", "write", "review", "assemble", "validate", "pack", "train"]
 STAGES += ["predict", "judge", "score", "probe", "promote", "serve", "report"]
 CANARY = f"canary-{secrets.token_hex(8)}"
 SMALLER = {
     "benchmark": "data/raw/smaller.jsonl",
     "collect.count": 80,
     "collect.words.max": 400,
+    "admit.min_rows": 30,
+    "admit.min_explicit": 20,
+    "admit.lengths": {quantile: {"min": 50, "max": 500} for quantile in ("p10", "p50", "p90")},
+    "review.min_rows": 30,
     "validate.min_rows": 30,
+    "validate.lengths": {quantile: {"min": 50, "max": 500} for quantile in ("p10", "p50", "p90")},
     "promote.min_s_bar": 0.0,
     "promote.min_s_l": 0.0,
     "serve.words": 100,

@@ -1,3 +1,5 @@
+import json
+import random
 from pathlib import Path
 
 import pytest
@@ -5,9 +7,12 @@ import pytest
 from tasks import assemble, store
 from tasks.corpus.dataset import read_dataset
 from tasks.schema.errors import BadInput, GateFailed
-from tasks.schema.params import Assemble, Bounds, Recipe
+from tasks.schema.params import Assemble, Bounds, General, Recipe, Source, load
 from tasks.schema.records import Draft, Instruction, Reason, Reject, Step, WishKind
+from tests.conftest import ROOT
 
+COLLECT = load(ROOT / "profiles/rehearsal.yaml").collect
+BENCHMARK = "Explain how a canal lock lifts a boat, in about 500 words."
 BREAD = "Bread was baked in clay ovens long before anybody wrote down how. People ground grain between two stones and mixed it with water."
 OVENS = "Later every village had one oven for all, and the day of baking was a day of talk. The loaves were marked so that each found home."
 
@@ -18,7 +23,9 @@ def draft(*paragraphs: str, id: str = "a", words: int = 40, wish: WishKind = "ex
     return Draft(instruction=instruction, steps=tuple(Step(point="x", words=20) for _ in paragraphs), paragraphs=paragraphs)
 
 
-def run(tmp_path: Path, *drafts: Draft, recipe: str = "all", max_rejects: float = 1.0) -> dict[str, object]:
+def run(
+    tmp_path: Path, *drafts: Draft, recipe: str = "all", ratio: float = 0.0, seed: int = 1, max_rejects: float = 1.0
+) -> dict[str, object]:
     store.write(tmp_path / "drafts.jsonl", drafts)
     out = tmp_path / "out"
     out.mkdir()
@@ -26,8 +33,12 @@ def run(tmp_path: Path, *drafts: Draft, recipe: str = "all", max_rejects: float 
         "all": Recipe(words=Bounds(min=10, max=100), explicit_only=False, min_s_l=0),
         "filtered": Recipe(words=Bounds(min=10, max=100), explicit_only=True, min_s_l=80),
     }
-    params = Assemble(recipe=recipe, recipes=recipes, max_rejects=max_rejects)
-    return dict(assemble.run(tmp_path / "drafts.jsonl", out, assemble=params))
+    source = Source(name="talk", files=["chats.jsonl"], format="jsonl", adapter="auto", revision="", licence="CC0-1.0")
+    general = General(ratio=ratio, sources=[source])
+    params = Assemble(recipe=recipe, recipes=recipes, general=general, max_rejects=max_rejects)
+    (tmp_path / "benchmark.jsonl").write_text(json.dumps({"prompt": BENCHMARK, "length": 500}) + "\n")
+    paths = (tmp_path / "drafts.jsonl", tmp_path / "passed.json", tmp_path, tmp_path / "benchmark.jsonl", out)
+    return dict(assemble.run(*paths, seed=seed, collect=COLLECT, assemble=params))
 
 
 def test_a_draft_becomes_a_conversation_without_its_identifiers(tmp_path: Path) -> None:
@@ -35,7 +46,7 @@ def test_a_draft_becomes_a_conversation_without_its_identifiers(tmp_path: Path) 
     (sample,) = read_dataset(tmp_path / "out/dataset")
     assert [message.role for message in sample.messages] == ["user", "assistant"]
     assert sample.messages[1].content == f"{BREAD}\n\n{OVENS}"
-    assert (metrics["drafts"], metrics["samples"], metrics["rejects"]) == (1, 1, 0)
+    assert (metrics["drafts"], metrics["samples"], metrics["without_scaffolding"]) == (1, 1, 2)
 
 
 @pytest.mark.parametrize(
@@ -45,6 +56,17 @@ def test_a_draft_becomes_a_conversation_without_its_identifiers(tmp_path: Path) 
         (tuple(f"{BREAD} Again {n}." for n in range(9)), Reason.TOO_LONG),
         ((BREAD, OVENS, BREAD), Reason.REPEATED),
         (("很久以前人们就在土窑里烤面包，后来每个村子都有一座公共的烤炉，烤面包的日子也是大家聊天的日子。",), Reason.LANGUAGE),
+        (
+            (BREAD, "A 16,000-word essay is not feasible in this format, but here is an outline to get you started."),
+            Reason.REFUSAL,
+        ),
+        ((BREAD, OVENS + " And when the bread was out of the oven, the people went to the"), Reason.TRUNCATED),
+        ((BREAD, "<text>\n" + OVENS), Reason.LEAKED_PROMPT),
+        ((BREAD, OVENS, "Max tries. Failed."), Reason.GARBAGE),
+        (
+            (BREAD, OVENS, "很久以前人们就在土窑里烤面包，后来每个村子都有一座公共的烤炉，烤面包的日子也是大家聊天的日子。" * 9),
+            Reason.LANGUAGE,
+        ),
         (("I'm sorry, but I can't help with that request. It is not something that I am able to write about here.",), Reason.REFUSAL),
     ],
 )
@@ -89,3 +111,48 @@ def test_a_file_that_is_no_parquet_is_named(tmp_path: Path) -> None:
     (tmp_path / "train.parquet").write_text("no")
     with pytest.raises(BadInput, match=r"train\.parquet: not Parquet"):
         list(read_dataset(tmp_path))
+
+
+def chat(text: str, answer: str) -> dict[str, object]:
+    return {"messages": [{"role": "user", "content": text}, {"role": "assistant", "content": answer}]}
+
+
+CHATS = [chat(f"What is number {n} on the list of birds?", f"Number {n} is a bird that nobody has seen for {n} years.") for n in range(30)]
+UNFIT: list[tuple[dict[str, object], Reason]] = [
+    (chat(BENCHMARK, "The water rises, and the boat with it."), Reason.CONTAMINATED),
+    (chat("Help me.", "I'm sorry, but I can't help with that request."), Reason.REFUSAL),
+    (chat("What is number 3 on the list of birds?", "Number 3 is a bird that nobody has seen for 3 years."), Reason.DUPLICATE),
+    ({"messages": [{"role": "assistant", "content": "Nobody asked."}]}, Reason.MALFORMED),
+    ({"text": "no conversation"}, Reason.MALFORMED),
+    (chat("What now?", "\u200b"), Reason.EMPTY),
+]
+
+
+def mixed(folder: Path, rows: list[dict[str, object]], **given: float) -> tuple[dict[str, object], list[str]]:
+    folder.mkdir()
+    (folder / "chats.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    metrics = run(folder, *(draft(BREAD, OVENS, id=f"d{n}") for n in range(4)), **given)  # type: ignore[arg-type]
+    return metrics, [sample.id for sample in read_dataset(folder / "out/general")]
+
+
+def test_general_chats_are_mixed_in_at_the_ratio_and_every_row_is_accounted_for(tmp_path: Path) -> None:
+    metrics, ids = mixed(tmp_path / "a", [*CHATS, *(row for row, _ in UNFIT)], ratio=2.5)
+    assert len(ids) == 10 == metrics["general"]
+    rejects = list(store.read(tmp_path / "a/out/rejects.jsonl", Reject))
+    assert metrics["general_rows"] == 36 == len(ids) + len(rejects)
+    reasons = [reject.reason for reject in rejects if reject.reason != Reason.NOT_DRAWN]
+    assert sorted(reasons) == sorted(reason for _, reason in UNFIT)
+    assert all(sample.asked_words is None for sample in read_dataset(tmp_path / "a/out/general"))
+
+
+def test_rows_in_another_order_give_the_same_chats_and_another_seed_gives_others(tmp_path: Path) -> None:
+    shuffled = random.Random(3).sample(CHATS, len(CHATS))
+    _, first = mixed(tmp_path / "a", CHATS, ratio=2)
+    _, second = mixed(tmp_path / "b", shuffled, ratio=2)
+    _, third = mixed(tmp_path / "c", CHATS, ratio=2, seed=2)
+    assert set(first) == set(second) != set(third)
+
+
+def test_a_ratio_that_the_sources_cannot_serve_stops_the_stage(tmp_path: Path) -> None:
+    with pytest.raises(GateFailed, match="the ratio asks for 40 general chats, the sources have 30 that are fit"):
+        mixed(tmp_path / "a", CHATS, ratio=10)

@@ -1,14 +1,16 @@
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tasks import pack as stage_pack
 from tasks import store
-from tasks.corpus.dataset import write_dataset
+from tasks.corpus.dataset import GENERAL, write_dataset
 from tasks.endpoints.prose import paragraph
 from tasks.schema.errors import BadInput, GateFailed
 from tasks.schema.params import Base, Pack
 from tasks.schema.records import Message, Reason, Reject, Sample
+from tasks.sft.packing import read_packs
 
 TINY = Base(model="tiny", revision="", remote_code=False)
 
@@ -29,13 +31,22 @@ def sample(words: int, number: int = 0) -> Sample:
 
 
 def run(
-    tmp_path: Path, samples: list[Sample], *, base: Base = TINY, context: int = 512, cap: float = 0.25, rejects: float = 0.0
+    tmp_path: Path,
+    samples: list[Sample],
+    *,
+    general: Sequence[Sample] = (),
+    base: Base = TINY,
+    context: int = 512,
+    cap: float = 0.25,
+    rejects: float = 0.0,
 ) -> dict[str, float]:
     write_dataset(tmp_path / "dataset", samples)
+    write_dataset(tmp_path / "general", general, card=GENERAL)
     store.write_json(tmp_path / "verdict.json", {})
     (tmp_path / "out").mkdir()
     params = Pack(context=context, vocabulary=1024, control_cap=cap, max_rejects=rejects)
-    return dict(stage_pack.run(tmp_path / "dataset", tmp_path / "verdict.json", tmp_path / "out", base=base, pack=params))
+    paths = [tmp_path / name for name in ("dataset", "general", "verdict.json", "out")]
+    return dict(stage_pack.run(*paths, base=base, pack=params))
 
 
 def test_the_control_gets_only_samples_up_to_its_cap(tmp_path: Path) -> None:
@@ -69,3 +80,22 @@ def test_a_base_without_a_tokenizer_is_named(tmp_path: Path) -> None:
     (tmp_path / "base").mkdir()
     with pytest.raises(BadInput, match="no tokenizer"):
         run(tmp_path, [sample(100)], base=Base(model=str(tmp_path / "base"), revision="", remote_code=False))
+
+
+def test_general_chats_are_packed_with_the_long_texts(tmp_path: Path) -> None:
+    chats = [sample(50, 100 + n).model_copy(update={"asked_words": None}) for n in range(10)]
+    metrics = run(tmp_path, [sample(100, n) for n in range(20)], general=chats, cap=0)
+    assert (metrics["samples"], metrics["general"]) == (30, 10)
+    packed = [name for pack in read_packs(tmp_path / "out/packs/student") for name in pack["ids"]]
+    assert sorted(packed) == sorted([*(f"100-{n}" for n in range(20)), *(f"50-{100 + n}" for n in range(10))])
+    assert not list((tmp_path / "out").glob(".*")), "no scratch file is left"
+
+
+def test_a_dataset_without_samples_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="dataset: no samples in it"):
+        run(tmp_path, [])
+
+
+def test_samples_that_are_all_over_the_context_are_one_line(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"all 2 samples are longer than 64 tokens; raise pack\.context"):
+        run(tmp_path, [sample(400, 1), sample(400, 2)], context=64, rejects=1.0)

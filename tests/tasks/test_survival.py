@@ -37,7 +37,7 @@ def finish(folder: Path, *words: str, **more: object) -> tuple[int, str]:
 
 
 COLLECT = ("tasks.collect", "pool.jsonl", "benchmark.jsonl", "out")
-PLAN = ("tasks.plan", "out/instructions.jsonl", "plans")
+PLAN = ("tasks.plan", "out/instructions.jsonl", "passed.json", "plans")
 
 
 def journal(folder: Path) -> Path:

@@ -12,16 +12,13 @@ import psutil
 import pytest
 
 from tasks import store
-from tasks.endpoints.prose import paragraph
 from tasks.reporting.history import read_history
 from tasks.schema.errors import BadSettings, TrainingFailed
 from tasks.schema.params import Base, Tiny, Train
-from tasks.schema.records import Message
 from tasks.schema.settings import Settings
 from tasks.sft.job import Job, Sft
 from tasks.sft.launch import plan, train_all
-from tasks.sft.packing import write_packs
-from tasks.sft.tokenizer import tokenize, train_tokenizer
+from tests.tasks.sft.packs import answers, encoded, write
 
 ROOT = Path(__file__).parents[2]
 TRAIN = Train(
@@ -46,13 +43,10 @@ TRAIN = Train(
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """packs/student, packs/control and tokenizer, as the stage pack leaves them."""
     folder = tmp_path_factory.mktemp("pack")
-    answers = [paragraph(topic="bread", language="en", words=50, part=1, parts=1, seed=number) for number in range(32)]
-    tokenizer = train_tokenizer(answers, vocabulary=512)
+    tokenizer, samples = encoded(answers(32))
     tokenizer.save_pretrained(folder / "tokenizer")
-    ask = Message(role="user", content="Write about bread.")
-    samples = [tokenize((ask, Message(role="assistant", content=answer)), tokenizer) for answer in answers]
-    write_packs(samples, folder / "packs/student", context=128)
-    write_packs(samples[:8], folder / "packs/control", context=128)
+    write(samples, folder / "packs/student", context=128)
+    write(samples[:8], folder / "packs/control", context=128)
     return folder
 
 
@@ -108,25 +102,6 @@ def test_a_loss_that_is_not_finite_fails_and_names_the_step(packed: Path, tmp_pa
     settings = Settings(home=tmp_path / "home", trainings=1)
     with pytest.raises(TrainingFailed, match=r"step \d+: loss .*; batch: row \d+.*lower learning_rate"):
         train_all([job(packed, tmp_path / "out", settings, steps=20, learning_rate=1e30, max_grad_norm=1e30)], settings)
-
-
-def test_a_packed_sample_gets_the_logits_it_gets_alone(packed: Path, tmp_path: Path) -> None:
-    import torch
-    from datasets import load_from_disk
-    from transformers import LlamaConfig, LlamaForCausalLM
-    from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
-
-    pack = max(load_from_disk(str(packed / "packs/student")), key=lambda row: len(row["seq_lengths"]))
-    batch = DataCollatorForLanguageModeling(pad_token_id=0, padding_free=True)([pack])
-    torch.manual_seed(1)
-    model = LlamaForCausalLM(LlamaConfig(vocab_size=512, hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2))
-    model.eval()
-    first = pack["seq_lengths"][0]
-    assert len(pack["seq_lengths"]) > 1
-    with torch.no_grad():
-        together = model(input_ids=batch["input_ids"], position_ids=batch["position_ids"], use_cache=False).logits[0, first:]
-        alone = model(input_ids=batch["input_ids"][:, first : first + pack["seq_lengths"][1]], use_cache=False).logits[0]
-    assert torch.allclose(together[: len(alone)], alone, atol=1e-5)
 
 
 def test_a_global_batch_that_does_not_divide_is_refused_before_anything_starts(packed: Path, tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ def folder(tmp_path: Path) -> Path:
 def test_the_estimate_is_what_the_run_then_takes_and_the_ledger_says_so(folder: Path) -> None:
     prices = {"LONGWRITER_PRICES": '{"rehearsal-teacher": {"prompt": 2.5, "cached": 1.25, "completion": 10}}'}
     said = json.loads(run(folder, "tasks.agentwrite", "estimate", "instructions.jsonl", "--json", **prices).splitlines()[-1])
-    run(folder, "tasks.plan", "instructions.jsonl", "plans", **prices)
+    run(folder, "tasks.plan", "instructions.jsonl", "passed.json", "plans", **prices)
     run(folder, "tasks.write", "plans/plans.jsonl", "drafts", **prices)
     (account,) = json.loads(run(folder, "tasks.agentwrite", "ledger", "--json", **prices))["accounts"]
     assert said["calls"] == account["calls"]

@@ -9,12 +9,12 @@ from email.utils import formatdate
 import pytest
 from aiohttp import web
 
-from tasks.endpoints.chat import Reply, each, user
+from tasks.endpoints import openai_api
+from tasks.endpoints.chat import OVERSIZE, Reply, each, user
 from tasks.endpoints.ledger import cost
 from tasks.endpoints.openai_api import Client, openai_chat
 from tasks.endpoints.rehearsal import STORM_BEGINS, Rehearsal, Switches
 from tasks.endpoints.roles import open_role
-from tasks.endpoints.wire import OVERSIZE
 from tasks.schema.errors import BadSettings, EndpointError, SpendCapReached, Unanswered
 from tasks.schema.params import Model
 from tasks.schema.records import Usage
@@ -73,6 +73,27 @@ def test_a_mixture_of_passing_faults_loses_no_call() -> None:
     assert all(reply.text.startswith("Paragraph 1") for reply in replies)
     assert endpoint.answered == 150 < endpoint.requests
     assert client.retries == endpoint.requests - 150
+
+
+def test_while_nobody_is_answered_people_are_told_why(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(openai_api, "NOTICE", 0.3)
+    all_answered(Switches(latency=0.01, storm=2.0), 60, concurrency=8)
+    said = [line for line in capsys.readouterr().err.splitlines() if "asked again" in line]
+    assert 1 <= len(said) <= 4  # after 0.3, 0.6, 1.2 seconds
+    assert "teacher at http://127.0.0.1:" in said[0]
+    assert "429" in said[0]
+
+
+def test_a_request_that_is_not_accepted_is_asked_once_and_says_no_more() -> None:
+    seen: list[web.Request] = []
+
+    async def too_long(request: web.Request) -> web.Response:
+        seen.append(request)
+        return web.json_response({"error": {"message": "maximum context length is 4096"}}, status=400)
+
+    with pytest.raises(Unanswered, match=r"400, the request is not accepted \(maximum context length is 4096\)$"):
+        one(too_long, retries=7)
+    assert len(seen) == 1
 
 
 def test_in_a_storm_no_more_calls_are_sent_than_there_are_slots() -> None:

@@ -18,7 +18,7 @@ import pytest
 from tasks import progress
 from tasks.endpoints import server
 from tasks.endpoints.chat import Reply, each, user
-from tasks.endpoints.launch import HOST
+from tasks.endpoints.launch import HOST, launch_of
 from tasks.endpoints.replay import read_journal
 from tasks.endpoints.roles import JOURNAL, open_role
 from tasks.endpoints.server import model_server
@@ -216,6 +216,14 @@ def test_vllm_gets_the_environment_with_a_key_of_its_own_and_none_of_this_checko
     key = "(key := os.environ['VLLM_API_KEY']) != 'secret', len(key) > 30, key in ' '.join(sys.argv)"
     with pytest.raises(ServerError, match=r": \['3', '', '1', True, True, False\]$"):
         enter(empty_model(tmp_path), stand_in(tmp_path, f"print([*(os.environ[name] for name in {names}), {key}], flush=True)"))
+
+
+@pytest.mark.parametrize("server", ["transformers", "vllm"])
+def test_no_server_is_allowed_to_run_code_of_the_model(tmp_path: Path, server: str) -> None:
+    folder = empty_model(tmp_path)
+    (folder / "config.json").write_text('{"max_position_embeddings": 64, "auto_map": {"AutoConfig": "own.Own"}}')
+    words = launch_of(folder, Settings(server=server, vllm_python=Path(sys.executable)), 8000).words
+    assert not [word for word in words if "trust" in word or "remote" in word]
 
 
 def test_a_servers_sockets_go_with_it(tmp_path: Path) -> None:

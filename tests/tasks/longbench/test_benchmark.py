@@ -1,3 +1,4 @@
+import gzip
 from pathlib import Path
 
 import pytest
@@ -39,11 +40,45 @@ def test_the_languages_of_the_official_items_are_told_apart() -> None:
     assert [(item.prompt[:2], item.language) for item in mixed] == [("请以", "en"), ("帮我", "zh")]
 
 
-def test_a_prompt_that_is_there_twice_is_two_items(tmp_path: Path) -> None:
-    row = '{"prompt": "Write 100 words.", "type": "News", "length": 100}\n'
-    first, second = read_benchmark(written(tmp_path, row * 2))
-    assert first.id != second.id
-    assert (first.prompt, first.length) == (second.prompt, second.length)
+ROW = '{"prompt": "Write 100 words.", "type": "News", "length": 100}\n'
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        (ROW * 2, "2: prompt: the same prompt and length are there twice, first in benchmark.jsonl:1; remove the line"),
+        ('{"id": 7, "prompt": "a", "length": 5}\n\n{"id": "7", "prompt": "b", "length": 5}', "3: id: 7 is there twice, first in benchmark"),
+        ('{"id": " ", "prompt": "a", "length": 5}', "1: id: blank"),
+        ('{"id": ["a"], "prompt": "a", "length": 5}', "1: id: not a string: ['a']"),
+    ],
+)
+def test_an_item_that_is_there_twice_is_refused_as_it_would_count_as_two(tmp_path: Path, rows: str, message: str) -> None:
+    with pytest.raises(BadInput) as error:
+        read_benchmark(written(tmp_path, rows))
+    assert str(error.value).startswith(f"{tmp_path / 'benchmark.jsonl'}:{message}")
+
+
+def test_a_rows_own_id_is_kept_and_lets_a_prompt_be_there_twice(tmp_path: Path) -> None:
+    rows = ROW.replace("{", '{"id": "one", ') + ROW.replace("{", '{"id": 2, ') + ROW
+    assert [item.id for item in read_benchmark(written(tmp_path, rows))][:2] == ["one", "2"]
+
+
+@pytest.mark.parametrize(
+    ("content", "mend"),
+    [
+        (b'[{"prompt": "a", "length": 5}]', "jq -c '.[]' benchmark.jsonl"),
+        (b'[\n  {"prompt": "a", "length": 5}\n]', "jq -c '.[]' benchmark.jsonl"),
+        (b'{\n  "prompt": "a",\n  "length": 5\n}\n', "jq -c . benchmark.jsonl"),
+        (b"prompt,type,length\na,b,5\n", "no CSV and no plain text"),
+        (gzip.compress(b'{"prompt": "a", "length": 5}\n'), "this is gzip, unpack it first"),
+        (b"PAR1\x15\x04\n", "this is Parquet"),
+        ('{"prompt": "a", "length": 5}\n'.encode("utf-16"), "this is UTF-16"),
+    ],
+)
+def test_a_file_of_another_kind_is_told_from_its_first_bytes(tmp_path: Path, content: bytes, mend: str) -> None:
+    with pytest.raises(BadInput) as error:
+        read_benchmark(written(tmp_path, content))
+    assert mend in str(error.value)
 
 
 def test_an_id_stays_when_rows_are_reordered(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """`make compare`: two evaluations item by item, and one against the paper's table."""
 
+import hashlib
 import json
 import random
 import subprocess
@@ -10,11 +11,14 @@ from pathlib import Path
 import pytest
 
 from tasks import store
+from tasks.longbench import published
+from tasks.longbench.benchmark import read_benchmark
 from tasks.longbench.compare import Comparison, Row, compare
 from tasks.schema.errors import BadInput
 from tasks.schema.records import FixedLength, Language, ScoredItem
 from tests.conftest import ROOT
 
+OFFICIAL = ROOT.parent / "shared" / "data" / "longbench_write" / "longbench_write.jsonl"
 LENGTHS = (300, 1000, 3000, 8000)
 
 
@@ -146,7 +150,9 @@ def test_what_cannot_be_compared_is_named(tmp_path: Path, a: str, b: str, messag
         compare(*(side if side.startswith("paper:") else str(tmp_path / side) for side in (a, b)))
 
 
-def test_against_the_paper_only_what_is_beyond_the_gap_between_reruns_is_told(tmp_path: Path) -> None:
+def test_against_the_paper_only_what_is_beyond_the_gap_between_reruns_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    own = "".join(sorted(f"i{place}" for place in range(120)))
+    monkeypatch.setattr(published, "PROMPTS", hashlib.sha256(own.encode()).hexdigest()[:16])  # as if these were the paper's
     figures = {"worse": 50.0, "cannot tell": 76.0, "better": 95.0}  # LongWriter-9B has an S_l of 78.6
     for verdict, s_l in figures.items():
         a = evaluation(tmp_path / verdict.replace(" ", "-"), [item(place, s_l + place % 2 / 2, 82.3) for place in range(120)])
@@ -159,10 +165,23 @@ def test_against_the_paper_only_what_is_beyond_the_gap_between_reruns_is_told(tm
     assert any("S_l secondary" in note for note in found.notes)
 
 
-def test_against_the_paper_a_benchmark_of_another_size_is_named(tmp_path: Path) -> None:
-    found = compare(evaluation(tmp_path / "a", scores()), "paper:LongWriter-9B-DPO")
-    assert any("A has 40 items" in note for note in found.notes)
+def test_against_the_paper_nothing_is_told_of_other_prompts(tmp_path: Path) -> None:
+    found = compare(evaluation(tmp_path / "a", [item(place, 100, 100) for place in range(120)]), "paper:LongWriter-9B-DPO")
+    assert {found.verdict, *(each.verdict for each in found.rows)} == {"cannot tell"}
+    assert any("A did not answer the 120 prompts of the paper" in note for note in found.notes)
     assert any("S_l recalled; S_q recalled; S̄ secondary" in note for note in found.notes)
+
+
+@pytest.mark.skipif(not OFFICIAL.is_file(), reason="the official benchmark files are not on this machine")
+def test_the_papers_prompts_are_known_by_their_ids() -> None:
+    ids = [item.id for item in read_benchmark(OFFICIAL)]
+    assert published.is_papers(ids[::-1])
+    assert not published.is_papers(ids[1:])
+
+
+def test_a_scorecard_stands_for_the_items_beside_it(tmp_path: Path) -> None:
+    a, b = evaluation(tmp_path / "a", scores(), judge="j"), evaluation(tmp_path / "b", scores(more=9), judge="j")
+    assert compare(f"{a}/scorecard.json:student", f"{b}/scorecard.json").rows == compare(a, b).rows
 
 
 def run(*arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -1,10 +1,12 @@
 """The evaluator on its own: a URL, a folder or an alias in, a scorecard out."""
 
 import asyncio
+import itertools
 import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +21,9 @@ from tasks.longbench.scorecard import read_scorecards
 from tasks.schema.errors import BadInput, BadSettings
 from tasks.schema.params import Params, load
 from tasks.schema.records import Prediction, ScoredItem, Verdict
+from tasks.schema.settings import settings
 from tests.conftest import ROOT
+from tests.tasks.judging.endpoint import Body, asked, endpoint
 
 LENGTHS = (100, 200, 400)
 
@@ -98,6 +102,35 @@ def test_started_again_it_goes_on_and_asks_for_nothing_twice(tmp_path: Path, par
         assert answered(url) == 6
 
 
+def test_killed_in_the_middle_it_repeats_what_was_in_flight_and_no_more(tmp_path: Path, params: Params) -> None:
+    rows = [{"prompt": f"Write a 100-word essay about bread, number {n}.", "type": "News", "length": 100} for n in range(40)]
+    benchmark, out, slots = tmp_path / "benchmark.jsonl", tmp_path / "out", 4
+    benchmark.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    with candidate(Switches(latency=0.2)) as url, pytest.MonkeyPatch.context() as environment:
+        environment.setenv("LONGWRITER_CONCURRENCY", str(slots))
+        words = [sys.executable, "-m", "tasks.longbench", "evaluate", url, "--model", "rehearsal-candidate"]
+        running = subprocess.Popen([*words, "--out", out, "--benchmark", benchmark], cwd=ROOT, stderr=subprocess.DEVNULL)
+        while answered(url) < 12:
+            time.sleep(0.05)
+        running.kill()
+        running.wait()
+        assert not (out / "predictions.jsonl").exists()
+        card = evaluate(url, out, params=params, options=options(benchmark))
+        assert 40 <= answered(url) <= 40 + slots
+        assert evaluate(url, out, params=params, options=options(benchmark)) == card
+    assert len({p.item.id for p in store.read(out / "predictions.jsonl", Prediction)}) == 40
+
+
+def test_a_clock_that_jumps_changes_nothing(tmp_path: Path, params: Params, benchmark: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    jumps, now = itertools.cycle((-3600.0, 3600.0, 0.0)), time.time
+    monkeypatch.setattr(time, "time", lambda: now() + next(jumps))
+    with candidate() as url:
+        card = evaluate(url, tmp_path / "out", params=params, options=options(benchmark))
+        assert evaluate(url, tmp_path / "out", params=params, options=options(benchmark)) == card
+        assert answered(url) == 6
+    assert all(0 <= prediction.seconds < 60 for prediction in store.read(tmp_path / "out" / "predictions.jsonl", Prediction))
+
+
 def test_another_folder_or_fresh_asks_a_url_anew_as_it_may_serve_other_weights(tmp_path: Path, params: Params, benchmark: Path) -> None:
     with candidate() as url:
         for out, fresh in (("a", False), ("b", False), ("a", True)):
@@ -120,6 +153,37 @@ def test_without_a_judge_the_length_scores_stand_alone(tmp_path: Path, params: P
         card = evaluate(url, tmp_path / "out", params=params, options=options(benchmark, judged=False))
     assert (card.s_q, card.s_bar, card.unscored, card.judge) == (None, None, 6, None)
     assert not (tmp_path / "out" / "verdicts.jsonl").exists()
+
+
+def shown(candidate: str, out: Path, benchmark: Path) -> str:
+    words = [sys.executable, "-m", "tasks.longbench", "evaluate", candidate, "--model", "rehearsal-candidate"]
+    words += ["--out", str(out), "--benchmark", str(benchmark)]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_people_are_told_how_answers_ended_and_how_far_to_trust_the_judge(tmp_path: Path, benchmark: Path) -> None:
+    def say(body: Body) -> tuple[str, str]:
+        return ("word " * 2_000_000, "stop") if "100-word essay about a" in asked(body) else ("Bread is old.", "length")
+
+    with endpoint(say, role="candidate"):
+        seen = shown(settings().candidate_url, tmp_path / "out", benchmark)
+    assert "Answers ended by: length 5 (cut at max_tokens), oversize 1 (far longer than max_tokens allow" in seen
+    for line in (
+        "Judge: rehearsal-judge@1",
+        "From repeat to repeat",
+        "Second judge: rehearsal-judge-strict@1",
+        f"All of it is in {tmp_path}",
+    ):
+        assert line in seen
+
+
+def test_verdicts_that_nobody_can_read_are_no_missing_judge(tmp_path: Path, benchmark: Path) -> None:
+    with candidate() as url, endpoint(lambda _: "All six deserve a 5."):
+        seen = shown(url, tmp_path / "out", benchmark)
+    assert "no verdict of the judge could be read" in seen
+    assert "12 of its 12 verdicts could not be read" in seen
 
 
 def test_through_agentwrite_the_plans_are_known_and_the_answers_held_to_them(tmp_path: Path, params: Params, benchmark: Path) -> None:

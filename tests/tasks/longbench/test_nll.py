@@ -1,6 +1,8 @@
 """A tiny model, made on the spot: what it says in chunks is what it says at once."""
 
 import json
+import shutil
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -119,6 +121,22 @@ def test_a_model_that_cannot_be_read_with_is_refused(checkpoint: Path, tmp_path:
     (tmp_path / "model.safetensors").write_bytes((checkpoint / "model.safetensors").read_bytes())
     with pytest.raises(BadInput, match="its tokenizer has no chat template"):
         curves([], str(tmp_path))
+
+
+def test_code_of_a_models_own_is_never_run(checkpoint: Path, tmp_path: Path) -> None:
+    folder, canary = tmp_path / "model", tmp_path / "canary"
+    shutil.copytree(checkpoint, folder)
+    (folder / "own.py").write_text(f"open({str(canary)!r}, 'w').write('ran')\nclass Own: ...\n")
+    for name, kinds in {"config.json": ("AutoConfig", "AutoModelForCausalLM"), "tokenizer_config.json": ("AutoTokenizer",)}.items():
+        known = json.loads((folder / name).read_text())
+        (folder / name).write_text(json.dumps(known | {"auto_map": dict.fromkeys(kinds, "own.Own")}))
+    with suppress(BadInput):
+        curves([Text("Write.", "a river")], str(folder))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": "nobody-knows"}))
+    with pytest.raises(BadInput, match="cannot be loaded"):
+        curves([Text("Write.", "a river")], str(folder))
+    assert not canary.exists()
 
 
 def predictions(path: Path, *models: str) -> Path:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.longbench.compare import compare
 from tasks.longbench.recorded import score_recorded
 from tasks.longbench.summary import summarise
 from tasks.schema.errors import BadInput
@@ -47,13 +48,50 @@ def test_recorded_outputs_of_real_models_have_their_known_scores(model: str, tho
 
 
 @pytest.mark.skipif(not RECORDED.is_dir(), reason="the recorded outputs of HelloBench are not on this machine")
-@pytest.mark.parametrize("model", GOLDEN)
-def test_one_call_over_a_models_folder_gives_its_row_of_hellobenchs_table(model: str) -> None:
+def test_one_command_over_all_models_prints_hellobenchs_table() -> None:
+    done = score(RECORDED, "--format", "hellobench")
+    shown = {cells[0]: cells[-4:] for line in done.stdout.splitlines() if len(cells := line.replace("│", " ").split()) > 4}
+    assert {model: tuple(map(float, shown[model])) for model in GOLDEN} == GOLDEN
+
+
+@pytest.mark.skipif(not RECORDED.is_dir(), reason="the recorded outputs of HelloBench are not on this machine")
+def test_one_call_over_a_models_folder_gives_its_row_of_hellobenchs_table() -> None:
+    model = "qwen2_72b"
     items = list(score_recorded(RECORDED / model, format="hellobench"))
     assert {(item.model, item.sample) for item in items} == {(model, 0)}
     reached = summarise(items).by_asked
     assert [reach.asked for reach in reached] == [2000, 4000, 8000, 16000]
     assert tuple(round(reach.s_l, 2) for reach in reached) == GOLDEN[model]
+
+
+def models(folder: Path, **answers: str) -> Path:
+    for name, answer in answers.items():
+        (folder / name).mkdir(parents=True)
+        rows(folder / name, *({"prompt": f"p {length}", "response": answer, "length": length} for length in (2, 4)))
+    return folder
+
+
+def test_a_folder_for_each_model_becomes_a_table_a_row_each_and_a_column_for_each_asked_length(tmp_path: Path) -> None:
+    folder = models(tmp_path / "all", one="a b", other="a b c d")
+    done = score(folder)
+    assert done.returncode == 0, done.stderr
+    lines = [[cell.strip() for cell in line.split("│")[1:-1]] for line in done.stdout.splitlines() if "│" in line]
+    assert [(cells[0], cells[1], *cells[-2:]) for cells in lines] == [("one", "2", "100.00", "50.00"), ("other", "2", "66.67", "100.00")]
+    found = json.loads(score(folder, "--json").stdout.splitlines()[-1])
+    assert {name: card["s_l"] for name, card in found.items()} == {"one": 75.0, "other": pytest.approx(83.333, abs=0.001)}
+
+
+def test_recorded_models_can_be_compared_once_their_scores_are_kept(tmp_path: Path) -> None:
+    assert score(models(tmp_path / "all", one="a b", other="a b c d"), "--out", tmp_path / "kept").returncode == 0
+    found = compare(f"{tmp_path / 'kept'}:other", f"{tmp_path / 'kept'}:one")
+    assert (found.items, found.rows[0].difference) == (2, pytest.approx(8.333, abs=0.001))
+
+
+def test_rows_of_which_none_states_a_length_are_no_scorecard(tmp_path: Path) -> None:
+    path = rows(tmp_path, {"instruction": "An essay.", "response": "r"})
+    done = score(path, "--format", "hellobench")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.splitlines()[-1].startswith(f"error: {path}:1: no row states a length that can be read")
 
 
 def test_the_last_line_is_one_json_object(tmp_path: Path) -> None:

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks.schema.errors import BadInput
+from tasks.schema.errors import BadInput, EndpointError
 from tasks.tracking import registry, runs
-from tasks.tracking.client import connect, experiment, names
+from tasks.tracking.checkpoint import refuse_foreign
+from tasks.tracking.client import answering, connect, experiment, names
 
 CHAMPION = "models:/longwriter@champion"
 
@@ -68,6 +69,38 @@ def test_what_was_changed_in_the_store_is_not_loaded(tmp_path: Path, home: Path,
     stored = next((home / "mlartifacts").rglob("model.safetensors")).parent
     (stored / name).write_bytes(b"tampered with")
     with pytest.raises(BadInput, match=content):
+        registry.fetch(CHAMPION)
+    assert not list((home / "models").glob("*"))
+
+
+OUTSIDE = ["../x.json", "a/../../x.json", "/etc/x.json", "//host/share/x.json", "./x.json", "a//x.json", "a/./x.json", "..", ".", ""]
+ESCAPED = ["%2e%2e/x.json", "..%2fx.json", "%2fetc%2fx.json", "a%00.json", "%252e%252e%252fx.json", "%5c%5chost%5cx.json"]
+WINDOWS = ["..\\x.json", "C:\\x.json", "C:/x.json", "\\\\host\\share\\x.json", "x.json:stream.json"]
+SIGNS = ["a?.json", "a*.json", 'a".json', "a<b.json", "a|b.json", "a\0.json", "a\n.json", "a\x1b[2J.json", "a\x7f.json"]
+LONG = ["x" * 251 + ".json", "字" * 90 + ".json", "ok/" + "x" * 300 + "/x.json"]
+NO_CHECKPOINTS = ["modeling.py", "run.sh", "x.so", "x.npy", "x.npz", "x", ".bashrc", "x.json.exe", "x.yaml", "x.h5", "x.msgpack", "x.gguf"]
+
+
+@pytest.mark.parametrize("path", [*OUTSIDE, *ESCAPED, *WINDOWS, *SIGNS, *LONG, *NO_CHECKPOINTS], ids=ascii)
+def test_what_the_pipeline_would_not_have_kept_is_not_fetched(path: str) -> None:
+    with pytest.raises(BadInput) as error:
+        refuse_foreign(CHAMPION, ["model.safetensors", "nested/extra.json", path])
+    assert "\n" not in str(error.value)
+    assert "look at the store" in str(error.value)
+
+
+def test_names_that_the_pipeline_keeps_are_fetched() -> None:
+    refuse_foreign(CHAMPION, ["model-00001-of-00002.safetensors", "a b/tokenizer.model", "模型.json", "..x.json", "chat_template.jinja"])
+
+
+def test_a_link_in_the_store_brings_nothing_in_from_outside(tmp_path: Path, home: Path) -> None:
+    version = registry.register(checkpoint(tmp_path / "a"), run_id=runs.record("train", "abc"), tags={})
+    connect().set_registered_model_alias(names().model, "champion", version.number)
+    (tmp_path / "private.json").write_text("private")
+    stored = next((home / "mlartifacts").rglob("model.safetensors")).parent
+    (stored / "config.json").unlink()
+    (stored / "config.json").symlink_to(tmp_path / "private.json")
+    with pytest.raises(EndpointError, match=r"MLflow: .*outside the artifact directory; run again"), answering():
         registry.fetch(CHAMPION)
     assert not list((home / "models").glob("*"))
 

@@ -1,0 +1,7 @@
+#!/bin/sh
+# A worker in a container: DVC's remote is the back end's S3 server, then runs of one pool, one at a time.
+set -eu
+dvc remote add --local --force --default team "s3://$TEAM_BUCKET/dvc"
+dvc remote modify --local team endpointurl "$AWS_ENDPOINT_URL_S3"
+dvc remote modify --local team verify true
+exec prefect worker start --pool "$1" --type process --limit 1 --with-healthcheck

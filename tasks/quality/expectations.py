@@ -1,0 +1,87 @@
+"""Expectations that Great Expectations lacks, or has broken: a quantile, the share of the rarest value, a least sum.
+
+Its own ExpectColumnQuantileValuesToBeBetween ends in a TypeError with numpy 2. Importing this module imports Great Expectations.
+"""
+
+from typing import Any, ClassVar
+
+from great_expectations.execution_engine import PandasExecutionEngine
+from great_expectations.expectations.expectation import ColumnAggregateExpectation, render_suite_parameter_string
+from great_expectations.expectations.metrics.column_aggregate_metric_provider import ColumnAggregateMetricProvider, column_aggregate_value
+from great_expectations.render import LegacyRendererType, RenderedStringTemplateContent
+from great_expectations.render.renderer.renderer import renderer
+
+QUANTILE, RAREST = "column.safe_quantile", "column.rarest_share"
+
+
+class ColumnQuantile(ColumnAggregateMetricProvider):
+    """A quantile of the values that are there, as a plain float."""
+
+    metric_name = QUANTILE
+    value_keys = ("quantile",)
+
+    @column_aggregate_value(engine=PandasExecutionEngine)
+    def _pandas(cls, column: Any, quantile: float, **_: Any) -> float | None:
+        return float(column.quantile(quantile)) if len(column) else None
+
+
+class ColumnRarestShare(ColumnAggregateMetricProvider):
+    """The share of the value that occurs least, of those that occur; 1 where there is only one."""
+
+    metric_name = RAREST
+
+    @column_aggregate_value(engine=PandasExecutionEngine)
+    def _pandas(cls, column: Any, **_: Any) -> float | None:
+        return float(column.value_counts(normalize=True).min()) if len(column) else None
+
+
+class _Bounded(ColumnAggregateExpectation):
+    """One figure of a column, between bounds that may be open."""
+
+    min_value: float | None = None
+    max_value: float | None = None
+
+    def _holds(self, metrics: dict[str, Any], name: str) -> dict[str, Any]:
+        seen = metrics[name]
+        low, high = self.min_value, self.max_value
+        inside = seen is not None and (low is None or seen >= low) and (high is None or seen <= high)
+        return {"success": bool(inside), "result": {"observed_value": seen}}
+
+
+def _said(configuration: Any, text: str) -> list[RenderedStringTemplateContent]:
+    """A line of the data docs: `text` is filled with the expectation's arguments."""
+    given = {"min_value": "no", "max_value": "no", **configuration.kwargs}
+    return [RenderedStringTemplateContent(content_block_type="string_template", string_template={"template": text, "params": given})]
+
+
+class ExpectColumnQuantileToBeBetween(_Bounded):
+    """One quantile of a column, between bounds."""
+
+    quantile: float
+    metric_dependencies: ClassVar[tuple[str, ...]] = (QUANTILE,)
+    success_keys: ClassVar[tuple[str, ...]] = ("quantile", "min_value", "max_value")
+
+    def _validate(self, metrics: dict[str, Any], runtime_configuration: Any = None, execution_engine: Any = None) -> dict[str, Any]:
+        return self._holds(metrics, QUANTILE)
+
+    @classmethod
+    @renderer(renderer_type=LegacyRendererType.PRESCRIPTIVE)
+    @render_suite_parameter_string
+    def _prescriptive_renderer(cls, configuration: Any, **_: Any) -> list[RenderedStringTemplateContent]:
+        return _said(configuration, "$column: its quantile $quantile must lie between $min_value and $max_value.")
+
+
+class ExpectColumnRarestShareToBeBetween(_Bounded):
+    """The share of a column's rarest value, between bounds: how balanced it is."""
+
+    metric_dependencies: ClassVar[tuple[str, ...]] = (RAREST,)
+    success_keys: ClassVar[tuple[str, ...]] = ("min_value", "max_value")
+
+    def _validate(self, metrics: dict[str, Any], runtime_configuration: Any = None, execution_engine: Any = None) -> dict[str, Any]:
+        return self._holds(metrics, RAREST)
+
+    @classmethod
+    @renderer(renderer_type=LegacyRendererType.PRESCRIPTIVE)
+    @render_suite_parameter_string
+    def _prescriptive_renderer(cls, configuration: Any, **_: Any) -> list[RenderedStringTemplateContent]:
+        return _said(configuration, "$column: its rarest value must have a share of $min_value or more.")

@@ -1,0 +1,212 @@
+"""Data from elsewhere as conversations to be measured: a JSONL, JSON or Parquet file, or a folder as `datasets` writes and reads them.
+
+Which columns hold the conversation is told by their names (messages, conversations, prompt and response, instruction, input and
+output, …) or by the caller. A row that is no conversation says why, and the others go on.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tasks.corpus.wishes import parse_wish
+from tasks.quality.measures import Row
+from tasks.schema.errors import BadInput
+from tasks.schema.records import Message
+from tasks.sources import reading, splits
+from tasks.sources.adapters import ANSWERS, TEXTS, TURNS, Misfit, messages_of
+from tasks.sources.files import local_file
+
+IDS = ("id", "uuid", "conversation_id", "conversation_hash", "idx", "index")
+LENGTHS = ("asked_words", "length", "word_count")
+SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", ".arrow")
+
+
+class Columns(NamedTuple):
+    """Which columns are which; empty: told by their names."""
+
+    messages: str = ""
+    prompt: str = ""
+    response: str = ""
+    length: str = ""
+
+
+class _Found(NamedTuple):
+    file: str
+    number: int  # from 1
+    data: Mapping[str, Any] | None
+    problem: str | None
+
+
+def read(path: Path, columns: Columns) -> Iterator[Row]:
+    """Every row under `path`. Raises BadInput for what is missing, empty, of another format, or without a column for a conversation."""
+    known = False
+    for place, found in enumerate(_rows(path), 1):
+        if found.data is not None and not known:
+            _check_columns(found, path, columns)
+            known = True
+        yield _row(place, found, columns)
+
+
+def files_of(path: Path) -> list[Path]:
+    """`path`, or the data files of a folder: those of its train split where it has splits."""
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise BadInput(path, "no such file or folder", mend="check the path")
+    found = sorted(one for one in path.rglob("*") if one.is_file() and one.suffix in SUFFIXES and not _aside(one.relative_to(path)))
+    data = [one for one in found if one.suffix in (".parquet", ".arrow")] or found
+    train = [one for one in data if "train" in str(one.relative_to(path))]
+    if not data:
+        raise BadInput(path, "no data file in this folder", mend=f"it needs one of {', '.join(SUFFIXES)}")
+    return train or data
+
+
+def _aside(path: Path) -> bool:
+    """What `datasets` puts beside the data: state.json, dataset_info.json, cached results."""
+    return any(part.startswith(".") for part in path.parts) or path.name.startswith(("cache-", "state.", "dataset_info.", "dataset_dict."))
+
+
+def _rows(path: Path) -> Iterator[_Found]:
+    for file in files_of(path):
+        name = str(file.relative_to(path)) if path.is_dir() else file.name
+        if file.suffix == ".arrow":
+            yield from _arrow(file, name)
+        elif file.suffix == ".json" and _is_array(file):
+            yield from _array(file, name)
+        else:
+            if path.is_file() and file.suffix not in SUFFIXES:
+                raise BadInput(
+                    file, "not a kind of file that is read", mend=f"it has to be one of {', '.join(SUFFIXES)}, or a folder of them"
+                )
+            entry = reading.plain(file).entry
+            for row in _whole_rows(file, entry):
+                yield _Found(name, row.number, row.data, row.problem)
+
+
+def _whole_rows(file: Path, entry: Any) -> Iterator[splits.Row]:
+    """With every column, as columns of any name may be meant."""
+    if file.suffix == ".parquet":
+        yield from _parquet(file)
+    else:
+        yield from reading.rows_of_file(local_file(file, entry, file.name))
+
+
+def _parquet(file: Path) -> Iterator[splits.Row]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(file) as table:
+            if not table.metadata.num_rows:
+                raise BadInput(file, "empty file", mend="it needs at least one row")
+            yield from _numbered(table.iter_batches(batch_size=64))
+    except (pa.ArrowInvalid, OSError) as error:
+        raise BadInput(file, f"not readable as Parquet: {str(error).splitlines()[0]}", mend="fetch or write the file again") from None
+
+
+def _numbered(batches: Iterator[Any]) -> Iterator[splits.Row]:
+    number = 0
+    for batch in batches:
+        for place in range(batch.num_rows):
+            number += 1
+            try:
+                yield splits.Row(number, batch.slice(place, 1).to_pylist()[0])
+            except UnicodeDecodeError as error:
+                yield splits.Row(number, None, f"invalid UTF-8 at byte {error.start} of a text")
+
+
+def _arrow(file: Path, name: str) -> Iterator[_Found]:
+    """A file of `Dataset.save_to_disk`: an Arrow stream."""
+    import pyarrow as pa
+
+    try:
+        with pa.memory_map(str(file)) as source:
+            for row in _numbered(batch for batch in pa.ipc.open_stream(source)):
+                yield _Found(name, row.number, row.data, row.problem)
+    except (pa.ArrowInvalid, OSError) as error:
+        raise BadInput(
+            file, f"not readable as an Arrow stream: {str(error).splitlines()[0]}", mend="write it anew by save_to_disk"
+        ) from None
+
+
+def _is_array(file: Path) -> bool:
+    with file.open("rb") as stream:
+        return stream.read(64).lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"[")
+
+
+def _array(file: Path, name: str) -> Iterator[_Found]:
+    import orjson
+
+    if file.stat().st_size > 2**30:
+        raise BadInput(
+            file, "a JSON array of more than 1 GiB", mend=f"`jq -c '.[]' {file.name}` makes JSON Lines of it, which are streamed"
+        )
+    try:
+        items = orjson.loads(file.read_bytes().removeprefix(b"\xef\xbb\xbf"))
+    except orjson.JSONDecodeError as error:
+        raise BadInput(file, f"not JSON: {error.msg}", line=error.lineno, mend="mend or remove the file") from None
+    if not items:
+        raise BadInput(file, "empty file", mend="it needs at least one row")
+    for number, item in enumerate(items, 1):
+        problem = None if isinstance(item, dict) else f"a JSON {type(item).__name__}, not an object"
+        yield _Found(name, number, item if problem is None else None, problem)
+
+
+def _check_columns(found: _Found, path: Path, columns: Columns) -> None:
+    """Raises BadInput where the first row has no column that could hold a conversation: then all rows would say the same."""
+    names = list(found.data or {})
+    asked = [name for name in columns if name]
+    if missing := [name for name in asked if name not in names]:
+        raise BadInput(path, f"no column {missing[0]}; there are {', '.join(names)}", field=missing[0], mend="check its name")
+    texts = [columns.prompt] if columns.prompt else [name for name in TEXTS if name in names]
+    answers = [columns.response] if columns.response else [name for name in ANSWERS if name in names]
+    if not (columns.messages or any(name in names for name in TURNS) or (texts and answers)):
+        mend = "say which hold it: PROMPT=… RESPONSE=…, or MESSAGES=…"
+        raise BadInput(path, f"no columns that hold a conversation; there are {', '.join(names)}", mend=mend)
+
+
+def _row(place: int, found: _Found, columns: Columns) -> Row:
+    source = f"{found.file}:{found.number}"
+    data = found.data or {}
+    try:
+        if found.data is None:
+            raise Misfit(found.problem)
+        messages = _messages(data, columns)
+        if not any(message.role == "assistant" for message in messages):
+            raise Misfit("no turn of the assistant")
+        asked = _asked(data, columns, messages)
+    except Misfit as problem:
+        return Row(place, _id(data, source), source, (), "", None, problem=str(problem))
+    return Row(place, _id(data, source), source, messages, _language(data), asked)
+
+
+def _messages(data: Mapping[str, Any], columns: Columns) -> Sequence[Message]:
+    if columns.messages:
+        return messages_of({"messages": data.get(columns.messages)}, "messages")
+    if columns.prompt or columns.response:
+        text = next((name for name in TEXTS if data.get(name) is not None), "prompt")
+        answer = next((name for name in ANSWERS if data.get(name) is not None), "response")
+        return messages_of({"prompt": data.get(columns.prompt or text), "response": data.get(columns.response or answer)}, "prompt")
+    return messages_of(data)
+
+
+def _id(data: Mapping[str, Any], source: str) -> str:
+    value = next((data[name] for name in IDS if isinstance(data.get(name), str | int)), None)
+    return source if value is None else str(value)
+
+
+def _language(data: Mapping[str, Any]) -> str:
+    value = data.get("language")
+    return value if value in ("en", "zh") else ""
+
+
+def _asked(data: Mapping[str, Any], columns: Columns, messages: Sequence[Message]) -> int | None:
+    """The length that a column or the request itself names."""
+    names = (columns.length,) if columns.length else LENGTHS
+    value = next((data[name] for name in names if data.get(name) is not None), None)
+    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        return value
+    if value is not None and columns.length:
+        raise Misfit(f"{columns.length}: a positive whole number is wanted, got {value!r}"[:120])
+    requests = [message.content for message in messages if message.role == "user"]
+    return parse_wish(requests[-1]).target if len(requests) == 1 else None

@@ -1,0 +1,73 @@
+"""A contract as data: which expectation holds which measure to which bound, how much it matters, and what it means in a sentence."""
+
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple
+
+Severity = Literal["critical", "warning"]
+
+
+class Rule(NamedTuple):
+    """One expectation: its name here, its class (ours or Great Expectations'), its arguments, and what it means."""
+
+    name: str
+    severity: Severity
+    expectation: str
+    arguments: dict[str, Any]
+    meaning: str
+
+    @property
+    def column(self) -> str:
+        return str(self.arguments.get("column", ""))
+
+
+class Contract(NamedTuple):
+    """All rules of one dataset, in the order in which they are shown."""
+
+    name: str  # of the stage that holds it
+    title: str
+    about: str  # what is held to it
+    rules: Sequence[Rule]
+    drawn: Sequence[str] = ()  # measures whose distribution a reader wants to see
+
+
+def none_of(name: str, severity: Severity, column: str, meaning: str, *, mostly: float = 1) -> Rule:
+    """The column holds evidence: of what should not be there."""
+    return Rule(name, severity, "ExpectColumnValuesToBeNull", {"column": column, "mostly": mostly}, meaning)
+
+
+def unique(name: str, severity: Severity, column: str, meaning: str) -> Rule:
+    return Rule(name, severity, "ExpectColumnValuesToBeUnique", {"column": column}, meaning)
+
+
+def between(
+    name: str,
+    severity: Severity,
+    column: str,
+    meaning: str,
+    *,
+    at_least: float | None = None,
+    at_most: float | None = None,
+    mostly: float = 1,
+) -> Rule:
+    arguments = {"column": column, "min_value": at_least, "max_value": at_most, "mostly": mostly}
+    return Rule(name, severity, "ExpectColumnValuesToBeBetween", arguments, meaning)
+
+
+def rows(at_least: int) -> Rule:
+    return Rule("enough_rows", "critical", "ExpectTableRowCountToBeBetween", {"min_value": at_least}, f"at least {at_least:,} rows")
+
+
+def total(name: str, severity: Severity, column: str, meaning: str, *, at_least: float) -> Rule:
+    return Rule(name, severity, "ExpectColumnSumToBeBetween", {"column": column, "min_value": at_least}, meaning)
+
+
+def quantile(severity: Severity, column: str, q: float, *, at_least: float, at_most: float) -> Rule:
+    meaning = f"{q:.0%} of the rows are shorter than some length between {at_least:,} and {at_most:,} words"
+    arguments = {"column": column, "quantile": q, "min_value": at_least, "max_value": at_most}
+    return Rule(f"lengths_p{q * 100:.0f}", severity, "ExpectColumnQuantileToBeBetween", arguments, meaning)
+
+
+def balanced(severity: Severity, column: str, *, at_least: float) -> Rule:
+    meaning = f"the rarer language has {at_least:.0%} of the rows or more"
+    arguments = {"column": column, "min_value": at_least}
+    return Rule("languages_balanced", severity, "ExpectColumnRarestShareToBeBetween", arguments, meaning)

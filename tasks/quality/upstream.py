@@ -1,0 +1,122 @@
+"""The measures of what comes before the dataset: instructions before money is spent on them, drafts before they are cleaned."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+from tasks.agentwrite.garbage import garbage
+from tasks.corpus.cleaning import clean, refusal, repeated, unseen
+from tasks.corpus.endings import cut_off, strip_markup
+from tasks.corpus.foreign import foreign
+from tasks.corpus.leaks import leaked
+from tasks.corpus.likeness import Scored, near_copies
+from tasks.corpus.remarks import declined, strip_remarks
+from tasks.corpus.scaffolding import identifiers
+from tasks.longbench.length import count_words, s_l
+from tasks.quality.measures import BROKEN
+from tasks.schema.records import Draft, Instruction
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class InstructionMeasures(NamedTuple):
+    """One instruction, measured."""
+
+    row: int
+    id: str
+    source: str
+    language: str
+    asked: int
+    explicit: int  # 1: the text names its length
+    characters: int
+    foreign: str | None
+    steering: str | None  # a chat format's mark, or a piece of the pipeline's prompts
+    invisible: int
+    broken: int
+    contaminated: str | None
+    near_duplicate: str | None
+
+
+class DraftMeasures(NamedTuple):
+    """One draft, measured. Counts are of its paragraphs."""
+
+    row: int
+    id: str
+    source: str
+    language: str
+    asked: int
+    planned: int
+    written: int
+    plan_s_l: float  # what was asked for against the plan's total
+    s_l: float  # the plan's total against what was written
+    paragraphs: int
+    unplanned: int  # paragraphs over (under: negative) the plan's steps
+    empty: int
+    identifiers: int
+    remarks: int
+    foreign: str | None
+    refusal: str | None
+    garbage: str | None
+    repeated: str | None
+    cut_off: str | None
+
+
+def instructions_frame(instructions: Iterable[Instruction], scored: Scored) -> "pd.DataFrame":
+    import pandas as pd
+
+    asked = list(instructions)
+    near = near_copies([(one.text, one.language) for one in asked])
+    copies = {place: f"{likeness:.0%} of {asked[other].id}" for place, (other, likeness) in near.items()}
+    measured = [_instruction(place + 1, one, scored, copies.get(place)) for place, one in enumerate(asked)]
+    return pd.DataFrame(measured, columns=list(InstructionMeasures._fields))
+
+
+def _instruction(row: int, one: Instruction, scored: Scored, near: str | None) -> InstructionMeasures:
+    return InstructionMeasures(
+        row=row,
+        id=one.id,
+        source=one.source,
+        language=one.language,
+        asked=one.words,
+        explicit=int(one.wish != "none"),
+        characters=len(one.text),
+        foreign=foreign(one.text, one.language),
+        steering=leaked(one.text, request="", language=one.language),
+        invisible=unseen(one.text),
+        broken=len(BROKEN.findall(one.text)),
+        contaminated=scored(one.text, one.language),
+        near_duplicate=near,
+    )
+
+
+def drafts_frame(drafts: Iterable[Draft]) -> "pd.DataFrame":
+    import pandas as pd
+
+    return pd.DataFrame([_draft(row, draft) for row, draft in enumerate(drafts, 1)], columns=list(DraftMeasures._fields))
+
+
+def _draft(row: int, draft: Draft) -> DraftMeasures:
+    asked, paragraphs = draft.instruction, [strip_markup(clean(raw)) for raw in draft.paragraphs]
+    text, last = "\n\n".join(paragraphs), len(paragraphs)
+    planned, written = sum(step.words for step in draft.steps), count_words(text)
+    return DraftMeasures(
+        row=row,
+        id=asked.id,
+        source=asked.source,
+        language=asked.language,
+        asked=asked.words,
+        planned=planned,
+        written=written,
+        plan_s_l=s_l(asked.words, planned),
+        s_l=s_l(planned, written) if planned else 0.0,
+        paragraphs=last,
+        unplanned=last - len(draft.steps),
+        empty=sum(not count_words(paragraph) for paragraph in paragraphs),
+        identifiers=sum(map(identifiers, paragraphs)),
+        remarks=sum(bool(strip_remarks(paragraph, last=number == last).removed) for number, paragraph in enumerate(paragraphs, 1)),
+        foreign=foreign(text, asked.language),
+        refusal=next((found for paragraph in paragraphs if (found := refusal(paragraph) or declined(paragraph))), None),
+        garbage=next((found for paragraph in paragraphs if (found := garbage(paragraph[:20_000]))), None),
+        repeated=repeated(paragraphs),
+        cut_off=cut_off(text),
+    )

@@ -1,0 +1,54 @@
+"""`python -m tasks.release`: release the dataset as a version, and tell what changed between two."""
+
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+from tasks.stage import one_line_errors
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def releases() -> None:
+    """The dataset as others get it."""
+
+
+@app.command()
+def release(
+    data: Annotated[Path, typer.Argument(help="the pipeline's data folder")],
+    version: Annotated[str, typer.Argument(help="v1.0.0: major, minor, patch")],
+) -> None:
+    """Write the folder with its card, track it with DVC, commit, and tag it as GTO has it."""
+    with one_line_errors():
+        from tasks.release.build import release as made
+
+        tag, folder = made(data, version)
+    print(f"{tag}: {folder}, its card {folder / 'README.md'}")
+    print(f"share it:  dvc push {folder}.dvc && git push --follow-tags")
+    name, _, number = tag.partition("@")
+    print(f"get it:    dvc artifacts get URL {name} --rev {number}")
+
+
+@app.command()
+def diff(
+    a: Annotated[str, typer.Argument(help="a folder, a file, a git revision, or a version such as v1.0.0")],
+    b: Annotated[str, typer.Argument(help="the same")],
+    out: Annotated[Path, typer.Option(help="folder of the page and of diff.json")] = Path("checks/diff"),
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object instead of lines")] = False,
+) -> None:
+    """Rows in, out and changed between A and B, and how their lengths, languages and sources are spread."""
+    with one_line_errors():
+        from tasks.release.diff import difference, text_of, write_page
+        from tasks.release.sides import place_of, side_of
+
+        with place_of(a) as first, place_of(b) as second:
+            found = difference((a, b), side_of(first), side_of(second))
+        page = write_page(found, out)
+    print(orjson.dumps(found.model_dump(mode="json")).decode() if as_json else f"{text_of(found)}\n\n{page}")
+
+
+if __name__ == "__main__":
+    app()

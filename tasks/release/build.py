@@ -1,0 +1,73 @@
+"""A release: a folder that `datasets.load_dataset` opens, tracked by DVC, committed, and tagged as GTO has it: longwriter-6k@v1.0.0."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+from tasks import store
+from tasks.release.card import card
+from tasks.release.facts import Facts, gather
+from tasks.schema.errors import BadInput
+from tasks.schema.params import load
+
+GRAPH, FILE = Path("dvc.yaml"), "train.parquet"
+
+
+def release(data: Path, version: str) -> tuple[str, Path]:
+    """The tag and the folder. Raises BadInput before anything is written: a version that is there, a tree with changes, old data."""
+    if not re.fullmatch(r"v\d+\.\d+\.\d+", version):
+        raise BadInput("VERSION", f"{version} is no version", mend="write v1.0.0: major, minor, patch")
+    params = load()
+    folder = artifact(params.assemble.recipe)
+    tag = f"{params.assemble.recipe}@{version}"
+    if _git("tag", "--list", tag):
+        raise BadInput(tag, "there is such a version already", mend="a version is never made anew; take the next one")
+    if changed := _git("status", "--porcelain", "--untracked-files=no"):
+        first = changed.splitlines()[0][3:]
+        raise BadInput(first, "not committed", mend="commit what made the data (dvc.lock and params.yaml too), so that the tag has it")
+    facts = gather(data, params, version=version, commit=_git("rev-parse", "HEAD"))
+    write(folder, data, facts)
+    _track(folder, tag, version, facts)
+    return tag, folder
+
+
+def artifact(name: str) -> Path:
+    """Where dvc.yaml declares the artifact."""
+    from ruamel.yaml import YAML
+
+    declared = YAML(typ="safe").load(GRAPH.read_text(encoding="utf-8")).get("artifacts") or {}
+    if name not in declared:
+        raise BadInput(GRAPH, f"no artifact {name}", field="artifacts", mend="declare it there: path and type")
+    return Path(declared[name]["path"])
+
+
+def write(folder: Path, data: Path, facts: Facts) -> None:
+    """The folder, replaced only when whole."""
+    with store.replacing(folder) as scratch:
+        for name, part in (("long", "dataset"), *((("general", "general"),) if facts.general.rows else ())):
+            (scratch / name).mkdir(parents=True)
+            shutil.copy(data / "assemble" / part / FILE, scratch / name / FILE)
+        store.write_json(scratch / "contract.json", facts.verdict)
+        (scratch / "README.md").write_text(card(facts), encoding="utf-8")
+
+
+def _track(folder: Path, tag: str, version: str, facts: Facts) -> None:
+    _run(sys.executable, "-m", "dvc", "add", "--quiet", str(folder))
+    _git("add", f"{folder}.dvc", str(folder.parent / ".gitignore"))
+    _git("commit", "--quiet", "--message", f"Release {tag}: {facts.long.rows:,} long texts, {facts.general.rows:,} general chats")
+    _run(sys.executable, "-m", "gto", "register", facts.name, "--version", version, "--message", f"{tag}, data {facts.digest[:12]}")
+
+
+def _git(*words: str) -> str:
+    return _run("git", *words)
+
+
+def _run(*words: str) -> str:
+    """Its output. Raises BadInput with its last line where it fails."""
+    done = subprocess.run(words, capture_output=True, text=True)
+    if done.returncode:
+        said = (done.stderr or done.stdout).strip().splitlines()
+        raise BadInput(" ".join(words[:4]), said[-1] if said else "failed without a word", mend="mend it, and release again")
+    return done.stdout.strip()

@@ -1,0 +1,35 @@
+"""The dataset card: Markdown with the front matter that the hub and `datasets.load_dataset` read."""
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from tasks.release.facts import Facts
+
+SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10**9, "1M<n<10M"))
+HUB_LICENCES = {"odc-by-1.0": "odc-by", "cc0-1.0": "cc0-1.0", "apache-2.0": "apache-2.0", "mit": "mit", "cc-by-4.0": "cc-by-4.0"}
+
+
+def card(facts: Facts) -> str:
+    templates = Environment(
+        loader=PackageLoader("tasks.release", "."), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+    )
+    templates.filters |= {"figure": _figure, "thousands": "{:,}".format}
+    outcomes = facts.verdict.expectations
+    return templates.get_template("card.md.j2").render(
+        facts=facts,
+        recipe=facts.params.assemble.chosen,
+        languages=sorted({*facts.long.languages, *facts.general.languages}),
+        licence=licence([source.licence for source in facts.sources]),
+        size=next(name for most, name in SIZES if facts.long.rows + facts.general.rows < most),
+        held=sum(outcome.success for outcome in outcomes),
+        warnings=[outcome for outcome in outcomes if not outcome.success],
+    )
+
+
+def licence(spdx: list[str]) -> str:
+    """As the hub calls it: the sources' one licence, or `other` where they have several or one that the hub has no name for."""
+    names = {HUB_LICENCES.get(name.lower(), "other") for name in spdx}
+    return names.pop() if len(names) == 1 else "other"
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) else f"{value:.3g}"

@@ -1,0 +1,110 @@
+"""What a dataset card tells: gathered from what the stages left, from params, and from the journal of paid calls."""
+
+import hashlib
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tasks import store
+from tasks.corpus.dataset import read_dataset, spread
+from tasks.endpoints.ledger import Account, totals
+from tasks.endpoints.replay import Paid, read_journal
+from tasks.endpoints.roles import JOURNAL
+from tasks.quality.verdict import Passed, Verdict
+from tasks.schema.errors import BadInput
+from tasks.schema.params import Params, Source
+from tasks.schema.records import Reject
+from tasks.schema.settings import settings
+
+BINS = ((0, 500), (500, 2_000), (2_000, 4_000), (4_000, 10_000), (10_000, 20_000), (20_000, None))
+MAKERS = ("collect", "plan", "write", "assemble")  # the stages that set rows aside
+PROMPTS = ("select", "plan", "chapters", "chapter", "write", "summarize")
+MEND = "run the dataset's stages: `make flow FLOW=dataset`"
+
+
+class Part(NamedTuple):
+    """One of the two datasets, in figures."""
+
+    rows: int
+    languages: Mapping[str, int]
+    written: tuple[int, int, int]  # words: least, median, most
+    asked: tuple[int, int, int]
+    words: int
+    bins: Sequence[tuple[str, Mapping[str, int]]]  # lengths in words, with rows by language
+    wishes: Mapping[str, int]
+
+
+class Facts(NamedTuple):
+    name: str
+    version: str
+    long: Part
+    general: Part
+    sources: Sequence[Source]
+    metrics: Mapping[str, Mapping[str, float]]  # by stage
+    rejects: Mapping[str, Mapping[str, int]]  # by stage and reason
+    prompts: Mapping[str, str]  # SHA-256
+    costs: Mapping[tuple[str, str], Account]  # by role and model
+    priced: frozenset[str]  # models
+    verdict: Verdict
+    digest: str
+    commit: str
+    params: Params
+
+    @property
+    def rehearsal(self) -> bool:
+        return self.params.models.teacher.name.startswith("rehearsal")
+
+
+def gather(data: Path, params: Params, *, version: str, commit: str) -> Facts:
+    """Raises BadInput where a stage has not run, or where the contract was held to other data than what lies there now."""
+    dataset, general, checked = data / "assemble/dataset", data / "assemble/general", data / "validate"
+    passed = store.parse(store.read_json(checked / "passed.json"), Passed, path=checked / "passed.json", line=None)
+    if (digest := store.digest(dataset, general)) != passed.sha256:
+        raise BadInput(dataset, "not the data that passed the contract", mend=MEND)
+    verdict = store.parse(store.read_json(checked / "verdict.json"), Verdict, path=checked / "verdict.json", line=None)
+    own = settings()
+    return Facts(
+        name=params.assemble.recipe,
+        version=version,
+        long=_part(dataset),
+        general=_part(general),
+        sources=[*params.collect.sources, *(params.assemble.general.sources if params.assemble.general.ratio else ())],
+        metrics={stage: store.read_json(data / stage / "metrics.json") for stage in MAKERS},
+        rejects={stage: dict(Counter(str(reject.reason) for reject in _rejects(data / stage)).most_common()) for stage in MAKERS},
+        prompts={name: _sha256(Path(__file__).parents[1] / "prompts" / f"{name}.txt") for name in PROMPTS},
+        costs=totals(_of_data(own.home / JOURNAL), own.prices),
+        priced=frozenset(own.prices),
+        verdict=verdict,
+        digest=digest,
+        commit=commit,
+        params=params,
+    )
+
+
+def _part(folder: Path) -> Part:
+    languages, wishes, written, asked = Counter[str](), Counter[str](), list[int](), list[int]()
+    bins: list[Counter[str]] = [Counter() for _ in BINS]
+    for sample in read_dataset(folder):
+        languages[sample.language] += 1
+        wishes[sample.wish] += 1
+        written.append(sample.written_words)
+        asked += [sample.asked_words] if sample.asked_words else []
+        place = next(place for place, (_, most) in enumerate(BINS) if most is None or sample.written_words < most)
+        bins[place][sample.language] += 1
+    named = [(f"{low:,} to {high:,}" if high else f"{low:,} and more", counts) for (low, high), counts in zip(BINS, bins, strict=True)]
+    return Part(len(written), dict(sorted(languages.items())), spread(written), spread(asked), sum(written), named, dict(wishes))
+
+
+def _rejects(stage: Path) -> Iterator[Reject]:
+    path = stage / "rejects.jsonl"
+    return store.read(path, Reject) if path.is_file() and path.stat().st_size else iter(())
+
+
+def _of_data(journal: Path) -> Iterator[Paid]:
+    """The calls of the roles that make data; the judge and the candidate come after it."""
+    return (line for line in read_journal(journal) if line.role in ("selector", "teacher"))
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()

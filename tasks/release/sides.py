@@ -1,0 +1,83 @@
+"""One side of a comparison: a folder or a file, or what a git revision or a released version had, fetched from DVC's cache or remote."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+from tasks.corpus.duplicates import text_id
+from tasks.longbench.length import count_words, s_l
+from tasks.quality.outside import Columns, read
+from tasks.release.build import artifact
+from tasks.schema.errors import BadInput
+from tasks.schema.params import load
+
+PIPELINE = Path("data/assemble/dataset")  # what a revision without a release is looked up by
+
+
+class Kept(NamedTuple):
+    """What is remembered of a row: enough to say what changed in it."""
+
+    request: str  # digest
+    answer: str  # digest
+    written: int
+    asked: int | None
+    language: str
+    source: str
+    s_l: float | None
+
+
+Side = dict[str, Kept]  # by id
+
+
+@contextmanager
+def place_of(name: str) -> Iterator[Path]:
+    """Where the data of a side lies: a path as it is; `v1.0.0`, `longwriter-6k@v1.0.0` or a git revision fetched into a scratch folder."""
+    if (path := Path(name)).exists():
+        yield path
+        return
+    recipe = load().assemble.recipe
+    released = "@" in name or (name.startswith("v") and name[1:2].isdigit())
+    tag = name if "@" in name or not released else f"{recipe}@{name}"
+    wanted = artifact(tag.partition("@")[0]) if released else PIPELINE
+    with TemporaryDirectory(prefix="longwriter-diff-") as scratch:
+        yield _fetched(tag, wanted, Path(scratch) / "data", asked=name)
+
+
+def _fetched(revision: str, wanted: Path, to: Path, *, asked: str) -> Path:
+    from dvc.api import DVCFileSystem
+    from dvc.exceptions import DvcException
+    from scmrepo.exceptions import SCMError
+
+    try:
+        DVCFileSystem(".", rev=revision).get(str(wanted), str(to), recursive=True)
+    except (SCMError, DvcException, OSError) as error:
+        said = str(error).strip().splitlines()
+        problem = f"neither a path nor a revision with {wanted}: {said[0] if said else type(error).__name__}"
+        raise BadInput(asked, problem, mend="name a folder, a file, a git revision or a version such as v1.0.0") from None
+    return to
+
+
+def side_of(path: Path) -> Side:
+    """Every row by its id; of rows without one, by their request. Raises BadInput for one that is no conversation."""
+    found: Side = {}
+    long = path / "long"
+    for row in read(long if long.is_dir() else path, Columns()):
+        if row.problem is not None:
+            raise BadInput(path, row.problem, line=row.number, mend="`make check-data` lists all such rows")
+        request = "\n\n".join(message.content for message in row.messages if message.role == "user")
+        answer = "\n\n".join(message.content for message in row.messages if message.role == "assistant")
+        written, digest = count_words(answer), text_id(request)
+        known = row.id if row.id != row.source else digest
+        score = s_l(row.asked, written) if row.asked else None
+        found[_free(known, found)] = Kept(digest, text_id(answer), written, row.asked, row.language, row.source, score)
+    return found
+
+
+def _free(id: str, taken: Side) -> str:
+    """The id, numbered where it is there already."""
+    number, free = 2, id
+    while free in taken:
+        number, free = number + 1, f"{id}#{number}"
+    return free

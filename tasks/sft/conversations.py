@@ -1,0 +1,167 @@
+"""Conversations as tokens with answer-only targets, through the model's own chat template.
+
+What the template marks as generated (the assistant's text and the end of its turn) is a target, nothing else is: the model learns to
+answer and to stop. Text that spells a special token stays text: only what the template itself put there becomes a control id.
+Plain rows go through the tokenizer's faster twin, checked against the tokenizer on a sample first; doubtful rows through the tokenizer.
+"""
+
+import os
+import re
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tasks.schema.records import Message
+from tasks.sft.byte_pairs import Ids, Twin, twin_of
+
+IGNORED = -100  # the label of a token that is no target, as PyTorch's cross-entropy skips it
+CHECKED = 64  # conversations on which the twin has to agree before it is trusted
+
+Conversation = Sequence[Message]
+Span = tuple[int, int]
+
+
+class Tokens(NamedTuple):
+    input_ids: Ids
+    labels: Ids  # IGNORED, or the token itself where it is a target
+
+
+class Rendered(NamedTuple):
+    text: str
+    generated: list[Span]  # of characters
+
+
+class Piece(NamedTuple):
+    """A stretch of a rendered conversation: a special token of the template's, or text without any."""
+
+    start: int  # character in the rendered text
+    text: str
+    control: int | None  # the special token's id
+
+
+class Encoder:
+    """Encodes conversations in batches. `twin` is False where the tokenizer has none, or one that was seen to differ."""
+
+    def __init__(self, tokenizer: Any, *, sample: Sequence[Conversation], threads: int | None = None) -> None:
+        self._tokenizer = tokenizer
+        self._controls = {token: number for token, number in tokenizer.get_added_vocab().items() if token}
+        longest_first = sorted(self._controls, key=len, reverse=True)
+        self._control = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
+        self._twin = self._trusted(twin_of(tokenizer, threads=threads or os.cpu_count() or 1), sample[:CHECKED])
+        self.twin, self.rows_by_twin, self.rows_by_tokenizer = self._twin is not None, 0, 0
+
+    def encode(self, conversations: Sequence[Conversation]) -> list[Tokens]:
+        """Tokens and labels of each conversation, in order."""
+        rendered = [self._render(conversation) for conversation in conversations]
+        plain = [self._is_plain(conversation, row) for conversation, row in zip(conversations, rendered, strict=True)]
+        quick = iter(self._by_twin([row for row, sure in zip(rendered, plain, strict=True) if sure]))
+        rows = zip(conversations, rendered, plain, strict=True)
+        self.rows_by_twin += sum(plain)
+        self.rows_by_tokenizer += len(plain) - sum(plain)
+        return [_first_is_no_target(next(quick) if sure else self._by_tokenizer(conversation, row)) for conversation, row, sure in rows]
+
+    def _render(self, conversation: Conversation) -> Rendered:
+        from transformers.utils.chat_template_utils import render_jinja_template
+
+        messages = [{"role": message.role, "content": message.content} for message in conversation]
+        text, generated = render_jinja_template(
+            [messages],
+            chat_template=self._tokenizer.chat_template,
+            return_assistant_tokens_mask=True,
+            **self._tokenizer.special_tokens_map,
+        )
+        return Rendered(text[0], list(generated[0]))
+
+    def _trusted(self, twin: Twin | None, sample: Sequence[Conversation]) -> Twin | None:
+        """The twin, if it agrees with the tokenizer on the sample and special tokens stand for nothing but themselves."""
+        added = getattr(self._tokenizer, "added_tokens_decoder", {}).values()
+        if twin is None or any(token.lstrip or token.rstrip or token.single_word or token.normalized for token in added if token.content):
+            return None
+        self._twin = twin
+        clean = [row for row in sample if not self._spells_control(row)]
+        rendered = [self._render(row) for row in clean]
+        both = zip(self._by_twin(rendered), (self._whole(row) for row in rendered), strict=True)
+        return twin if all(np.array_equal(a, b) for one, other in both for a, b in zip(one, other, strict=True)) else None
+
+    def _spells_control(self, conversation: Conversation) -> bool:
+        return any(self._control.search(message.content) for message in conversation)
+
+    def _is_plain(self, conversation: Conversation, row: Rendered) -> bool:
+        return self._twin is not None and not self._spells_control(conversation) and self._twin.plain(row.text)
+
+    def _by_twin(self, rows: Sequence[Rendered]) -> Iterator[Tokens]:
+        assert self._twin or not rows
+        pieces = [list(self._pieces(row.text)) for row in rows]
+        texts = [piece.text for row in pieces for piece in row if piece.control is None]
+        encoded = iter(self._twin.encode(texts) if self._twin else ())
+        for row, parts in zip(rows, pieces, strict=True):
+            yield _joined(row, parts, [_one(part) if part.control is not None else next(encoded) for part in parts])
+
+    def _pieces(self, text: str) -> Iterator[Piece]:
+        end = 0
+        for found in self._control.finditer(text):
+            if found.start() > end:
+                yield Piece(end, text[end : found.start()], None)
+            yield Piece(found.start(), found.group(), self._controls[found.group()])
+            end = found.end()
+        if end < len(text):
+            yield Piece(end, text[end:], None)
+
+    def _by_tokenizer(self, conversation: Conversation, row: Rendered) -> Tokens:
+        return self._piecewise(conversation, row.text) if self._spells_control(conversation) else self._whole(row)
+
+    def _whole(self, row: Rendered) -> Tokens:
+        """As transformers' `apply_chat_template(…, return_assistant_tokens_mask=True)` does."""
+        encoded = self._tokenizer(row.text, add_special_tokens=False, return_offsets_mapping=True)
+        ids, offsets = np.array(encoded["input_ids"], dtype=np.int32), np.array(encoded["offset_mapping"]).reshape(-1, 2)
+        target = np.zeros(len(ids), dtype=bool)
+        for start, end in row.generated:
+            target |= (offsets[:, 1] > start) & (offsets[:, 0] < end)
+        return Tokens(ids, _labels(ids, target))
+
+    def _piecewise(self, conversation: Conversation, whole: str) -> Tokens:
+        """The template's own text keeps its special tokens, the messages' text is tokenized as plain text; then joined."""
+        contents = [message.content if message.content in whole else message.content.strip() for message in conversation]
+        marks = [f"\ue000{number}\ue001" for number in range(len(conversation))]
+        row = self._render([Message(role=message.role, content=mark) for message, mark in zip(conversation, marks, strict=True)])
+        borders = [0, *(place for mark in marks for place in (row.text.index(mark), row.text.index(mark) + len(mark))), len(row.text)]
+        parts, plain = list[Tokens](), {"add_special_tokens": False, "split_special_tokens": True}
+        for number, (start, end) in enumerate(pairwise(borders)):
+            if number % 2:
+                ids = np.array(self._tokenizer(contents[number // 2], **plain)["input_ids"], dtype=np.int32)
+                parts.append(Tokens(ids, _labels(ids, np.full(len(ids), _within(start, row.generated)))))
+            else:
+                generated = [(max(s, start) - start, min(e, end) - start) for s, e in row.generated if s < end and e > start]
+                parts.append(self._whole(Rendered(row.text[start:end], generated)))
+        return Tokens(np.concatenate([part.input_ids for part in parts]), np.concatenate([part.labels for part in parts]))
+
+
+def _within(place: int, spans: Sequence[Span]) -> bool:
+    return any(start <= place < end for start, end in spans)
+
+
+def _one(piece: Piece) -> tuple[Ids, Ids]:
+    return np.array([piece.control], dtype=np.int32), np.array([len(piece.text.encode())], dtype=np.int32)
+
+
+def _joined(row: Rendered, pieces: Sequence[Piece], encoded: Sequence[tuple[Ids, Ids]]) -> Tokens:
+    """One row from its pieces. A token is a target when any of its bytes was generated."""
+    ids = np.concatenate([ids for ids, _ in encoded])
+    ends = np.cumsum(np.concatenate([lengths for _, lengths in encoded]))
+    target = np.zeros(len(ids), dtype=bool)
+    for start, end in row.generated:
+        first, last = (len(row.text[:place].encode()) for place in (start, end))
+        target[np.searchsorted(ends, first, "right") : np.searchsorted(ends, last, "left") + 1] = last > first
+    return Tokens(ids, _labels(ids, target))
+
+
+def _first_is_no_target(row: Tokens) -> Tokens:
+    """Nothing predicts a first token; in a pack, the sample before it would."""
+    row.labels[:1] = IGNORED
+    return row
+
+
+def _labels(ids: Ids, target: Any) -> Ids:
+    return np.where(target, ids, IGNORED).astype(np.int32)
