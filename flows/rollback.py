@@ -5,7 +5,7 @@ import sys
 
 from prefect import flow, get_run_logger
 
-from flows import stages, terminal, workspace
+from flows import publication, stages, terminal, workspace
 
 
 @flow(name="rollback", persist_result=False)
@@ -18,15 +18,22 @@ def rollback(reason: str = "") -> str:
     with workspace.lock():
         said = tracking("rollback", "--reason", reason)
     get_run_logger().info(said)
+    if publication.wanted():
+        get_run_logger().info(command("tasks.storage", "follow"))
     return said
 
 
 def tracking(*words: str) -> str:
-    """What a command of `python -m tasks.tracking` says. A process of its own: MLflow takes seconds and 300 MB to load.
+    """What a command of `python -m tasks.tracking` says. Raises StageFailed."""
+    return command("tasks.tracking", *words)
+
+
+def command(module: str, *words: str) -> str:
+    """What it says. A process of its own: MLflow takes seconds and 300 MB to load.
 
     Raises StageFailed with the command's own error line and exit code.
     """
-    done = subprocess.run([sys.executable, "-m", "tasks.tracking", *words], capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    done = subprocess.run([sys.executable, "-m", module, *words], capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode:
         lines = done.stderr.strip().splitlines() or ["ended without a word"]
         raise stages.StageFailed(lines[-1].removeprefix("error: "), exit_code=done.returncode)

@@ -22,7 +22,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows import child, handover, workspace
+from flows import child, handover, publication, workspace
 from flows.artifacts import Progress
 from flows.terminal import Stage, screen
 from tasks.schema import params
@@ -48,14 +48,16 @@ class StageFailed(PipelineError):
 def run(target: str | None = None, *, push: bool = False, elsewhere: bool = False) -> dict[str, str]:
     """Bring `target` and every stage that it needs up to date, or all stages; the state of each. Stops at the first that fails.
 
-    With `push`, what each stage made goes to DVC's remote, run cache included, so that other machines restore it. With `elsewhere`,
-    stages that dvc.yaml gives to a work pool are run by its workers, and their results restored here.
+    With `push`, what each stage made goes to DVC's remote, run cache included, so that other machines restore it; and dataset and
+    checkpoint are published to LONGWRITER_STORE, where one is named. With `elsewhere`, stages that dvc.yaml gives to a work pool are
+    run by its workers, and their results restored here.
     """
     if runtime.flow_run.id and os.environ.get("PREFECT__FLOW_RUN_ID"):
         die_with_parent()  # a worker's run, of which nothing must be left when the worker is killed
     states: dict[str, str] = {}
     params.load()  # every key, also of stages that would not run: a misspelt one must not hide behind `Cached`
     with workspace.lock(), readable():
+        publish = push and publication.wanted()
         repo = Repo()
         remote = bool(repo.config["core"].get("remote"))
         stages = needed(repo, target)
@@ -67,6 +69,8 @@ def run(target: str | None = None, *, push: bool = False, elsewhere: bool = Fals
             states[stage.name] = _run_stage(stage, work or partial(bring_up_to_date, repo, stage.name, pull=remote))
             if push and remote and not pool and states[stage.name] != CACHED:
                 _as_task(f"push {stage.name}", "its outputs and its run to DVC's remote", partial(_push, stage.name))()
+            for words in publication.AFTER.get(stage.name, []) if publish else []:
+                _as_task(" ".join(words[:2]), "to the store of LONGWRITER_STORE", partial(_by_child, "tasks.storage", *words))()
         if push and remote:
             _as_task("push", "what an earlier run could not send", _push)()
         elif push:
@@ -158,10 +162,15 @@ def _changed(repo: Repo, name: str) -> bool:
 
 
 def _push(*names: str) -> None:
-    with Progress("push", get_run_logger()) as progress:
+    _by_child("dvc", "push", "--run-cache", *names)
+
+
+def _by_child(module: str, *words: str) -> None:
+    """`python -m MODULE WORDS`, its bar and lines as a stage's. Raises StageFailed with its last error line."""
+    with Progress(words[0], get_run_logger()) as progress:
         output = _Log(progress)
-        if code := child.run([sys.executable, "-m", "dvc", "push", "--run-cache", *names], output.see):
-            raise StageFailed(f"dvc push: {output.reason()}", exit_code=code)
+        if code := child.run([sys.executable, "-m", module, *words], output.see):
+            raise StageFailed(f"{module} {words[0]}: {output.reason()}", exit_code=code)
 
 
 class readable:

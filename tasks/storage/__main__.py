@@ -32,6 +32,7 @@ def publish(
     alias: Annotated[list[str] | None, typer.Option(help="a name that means this version from now on")] = None,
     label: Annotated[list[str] | None, typer.Option(help="KEY=VALUE to remember with it")] = None,
     uses: Annotated[list[str] | None, typer.Option(help="NAME/VERSION that it was made from, and that stays as long as this")] = None,
+    registered: Annotated[bool, typer.Option("--registered", help="the checkpoint that the stage promote registered, labelled so")] = False,
     pickles: Annotated[bool, typer.Option("--pickles", help="let pickles in: of a training's state, never of a model")] = False,
     store: Store = "",
     as_json: Json = False,
@@ -40,7 +41,7 @@ def publish(
     from tasks.storage import release
 
     with one_line_errors():
-        to, one = place(store), release.given(name, folder)
+        to, one = place(store), release.registered() if registered else release.given(name, folder)
         one = one._replace(labels={**one.labels, **_pairs(label or [])})
         done = release.release(one, to=to, version=version, aliases=tuple(alias or []), uses=tuple(uses or []), pickles=pickles)
         _tell(
@@ -139,6 +140,24 @@ def alias(name: Name, alias: str, version: Annotated[str, typer.Argument(help="a
         at, client = place(store), connect()
         preflight(client, at)
         print(f"{alias} is {name}/{versions.set_alias(client, at, name, alias, version)}")
+
+
+@app.command()
+def follow(store: Store = "") -> None:
+    """Let the checkpoints' aliases mean what the model registry's mean: after a promotion, after a rollback."""
+    from tasks.storage import release
+    from tasks.storage.client import connect, preflight
+    from tasks.tracking import registry
+    from tasks.tracking.client import answering
+
+    with one_line_errors(), answering():
+        at = place(store)
+        preflight(connect(), at)
+        found = release.follow(registry.holders(), at=at)
+        print(
+            ", ".join(f"{alias} is checkpoint/{version}" for alias, version in sorted(found.items()))
+            or "no alias means a published version"
+        )
 
 
 @app.command()

@@ -15,8 +15,11 @@ from tasks.storage.place import Place
 from tasks.storage.publish import Published, publish
 from tasks.tracking import checkpoint
 from tasks.tracking.commit import commit
+from tasks.tracking.gate import Promoted
 
 DATASET, CHECKPOINT = "dataset", "checkpoint"
+MODEL = "model_version"  # the label
+PROMOTED = Path("data/promote/promoted.json")
 DATA, VERDICT = Path("data/assemble/dataset"), Path("data/validate/verdict.json")
 STUDENT = Path("data/train/checkpoints/student")
 
@@ -57,6 +60,36 @@ def student() -> Release:
     """The student's weights and tokenizer, and nothing that runs code when it is loaded."""
     files = tuple(checkpoint.files(STUDENT))
     return Release(CHECKPOINT, STUDENT, files, {**_code(), "checkpoint_digest": checkpoint.digest(STUDENT)}, DATA)
+
+
+def registered() -> Release:
+    """The student, labelled with the number of the model version that the stage promote made of it."""
+    try:
+        number = Promoted.model_validate_json(_text(PROMOTED)).version
+    except ValidationError:
+        raise BadInput(PROMOTED, "not what the stage promote writes", mend="run it again: `make flow FLOW=promotion`") from None
+    one = student()
+    return one._replace(labels={**one.labels, MODEL: number})
+
+
+def follow(held: Mapping[str, str], *, at: Place) -> dict[str, str]:
+    """Let the store's aliases mean what the registry's mean (a model version's number by alias); the store's version by alias.
+
+    A model version that was never published here keeps its alias from meaning anything: better no champion than an old one.
+    """
+    client = connect()
+    published = {
+        one.manifest.labels[MODEL]: one.manifest.version
+        for one in versions.versions(client, at, CHECKPOINT)
+        if MODEL in one.manifest.labels
+    }
+    for alias in set(versions.aliases(client, at, CHECKPOINT)) & set(held):
+        if held[alias] not in published:
+            versions.drop_alias(client, at, CHECKPOINT, alias)
+    found = {alias: published[number] for alias, number in held.items() if number in published}
+    for alias, version in found.items():
+        versions.set_alias(client, at, CHECKPOINT, alias, version)
+    return found
 
 
 def release(

@@ -114,6 +114,12 @@ def set_alias(client: S3Client, at: Place, name: str, alias: str, version: str) 
     return found
 
 
+def drop_alias(client: S3Client, at: Place, name: str, alias: str) -> None:
+    key = at.alias(name, paths.plain_name(alias, what="an alias"))
+    with one_line(f"s3://{at.bucket}/{key}"):
+        client.delete_object(Bucket=at.bucket, Key=key)
+
+
 def links(client: S3Client, at: Place, found: Manifest, *, seconds: int, only: str | None = None) -> list[Link]:
     """Presigned links to a version's files, or to one of them: whoever has a link may read until it ends. Raises BadInput."""
     if not 1 <= seconds <= MAX_LINK:

@@ -1,5 +1,6 @@
 """Real S3 servers on loopback, and a proxy that spoils what passes through it: the store's tests run on both servers."""
 
+import contextlib
 import http.client
 import socket
 import subprocess
@@ -62,7 +63,19 @@ def rclone(folder: Path) -> AbstractContextManager[str]:
     port = free_port()
     (folder / "s3").mkdir()
     keys = f"{KEY},{SECRET}"
-    command = [str(BIN / "rclone"), "--config", "/dev/null", "serve", "s3", "--auth-key", keys, "--addr", f"127.0.0.1:{port}"]
+    command = [
+        str(BIN / "rclone"),
+        "--config",
+        "/dev/null",
+        "serve",
+        "s3",
+        "--dir-cache-time",
+        "1ms",
+        "--auth-key",
+        keys,
+        "--addr",
+        f"127.0.0.1:{port}",
+    ]
     return served([*command, str(folder / "s3")], port, folder / "rclone.log")
 
 
@@ -143,9 +156,10 @@ class Proxy:
         _reply(handler, status, headers, reply)
 
     def _forward(self, handler: BaseHTTPRequestHandler, body: bytes) -> tuple[int, dict[str, str], bytes]:
-        connection = http.client.HTTPConnection(self._upstream, timeout=60)
+        connection = http.client.HTTPConnection(self._upstream, timeout=5)
         headers = {name: value for name, value in handler.headers.items() if name.lower() not in ("expect", "connection")}
-        connection.request(handler.command, handler.path, body=body or None, headers=headers)
+        with contextlib.suppress(OSError):  # it answers before it has read the body: an error
+            connection.request(handler.command, handler.path, body=body or None, headers=headers)
         response = connection.getresponse()
         data = response.read()
         found = {name: value for name, value in response.getheaders() if name.lower() not in ("connection", "transfer-encoding")}

@@ -25,6 +25,7 @@ def test_a_folder_comes_back_as_it_was(at: Place, folder: Path, tmp_path: Path) 
     assert [path for path in tmp_path.iterdir() if path.name.startswith(".")] == []
 
 
+@pytest.mark.parametrize("endpoint", ["moto"], indirect=True)
 def test_the_same_again_changes_nothing_and_other_content_is_refused(proxy: Proxy, at: Place, folder: Path) -> None:
     first = publish(folder, "data", to=at, version="v1", part_size=PART, label=None)
     proxy.done.clear()
@@ -37,6 +38,7 @@ def test_the_same_again_changes_nothing_and_other_content_is_refused(proxy: Prox
     assert versions.resolve(connect(), at, "data", "v1") == first.manifest
 
 
+@pytest.mark.parametrize("endpoint", ["rclone"], indirect=True)
 def test_a_version_is_there_only_when_its_last_file_is(proxy: Proxy, at: Place, folder: Path) -> None:
     seen = []
     proxy.rule = lambda request, before: seen.append(len(versions.versions(connect(), at, "data"))) if request.part == 3 else None
@@ -47,6 +49,7 @@ def test_a_version_is_there_only_when_its_last_file_is(proxy: Proxy, at: Place, 
     assert seen == [0]
 
 
+@pytest.mark.parametrize("endpoint", ["moto"], indirect=True)
 def test_a_part_that_is_spoilt_on_its_way_is_sent_again(proxy: Proxy, at: Place, folder: Path, tmp_path: Path) -> None:
     """The flip of one byte, which neither TCP nor either server notices."""
     proxy.rule = lambda request, before: (
@@ -58,6 +61,7 @@ def test_a_part_that_is_spoilt_on_its_way_is_sent_again(proxy: Proxy, at: Place,
     assert (tmp_path / "got" / MODEL).read_bytes() == (folder / MODEL).read_bytes()
 
 
+@pytest.mark.parametrize("endpoint", ["rclone"], indirect=True)
 def test_a_part_that_is_always_spoilt_ends_in_one_line_and_no_version(proxy: Proxy, at: Place, folder: Path) -> None:
     proxy.rule = lambda request, before: "flip" if request.part == 2 else None
     with pytest.raises(StorageError, match="the bytes are not what the manifest says"):
@@ -65,6 +69,7 @@ def test_a_part_that_is_always_spoilt_ends_in_one_line_and_no_version(proxy: Pro
     assert versions.versions(connect(), at, "data") == []
 
 
+@pytest.mark.parametrize("endpoint", ["rclone"], indirect=True)
 def test_connections_cut_in_mid_part_and_a_busy_server_are_sat_out(proxy: Proxy, at: Place, folder: Path, tmp_path: Path) -> None:
     faults = {1: "cut", 2: "503", 3: "503"}
     proxy.rule = lambda request, before: faults.get(request.part or 0) if before < 2 else None
@@ -73,11 +78,13 @@ def test_connections_cut_in_mid_part_and_a_busy_server_are_sat_out(proxy: Proxy,
     fetch("data", tmp_path / "got", source=at, label=None)
 
 
+@pytest.mark.parametrize("endpoint", ["moto"], indirect=True)
 def test_an_object_that_shows_late_is_waited_for(proxy: Proxy, at: Place, folder: Path) -> None:
     proxy.rule = lambda request, before: "404" if request.method == "HEAD" and before < 2 else None
     assert publish(folder, "data", to=at, part_size=PART, label=None).new
 
 
+@pytest.mark.parametrize("endpoint", ["rclone"], indirect=True)
 def test_an_object_that_never_shows_is_no_version(proxy: Proxy, at: Place, folder: Path) -> None:
     proxy.rule = lambda request, before: "404" if request.method == "HEAD" and request.path.endswith("empty.txt") else None
     with pytest.raises(StorageError, match=r"empty.txt: sent, and not there; run again"):
