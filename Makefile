@@ -10,7 +10,7 @@ INSTRUCTIONS ?= data/collect/instructions.jsonl
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run flow rollback repro dag use evaluate score compare duel ci-eval pin official nll estimate ledger check-data data-diff release test test-slow test-vllm lint format bench bench-full bench-prefix lock publish fetch published link prune bucket team-up team-status team-down team-env deploy worker stage-digests serve-env vllm-cpu-env clean
+.PHONY: help install run flow rollback repro dag use train-plan train-worker evaluate score compare duel ci-eval pin official nll estimate ledger check-data data-diff release test test-slow test-vllm lint format bench bench-full bench-prefix lock publish fetch published link prune bucket team-up team-status team-down team-env deploy worker stage-digests serve-env vllm-cpu-env clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -42,6 +42,12 @@ dag: $(INSTALLED)  ## print the graph
 use: $(INSTALLED)  ## copy a profile over params.yaml: make use PROFILE=llama-3.1-8b
 	@test -f profiles/$(PROFILE).yaml || { echo "error: profiles/$(PROFILE).yaml: no such profile; there are $(notdir $(basename $(wildcard profiles/*.yaml)))" >&2; exit 2; }
 	cp profiles/$(PROFILE).yaml params.yaml
+
+train-plan: $(INSTALLED)  ## memory on each GPU, steps, tokens and hours of a training, before it starts: make train-plan [PROFILE=llama-3.1-8b] [MEMORY=80] [PEAK=989] [MFU=0.4] [TOKENS=189500000] [PACKS=data/pack/packs/student]
+	@$(PYTHON) -m tasks.sft plan --params $(if $(filter command line environment,$(origin PROFILE)),profiles/$(PROFILE).yaml,params.yaml) $(if $(MEMORY),--memory "$(MEMORY)") $(if $(PEAK),--peak "$(PEAK)") $(if $(MFU),--mfu "$(MFU)") $(if $(TOKENS),--tokens "$(TOKENS)") $(if $(PACKS),--packs "$(PACKS)")
+
+train-worker: $(INSTALLED)  ## this machine takes part in machine 0's trainings (LONGWRITER_MACHINE_RANK, LONGWRITER_MAIN_ADDRESS; home on a shared disk)
+	@$(PYTHON) -m tasks.sft worker
 
 evaluate: $(INSTALLED)  ## a model on a benchmark: make evaluate CANDIDATE=URL, a checkpoint folder or models:/longwriter@challenger [BENCHMARK=FILE] [FORMAT=hellobench] [SAMPLES=3] [MODEL=NAME] [TEMPERATURE=0.5] [MAX_TOKENS=32768] [OUT=DIR] [AGENTWRITE=1] [JUDGE=0] [FRESH=1] [JSON=1]
 	@test -n "$(CANDIDATE)" || { echo "error: CANDIDATE is not set; make evaluate CANDIDATE=http://127.0.0.1:8000/v1, a checkpoint folder, or models:/longwriter@challenger" >&2; exit 2; }
