@@ -42,7 +42,8 @@ def record_alignment(aligned: Path, *, sft_run: str, seed: int, align: Align) ->
         points=[runs.Point(f"{entry.model}/{name}", value, entry.step) for entry in history for name, value in entry.values.items()],
         figures={"loss.svg": plots.loss(history)},
         artifacts=[aligned / "history.jsonl"],
-        tags={"training_run": sft_run, **_provenance()},
+        tags={"training_run": sft_run},
+        stage="align",
     )
 
 
