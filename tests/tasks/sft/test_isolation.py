@@ -13,9 +13,10 @@ from tests.tasks.sft.packs import answers, encoded, write
 
 FLASH = torch.cuda.is_available() and is_flash_attn_2_available()
 ON_GPU = pytest.param("flash_attention_2", marks=[pytest.mark.gpu, pytest.mark.skipif(not FLASH, reason="no GPU with flash attention")])
+COMPILED = pytest.param("flex_attention", marks=pytest.mark.slow)  # compiles its kernel: minutes on a CPU
 
 
-@pytest.mark.parametrize("attention", ["eager", "sdpa", "flex_attention", ON_GPU])
+@pytest.mark.parametrize("attention", ["eager", "sdpa", COMPILED, ON_GPU])
 def test_a_packed_sample_gets_the_logits_it_gets_alone(tmp_path: Path, attention: str) -> None:
     write(encoded(answers(12))[1], tmp_path / "packs", context=128)
     pack = max(read_packs(tmp_path / "packs"), key=lambda row: len(row["seq_lengths"]))
