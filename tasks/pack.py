@@ -17,6 +17,7 @@ from tasks.schema.params import Base, Pack
 from tasks.schema.records import Reason, Reject, Sample
 from tasks.sft.conversations import CHECKED, Encoder, Tokens
 from tasks.sft.packing import Samples, write_packs
+from tasks.sft.preflight import check_base, check_vocabulary
 from tasks.sft.tokenizer import load_tokenizer, train_tokenizer
 
 AT_ONCE = 256  # samples
@@ -57,7 +58,9 @@ def run(dataset: Path, general: Path, passed: Path, out: Path, *, base: Base, pa
 
 def _tokenizer(dataset: Path, general: Path, *, base: Base, pack: Pack) -> Any:
     if base.model != "tiny":
-        return load_tokenizer(base)
+        check_base(base)
+        check_vocabulary(base, tokenizer := load_tokenizer(base))
+        return tokenizer
     texts = [message.content for sample in chain(read_dataset(dataset), read_dataset(general)) for message in sample.messages]
     return train_tokenizer(texts, vocabulary=pack.vocabulary)
 

@@ -16,7 +16,8 @@ from tasks.schema.settings import settings
 from tasks.sft.job import Point, Sft
 from tasks.sft.launch import plan, train_all
 from tasks.sft.order import steps_of
-from tasks.sft.packing import count_packs
+from tasks.sft.packing import count_packs, longest
+from tasks.sft.preflight import check_base, check_jobs
 from tasks.tracking.live import live_run
 
 STUDENT = "student"
@@ -24,6 +25,7 @@ CURVE = 100  # points of the loss curve, per model
 
 
 def run(packs: Path, tokenizer: Path, out: Path, *, seed: int, base: Base, train: Train) -> stage.Metrics:
+    check_base(base)
     names = sorted((folder.name for folder in packs.iterdir() if folder.is_dir()), key=lambda name: name != STUDENT)
     steps = {name: steps_of(count_packs(packs / name), epochs=train.epochs, global_batch=train.global_batch) for name in names}
     print("training " + ", ".join(f"the {name} for {steps[name]} steps" for name in names), flush=True)
@@ -43,6 +45,7 @@ def run(packs: Path, tokenizer: Path, out: Path, *, seed: int, base: Base, train
         )
         for name in names
     ]
+    check_jobs(jobs, settings(), context=longest(packs / STUDENT), vocabulary=_vocabulary(tokenizer))
     with live_run("train", {"base": base.model, "steps": steps[STUDENT], "learning_rate": train.learning_rate}) as live:
         done = train_all(jobs, settings(), watch=lambda point: live.log(point.numbers()))
     history = [point for trained in done for point in trained.history]
@@ -53,6 +56,12 @@ def run(packs: Path, tokenizer: Path, out: Path, *, seed: int, base: Base, train
     return {
         f"{name}_{key}": getattr(last[name], key) for name in names for key in ("step", "loss", "tokens_per_second", "mfu", "memory_gib")
     }
+
+
+def _vocabulary(tokenizer: Path) -> int:
+    """Entries of the tokenizer's table, special tokens included."""
+    saved = store.read_json(tokenizer / "tokenizer.json")
+    return len({*saved["model"]["vocab"].values(), *(token["id"] for token in saved["added_tokens"])})
 
 
 def _write_curve(path: Path, history: Sequence[Point]) -> None:

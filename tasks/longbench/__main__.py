@@ -11,7 +11,7 @@ import typer
 from tasks import store
 from tasks.judging.judged import Judged
 from tasks.longbench.compare import compare as comparison
-from tasks.longbench.display import show_comparison, show_judge, show_models, show_nll, show_scorecard
+from tasks.longbench.display import show_comparison, show_duels, show_judge, show_models, show_nll, show_scorecard
 from tasks.longbench.official import DEFAULT_URL, fetch
 from tasks.longbench.recorded import models_in, score_recorded
 from tasks.longbench.scorecard import Scorecard
@@ -38,8 +38,8 @@ def evaluate(
     format: Annotated[str | None, typer.Option(help="of the benchmark: longbench-write, hellobench, writingbench, lifebench")] = None,
     model: Annotated[str | None, typer.Option(help="what the URL's server calls it, where it serves several")] = None,
     samples: Annotated[int | None, typer.Option(min=1, help="answers to each prompt")] = None,
-    temperature: Annotated[float | None, typer.Option(min=0, max=2)] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="of an answer")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0, max=2, help="the paper's 0.5 of a URL, params.yaml's of a checkpoint")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="of an answer; the paper's 32,768 of a URL, else params.yaml's")] = None,
     agentwrite: Annotated[bool, typer.Option("--agentwrite", help="it plans, then writes paragraph by paragraph")] = False,
     judged: Annotated[bool, typer.Option("--judge/--no-judge", help="S_q by params.yaml's judge, or the length scores alone")] = True,
     fresh: Annotated[bool, typer.Option("--fresh", help="ask for everything anew, in a folder that holds an evaluation")] = False,
@@ -105,6 +105,26 @@ def compare(
             show_comparison(found)
     if gate and found.verdict == "worse":
         raise typer.Exit(1)
+
+
+@app.command()
+def duel(
+    a: Annotated[str, typer.Argument(help="folder of predictions.jsonl; with a model: data/predict:student", metavar="A")],
+    b: Annotated[str, typer.Argument(help="the same, of the other one", metavar="B")],
+    out: Annotated[Path | None, typer.Option(help="JSONL file for the comparisons, replies and all")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="what came of them as one JSON object, on the last line")] = False,
+) -> None:
+    """Which of two answers to the same prompt would a reader rather have? The judge compares them, in both orders."""
+    from tasks.longbench.duel import duel as duelled
+
+    with one_line_errors():
+        if a == b:
+            raise BadInput(b, "the same as A", mend="name two evaluations, or two models of one")
+        found = duelled(a, b, params=load(), out=out)
+        if as_json:
+            print(orjson.dumps(found.tally.model_dump(mode="json")).decode(), flush=True)
+        else:
+            show_duels(found.tally, only_one=found.only_one)
 
 
 @app.command()

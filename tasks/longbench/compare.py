@@ -88,9 +88,9 @@ def read_side(source: str) -> Side:
 
     Raises BadInput if it is not there, or holds an item twice.
     """
-    path, model = _place(source)
+    path, model = place(source, "items.jsonl")
     items = store.read_list(path, ScoredItem)
-    model = _model(path, [item.model for item in items], model)
+    model = model_of(path, [item.model for item in items], model)
     found: dict[tuple[str, int], ScoredItem] = {}
     for line, item in enumerate(items, 1):
         key = (item.id, item.sample)
@@ -160,16 +160,17 @@ def _scored(side: Side) -> int:
     return sum(prompt.s_q is not None for prompt in side.scores("paper").values())
 
 
-def _place(source: str) -> tuple[Path, str]:
-    """The items file and the model, empty if none is named. A path that exists as it stands names no model."""
+def place(source: str, file: str) -> tuple[Path, str]:
+    """The file of that name in an evaluation, and the model, empty if none is named. A path that exists as it stands names no model."""
     whole, (before, colon, after) = Path(source), source.rpartition(":")
     path, model = (whole, "") if whole.exists() or not colon else (Path(before), after)
     if path.name == CARD:
         path = path.parent
-    return (path / "items.jsonl" if path.is_dir() else path), model
+    return (path / file if path.is_dir() else path), model
 
 
-def _model(path: Path, found: Sequence[str], wanted: str) -> str:
+def model_of(path: Path, found: Sequence[str], wanted: str) -> str:
+    """Which of a file's models is meant. Raises BadInput where that cannot be told, or there is no such model."""
     models = sorted(set(found))
     if not wanted and len(models) == 1:
         return models[0]

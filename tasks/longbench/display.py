@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from tasks.endpoints.chat import OVERSIZE
+from tasks.judging.pairwise import Tally
 from tasks.judging.reliability import Reliability
 from tasks.longbench.compare import Comparison, Row
 from tasks.longbench.intervals import Interval
@@ -64,6 +65,26 @@ def show_judge(found: Reliability) -> None:
         weighted = "" if kappa is None else f", kappa {kappa:.2f}"
         apart = f"{alike.bias:+.1f} points on average, {alike.mean_absolute:.1f} apart{weighted}"
         console.print(f"Second judge: {found.agreement.second_judge}, on {found.agreement.answers} answers: {apart}.", markup=False)
+
+
+def show_duels(found: Tally, *, only_one: int) -> None:
+    """Who won, how sure that is, and whether the judge prefers a place."""
+    console = _console()
+    console.print(f"{found.duels} duels, each judged in both orders.", markup=False)
+    for name, wins in ((found.a, found.a_wins), (found.b, found.b_wins), ("ties", found.ties)):
+        console.print(f"{wins:6}  {name}", markup=False)
+    console.print(f"{found.contradictions:6}  contradictions: the orders disagree, nobody's win")
+    console.print(f"{found.unread:6}  not readable in one order or both")
+    if only_one:
+        console.print(f"{only_one} answers have no partner on the other side and are left out.")
+    if found.first_place is not None and (of := found.first_place_interval):
+        share = f"{found.first_place:.0%} of the comparisons, 95% {of.low:.0%} to {of.high:.0%}"
+        console.print(f"The text in the first place won {share}: 50% is no bias.")
+    rate, of = found.win_rate, found.win_rate_interval
+    if rate is None or of is None:
+        return console.print("cannot tell: nobody won a duel")
+    told = "A is preferred" if of.low > 0.5 else "B is preferred" if of.high < 0.5 else "cannot tell"
+    console.print(f"A won {rate:.0%} of the duels that somebody won, 95% {of.low:.0%} to {of.high:.0%}: [bold]{told}[/bold]")
 
 
 def show_models(cards: Mapping[str, Scorecard], *, title: str) -> None:

@@ -2,7 +2,8 @@
 
 What it writes into its folder: evaluation.json (what is evaluated, and how), predictions.jsonl, verdicts.jsonl, items.jsonl,
 scorecard.json and reliability.json, as the pipeline's stages do. Started again in the same folder it goes on where it stopped: the
-journal has every answer that came. How to decode, who judges and which benchmark: params.yaml, unless the command line says otherwise.
+journal has every answer that came. Who judges and which benchmark: params.yaml, unless the command line says otherwise. How to decode:
+the same for a checkpoint, whose context params.yaml knows; behind a URL as the paper does, unless the command line says otherwise.
 """
 
 import hashlib
@@ -29,6 +30,7 @@ from tasks.schema.records import BenchmarkItem, Decoding, Prediction, Record, Ve
 from tasks.schema.settings import settings
 
 REGISTRY = "models:/"
+PAPERS_DECODING = {"temperature": 0.5, "max_tokens": 32_768}  # of LongBench-Write and the ruler (paper, section 4.1)
 
 
 class Options(NamedTuple):
@@ -135,11 +137,18 @@ def resolve(candidate: str) -> Candidate:
 
 
 async def _model(who: Candidate, model: Model, options: Options) -> Model:
-    """The candidate as it is asked: decoding of params.yaml, and the name by which the URL's server knows it."""
+    """The candidate as it is asked: how to decode, and the name by which the URL's server knows it."""
     given = {"temperature": options.temperature, "max_tokens": options.max_tokens, "name": options.model}
     if who.url and not options.model:
         given["name"] = await only_model(who.url, settings().api_key("candidate"))
-    return Model(**(model.model_dump() | {"revision": ""} | {key: value for key, value in given.items() if value is not None}))
+    return Model(
+        **(
+            model.model_dump()
+            | {"revision": ""}
+            | (PAPERS_DECODING if who.url else {})
+            | {key: value for key, value in given.items() if value is not None}
+        )
+    )
 
 
 def _begun(asked: Evaluation, out: Path, *, fresh: bool) -> Evaluation:

@@ -61,7 +61,9 @@ def reaches(cards: Mapping[str, Scorecard]) -> list[Line]:
     """The ruler: mean words written per asked length, a column per model."""
     columns = [{point.asked: point.mean for point in card.by_asked} for card in cards.values()]
     lengths = sorted({asked for column in columns for asked in column})
-    return [_line(f"{asked:,}".replace(",", "\u202f"), [column.get(asked) for column in columns], list(cards)) for asked in lengths]
+    return [
+        _line(f"{asked:,}".replace(",", "\u202f"), [column.get(asked) for column in columns], list(cards), gap=False) for asked in lengths
+    ]
 
 
 def decay(cards: Mapping[str, Scorecard]) -> list[Line]:

@@ -46,7 +46,7 @@ def plan(
 ) -> Job:
     """A training of `steps` optimizer steps into `out`. Raises BadSettings if the global batch does not divide among the processes."""
     place = where(settings)
-    _check_division(optimization.global_batch, place.processes * place.machines, settings)
+    check_division(optimization.global_batch, place.processes * place.machines, settings)
     optimization = optimization_of(optimization)
     said = (method, base, optimization)
     identity = "\n".join(
@@ -57,7 +57,8 @@ def plan(
     return Job(name=name, method=method, base=base, optimization=optimization, seed=seed, steps=steps, where=place, **paths)
 
 
-def _check_division(global_batch: int, world: int, settings: Settings) -> None:
+def check_division(global_batch: int, world: int, settings: Settings) -> None:
+    """Raises BadSettings if the global batch does not divide among the processes of the settings."""
     if world % settings.sequence_parallel:
         problem = f"{world} processes do not divide into groups of {settings.sequence_parallel}"
         raise BadSettings(f"LONGWRITER_SEQUENCE_PARALLEL: {problem}; change it, or LONGWRITER_PROCESSES")
@@ -130,6 +131,22 @@ def join(job: Job, settings: Settings) -> subprocess.Popen[bytes]:
     # Threads that wait asleep: spinning ones make a training on a busy machine ten times slower.
     environment = {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": str(job.where.threads), **os.environ}
     return subprocess.Popen([*_launcher(job, settings), "-m", "tasks.sft.trainer", str(job.scratch / JOB)], env=environment)
+
+
+def work_for_others(settings: Settings) -> None:
+    """Join each training that machine 0 writes into the shared home, once. Raises TrainingFailed when a rank of this machine died."""
+    done = set[tuple[Path, int]]()
+    while True:
+        for path in sorted((settings.home / "training").glob(f"*/{JOB}")):
+            if (written := (path, path.stat().st_mtime_ns)) not in done:
+                done.add(written)
+                job = Job.model_validate_json(path.read_bytes())
+                process = join(job, settings)
+                try:
+                    _check(job, process.wait())
+                finally:
+                    _end({process: job})
+        time.sleep(POLL)
 
 
 def _launcher(job: Job, settings: Settings) -> list[str]:

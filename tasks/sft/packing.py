@@ -153,6 +153,12 @@ def lengths_of(folder: Path) -> tuple[Ints, Ints]:
     return flat, np.concatenate([[0], np.cumsum(per_pack)])
 
 
+def longest(folder: Path) -> int:
+    """Tokens of the longest pack."""
+    lengths, borders = lengths_of(folder)
+    return int(np.add.reduceat(lengths, borders[:-1]).max())
+
+
 def _file(folder: Path) -> Path:
     if not (folder / FILE).is_file():
         raise BadInput(folder / FILE, "no such file", mend="run the stage pack: `make run`")

@@ -69,6 +69,7 @@ def build(job: Job, tokenizer: Any) -> Supervised:
         processing_class=tokenizer,
         data_collator=DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id, padding_free=True),
         callbacks=callbacks(job),
+        peft_config=weights.lora(job.optimization.adapter),
     )
 
 

@@ -48,13 +48,13 @@ def train_tokenizer(texts: Sequence[str], *, vocabulary: int) -> Any:
 def load_tokenizer(base: Base) -> Any:
     """The base model's own tokenizer, with a chat template that marks the assistant's tokens. Raises BadInput if it has none.
 
-    No code of the model's repository is executed.
+    Code of the model's repository is executed only where base.remote_code says so; its commit is pinned then.
     """
     from transformers import AutoTokenizer
     from trl.chat_template_utils import get_training_chat_template
 
     try:
-        tokenizer = AutoTokenizer.from_pretrained(base.model, revision=base.revision or None, trust_remote_code=False)
+        tokenizer = AutoTokenizer.from_pretrained(base.model, revision=base.revision or None, trust_remote_code=base.remote_code)
     except (OSError, ValueError) as error:
         raise BadInput(base.model, f"no tokenizer: {str(error).splitlines()[0]}", mend="check base.model and base.revision") from None
     if not tokenizer.chat_template:

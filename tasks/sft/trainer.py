@@ -45,9 +45,26 @@ def _build(job: Job, tokenizer: Any) -> "Watched":
 def _save(job: Job, trainer: "Watched") -> None:
     """The trained model as transformers and vLLM load it: safetensors, tokenizer, chat template; no pickle."""
     trainer.model.generation_config.do_sample = True  # without it `transformers serve` decodes greedily, whatever temperature is asked for
-    trainer.save_model(str(job.out))
+    if job.optimization.adapter is None:
+        _in_its_precision(job, trainer)
+        trainer.save_model(str(job.out))
+    elif trainer.is_world_process_zero():
+        from tasks.sft.weights import merged
+
+        whole = merged(job, trainer.accelerator.unwrap_model(trainer.model))
+        whole.generation_config.do_sample = True
+        whole.save_pretrained(job.out)
+        trainer.processing_class.save_pretrained(job.out)
     if trainer.is_world_process_zero():
         (job.out / "training_args.bin").unlink(missing_ok=True)  # a pickle
+
+
+def _in_its_precision(job: Job, trainer: "Watched") -> None:
+    """Weights that were trained in float32 for bf16's sake are saved as what they are computed with."""
+    import torch
+
+    if job.optimization.precision == "bf16" and not trainer.is_deepspeed_enabled:
+        trainer.model.to(torch.bfloat16)
 
 
 def main() -> None:

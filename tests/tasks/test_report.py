@@ -143,6 +143,14 @@ def test_the_page_has_every_section_and_plot_and_loads_nothing(tmp_path: Path) -
     assert Path("params.yaml").read_text(encoding="utf-8").strip() in page.text
 
 
+def test_only_scores_have_a_better_and_a_worse_side(tmp_path: Path) -> None:
+    """More words than the control is no merit, and what is no difference has no column."""
+    html = render(tmp_path, finished_run(tmp_path / "data"))
+    tables = {name: html.partition(f'<section id="{name}">')[2].partition("</section>")[0] for name in SECTIONS}
+    shown = {name: "student − control" in tables[name] for name in ("scores", "lengths", "degeneration")}
+    assert shown == {"scores": True, "lengths": False, "degeneration": False}
+
+
 def test_hostile_text_is_shown_as_text(tmp_path: Path) -> None:
     html = render(tmp_path, finished_run(tmp_path / "data", hostile=HOSTILE))
     page = Page(html)

@@ -87,7 +87,8 @@ def test_a_url_becomes_a_scorecard_with_everything_that_led_to_it(tmp_path: Path
     assert card.s_l > 90
     predictions = store.read_list(out / "predictions.jsonl", Prediction)
     assert [(p.item.length, p.sample) for p in predictions[:3]] == [(100, 0), (100, 1), (100, 0)]
-    assert {p.decoding.temperature for p in predictions if p.decoding} == {params.models.candidate.temperature}
+    drawn = {(p.decoding.temperature, p.decoding.max_tokens, p.decoding.seed) for p in predictions if p.decoding}
+    assert drawn == {(0.5, 32_768, params.seed)}  # the paper's
     verdicts = store.read_list(out / "verdicts.jsonl", Verdict)
     assert [sum(verdict.second == second for verdict in verdicts) for second in (False, True)] == [12 * params.judge.repeats, 12]
     assert [item.model for item in store.read(out / "items.jsonl", ScoredItem)] == ["rehearsal-candidate"] * 12

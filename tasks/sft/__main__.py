@@ -1,0 +1,74 @@
+"""`python -m tasks.sft plan`: what a training will take, before it starts. `python -m tasks.sft worker`: this machine joins one."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tasks.schema.params import load
+from tasks.schema.settings import Settings, settings
+from tasks.sft.budget import PAPER, Course, Work, course, on_each_gpu, shapes_of, strategy_of, work_of
+from tasks.sft.launch import check_division, work_for_others
+from tasks.sft.memory import STRATEGIES, Memory, Strategy
+from tasks.stage import fail, one_line_errors
+
+app = typer.Typer(add_completion=False, help=__doc__)
+COLUMNS = ("weights", "gradients", "optimizer", "activations", "loss", "overhead", "total", "host")
+
+
+@app.command()
+def plan(
+    params: Annotated[Path, typer.Option(help="a params file, such as profiles/llama-3.1-8b.yaml")] = Path("params.yaml"),
+    memory: Annotated[float, typer.Option(min=1, help="GiB of each GPU")] = 80.0,
+    peak: Annotated[float, typer.Option(min=0.1, help="TFLOP/s of each GPU in bf16, dense")] = 989.0,
+    mfu: Annotated[float, typer.Option(min=0.01, max=1, help="share of it that the training gets")] = 0.4,
+    tokens: Annotated[int, typer.Option(min=1, help="of the dataset, where no packs are there; the paper's mixture has so many")] = PAPER,
+    packs: Annotated[Path | None, typer.Option(help="packs of the stage pack, such as data/pack/packs/student")] = None,
+) -> None:
+    """Memory on each GPU by how model states are split, steps, tokens and hours. Exits with 1 if the settings' way does not fit."""
+    with one_line_errors():
+        asked, own = load(params), settings()
+        check_division(asked.train.global_batch, own.processes * own.machines, own)
+        shapes = shapes_of(asked.base, asked.train.tiny, vocabulary=asked.pack.vocabulary)
+        chosen = strategy_of(own.accelerate_config)
+        ways = [way for way in STRATEGIES if way.name != chosen.name] + [chosen]
+        found = {way: on_each_gpu(shapes, asked.train, way, own, context=asked.pack.context) for way in ways}
+        work = work_of(packs, shapes, context=asked.pack.context, tokens=tokens)
+        _say_memory(found, chosen, own, name=asked.base.model, parameters=shapes.parameters, memory=memory)
+        gpus = own.processes * own.machines
+        _say_course(course(work, asked.train, gpus=gpus, peak=peak * 1e12, mfu=mfu), work, gpus=gpus, peak=peak, mfu=mfu)
+        if found[chosen].total > memory:
+            fail(_misfit(found, chosen, memory, gpus), code=1)
+
+
+@app.command()
+def worker() -> None:
+    """Take part in the trainings of machine 0, one after the other, until interrupted. home has to be on a shared disk."""
+    with one_line_errors():
+        work_for_others(settings())
+
+
+def _say_memory(found: dict[Strategy, Memory], chosen: Strategy, own: Settings, *, name: str, parameters: int, memory: float) -> None:
+    print(f"{name}: {parameters / 1e9:.2f} billion parameters; GiB on each of {own.processes * own.machines} GPUs of {memory:g} GiB")
+    print(f"{'':20}" + "".join(f"{column:>13}" for column in COLUMNS))
+    for way, needs in found.items():
+        mark = "→ " if way == chosen else "  "
+        fits = "" if needs.total <= memory else "  does not fit"
+        print(f"{mark}{way.name:18}" + "".join(f"{getattr(needs, column):13.1f}" for column in COLUMNS) + fits)
+
+
+def _say_course(run: Course, work: Work, *, gpus: int, peak: float, mfu: float) -> None:
+    print(f"{work.packs:,} packs, {work.tokens:,} tokens ({work.source}); {run.steps:,} steps, {run.tokens:,.0f} tokens in all")
+    rate = run.tokens / run.hours / 3600
+    each = run.flops / run.tokens / 1e9
+    print(f"{run.hours:,.1f} hours at {mfu:.0%} of {gpus} × {peak:g} TFLOP/s: {rate:,.0f} tokens/s, {each:.1f} GFLOP a token")
+
+
+def _misfit(found: dict[Strategy, Memory], chosen: Strategy, memory: float, gpus: int) -> str:
+    fitting = [way.name for way, needs in found.items() if needs.total <= memory and way.stage]
+    mend = f"infra/accelerate/{fitting[0]}.yaml does (LONGWRITER_ACCELERATE_CONFIG)" if fitting else "more processes, or an adapter"
+    return f"train: {found[chosen].total:.0f} GiB on each of {gpus} GPUs of {memory:g} GiB with {chosen.name}; it does not fit; {mend}"
+
+
+if __name__ == "__main__":
+    app()

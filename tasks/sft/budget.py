@@ -1,0 +1,128 @@
+"""Does a training fit, and how long will it take: params and settings against a GPU's memory, in words and numbers."""
+
+import math
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import orjson
+
+from tasks.schema.errors import BadInput
+from tasks.schema.params import Base, Optimization, Tiny
+from tasks.schema.settings import Settings
+from tasks.sft.memory import STRATEGIES, Memory, Strategy, estimate
+from tasks.sft.order import steps_of
+from tasks.sft.shapes import Shapes
+
+MODELS = Path(__file__).with_name("models.yaml")
+PAPER = 189_500_000  # tokens of its mixture: 6k long texts and 180k chats
+
+
+class Work(NamedTuple):
+    """How much there is to train on."""
+
+    packs: int
+    tokens: int
+    flops: float  # of one pass
+    source: str
+
+
+class Course(NamedTuple):
+    """A whole training."""
+
+    steps: int
+    tokens: float
+    flops: float
+    hours: float
+
+
+def shapes_of(base: Base, tiny: Tiny, *, vocabulary: int) -> Shapes:
+    """The base model's shapes, without its weights. Raises BadInput if its config.json cannot be read."""
+    from ruamel.yaml import YAML
+
+    if base.model == "tiny":
+        width = tiny.width // tiny.heads
+        return Shapes(tiny.layers, tiny.width, tiny.heads, tiny.heads, width, 2 * tiny.width, vocabulary, tied=True)
+    known = YAML(typ="safe").load(MODELS.read_text(encoding="utf-8"))
+    return Shapes(**known[base.model]) if base.model in known else Shapes.of(config_of(base))
+
+
+def config_of(base: Base) -> "Config":
+    """config.json of a folder, or of the hub at the pinned revision."""
+    path = Path(base.model) / "config.json"
+    if not Path(base.model).is_dir():
+        path = _fetched(base)
+    try:
+        return Config(orjson.loads(path.read_bytes()))
+    except FileNotFoundError:
+        raise BadInput(path, "no such file", mend="check base.model") from None
+    except orjson.JSONDecodeError as error:
+        raise BadInput(path, f"not JSON: {error.msg}", mend="fetch the model again") from None
+
+
+def _fetched(base: Base) -> Path:
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(hf_hub_download(base.model, "config.json", revision=base.revision or None))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
+        problem = f"no config.json: {str(error).splitlines()[0][:120]}"
+        raise BadInput(base.model, problem, mend="check base.model and base.revision, and the way to the hub") from None
+
+
+class Config:
+    """The fields of a config.json as attributes, the language model's own where there are several."""
+
+    def __init__(self, fields: dict[str, object]) -> None:
+        nested = fields.get("text_config")
+        self.fields = {**fields, **nested} if isinstance(nested, dict) else fields
+
+    def __getattr__(self, name: str) -> object:
+        try:
+            return self.fields[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+def work_of(packs: Path | None, shapes: Shapes, *, context: int, tokens: int) -> Work:
+    """Of the packs on disk; or assumed, packs full of one sample each, which is the most that attention can cost."""
+    if packs and packs.is_dir():
+        from tasks.sft.packing import lengths_of
+
+        lengths, borders = lengths_of(packs)
+        return Work(len(borders) - 1, int(lengths.sum()), float(shapes.flops(lengths.astype(float)).sum()), str(packs))
+    count = math.ceil(tokens / context)
+    return Work(count, tokens, count * float(shapes.flops(np.array([float(context)]))[0]), "assumed")
+
+
+def course(work: Work, optimization: Optimization, *, gpus: int, peak: float, mfu: float) -> Course:
+    """`peak` is a GPU's matrix rate in FLOP/s, `mfu` the share of it that the model's own arithmetic gets."""
+    steps = steps_of(work.packs, epochs=optimization.epochs, global_batch=optimization.global_batch)
+    passes = steps * optimization.global_batch / work.packs
+    flops = passes * work.flops
+    return Course(steps, passes * work.tokens, flops, flops / (gpus * peak * mfu) / 3600)
+
+
+def strategy_of(config: Path | None) -> Strategy:
+    """How the accelerate config of the settings splits model states. Raises BadInput for one that names no readable DeepSpeed config."""
+    from ruamel.yaml import YAML
+
+    if config is None:
+        return STRATEGIES[0]
+    if not config.is_file():
+        raise BadInput(config, "no such file", mend="infra/accelerate has some")
+    deepspeed = (YAML(typ="safe").load(config.read_text(encoding="utf-8")).get("deepspeed_config") or {}).get("deepspeed_config_file")
+    if deepspeed is None:
+        return Strategy(config.stem, 0)
+    if not Path(deepspeed).is_file():
+        raise BadInput(config, f"{deepspeed}: no such file", field="deepspeed_config_file", mend="infra/deepspeed has some")
+    zero = orjson.loads(Path(deepspeed).read_bytes())["zero_optimization"]
+    away = {name: zero.get(name, {}).get("device") == "cpu" for name in ("offload_optimizer", "offload_param")}
+    return Strategy(config.stem, zero["stage"], away["offload_optimizer"], away["offload_param"])
+
+
+def on_each_gpu(shapes: Shapes, optimization: Optimization, strategy: Strategy, settings: Settings, *, context: int) -> Memory:
+    """With the settings' processes, micro-batch and sequence parallelism."""
+    tokens = math.ceil(settings.micro_batch * context / settings.sequence_parallel)
+    return estimate(shapes, optimization, strategy, processes=settings.processes * settings.machines, tokens=tokens)
