@@ -143,6 +143,7 @@ bench: $(INSTALLED)  ## print the benchmarks, each beside its bound or peer (10 
 	@$(PYTHON) -m benchmarks.evaluation
 	@$(PYTHON) -m benchmarks.serving
 	@$(PYTHON) -m benchmarks.storage
+	@$(PYTHON) -m benchmarks.dataset
 
 bench-full: $(INSTALLED)  ## AgentWrite at full size: 6,000 samples on 256 slots (8 minutes)
 	@$(PYTHON) -m benchmarks.agentwrite --samples 6000 --slots 256 --latency 0.7 --only engine

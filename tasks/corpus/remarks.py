@@ -18,9 +18,9 @@ _EDGE = 4  # lines at either edge that may be remarks
 _WORK = (
     r"(?:essay|article|story|short story|screenplay|script|scene|opening(?: scene)?|paragraph|section|part|chapter|draft|text|piece"
     r"|narrative|outline"
-    r"|introduction|excerpt|summary|response|version|letter|report|poem|speech|guide|post|example|template|continuation|content|passage)"
+    r"|introduction|excerpt|snippet|summary|response|version|letter|report|poem|speech|guide|post|example|template|continuation|content|passage)"
 )
-_HERE = rf"(?:here(?:['’]s| is| are)|below (?:is|are)|(?:the )?following (?:is|are)|this is) (?:\w+[ -]){{0,9}}?{_WORK}"
+_HERE = rf"(?:here(?:['’]s| is| are)|below (?:is|are)|(?:the )?following (?:is|are)|this is) (?:[\w-]+,?[ ]){{0,9}}?{_WORK}"
 _YES = r"(?:(?:certainly|sure(?: thing)?|of course|absolutely|okay|ok|great|gladly|no problem|understood|got it|happy to help)\b[!,.:]*\s*)"
 _WILL = r"(?:i['’]ll|i will|i can|i['’]d be|i['’]m|i am|let me|let['’]s|i have|i['’]ve)\b"
 _OPENING = re.compile(

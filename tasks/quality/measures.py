@@ -39,6 +39,7 @@ class Row(NamedTuple):
     declared: int | None = None  # words that the row says it has
     long: bool = True  # False: a general chat
     problem: str | None = None  # why there is no conversation to be measured
+    origin: str = ""  # where the row itself says that it is from
 
 
 class Measures(NamedTuple):

@@ -177,7 +177,9 @@ def _row(place: int, found: _Found, columns: Columns) -> Row:
         asked = _asked(data, columns, messages)
     except Misfit as problem:
         return Row(place, _id(data, source), source, (), "", None, problem=str(problem))
-    return Row(place, _id(data, source), source, messages, _language(data), asked)
+    origin = data.get("source")
+    row = Row(place, _id(data, source), source, messages, _language(data), asked)
+    return row._replace(origin=origin) if isinstance(origin, str) else row
 
 
 def _messages(data: Mapping[str, Any], columns: Columns) -> Sequence[Message]:

@@ -25,7 +25,7 @@ def release(data: Path, version: str) -> tuple[str, Path]:
     if _git("tag", "--list", tag):
         raise BadInput(tag, "there is such a version already", mend="a version is never made anew; take the next one")
     if changed := _git("status", "--porcelain", "--untracked-files=no"):
-        first = changed.splitlines()[0][3:]
+        first = changed.splitlines()[0].split(maxsplit=1)[1]
         raise BadInput(first, "not committed", mend="commit what made the data (dvc.lock and params.yaml too), so that the tag has it")
     facts = gather(data, params, version=version, commit=_git("rev-parse", "HEAD"))
     write(folder, data, facts)
@@ -55,9 +55,21 @@ def write(folder: Path, data: Path, facts: Facts) -> None:
 
 def _track(folder: Path, tag: str, version: str, facts: Facts) -> None:
     _run(sys.executable, "-m", "dvc", "add", "--quiet", str(folder))
-    _git("add", f"{folder}.dvc", str(folder.parent / ".gitignore"))
-    _git("commit", "--quiet", "--message", f"Release {tag}: {facts.long.rows:,} long texts, {facts.general.rows:,} general chats")
-    _run(sys.executable, "-m", "gto", "register", facts.name, "--version", version, "--message", f"{tag}, data {facts.digest[:12]}")
+    _git("add", f"{folder}.dvc")
+    if _git("diff", "--cached", "--name-only"):  # nothing, where an earlier try ended between the commit and the tag
+        _git("commit", "--quiet", "--message", f"Release {tag}: {facts.long.rows:,} long texts, {facts.general.rows:,} general chats")
+    _register(facts.name, version, f"{tag}, data {facts.digest[:12]}")
+
+
+def _register(name: str, version: str, message: str) -> None:
+    """The tag, as GTO writes and reads it. Raises BadInput with its reason."""
+    from gto.api import register
+    from gto.exceptions import GTOException
+
+    try:
+        register(".", name, ref="HEAD", version=version, message=message, stdout=False)
+    except GTOException as error:
+        raise BadInput(f"{name}@{version}", str(error), mend="take a version that follows the others") from None
 
 
 def _git(*words: str) -> str:

@@ -82,7 +82,7 @@ def _change(id: str, was: Kept, now: Kept) -> Change | None:
 def _shares(a: Side, b: Side) -> dict[str, tuple[float, float]]:
     def counted(side: Side) -> Counter[str]:
         names = Counter(f"language {kept.language or 'not told'}" for kept in side.values())
-        return names + Counter(f"source {kept.source.partition('/')[0].partition(':')[0]}" for kept in side.values())
+        return names + Counter(f"source {kept.source.partition('/')[0].partition(':')[0]}" for kept in side.values() if kept.source)
 
     one, other = counted(a), counted(b)
     return {name: (one[name] / max(1, len(a)), other[name] / max(1, len(b))) for name in sorted(one | other)}

@@ -71,7 +71,7 @@ def side_of(path: Path) -> Side:
         written, digest = count_words(answer), text_id(request)
         known = row.id if row.id != row.source else digest
         score = s_l(row.asked, written) if row.asked else None
-        found[_free(known, found)] = Kept(digest, text_id(answer), written, row.asked, row.language, row.source, score)
+        found[_free(known, found)] = Kept(digest, text_id(answer), written, row.asked, row.language, row.origin, score)
     return found
 
 
