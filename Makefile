@@ -10,7 +10,11 @@ INSTRUCTIONS ?= data/collect/instructions.jsonl
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help install run flow rollback repro dag use train-plan train-worker evaluate score compare duel ci-eval official nll estimate ledger check-data data-diff release test test-slow test-vllm lint format bench bench-full bench-prefix audit lock publish fetch published link prune bucket team-up team-status team-down team-env deploy worker stage-digests serve-env vllm-cpu-env clean
+=======
+.PHONY: help install run flow rollback repro dag use train-plan train-worker evaluate score compare duel ci-eval pin official nll estimate ledger check-data data-diff release test test-slow test-vllm lint format bench bench-full bench-prefix lock publish fetch published link prune bucket team-up team-status team-down team-env deploy worker stage-digests serve-env vllm-cpu-env clean
+>>>>>>> main
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -69,6 +73,10 @@ duel: $(INSTALLED)  ## which answers would a reader rather have: make duel A=eva
 # ("Error 1") and, as for whatever fails, turns into its own 2; a CI that has to tell 1 from 2 calls the command.
 ci-eval: $(INSTALLED)  ## an evaluation in CI, as a comment and an exit code: make ci-eval [CANDIDATE=models:/longwriter@challenger] [BENCHMARK=FILE] [MODEL=NAME] [SCORES=DIR] [BASELINE=DIR or FILE] [BASE=origin/main] [OUT=ci-eval]
 	@$(PYTHON) -m tasks.longbench.ci
+
+pin: $(INSTALLED)  ## the revision of a remote source as it is now: make pin FILES="s3://bucket/chats/*.parquet" or FILES=hf://datasets/allenai/WildChat-1M
+	@test -n "$(FILES)" || { echo "error: FILES is not set; make pin FILES=\"s3://bucket/chats/*.parquet\"" >&2; exit 2; }
+	@set -f; $(PYTHON) -m tasks.sources pin $(FILES)
 
 official: $(INSTALLED)  ## fetch the paper's prompts and benchmark files, pinned and verified, into data/raw/official [SOURCE=URL or folder]
 	@$(PYTHON) -m tasks.longbench official $(if $(SOURCE),--source "$(SOURCE)")
@@ -136,8 +144,9 @@ format: $(INSTALLED)  ## rewrite the code in ruff's style
 	ruff check --fix .
 	ruff format .
 
-bench: $(INSTALLED)  ## print the benchmarks, each beside its bound or peer (10 minutes)
+bench: $(INSTALLED)  ## print the benchmarks, each beside its bound or peer (20 minutes)
 	@$(PYTHON) -m benchmarks.words
+	@$(PYTHON) -m benchmarks.collecting
 	@$(PYTHON) -m benchmarks.length_feedback
 	@$(PYTHON) -m benchmarks.agentwrite
 	@$(PYTHON) -m benchmarks.evaluation

@@ -11,8 +11,10 @@ from contextlib import contextmanager
 from typing import NamedTuple
 
 import psutil
+from prefect import runtime
 
 from tasks.stage import die_with_parent
+from tasks.tracking import lineage
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 GRACE = 10.0  # seconds between SIGTERM and SIGKILL
@@ -31,7 +33,7 @@ def run(command: Sequence[str], see: Callable[[Output], None]) -> int:
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])  # stages call plain `python`
     process = subprocess.Popen(
         command,
-        env=os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1"},
+        env=os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1"} | _flow_run(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -42,6 +44,13 @@ def run(command: Sequence[str], see: Callable[[Output], None]) -> int:
         for piece in pieces(process):
             see(piece)
         return process.wait()
+
+
+def _flow_run() -> dict[str, str]:
+    """The flow run within which we are: MLflow's runs of its stages are nested under it (tasks/tracking/lineage.py)."""
+    if not runtime.flow_run.id:
+        return {}
+    return {lineage.FLOW_RUN: str(runtime.flow_run.id), lineage.FLOW_NAME: f"{runtime.flow_run.flow_name} {runtime.flow_run.name}"}
 
 
 @contextmanager

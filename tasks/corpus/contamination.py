@@ -30,6 +30,7 @@ class _Prompt(NamedTuple):
     id: str
     tokens: tuple[str, ...]
     shingles: frozenset[str]
+    sizes: Counter[int]  # how many shingles there are of each number of tokens
 
 
 class Prompts:
@@ -37,7 +38,7 @@ class Prompts:
 
     def __init__(self, texts: Iterable[str]) -> None:
         known = {tuple(_plain(tokens_of(text))): text for text in texts if text.strip()}
-        self._prompts = [_Prompt(text_id(text), tokens, _shingles(tokens_of(text))) for tokens, text in known.items()]
+        self._prompts = [_prompt(text, tokens) for tokens, text in known.items()]
         self._holders: dict[str, list[int]] = defaultdict(list)
         for place, prompt in enumerate(self._prompts):
             for shingle in prompt.shingles:
@@ -53,10 +54,10 @@ class Prompts:
         """The prompt that an ask repeats, or None. `tokens`: the ask's, as `tokens_of` has them."""
         shared = Counter(place for shingle in text.shingles & self._known for place in self._holders[shingle])
         plain: list[str] = []
+        size = _size(next(iter(text.shingles), ""))
         for place, count in shared.most_common():
             prompt = self._prompts[place]
-            size = len([shingle for shingle in prompt.shingles if len(shingle.split(" ")) == _size(text)])
-            if count < LOOK * size:
+            if count < LOOK * prompt.sizes[size]:
                 continue
             plain = plain or _plain(tokens)
             if (found := self._aligned(prompt, plain)) is not None:
@@ -72,13 +73,14 @@ class Prompts:
         return Match(prompt.id, share) if share >= HELD or (share >= PART and said >= ALL_BUT and len(tokens) >= 8) else None
 
 
-def _size(text: Text) -> int:
-    return len(next(iter(text.shingles), "").split(" "))
+def _size(shingle: str) -> int:
+    return shingle.count(" ") + 1
 
 
-def _shingles(tokens: Sequence[str]) -> frozenset[str]:
-    """Of every size that an ask's may have: its language is told by rules that need not agree on a part."""
-    return frozenset(run for size in set(SHINGLE.values()) for run in runs(tokens, size))
+def _prompt(text: str, tokens: tuple[str, ...]) -> _Prompt:
+    """With shingles of every size that an ask's may have: its language is told by rules that need not agree on a part."""
+    shingles = frozenset(run for size in set(SHINGLE.values()) for run in runs(tokens_of(text), size))
+    return _Prompt(text_id(text), tokens, shingles, Counter(map(_size, shingles)))
 
 
 def _plain(tokens: Iterable[str]) -> list[str]:

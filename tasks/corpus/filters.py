@@ -6,6 +6,7 @@ They are rules that a person can read and argue with; what they cannot tell is t
 import re
 from collections.abc import Callable
 from functools import cached_property
+from typing import NamedTuple
 
 from tasks.corpus.cleaning import clean
 from tasks.corpus.duplicates import text_id
@@ -15,6 +16,13 @@ from tasks.corpus.wishes import Wish, parse_wish
 from tasks.schema.params import Collect
 from tasks.schema.records import Reason
 from tasks.sources.adapters import Ask
+
+
+class _Pattern(NamedTuple):
+    """A form, and pieces of text of which each of its matches has one: most asks have none, and are spared the form."""
+
+    stems: tuple[str, ...]
+    form: re.Pattern[str]
 
 
 class Candidate:
@@ -29,6 +37,10 @@ class Candidate:
         return text_id(self.text)
 
     @cached_property
+    def lower(self) -> str:
+        return self.text.lower()
+
+    @cached_property
     def language(self) -> str:
         return language_of(self.text)
 
@@ -40,55 +52,77 @@ class Candidate:
 Fault = tuple[Reason, str]  # with the evidence
 Filter = Callable[[Candidate, Collect], Fault | None]
 
-_REDACTED = re.compile(r"\b(?:NAME|PERSON)_\d+|PRESIDIO_ANONYMIZED_PERSON")  # an address is not missed in an answer, a name is
-_ELSEWHERE = re.compile(  # material that is not there
-    r"\b(?:the|my|this|see|i(?:'ve| have)?) attached\b|\b(?:is|are) attached\b"
-    r"|\battached (?:is|are|file|document|report|text|image|figures?|pdf)\b"
-    r"|\b(?:in|the|my|this) attachments?\b(?! (?:theory|style))"
-    r"|\bi(?:'ve| have)? (?:just )?(?:uploaded|sent you)\b"
-    r"|\buploaded (?:file|document|pdf|image)\b"
-    r"|附件|我(?:刚|刚刚|已)?(?:上传|发给你|发送)的",
-    re.IGNORECASE,
+_REDACTED = _Pattern(
+    ("name_", "person"),
+    re.compile(r"\b(?:NAME|PERSON)_\d+|PRESIDIO_ANONYMIZED_PERSON"),
+)  # an address is not missed in an answer, a name is
+_ELSEWHERE = _Pattern(
+    ("attach", "upload", "sent you", "附件", "上传", "发给你", "发送的"),
+    re.compile(  # material that is not there
+        r"\b(?:the|my|this|see|i(?:'ve| have)?) attached\b|\b(?:is|are) attached\b"
+        r"|\battached (?:is|are|file|document|report|text|image|figures?|pdf)\b"
+        r"|\b(?:in|the|my|this) attachments?\b(?! (?:theory|style))"
+        r"|\bi(?:'ve| have)? (?:just )?(?:uploaded|sent you)\b"
+        r"|\buploaded (?:file|document|pdf|image)\b"
+        r"|附件|我(?:刚|刚刚|已)?(?:上传|发给你|发送)的",
+        re.IGNORECASE,
+    ),
 )
-_EARLIER = re.compile(  # a turn that came before
-    r"\b(?:previous|earlier|last|our) (?:conversation|chat|discussion|repl(?:y|ies)|response)\b"
-    r"|\byour (?:last|previous|earlier) (?:answer|reply|message|text|version|draft|essay|story)\b"
-    r"|\bas you (?:said|mentioned|wrote)\b"
-    r"|\byou (?:said|mentioned|wrote) (?:earlier|before|above)\b|\bwhere (?:you|we) (?:stopped|left off)\b"
-    r"|(?:你|您)(?:刚才|刚刚|之前|前面|上次|上面)(?:的|提到|说|写)|(?:之前|上次|刚才)的(?:对话|聊天|回答|回复)|接着(?:上文|上面|前面|刚才)",
-    re.IGNORECASE,
+_EARLIER = _Pattern(
+    ("previous", "earlier", "last ", "our ", "you ", "we ", "刚才", "刚刚", "之前", "前面", "上次", "上面", "接着"),
+    re.compile(  # a turn that came before
+        r"\b(?:previous|earlier|last|our) (?:conversation|chat|discussion|repl(?:y|ies)|response)\b"
+        r"|\byour (?:last|previous|earlier) (?:answer|reply|message|text|version|draft|essay|story)\b"
+        r"|\bas you (?:said|mentioned|wrote)\b"
+        r"|\byou (?:said|mentioned|wrote) (?:earlier|before|above)\b|\bwhere (?:you|we) (?:stopped|left off)\b"
+        r"|(?:你|您)(?:刚才|刚刚|之前|前面|上次|上面)(?:的|提到|说|写)|(?:之前|上次|刚才)的(?:对话|聊天|回答|回复)|接着(?:上文|上面|前面|刚才)",
+        re.IGNORECASE,
+    ),
 )
-_ABOVE = re.compile(
-    r"\b(?:the |this )?(?:text|essay|story|letter|article|passage|paragraph|outline|content|answer)s? above\b"
-    r"|\bthe above\b|\babove (?:text|essay|story|article)\b|上述|以上(?:的)?(?:文字|内容|文章|材料)|上面的|前文",
-    re.IGNORECASE,
+_ABOVE = _Pattern(
+    ("above", "上述", "以上", "上面的", "前文"),
+    re.compile(
+        r"\b(?:the |this )?(?:text|essay|story|letter|article|passage|paragraph|outline|content|answer)s? above\b"
+        r"|\bthe above\b|\babove (?:text|essay|story|article)\b|上述|以上(?:的)?(?:文字|内容|文章|材料)|上面的|前文",
+        re.IGNORECASE,
+    ),
 )
 _EDGE = 200  # characters at either end in which an ask speaks of itself; between them may stand any quoted text
 _ROOM = {"en": 200, "zh": 80}  # characters that "above" can refer to within the ask itself
-_SCRAPING = re.compile(
-    r"\b(?:web[- ]?)scrap\w+"
-    r"|\bscrap(?:e|es|er|ing)\b[^.\n]{0,60}"
-    r"\b(?:e-?mails?|address\w*|sites?|websites?|pages?|lists?|listings|profiles|reviews|data|forum)\b"
-    r"|\bcrawl(?:s|er|ing)?\b[^.\n]{0,40}\b(?:sites?|website|web|pages?)\b"
-    r"|\b(?:harvest|collect|extract|gather)\b[^.\n]{0,40}\b(?:e-?mail(?: address\w*|s\b)|phone numbers|profiles|user (?:data|names))"
-    r"|爬虫|爬取|爬下来|反爬|批量(?:采集|抓取)|抓取[^。\n]{0,20}(?:评论|邮箱|数据|信息|房源|网页|用户)",
-    re.IGNORECASE,
+_SCRAPING = _Pattern(
+    ("scrap", "crawl", "harvest", "collect", "extract", "gather", "爬", "采集", "抓取"),
+    re.compile(
+        r"\b(?:web[- ]?)scrap\w+"
+        r"|\bscrap(?:e|es|er|ing)\b[^.\n]{0,60}"
+        r"\b(?:e-?mails?|address\w*|sites?|websites?|pages?|lists?|listings|profiles|reviews|data|forum)\b"
+        r"|\bcrawl(?:s|er|ing)?\b[^.\n]{0,40}\b(?:sites?|website|web|pages?)\b"
+        r"|\b(?:harvest|collect|extract|gather)\b[^.\n]{0,40}\b(?:e-?mail(?: address\w*|s\b)|phone numbers|profiles|user (?:data|names))"
+        r"|爬虫|爬取|爬下来|反爬|批量(?:采集|抓取)|抓取[^。\n]{0,20}(?:评论|邮箱|数据|信息|房源|网页|用户)",
+        re.IGNORECASE,
+    ),
 )
-_INJECTION = re.compile(
-    r"\b(?:ignore|disregard|forget|override)\s+(?:(?:all|any|of|the|these|those|my)\s+){0,3}(?:previous|prior|above|earlier|system|your)"
-    r"(?:\s+\w+)?\s+(?:instructions?|prompts?|rules)\b"
-    r"|\bdisregard the instructions\b|\b(?:print|reveal|show|repeat) (?:me )?your system prompt"
-    r"|\bdeveloper mode\b|\byou (?:now )?have no rules\b"
-    r"|</?(?:instruction|plan|text|step|prompt|answer|system)\b[^>]*>|<\|\w+\|>|\[/?INST\]|<</?SYS>>|\bneeds_long_answer\b"
-    r"|(?:忽略|无视|忘记|忘掉)[^。\n]{0,6}(?:之前|以上|前面|此前|上述)[^。\n]{0,6}(?:指令|指示|要求|提示|规则)|系统提示词|开发者模式|没有任何规则",
-    re.IGNORECASE,
+_ORDERS_ZH = ("忽略", "无视", "忘记", "忘掉", "系统提示", "开发者模式", "没有任何规则")
+_INJECTION = _Pattern(
+    ("ignor", "disregard", "forget", "overrid", "system prompt", "developer mode", "no rules", "<", "inst]", "needs_long", *_ORDERS_ZH),
+    re.compile(
+        r"\b(?:ignore|disregard|forget|override)\s+(?:(?:all|any|of|the|these|those|my)\s+){0,3}(?:previous|prior|above|earlier|system|your)"
+        r"(?:\s+\w+)?\s+(?:instructions?|prompts?|rules)\b"
+        r"|\bdisregard the instructions\b|\b(?:print|reveal|show|repeat) (?:me )?your system prompt"
+        r"|\bdeveloper mode\b|\byou (?:now )?have no rules\b"
+        r"|</?(?:instruction|plan|text|step|prompt|answer|system)\b[^>]*>|<\|\w+\|>|\[/?INST\]|<</?SYS>>|\bneeds_long_answer\b"
+        r"|(?:忽略|无视|忘记|忘掉)[^。\n]{0,6}(?:之前|以上|前面|此前|上述)[^。\n]{0,6}(?:指令|指示|要求|提示|规则)|系统提示词|开发者模式|没有任何规则",
+        re.IGNORECASE,
+    ),
 )
-_OTHER_LANGUAGE = re.compile(
-    r"\b(?:writ\w+|answer|respond|reply|translat\w+|essay|article|letter|story)\b[^.\n]{0,80}"
-    r"\b(?:in|into) (?:chinese|mandarin|french|german|spanish|italian|japanese|korean|russian|arabic|hindi|portuguese|latin)\b"
-    r"(?=\s*(?:[.;!?)]|$))"
-    r"|(?:用|以)(?:英文|英语|日语|日文|法语|德语|俄语|韩语)(?:写|回答|撰写|介绍|帮我)|用英文|[写篇词的](?:英语|英文)(?:作文|文章|演讲|论文)",
-    re.IGNORECASE,
+_OTHER_LANGUAGE = _Pattern(
+    ("in ", "into ", "用", "以", "英语", "英文"),
+    re.compile(
+        r"\b(?:writ\w+|answer|respond|reply|translat\w+|essay|article|letter|story)\b[^.\n]{0,80}"
+        r"\b(?:in|into) (?:chinese|mandarin|french|german|spanish|italian|japanese|korean|russian|arabic|hindi|portuguese|latin)\b"
+        r"(?=\s*(?:[.;!?)]|$))"
+        r"|(?:用|以)(?:英文|英语|日语|日文|法语|德语|俄语|韩语)(?:写|回答|撰写|介绍|帮我)|用英文|[写篇词的](?:英语|英文)(?:作文|文章|演讲|论文)",
+        re.IGNORECASE,
+    ),
 )
 
 
@@ -100,13 +134,13 @@ def fault(asked: Candidate, collect: Collect) -> Fault | None:
 def toxic(asked: Candidate, collect: Collect) -> Fault | None:
     if asked.ask.toxic:
         return Reason.TOXIC, "flagged by the source"
-    word = toxic_word(asked.text) if collect.toxicity == "words" else None
+    word = toxic_word(asked.lower) if collect.toxicity == "words" else None
     return (Reason.TOXIC, f"says {word}") if word else None
 
 
 def redacted(asked: Candidate, _: Collect) -> Fault | None:
     """The source took a name out of it. What it flags elsewhere in the conversation does not matter."""
-    return _seen(_REDACTED, asked.text, Reason.REDACTED)
+    return _seen(_REDACTED, asked, asked.text, Reason.REDACTED)
 
 
 def empty(asked: Candidate, _: Collect) -> Fault | None:
@@ -117,7 +151,7 @@ def foreign(asked: Candidate, collect: Collect) -> Fault | None:
     """A language that is not collected, or an ask for an answer in another language than its own."""
     if asked.language not in collect.languages:
         return Reason.LANGUAGE, f"written in {asked.language}, wanted are {', '.join(collect.languages)}"
-    return _seen(_OTHER_LANGUAGE, asked.text, Reason.LANGUAGE)
+    return _seen(_OTHER_LANGUAGE, asked, asked.text, Reason.LANGUAGE)
 
 
 def dependent(asked: Candidate, _: Collect) -> Fault | None:
@@ -125,17 +159,17 @@ def dependent(asked: Candidate, _: Collect) -> Fault | None:
     if asked.ask.attachment:
         return Reason.NOT_SELF_CONTAINED, "the turn holds more than text"
     edges = asked.text if len(asked.text) <= 2 * _EDGE else f"{asked.text[:_EDGE]}\n{asked.text[-_EDGE:]}"
-    if found := _seen(_ELSEWHERE, edges, Reason.NOT_SELF_CONTAINED) or _seen(_EARLIER, edges, Reason.NOT_SELF_CONTAINED):
+    if found := _seen(_ELSEWHERE, asked, edges, Reason.NOT_SELF_CONTAINED) or _seen(_EARLIER, asked, edges, Reason.NOT_SELF_CONTAINED):
         return found
-    return _seen(_ABOVE, asked.text[: _ROOM.get(asked.language, 200)], Reason.NOT_SELF_CONTAINED)
+    return _seen(_ABOVE, asked, asked.text[: _ROOM.get(asked.language, 200)], Reason.NOT_SELF_CONTAINED)
 
 
 def scraping(asked: Candidate, _: Collect) -> Fault | None:
-    return _seen(_SCRAPING, asked.text, Reason.SCRAPING)
+    return _seen(_SCRAPING, asked, asked.text, Reason.SCRAPING)
 
 
 def injection(asked: Candidate, _: Collect) -> Fault | None:
-    return _seen(_INJECTION, asked.text, Reason.INJECTION)
+    return _seen(_INJECTION, asked, asked.text, Reason.INJECTION)
 
 
 def length(asked: Candidate, collect: Collect) -> Fault | None:
@@ -154,5 +188,7 @@ def out_of_bounds(words: int, collect: Collect) -> Fault | None:
 FILTERS: tuple[Filter, ...] = (empty, toxic, redacted, foreign, injection, scraping, dependent, length)
 
 
-def _seen(pattern: re.Pattern[str], text: str, reason: Reason) -> Fault | None:
-    return (reason, " ".join(match[0].split())[:80]) if (match := pattern.search(text)) else None
+def _seen(pattern: _Pattern, asked: Candidate, text: str, reason: Reason) -> Fault | None:
+    if not any(stem in asked.lower for stem in pattern.stems):
+        return None
+    return (reason, " ".join(match[0].split())[:80]) if (match := pattern.form.search(text)) else None

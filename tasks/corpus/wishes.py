@@ -95,6 +95,7 @@ _MATERIAL = re.compile(
 )
 PAGE = {"page": 200, "页": 500}
 MOST_PAGES = 2_000
+_ANY_UNIT = re.compile(r"wo?rd|character|length|page|[字词页篇张]", re.IGNORECASE)  # no wish goes without one
 _NO_WISH = re.compile(r"(?:vocabulary of|词汇量)\W*$", re.IGNORECASE)
 
 
@@ -103,6 +104,8 @@ def parse_wish(text: str) -> Wish:
     if len(text) > 2 * READ:
         text = f"{text[:READ]}\n{text[-READ:]}"
     text = unicodedata.normalize("NFKC", text)
+    if not _ANY_UNIT.search(text):
+        return NONE
     mentions = list(_mentions(text))
     if whole := [mention for mention in mentions if mention.parts is None]:
         best = max(whole)

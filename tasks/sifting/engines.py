@@ -19,6 +19,7 @@ from tasks.schema.errors import BadSettings, PipelineError, SourceError
 I = TypeVar("I")  # noqa: E741 (what goes in)
 G = TypeVar("G")  # what is given to all
 O = TypeVar("O")  # noqa: E741 (what comes out)
+PATIENCE = 30  # seconds for a scheduler to answer
 AHEAD = 3  # parts under way or waiting, per worker
 
 
@@ -81,7 +82,7 @@ def _cluster(address: str, given: Any) -> Iterator[tuple[Callable[..., Any], int
     except ImportError:
         raise BadSettings("LONGWRITER_DASK_SCHEDULER needs the extra `cluster`: pip install 'dask[distributed]'") from None
     try:
-        client = Client(address, timeout=30)
+        client = Client(address, timeout=PATIENCE)
     except (OSError, ValueError) as error:
         problem = f"cannot be reached ({type(error).__name__}); check LONGWRITER_DASK_SCHEDULER"
         raise PipelineError(f"Dask scheduler {address}: {problem}") from None

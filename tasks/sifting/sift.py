@@ -54,7 +54,9 @@ class Sifted(NamedTuple):
     masked: Counter[str]  # personal data by kind
 
 
-class _Fit(NamedTuple):
+class Fit(NamedTuple):
+    """An ask that passes, with what copies are found by."""
+
     kept: Kept  # of the first row with this text
     shingles: frozenset[str]
     masked: Counter[str]
@@ -62,11 +64,11 @@ class _Fit(NamedTuple):
 
 def sift(split: Split, rules: Rules) -> Sifted:
     """Every row of a part, kept or refused. Raises BadInput and SourceError where the part cannot be read on."""
-    seen: dict[Ask, _Fit | tuple[str, Fault]] = {}  # copies are not looked at again
+    seen: dict[Ask, Fit | tuple[str, Fault]] = {}  # copies are not looked at again
     kept, refused, shingles, kinds, lines = [], [], [], Counter[str](), 0
     for number, outcome in _outcomes(split, rules, seen):
         lines = number
-        if isinstance(outcome, _Fit):
+        if isinstance(outcome, Fit):
             kept.append(outcome.kept._replace(number=number))
             shingles.append(outcome.shingles)
             kinds.update(outcome.masked)
@@ -76,9 +78,7 @@ def sift(split: Split, rules: Rules) -> Sifted:
     return Sifted(lines, kept, refused, _bands(shingles, rules.collect.near_duplicate), kinds)
 
 
-def _outcomes(
-    split: Split, rules: Rules, seen: dict[Ask, _Fit | tuple[str, Fault]]
-) -> Iterator[tuple[int, _Fit | tuple[str, Fault] | None]]:
+def _outcomes(split: Split, rules: Rules, seen: dict[Ask, Fit | tuple[str, Fault]]) -> Iterator[tuple[int, Fit | tuple[str, Fault] | None]]:
     for row in rows(split):
         if row.data is None and row.problem is None:
             yield row.number, None
@@ -89,7 +89,7 @@ def _outcomes(
             yield row.number, ("", (Reason.MALFORMED, str(problem)))
             continue
         if ask not in seen:
-            seen[ask] = _judged(ask, rules)
+            seen[ask] = judged(ask, rules)
         yield row.number, seen[ask]
 
 
@@ -99,7 +99,8 @@ def _ask(row: Row, adapter: str) -> Ask:
     return ask_of(row.data, adapter)
 
 
-def _judged(ask: Ask, rules: Rules) -> _Fit | tuple[str, Fault]:
+def judged(ask: Ask, rules: Rules) -> Fit | tuple[str, Fault]:
+    """One ask against all rules: fit, or its id and the first fault. Raises nothing: a row is never lost."""
     asked, collect = Candidate(ask), rules.collect
     if found := fault(asked, collect):
         return asked.id, found
@@ -110,7 +111,7 @@ def _judged(ask: Ask, rules: Rules) -> _Fit | tuple[str, Fault]:
     if match := rules.prompts.match(duplicates.Text(identity, shingles), tokens):
         return identity, (Reason.CONTAMINATED, f"benchmark prompt {match.id}, {match.share:.0%} of it")
     rank = int.from_bytes(sha256(text.encode("utf-8")).digest()[:8])
-    return _Fit(Kept(0, identity, text, rank, asked.language, asked.wish.target, asked.wish.kind), shingles, kinds)
+    return Fit(Kept(0, identity, text, rank, asked.language, asked.wish.target, asked.wish.kind), shingles, kinds)
 
 
 def _bands(shingles: list[frozenset[str]], threshold: float) -> Bands:

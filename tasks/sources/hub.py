@@ -62,9 +62,11 @@ def _tree(dataset: str, revision: str) -> dict[str, int]:
 
 def _asked(place: str, question: Callable[[], R]) -> R:
     """The hub's answer. Raises SourceError with what a person can do about its refusal or its absence."""
-    import httpx
     from huggingface_hub import errors
 
+    # Which HTTP client stands below the hub's own changes with its version: its errors are what the hub's error is made of.
+    kinds = [kind for kind in errors.HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError"]
+    unreachable = tuple(kind for kind in (*kinds, errors.HfHubHTTPError) if issubclass(kind, Exception))
     try:
         return question()
     except errors.GatedRepoError:
@@ -75,6 +77,6 @@ def _asked(place: str, question: Callable[[], R]) -> R:
         raise SourceError(f"{place}: the hub has no such dataset, commit or file, or HF_TOKEN may not see it") from None
     except errors.OfflineModeIsEnabled:
         raise SourceError(f"{place}: HF_HUB_OFFLINE forbids to ask the hub; unset it once") from None
-    except (errors.HfHubHTTPError, httpx.HTTPError) as error:
+    except unreachable as error:
         said = " ".join(str(error).split())[:160]
         raise SourceError(f"{place}: the hub cannot be reached ({said}); check the network and HF_ENDPOINT, or fetch the files") from None

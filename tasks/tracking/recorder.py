@@ -23,7 +23,7 @@ from tasks.schema.errors import PipelineError
 from tasks.schema.records import Record
 from tasks.schema.settings import settings
 from tasks.tracking import client as tracking
-from tasks.tracking import embedded
+from tasks.tracking import embedded, lineage
 from tasks.tracking.runs import KIND
 from tasks.tracking.traces import Trace, record_trace
 
@@ -130,7 +130,7 @@ class Recorder:
         if tracking.uri().startswith(SQLITE):
             embedded.make(Path(tracking.uri().removeprefix(SQLITE)))
         client, begin = tracking.connect(), self._begin
-        tags = {"stage": begin.stage, KIND: "progress"}
+        tags = {**lineage.tags(client, tracking.experiment(client), stage=begin.stage), KIND: "progress"}
         run = client.create_run(tracking.experiment(client), start_time=int(begin.began * 1000), run_name=begin.stage, tags=tags)
         self._run_id = str(run.info.run_id)
         client.log_batch(self._run_id, params=[Param(name, value) for name, value in begin.params.items()])

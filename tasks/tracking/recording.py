@@ -12,7 +12,6 @@ from tasks.reporting.history import read_history
 from tasks.schema.params import Base, Pack, Section, Train
 from tasks.tracking import checkpoint as checkpoints
 from tasks.tracking import runs
-from tasks.tracking.commit import commit
 
 SCORES = ("s_bar", "s_l", "s_q", "unscored", "items", "answers")
 
@@ -28,7 +27,8 @@ def record_training(trained: Path, dataset: Path, *, seed: int, base: Base, pack
         inputs=[runs.Input("dataset", data.as_posix(), checkpoints.sha256(data), "training")],
         figures={"loss.svg": plots.loss(history)},
         artifacts=[trained / "history.jsonl"],
-        tags=_provenance(),
+        stage="train",
+        data=dataset,
     )
 
 
@@ -44,7 +44,9 @@ def record_evaluation(scorecard: Path, items: Path, cards: Mapping[str, Scorecar
         points=[runs.Point(f"{model}/{name}", value) for model, card in cards.items() for name, value in _values(card)],
         figures={"ruler.svg": plots.ruler({model: ruler_points(card) for model, card in cards.items()})},
         artifacts=[scorecard, items],
-        tags={"checkpoint_digest": checkpoint_digest, **_provenance()},
+        tags={"checkpoint_digest": checkpoint_digest},
+        stage="score",
+        data=items,
     )
 
 
@@ -87,8 +89,3 @@ def _flat(prefix: str, section: Section) -> dict[str, object]:
         f"{prefix}.{name}": value if not isinstance(value, dict) else " ".join(f"{key}={part}" for key, part in value.items())
         for name, value in section.model_dump().items()
     }
-
-
-def _provenance() -> dict[str, str]:
-    found = commit()
-    return {"git_commit": found.sha, "git_dirty": str(found.dirty).lower()} if found else {}

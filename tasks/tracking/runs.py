@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from tasks.tracking import lineage
 from tasks.tracking.client import connect, experiment
 
 if TYPE_CHECKING:
@@ -45,12 +46,18 @@ def record(
     figures: Mapping[str, str] | None = None,
     artifacts: Iterable[Path] = (),
     tags: Mapping[str, str] | None = None,
+    stage: str | None = None,
+    data: Path | None = None,
 ) -> str:
-    """The id of the finished run of this kind and digest; everything is logged if there is none yet. Figures are SVG text by file name."""
+    """The id of the finished run of this kind and digest; everything is logged if there is none yet.
+
+    Figures are SVG text by file name. `stage` is the kind's own unless given; `data` is the output whose version in DVC goes with the run.
+    """
     client = connect()
     if found := _find(client, kind, digest):
         return found
-    run = client.create_run(experiment(client), run_name=f"{kind}-{digest[:8]}", tags={KIND: kind, DIGEST: digest, **(tags or {})})
+    own = {KIND: kind, DIGEST: digest, **(tags or {}), **lineage.tags(client, experiment(client), stage=stage or kind, data=data)}
+    run = client.create_run(experiment(client), run_name=f"{kind}-{digest[:8]}", tags=own)
     run_id = str(run.info.run_id)
     _log_values(client, run_id, params or {}, list(points))
     _log_inputs(client, run_id, inputs)

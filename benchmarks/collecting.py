@@ -1,0 +1,207 @@
+"""Collect's cheap filters over a million WildChat-shaped rows, near copies included, and the length-wish parser: `make bench`.
+
+The peer is a pipeline of `datasets` over the same files, with as many processes: the same filter functions in `Dataset.map`, the
+results in its Arrow cache, and near copies by rensa's LSH index in memory with the same sketches and the same exact check. It runs
+over a share of the rows, and ours once more over the same share: the ratio is of these two. Memory is that of the whole process
+tree, its shared pages counted once. Wide: the same rows with replies of 3,000 words.
+"""
+
+import argparse
+import json
+import os
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import psutil
+
+from tasks.corpus.wildchat import write_chats
+from tasks.corpus.wishes import parse_wish
+from tasks.schema.params import Collect, Source, load
+
+DATA = Path(__file__).parents[2] / "shared" / "data"
+LABELS = Path(__file__).with_name("writingbench_lengths.jsonl")  # read by a person
+PEER_SHARE, WIDE_ROWS, WIDE_REPLY = 10, 20_000, 3_000
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--work", choices=("ours", "peer"), help="in a process of its own, so that its memory can be told")
+    parser.add_argument("--folder", type=Path)
+    given = parser.parse_args()
+    if given.work:
+        {"ours": ours, "peer": peer}[given.work](given.folder)
+        return
+    wishes()
+    with tempfile.TemporaryDirectory() as scratch:
+        print(f"\n{'rows sifted':34}{'rows':>10}{'wall s':>9}{'CPU s':>8}{'rows/s':>9}{'left':>9}{'MiB':>7}", flush=True)
+        share, full, wide = (Path(scratch) / name for name in ("share", "full", "wide"))
+        write_chats(share, given.rows // PEER_SHARE, seed=1, files=2)
+        mine, theirs = measured("ours", share), measured("peer", share, label="datasets, the same filters")
+        print(
+            f"ours to datasets: {theirs.wall / mine.wall:.2f} x the rows a second, {theirs.cpu / mine.cpu:.2f} x the rows a CPU second",
+            flush=True,
+        )
+        write_chats(wide, min(WIDE_ROWS, given.rows), seed=3, files=1, reply=WIDE_REPLY)
+        measured("ours", wide, label="ours, wide conversations")
+        write_chats(full, given.rows, seed=2, files=8)
+        measured("ours", full)
+
+
+def wishes() -> None:
+    if not DATA.exists():
+        print("length wishes: skipped, needs ../shared/data")
+        return
+    print(f"{'length wishes read as a person reads them':44}{'prompts':>8}{'right':>8}")
+    for name in ("longbench_write", "longbench_write_en", "longwrite_ruler"):
+        rows = _rows(DATA / "longbench_write" / f"{name}.jsonl")
+        right = sum(parse_wish(row["prompt"]).target == row["length"] for row in rows)
+        print(f"{name + ', target':44}{len(rows):8}{right / len(rows):8.1%}")
+    labels = {row["index"]: row for row in _rows(LABELS)}
+    read = {row["index"]: parse_wish(row["query"]) for row in _rows(DATA / "instructions" / "writingbench_length.jsonl")}
+    bounds = sum((read[at].low, read[at].high) == (label["low"], label["high"]) for at, label in labels.items())
+    kinds = sum(read[at].kind == label["kind"] for at, label in labels.items())
+    print(f"{'WritingBench, both bounds':44}{len(labels):8}{bounds / len(labels):8.1%}")
+    print(f"{'WritingBench, kind':44}{len(labels):8}{kinds / len(labels):8.1%}")
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+class Cost(NamedTuple):
+    wall: float  # seconds
+    cpu: float  # seconds of all processes: what other load on the machine does not change
+
+
+def measured(work: str, folder: Path, *, label: str = "ours") -> Cost:
+    """What the work takes by its own word: starting Python and imports are no part of it."""
+    command = [sys.executable, "-m", "benchmarks.collecting", "--work", work, "--folder", str(folder)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+        most = 0
+        while process.poll() is None:
+            most = max(most, memory(process.pid))
+            time.sleep(0.2)
+        assert process.stdout
+        said = json.loads(process.stdout.read().splitlines()[-1])
+    shown = f"{said['rows']:10,}{said['seconds']:9.1f}{said['cpu']:8.1f}{said['rows'] / said['seconds']:9,.0f}{said['left']:9,}"
+    print(f"{label:34}{shown}{most / 2**20:7,.0f}", flush=True)
+    return Cost(said["seconds"], said["cpu"])
+
+
+def memory(pid: int) -> int:
+    """Bytes of a process and its children, each page once."""
+    total = 0
+    try:
+        tree = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+        for process in tree:
+            total += process.memory_full_info().pss
+    except psutil.Error:
+        pass
+    return total
+
+
+def rules() -> tuple[Collect, list[str]]:
+    """The paper's filters, against LongBench-Write where it is there."""
+    collect = load(Path("profiles/llama-3.1-8b.yaml")).collect.model_copy(update={"decontaminate": []})
+    scored = [DATA / "longbench_write" / f"{name}.jsonl" for name in ("longbench_write", "longwrite_ruler")]
+    return collect, [row["prompt"] for path in scored if path.exists() for row in _rows(path)]
+
+
+def ours(folder: Path) -> None:
+    from tasks.corpus.contamination import Prompts
+    from tasks.sifting.candidates import Candidates
+    from tasks.sifting.copies import equal, near
+    from tasks.sifting.pool import Rejects, fill
+    from tasks.sifting.sift import Rules
+
+    collect, prompts = rules()
+    entry = Source(name="wildchat", files=["*.parquet"], format="parquet", adapter="wildchat", revision="", licence="CC0-1.0")
+    collect = collect.model_copy(update={"sources": [entry]})
+
+    def work() -> tuple[int, int]:
+        with (
+            tempfile.TemporaryDirectory() as scratch,
+            Candidates(Path(scratch), threshold=collect.near_duplicate) as pool,
+            Rejects(Path(scratch) / "rejects.jsonl") as rejects,
+        ):
+            facts = fill(pool, rejects, folder, Rules(collect, Prompts(prompts)))
+            places = equal(pool, lambda place, first: None)
+            left = near(pool, places, lambda place, other, similarity: None, threshold=collect.near_duplicate)
+            return facts["rows"], sum(1 for _ in left)
+
+    report(work)
+
+
+def peer(folder: Path) -> None:
+    import datasets
+
+    from tasks.corpus.contamination import Prompts
+    from tasks.sifting.sift import Rules
+
+    datasets.disable_progress_bars()
+    collect, prompts = rules()
+    given = Rules(collect, Prompts(prompts))
+
+    def work() -> tuple[int, int]:
+        with tempfile.TemporaryDirectory() as cache:
+            paths = [str(path) for path in sorted(folder.glob("*.parquet"))]
+            chats = datasets.load_dataset("parquet", data_files=paths, split="train", cache_dir=cache, columns=["conversation", "toxic"])
+            where = {"num_proc": os.cpu_count(), "fn_kwargs": {"rules": given}, "remove_columns": chats.column_names}
+            fit = chats.map(peer_map, **where).filter(lambda text: text is not None, input_columns="text", num_proc=os.cpu_count())
+            return len(chats), _without_copies(fit, collect.near_duplicate)
+
+    report(work)
+
+
+def peer_map(row: dict[str, Any], rules: Any) -> dict[str, Any]:
+    """The same functions on a row of `datasets`."""
+    from tasks.sifting.sift import Fit, judged
+    from tasks.sources.adapters import ask_of
+
+    found = judged(ask_of(row, "wildchat"), rules)
+    if isinstance(found, Fit):
+        return {"id": found.kept.id, "text": found.kept.text, "language": found.kept.language}
+    return {"id": None, "text": None, "language": None}
+
+
+def _without_copies(fit: Any, threshold: float) -> int:
+    from rensa import RMinHash, RMinHashLSH
+
+    from tasks.corpus.duplicates import jaccard, shape, shingled
+
+    number, rows = shape(threshold)
+    index = RMinHashLSH(threshold, number * rows, number)
+    kept, seen = list[frozenset[str]](), set[str]()
+    for row in fit:
+        if row["id"] in seen:
+            continue
+        seen.add(row["id"])
+        shingles = shingled(row["text"], row["language"]).shingles
+        sketch = RMinHash(number * rows, 1)
+        sketch.update(list(shingles))
+        if not any(jaccard(kept[place], shingles) >= threshold for place in index.query(sketch)):
+            index.insert(len(kept), sketch)
+            kept.append(shingles)
+    return len(kept)
+
+
+def report(work: Callable[[], tuple[int, int]]) -> None:
+    start, before = time.monotonic(), cpu()
+    rows, left = work()
+    print(json.dumps({"rows": rows, "left": left, "seconds": time.monotonic() - start, "cpu": cpu() - before}))
+
+
+def cpu() -> float:
+    """Seconds of this process and of its children that have ended."""
+    return sum(usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,37 @@
+"""`python -m tasks.sources pin PATTERN…`: the revision that pins what the patterns mean now; `make pin`."""
+
+from typing import Annotated
+
+import typer
+
+from tasks import stage
+from tasks.schema.errors import BadInput
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def sources() -> None:
+    """Sources of raw rows."""
+
+
+@app.command()
+def pin(
+    files: Annotated[list[str], typer.Argument(help="an entry's files: s3://bucket/pattern …, or hf://datasets/organisation/name")],
+) -> None:
+    """Print the revision of remote files as they are now, for their entry in params.yaml."""
+    from tasks.sources import bucket, hub
+
+    with stage.one_line_errors():
+        if all(file.startswith("s3://") for file in files):
+            typer.echo(bucket.pin(files))
+        elif all(file.startswith(hub.PREFIX) for file in files):
+            typer.echo(hub.pin(files[0]))
+        else:
+            raise BadInput(
+                files[0], "nothing to pin", mend="remote files begin with s3:// or hf://datasets/; local ones are watched by DVC"
+            )
+
+
+if __name__ == "__main__":
+    app()
