@@ -10,7 +10,11 @@ INSTRUCTIONS ?= data/collect/instructions.jsonl
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
+.PHONY: help install run flow rollback repro dag use train-plan train-worker evaluate score compare duel ci-eval official nll estimate ledger check-data data-diff release test test-slow test-vllm lint format bench bench-full bench-prefix audit lock publish fetch published link prune bucket team-up team-status team-down team-env deploy worker stage-digests serve-env vllm-cpu-env clean
+=======
 .PHONY: help install run flow rollback repro dag use train-plan train-worker evaluate score compare duel ci-eval pin official nll estimate ledger check-data data-diff release test test-slow test-vllm lint format bench bench-full bench-prefix lock publish fetch published link prune bucket team-up team-status team-down team-env deploy worker stage-digests serve-env vllm-cpu-env clean
+>>>>>>> main
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -148,6 +152,7 @@ bench: $(INSTALLED)  ## print the benchmarks, each beside its bound or peer (20 
 	@$(PYTHON) -m benchmarks.agentwrite
 	@$(PYTHON) -m benchmarks.evaluation
 	@$(PYTHON) -m benchmarks.serving
+	@$(PYTHON) -m benchmarks.storage
 	@$(PYTHON) -m benchmarks.dataset
 
 bench-full: $(INSTALLED)  ## AgentWrite at full size: 6,000 samples on 256 slots (8 minutes)
@@ -155,6 +160,9 @@ bench-full: $(INSTALLED)  ## AgentWrite at full size: 6,000 samples on 256 slots
 
 bench-prefix: $(INSTALLED)  ## vLLM's own prefix-cache hit rate on AgentWrite's prompts (needs LONGWRITER_VLLM_PYTHON)
 	@$(PYTHON) -m benchmarks.prefix_cache
+
+audit: $(INSTALLED)  ## the locks against the published vulnerabilities: make audit [SERVICE=osv]
+	@$(PYTHON) -m infra.audit $(if $(SERVICE),--service "$(SERVICE)")
 
 lock: $(INSTALLED)  ## compile requirements/ anew from pyproject.toml
 	uv pip compile -q pyproject.toml --group dev --python-version 3.11 --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o requirements/pipeline.txt

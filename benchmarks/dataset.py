@@ -1,7 +1,7 @@
 """6,000 drafts of about 5,000 words through assemble and the training set's contract; `make bench`.
 
 The peer reads, joins and writes the same drafts as Parquet and does nothing else: what is over it is the cleaning and the looking. The
-stages run in processes of their own, so that their memory is theirs.
+stages run in processes of their own, so that their memory is theirs; rates and ratios are of CPU time, which a busy machine leaves alone.
 """
 
 import os
@@ -47,21 +47,24 @@ def main() -> None:
         drafts = Path(folder) / "drafts.jsonl"
         words = store.write(drafts, (draft(number) for number in range(DRAFTS))) * PARAGRAPHS * WORDS
         print(f"{DRAFTS:,} drafts, {words:,} words, {drafts.stat().st_size / 1e6:,.0f} MB")
-        print(f"{'':12}{'wall s':>9}{'x peer':>9}{'drafts/s':>10}{'MB/s':>8}{'peak MiB':>10}")
+        print(f"{'':12}{'wall s':>9}{'CPU s':>9}{'x peer':>9}{'drafts/s':>10}{'MB/s':>8}{'peak MiB':>10}")
         peer = 0.0
         for name, code in CODE.items():
-            wall, memory = measured(code.format(drafts=str(drafts), out=folder))
-            peer = peer or wall
-            size = drafts.stat().st_size / 1e6 / wall
-            print(f"{name:12}{wall:9.1f}{wall / peer:9.1f}{DRAFTS / wall:10,.0f}{size:8.1f}{memory:10,.0f}", flush=True)
+            wall, cpu, memory = measured(code.format(drafts=str(drafts), out=folder))
+            peer = peer or cpu
+            size = drafts.stat().st_size / 1e6 / cpu
+            print(f"{name:12}{wall:9.1f}{cpu:9.1f}{cpu / peer:9.1f}{DRAFTS / cpu:10,.0f}{size:8.1f}{memory:10,.0f}", flush=True)
 
 
-def measured(code: str) -> tuple[float, float]:
-    """Wall seconds, and the most memory in MiB, of a process that runs `code`."""
-    ending = "\nimport resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)"
+def measured(code: str) -> tuple[float, float, float]:
+    """Wall and CPU seconds, and the most memory in MiB, of a process that runs `code`."""
+    ending = (
+        "\nimport resource; used = resource.getrusage(resource.RUSAGE_SELF); print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)"
+    )
     start = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code + ending], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
-    return time.monotonic() - start, float(done.stdout.split()[-1])
+    cpu, memory = map(float, done.stdout.split()[-2:])
+    return time.monotonic() - start, cpu, memory
 
 
 def draft(number: int) -> Draft:
