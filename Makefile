@@ -10,7 +10,7 @@ INSTRUCTIONS ?= data/collect/instructions.jsonl
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run flow study rollback repro dag use train-plan train-worker evaluate score compare duel ci-eval pin official nll estimate ledger check-data data-diff release test test-slow test-vllm lint format bench bench-full bench-prefix lock publish fetch published link prune bucket team-up team-status team-down team-env deploy worker stage-digests serve-env vllm-cpu-env clean
+.PHONY: help install run flow study rollback repro dag use train-plan train-worker evaluate score compare duel ci-eval pin official nll estimate ledger check-data data-diff release test test-slow test-vllm lint format bench bench-full bench-prefix audit lock publish fetch published link prune bucket team-up team-status team-down team-env deploy worker stage-digests serve-env vllm-cpu-env clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -145,11 +145,13 @@ format: $(INSTALLED)  ## rewrite the code in ruff's style
 
 bench: $(INSTALLED)  ## print the benchmarks, each beside its bound or peer (20 minutes)
 	@$(PYTHON) -m benchmarks.words
+	@$(PYTHON) -m benchmarks.packing
 	@$(PYTHON) -m benchmarks.collecting
 	@$(PYTHON) -m benchmarks.length_feedback
 	@$(PYTHON) -m benchmarks.agentwrite
 	@$(PYTHON) -m benchmarks.evaluation
 	@$(PYTHON) -m benchmarks.serving
+	@$(PYTHON) -m benchmarks.storage
 	@$(PYTHON) -m benchmarks.dataset
 
 bench-full: $(INSTALLED)  ## AgentWrite at full size: 6,000 samples on 256 slots (8 minutes)
@@ -157,6 +159,9 @@ bench-full: $(INSTALLED)  ## AgentWrite at full size: 6,000 samples on 256 slots
 
 bench-prefix: $(INSTALLED)  ## vLLM's own prefix-cache hit rate on AgentWrite's prompts (needs LONGWRITER_VLLM_PYTHON)
 	@$(PYTHON) -m benchmarks.prefix_cache
+
+audit: $(INSTALLED)  ## the locks against the published vulnerabilities: make audit [SERVICE=osv]
+	@$(PYTHON) -m infra.audit $(if $(SERVICE),--service "$(SERVICE)")
 
 lock: $(INSTALLED)  ## compile requirements/ anew from pyproject.toml
 	uv pip compile -q pyproject.toml --group dev --python-version 3.11 --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o requirements/pipeline.txt

@@ -26,7 +26,7 @@ def record_training(trained: Path, dataset: Path, *, seed: int, base: Base, pack
         points=[runs.Point(f"{entry.model}/{name}", value, entry.step) for entry in history for name, value in entry.values.items()],
         inputs=[runs.Input("dataset", data.as_posix(), checkpoints.sha256(data), "training")],
         figures={"loss.svg": plots.loss(history)},
-        artifacts=[trained / "history.jsonl"],
+        artifacts=[path for name in ("history.jsonl", "resolved.json") if (path := trained / name).exists()],
         stage="train",
         data=dataset,
     )

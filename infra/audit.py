@@ -1,0 +1,87 @@
+"""`make audit`: the locks against the published vulnerabilities. pip-audit asks; this says what was checked, and what was not.
+
+pip-audit alone calls a package that its service does not know "skipped" and ends well: behind a mirror that has no such service it
+finds nothing in everything. Here a lock that could not be checked is an error.
+"""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Annotated, NamedTuple
+
+import typer
+
+from tasks.schema.errors import BadInput, GateFailed, ServerError
+from tasks.stage import one_line_errors
+
+LOCKS = [Path("requirements/pipeline.txt"), Path("requirements/serve.txt")]
+PINNED = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(\[[a-z,-]+\])?==[^\s;]+(\s*;.*)?")
+TIMEOUT = 900.0  # seconds
+
+
+class Finding(NamedTuple):
+    package: str
+    identity: str
+    fixed_in: str
+
+
+def pinned(lock: Path) -> int:
+    """How many packages a lock names. Raises BadInput for a line that leaves a version open, or names a URL."""
+    if not lock.is_file():
+        raise BadInput(lock, "no such file", mend="make lock")
+    count = 0
+    for number, line in enumerate(lock.read_text(encoding="utf-8").splitlines(), start=1):
+        if line.strip() and not line.lstrip().startswith("#"):
+            if not PINNED.fullmatch(line.strip()):
+                raise BadInput(lock, f"not NAME==VERSION: {line.strip()[:60]}", line=number, mend="make lock")
+            count += 1
+    return count
+
+
+def ask(lock: Path, service: str) -> tuple[list[Finding], int, int]:
+    """What is known against a lock's packages, how many were checked, and how many not. Raises ServerError if nobody answers."""
+    command = [sys.executable, "-m", "pip_audit", "--requirement", str(lock), "--no-deps", "--disable-pip", "--format", "json"]
+    try:
+        done = subprocess.run(
+            [*command, "--vulnerability-service", service, "--progress-spinner", "off"], capture_output=True, text=True, timeout=TIMEOUT
+        )
+        packages = json.loads(done.stdout)["dependencies"]
+    except (json.JSONDecodeError, subprocess.TimeoutExpired):
+        raise ServerError(
+            f"{lock}: the service `{service}` of pip-audit does not answer: nothing was checked; try SERVICE=osv or SERVICE=pypi"
+        ) from None
+    found = [
+        Finding(f"{package['name']} {package['version']}", one["id"], ", ".join(one["fix_versions"]) or "no version yet")
+        for package in packages
+        for one in package.get("vulns", [])
+    ]
+    skipped = sum("skip_reason" in package for package in packages)
+    return found, len(packages) - skipped, skipped
+
+
+def main(
+    lock: Annotated[list[Path] | None, typer.Argument(help="requirements/*.txt if left out")] = None,
+    service: Annotated[str, typer.Option(help="pypi or osv")] = "pypi",
+) -> None:
+    """The locks against the published vulnerabilities: 0 if there are none, 1 if there are, or if they could not be checked."""
+    with one_line_errors():
+        all_found: list[Finding] = []
+        for one in lock or LOCKS:
+            count = pinned(one)
+            found, checked, skipped = ask(one, service)
+            print(f"{one}: {count} packages, {checked} checked, {len(found)} vulnerabilities", flush=True)
+            for finding in found:
+                print(f"  {finding.package}: {finding.identity}, mended in {finding.fixed_in}")
+            if not checked:
+                raise ServerError(f"{one}: the service `{service}` knows none of {skipped} packages (a mirror?): nothing was checked")
+            if skipped:
+                print(f"  {skipped} unknown to the service, not checked", file=sys.stderr)
+            all_found += found
+        if all_found:
+            raise GateFailed(f"{len(all_found)} vulnerabilities in the locks; raise the versions in pyproject.toml, then `make lock`")
+
+
+if __name__ == "__main__":
+    typer.run(main)
