@@ -43,6 +43,7 @@ def record_alignment(aligned: Path, *, sft_run: str, seed: int, align: Align) ->
         figures={"loss.svg": plots.loss(history)},
         artifacts=[aligned / "history.jsonl"],
         tags={"training_run": sft_run},
+        stage="align",
     )
 
 
