@@ -11,9 +11,13 @@ T = TypeVar("T")
 QUIET = 3.0  # seconds after which a wait says that it is one
 
 
-def bar(*, total: int | None, unit: str, label: str | None) -> "tqdm[Any]":
-    """A bar to update by hand: `with bar(total=…, unit="call", label="judge") as progress: progress.update()`. No label, no bar."""
-    return tqdm(total=total, unit=unit, desc=label, disable=label is None, mininterval=1.0, dynamic_ncols=True, file=sys.stderr)
+def bar(*, total: int | None, unit: str, label: str | None, delay: float = 0.0) -> "tqdm[Any]":
+    """A bar to update by hand: `with bar(total=…, unit="call", label="judge") as progress: progress.update()`. No label, no bar.
+
+    `delay`: seconds before it shows, so that what fails at once is one line.
+    """
+    quiet = {"disable": label is None, "delay": delay}
+    return tqdm(total=total, unit=unit, desc=label, mininterval=1.0, dynamic_ncols=True, file=sys.stderr, **quiet)
 
 
 def byte_bar(*, total: int, label: str | None) -> "tqdm[Any]":

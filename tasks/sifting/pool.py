@@ -69,7 +69,7 @@ def fill(pool: Candidates, rejects: Rejects, folder: Path, rules: Rules) -> dict
     where = settings()
     tally = _Tally(rules.collect)
     parts = (split for file in files for split in splits_of(file))
-    with progress.bar(total=None, unit="row", label="collect: sift") as bar:
+    with progress.bar(total=None, unit="row", label="collect: sift", delay=1.0) as bar:
         for split, sifted in spread(sift, parts, rules, processes=where.sifters, scheduler=where.dask_scheduler):
             before = tally.add(split, sifted)
             for refused in sifted.refused:

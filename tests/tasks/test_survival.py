@@ -19,8 +19,9 @@ from tests.conftest import ROOT
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     shutil.copy(ROOT / "params.yaml", tmp_path)
-    for name in ("pool", "benchmark"):
-        shutil.copy(ROOT / f"data/raw/{name}.jsonl", tmp_path)
+    (tmp_path / "raw").mkdir()
+    shutil.copy(ROOT / "data/raw/pool.jsonl", tmp_path / "raw")
+    shutil.copy(ROOT / "data/raw/benchmark.jsonl", tmp_path)
     return tmp_path
 
 
@@ -36,7 +37,7 @@ def finish(folder: Path, *words: str, **more: object) -> tuple[int, str]:
     return process.returncode, err
 
 
-COLLECT = ("tasks.collect", "pool.jsonl", "benchmark.jsonl", "out")
+COLLECT = ("tasks.collect", "raw", "benchmark.jsonl", "out")
 PLAN = ("tasks.plan", "out/instructions.jsonl", "passed.json", "plans")
 
 
@@ -106,17 +107,17 @@ def test_a_full_disk_under_the_journal_is_one_line_and_the_rerun_goes_on(folder:
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        (b"", "bad.jsonl: empty file;"),
-        (b'{"prompt": "Write 200 words about bread."}\n{"prompt": "Wri', "bad.jsonl:2: torn last line"),
-        (b'{"prompt": "\xff"}\n', "bad.jsonl:1: invalid UTF-8 at byte 12"),
-        (b'{"prompt": "\\ud83d"}\n', "bad.jsonl:1: a lone surrogate"),
-        (b'{"topic": "bread"}\n', "bad.jsonl:1: "),
-        (b'{"prompt": 7}\n', "bad.jsonl:1: "),
+        (b"", "raw/pool.jsonl: empty file;"),
+        (b'{"prompt": "Write 200 words about bread."}\n{"prompt": "Wri', "raw/pool.jsonl:2: torn last line"),
+        (b'{"prompt": "\xff"}\n', "raw/pool.jsonl:1: invalid UTF-8 at byte 12"),
+        (b'{"prompt": "\\ud83d"}\n', "raw/pool.jsonl:1: a lone surrogate"),
+        (b'{"topic": "bread"}\n', "raw/pool.jsonl:1: "),
+        (b'{"prompt": 7}\n', "raw/pool.jsonl:1: "),
     ],
 )
 def test_a_bad_pool_stops_collect_with_file_line_and_mend(folder: Path, content: bytes, says: str) -> None:
-    (folder / "bad.jsonl").write_bytes(content)
-    code, err = finish(folder, "tasks.collect", "bad.jsonl", "benchmark.jsonl", "out")
+    (folder / "raw/pool.jsonl").write_bytes(content)
+    code, err = finish(folder, *COLLECT)
     assert code == 2
     assert f"error: {says}" in err
     assert len(err.strip().splitlines()) == 1
@@ -130,6 +131,7 @@ def test_a_bad_pool_stops_collect_with_file_line_and_mend(folder: Path, content:
 def test_a_benchmark_row_without_a_proper_length_stops_predict(folder: Path, row: str) -> None:
     (folder / "bad.jsonl").write_text(row + "\n")
     (folder / "checkpoints/student").mkdir(parents=True)
-    code, err = finish(folder, "tasks.predict", "bad.jsonl", "checkpoints", "out")
+    (folder / "aligned").mkdir()
+    code, err = finish(folder, "tasks.predict", "bad.jsonl", "checkpoints", "aligned", "out")
     assert (code, err.count("\n")) == (2, 1)
     assert err.startswith("error: bad.jsonl:1: length: ")
