@@ -10,7 +10,7 @@ INSTRUCTIONS ?= data/collect/instructions.jsonl
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run flow study rollback repro dag use train-plan train-worker evaluate score compare duel ci-eval pin official nll estimate ledger check-data data-diff release test test-slow test-vllm lint format bench bench-full bench-prefix audit lock publish fetch published link prune bucket team-up team-status team-down team-env deploy worker stage-digests serve-env vllm-cpu-env clean
+.PHONY: help install run flow study rollback repro dag use train-plan train-worker evaluate score compare duel ci-eval pin import official nll estimate ledger check-data data-diff release test test-slow test-vllm lint format bench bench-full bench-prefix audit lock publish fetch published link prune bucket team-up team-status team-down team-env deploy worker stage-digests serve-env vllm-cpu-env clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -76,6 +76,10 @@ ci-eval: $(INSTALLED)  ## an evaluation in CI, as a comment and an exit code: ma
 pin: $(INSTALLED)  ## the revision of a remote source as it is now: make pin FILES="s3://bucket/chats/*.parquet" or FILES=hf://datasets/allenai/WildChat-1M
 	@test -n "$(FILES)" || { echo "error: FILES is not set; make pin FILES=\"s3://bucket/chats/*.parquet\"" >&2; exit 2; }
 	@set -f; $(PYTHON) -m tasks.sources pin $(FILES)
+
+import: $(INSTALLED)  ## a third party's file, pinned by its checksum with dvc import-url: make import URL=https://… [OUT=data/raw/NAME]
+	@test -n "$(URL)" || { echo "error: URL is not set; make import URL=https://host/file.jsonl [OUT=data/raw/file.jsonl]" >&2; exit 2; }
+	@$(PYTHON) -m tasks.release import "$(URL)" $(if $(OUT),--out "$(OUT)")
 
 official: $(INSTALLED)  ## fetch the paper's prompts and benchmark files, pinned and verified, into data/raw/official [SOURCE=URL or folder]
 	@$(PYTHON) -m tasks.longbench official $(if $(SOURCE),--source "$(SOURCE)")

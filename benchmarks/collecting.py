@@ -25,7 +25,7 @@ from tasks.corpus.wishes import parse_wish
 from tasks.schema.params import Collect, Source, load
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
-LABELS = Path(__file__).with_name("writingbench_lengths.jsonl")  # read by a person
+LABELS = Path(__file__).with_name("writingbench_lengths.jsonl")  # 120 of 222 asks, drawn at random, labelled by reading, not by the parser
 PEER_SHARE, WIDE_ROWS, WIDE_REPLY = 10, 20_000, 3_000
 
 
@@ -58,7 +58,7 @@ def wishes() -> None:
     if not DATA.exists():
         print("length wishes: skipped, needs ../shared/data")
         return
-    print(f"{'length wishes read as a person reads them':44}{'prompts':>8}{'right':>8}")
+    print(f"{'length wishes, parser against labels':44}{'prompts':>8}{'right':>8}")
     for name in ("longbench_write", "longbench_write_en", "longwrite_ruler"):
         rows = _rows(DATA / "longbench_write" / f"{name}.jsonl")
         right = sum(parse_wish(row["prompt"]).target == row["length"] for row in rows)

@@ -1,4 +1,4 @@
-"""`python -m tasks.release`: release the dataset as a version, and tell what changed between two."""
+"""`python -m tasks.release`: release the dataset as a version, tell what changed between two, and pin files of third parties."""
 
 from pathlib import Path
 from typing import Annotated
@@ -48,6 +48,20 @@ def diff(
             found = difference((a, b), side_of(first), side_of(second))
         page = write_page(found, out)
     print(orjson.dumps(found.model_dump(mode="json")).decode() if as_json else f"{text_of(found)}\n\n{page}")
+
+
+@app.command("import")
+def import_(
+    url: Annotated[str, typer.Argument(help="https://…, s3://…, whatever dvc import-url takes")],
+    out: Annotated[Path | None, typer.Option(help="where the file goes; data/raw under its own name")] = None,
+) -> None:
+    """Fetch a third party's file and pin it by its checksum."""
+    with one_line_errors():
+        from tasks.release.imports import import_file
+
+        pinned = import_file(url, out)
+    print(f"{pinned}: git add {pinned} {pinned.with_name('.gitignore')}")
+    print(f"when the file changes at its origin:  dvc update {pinned}")
 
 
 if __name__ == "__main__":
