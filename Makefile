@@ -10,7 +10,7 @@ INSTRUCTIONS ?= data/collect/instructions.jsonl
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run flow rollback repro dag use train-plan train-worker evaluate score compare duel ci-eval pin official nll estimate ledger check-data data-diff release test test-slow test-vllm lint format bench bench-full bench-prefix audit lock publish fetch published link prune bucket team-up team-status team-down team-env deploy worker stage-digests serve-env vllm-cpu-env clean
+.PHONY: help install run flow study rollback repro dag use train-plan train-worker evaluate score compare duel ci-eval pin official nll estimate ledger check-data data-diff release test test-slow test-vllm lint format bench bench-full bench-prefix audit lock publish fetch published link prune bucket team-up team-status team-down team-env deploy worker stage-digests serve-env vllm-cpu-env clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -33,8 +33,11 @@ flow: $(INSTALLED)  ## a part of it: make flow FLOW=dataset, training, evaluatio
 rollback: $(INSTALLED)  ## the champion falls, the one before it reigns again: make rollback [REASON="why"]
 	@$(PYTHON) -m tasks.tracking rollback --reason "$$REASON"
 
-repro: $(INSTALLED)  ## the same by DVC alone, without Prefect
-	dvc repro
+study: $(INSTALLED)  ## the length-limit study: the base trained on outputs capped at study.caps, each on the ruler (plots/study.svg)
+	@$(PYTHON) -m flows.study $(if $(PUSH),--push)
+
+repro: $(INSTALLED)  ## the same as `make run` by DVC alone, without Prefect (`dvc repro` alone would run the study too)
+	dvc repro report
 
 dag: $(INSTALLED)  ## print the graph
 	@dvc dag

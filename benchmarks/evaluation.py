@@ -41,7 +41,7 @@ def main() -> None:
 
         def answer() -> None:
             args = {"seed": 42, "predict": params.predict, "candidate_model": CANDIDATE}
-            predict.run(work / "benchmark.jsonl", work / "checkpoints", work / "predicted", **args)  # type: ignore[arg-type]
+            predict.run(work / "benchmark.jsonl", work / "checkpoints", work / "aligned", work / "predicted", **args)  # type: ignore[arg-type]
 
         def grade() -> None:
             once = params.judge.model_copy(update={"repeats": 1, "pairwise": False})

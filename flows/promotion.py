@@ -42,7 +42,7 @@ def promotion(push: bool = False, approval: bool = False) -> dict[str, str]:
         stages.run("score", push=push)
         stages.run("probe", push=push)
         arguments = _arguments_of_promote()
-        answer = ask(tracking("preview", *arguments[:3]))
+        answer = ask(tracking("preview", *arguments[:4]))
         stages.run("promote", push=push)
         version = store.read_json(Path(arguments[-1]) / "decision.json")["version"]
         get_run_logger().info(tracking("approve", version, "--by", answer.by, "--note", answer.note))

@@ -46,7 +46,9 @@ class StageFailed(PipelineError):
 
 
 def run(target: str | None = None, *, push: bool = False, elsewhere: bool = False) -> dict[str, str]:
-    """Bring `target` and every stage that it needs up to date, or all stages; the state of each. Stops at the first that fails.
+    """Bring `target` and every stage that it needs up to date, or all stages that are not on demand; the state of each.
+
+    Stops at the first that fails.
 
     With `push`, what each stage made goes to DVC's remote, run cache included, so that other machines restore it; and dataset and
     checkpoint are published to LONGWRITER_STORE, where one is named. With `elsewhere`, stages that dvc.yaml gives to a work pool are
@@ -79,7 +81,10 @@ def run(target: str | None = None, *, push: bool = False, elsewhere: bool = Fals
 
 
 def needed(repo: Repo, target: str | None = None) -> list[Stage]:
-    """The stages to bring up to date, in the order in which they stand in dvc.yaml as far as their dependencies allow."""
+    """The stages to bring up to date, in the order in which they stand in dvc.yaml as far as their dependencies allow.
+
+    Without a target, all but those with `meta: {on_demand: true}`, which run only where somebody names what needs them.
+    """
     index = repo.index
     place = {stage: number for number, stage in enumerate(index.stages)}
     order: dict[Any, None] = {}
@@ -90,7 +95,7 @@ def needed(repo: Repo, target: str | None = None) -> list[Stage]:
                 visit(need)
             order[stage] = None
 
-    ends = [stage for stage in place if target in (None, stage.addressing)]
+    ends = [stage for stage in place if (stage.addressing == target if target else not (stage.meta or {}).get("on_demand"))]
     if not ends:
         raise BadInput("dvc.yaml", f"no stage {target}", mend="`dvc stage list` shows them")
     for end in ends:

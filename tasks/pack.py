@@ -5,7 +5,7 @@ the same student trained on it shows what the paper claims, that the ceiling of 
 Tokenizing is the cost; a stream, memory does not grow with the texts.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from tasks import progress, stage, store
 from tasks.corpus.dataset import read_dataset
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Base, Pack
-from tasks.schema.records import Reason, Reject, Sample
+from tasks.schema.records import Message, Reason, Reject, Sample
 from tasks.sft.conversations import CHECKED, Encoder, Tokens
 from tasks.sft.packing import Samples, write_packs
 from tasks.sft.preflight import check_base, check_vocabulary
@@ -33,11 +33,13 @@ class Kept(NamedTuple):
 
 def run(dataset: Path, general: Path, passed: Path, out: Path, *, base: Base, pack: Pack) -> stage.Metrics:
     """`passed` is not read: it stands for the data contract that has to have passed."""
-    tokenizer = _tokenizer(dataset, general, base=base, pack=pack)
+    tokenizer = tokenizer_for(chain(read_dataset(dataset), read_dataset(general)), base=base, pack=pack)
     tokenizer.save_pretrained(out / "tokenizer")
-    encoder = Encoder(tokenizer, sample=_some(dataset) + _some(general))
+    encoder = Encoder(tokenizer, sample=some_of(read_dataset(dataset)) + some_of(read_dataset(general)))
     rejects, scratch = list[Reject](), out / ".samples.arrow"
-    kept = _tokenize(dataset, general, encoder, Samples(scratch), rejects, context=pack.context)
+    both = [(False, read_dataset(dataset)), (True, read_dataset(general))]  # long texts first, then general chats
+    rows = ((chat, sample) for chat, samples in both for sample in samples)
+    kept = tokenize(rows, encoder, Samples(scratch), rejects, context=pack.context)
     total = len(kept.words) + len(rejects)
     stage.check_reject_rate(rejects, of=total, at_most=pack.max_rejects)
     if not kept.words:
@@ -56,24 +58,23 @@ def run(dataset: Path, general: Path, passed: Path, out: Path, *, base: Base, pa
     return metrics | {"by_twin": encoder.rows_by_twin, "by_tokenizer": encoder.rows_by_tokenizer}
 
 
-def _tokenizer(dataset: Path, general: Path, *, base: Base, pack: Pack) -> Any:
+def tokenizer_for(samples: Iterable[Sample], *, base: Base, pack: Pack) -> Any:
+    """The base model's tokenizer; for `tiny` one that is trained on these samples."""
     if base.model != "tiny":
         check_base(base)
         check_vocabulary(base, tokenizer := load_tokenizer(base))
         return tokenizer
-    texts = [message.content for sample in chain(read_dataset(dataset), read_dataset(general)) for message in sample.messages]
-    return train_tokenizer(texts, vocabulary=pack.vocabulary)
+    return train_tokenizer([message.content for sample in samples for message in sample.messages], vocabulary=pack.vocabulary)
 
 
-def _some(folder: Path) -> list[tuple[Any, ...]]:
-    return [sample.messages for sample in islice(read_dataset(folder), CHECKED // 2)]
+def some_of(samples: Iterable[Sample]) -> list[tuple[Message, ...]]:
+    """A few conversations, to check the encoder's twin on."""
+    return [sample.messages for sample in islice(samples, CHECKED // 2)]
 
 
-def _tokenize(dataset: Path, general: Path, encoder: Encoder, samples: Samples, rejects: list[Reject], *, context: int) -> Kept:
-    """Long texts first, then general chats; those that are too long are added to the rejects."""
+def tokenize(rows: Iterable[tuple[bool, Sample]], encoder: Encoder, samples: Samples, rejects: list[Reject], *, context: int) -> Kept:
+    """The samples as tokens in `samples`, each with whether it is a general chat; those that are too long are added to the rejects."""
     words, chats = list[int](), 0
-    both = [(False, read_dataset(dataset)), (True, read_dataset(general))]
-    rows = ((chat, sample) for chat, rows in both for sample in rows)
     for batch in _batches(progress.track(rows, unit="sample", label="tokenize")):
         tokens = encoder.encode([sample.messages for _, sample in batch])
         fits = [len(row.input_ids) <= context for row in tokens]

@@ -1,4 +1,4 @@
-"""probe: the student's general ability, by lm-evaluation-harness through the same endpoint as its evaluation.
+"""probe: the general ability of student and aligned student, by lm-evaluation-harness through the same endpoint as their evaluation.
 
 A model that learned to write long and forgot everything else must not be promoted: the gate holds each task to its floor
 (promote.min_general). Questions, and the answers that each is weighed against, drive the cost; without tasks in params nothing is
@@ -14,15 +14,16 @@ from tasks.harness.measure import check, measure
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Model, Probe
 
-STUDENT = "student"
+STUDENT, ALIGNED = "student", "aligned"
 
 
-def run(checkpoints: Path, out: Path, *, probe: Probe, candidate_model: Model) -> stage.Metrics:
-    result = stage.run_async(_measured(checkpoints / STUDENT, probe, candidate_model)) if probe.tasks else None
-    scores = {score.task: score.value for score in result.scores} if result else {}
+def run(trained: Path, aligned: Path, out: Path, *, probe: Probe, candidate_model: Model) -> stage.Metrics:
+    folders = [trained / STUDENT, *(folder for folder in [aligned / ALIGNED] if folder.is_dir())] if probe.tasks else []
+    results = {folder.name: stage.run_async(_measured(folder, probe, candidate_model)) for folder in folders}
+    scores = {name: {score.task: score.value for score in result.scores} for name, result in results.items()}
     store.write_json(out / "general.json", scores)
-    store.write_json(out / "harness.json", result or {})
-    return {"tasks": len(scores), **scores}
+    store.write_json(out / "harness.json", {name: result.model_dump(mode="json") for name, result in results.items()})
+    return {"tasks": len(probe.tasks), **{f"{name}_{task}": value for name, found in scores.items() for task, value in found.items()}}
 
 
 async def _measured(checkpoint: Path, probe: Probe, model: Model) -> Result:

@@ -1,5 +1,6 @@
 """promote: the checkpoint becomes a model version, and the alias champion moves to it if every axis of the gate holds.
 
+Of student and aligned student one is registered: the aligned one, unless its S̄ (S_l where nobody was scored) is below the student's.
 Records the training and the evaluation as MLflow runs, copies the checkpoint into the registry (no weights in memory,
 no pickle), decides, and writes the reason on the version. Losing is a result, not an error: the version is then the
 challenger. Cheap, and repeatable: the same checkpoint and scores find their runs and their version again.
@@ -7,28 +8,42 @@ challenger. Cheap, and repeatable: the same checkpoint and scores find their run
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import NamedTuple
 
 from tasks import stage, store
 from tasks.longbench.compare import read_side
+from tasks.longbench.samples import Mode
 from tasks.longbench.scorecard import Scorecard, read_scorecards
 from tasks.schema.errors import BadInput
-from tasks.schema.params import Base, Pack, Promote, Share, Train
+from tasks.schema.params import Align, Base, Pack, Promote, Share, Train
 from tasks.schema.records import Record
 from tasks.tracking import checkpoint, gate, registry
 from tasks.tracking.client import answering
-from tasks.tracking.recording import record_evaluation, record_training, score_tags
-from tasks.tracking.rival import CARD, ITEMS, MODEL, contest
+from tasks.tracking.recording import record_alignment, record_evaluation, record_training, score_tags
+from tasks.tracking.rival import CANDIDATE, CARD, ITEMS, contest
 from tasks.tracking.succession import FALLEN
+
+STUDENT, ALIGNED = "student", "aligned"
 
 
 class General(Record):
-    """What the stage probe measured, by task; None where a task gave no score."""
+    """What the stage probe measured, by candidate and task; None where a task gave no score."""
 
-    scores: dict[str, Share | None]
+    scores: dict[str, dict[str, Share | None]]
+
+
+class Candidate(NamedTuple):
+    """The one of the candidates that goes to the gate."""
+
+    name: str
+    checkpoint: Path
+    card: Scorecard
+    abilities: Mapping[str, float | None]
 
 
 def run(
     trained: Path,
+    aligned: Path,
     scored: Path,
     general: Path,
     dataset: Path,
@@ -38,37 +53,57 @@ def run(
     base: Base,
     pack: Pack,
     train: Train,
+    align: Align,
     promote: Promote,
 ) -> stage.Metrics:
-    card, abilities, student = _card(scored), _general(general), trained / "checkpoints" / MODEL
-    cards, digest = read_scorecards(scored / CARD), checkpoint.digest(student)
-    tags = score_tags(card, abilities)
+    cards = read_scorecards(scored / CARD)
+    chosen = _chosen(cards, trained, aligned, scored, general, promote)
+    tags = {CANDIDATE: chosen.name, **score_tags(chosen.card, chosen.abilities)}
     with answering():
         training = record_training(trained, dataset, seed=seed, base=base, pack=pack, train=train)
-        evaluation = record_evaluation(scored / CARD, scored / ITEMS, cards, checkpoint_digest=digest)
-        version = registry.register(student, run_id=training, tags=tags)
-        decision = _decide(version, card, scored, abilities, promote, training=training, evaluation=evaluation)
+        if chosen.name == ALIGNED:
+            training = record_alignment(aligned, sft_run=training, seed=seed, align=align)
+        evaluation = record_evaluation(scored / CARD, scored / ITEMS, cards, checkpoint_digest=checkpoint.digest(chosen.checkpoint))
+        version = registry.register(chosen.checkpoint, run_id=training, tags=tags)
+        decision = _decide(version, chosen, scored, promote, training=training, evaluation=evaluation)
         registry.apply(version, decision, tags=tags)
     store.write_json(out / "decision.json", decision)
     promoted = gate.Promoted(version=decision.version, alias=decision.alias, training_run=decision.training_run)
     store.write_json(out / "promoted.json", promoted)
+    print(f"the model of the gate is the {chosen.name}")
     print(f"version {decision.version} is {decision.alias}: {decision.reason}", flush=True)
     return {"version": int(decision.version), "passed": int(decision.passed), "champion": int(decision.alias == "champion")}
 
 
-def preview(trained: Path, scored: Path, general: Path, *, promote: Promote) -> tuple[Scorecard, gate.Decision]:
+def preview(trained: Path, aligned: Path, scored: Path, general: Path, *, promote: Promote) -> tuple[Scorecard, gate.Decision]:
     """The scorecard, and what would be decided about it now. Registers nothing, records nothing, moves nothing."""
-    card, abilities = _card(scored), _general(general)
+    chosen = _chosen(read_scorecards(scored / CARD), trained, aligned, scored, general, promote)
     with answering():
-        version = registry.find(checkpoint.digest(trained / "checkpoints" / MODEL))
-        return card, _decide(version, card, scored, abilities, promote, training="", evaluation="")
+        version = registry.find(checkpoint.digest(chosen.checkpoint))
+        return chosen.card, _decide(version, chosen, scored, promote, training="", evaluation="")
+
+
+def _chosen(cards: Mapping[str, Scorecard], trained: Path, aligned: Path, scored: Path, general: Path, promote: Promote) -> Candidate:
+    """The aligned student, unless there is none or the student is better. Raises BadInput without a student's scorecard."""
+    if STUDENT not in cards:
+        raise BadInput(scored / CARD, f"no scorecard of {STUDENT}", field=STUDENT, mend="run the stages predict to score again")
+    name = STUDENT
+    if ALIGNED in cards and _points(cards[ALIGNED], promote.mode) >= _points(cards[STUDENT], promote.mode):
+        name = ALIGNED
+    checkpoints = {STUDENT: trained / "checkpoints" / STUDENT, ALIGNED: aligned / "checkpoints" / ALIGNED}
+    return Candidate(name, checkpoints[name], cards[name], _general(general).get(name, {}))
+
+
+def _points(card: Scorecard, mode: Mode) -> float:
+    """S̄ in the gate's mode; S_l where no answer was scored."""
+    scores = card if mode == "paper" or card.fixed is None else card.fixed
+    return scores.s_l if scores.s_bar is None else scores.s_bar
 
 
 def _decide(
     version: registry.Version | None,
-    card: Scorecard,
+    chosen: Candidate,
     scored: Path,
-    general: Mapping[str, float | None],
     promote: Promote,
     *,
     training: str,
@@ -76,13 +111,14 @@ def _decide(
 ) -> gate.Decision:
     """What becomes of a version; None is one that is not registered yet."""
     champion = registry.rival(version)
-    candidate = read_side(f"{scored / ITEMS}:{MODEL}")._replace(name="this version")
+    candidate = read_side(f"{scored / ITEMS}:{chosen.name}")._replace(name="this version")
     return gate.decide(
-        card,
+        chosen.card,
         version.number if version else "new",
+        model=chosen.name,
         reigns=registry.reigns(version),
         contest=contest(candidate, champion, mode=promote.mode) if champion else None,
-        general=general,
+        general=chosen.abilities,
         promote=promote,
         training_run=training,
         evaluation_run=evaluation,
@@ -90,15 +126,8 @@ def _decide(
     )
 
 
-def _card(scored: Path) -> Scorecard:
-    cards = read_scorecards(scored / CARD)
-    if MODEL not in cards:
-        raise BadInput(scored / CARD, f"no scorecard of {MODEL}", field=MODEL, mend="run the stages predict to score again")
-    return cards[MODEL]
-
-
-def _general(path: Path) -> Mapping[str, float | None]:
-    """Scores from 0 to 1 by task. Raises BadInput that names the task whose score is none."""
+def _general(path: Path) -> Mapping[str, Mapping[str, float | None]]:
+    """Scores from 0 to 1 by candidate and task. Raises BadInput that names the task whose score is none."""
     return store.parse({"scores": store.read_json(path)}, General, path=path, line=None).scores
 
 

@@ -1,8 +1,9 @@
 """How a stage is started: `python -m tasks.<stage> INPUT… OUTPUT`, as dvc.yaml writes it.
 
 A stage's `run` says by its signature what it needs. Positional parameters are paths, in the order of the command; the
-last one is the output folder. Keyword-only parameters are sections of params.yaml: `plan`, `seed`, `benchmark`, and
-`judge_model` for `models.judge`. `run` returns its metrics, and they become `metrics.json` in the output folder.
+last one is the output folder, and one annotated as a whole number is one, such as an arm's cap in the length-limit study.
+Keyword-only parameters are sections of params.yaml: `plan`, `seed`, `benchmark`, and `judge_model` for `models.judge`. `run`
+returns its metrics, and they become `metrics.json` in the output folder.
 
 The output folder is built beside its place and swapped in when whole. An error made for people is one line and its
 exit code; Ctrl-C is 130, SIGTERM 143, and the process dies with whoever started it, so that nothing goes on calling.
@@ -21,7 +22,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from tasks import store
-from tasks.schema.errors import GateFailed, PipelineError
+from tasks.schema.errors import BadInput, GateFailed, PipelineError
 from tasks.schema.params import Params, load
 from tasks.schema.records import Reject
 
@@ -38,7 +39,7 @@ def main(run: Callable[..., Metrics], argv: list[str] | None = None) -> None:
         fail(f"usage: python -m {run.__module__} {' '.join(name.upper() for name in names)}", code=2)
     die_with_parent()
     with one_line_errors():
-        *inputs, output = map(Path, argv)
+        *inputs, output = arguments(run, argv)
         given = sections(run, load())
         with store.replacing(output) as scratch:
             scratch.mkdir()
@@ -48,6 +49,18 @@ def main(run: Callable[..., Metrics], argv: list[str] | None = None) -> None:
             f"{output}: " + ", ".join(f"{name} {_shown(value)}" for name, value in metrics.items() if not isinstance(value, dict | list)),
             flush=True,
         )
+
+
+def arguments(run: Callable[..., Metrics], argv: Sequence[str]) -> list[Any]:
+    """Paths, and whole numbers where `run` is annotated so. Raises BadInput for what is no whole number."""
+    kinds = [p.annotation for p in inspect.signature(run).parameters.values() if p.kind is not p.KEYWORD_ONLY]
+    return [_whole(text) if kind is int else Path(text) for kind, text in zip(kinds, argv, strict=True)]
+
+
+def _whole(text: str) -> int:
+    if not text.isdecimal():
+        raise BadInput(text, "not a whole number", mend="mend the command in dvc.yaml")
+    return int(text)
 
 
 def sections(run: Callable[..., Any], params: Params) -> dict[str, Any]:

@@ -183,6 +183,12 @@ def write_json(path: Path, value: Any) -> None:
         scratch.write_bytes(orjson.dumps(value, option=orjson.OPT_INDENT_2 | orjson.OPT_SORT_KEYS | orjson.OPT_APPEND_NEWLINE))
 
 
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, UTF-8, atomically."""
+    with replacing(path) as scratch:
+        scratch.write_text(text, encoding="utf-8")
+
+
 def read_json(path: Path) -> Any:
     """One JSON document. Raises BadInput if it is missing or not JSON."""
     try:

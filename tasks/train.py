@@ -45,8 +45,8 @@ def run(packs: Path, tokenizer: Path, out: Path, *, seed: int, base: Base, train
         )
         for name in names
     ]
-    check_jobs(jobs, settings(), context=longest(packs / STUDENT), vocabulary=_vocabulary(tokenizer))
-    with live_run("train", {"base": base.model, "steps": steps[STUDENT], "learning_rate": train.learning_rate}) as live:
+    check_jobs(jobs, settings(), context=longest(packs / names[0]), vocabulary=_vocabulary(tokenizer))
+    with live_run("train", {"base": base.model, "steps": steps[names[0]], "learning_rate": train.learning_rate}) as live:
         done = train_all(jobs, settings(), watch=lambda point: live.log(point.numbers()))
     history = [point for trained in done for point in trained.history]
     store.write(out / "history.jsonl", history)

@@ -1,4 +1,4 @@
-"""The rehearsal's raw files: `python -m tasks.corpus.synthetic data/raw` writes pool.jsonl and benchmark.jsonl.
+"""The rehearsal's raw files: `python -m tasks.corpus.synthetic data/raw` writes pool.jsonl, benchmark.jsonl and ruler.jsonl.
 
 The pool has WildChat-1M's shape: good asks for long texts, with lengths balanced over two languages, and the noise
 that a real pool has. The benchmark has LongBench-Write's fields, the same kinds of asks, and topics of its own. Written
@@ -22,6 +22,7 @@ from tasks.corpus.phrases import GENRES, Genre
 from tasks.schema.records import Language
 
 LENGTHS = (100, 200, 400, 800)  # words, or characters of Chinese
+RULER_PROMPTS = 4  # of each language
 PER_LENGTH = 52  # good asks per length and language
 TOO_LONG = ("5,000", "8000", "10,000", "12000", "20,000", "50000")
 NAMES: dict[Language, str] = {"en": "English", "zh": "Chinese"}
@@ -38,6 +39,7 @@ Row = dict[str, Any]
 def main(folder: Path, *, seed: int = 42) -> None:
     _write(folder / "pool.jsonl", pool(seed))
     _write(folder / "benchmark.jsonl", benchmark())
+    _write(folder / "ruler.jsonl", ruler())
 
 
 def pool(seed: int) -> list[Row]:
@@ -76,6 +78,17 @@ def benchmark() -> list[Row]:
             prompt = genre.templates[place % len(genre.templates)].format(t=topic, n=length)
             items.append({"prompt": prompt, "type": genre.type, "length": length})
     return sorted(items, key=lambda item: item["length"])
+
+
+def ruler() -> list[Row]:
+    """48 items in LongWrite-Ruler's shape: four prompts of each language, each for six lengths, the last ones past all training texts."""
+    asked = [genre for genres in GENRES.values() for genre in genres[:RULER_PROMPTS]]
+    lengths = (*LENGTHS, 2 * LENGTHS[-1], 4 * LENGTHS[-1])
+    return [
+        {"prompt": genre.templates[0].format(t=genre.benchmark[-1], n=length), "type": genre.type, "length": length}
+        for length in lengths
+        for genre in asked
+    ]
 
 
 def _copies(good: list[tuple[str, str]], draw: Random) -> Iterator[tuple[str, str]]:

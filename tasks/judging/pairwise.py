@@ -6,7 +6,7 @@ turned: then the duel is a contradiction, and nobody's win.
 
 from collections.abc import Iterable, Sequence
 
-from tasks.longbench.intervals import LEVEL, Interval
+from tasks.longbench.intervals import Interval, wilson
 from tasks.schema.records import Duel, Record
 
 
@@ -54,17 +54,7 @@ def _tally(a: str, b: str, duels: Sequence[Duel]) -> Tally:
         contradictions=sum(map(contradicts, duels)),
         unread=sum(None in (duel.a_first, duel.b_first) for duel in duels),
         win_rate=wins / (wins + losses) if wins + losses else None,
-        win_rate_interval=_interval(wins, wins + losses),
+        win_rate_interval=wilson(wins, wins + losses),
         first_place=in_front / len(winners) if winners else None,
-        first_place_interval=_interval(in_front, len(winners)),
+        first_place_interval=wilson(in_front, len(winners)),
     )
-
-
-def _interval(count: int, of: int) -> Interval | None:
-    """Of a share, at 95%; None of nothing."""
-    if not of:
-        return None
-    from scipy.stats import binomtest
-
-    found = binomtest(count, of).proportion_ci(LEVEL, method="wilson")
-    return Interval(low=float(found.low), high=float(found.high))

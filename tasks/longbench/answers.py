@@ -3,12 +3,17 @@
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from tasks import progress
 from tasks.endpoints.chat import Chat, each, user
+from tasks.endpoints.roles import open_role
+from tasks.schema.errors import BadInput
 from tasks.schema.params import Model
 from tasks.schema.records import BenchmarkItem, Decoding, Prediction, Step
+from tasks.schema.settings import settings
+from tasks.store import folder_digest
 
 
 def decoding_of(model: Model, *, seed: int | None, checkpoint: str | None) -> Decoding:
@@ -29,13 +34,35 @@ class Answer(NamedTuple):
 Method = Callable[[Chat, BenchmarkItem, int], Awaitable[Answer]]  # an answer to an item; the number is the sample's
 
 
+async def answers_of(
+    checkpoint: Path, items: Sequence[BenchmarkItem], *, samples: int, seed: int, model: Model, verb: str = "predict"
+) -> list[Prediction]:
+    """A checkpoint folder's answers, under the folder's name: served for as long as it takes, unless a URL or the rehearsal answers.
+
+    Raises BadInput when there is no such folder, and as `answer_all`.
+    """
+    if not checkpoint.is_dir():
+        raise BadInput(checkpoint, "no such checkpoint", mend="run train again")
+    elsewhere = settings().url("candidate") or model.name.startswith("rehearsal-")
+    decoding = decoding_of(model, seed=seed, checkpoint=None if elsewhere else folder_digest(checkpoint))
+    async with open_role("candidate", model, seed=seed, checkpoint=checkpoint) as chat:
+        return await answer_all(chat, items, model=checkpoint.name, samples=samples, decoding=decoding, verb=verb)
+
+
 async def answer_all(
-    chat: Chat, items: Sequence[BenchmarkItem], *, model: str, samples: int, decoding: Decoding, method: Method | None = None
+    chat: Chat,
+    items: Sequence[BenchmarkItem],
+    *,
+    model: str,
+    samples: int,
+    decoding: Decoding,
+    method: Method | None = None,
+    verb: str = "predict",
 ) -> list[Prediction]:
     """`samples` answers to every item, in the items' order whatever ended first. Raises EndpointError or Unanswered: a prompt that
     got no answer has no score, and an evaluation without it would be one of another benchmark."""
     asked = [(item, sample) for item in items for sample in range(samples)]
-    with _Watch(f"predict {model}", asked) as watch:
+    with _Watch(f"{verb} {model}", asked) as watch:
 
         async def one(question: tuple[BenchmarkItem, int]) -> Prediction:
             item, sample = question

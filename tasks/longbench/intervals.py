@@ -33,6 +33,16 @@ class Interval(Record):
         return f"[{self.low:.1f}, {self.high:.1f}]"
 
 
+def wilson(count: int, of: int) -> Interval | None:
+    """Wilson's 95% interval of the share `count` / `of`, 0 to 1; None of nothing."""
+    if not of:
+        return None
+    from scipy.stats import binomtest
+
+    found = binomtest(count, of).proportion_ci(LEVEL, method="wilson")
+    return Interval(low=float(found.low), high=float(found.high))
+
+
 class Means(NamedTuple):
     """One figure for each of the three scores; None where no item was scored, or where one item alone has no interval."""
 

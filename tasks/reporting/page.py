@@ -5,7 +5,9 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from tasks import store
 from tasks.longbench.scorecard import Scorecard
+from tasks.preference.bias import LengthBias
 from tasks.reporting import plots, tables
 from tasks.reporting.sources import Run
 
@@ -28,11 +30,12 @@ def write_page(path: Path, run: Run) -> None:
         reaches=tables.reaches(run.cards),
         decay=tables.decay(run.cards),
         by_type=tables.by_group(run.cards, "by_type", "s_l"),
+        margins=tables.margins(run.bias),
         plots=_plots(run, cap),
         rehearsal=is_rehearsal(run),
         tokens=_tokens(run),
     )
-    tables.write_text(path, text)
+    store.write_text(path, text)
 
 
 def is_rehearsal(run: Run) -> bool:
@@ -56,10 +59,24 @@ def _plots(run: Run, cap: float | None) -> dict[str, Markup]:
         "s_q": plots.bins(_by_bin(run, "s_q"), label="S_q"),
         "decay": plots.decay({model: _courses(card) for model, card in run.cards.items()}),
         "loss": plots.loss(run.history),
+        "longer": _longer(run.bias),
+        "margins": _margins(run.bias),
+        "rewards": plots.rewards(run.alignment),
         "rejects": plots.rejects(run.rejects),
     }
     # SVG that matplotlib wrote: it escapes the text that it is given.
     return {name: Markup(plots.inline(svg, prefix=name)) for name, svg in drawn.items()}
+
+
+def _longer(bias: LengthBias) -> str:
+    intervals = {name: (found.low, found.high) if (found := group.longer_chosen_interval) else None for name, group in bias.by_bin.items()}
+    values = {name: group.longer_chosen for name, group in bias.by_bin.items()}
+    return plots.shares(values, intervals, label="longer answer chosen, %")
+
+
+def _margins(bias: LengthBias) -> str:
+    parts = {"S_l": "s_l", "S_q": "s_q"}
+    return plots.margins({name: {at: getattr(group, key) for at, group in bias.by_bin.items()} for name, key in parts.items()})
 
 
 def _by_bin(run: Run, score: str) -> dict[str, dict[str, float | None]]:

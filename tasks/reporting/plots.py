@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 GREY, GRID = "#7f7f7f", "#8886"
-COLOURS = {"student": "#2f7ed8", "control": "#e08a2e"}
-OTHERS = ("#3a9d6e", "#b0559f", "#8a7a3a")
+COLOURS = {"student": "#2f7ed8", "control": "#e08a2e", "aligned": "#3a9d6e"}
+OTHERS = ("#b0559f", "#8a7a3a", "#4aa3a3")
 
 
 def colour(name: str, place: int = 0) -> str:
@@ -55,6 +55,20 @@ def ruler(points: Mapping[str, Iterable[tuple[int, int]]], *, cap: float | None 
 
 def bins(scores: Mapping[str, Mapping[str, float | None]], *, label: str) -> str:
     """Bars by length bin, one group per bin, one colour per model; a bin without a score has no bar."""
+    figure, axes = _bars(scores)
+    axes.set_ylim(0, 105)
+    return _finish(figure, axes, x="asked words", y=label)
+
+
+def margins(points: Mapping[str, Mapping[str, float | None]]) -> str:
+    """Chosen minus rejected, in points of each score: bars by length bin."""
+    figure, axes = _bars(points)
+    axes.axhline(0, color=GREY, linewidth=0.8)
+    return _finish(figure, axes, x="asked words", y="chosen minus rejected, points")
+
+
+def _bars(scores: Mapping[str, Mapping[str, float | None]]) -> "tuple[Figure, Axes]":
+    """Groups of bars, one group per bin, one colour per name."""
     figure, axes = _canvas(5.2, 3.0)
     names = list(dict.fromkeys(name for by_bin in scores.values() for name in by_bin))
     width = 0.8 / max(len(scores), 1)
@@ -63,8 +77,7 @@ def bins(scores: Mapping[str, Mapping[str, float | None]], *, label: str) -> str
         bars = axes.bar([x for x, _ in at], [y for _, y in at], width * 0.92, color=colour(model, place), label=model)
         axes.bar_label(bars, fmt="%.0f", color=GREY, fontsize=8)
     axes.set_xticks(range(len(names)), names)
-    axes.set_ylim(0, 105)
-    return _finish(figure, axes, x="asked words", y=label)
+    return figure, axes
 
 
 def decay(courses: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
@@ -87,6 +100,33 @@ def nll(course: Mapping[int, float]) -> str:
     return _finish(figure, axes, x="tokens of the answer", y="cumulative NLL (nats per token)")
 
 
+def limit(
+    points: Mapping[str, Sequence[tuple[int, float, float]]], *, lines: Mapping[str, tuple[float, float]], labels: Mapping[str, str]
+) -> str:
+    """Words written against the cap on the training outputs: each point with its error, a line (intercept, slope), and the diagonal."""
+    figure, axes = _canvas(6.2, 4.2)
+    caps = [cap for found in points.values() for cap, _, _ in found]
+    ends = [0, max(caps) * 1.05]
+    axes.plot(ends, ends, color=GREY, linewidth=1, linestyle="--", label="as long as the cap")
+    for place, (name, found) in enumerate(points.items()):
+        tone = list(COLOURS.values())[place]
+        axes.errorbar(
+            [c for c, _, _ in found],
+            [w for _, w, _ in found],
+            yerr=[e for *_, e in found],
+            fmt="o",
+            color=tone,
+            capsize=3,
+            label=labels[name],
+        )
+        if name in lines:
+            intercept, slope = lines[name]
+            axes.plot(ends, [intercept + slope * end for end in ends], color=tone, linewidth=1.4)
+    axes.set_ylim(bottom=0)
+    axes.set_xlim(0, ends[1])
+    return _finish(figure, axes, x="cap on the training outputs (words)", y="written words", columns=1)
+
+
 def loss(history: Sequence[Entry]) -> str:
     """Training loss per step and model."""
     figure, axes = _canvas(6.2, 3.2)
@@ -94,6 +134,35 @@ def loss(history: Sequence[Entry]) -> str:
         course = [(entry.step, entry.values["loss"]) for entry in history if entry.model == model and "loss" in entry.values]
         axes.plot([s for s, _ in course], [v for _, v in course], color=colour(model, place), linewidth=1.4, label=model)
     return _finish(figure, axes, x="optimizer step", y="loss per target token (nats)")
+
+
+def shares(values: Mapping[str, float | None], intervals: Mapping[str, tuple[float, float] | None], *, label: str) -> str:
+    """A share per length bin in percent, with its interval, and the line of no bias; a bin without one has no mark."""
+    figure, axes = _canvas(5.2, 3.0)
+    for place, (name, value) in enumerate(values.items()):
+        if value is not None:
+            low, high = intervals.get(name) or (value, value)
+            reach = [[100 * (value - low)], [100 * (high - value)]]
+            axes.errorbar([place], [100 * value], yerr=reach, fmt="o", color=COLOURS["aligned"], capsize=4, linewidth=1.4)
+    axes.axhline(50, color=GREY, linewidth=1, linestyle="--", label="no bias")
+    axes.set_xticks(range(len(values)), list(values))
+    axes.set_xlim(-0.5, max(len(values), 1) - 0.5)
+    axes.set_ylim(0, 105)
+    return _finish(figure, axes, x="asked words", y=label)
+
+
+def rewards(history: Sequence[Entry]) -> str:
+    """DPO's rewards of chosen and rejected answers per step, in nats, and the margin between them."""
+    figure, axes = _canvas(6.2, 3.2)
+    for name, title, tone in (
+        ("reward_chosen", "chosen", COLOURS["aligned"]),
+        ("reward_rejected", "rejected", COLOURS["control"]),
+        ("margin", "margin", COLOURS["student"]),
+    ):
+        course = [(entry.step, entry.values[name]) for entry in history if name in entry.values]
+        axes.plot([step for step, _ in course], [value for _, value in course], color=tone, linewidth=1.4, label=title)
+    axes.axhline(0, color=GREY, linewidth=0.8)
+    return _finish(figure, axes, x="optimizer step", y="reward (nats)")
 
 
 def rejects(counts: Mapping[str, Mapping[str, int]]) -> str:

@@ -12,6 +12,7 @@ from tasks.corpus.dataset import FILE, read_dataset
 from tasks.judging.judged import Judged
 from tasks.longbench.length import count_words
 from tasks.longbench.scorecard import Scorecard, read_scorecards
+from tasks.preference.bias import LengthBias
 from tasks.quality.verdict import Verdict
 from tasks.reporting.history import Entry, read_history
 from tasks.schema.params import Params, load
@@ -64,7 +65,9 @@ class Run(NamedTuple):
     rejects: Mapping[str, Mapping[str, int]]  # stage, reason
     verdict: Verdict
     judged: Judged
-    general: Mapping[str, float]  # task of lm-evaluation-harness, 0 to 1
+    general: Mapping[str, Mapping[str, float | None]]  # candidate, task of lm-evaluation-harness, 0 to 1
+    bias: LengthBias
+    alignment: list[Entry]
     decision: Decision
     served: Served
     excerpts: list[Excerpt]
@@ -76,7 +79,7 @@ def gather(data: Path) -> Run:
     """Read a run from its data folder. Raises BadInput that names a file that is missing or not what it has to be."""
     dataset = data / "assemble" / "dataset"
     return Run(
-        cards=_student_first(read_scorecards(data / "score" / "scorecard.json")),
+        cards=_in_order(read_scorecards(data / "score" / "scorecard.json")),
         items=store.read_list(data / "score" / "items.jsonl", ScoredItem),
         lengths=_lengths(dataset),
         history=read_history(data / "train" / "history.jsonl"),
@@ -84,6 +87,8 @@ def gather(data: Path) -> Run:
         verdict=_document(data / "validate" / "verdict.json", Verdict),
         judged=_document(data / "score" / "reliability.json", Judged),
         general=store.read_json(data / "probe" / "general.json"),
+        bias=_document(data / "prefer" / "bias.json", LengthBias),
+        alignment=read_history(data / "align" / "history.jsonl") if (data / "align" / "history.jsonl").stat().st_size else [],
         decision=_document(data / "promote" / "decision.json", Decision),
         served=_document(data / "serve" / "served.json", Served),
         excerpts=list(_excerpts(data / "predict" / "predictions.jsonl")),
@@ -92,8 +97,9 @@ def gather(data: Path) -> Run:
     )
 
 
-def _student_first(cards: Mapping[str, Scorecard]) -> dict[str, Scorecard]:
-    return {model: cards[model] for model in sorted(cards, key=lambda model: (model != "student", model))}
+def _in_order(cards: Mapping[str, Scorecard]) -> dict[str, Scorecard]:
+    """The student, the aligned student, and whatever else was evaluated."""
+    return {model: cards[model] for model in sorted(cards, key=lambda model: (model != "student", model != "aligned", model))}
 
 
 def _document(path: Path, record: type[Any]) -> Any:
@@ -112,7 +118,9 @@ def _lengths(dataset: Path) -> Lengths:
 def _stages(data: Path, file: str) -> list[Path]:
     """The stages' folders that hold `file`, in the graph's order; the report's own is left out."""
     order = _graph_order()
-    found = [path.parent for path in data.glob(f"*/{file}") if not path.parent.name.startswith(".") and path.parent.name != "report"]
+    found = [
+        path.parent for path in data.glob(f"*/{file}") if not path.parent.name.startswith((".", "study_")) and path.parent.name != "report"
+    ]
     return sorted(found, key=lambda folder: (order.index(folder.name) if folder.name in order else len(order), folder.name))
 
 

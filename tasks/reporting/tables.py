@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from tasks import store
 from tasks.longbench.scorecard import BINS, Group, Scorecard
 from tasks.longbench.summary import mean_s_l
+from tasks.preference.bias import LengthBias, Margins
 from tasks.reporting.sources import Run
 
 HEADLINES = {
@@ -49,6 +50,18 @@ class Line(NamedTuple):
     name: str
     values: Sequence[Value]
     gap: float | None
+
+
+class Margin(NamedTuple):
+    """Chosen minus rejected, means over the pairs of one length bin."""
+
+    name: str
+    pairs: int
+    longer: Value  # percent in which the longer answer was chosen
+    words: float
+    s_l: float
+    s_q: float
+    s_bar: float
 
 
 def headlines(cards: Mapping[str, Scorecard]) -> list[Line]:
@@ -110,13 +123,24 @@ def _line(name: str, values: Sequence[Value], models: Sequence[str], *, gap: boo
     return Line(name, values, student - control if gap and student is not None and control is not None else None)
 
 
+def margins(bias: LengthBias) -> list[Margin]:
+    """Of the pairs that DPO learned from, over all and by length bin: how many, how often the longer answer was chosen, by how much."""
+    groups = {**({"all": bias.overall} if bias.overall else {}), **bias.by_bin}
+    return [Margin(name, found.pairs, _percent(found), found.words, found.s_l, found.s_q, found.score) for name, found in groups.items()]
+
+
+def _percent(found: Margins) -> Value:
+    share, around = found.longer_chosen, found.longer_chosen_interval
+    return None if share is None or around is None else Estimate(100 * share, 100 * around.low, 100 * around.high)
+
+
 def write_tables(metrics: Path, plots: Path, run: Run) -> None:
     """metrics/scores.json, plots/ruler.csv and plots/loss.csv, each replaced only when whole."""
     store.write_json(metrics / "scores.json", {model: _small(card) for model, card in run.cards.items()})
     ruler = sorted((item.model, item.asked, item.written) for item in run.items)
-    write_text(plots / "ruler.csv", _csv(("model", "asked", "written"), ruler))
+    store.write_text(plots / "ruler.csv", _csv(("model", "asked", "written"), ruler))
     loss = [(entry.model, entry.step, entry.values["loss"]) for entry in run.history if "loss" in entry.values]
-    write_text(plots / "loss.csv", _csv(("model", "step", "loss"), loss))
+    store.write_text(plots / "loss.csv", _csv(("model", "step", "loss"), loss))
 
 
 def _small(card: Scorecard) -> dict[str, float | None]:
@@ -132,9 +156,3 @@ def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:
     writer.writerow(header)
     writer.writerows(rows)
     return buffer.getvalue()
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a text file, UTF-8, atomically."""
-    with store.replacing(path) as scratch:
-        scratch.write_text(text, encoding="utf-8")

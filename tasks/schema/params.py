@@ -278,6 +278,32 @@ class Train(Optimization):
     )
 
 
+class SampleSection(Section):
+    """The SFT student answers training requests again, for DPO."""
+
+    version: Version
+    prompts: int = Field(ge=0, description="training requests, drawn by their ids; 0: no alignment, the SFT student is the last candidate")
+    answers: int = Field(ge=2, description="to each request")
+
+
+class Prefer(Section):
+    version: Version
+    prompt: str = Field(min_length=1, description="file: the judge's prompt, as judge.prompt")
+    tries: int = Field(ge=1, description="times that a verdict is asked for before the answer is unscored")
+    margin: Percent = Field(description="points of S̄ that a rejected answer must lie below the chosen one; 0: any")
+    max_rejects: Share = Field(description="share of the requests that may end without a pair: ties, mostly")
+
+
+class Align(Optimization):
+    """DPO of the student, against itself as it was."""
+
+    version: Version
+    beta: float = Field(gt=0, description="how dear it is to leave the reference (arXiv 2305.18290, equation 7)")
+    sft_weight: float = Field(ge=0, description="of the chosen answers' own loss beside DPO's; 0: none")
+    context: int = Field(ge=64, description="tokens of a request with one of its answers; a pair with a longer one is a Reject, never cut")
+    max_rejects: Share
+
+
 class Predict(Section):
     version: Version
     samples: int = Field(ge=1, description="answers to each prompt; scores are means over them, intervals are over prompts")
@@ -320,6 +346,14 @@ class Serve(Section):
     words: int = Field(ge=1, description="asked for")
 
 
+class Study(Section):
+    """The length-limit study, which runs by `make study` only."""
+
+    texts: str = Field(min_length=1, description="the dataset's folder, or recorded answers: a JSONL file or a folder of them")
+    ruler: str = Field(min_length=1, description="a JSONL file of prompts with the length that each asks for")
+    caps: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, description="words that the training outputs may have, an arm each")
+
+
 class Params(Section):
     seed: int = Field(ge=0)
     benchmark: str = Field(min_length=1, description="a JSONL file in LongBench-Write's format: prompt, type, length")
@@ -334,11 +368,15 @@ class Params(Section):
     validate_: Validate = Field(alias="validate")
     pack: Pack
     train: Train
+    sample: SampleSection
+    prefer: Prefer
+    align: Align
     predict: Predict
     judge: Judge
     probe: Probe
     promote: Promote
     serve: Serve
+    study: Study
 
 
 def load(path: Path = Path("params.yaml")) -> Params:

@@ -46,6 +46,8 @@ class Reason(StrEnum):
     LEAKED_PROMPT = "leaked_prompt"  # the text quotes the writing prompt
     TOO_SHORT = "too_short"  # written words under the bound in params
     TOO_LONG = "too_long"  # written words or tokens over the bound
+    UNSCORED = "unscored"  # fewer than two of the answers could be scored
+    TIED = "tied"  # no answer is better than another
     NO_EXPLICIT_LENGTH = "no_explicit_length"  # the recipe wants requests that name a length
     OFF_LENGTH = "off_length"  # the recipe wants a closer length
 
@@ -180,6 +182,27 @@ class Duel(Record):
     b_first: Preference | None
     replies: tuple[str, ...]  # raw, of both orders
     problem: str | None
+
+
+class Answer(Record):
+    """One side of a preference."""
+
+    text: str
+    ended: bool  # the model ended it by itself; False: it was cut off, and is trained on without an end of turn
+    words: int
+    s_l: float | None  # in paper mode; None: no length was asked for
+    s_q: float | None  # None: not judged here
+
+
+class Pair(Record):
+    """A preference: two answers to one conversation, of which the chosen one is better."""
+
+    id: str
+    prompt: tuple[Message, ...]  # ends with the user's turn
+    asked: int | None  # words; None: a general pair, which asks for no length
+    chosen: Answer
+    rejected: Answer
+    source: str = ""  # of a general pair, file:row; empty: the student's own answers
 
 
 class Degeneration(Record):

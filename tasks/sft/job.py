@@ -5,9 +5,9 @@ Everything but `name`, the paths and `where` is part of the training's identity.
 """
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from tasks.schema.params import Base, Optimization, Tiny
 from tasks.schema.settings import Attention, Settings
@@ -27,7 +27,16 @@ class Sft(_Told):
     tiny: Tiny  # what the base model `tiny` is made like
 
 
-Method = Sft  # a further method joins here as `Annotated[Sft | Dpo, Field(discriminator="kind")]`, and in trainer.METHODS
+class Dpo(_Told):
+    """Direct preference optimisation on pairs, as tasks.preference.tokens encodes them, from and against the base weights."""
+
+    kind: Literal["dpo"] = "dpo"
+    beta: float
+    sft_weight: float  # of the chosen answers' own loss
+    reference: str  # digest of the base weights: the folder's name says nothing of them
+
+
+Method = Annotated[Sft | Dpo, Field(discriminator="kind")]  # each has its builder in trainer.py
 
 
 class Where(_Told):

@@ -12,7 +12,7 @@ from tasks.schema.errors import BadInput, BadSettings
 from tasks.schema.params import Base
 from tasks.schema.settings import Settings
 from tasks.sft.budget import config_of, on_each_gpu, shapes_of, strategy_of
-from tasks.sft.job import Job
+from tasks.sft.job import Job, Sft
 from tasks.sft.shapes import Shapes
 
 GIB = 2**30
@@ -58,6 +58,7 @@ def check_jobs(jobs: Sequence[Job], settings: Settings, *, context: int, vocabul
     """GPUs, their memory, and the disk. Raises BadSettings, or BadInput for a config that cannot be read."""
     job = jobs[0]
     strategy, found = strategy_of(settings.accelerate_config), gpus()
+    assert isinstance(job.method, Sft)
     shapes = shapes_of(job.base, job.method.tiny, vocabulary=vocabulary)
     check_gpus(settings, len(found))
     if job.where.sequence_parallel > 1:
@@ -86,7 +87,7 @@ def check_sequence_parallel(job: Job, shapes: Shapes, *, stage: int) -> None:
         raise BadSettings(f"{setting}: Ulysses works inside DeepSpeed; name a config in LONGWRITER_ACCELERATE_CONFIG")
     if shapes.heads % size:
         raise BadSettings(f"{setting}: {shapes.heads} attention heads do not divide among {size} processes; change it")
-    if job.method.weighting == "sequence":
+    if getattr(job.method, "weighting", "token") == "sequence":
         raise BadSettings(f"{setting}: train.weighting `sequence` looks at whole sequences, Ulysses cuts them; one of the two")
     if job.where.micro_batch > 1:
         raise BadSettings(f"{setting}: one row at once; LONGWRITER_MICRO_BATCH is {job.where.micro_batch}")

@@ -15,7 +15,7 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
 from tasks.sft import weights
 from tasks.sft.arguments import arguments
-from tasks.sft.job import Job
+from tasks.sft.job import Job, Sft
 from tasks.sft.order import order
 from tasks.sft.packing import FILE, Ints, lengths_of
 from tasks.sft.shapes import Shapes
@@ -29,7 +29,7 @@ class Supervised(Watched, SFTTrainer):
         return list(Dataset.from_file(str(self._job.rows / FILE))[row]["ids"])
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
-        if self._job.method.weighting == "token":
+        if _weighting(self._job) == "token":
             return super().compute_loss(model, inputs, return_outputs=return_outputs, num_items_in_batch=num_items_in_batch)
         outputs = model(**inputs, fused_lm_head=True)
         weights = sequence_weights(inputs["labels"], inputs["position_ids"])
@@ -39,11 +39,16 @@ class Supervised(Watched, SFTTrainer):
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Any:
         """What the loss is a mean over: target tokens, or sequences with a target, of the whole global batch."""
-        if self._job.method.weighting == "token":
+        if _weighting(self._job) == "token":
             return super()._get_num_items_in_batch(batch_samples, device)
         weights = [sequence_weights(batch["labels"], batch["position_ids"]) for batch in batch_samples]
         sequences = torch.stack([weight.sum() for weight in weights]).sum().round().to(device)
         return self.accelerator.gather(sequences).sum()
+
+
+def _weighting(job: Job) -> str:
+    assert isinstance(job.method, Sft)
+    return job.method.weighting
 
 
 def sequence_weights(labels: torch.Tensor, position_ids: torch.Tensor) -> torch.Tensor:
@@ -58,6 +63,7 @@ def sequence_weights(labels: torch.Tensor, position_ids: torch.Tensor) -> torch.
 
 
 def build(job: Job, tokenizer: Any) -> Supervised:
+    assert isinstance(job.method, Sft)
     rows = Dataset.from_file(str(job.rows / FILE)).select_columns(["input_ids", "labels", "seq_lengths"]).with_format("numpy")
     model = weights.load(job, tokenizer, tiny=job.method.tiny)
     return Supervised(

@@ -1,7 +1,7 @@
 """One training, as each of its processes: `python -m tasks.sft.trainer JOB.json`, started by launch.
 
-The job's method builds the trainer (tasks.sft.supervised for SFT); resuming, watching, checkpoints and what is saved at the end
-are the same for all. Modules that need torch at import are imported here only, in the process that trains.
+The job's method builds the trainer (tasks.sft.supervised for SFT, tasks.preference.trainer for DPO); resuming, watching, checkpoints
+and what is saved at the end are the same for all. Modules that need torch at import are imported here only, in the process that trains.
 """
 
 import logging
@@ -37,6 +37,10 @@ def train(job: Job) -> None:
 
 def _build(job: Job, tokenizer: Any) -> "Watched":
     """The trainer of the job's method."""
+    if job.method.kind == "dpo":
+        from tasks.preference.trainer import build as build_preferred
+
+        return build_preferred(job, tokenizer)
     from tasks.sft.supervised import build
 
     return build(job, tokenizer)

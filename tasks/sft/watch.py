@@ -75,6 +75,10 @@ class Watched(Trainer):
         plain: dict[str, Any] = json.loads(json.dumps(said, default=str))
         return plain
 
+    def own_numbers(self) -> dict[str, float]:
+        """What the method counts beside the loss, over the step's global batch."""
+        return {}
+
     def _note(self, logs: dict[str, float]) -> None:
         step = self.state.global_step
         rows, now = self.rows_of(step), time.perf_counter()
@@ -89,6 +93,7 @@ class Watched(Trainer):
             tokens_per_second=float(self._costs.tokens[rows].sum()) / seconds,
             mfu=float(self._costs.flops[rows].sum()) / seconds / self._rate,
             memory_gib=held(self.args.device),
+            **self.own_numbers(),
         )
         if self.is_world_process_zero():
             with (self._job.scratch / HISTORY).open("ab") as file:

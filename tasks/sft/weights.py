@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from tasks.schema.params import Adapter, Tiny
 from tasks.sft.job import Job
+from tasks.sft.packing import lengths_of
 
 if TYPE_CHECKING:
     import torch
@@ -20,7 +21,12 @@ def load(job: Job, tokenizer: Any, *, tiny: Tiny) -> Any:
 
     set_seed(job.seed)
     if job.base.model == "tiny":
-        return _tiny(tiny, tokenizer, attention=_attention(job)).to(_dtype(job))
+        return _tiny(tiny, tokenizer, attention=_attention(job), positions=_positions(job)).to(_dtype(job))
+    return pretrained(job)
+
+
+def pretrained(job: Job) -> Any:
+    """The base model, ready for a TRL trainer; quantized where the adapter says so."""
     model = _pretrained(job, dtype=_dtype(job), quantization_config=_quantization(job.optimization.adapter))
     if job.where.liger:
         _use_liger(model)
@@ -97,7 +103,13 @@ def _use_liger(model: Any) -> None:
         _apply_liger_kernel_to_instance(model=model, fused_linear_cross_entropy=False, cross_entropy=False)
 
 
-def _tiny(tiny: Tiny, tokenizer: Any, *, attention: str) -> Any:
+def _positions(job: Job) -> int:
+    """Room for answers four times as long as the longest training sample: how long it writes is not to end at the position table."""
+    lengths, _ = lengths_of(job.rows)
+    return max(2048, 4 * int(lengths.max()))
+
+
+def _tiny(tiny: Tiny, tokenizer: Any, *, attention: str, positions: int) -> Any:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(
@@ -106,7 +118,7 @@ def _tiny(tiny: Tiny, tokenizer: Any, *, attention: str) -> Any:
         intermediate_size=2 * tiny.width,
         num_hidden_layers=tiny.layers,
         num_attention_heads=tiny.heads,
-        max_position_embeddings=2048,
+        max_position_embeddings=positions,
         tie_word_embeddings=True,
         bos_token_id=None,
         eos_token_id=tokenizer.eos_token_id,

@@ -58,6 +58,7 @@ def allow(version: Which) -> None:
 @app.command()
 def preview(
     trained: Annotated[Path, typer.Argument(help="folder of the stage train")] = Path("data/train"),
+    aligned: Annotated[Path, typer.Argument(help="folder of the stage align")] = Path("data/align"),
     scored: Annotated[Path, typer.Argument(help="folder of the stage score")] = Path("data/score"),
     general: Annotated[Path, typer.Argument(help="general.json of the stage probe")] = Path("data/probe/general.json"),
 ) -> None:
@@ -66,7 +67,7 @@ def preview(
     from tasks.tracking.approval import page
 
     with one_line_errors():
-        print(page(*previewed(trained, scored, general, promote=load().promote)))
+        print(page(*previewed(trained, aligned, scored, general, promote=load().promote)))
 
 
 @app.command()

@@ -11,7 +11,7 @@ from tasks.schema.errors import BadInput
 from tasks.tracking import registry, rollback
 from tasks.tracking.client import names
 from tasks.tracking.recording import record_evaluation, score_tags
-from tasks.tracking.rival import CARD, ITEMS, MODEL
+from tasks.tracking.rival import CARD, ITEMS, model_of
 
 
 def hand_in(number: str, evaluation: Path) -> str:
@@ -24,13 +24,13 @@ def hand_in(number: str, evaluation: Path) -> str:
     cards = read_scorecards(evaluation / CARD)
     if len(cards) != 1:
         raise BadInput(evaluation / CARD, f"scorecards of {len(cards)} models", mend="evaluate the version alone")
-    ((model, card),) = cards.items()
+    ((model, card),), name = cards.items(), model_of(version)
     answers = read_side(f"{evaluation / ITEMS}:{model}").answers
     with tempfile.TemporaryDirectory() as scratch:
         card_file, items = Path(scratch) / CARD, Path(scratch) / ITEMS
-        store.write(items, (item.model_copy(update={"model": MODEL}) for item in answers))
-        store.write_json(card_file, {MODEL: card.model_dump(mode="json")})
-        run_id = record_evaluation(card_file, items, {MODEL: card}, checkpoint_digest=version.tags[registry.DIGEST])
+        store.write(items, (item.model_copy(update={"model": name}) for item in answers))
+        store.write_json(card_file, {name: card.model_dump(mode="json")})
+        run_id = record_evaluation(card_file, items, {name: card}, checkpoint_digest=version.tags[registry.DIGEST])
     rollback.tag(number, {**score_tags(card, {}), "evaluation_run": run_id})
     return run_id
 

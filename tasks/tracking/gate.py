@@ -50,6 +50,7 @@ class Decision(Record):
     """What became of a checkpoint, and why. Run ids and versions are text: stores differ in their types."""
 
     version: str
+    model: str  # which of the candidates it is: student, aligned
     alias: Literal["champion", "challenger"]
     passed: bool
     axes: tuple[Axis, ...]
@@ -99,6 +100,7 @@ def decide(
     card: Scorecard,
     version: str,
     *,
+    model: str,
     reigns: bool,
     contest: Contest | None,
     general: Mapping[str, float | None],
@@ -120,6 +122,7 @@ def decide(
         verdict += f", and it stays out as it was rolled back {barred} (`python -m tasks.tracking allow {version}` lets it in again)"
     return Decision(
         version=version,
+        model=model,
         alias="champion" if reigns or (passed and not barred) else "challenger",
         passed=passed,
         axes=axes,

@@ -9,7 +9,7 @@ from tasks.corpus.dataset import FILE
 from tasks.longbench.scorecard import Scorecard
 from tasks.reporting import plots
 from tasks.reporting.history import read_history
-from tasks.schema.params import Base, Pack, Section, Train
+from tasks.schema.params import Align, Base, Pack, Section, Train
 from tasks.tracking import checkpoint as checkpoints
 from tasks.tracking import runs
 
@@ -29,6 +29,21 @@ def record_training(trained: Path, dataset: Path, *, seed: int, base: Base, pack
         artifacts=[path for name in ("history.jsonl", "resolved.json") if (path := trained / name).exists()],
         stage="train",
         data=dataset,
+    )
+
+
+def record_alignment(aligned: Path, *, sft_run: str, seed: int, align: Align) -> str:
+    """The id of the alignment's run: params, every number of the history, and the run of the training that it began from."""
+    history = read_history(aligned / "history.jsonl")
+    return runs.record(
+        "align",
+        checkpoints.digest(aligned / "checkpoints" / "aligned"),
+        params={"seed": seed, **_flat("align", align)},
+        points=[runs.Point(f"{entry.model}/{name}", value, entry.step) for entry in history for name, value in entry.values.items()],
+        figures={"loss.svg": plots.loss(history)},
+        artifacts=[aligned / "history.jsonl"],
+        tags={"training_run": sft_run},
+        stage="align",
     )
 
 

@@ -11,7 +11,8 @@ from tasks.tracking.client import connect
 from tasks.tracking.gate import Contest
 from tasks.tracking.registry import Version
 
-ITEMS, CARD, MODEL = "items.jsonl", "scorecard.json", "student"
+ITEMS, CARD = "items.jsonl", "scorecard.json"
+CANDIDATE, STUDENT = "candidate", "student"  # the version's tag that says which of the scored models it is; what it is without one
 RESCORE = (
     "evaluate version {0} again (`python -m tasks.longbench evaluate models:/NAME/{0} --out evaluations/v{0}`), "
     "hand it in (`python -m tasks.tracking evaluated {0} evaluations/v{0}`) and promote again"
@@ -40,7 +41,12 @@ def items_of(version: Version) -> Side:
         kept = _download(name, run_id, Path(scratch))
         if ITEMS not in kept:
             raise BadInput(name, f"its evaluation run {run_id} keeps no {ITEMS}")
-        return read_side(f"{Path(scratch) / ITEMS}:{MODEL}")._replace(name=name)
+        return read_side(f"{Path(scratch) / ITEMS}:{model_of(version)}")._replace(name=name)
+
+
+def model_of(version: Version) -> str:
+    """What a version is called among the models of its evaluation: student, aligned."""
+    return version.tags.get(CANDIDATE, STUDENT)
 
 
 def _download(name: str, run_id: str, folder: Path) -> set[str]:

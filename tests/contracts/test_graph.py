@@ -12,6 +12,7 @@ import pytest
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
+from flows.stages import needed
 from tasks.schema.params import load
 from tasks.schema.settings import Settings
 from tasks.stage import dotted
@@ -22,16 +23,18 @@ from tests.contracts.stage_digests import current, recorded, versions
 GRAPH: dict[str, dict[str, Any]] = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
 PARAMS: dict[str, Any] = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 STAGES = list(GRAPH)
+STUDY = "study_"  # begins the names of the stages that `make study` alone runs; what follows is their module
 PAID = list(versions())
+ARMS = {"study_train": "train", "study_measure": "predict"}  # whose meaning is that of the section whose version they declare
 PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))
 
 
 def filled(text: str) -> str:
-    """`${collect.source}` as params.yaml has it."""
+    """`${collect.source}` as params.yaml has it; an arm of a matrix is itself."""
     for place in re.findall(r"\$\{([\w.]+)\}", text):
         value: Any = PARAMS
         for name in place.split("."):
-            value = value[name]
+            value = "ARM" if place == "item.cap" else value[name]
         text = text.replace("${" + place + "}", str(value))
     return text
 
@@ -44,9 +47,17 @@ def arguments(stage: str) -> list[str]:
     return filled(GRAPH[stage]["cmd"]).split()[4:]
 
 
+def module(stage: str) -> str:
+    return stage.removeprefix(STUDY)
+
+
+def folder(stage: str) -> str:
+    return f"data/{stage}/ARM" if "matrix" in GRAPH[stage] else f"data/{stage}"
+
+
 def signature(stage: str) -> tuple[list[str], list[str]]:
     """The names of `run`'s positional and keyword-only parameters, read without importing the stage."""
-    tree = ast.parse((ROOT / "tasks" / f"{stage}.py").read_text(encoding="utf-8"))
+    tree = ast.parse((ROOT / "tasks" / f"{module(stage)}.py").read_text(encoding="utf-8"))
     run = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "run")
     return [arg.arg for arg in run.args.posonlyargs + run.args.args], [arg.arg for arg in run.args.kwonlyargs]
 
@@ -65,9 +76,9 @@ def keys(tree: Any, above: str = "") -> Iterator[str]:
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_command_is_the_module_with_one_path_for_each_positional_parameter(stage: str) -> None:
     """`exec`, as a shell that waits for the stage would outlive a killed run, and the stage with it: dash does, bash does not."""
-    assert GRAPH[stage]["cmd"].split()[:4] == ["exec", "python", "-m", f"tasks.{stage}"]
+    assert GRAPH[stage]["cmd"].split()[:4] == ["exec", "python", "-m", f"tasks.{module(stage)}"]
     assert len(arguments(stage)) == len(signature(stage)[0])
-    assert arguments(stage)[-1] == f"data/{stage}"
+    assert arguments(stage)[-1] == folder(stage)
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -79,22 +90,24 @@ def test_the_declared_params_are_the_keyword_only_parameters(stage: str) -> None
 def test_every_path_of_the_command_is_declared_and_every_declared_path_is_in_the_command(stage: str) -> None:
     deps, outs = listed(stage, "deps"), listed(stage, "outs", "metrics", "plots")
     for path in arguments(stage):
+        if path == "ARM":
+            continue
         assert any(holds(path, declared) for declared in deps + outs), path
-    assert f"data/{stage}/metrics.json" in outs or not any(holds(f"data/{stage}", metric) for metric in listed(stage, "metrics"))
+    assert f"{folder(stage)}/metrics.json" in outs or not any(holds(folder(stage), metric) for metric in listed(stage, "metrics"))
     for path in outs:
         assert any(holds(argument, path) for argument in arguments(stage)), path
     for path in deps:
         assert path == "params.yaml" or path.startswith("tasks/") or any(holds(argument, path) for argument in arguments(stage)), path
 
 
-@pytest.mark.parametrize("stage", PAID)
+@pytest.mark.parametrize("stage", [*PAID, *ARMS])
 def test_a_stage_that_is_paid_for_has_a_version_and_no_code_among_its_dependencies(stage: str) -> None:
     assert stage in STAGES
-    assert stage in GRAPH[stage]["params"]
+    assert ARMS.get(stage, stage) in GRAPH[stage]["params"]
     assert [path for path in listed(stage, "deps") if path.startswith("tasks/") and not path.startswith("tasks/prompts/")] == []
 
 
-@pytest.mark.parametrize("stage", PAID)
+@pytest.mark.parametrize("stage", [*PAID, *ARMS])
 def test_a_stage_that_is_paid_for_keeps_all_its_outputs_in_the_cache(stage: str) -> None:
     options = [entry for kind in ("outs", "metrics", "plots") for entry in GRAPH[stage].get(kind, []) if not isinstance(entry, str)]
     for entry in options:
@@ -103,15 +116,15 @@ def test_a_stage_that_is_paid_for_keeps_all_its_outputs_in_the_cache(stage: str)
             assert not values.get("persist", False), entry
 
 
-@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in PAID])
+@pytest.mark.parametrize("stage", [stage for stage in STAGES if stage not in (*PAID, *ARMS)])
 def test_a_cheap_stage_depends_on_all_the_code_that_it_imports(stage: str) -> None:
     deps = listed(stage, "deps")
-    assert [path for path in closure(stage) if not any(holds(dep, path) for dep in deps)] == []
+    assert [path for path in closure(module(stage)) if not any(holds(dep, path) for dep in deps)] == []
 
 
 def test_the_stages_that_call_models_or_train_carry_a_version() -> None:
-    calling = [stage for stage in STAGES if any("_model" in name for name in signature(stage)[1])]
-    assert sorted(PAID) == sorted({*calling, "train"})
+    calling = [stage for stage in STAGES if stage not in ARMS and any("_model" in name for name in signature(stage)[1])]
+    assert sorted(PAID) == sorted({*calling, "train", "align"})
 
 
 @pytest.mark.parametrize("stage", PAID)
@@ -154,16 +167,35 @@ def changed_by(param: str) -> set[str]:
     """The stages that a change of one param reaches: those that declare it, and all that need them."""
     with Repo(str(ROOT)) as repo:
         graph = repo.index.graph
-        reached = {
-            stage for stage in graph if any(f"{param}.".startswith(f"{name}.") for name in GRAPH[stage.addressing].get("params", []))
-        }
+        reached = {stage for stage in graph if any(f"{param}.".startswith(f"{name}.") for name in GRAPH[base(stage)].get("params", []))}
         while more := {user for user in graph for need in graph.successors(user) if need in reached} - reached:
             reached |= more
-        return {stage.addressing for stage in reached}
+        return {base(stage) for stage in reached}
+
+
+def base(stage: Any) -> str:
+    """A stage's name in dvc.yaml, without its arm of a matrix."""
+    return str(stage.addressing).partition("@")[0]
+
+
+def test_the_study_runs_where_it_is_named_and_nothing_else_needs_it() -> None:
+    study = {stage for stage in STAGES if stage.startswith(STUDY)}
+    assert study == {stage for stage in STAGES if GRAPH[stage].get("meta", {}).get("on_demand")}
+    with Repo(str(ROOT)) as repo:
+        usual, wanted = ({stage.name.partition("@")[0] for stage in needed(repo, target)} for target in (None, "study_fit"))
+        texts = {stage.name for stage in needed(repo, "assemble")}
+        to_report = {stage.name for stage in needed(repo, "report")}
+        arms = [stage.name for stage in needed(repo, "study_fit") if stage.name.startswith("study_train@")]
+    assert usual == to_report == set(STAGES) - study, "`make run`, and `make repro`, which names the report"
+    assert study <= wanted
+    assert wanted - study == texts, "the dataset, and no stage behind it"
+    assert arms == [f"study_train@{cap}" for cap in PARAMS["study"]["caps"]]
+    assert "dvc repro report" in (ROOT / "Makefile").read_text(encoding="utf-8")
 
 
 def test_another_judge_reaches_what_stands_behind_it_and_nothing_else() -> None:
-    assert changed_by("models.judge.revision") == {"judge", "score", "promote", "serve", "report"}
+    behind = {"prefer", "align", "predict", "judge", "score", "probe", "promote", "serve", "report"}
+    assert changed_by("models.judge.revision") == behind, "align and what follows are reached, and run only if the pairs change"
 
 
 def test_another_teacher_leaves_the_instructions_alone() -> None:
@@ -190,7 +222,7 @@ def test_the_folder_mlflow_is_no_package() -> None:
 
 def test_the_ground_the_command_lines_and_the_stages_import_without_the_heavy_libraries() -> None:
     modules = [path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".") for path in sorted((ROOT / "tasks/schema").glob("*.py"))]
-    modules += ["tasks.store", "tasks.stage", "tasks.longbench.__main__", "flows.embedded", *(f"tasks.{stage}" for stage in STAGES)]
+    modules += ["tasks.store", "tasks.stage", "tasks.longbench.__main__", "flows.embedded", *(f"tasks.{module(stage)}" for stage in STAGES)]
     code = (
         "import importlib, sys\n"
         f"for name in {modules!r}: importlib.import_module(name)\n"

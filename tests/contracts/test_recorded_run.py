@@ -2,9 +2,14 @@
 
 import csv
 import json
+from statistics import mean, variance
 
+import pytest
+
+from tasks import store
 from tasks.longbench.length import s_l
 from tasks.schema.params import load
+from tasks.study.limit import Limit
 from tests.conftest import ROOT
 
 
@@ -23,3 +28,26 @@ def test_above_its_cap_the_recorded_control_is_thirty_points_behind() -> None:
         points = [s_l(asked, written) for name, asked, written in rows if name == model and asked > cap]
         means[model] = sum(points) / len(points)
     assert means["student"] - means["control"] >= 30
+
+
+def test_the_recorded_aligned_student_is_not_below_the_student() -> None:
+    """Not by more than chance: both means are over one draw of answers, and `transformers serve` takes no seed."""
+    with (ROOT / "plots/ruler.csv").open(newline="") as file:
+        rows = [(row["model"], s_l(int(row["asked"]), int(row["written"]))) for row in csv.DictReader(file)]
+    points = {model: [score for name, score in rows if name == model] for model in ("student", "aligned")}
+    if not points["aligned"]:
+        pytest.skip("the recorded run was made before there was an aligned student, or without one; `make run` records another")
+    chance = sum(variance(scores) / len(scores) for scores in points.values()) ** 0.5
+    assert mean(points["aligned"]) - mean(points["student"]) >= -chance
+
+
+def test_in_the_recorded_study_the_ceiling_rises_with_the_cap() -> None:
+    path = ROOT / "plots/study.json"
+    if not path.is_file():
+        pytest.skip("no study is recorded; `make study` records one")
+    found = store.parse(store.read_json(path), Limit, path=path, line=None)
+    assert len(found.arms) >= 3
+    assert found.rising
+    assert all(one.longest <= 2 * one.cap for one in found.arms), "an arm's longest answer stays near its cap"
+    assert found.longest
+    assert found.longest.slope > 0

@@ -20,7 +20,7 @@ from tests.conftest import ROOT
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 STAGES = ["collect", "admit", "plan", "write", "review", "assemble", "validate", "pack", "train"]
-STAGES += ["predict", "judge", "score", "probe", "promote", "serve", "report"]
+STAGES += ["sample", "prefer", "align", "predict", "judge", "score", "probe", "promote", "serve", "report"]
 CANARY = f"canary-{secrets.token_hex(8)}"
 SMALLER = {
     "benchmark": "data/raw/smaller.jsonl",
@@ -31,6 +31,8 @@ SMALLER = {
     "admit.lengths": {quantile: {"min": 50, "max": 500} for quantile in ("p10", "p50", "p90")},
     "review.min_rows": 30,
     "validate.min_rows": 30,
+    "sample.prompts": 12,
+    "prefer.max_rejects": 1.0,
     "validate.lengths": {quantile: {"min": 50, "max": 500} for quantile in ("p10", "p50", "p90")},
     "promote.min_s_bar": 0.0,
     "promote.min_s_l": 0.0,
@@ -115,10 +117,10 @@ def test_a_url_or_the_concurrency_reruns_nothing(workspace: Path) -> None:
     assert flow(workspace, **changed) == dict.fromkeys(STAGES, "Cached")
 
 
-def test_another_judge_reruns_judge_score_promote_and_report_and_nothing_else(workspace: Path) -> None:
+def test_another_judge_reruns_what_asks_it_and_nothing_that_its_same_verdicts_leave_alone(workspace: Path) -> None:
     change(workspace, {"models.judge.revision": "2"})
     states = flow(workspace)
-    assert {stage for stage, state in states.items() if state == "Completed"} == {"judge", "score", "promote", "report"}
+    assert {stage for stage, state in states.items() if state == "Completed"} == {"prefer", "judge", "score", "promote", "report"}
 
 
 def test_by_hand_and_by_flow_no_work_is_done_twice(workspace: Path) -> None:

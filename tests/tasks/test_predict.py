@@ -19,9 +19,10 @@ def run(tmp_path: Path, *models: str, samples: int = 1) -> tuple[dict[str, float
         (tmp_path / "checkpoints" / model).mkdir(parents=True, exist_ok=True)
         (tmp_path / "checkpoints" / model / "config.json").write_text(model)
     (tmp_path / "checkpoints").mkdir(exist_ok=True)
+    (tmp_path / "aligned").mkdir(exist_ok=True)
     out.mkdir(exist_ok=True)
     own = Predict(version=1, samples=samples)
-    metrics = predict.run(benchmark, tmp_path / "checkpoints", out, seed=1, predict=own, candidate_model=REHEARSAL)
+    metrics = predict.run(benchmark, tmp_path / "checkpoints", tmp_path / "aligned", out, seed=1, predict=own, candidate_model=REHEARSAL)
     return dict(metrics), store.read_list(out / "predictions.jsonl", Prediction)
 
 
@@ -34,6 +35,13 @@ def test_every_checkpoint_answers_every_item_and_each_answer_is_with_its_questio
     assert (metrics["predictions"], metrics["student_predictions"], metrics["control_predictions"]) == (12, 6, 6)
     assert metrics["tokens"] == sum(p.tokens for p in predictions)
     assert metrics["tokens_per_second"] > 0
+
+
+def test_the_aligned_student_answers_after_the_student_and_before_the_control(tmp_path: Path) -> None:
+    (tmp_path / "aligned/aligned").mkdir(parents=True)
+    (tmp_path / "aligned/aligned/config.json").write_text("aligned")
+    _, predictions = run(tmp_path, "control", "student")
+    assert list(dict.fromkeys(p.model for p in predictions)) == ["student", "aligned", "control"]
 
 
 def test_how_an_answer_was_drawn_is_recorded_with_it(tmp_path: Path) -> None:

@@ -40,7 +40,7 @@ def run(tmp_path: Path, *tasks: str, limit: int | None = None) -> dict[str, floa
     (tmp_path / "checkpoints" / "student").mkdir(parents=True, exist_ok=True)
     (tmp_path / "out").mkdir(exist_ok=True)
     own = Probe(version=1, tasks=list(tasks), limit=limit, fewshot=None)
-    return dict(probe.run(tmp_path / "checkpoints", tmp_path / "out", probe=own, candidate_model=CANDIDATE))
+    return dict(probe.run(tmp_path / "checkpoints", tmp_path / "aligned", tmp_path / "out", probe=own, candidate_model=CANDIDATE))
 
 
 def test_the_score_is_the_share_of_right_answers_and_the_key_is_sent(
@@ -53,10 +53,10 @@ def test_the_score_is_the_share_of_right_answers_and_the_key_is_sent(
 
     with endpoint(recall) as there:
         answered_by(there, monkeypatch)
-        assert run(tmp_path, FACTS) == {"tasks": 1, "facts": 18 / 24}
+        assert run(tmp_path, FACTS) == {"tasks": 1, "student_facts": 18 / 24}
     assert {seen.key for seen in there.seen} == {"Bearer a-secret"}
-    assert store.read_json(tmp_path / "out/general.json") == {"facts": 0.75}
-    raw = store.read_json(tmp_path / "out/harness.json")
+    assert store.read_json(tmp_path / "out/general.json") == {"student": {"facts": 0.75}}
+    raw = store.read_json(tmp_path / "out/harness.json")["student"]
     (score,) = raw["scores"]
     assert (score["metric"], score["questions"], score["fewshot"], score["versions"]) == ("exact_match", 24, {"facts": 0}, {"facts": 1.0})
     assert score["stderr"] == pytest.approx((0.75 * 0.25 / 23) ** 0.5)

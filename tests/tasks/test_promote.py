@@ -50,7 +50,7 @@ def candidate(folder: Path, *, weights: bytes, s_bar: float | None, judge: str =
     store.write(folder / "score/items.jsonl", items)
     cards = {model: summarise([item for item in items if item.model == model], judge=judge) for model in ("student", "control")}
     store.write_json(folder / "score/scorecard.json", {model: card.model_dump(mode="json") for model, card in cards.items()})
-    (folder / "general.json").write_text('{"mmlu": 0.61}')
+    (folder / "general.json").write_text('{"student": {"mmlu": 0.61}}')
     words = (Message(role="user", content="Write."), Message(role="assistant", content="So be it."))
     sample = Sample(id="a", messages=words, language="en", asked_words=3, written_words=3, paragraphs=1, source="pool:1")
     write_dataset(folder / "dataset", [sample])
@@ -69,8 +69,8 @@ def run(folder: Path, **bounds: Any) -> Decision:
     out = folder / "out"
     out.mkdir(exist_ok=True)
     params = load()
-    inputs = (folder / "train", folder / "score", folder / "general.json", folder / "dataset", out)
-    given: dict[str, Any] = {"seed": params.seed, "base": params.base, "pack": params.pack, "train": params.train}
+    inputs = (folder / "train", folder / "align", folder / "score", folder / "general.json", folder / "dataset", out)
+    given: dict[str, Any] = {"seed": params.seed, "base": params.base, "pack": params.pack, "train": params.train, "align": params.align}
     promote.run(*inputs, **given, promote=GATE.model_copy(update=bounds))
     return Decision.model_validate_json((out / "decision.json").read_text())
 
@@ -214,7 +214,11 @@ def test_a_version_that_was_rolled_back_is_not_crowned_again_until_it_is_allowed
 
 @pytest.mark.parametrize(
     ("content", "problem"),
-    [('{"mmlu": 61}', r"general\.json: scores\.mmlu: .*less than or equal to 1"), ("[1]", "general.json"), ('{"mmlu": "x"}', "mmlu")],
+    [
+        ('{"student": {"mmlu": 61}}', r"general\.json: scores\.student\.mmlu: .*less than or equal to 1"),
+        ("[1]", "general.json"),
+        ('{"student": {"mmlu": "x"}}', "mmlu"),
+    ],
 )
 def test_an_ability_that_is_no_share_is_named(tmp_path: Path, content: str, problem: str) -> None:
     folder = candidate(tmp_path / "a", weights=b"1", s_bar=60.0)
@@ -223,11 +227,42 @@ def test_an_ability_that_is_no_share_is_named(tmp_path: Path, content: str, prob
         run(folder)
 
 
+def with_aligned(folder: Path, *, s_bar: float) -> Path:
+    """The same with an aligned student beside."""
+    checkpoint = folder / "align/checkpoints/aligned"
+    checkpoint.mkdir(parents=True)
+    (checkpoint / "model.safetensors").write_bytes(folder.name.encode() + b"aligned")
+    (checkpoint / "config.json").write_text("{}")
+    (folder / "align/history.jsonl").write_text('{"model": "aligned", "step": 1, "loss": 0.6, "margin": 0.2}\n')
+    items = [*store.read(folder / "score/items.jsonl", ScoredItem), *(scored("aligned", asked, s_bar, 0) for asked in ASKED)]
+    store.write(folder / "score/items.jsonl", items)
+    models = ("student", "aligned", "control")
+    cards = {model: summarise([item for item in items if item.model == model], judge="j") for model in models}
+    store.write_json(folder / "score/scorecard.json", {model: card.model_dump(mode="json") for model, card in cards.items()})
+    return folder
+
+
+def test_the_aligned_student_is_registered_with_its_own_run_unless_it_is_worse(tmp_path: Path) -> None:
+    better = run(with_aligned(candidate(tmp_path / "a", weights=b"1", s_bar=60.0), s_bar=66.0))
+    assert (better.model, better.alias) == ("aligned", "champion")
+    version = registry.version("1")
+    assert version.tags["candidate"] == "aligned"
+    assert version.score("s_bar") == pytest.approx(66.0, abs=2)
+    aligning = connect().get_run(better.training_run)
+    assert (aligning.data.tags["kind"], aligning.data.metrics["aligned/margin"]) == ("align", 0.2)
+    assert connect().get_run(aligning.data.tags["training_run"]).data.tags["kind"] == "train"
+
+    worse = run(with_aligned(candidate(tmp_path / "b", weights=b"2", s_bar=72.0), s_bar=71.0))
+    assert (worse.model, worse.champion_before) == ("student", "1"), "weighed against the champion's own answers, the aligned ones"
+    assert (registry.fetch("models:/longwriter@champion") / "model.safetensors").read_bytes() == b"2student"
+    assert "gain_over_champion +6.00" in worse.reason
+
+
 def test_a_preview_says_what_would_be_decided_and_registers_nothing(tmp_path: Path) -> None:
     run(candidate(tmp_path / "a", weights=b"1", s_bar=60.0))
     folder = candidate(tmp_path / "b", weights=b"2", s_bar=70.0)
     before = state(), len(connect().search_runs(["1"]))
-    inputs = folder / "train", folder / "score", folder / "general.json"
+    inputs = folder / "train", folder / "align", folder / "score", folder / "general.json"
     card, decision = promote.preview(*inputs, promote=GATE)
     assert (decision.version, decision.alias, decision.champion_before) == ("new", "champion", "1")
     assert card.s_bar == pytest.approx(70.0, abs=2)

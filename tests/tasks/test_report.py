@@ -11,14 +11,17 @@ from tasks.corpus.dataset import write_dataset
 from tasks.judging.judged import judged
 from tasks.longbench.length import s_l
 from tasks.longbench.summary import summarise
+from tasks.preference.bias import length_bias
 from tasks.quality.verdict import Outcome, Verdict
 from tasks.schema.errors import BadInput
 from tasks.schema.records import (
+    Answer,
     BenchmarkItem,
     Decoding,
     Duel,
     Language,
     Message,
+    Pair,
     Prediction,
     Reason,
     Reject,
@@ -57,17 +60,29 @@ def finished_run(data: Path, *, hostile: str = "", scored: bool = True) -> Path:
     axes = (Axis(name="s_bar", value=None, bound=50.0, passed=False), Axis(name="unscored", value=0.0, bound=0.02, passed=True))
     reason = hostile or "not all axes hold"
     runs = {"training_run": "run-1", "evaluation_run": "run-2"}
-    decision = Decision(version="2", alias="challenger", passed=False, axes=axes, reason=reason, champion_before="1", **runs)
+    decision = Decision(
+        version="2", model="student", alias="challenger", passed=False, axes=axes, reason=reason, champion_before="1", **runs
+    )
     store.write_json(data / "promote/decision.json", decision)
     history = [{"model": model, "step": step, "loss": 5 / step} for model in ("student", "control") for step in (1, 2, 3)]
+    store.write_json(data / "prefer/bias.json", length_bias([preference(asked, hostile) for asked in (100, 200, 800)]))
+    store.write(data / "prefer/rejects.jsonl", [])
+    steps = [{"model": "aligned", "step": step, "loss": 0.6 / step, "reward_chosen": 0.1 * step, "margin": 0.2 * step} for step in (1, 2)]
+    (data / "align").mkdir()
+    (data / "align/history.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in steps))
     (data / "train").mkdir()
     (data / "train/history.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in history))
     return data
 
 
+def preference(asked: int, hostile: str) -> Pair:
+    chosen, rejected = (Answer(text=hostile, ended=True, words=words, s_l=90.0, s_q=60.0) for words in (asked, asked // 2))
+    return Pair(id=str(asked), prompt=(Message(role="user", content=hostile),), asked=asked, chosen=chosen, rejected=rejected)
+
+
 def write_evaluation(data: Path, languages: tuple[Language, Language], hostile: str, scored: bool) -> None:
     items, predictions = [], []
-    for model, limit in (("student", 900), ("control", 200)):
+    for model, limit in (("student", 900), ("aligned", 850), ("control", 200)):
         for place, asked in enumerate((100, 200, 400, 800)):
             language, kind = languages[place % 2], hostile or "News"
             item = BenchmarkItem(id=f"b{place}", prompt=f"Ask {hostile}", type=kind, length=asked, language=language)
@@ -80,7 +95,7 @@ def write_evaluation(data: Path, languages: tuple[Language, Language], hostile: 
             )
     store.write(data / "predict/predictions.jsonl", predictions)
     store.write(data / "score/items.jsonl", items)
-    cards = {model: summarise([item for item in items if item.model == model]) for model in ("student", "control")}
+    cards = {model: summarise([item for item in items if item.model == model]) for model in ("student", "aligned", "control")}
     store.write_json(data / "score/scorecard.json", {model: card.model_dump(mode="json") for model, card in cards.items()})
     write_judged(data, [item.id for item in items[:4]], hostile)
 
@@ -93,7 +108,7 @@ def write_judged(data: Path, ids: list[str], hostile: str) -> None:
     sides = {"a": "student", "b": "control", "judge": "j", "replies": ("r", "r"), "problem": None}
     duels = [Duel(id=own, a_first="a", b_first="a" if n else "b", **sides) for n, own in enumerate(ids)]  # type: ignore[arg-type]
     store.write_json(data / "score/reliability.json", judged(verdicts, duels))
-    store.write_json(data / "probe/general.json", {f"mmlu {hostile}": 0.5})
+    store.write_json(data / "probe/general.json", {"student": {f"mmlu {hostile}": 0.5}})
     decoding = Decoding(name="student", revision="1", temperature=0.5, max_tokens=64, seed=1, checkpoint="c")
     drawn = {"version": "2", "alias": "challenger", "asked": 10_000, "written": 9_876, "tokens": 12_000, "seconds": 1.5}
     ended = {"finish_reason": "stop", "problem": hostile or None, "template": "t", "decoding": decoding}
@@ -133,7 +148,7 @@ def test_the_page_has_every_section_and_plot_and_loads_nothing(tmp_path: Path) -
     page = Page(html)
     assert set(page.ids) >= SECTIONS
     assert len(page.ids) == len(set(page.ids))
-    assert html.count("<svg") == 7
+    assert html.count("<svg") == 10
     assert page.loaded == []
     assert not page.tags & {"script", "img", "link", "iframe", "object"}
     assert "url(http" not in html
@@ -173,7 +188,7 @@ def test_the_figures_for_git_hold_every_answer_and_step(tmp_path: Path) -> None:
     ruler = (tmp_path / "plots/ruler.csv").read_text().splitlines()
     assert ruler[0] == "model,asked,written"
     assert "control,800,200" in ruler
-    assert len(ruler) == 9
+    assert len(ruler) == 13
     assert (tmp_path / "plots/loss.csv").read_text().splitlines()[1] == "student,1,5.0"
 
 

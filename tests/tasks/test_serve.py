@@ -43,6 +43,7 @@ def promoted(folder: Path, *, before: str | None = None, wins: bool = True) -> P
     version = registry.register(folder, run_id=training, tags={})
     decision = Decision(
         version=version.number,
+        model="student",
         alias="champion" if wins else "challenger",
         passed=wins,
         axes=(Axis(name="s_bar", value=70.0, bound=50.0, passed=wins),),

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tasks import stage
+from tasks.schema.errors import BadInput
 from tests.conftest import ROOT
 
 STAGE = """
@@ -105,3 +107,12 @@ def test_a_stage_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
     while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_a_whole_number_is_handed_over_as_one_and_anything_else_is_refused() -> None:
+    def run(texts: Path, cap: int, out: Path) -> stage.Metrics:
+        return {}
+
+    assert stage.arguments(run, ["texts", "300", "out"]) == [Path("texts"), 300, Path("out")]
+    with pytest.raises(BadInput, match=r"3\.5: not a whole number"):
+        stage.arguments(run, ["texts", "3.5", "out"])

@@ -16,7 +16,7 @@ from tasks import store
 from tasks.schema.settings import Settings
 from tasks.sft import weights
 from tasks.sft.conversations import IGNORED, Tokens
-from tasks.sft.job import JOB, Job
+from tasks.sft.job import JOB, Job, Sft
 from tasks.sft.packing import read_packs
 from tasks.sft.supervised import sequence_weights
 from tests.conftest import ROOT
@@ -56,6 +56,7 @@ def by_hand(packed: Path, made: Job) -> dict[str, torch.Tensor]:
     for row in read_packs(packed / "packs/alone"):
         logits = model(torch.tensor([row["input_ids"]])).logits[0, :-1]
         losses.append(cross_entropy(logits, torch.tensor(row["labels"][1:]), reduction="none")[torch.tensor(row["labels"][1:]) != IGNORED])
+    assert isinstance(made.method, Sft)
     loss = torch.cat(losses).mean() if made.method.weighting == "token" else torch.stack([each.mean() for each in losses]).mean()
     loss.backward()
     return {"loss": loss.detach(), **{name: parameter.grad for name, parameter in model.named_parameters()}}

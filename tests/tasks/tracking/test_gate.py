@@ -58,7 +58,7 @@ def gate(own: Scorecard, contest: Contest | None = None, **bounds: Any) -> dict[
 
 def decided(own: Scorecard, contest: Contest | None, *, reigns: bool = False, barred: str | None = None) -> Decision:
     runs = {"training_run": "t", "evaluation_run": "e"}
-    return decide(own, "2", reigns=reigns, contest=contest, general={}, promote=GATE, barred=barred, **runs)
+    return decide(own, "2", model="student", reigns=reigns, contest=contest, general={}, promote=GATE, barred=barred, **runs)
 
 
 @pytest.mark.parametrize(

@@ -40,7 +40,8 @@ def decision(version: str, *, wins: bool = True, before: str | None = None) -> D
     axes = (Axis(name="s_bar", value=70.0, bound=50.0, passed=wins),)
     alias = "champion" if wins else "challenger"
     runs = {"training_run": "t", "evaluation_run": f"e{version}"}
-    return Decision(version=version, alias=alias, passed=wins, axes=axes, reason=f"because {version}", champion_before=before, **runs)  # type: ignore[arg-type]
+    said = {"version": version, "model": "student", "alias": alias, "passed": wins, "reason": f"because {version}"}
+    return Decision(axes=axes, champion_before=before, **said, **runs)  # type: ignore[arg-type]
 
 
 def promote(version: str, *, wins: bool = True) -> None:

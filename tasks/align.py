@@ -1,0 +1,102 @@
+"""align: DPO of the student on its own preferences (paper, section 4.3), launched like train and watched like it.
+
+The student as it was is the reference. Pairs × their tokens, twice forward and once back, drive the cost. A pair with an answer over
+the context is a Reject, never cut. Without pairs there is no aligned student, and the folder of checkpoints stays empty: the SFT
+student is the candidate then.
+"""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+
+from tasks import progress, stage, store
+from tasks.preference.tokens import Encoded, PairEncoder
+from tasks.schema.errors import BadInput, BadSettings
+from tasks.schema.params import Align, Base
+from tasks.schema.records import Pair, Reason, Reject
+from tasks.schema.settings import settings
+from tasks.sft.job import Dpo, Point
+from tasks.sft.launch import plan, train_all
+from tasks.sft.order import steps_of
+from tasks.tracking.live import live_run
+
+STUDENT, ALIGNED = "student", "aligned"
+CLOSING = 0.1  # share of the steps, the last ones, whose mean is the closing figure
+
+
+def run(pairs: Path, checkpoints: Path, out: Path, *, seed: int, align: Align) -> stage.Metrics:
+    (out / "checkpoints").mkdir()
+    preferences = store.read_list(pairs, Pair) if pairs.stat().st_size else []
+    kept, rejects = stage.split(list(_encoded(preferences, checkpoints / STUDENT, align.context)) if preferences else [])
+    stage.check_reject_rate(rejects, of=len(preferences), at_most=align.max_rejects)
+    history = _trained(kept, checkpoints / STUDENT, out, seed=seed, align=align) if kept else []
+    store.write(out / "rejects.jsonl", rejects)
+    store.write(out / "history.jsonl", history)
+    return {"pairs": len(kept), "rejects": len(rejects), "steps": len(history), **_closing(history)}
+
+
+def _encoded(pairs: Sequence[Pair], student: Path, context: int) -> Iterator[tuple[str, Encoded] | Reject]:
+    """Every pair as tokens, with its id; or why it is left out."""
+    encoder = PairEncoder(tokenizer_of(student))
+    for pair in progress.track(pairs, unit="pair", label="tokenize", total=len(pairs)):
+        encoded = encoder.encode(pair)
+        if encoded.longest <= context:
+            yield pair.id, encoded
+        else:
+            detail = f"{encoded.longest} tokens with the request, the context has {context}"
+            yield Reject(id=pair.id, stage="align", reason=Reason.TOO_LONG, detail=detail, source=pair.source or pair.id)
+
+
+def tokenizer_of(student: Path) -> Any:
+    """Raises BadInput if there is no student."""
+    from transformers import AutoTokenizer
+
+    if not student.is_dir():
+        raise BadInput(student, "no such checkpoint", mend="run train again")
+    return AutoTokenizer.from_pretrained(student)
+
+
+def _trained(pairs: Sequence[tuple[str, Encoded]], student: Path, out: Path, *, seed: int, align: Align) -> list[Point]:
+    """Train, and leave the aligned student in out/checkpoints; the steps. Raises BadSettings where sequences were to be split."""
+    if settings().sequence_parallel > 1:
+        raise BadSettings("LONGWRITER_SEQUENCE_PARALLEL: TRL's DPOTrainer does not split sequences; unset it for this stage")
+    steps = steps_of(len(pairs), epochs=align.epochs, global_batch=align.global_batch)
+    print(f"aligning the student for {steps} steps on {len(pairs)} pairs", flush=True)
+    with tempfile.TemporaryDirectory(dir=out) as scratch:
+        rows = Path(scratch) / "pairs"
+        write_rows(pairs, rows)
+        job = plan(
+            ALIGNED,
+            Dpo(beta=align.beta, sft_weight=align.sft_weight, reference=store.folder_digest(student)),
+            rows=rows,
+            tokenizer=student,
+            out=out / "checkpoints" / ALIGNED,
+            base=Base(model=str(student), revision="", remote_code=False),
+            optimization=align,
+            seed=seed,
+            steps=steps,
+            settings=settings(),
+        )
+        with live_run("align", {"steps": steps, "pairs": len(pairs), "beta": align.beta, "learning_rate": align.learning_rate}) as live:
+            (trained,) = train_all([job], settings(), watch=lambda point: live.log(point.numbers()))
+    return trained.history
+
+
+def write_rows(pairs: Sequence[tuple[str, Encoded]], folder: Path) -> None:
+    """The pairs as an Arrow dataset, the same bytes each time: a training that was killed is known again by them."""
+    from datasets import Dataset, disable_progress_bars
+
+    disable_progress_bars()
+    Dataset.from_list([{"ids": [identity], **encoded._asdict()} for identity, encoded in pairs]).save_to_disk(str(folder))
+
+
+def _closing(history: Sequence[Point]) -> dict[str, float]:
+    """Loss, margin and accuracy over the last steps: one step's are a few pairs'."""
+    last = history[-max(1, round(CLOSING * len(history))) :] if history else []
+    return {name: fmean(point.model_dump()[name] for point in last) for name in ("loss", "margin", "accuracy")} if last else {}
+
+
+if __name__ == "__main__":
+    stage.main(run)

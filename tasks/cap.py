@@ -1,0 +1,55 @@
+"""cap: the texts of the length-limit study that are at most so many words long, as packs (paper, section 2).
+
+Each cap makes an arm of the study: the same base on the same data without its longer outputs. All arms share one tokenizer, which is
+trained on all texts where the base is `tiny`. The rest is the stage pack's: same template, targets and packing.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from tasks import stage, store
+from tasks.pack import some_of, tokenize, tokenizer_for
+from tasks.schema.errors import BadInput
+from tasks.schema.params import Base, Pack
+from tasks.schema.records import Reject, Sample
+from tasks.sft.conversations import Encoder
+from tasks.sft.packing import Samples, write_packs
+from tasks.study.texts import read_texts
+
+
+def run(texts: Path, cap: int, out: Path, *, base: Base, pack: Pack) -> stage.Metrics:
+    """`cap` is in words, as the paper counts them."""
+    tokenizer = tokenizer_for(read_texts(texts), base=base, pack=pack)
+    tokenizer.save_pretrained(out / "tokenizer")
+    encoder = Encoder(tokenizer, sample=some_of(read_texts(texts)))
+    total, rejects, scratch = 0, list[Reject](), out / ".samples.arrow"
+
+    def within() -> Iterator[tuple[bool, Sample]]:
+        nonlocal total
+        for sample in read_texts(texts):
+            total += 1
+            if sample.written_words <= cap:
+                yield False, sample
+
+    kept = tokenize(within(), encoder, Samples(scratch), rejects, context=pack.context)
+    stage.check_reject_rate(rejects, of=len(kept.words) + len(rejects), at_most=pack.max_rejects)
+    if not kept.words:
+        raise BadInput(
+            texts, f"none of its {total} texts has at most {cap} words and {pack.context} tokens", mend="raise the cap in study.caps"
+        )
+    store.write(out / "rejects.jsonl", rejects)
+    packed = write_packs(kept.samples, kept.samples.close(), range(len(kept.words)), out / "packs" / f"cap-{cap}", context=pack.context)
+    scratch.unlink()
+    over = total - len(kept.words) - len(rejects)
+    return {
+        "texts": total,
+        "over_cap": over,
+        "rejects": len(rejects),
+        "samples": len(kept.words),
+        "longest": max(kept.words),
+        **packed._asdict(),
+    }
+
+
+if __name__ == "__main__":
+    stage.main(run)

@@ -1,0 +1,29 @@
+"""measure: a model of the length-limit study on the ruler, over HTTP like any candidate (paper, section 2; LongWrite-Ruler).
+
+Prompts × asked lengths × what the model writes drive the cost; the journal has every answer.
+"""
+
+from pathlib import Path
+
+from tasks import stage, store
+from tasks.longbench.adapters import read_items
+from tasks.longbench.answers import answers_of, figures
+from tasks.longbench.length import count_words
+from tasks.predict import candidates
+from tasks.schema.errors import BadInput
+from tasks.schema.params import Model, Predict
+
+
+def run(ruler: Path, checkpoints: Path, out: Path, *, seed: int, predict: Predict, candidate_model: Model) -> stage.Metrics:
+    folders = candidates(checkpoints)
+    if len(folders) != 1:
+        raise BadInput(checkpoints, f"{len(folders)} checkpoints, where an arm of the study has one", mend="run its training again")
+    work = answers_of(folders[0], read_items(ruler).items, samples=predict.samples, seed=seed, model=candidate_model, verb="measure")
+    answers = stage.run_async(work)
+    store.write(out / "answers.jsonl", answers)
+    words = [count_words(answer.response) for answer in answers]
+    return {**figures(answers), "longest": max(words), "mean": sum(words) / len(words)}
+
+
+if __name__ == "__main__":
+    stage.main(run)

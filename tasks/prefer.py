@@ -1,0 +1,56 @@
+"""prefer: of the answers to each request one is chosen and one rejected, by S_l and judged quality (paper, section 4.3).
+
+One verdict of the judge per answer drives the cost; the journal has each. A request whose answers cannot be told apart, or of which
+too few could be scored, is a Reject: requests in = pairs + rejects. How lengths bias the choice is measured and kept (bias.json).
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from tasks import stage, store
+from tasks.endpoints.roles import open_role
+from tasks.judging.templates import read_template
+from tasks.judging.verdicts import judge_all
+from tasks.preference.bias import length_bias
+from tasks.preference.choice import Rated, choose, rate
+from tasks.schema.params import Model, Prefer
+from tasks.schema.records import Prediction, Verdict
+
+
+def run(answers: Path, prompt: Path, out: Path, *, seed: int, prefer: Prefer, judge_model: Model) -> stage.Metrics:
+    found = store.read_list(answers, Prediction) if answers.stat().st_size else []  # empty: params want no alignment
+    verdicts = stage.run_async(_judged(found, prompt, prefer, judge_model)) if found else []
+    requests = _by_request(found, verdicts)
+    pairs, rejects = stage.split([choose(request, rated, seed=seed, margin=prefer.margin) for request, rated in requests])
+    stage.check_reject_rate(rejects, of=len(requests), at_most=prefer.max_rejects)
+    bias = length_bias(pairs)
+    store.write(out / "verdicts.jsonl", verdicts)
+    store.write(out / "pairs.jsonl", pairs)
+    store.write(out / "rejects.jsonl", rejects)
+    store.write_json(out / "bias.json", bias)
+    reasons = Counter(f"requests_{reject.reason}" for reject in rejects)
+    unscored = sum(verdict.rubric is None for verdict in verdicts)
+    longer = {} if bias.overall is None else {"longer_chosen": bias.overall.longer_chosen}
+    return {"requests": len(requests), "pairs": len(pairs), **reasons, "answers": len(found), "answers_unscored": unscored, **longer}
+
+
+async def _judged(answers: Sequence[Prediction], prompt: Path, prefer: Prefer, model: Model) -> list[Verdict]:
+    """One verdict on each answer, in the answers' order."""
+    template = read_template(prompt)
+    async with open_role("judge", model) as chat:
+        return await judge_all(
+            chat, answers, template=template, repeats=1, tries=prefer.tries, judge=str(model), second=False, label="prefer"
+        )
+
+
+def _by_request(answers: Sequence[Prediction], verdicts: Sequence[Verdict]) -> list[tuple[Prediction, list[Rated]]]:
+    """Each request's first answer, and all its answers with their marks."""
+    found: dict[str, tuple[Prediction, list[Rated]]] = {}
+    for answer, verdict in zip(answers, verdicts, strict=True):
+        found.setdefault(answer.item.id, (answer, []))[1].append(rate(answer, verdict.rubric))
+    return list(found.values())
+
+
+if __name__ == "__main__":
+    stage.main(run)

@@ -1,0 +1,77 @@
+"""Does length decide what is chosen? How often the longer answer was, and by how much the chosen one wins, by asked length.
+
+A preference for the longer answer is what DPO would learn first: answers grow past what was asked. S_l keeps the choice honest, as an
+answer over its length loses by it; the judge is asked not to grade lengths, and whether it does is measured on its own.
+"""
+
+from collections.abc import Sequence
+from statistics import mean
+from typing import NamedTuple
+
+from tasks.longbench.intervals import Interval, wilson
+from tasks.longbench.scorecard import BINS, OVER, bin_of
+from tasks.schema.records import Pair, Record
+
+
+class Margins(Record):
+    """Of some pairs, chosen minus rejected, means. Shares are of the pairs whose two lengths differ."""
+
+    pairs: int
+    longer_chosen: float | None  # share in which the longer answer was chosen; 0.5: no bias. None: all lengths are equal
+    longer_chosen_interval: Interval | None  # 95%, Wilson's
+    longer_better: (
+        float | None
+    )  # share in which the longer answer has the better S_q, of the pairs whose S_q differ too: the judge's own bias
+    words: float  # words that the chosen answer has more
+    s_l: float  # points of S_l, 0 to 100
+    s_q: float
+    score: float  # of S̄
+
+
+class LengthBias(Record):
+    overall: Margins | None  # None: there is no pair
+    by_bin: dict[str, Margins]  # of the asked length
+
+
+def length_bias(pairs: Sequence[Pair]) -> LengthBias:
+    """The figures of all pairs that ask for a length and have both scores."""
+    gaps = [gap for gap in map(_gap, pairs) if gap]
+    found: dict[str, list[_Gap]] = {}
+    for gap in gaps:
+        found.setdefault(bin_of(gap.asked), []).append(gap)
+    order = [*(name for _, name in BINS), OVER]
+    by_bin = {name: _margins(found[name]) for name in sorted(found, key=order.index)}
+    return LengthBias(overall=_margins(gaps) if gaps else None, by_bin=by_bin)
+
+
+class _Gap(NamedTuple):
+    """One pair, chosen minus rejected."""
+
+    asked: int
+    words: int
+    s_l: float
+    s_q: float
+
+
+def _gap(pair: Pair) -> _Gap | None:
+    chosen, rejected = pair.chosen, pair.rejected
+    if pair.asked is None or None in (chosen.s_l, rejected.s_l, chosen.s_q, rejected.s_q):
+        return None
+    length, quality = (chosen.s_l or 0.0) - (rejected.s_l or 0.0), (chosen.s_q or 0.0) - (rejected.s_q or 0.0)
+    return _Gap(pair.asked, chosen.words - rejected.words, length, quality)
+
+
+def _margins(gaps: Sequence[_Gap]) -> Margins:
+    longer = [gap.words > 0 for gap in gaps if gap.words]
+    better = [(gap.words > 0) == (gap.s_q > 0) for gap in gaps if gap.words and gap.s_q]
+    length, quality = mean(gap.s_l for gap in gaps), mean(gap.s_q for gap in gaps)
+    return Margins(
+        pairs=len(gaps),
+        longer_chosen=mean(longer) if longer else None,
+        longer_chosen_interval=wilson(sum(longer), len(longer)),
+        longer_better=mean(better) if better else None,
+        words=mean(gap.words for gap in gaps),
+        s_l=length,
+        s_q=quality,
+        score=(length + quality) / 2,
+    )

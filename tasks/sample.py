@@ -1,0 +1,29 @@
+"""sample: the SFT student answers training requests again, several times each (paper, section 4.3), over HTTP like any candidate.
+
+Requests × answers × their lengths drive the cost; each answer is in the journal before it is used, so that a killed run goes on where
+it was. Which requests, and why the training data's own: tasks/preference/requests.py. With `sample.prompts` 0 nothing is served.
+"""
+
+from pathlib import Path
+
+from tasks import stage, store
+from tasks.corpus.dataset import read_dataset
+from tasks.longbench.answers import answers_of, figures
+from tasks.preference.requests import draw
+from tasks.schema.params import Model, SampleSection
+from tasks.schema.records import Prediction
+
+STUDENT = "student"
+
+
+def run(dataset: Path, checkpoints: Path, out: Path, *, seed: int, sample: SampleSection, candidate_model: Model) -> stage.Metrics:
+    requests, answers = draw(read_dataset(dataset), count=sample.prompts, seed=seed), list[Prediction]()
+    if requests:
+        work = answers_of(checkpoints / STUDENT, requests, samples=sample.answers, seed=seed, model=candidate_model, verb="sample")
+        answers = stage.run_async(work)
+    store.write(out / "answers.jsonl", answers)
+    return {"prompts": len(requests), **figures(answers)}
+
+
+if __name__ == "__main__":
+    stage.main(run)

@@ -1,0 +1,120 @@
+"""How long the models of a study write, against the cap on what each was trained on: the figures, the lines through them, their errors."""
+
+import csv
+import io
+from collections.abc import Sequence
+from itertools import pairwise
+from statistics import fmean
+from typing import NamedTuple
+
+from tasks.longbench.length import count_words
+from tasks.schema.records import Prediction, Record
+
+LEVEL = 0.95
+
+
+class Arm(Record):
+    """One model of the study, in words."""
+
+    cap: int  # on its training outputs
+    trained: int  # longest training output, at most the cap
+    samples: int  # that it was trained on
+    answers: int  # on the ruler
+    longest: int  # answer
+    mean: float  # over all answers
+    mean_error: float  # its standard error
+    at_most: float  # mean of the answers to the longest ask
+
+
+class Line(Record):
+    """words = intercept + slope · cap, least squares over the arms; errors are standard errors, the interval is Student's at 95%."""
+
+    slope: float
+    slope_error: float | None  # None: two arms, a line through two points has none
+    slope_interval: tuple[float, float] | None
+    intercept: float
+    intercept_error: float | None
+    r_squared: float
+
+
+class Limit(Record):
+    """What a study found."""
+
+    temperature: float | None  # of the answers; None: not known
+    arms: tuple[Arm, ...]  # by cap
+    longest: Line | None  # None: fewer than two arms
+    mean: Line | None
+    rising: bool  # does the longest answer rise with every cap?
+
+
+class Trained(NamedTuple):
+    """What an arm was trained on."""
+
+    samples: int
+    longest: int  # words
+
+
+def arm(cap: int, trained: Trained, answers: Sequence[Prediction]) -> Arm:
+    """An arm's figures; words are counted as the paper counts them. Raises ValueError without answers."""
+    from scipy.stats import sem
+
+    words = [count_words(answer.response) for answer in answers]
+    top = max(answer.item.length for answer in answers)
+    return Arm(
+        cap=cap,
+        trained=trained.longest,
+        samples=trained.samples,
+        answers=len(words),
+        longest=max(words),
+        mean=fmean(words),
+        mean_error=float(sem(words)) if len(words) > 1 else 0.0,
+        at_most=fmean(count for count, answer in zip(words, answers, strict=True) if answer.item.length == top),
+    )
+
+
+def limit(arms: Sequence[Arm], *, temperature: float | None) -> Limit:
+    """The lines through the arms, in the order of their caps."""
+    arms = sorted(arms, key=lambda one: one.cap)
+    caps = [one.cap for one in arms]
+    longest = [one.longest for one in arms]
+    return Limit(
+        temperature=temperature,
+        arms=tuple(arms),
+        longest=_line(caps, longest),
+        mean=_line(caps, [one.mean for one in arms]),
+        rising=all(a < b for a, b in pairwise(longest)),
+    )
+
+
+def _line(x: Sequence[float], y: Sequence[float]) -> Line | None:
+    if len(set(x)) < 2:
+        return None
+    from scipy.stats import linregress, t
+
+    found, free = linregress(x, y), len(x) - 2
+    reach = t.ppf((1 + LEVEL) / 2, free) * found.stderr if free else None
+    return Line(
+        slope=float(found.slope),
+        slope_error=float(found.stderr) if free else None,
+        slope_interval=None if reach is None else (float(found.slope - reach), float(found.slope + reach)),
+        intercept=float(found.intercept),
+        intercept_error=float(found.intercept_stderr) if free else None,
+        r_squared=float(found.rvalue) ** 2,
+    )
+
+
+def said(line: Line | None) -> str:
+    """A line for people: `31 + 0.94 · cap, slope ± 0.05`."""
+    if line is None:
+        return "one cap has no line"
+    error = "" if line.slope_error is None else f", slope ± {line.slope_error:.2f}"
+    return f"{line.intercept:.0f} + {line.slope:.2f} · cap{error}, R² {line.r_squared:.3f}"
+
+
+def table(found: Limit) -> str:
+    """The arms as CSV."""
+    buffer = io.StringIO()
+    rows = csv.writer(buffer, lineterminator="\n")
+    rows.writerow(Arm.model_fields)
+    rows.writerows(one.model_dump().values() for one in found.arms)
+    return buffer.getvalue()

@@ -1,0 +1,36 @@
+"""The texts that a study trains on: the pipeline's dataset, or recorded answers of other models, given as files."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from tasks.corpus.dataset import FILE, read_dataset
+from tasks.longbench.benchmark import entries, language_of
+from tasks.longbench.length import count_words
+from tasks.longbench.recorded import PROMPTS, RESPONSES
+from tasks.schema.records import Message, Sample
+
+
+def read_texts(path: Path) -> Iterator[Sample]:
+    """The samples of a dataset's folder; else a sample of each row of a JSONL file, a folder of them or a glob, that has an answer.
+
+    A row's prompt is `prompt` or `instruction`, its answer `response`, `output`, `answer` or `prediction`, as `make score` reads them;
+    rows with a blank answer are no texts. Raises BadInput with the line and the field of the first row that lacks one.
+    """
+    if (path / FILE).is_file():
+        yield from read_dataset(path)
+        return
+    for entry in entries(path):
+        prompt, answer = entry.text(*PROMPTS), entry.text(*RESPONSES, empty=True)
+        if words := count_words(answer):
+            identity = hashlib.sha256(f"{prompt}\0{answer}".encode()).hexdigest()[:12]
+            said = (Message(role="user", content=prompt), Message(role="assistant", content=answer))
+            yield Sample(
+                id=identity,
+                messages=said,
+                language=language_of(answer),
+                asked_words=None,
+                written_words=words,
+                paragraphs=answer.count("\n\n") + 1,
+                source=f"{entry.path.name}:{entry.line}",
+            )

@@ -1,0 +1,35 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from tasks.corpus.dataset import write_dataset
+from tasks.schema.errors import BadInput
+from tasks.schema.records import Message, Sample
+from tasks.study.texts import read_texts
+
+
+def test_a_datasets_folder_gives_its_samples(tmp_path: Path) -> None:
+    said = (Message(role="user", content="Write."), Message(role="assistant", content="So be it."))
+    sample = Sample(id="a", messages=said, language="en", asked_words=3, written_words=3, paragraphs=1, source="pool:1")
+    write_dataset(tmp_path / "dataset", [sample])
+    assert list(read_texts(tmp_path / "dataset")) == [sample]
+
+
+def test_recorded_answers_of_any_names_become_samples_and_blank_ones_do_not(tmp_path: Path) -> None:
+    rows = [
+        {"instruction": "Write.", "output": "One two.\n\nThree."},
+        {"prompt": "写。", "response": "一二三四"},
+        {"prompt": "x", "answer": " "},
+    ]
+    (tmp_path / "answers.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    first, second = read_texts(tmp_path)
+    assert [message.content for message in first.messages] == ["Write.", "One two.\n\nThree."]
+    assert (first.written_words, first.paragraphs, first.language, first.source) == (3, 2, "en", "answers.jsonl:1")
+    assert (second.written_words, second.language) == (4, "zh")
+
+
+def test_a_row_without_an_answer_is_named_by_line_and_field(tmp_path: Path) -> None:
+    (tmp_path / "answers.jsonl").write_text('{"prompt": "Write.", "output": "One."}\n{"prompt": "Write."}\n')
+    with pytest.raises(BadInput, match=r"answers\.jsonl:2: response: missing field"):
+        list(read_texts(tmp_path / "answers.jsonl"))

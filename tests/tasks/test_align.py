@@ -1,0 +1,131 @@
+"""The stage with a real training of a tiny student: what DPO prefers becomes likelier, and what it leaves out is said."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tasks import align, store
+from tasks.endpoints.prose import paragraph
+from tasks.preference.tokens import PairEncoder
+from tasks.reporting.history import read_history
+from tasks.schema.errors import BadInput, BadSettings, GateFailed
+from tasks.schema.params import Align, load
+from tasks.schema.records import Answer, Message, Pair, Reason, Reject
+from tasks.schema.settings import settings
+from tasks.sft.tokenizer import train_tokenizer
+from tests.conftest import ROOT
+
+LEARNS = {"epochs": 3.0, "global_batch": 4, "learning_rate": 1e-3, "context": 256, "max_rejects": 0.1}
+
+
+def given(**changes: object) -> Align:
+    return load(ROOT / "profiles/rehearsal.yaml").align.model_copy(update=LEARNS | changes)
+
+
+def pair(number: int) -> Pair:
+    """Of two texts about bread the one of one part is chosen."""
+    texts = [paragraph(topic="bread", language="en", words=40, part=part, parts=part, seed=number) for part in (1, 2)]
+    chosen, rejected = (Answer(text=text, ended=True, words=40, s_l=90.0, s_q=50.0) for text in texts)
+    return Pair(id=f"p{number}", prompt=(Message(role="user", content="Write about bread."),), asked=40, chosen=chosen, rejected=rejected)
+
+
+PAIRS = [pair(number) for number in range(16)]
+
+
+@pytest.fixture(scope="module")
+def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """checkpoints/student: a tiny Llama with weights drawn at random."""
+    from transformers import LlamaConfig, LlamaForCausalLM, set_seed
+
+    folder = tmp_path_factory.mktemp("train") / "checkpoints"
+    texts = [side.text for one in PAIRS for side in (one.chosen, one.rejected)]
+    tokenizer = train_tokenizer(texts, vocabulary=512)
+    set_seed(1)
+    shape = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2, "max_position_embeddings": 512}
+    LlamaForCausalLM(LlamaConfig(vocab_size=len(tokenizer), pad_token_id=0, eos_token_id=3, **shape)).save_pretrained(folder / "student")
+    tokenizer.save_pretrained(folder / "student")
+    return folder
+
+
+def run(tmp_path: Path, checkpoints: Path, pairs: list[Pair], params: Align) -> dict[str, float]:
+    store.write(tmp_path / "pairs.jsonl", pairs)
+    (tmp_path / "out").mkdir()
+    return dict(align.run(tmp_path / "pairs.jsonl", checkpoints, tmp_path / "out", seed=1, align=params))
+
+
+def margin(folder: Path) -> float:
+    """How much likelier the chosen answers are than the rejected ones, in nats a pair."""
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tokenizer, model = AutoTokenizer.from_pretrained(folder), AutoModelForCausalLM.from_pretrained(folder).eval()
+
+    def logp(prompt: list[int], answer: list[int]) -> float:
+        with torch.no_grad():
+            logits = model(torch.tensor([prompt + answer])).logits[0, len(prompt) - 1 : -1].log_softmax(-1)
+        return float(logits.gather(1, torch.tensor(answer)[:, None]).sum())
+
+    coded = [PairEncoder(tokenizer).encode(one) for one in PAIRS]
+    return sum(logp(one.prompt_ids, one.chosen_ids) - logp(one.prompt_ids, one.rejected_ids) for one in coded) / len(coded)
+
+
+def test_what_is_chosen_becomes_likelier_than_what_is_rejected_and_the_history_says_so(tmp_path: Path, checkpoints: Path) -> None:
+    cut = PAIRS[0].model_copy(update={"id": "long", "chosen": Answer(text="bread " * 400, ended=True, words=400, s_l=9.0, s_q=5.0)})
+    metrics = run(tmp_path, checkpoints, [*PAIRS, cut], given())
+    assert (metrics["pairs"], metrics["rejects"], metrics["steps"]) == (16, 1, 12)
+    (reject,) = store.read(tmp_path / "out/rejects.jsonl", Reject)
+    assert (reject.id, reject.reason) == ("long", Reason.TOO_LONG)
+    assert reject.detail.endswith("tokens with the request, the context has 256")
+
+    aligned, beta = tmp_path / "out/checkpoints/aligned", given().beta
+    gain = margin(aligned) - margin(checkpoints / "student")
+    history = read_history(tmp_path / "out/history.jsonl")
+    assert [entry.step for entry in history] == list(range(1, 13))
+    assert history[0].values["loss"] == pytest.approx(0.6931, abs=1e-3), "policy and reference begin as one: log 2"
+    assert history[-1].values["margin"] == pytest.approx(beta * gain, rel=0.35), "TRL's margin is the one that the weights have"
+    assert gain > 1
+    assert {"reward_chosen", "reward_rejected", "accuracy", "tokens_per_second"} <= history[-1].values.keys()
+
+    names = {path.name for path in aligned.iterdir()}
+    assert {"model.safetensors", "chat_template.jinja", "tokenizer.json", "generation_config.json"} <= names
+    assert not [name for name in names if name.endswith((".bin", ".pt", ".pth"))]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["checkpoints", "history.jsonl", "rejects.jsonl"]
+
+
+def test_without_pairs_there_is_no_aligned_student_and_the_graph_goes_on(tmp_path: Path) -> None:
+    metrics = run(tmp_path, tmp_path / "nowhere", [], given())
+    assert metrics == {"pairs": 0, "rejects": 0, "steps": 0}
+    assert list((tmp_path / "out/checkpoints").iterdir()) == []
+    assert (tmp_path / "out/history.jsonl").read_bytes() == (tmp_path / "out/rejects.jsonl").read_bytes() == b""
+
+
+def test_more_pairs_over_the_context_than_params_allow_stop_the_stage_before_it_trains(tmp_path: Path, checkpoints: Path) -> None:
+    long = Answer(text="bread " * 400, ended=True, words=400, s_l=9.0, s_q=5.0)
+    with pytest.raises(GateFailed, match="4 of 16 records rejected"):
+        run(tmp_path, checkpoints, [*PAIRS[4:], *(one.model_copy(update={"rejected": long}) for one in PAIRS[:4])], given())
+
+
+def test_a_student_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match="student: no such checkpoint; run train again"):
+        run(tmp_path, tmp_path, PAIRS, given())
+
+
+def test_sequences_are_not_split_among_processes(tmp_path: Path, checkpoints: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LONGWRITER_SEQUENCE_PARALLEL", "2")
+    monkeypatch.setenv("LONGWRITER_PROCESSES", "2")
+    settings.cache_clear()
+    with pytest.raises(BadSettings, match="LONGWRITER_SEQUENCE_PARALLEL"):
+        run(tmp_path, checkpoints, PAIRS, given())
+
+
+def test_the_same_training_is_known_again_after_it_was_killed(tmp_path: Path, checkpoints: Path) -> None:
+    """Its rows are written anew by each attempt, and its name is a digest of them."""
+    encoder = PairEncoder(align.tokenizer_of(checkpoints / "student"))
+    kept = [(one.id, encoder.encode(one)) for one in PAIRS]
+    names = set()
+    for attempt in ("a", "b"):
+        align.write_rows(kept, tmp_path / attempt / "rows")
+        names.add(store.folder_digest(tmp_path / attempt / "rows"))
+        shutil.rmtree(tmp_path / attempt)
+    assert len(names) == 1
