@@ -16,7 +16,7 @@ from tasks.schema.settings import settings
 from tasks.sft.tokenizer import train_tokenizer
 from tests.conftest import ROOT
 
-LEARNS = {"epochs": 3.0, "global_batch": 4, "learning_rate": 1e-3, "context": 256, "max_rejects": 0.1}
+LEARNS = {"epochs": 3.0, "global_batch": 4, "learning_rate": 1e-3, "context": 256, "max_rejects": 0.1, "sft_weight": 0.0}
 
 
 def given(**changes: object) -> Align:
