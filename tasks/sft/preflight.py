@@ -91,6 +91,9 @@ def check_sequence_parallel(job: Job, shapes: Shapes, *, stage: int) -> None:
         raise BadSettings(f"{setting}: train.weighting `sequence` looks at whole sequences, Ulysses cuts them; one of the two")
     if job.where.micro_batch > 1:
         raise BadSettings(f"{setting}: one row at once; LONGWRITER_MICRO_BATCH is {job.where.micro_batch}")
+    if (rows := job.optimization.global_batch) > 1:  # transformers' Ulysses loss is each row's own mean; these would be averaged
+        problem = f"with a global batch of {rows} rows the loss would be the mean of the rows' means, not of all target tokens"
+        raise BadSettings(f"{setting}: {problem}; set train.global_batch to 1, or split the model states further (zero3_offload_all)")
 
 
 def check_disk(jobs: Sequence[Job], shapes: Shapes, settings: Settings) -> None:

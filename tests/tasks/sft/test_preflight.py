@@ -143,6 +143,7 @@ def test_a_disk_too_small_for_the_checkpoints_is_one_line(packed: Path, tmp_path
         (3, 4, {}, "2 attention heads do not divide among 4 processes"),
         (3, 2, {"weighting": "sequence"}, "looks at whole sequences"),
         (3, 2, {"micro_batch": 2}, "one row at once"),
+        (3, 2, {}, "with a global batch of 2 rows the loss would be the mean of the rows' means, not of all target tokens; set"),
     ],
 )
 def test_sequence_parallelism_says_what_it_excludes(
@@ -152,6 +153,17 @@ def test_sequence_parallelism_says_what_it_excludes(
     made = job(packed, tmp_path / "out", settings, **change)
     with pytest.raises(BadSettings, match=f"LONGWRITER_SEQUENCE_PARALLEL: .*{problem}"):
         check_sequence_parallel(made, shapes_of(made.base, TINY, vocabulary=512), stage=stage)
+
+
+def test_sequence_parallelism_is_refused_for_groups_as_for_accumulation_and_taken_for_one_row(packed: Path, tmp_path: Path) -> None:
+    """Two groups of two processes accumulate nothing, and still average their rows' means."""
+    settings = Settings(home=tmp_path, processes=4, sequence_parallel=2)
+    made = job(packed, tmp_path / "out", settings, global_batch=2)
+    assert made.accumulation == 1
+    with pytest.raises(BadSettings, match="the mean of the rows' means"):
+        check_sequence_parallel(made, shapes_of(made.base, TINY, vocabulary=512), stage=3)
+    made = job(packed, tmp_path / "out", settings.model_copy(update={"processes": 2}), global_batch=1)
+    check_sequence_parallel(made, shapes_of(made.base, TINY, vocabulary=512), stage=3)
 
 
 def test_every_shipped_config_splits_model_states_as_its_name_says(monkeypatch: pytest.MonkeyPatch) -> None:
