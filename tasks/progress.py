@@ -16,8 +16,8 @@ def bar(*, total: int | None, unit: str, label: str | None, delay: float = 0.0) 
 
     `delay`: seconds before it shows, so that what fails at once is one line.
     """
-    quiet = {"disable": label is None, "delay": delay}
-    return tqdm(total=total, unit=unit, desc=label, mininterval=1.0, dynamic_ncols=True, file=sys.stderr, **quiet)
+    hidden = label is None
+    return tqdm(total=total, unit=unit, desc=label, disable=hidden, delay=delay, mininterval=1.0, dynamic_ncols=True, file=sys.stderr)
 
 
 def byte_bar(*, total: int, label: str | None) -> "tqdm[Any]":
