@@ -199,6 +199,17 @@ def read_json(path: Path) -> Any:
         raise BadInput(path, f"not JSON: {error.msg}", line=error.lineno, mend="mend or remove the file") from None
 
 
+def take_place(scratch: Path, path: Path) -> None:
+    """Move a whole file or folder into place; what was there before goes when the new is there."""
+    if path.is_dir():
+        discard = path.with_name(f".{path.name}.{secrets.token_hex(4)}.old")
+        os.replace(path, discard)
+        os.replace(scratch, path)
+        shutil.rmtree(discard)
+    else:
+        os.replace(scratch, path)
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """A scratch path (file or folder, in the same folder) that takes `path`'s place when the block ends well, and is removed when not."""
@@ -206,13 +217,7 @@ def replacing(path: Path) -> Iterator[Path]:
     scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
     try:
         yield scratch
-        if path.is_dir():
-            discard = path.with_name(f".{path.name}.{secrets.token_hex(4)}.old")
-            os.replace(path, discard)
-            os.replace(scratch, path)
-            shutil.rmtree(discard)
-        else:
-            os.replace(scratch, path)
+        take_place(scratch, path)
     finally:
         if scratch.is_dir():
             shutil.rmtree(scratch, ignore_errors=True)

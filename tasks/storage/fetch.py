@@ -11,6 +11,7 @@ from typing import IO, Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
+from tasks import store
 from tasks.progress import byte_bar
 from tasks.schema.errors import BadInput, StorageError, WorkspaceBusy
 from tasks.storage import objects, parts, versions
@@ -60,7 +61,7 @@ def fetch(
     with _scratch(target, manifest) as scratch:
         with byte_bar(total=manifest.size, label=label) as progress:
             counts = _get(client, manifest, scratch, source, progress)
-        _move(scratch, target)
+        store.take_place(scratch, target)
     return Fetched(manifest, target, True, *counts)
 
 
@@ -152,14 +153,3 @@ def _open(path: Path, size: int) -> IO[bytes]:
     handle = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644), "r+b")
     handle.truncate(size)
     return handle
-
-
-def _move(scratch: Path, target: Path) -> None:
-    """Into place, whole; what was there before goes when the new is there."""
-    if target.is_dir():
-        discard = target.with_name(f".{target.name}.{os.getpid()}.old")
-        os.replace(target, discard)
-        os.replace(scratch, target)
-        shutil.rmtree(discard)
-    else:
-        os.replace(scratch, target)

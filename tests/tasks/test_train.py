@@ -18,25 +18,11 @@ from tasks.schema.params import Base, Tiny, Train
 from tasks.schema.settings import Settings
 from tasks.sft.job import Job, Sft
 from tasks.sft.launch import plan, train_all
+from tests.tasks.sft.jobs import OPTIMIZATION
 from tests.tasks.sft.packs import answers, encoded, write
 
 ROOT = Path(__file__).parents[2]
-TRAIN = Train(
-    version=1,
-    tiny=Tiny(layers=1, width=32, heads=2),
-    epochs=1,
-    global_batch=2,
-    learning_rate=1e-3,
-    schedule="cosine",
-    warmup=0.1,
-    weight_decay=0.1,
-    betas=(0.9, 0.95),
-    max_grad_norm=1.0,
-    max_loss_jump=4.0,
-    precision="fp32",
-    adapter=None,
-    weighting="token",
-)
+TRAIN = Train(version=1, tiny=Tiny(layers=1, width=32, heads=2), weighting="token", **OPTIMIZATION.model_dump())
 
 
 @pytest.fixture(scope="module")
