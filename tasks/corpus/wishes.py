@@ -95,7 +95,9 @@ _MATERIAL = re.compile(
 )
 PAGE = {"page": 200, "页": 500}
 MOST_PAGES = 2_000
-_ANY_UNIT = re.compile(r"wo?rd|character|length|page|[字词页篇张]", re.IGNORECASE)  # no wish goes without one
+_UNIT_NAME = re.compile(r"[Ww][Oo]?[Rr][Dd][Ss]?|[Cc]haracters|[字词]")  # in every match of `_LENGTH`, near its end
+LONGEST_MATCH = 160  # characters
+_ANY_UNIT = ("word", "wrd", "character", "length", "page", *"字词页篇张")  # no wish goes without one
 _NO_WISH = re.compile(r"(?:vocabulary of|词汇量)\W*$", re.IGNORECASE)
 
 
@@ -104,7 +106,7 @@ def parse_wish(text: str) -> Wish:
     if len(text) > 2 * READ:
         text = f"{text[:READ]}\n{text[-READ:]}"
     text = unicodedata.normalize("NFKC", text)
-    if not _ANY_UNIT.search(text):
+    if not any(map(text.lower().__contains__, _ANY_UNIT)):
         return NONE
     mentions = list(_mentions(text))
     if whole := [mention for mention in mentions if mention.parts is None]:
@@ -155,7 +157,7 @@ def _kind_of_all(whole: list[_Mention], best: _Mention) -> Kind:
 
 
 def _mentions(text: str) -> Iterator[_Mention]:
-    for match in (*islice(_LENGTH.finditer(text), MENTIONS), *islice(_LABELLED.finditer(text), MENTIONS)):
+    for match in (*islice(_lengths(text), MENTIONS), *islice(_LABELLED.finditer(text), MENTIONS)):
         before, behind = text[max(0, match.start() - NEAR) : match.start()], text[match.end() : match.end() + NEAR]
         value = number(match["value"])
         least = PART if len(text) > LONG_ASK else 5
@@ -163,6 +165,19 @@ def _mentions(text: str) -> Iterator[_Mention]:
             continue
         parts = _parts(text[max(0, match.start() - FAR) : match.start()], before, behind)
         yield _Mention(value, _kind(match, before, behind), parts, _low(match) if match["low"] else None)
+
+
+def _lengths(text: str) -> Iterator[re.Match[str]]:
+    """Matches of `_LENGTH`, looked for around units alone: texts have many numbers, and few units."""
+    stretches: list[list[int]] = []
+    for unit in _UNIT_NAME.finditer(text):
+        start, end = max(0, unit.start() - LONGEST_MATCH), unit.end() + 4
+        if stretches and start <= stretches[-1][1]:
+            stretches[-1][1] = end
+        else:
+            stretches.append([start, end])
+    for start, end in stretches:
+        yield from _LENGTH.finditer(text, start, end)
 
 
 def _kind(match: re.Match[str], before: str, behind: str) -> Kind:
