@@ -36,8 +36,8 @@ rollback: $(INSTALLED)  ## the champion falls, the one before it reigns again: m
 study: $(INSTALLED)  ## the length-limit study: the base trained on outputs capped at study.caps, each on the ruler (plots/study.svg)
 	@$(PYTHON) -m flows.study $(if $(PUSH),--push)
 
-repro: $(INSTALLED)  ## the same as `make run` by DVC alone, without Prefect (`dvc repro` alone would run the study too)
-	dvc repro report
+repro: $(INSTALLED)  ## the same as `make run` by DVC alone, without Prefect
+	dvc repro
 
 dag: $(INSTALLED)  ## print the graph
 	@dvc dag

@@ -34,7 +34,7 @@ class Elsewhere(PipelineError):
 
 
 def pools(repo: Repo) -> dict[str, str]:
-    """The work pool of each stage that has one: `meta: {pool: gpu}` in dvc.yaml."""
+    """The work pool of each stage that has one: `meta: {pool: gpu}` in its dvc.yaml."""
     found = {stage.addressing: (getattr(stage, "meta", None) or {}).get(POOL) for stage in repo.index.stages}
     return {name: str(pool) for name, pool in found.items() if pool}
 
@@ -45,7 +45,8 @@ def demand(repo: Repo, *, push: bool) -> str:
         raise BadSettings("PREFECT_API_URL: not set, so no worker can be asked; set it, or run without handing over")
     if not (push and repo.config["core"].get("remote")):
         raise BadSettings("stages are handed over through DVC's remote: run with push, and `dvc remote add --default NAME URL`")
-    written = {"dvc.lock", *(_relative(out.fs_path) for stage in repo.index.stages for out in stage.outs if not out.use_cache)}
+    locks = {_relative(stage.path).removesuffix(".yaml") + ".lock" for stage in repo.index.stages if stage.cmd}
+    written = locks | {_relative(out.fs_path) for stage in repo.index.stages for out in stage.outs if not out.use_cache}
     try:
         if other := [path for path in checkout.changed() if path not in written]:
             raise BadInput(other[0], "not committed, and workers elsewhere see commits alone", mend="commit and push it, then run again")

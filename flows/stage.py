@@ -11,7 +11,7 @@ def stage(name: str, commit: str = "", push: bool = True) -> dict[str, str]:
     """One stage of dvc.yaml, on this worker's machine. What stands before it is restored from DVC's remote.
 
     Args:
-        name: the stage, as dvc.yaml calls it.
+        name: the stage, as `dvc stage list` calls it.
         commit: of the code and the params, in full; empty for what the workspace holds.
         push: send what each stage made to DVC's remote, run cache included, so that other machines restore it.
     """

@@ -35,6 +35,7 @@ HINTS = re.compile(  # DVC's, after a stage; the flow's user has no use for them
 )
 BAR_SECONDS = 5.0  # between two states of a progress bar in the log, and in the task run's artifact
 CACHED = "Cached"
+GRAPH = "dvc.yaml"
 
 
 class StageFailed(PipelineError):
@@ -46,7 +47,7 @@ class StageFailed(PipelineError):
 
 
 def run(target: str | None = None, *, push: bool = False, elsewhere: bool = False) -> dict[str, str]:
-    """Bring `target` and every stage that it needs up to date, or all stages that are not on demand; the state of each.
+    """Bring `target` and every stage that it needs up to date, or all stages of dvc.yaml; the state of each.
 
     Stops at the first that fails.
 
@@ -83,7 +84,7 @@ def run(target: str | None = None, *, push: bool = False, elsewhere: bool = Fals
 def needed(repo: Repo, target: str | None = None) -> list[Stage]:
     """The stages to bring up to date, in the order in which they stand in dvc.yaml as far as their dependencies allow.
 
-    Without a target, all but those with `meta: {on_demand: true}`, which run only where somebody names what needs them.
+    Without a target those of ./dvc.yaml, as `dvc repro` does; another pipeline's (study/dvc.yaml) run only where somebody names them.
     """
     index = repo.index
     place = {stage: number for number, stage in enumerate(index.stages)}
@@ -95,7 +96,7 @@ def needed(repo: Repo, target: str | None = None) -> list[Stage]:
                 visit(need)
             order[stage] = None
 
-    ends = [stage for stage in place if (stage.addressing == target if target else not (stage.meta or {}).get("on_demand"))]
+    ends = [stage for stage in place if (stage.addressing == target if target else stage.path_in_repo == GRAPH)]
     if not ends:
         raise BadInput("dvc.yaml", f"no stage {target}", mend="`dvc stage list` shows them")
     for end in ends:

@@ -9,7 +9,7 @@ from flows import stages, terminal
 from tasks import store
 from tasks.study.limit import Limit, said
 
-FIT = "study_fit"
+FIT = "study/dvc.yaml:fit"
 
 
 @flow(name="study", persist_result=False)
@@ -28,7 +28,7 @@ def study(push: bool = False) -> str:
 
 
 def _kept() -> list[Path]:
-    """What git keeps of the study, as dvc.yaml has it."""
+    """What git keeps of the study, as study/dvc.yaml has it."""
     with Repo() as repo:
         outs = next(stage.outs for stage in repo.index.stages if stage.addressing == FIT)
         return [Path(out.fs_path).relative_to(Path(repo.root_dir)) for out in outs if not out.use_cache]

@@ -91,6 +91,8 @@ class one_line_errors:
             fail(str(error), code=error.exit_code)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             fail(f"{error.filename or 'disk'}: {os.strerror(error.errno)}; free some space and run again, what is done is kept", code=1)
+        if isinstance(error, NotADirectoryError | IsADirectoryError | PermissionError) and error.filename:
+            fail(f"{error.filename}: {error.strerror}; check the path and who may use it", code=2)
         if isinstance(error, KeyboardInterrupt):
             fail("interrupted; run again to go on from here", code=130)
 

@@ -1,6 +1,7 @@
 """Shared by all tests: every test has a state folder of its own, and no LONGWRITER_ variable of the person who runs it."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,9 @@ from hypothesis import settings as hypothesis_settings
 from tasks.schema.settings import PREFIX, settings
 
 ROOT = Path(__file__).parent.parent
+
+# A run in a shell's background begins with Ctrl-C ignored, and the processes that tests interrupt would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # Machines are shared: how long an example takes says nothing.
 hypothesis_settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -118,9 +118,7 @@ def _lengths(dataset: Path) -> Lengths:
 def _stages(data: Path, file: str) -> list[Path]:
     """The stages' folders that hold `file`, in the graph's order; the report's own is left out."""
     order = _graph_order()
-    found = [
-        path.parent for path in data.glob(f"*/{file}") if not path.parent.name.startswith((".", "study_")) and path.parent.name != "report"
-    ]
+    found = [path.parent for path in data.glob(f"*/{file}") if not path.parent.name.startswith(".") and path.parent.name != "report"]
     return sorted(found, key=lambda folder: (order.index(folder.name) if folder.name in order else len(order), folder.name))
 
 

@@ -20,12 +20,16 @@ from tests.conftest import ROOT
 from tests.contracts.modules import closure, imported
 from tests.contracts.stage_digests import current, recorded, versions
 
-GRAPH: dict[str, dict[str, Any]] = YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"]
+PIPELINES = {"dvc.yaml": "", "study/dvc.yaml": "study/"}  # each with what its stages are called here, and their folders under data/
+GRAPH: dict[str, dict[str, Any]] = {
+    f"{above}{name}": stage
+    for file, above in PIPELINES.items()
+    for name, stage in YAML(typ="safe").load((ROOT / file).read_text(encoding="utf-8"))["stages"].items()
+}
 PARAMS: dict[str, Any] = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
 STAGES = list(GRAPH)
-STUDY = "study_"  # begins the names of the stages that `make study` alone runs; what follows is their module
 PAID = list(versions())
-ARMS = {"study_train": "train", "study_measure": "predict"}  # whose meaning is that of the section whose version they declare
+ARMS = {"study/train": "train", "study/measure": "predict"}  # whose meaning is that of the section whose version they declare
 PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))
 
 
@@ -48,7 +52,7 @@ def arguments(stage: str) -> list[str]:
 
 
 def module(stage: str) -> str:
-    return stage.removeprefix(STUDY)
+    return stage.rpartition("/")[2]
 
 
 def folder(stage: str) -> str:
@@ -144,7 +148,7 @@ def test_every_profile_loads_and_has_the_versions_of_params_yaml(profile: Path) 
 
 def test_every_param_belongs_to_a_stage() -> None:
     used = {name.split(".")[0] for stage in STAGES for name in GRAPH[stage].get("params", [])}
-    text = (ROOT / "dvc.yaml").read_text(encoding="utf-8")
+    text = "".join((ROOT / file).read_text(encoding="utf-8") for file in PIPELINES)
     assert [name for name in PARAMS if name not in used and "${" + name + "}" not in text] == []
     declared = {name for stage in STAGES for name in GRAPH[stage].get("params", [])}
     assert {f"models.{role}" for role in PARAMS["models"]} <= declared
@@ -159,7 +163,7 @@ def test_no_param_is_called_what_the_run_cache_does_not_see(profile: Path) -> No
 
 def test_circumstance_is_neither_a_param_nor_a_dependency() -> None:
     assert {key.split(".")[-1] for key in keys(PARAMS)}.isdisjoint(Settings.model_fields)
-    assert "LONGWRITER_" not in (ROOT / "dvc.yaml").read_text(encoding="utf-8")
+    assert not any("LONGWRITER_" in (ROOT / file).read_text(encoding="utf-8") for file in PIPELINES)
     assert [path for stage in STAGES for path in listed(stage, "deps") if path.startswith((".", "/")) or path == ".env"] == []
 
 
@@ -174,23 +178,20 @@ def changed_by(param: str) -> set[str]:
 
 
 def base(stage: Any) -> str:
-    """A stage's name in dvc.yaml, without its arm of a matrix."""
-    return str(stage.addressing).partition("@")[0]
+    """A stage's name in GRAPH, without its arm of a matrix."""
+    return str(stage.addressing).partition("@")[0].replace("dvc.yaml:", "")
 
 
 def test_the_study_runs_where_it_is_named_and_nothing_else_needs_it() -> None:
-    study = {stage for stage in STAGES if stage.startswith(STUDY)}
-    assert study == {stage for stage in STAGES if GRAPH[stage].get("meta", {}).get("on_demand")}
+    study = {stage for stage in STAGES if stage.startswith("study/")}
     with Repo(str(ROOT)) as repo:
-        usual, wanted = ({stage.name.partition("@")[0] for stage in needed(repo, target)} for target in (None, "study_fit"))
-        texts = {stage.name for stage in needed(repo, "assemble")}
-        to_report = {stage.name for stage in needed(repo, "report")}
-        arms = [stage.name for stage in needed(repo, "study_fit") if stage.name.startswith("study_train@")]
-    assert usual == to_report == set(STAGES) - study, "`make run`, and `make repro`, which names the report"
-    assert study <= wanted
-    assert wanted - study == texts, "the dataset, and no stage behind it"
-    assert arms == [f"study_train@{cap}" for cap in PARAMS["study"]["caps"]]
-    assert "dvc repro report" in (ROOT / "Makefile").read_text(encoding="utf-8")
+        usual, texts = ({stage.name for stage in needed(repo, target)} for target in (None, "assemble"))
+        wanted = [stage.name for stage in needed(repo, "study/dvc.yaml:fit")]
+        alone = {base(stage) for stage in repo.index.stages if stage.path_in_repo == "dvc.yaml"}  # of a bare `dvc repro`
+    assert usual == alone == set(STAGES) - study
+    assert {name.partition("@")[0].replace("dvc.yaml:", "") for name in wanted} == study | texts, "the dataset, and no stage behind it"
+    trained = [name for name in wanted if name.startswith("study/dvc.yaml:train@")]
+    assert trained == [f"study/dvc.yaml:train@{cap}" for cap in PARAMS["study"]["caps"]]
 
 
 def test_another_judge_reaches_what_stands_behind_it_and_nothing_else() -> None:

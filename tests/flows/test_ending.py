@@ -44,7 +44,7 @@ def started_stage(toy: Path, process: "subprocess.Popen[str]") -> list[psutil.Pr
     return below
 
 
-def all_end(processes: list[psutil.Process], *, seconds: float = 15) -> bool:
+def all_end(processes: list[psutil.Process], *, seconds: float = 60) -> bool:
     return not psutil.wait_procs(processes, timeout=seconds)[1]
 
 
