@@ -43,12 +43,13 @@ def test_a_run_with_planted_secrets_leaves_none_behind(tmp_path: Path) -> None:
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "-q", "--no-hardlinks", str(ROOT), str(clone)], check=True)
     (tmp_path / "server").mkdir()
+    (tmp_path / "aws.ini").touch()  # DVC takes no device in its place
     with servers.rclone(tmp_path / "server") as url:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("LONGWRITER_", "AWS_", "PREFECT_"))}
         environment |= PLANTED | {
             "AWS_ACCESS_KEY_ID": servers.KEY,
             "AWS_SECRET_ACCESS_KEY": servers.SECRET,
-            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_CONFIG_FILE": str(tmp_path / "aws.ini"),
             "LONGWRITER_S3_ENDPOINT": url,
             "LONGWRITER_STORE": "s3://bucket/team",
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
