@@ -164,13 +164,13 @@ bench-full: $(INSTALLED)  ## AgentWrite at full size: 6,000 samples on 256 slots
 bench-prefix: $(INSTALLED)  ## vLLM's own prefix-cache hit rate on AgentWrite's prompts (needs LONGWRITER_VLLM_PYTHON)
 	@$(PYTHON) -m benchmarks.prefix_cache
 
-audit: $(INSTALLED)  ## the locks against the published vulnerabilities: make audit [SERVICE=osv]
-	@$(PYTHON) -m infra.audit $(if $(SERVICE),--service "$(SERVICE)")
+audit: $(INSTALLED)  ## the locks against the published vulnerabilities: make audit [SERVICE=osv] [URL=of a mirror of OSV]
+	@$(PYTHON) -m infra.audit $(if $(SERVICE),--service "$(SERVICE)") $(if $(URL),--url "$(URL)")
 
-lock: $(INSTALLED)  ## compile requirements/ anew from pyproject.toml
-	uv pip compile -q pyproject.toml --group dev --python-version 3.11 --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o requirements/pipeline.txt
+lock: $(INSTALLED)  ## compile requirements/ anew from pyproject.toml; UPGRADE=1: to the newest versions that it admits
+	uv pip compile -q $(if $(UPGRADE),--upgrade) pyproject.toml --group dev --python-version 3.11 --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o requirements/pipeline.txt
 	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements/pipeline.txt
-	uv pip compile -q --group serve --python-version 3.11 --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o requirements/serve.txt
+	uv pip compile -q $(if $(UPGRADE),--upgrade) --group serve --python-version 3.11 --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o requirements/serve.txt
 
 team-up: $(INSTALLED)  ## start the team's back end on this machine: PostgreSQL, S3, MLflow, Prefect, two workers (docs/team.md)
 	@$(PYTHON) -m infra.team up

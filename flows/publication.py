@@ -12,8 +12,7 @@ def wanted() -> bool:
     """Is a store named? Raises StorageError or BadSettings at once, before any work, if these credentials do not open it."""
     if not settings().store:
         return False
-    from tasks.storage.client import connect, preflight
-    from tasks.storage.place import place
+    from tasks.storage.client import opened
 
-    preflight(connect(), place())
-    return True
+    with opened():
+        return True

@@ -71,11 +71,11 @@ def run(target: str | None = None, *, push: bool = False, elsewhere: bool = Fals
             work = partial(_restored_from_elsewhere, repo, stage.name, pool, commit) if pool else None
             states[stage.name] = _run_stage(stage, work or partial(bring_up_to_date, repo, stage.name, pull=remote))
             if push and remote and not pool and states[stage.name] != CACHED:
-                _as_task(f"push {stage.name}", "its outputs and its run to DVC's remote", partial(_push, stage.name))()
+                as_task(f"push {stage.name}", "its outputs and its run to DVC's remote", partial(_push, stage.name))()
             for words in publication.AFTER.get(stage.name, []) if publish else []:
-                _as_task(" ".join(words[:2]), "to the store of LONGWRITER_STORE", partial(_by_child, "tasks.storage", *words))()
+                as_task(" ".join(words[:2]), "to the store of LONGWRITER_STORE", partial(by_child, "tasks.storage", *words))()
         if push and remote:
-            _as_task("push", "what an earlier run could not send", _push)()
+            as_task("push", "what an earlier run could not send", _push)()
         elif push:
             get_run_logger().warning("nothing is pushed: no DVC remote is configured (`dvc remote add --default NAME URL`)")
     return states
@@ -110,7 +110,7 @@ def _run_stage(stage: Stage, work: Callable[[], State[Any]]) -> str:
     start = time.monotonic()
     outcome = "Stopped"
     try:
-        state = _as_task(stage.name, stage.desc, work)(return_state=True)
+        state = as_task(stage.name, stage.desc, work)(return_state=True)
         outcome = str(state.name)
         if not state.is_completed():
             state.result()
@@ -119,7 +119,7 @@ def _run_stage(stage: Stage, work: Callable[[], State[Any]]) -> str:
     return outcome
 
 
-def _as_task(name: str, desc: str, work: Callable[[], Any]) -> Any:
+def as_task(name: str, desc: str, work: Callable[[], Any]) -> Any:
     """One Prefect task: no cache and no retries of Prefect's, which know nothing of files on disk or of money spent."""
 
     @task(name=name, task_run_name=name, description=desc, cache_policy=NO_CACHE, persist_result=False, retries=0)
@@ -168,10 +168,10 @@ def _changed(repo: Repo, name: str) -> bool:
 
 
 def _push(*names: str) -> None:
-    _by_child("dvc", "push", "--run-cache", *names)
+    by_child("dvc", "push", "--run-cache", *names)
 
 
-def _by_child(module: str, *words: str) -> None:
+def by_child(module: str, *words: str) -> None:
     """`python -m MODULE WORDS`, its bar and lines as a stage's. Raises StageFailed with its last error line."""
     with Progress(words[0], get_run_logger()) as progress:
         output = _Log(progress)

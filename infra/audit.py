@@ -40,13 +40,12 @@ def pinned(lock: Path) -> int:
     return count
 
 
-def ask(lock: Path, service: str) -> tuple[list[Finding], int, int]:
+def ask(lock: Path, service: str, url: str = "") -> tuple[list[Finding], int, int]:
     """What is known against a lock's packages, how many were checked, and how many not. Raises ServerError if nobody answers."""
     command = [sys.executable, "-m", "pip_audit", "--requirement", str(lock), "--no-deps", "--disable-pip", "--format", "json"]
+    command += ["--vulnerability-service", "osv" if url else service, *(["--osv-url", url] if url else []), "--progress-spinner", "off"]
     try:
-        done = subprocess.run(
-            [*command, "--vulnerability-service", service, "--progress-spinner", "off"], capture_output=True, text=True, timeout=TIMEOUT
-        )
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT)
         packages = json.loads(done.stdout)["dependencies"]
     except (json.JSONDecodeError, subprocess.TimeoutExpired):
         raise ServerError(
@@ -64,13 +63,14 @@ def ask(lock: Path, service: str) -> tuple[list[Finding], int, int]:
 def main(
     lock: Annotated[list[Path] | None, typer.Argument(help="requirements/*.txt if left out")] = None,
     service: Annotated[str, typer.Option(help="pypi or osv")] = "pypi",
+    url: Annotated[str, typer.Option(help="of a mirror of OSV's query API, for networks that reach no other")] = "",
 ) -> None:
     """The locks against the published vulnerabilities: 0 if there are none, 1 if there are, or if they could not be checked."""
     with one_line_errors():
         all_found: list[Finding] = []
         for one in lock or LOCKS:
             count = pinned(one)
-            found, checked, skipped = ask(one, service)
+            found, checked, skipped = ask(one, service, url)
             print(f"{one}: {count} packages, {checked} checked, {len(found)} vulnerabilities", flush=True)
             for finding in found:
                 print(f"  {finding.package}: {finding.identity}, mended in {finding.fixed_in}")

@@ -19,6 +19,7 @@ from tasks.schema.params import Align, Base, Pack, Promote, Share, Train
 from tasks.schema.records import Record
 from tasks.tracking import checkpoint, gate, registry
 from tasks.tracking.client import answering
+from tasks.tracking.conditions import UNDER, under
 from tasks.tracking.recording import record_alignment, record_evaluation, record_training, score_tags
 from tasks.tracking.rival import CANDIDATE, CARD, ITEMS, contest
 from tasks.tracking.succession import FALLEN
@@ -58,7 +59,8 @@ def run(
 ) -> stage.Metrics:
     cards = read_scorecards(scored / CARD)
     chosen = _chosen(cards, trained, aligned, scored, general, promote)
-    tags = {CANDIDATE: chosen.name, **score_tags(chosen.card, chosen.abilities)}
+    answers = read_side(f"{scored / ITEMS}:{chosen.name}")
+    tags = {CANDIDATE: chosen.name, UNDER: under(answers.answers, answers.judge), **score_tags(chosen.card, chosen.abilities)}
     with answering():
         training = record_training(trained, dataset, seed=seed, base=base, pack=pack, train=train)
         if chosen.name == ALIGNED:

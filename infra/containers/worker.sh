@@ -4,4 +4,5 @@ set -eu
 dvc remote add --local --force --default team "s3://$TEAM_BUCKET/dvc"
 dvc remote modify --local team endpointurl "$AWS_ENDPOINT_URL_S3"
 dvc remote modify --local team verify true
+export PREFECT_WORKER_WEBSERVER_HOST=127.0.0.1 # who asks for its health asks in the container
 exec prefect worker start --pool "$1" --type process --limit 1 --with-healthcheck

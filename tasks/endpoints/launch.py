@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from tasks import store
 from tasks.schema.errors import BadInput, BadSettings
 from tasks.schema.settings import PREFIX, Settings
+from tasks.tracking.checkpoint import refuse_pickles
 
 HOST = "127.0.0.1"
 DRAIN = 2  # seconds that vLLM gives the requests under way when it is told to end
@@ -48,6 +49,7 @@ def _check(checkpoint: Path) -> None:
         raise BadInput(checkpoint / "config.json", "no such file", mend=mend)
     if not any(path.is_file() for pattern in TOKENIZERS for path in checkpoint.glob(pattern)):
         raise BadInput(checkpoint, "no tokenizer in it", mend="save the tokenizer beside the model")
+    refuse_pickles(checkpoint, [path.relative_to(checkpoint).as_posix() for path in sorted(checkpoint.rglob("*"))])
 
 
 def _transformers(checkpoint: Path, settings: Settings, port: int) -> Launch:

@@ -83,11 +83,9 @@ def list_(
 ) -> None:
     """The versions that are there, oldest first; without a name, of everything."""
     from tasks.storage import versions
-    from tasks.storage.client import connect, preflight
+    from tasks.storage.client import opened
 
-    with one_line_errors():
-        at, client = place(store), connect()
-        preflight(client, at)
+    with one_line_errors(), opened(store) as (at, client):
         found = [one for each in ([name] if name else versions.names(client, at)) for one in versions.versions(client, at, each)]
         rows = [("version", "published", "files", "size", "aliases", "labels")]
         for one in found:
@@ -121,11 +119,9 @@ def link(
 ) -> None:
     """Presigned links: whoever has one may read that file until it ends, without credentials."""
     from tasks.storage import versions
-    from tasks.storage.client import connect, preflight
+    from tasks.storage.client import opened
 
-    with one_line_errors():
-        at, client = place(store), connect()
-        preflight(client, at)
+    with one_line_errors(), opened(store) as (at, client):
         found = versions.links(client, at, versions.resolve(client, at, name, version), seconds=int(hours * 3600), only=path)
         _tell(as_json, "\n".join(one.url for one in found), [one._asdict() for one in found])
 
@@ -134,11 +130,9 @@ def link(
 def alias(name: Name, alias: str, version: Annotated[str, typer.Argument(help="a version, or another alias")], store: Store = "") -> None:
     """Let an alias, such as champion, mean a version from now on."""
     from tasks.storage import versions
-    from tasks.storage.client import connect, preflight
+    from tasks.storage.client import opened
 
-    with one_line_errors():
-        at, client = place(store), connect()
-        preflight(client, at)
+    with one_line_errors(), opened(store) as (at, client):
         print(f"{alias} is {name}/{versions.set_alias(client, at, name, alias, version)}")
 
 
@@ -146,13 +140,11 @@ def alias(name: Name, alias: str, version: Annotated[str, typer.Argument(help="a
 def follow(store: Store = "") -> None:
     """Let the checkpoints' aliases mean what the model registry's mean: after a promotion, after a rollback."""
     from tasks.storage import release
-    from tasks.storage.client import connect, preflight
+    from tasks.storage.client import opened
     from tasks.tracking import registry
     from tasks.tracking.client import answering
 
-    with one_line_errors(), answering():
-        at = place(store)
-        preflight(connect(), at)
+    with one_line_errors(), answering(), opened(store) as (at, _):
         found = release.follow(registry.holders(), at=at)
         print(
             ", ".join(f"{alias} is checkpoint/{version}" for alias, version in sorted(found.items()))
@@ -170,11 +162,9 @@ def prune(
 ) -> None:
     """Old versions that nothing names: never the newest, an alias's, or what another version was made from. Shown, unless --yes."""
     from tasks.storage import prune as pruning
-    from tasks.storage.client import connect, preflight
+    from tasks.storage.client import opened
 
-    with one_line_errors():
-        at, client = place(store), connect()
-        preflight(client, at)
+    with one_line_errors(), opened(store) as (at, client):
         planned = pruning.plan(client, at, name, days=days)
         if yes:
             pruning.prune(client, at, planned)

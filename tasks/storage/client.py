@@ -5,15 +5,17 @@ a second time: the SHA-256 of every part travels in a signed header, and the ser
 """
 
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
 from tasks.schema.errors import BadSettings, StorageError
 from tasks.schema.settings import PREFIX, settings
-from tasks.storage.place import Place
+from tasks.storage.place import Place, place
 
 if TYPE_CHECKING:
     from botocore.session import Session as BotocoreSession
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 else:
     S3Client = Any
 
+SKEW = 300.0  # seconds that two clocks may differ; S3 refuses 15 minutes
 ATTEMPTS = 12  # of a request: adaptive mode waits up to 20 s between two, so that an outage of a minute is sat out
 CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or give the machine a role"
 MENDS = {
@@ -104,6 +107,14 @@ def preflight(client: "S3Client", where: Place) -> None:
 
 
 @contextmanager
+def opened(store: str = "") -> Iterator[tuple[Place, "S3Client"]]:
+    """The place that `store`, or LONGWRITER_STORE, names, and a client that may read there. Raises BadSettings, StorageError."""
+    at, client = place(store), connect()
+    preflight(client, at)
+    yield at, client
+
+
+@contextmanager
 def one_line(what: str) -> Iterator[None]:
     """Turns the library's errors about `what` into StorageError. Their texts may echo a request, so only known parts are shown."""
     from boto3.exceptions import Boto3Error, S3UploadFailedError
@@ -130,8 +141,20 @@ def code(error: Any) -> str:
 def _refused(what: str, error: Any) -> NoReturn:
     found = code(error)
     status = str(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
+    if status in ("400", "403") and abs(seconds := _fast(error)) > SKEW:
+        mend = f"this machine's clock is {abs(seconds) / 60:.0f} minutes {'ahead of' if seconds > 0 else 'behind'} the server's; set it"
+        raise StorageError(f"{what}: {error.operation_name} refused ({found or status}): {mend}") from None
     mend = MENDS.get(found) or (MENDS.get(status) if status != "404" else None) or "look the code up in S3's documentation"
     raise StorageError(f"{what}: {error.operation_name} refused ({found or status}): {mend}") from None
+
+
+def _fast(error: Any) -> float:
+    """Seconds by which our clock is ahead of that of the server that refused us; 0 where it does not say."""
+    date = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+    try:
+        return time.time() - parsedate_to_datetime(date).timestamp() if date else 0.0
+    except ValueError:
+        return 0.0
 
 
 def _reason(error: BaseException) -> str:

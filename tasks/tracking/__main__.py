@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
+import orjson
 import typer
 
 from tasks.schema.errors import BadInput
@@ -14,6 +15,7 @@ from tasks.tracking.succession import PROMOTED
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 Which = Annotated[str, typer.Argument(help="a version's number, or an alias", metavar="VERSION")]
+Number = Annotated[str, typer.Argument(help="a version's number", metavar="NUMBER")]
 
 
 @app.callback()
@@ -99,6 +101,42 @@ def evaluated(
         number = _number(version)
         run_id = hand_in(number, evaluation)
         print(f"version {number} is compared by evaluation run {run_id} from now on")
+
+
+@app.command()
+def newcomers(as_json: Annotated[bool, typer.Option("--json", help="one JSON list on standard output")] = False) -> None:
+    """Versions that nobody has evaluated under params.yaml's benchmark and judge, and how often that was tried."""
+    from tasks.tracking.newcomers import look
+
+    with one_line_errors(), answering():
+        found = look(load())
+        if as_json:
+            print(orjson.dumps([one.model_dump() for one in found]).decode())
+            return
+        for one in found:
+            state = "given up" if one.given_up else "to be evaluated"
+            print(f"version {one.number}: {state}, tried {one.tries}x{f': {one.failed}' if one.failed else ''}")
+        if not found:
+            print("nothing new")
+
+
+@app.command()
+def begin(number: Number) -> None:
+    """Write down that a version is to be evaluated, once more, under params.yaml's benchmark and judge."""
+    from tasks.tracking import newcomers
+
+    with one_line_errors(), answering():
+        print(orjson.dumps(newcomers.begin(number, load()).model_dump()).decode())
+
+
+@app.command()
+def fail(number: Number, reason: Annotated[str, typer.Option(help="of the failure, in a line")] = "") -> None:
+    """Write down why a version's evaluation did not end well."""
+    from tasks.tracking import newcomers
+
+    with one_line_errors(), answering():
+        newcomers.fail(number, reason)
+        print(f"version {number} could not be evaluated")
 
 
 def _number(version: str) -> str:

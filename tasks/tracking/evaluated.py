@@ -8,7 +8,7 @@ from tasks import store
 from tasks.longbench.compare import read_side
 from tasks.longbench.scorecard import read_scorecards
 from tasks.schema.errors import BadInput
-from tasks.tracking import registry, rollback
+from tasks.tracking import newcomers, registry, rollback
 from tasks.tracking.client import names
 from tasks.tracking.recording import record_evaluation, score_tags
 from tasks.tracking.rival import CARD, ITEMS, model_of
@@ -25,13 +25,13 @@ def hand_in(number: str, evaluation: Path) -> str:
     if len(cards) != 1:
         raise BadInput(evaluation / CARD, f"scorecards of {len(cards)} models", mend="evaluate the version alone")
     ((model, card),), name = cards.items(), model_of(version)
-    answers = read_side(f"{evaluation / ITEMS}:{model}").answers
+    side = read_side(f"{evaluation / ITEMS}:{model}")
     with tempfile.TemporaryDirectory() as scratch:
         card_file, items = Path(scratch) / CARD, Path(scratch) / ITEMS
-        store.write(items, (item.model_copy(update={"model": name}) for item in answers))
+        store.write(items, (item.model_copy(update={"model": name}) for item in side.answers))
         store.write_json(card_file, {name: card.model_dump(mode="json")})
         run_id = record_evaluation(card_file, items, {name: card}, checkpoint_digest=version.tags[registry.DIGEST])
-    rollback.tag(number, {**score_tags(card, {}), "evaluation_run": run_id})
+    rollback.tag(number, {**score_tags(card, {}), "evaluation_run": run_id, **newcomers.over(side)})
     return run_id
 
 

@@ -41,8 +41,8 @@ def allow(number: str) -> bool:
     return barred
 
 
-def tag(number: str, tags: Mapping[str, str]) -> None:
-    """Tags of one version, all or none. Raises BadInput if there is no such version, EndpointError where MLflow fails."""
+def tag(number: str, tags: Mapping[str, str | None]) -> None:
+    """Tags of one version, all or none; None removes one. Raises BadInput if there is no such version; EndpointError."""
     registry.version(number)
     with Changes(connect(), names().model) as changes:
         changes.tags(number, tags)

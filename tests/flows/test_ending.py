@@ -49,7 +49,7 @@ def all_end(processes: list[psutil.Process], *, seconds: float = 60) -> bool:
 
 
 @pytest.mark.usefixtures("api")
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)])
 def test_ctrl_c_and_sigterm_end_the_whole_tree_and_a_rerun_goes_on(toy: Path, number: signal.Signals, code: int) -> None:
     (toy / "in.txt").write_text("slow\n")
     process = start()

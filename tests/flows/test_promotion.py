@@ -116,6 +116,7 @@ def test_a_person_sees_the_scores_and_the_gate_approves_and_is_remembered(worksp
     assert (tags["approved_by"], tags["approval_note"]) == ("Ann Lee", "reads well")
 
 
+@pytest.mark.slow
 def test_a_refusal_fails_the_run_in_a_line_and_moves_nothing(workspace: Path) -> None:
     with started() as process:
         over = answered(process, {"approve": False, "by": "Ann Lee", "note": "too dull"})
@@ -127,6 +128,7 @@ def test_a_refusal_fails_the_run_in_a_line_and_moves_nothing(workspace: Path) ->
     assert registry.holders() == {}
 
 
+@pytest.mark.slow
 def test_no_answer_in_time_is_no_approval(workspace: Path) -> None:
     with started(day=2) as process:
         output, _ = process.communicate(timeout=120)
@@ -142,6 +144,7 @@ def test_where_nobody_could_answer_it_is_refused_before_anything_runs(workspace:
     assert ran(workspace) == []
 
 
+@pytest.mark.slow
 def test_without_approval_nobody_is_asked(workspace: Path) -> None:
     assert promotion() == dict.fromkeys(("score", "probe", "promote", "report"), "Completed")
     assert registry.holders() == {"champion": "1"}

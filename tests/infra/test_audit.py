@@ -1,7 +1,12 @@
 """An audit that checked nothing does not call it clean."""
 
+import json
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -31,3 +36,39 @@ def test_packages_that_the_service_does_not_know_are_no_clean_bill(tmp_path: Pat
     assert done.returncode == 1
     assert "nothing was checked" in done.stderr
     assert len(done.stderr.splitlines()) == 1
+
+
+@contextmanager
+def service(known: Mapping[str, object]) -> Iterator[str]:
+    """The URL of a server that answers as OSV's query API does, from these advisories by package."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["package"]["name"]
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps({"vulns": [known[asked]]} if asked in known else {}).encode())
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/v1/query"
+        server.shutdown()
+
+
+def test_an_advisory_is_named_with_the_version_that_mends_it_and_fails(tmp_path: Path) -> None:
+    (tmp_path / "lock.txt").write_text("jinja2==3.1.0\nlongwriter-clean==1.0\n")
+    events = [{"introduced": "0"}, {"fixed": "3.1.6"}]
+    affected = [{"package": {"name": "jinja2", "ecosystem": "PyPI"}, "ranges": [{"type": "ECOSYSTEM", "events": events}]}]
+    advisory = {"id": "TEST-1", "summary": "made up", "affected": affected}
+    with service({"jinja2": advisory}) as url:
+        command = [sys.executable, "-m", "infra.audit", "--url", url, str(tmp_path / "lock.txt")]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+        (tmp_path / "lock.txt").write_text("longwriter-clean==1.0\n")
+        clean = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.splitlines()[0].endswith("lock.txt: 2 packages, 2 checked, 1 vulnerabilities")
+    assert "jinja2 3.1.0: TEST-1, mended in 3.1.6" in done.stdout
+    assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
+    assert (clean.returncode, clean.stderr) == (0, "")

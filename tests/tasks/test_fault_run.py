@@ -24,7 +24,6 @@ from tests.tasks.workspace import (
     some_plans,
 )
 
-KILLS = 20
 BAD_TEXT = {"garbage": 0.07, "refusing": 0.05, "truncated": 0.05, "miss": 0.3}
 TRANSPORT = {"rate_limited": 0.05, "failing": 0.02, "dropped": 0.02, "page": 0.01}
 EVERYBODY = [f"{place:04}" for place in range(SAMPLES)]
@@ -77,14 +76,15 @@ def none_paid_again(moments: list[Moment], served: Counter[str], *, but: Set[str
         assert {digest for digest in moment.paid - but if served[digest] > moment.served[digest]} == set()
 
 
-def test_killed_at_20_random_moments_it_ends_as_if_nothing_had_happened(tmp_path: Path, unbroken: Unbroken) -> None:
+@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.slow)])
+def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(tmp_path: Path, unbroken: Unbroken, kills: int) -> None:
     luck, total, moments = random.Random(3), len(unbroken.digests), list[Moment]()
     with endpoint(**BAD_TEXT, **TRANSPORT) as calls:
         space = Workspace(tmp_path / "space", calls.url, some_plans())
-        for number in range(KILLS):
+        for number in range(kills):
             parent, kill = ((), kill_group) if number % 2 else (UNDER_A_PARENT, kill_leader)
             process = space.start(*parent)
-            space.run_until(process, int(total * (number + luck.random()) / (KILLS + 1)))
+            space.run_until(process, int(total * (number + luck.random()) / (kills + 1)))
             kill(process)
             assert "Traceback" not in space.said()
             assert not (space.folder / "out").exists()
@@ -98,8 +98,8 @@ def test_killed_at_20_random_moments_it_ends_as_if_nothing_had_happened(tmp_path
     lost = [served_so_far.total() - len(paid) for paid, served_so_far in moments]
     in_flight = [now - before for before, now in zip([0, *lost], lost, strict=False)]
     assert max(in_flight) <= SLOTS
-    assert in_flight[::2] == [0] * (KILLS // 2), "a stage that only lost its parent keeps what it was answered"
-    print(f"{served.total() - len(served)} of {served.total()} calls were made again after {KILLS} kills; lost at each: {in_flight}")
+    assert in_flight[::2] == [0] * (kills // 2), "a stage that only lost its parent keeps what it was answered"
+    print(f"{served.total() - len(served)} of {served.total()} calls were made again after {kills} kills; lost at each: {in_flight}")
 
 
 def torn(journal: Path, luck: random.Random) -> bytes:

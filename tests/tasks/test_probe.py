@@ -67,6 +67,7 @@ def test_the_score_is_the_share_of_right_answers_and_the_key_is_sent(
     assert shown.strip().count("\n") == 0, "nothing but the bar, redrawn"
 
 
+@pytest.mark.slow
 def test_an_endpoint_that_fails_is_named_and_no_score_is_made_of_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     cannot = rf"^{FACTS}: the endpoint at http://127\.0\.0\.1:\d+/v1 cannot answer it \(400: too long\)$"
     with endpoint(lambda *_: (400, {"error": {"message": "too long"}})) as there:
@@ -77,6 +78,7 @@ def test_an_endpoint_that_fails_is_named_and_no_score_is_made_of_it(tmp_path: Pa
     assert not (tmp_path / "out/general.json").exists()
 
 
+@pytest.mark.slow
 def test_an_unknown_task_is_named_before_a_question_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with endpoint(lambda *_: said("")) as there:
         answered_by(there, monkeypatch)
@@ -85,6 +87,7 @@ def test_an_unknown_task_is_named_before_a_question_is_asked(tmp_path: Path, mon
     assert (there.seen, raised.value.exit_code) == ([], 2)
 
 
+@pytest.mark.slow
 def test_a_measurement_that_is_cancelled_leaves_no_process_behind(tmp_path: Path) -> None:
     """As when the server that is measured cannot be kept up, or the run is ended."""
 

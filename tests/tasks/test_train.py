@@ -54,6 +54,7 @@ def start(packed: Path, tmp_path: Path, *, epochs: int) -> "subprocess.Popen[str
     return subprocess.Popen(command, cwd=tmp_path, env=environment, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_a_stage_ended_in_the_middle_leaves_no_process_and_goes_on_where_it_was(packed: Path, tmp_path: Path) -> None:
     stage = start(packed, tmp_path, epochs=20)
     while not list((tmp_path / "home/training").glob("*/checkpoint-*/seal.json")):

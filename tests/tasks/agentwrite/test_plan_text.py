@@ -1,7 +1,5 @@
 """What a teacher may write for a plan, and what is read from it."""
 
-import time
-
 import orjson
 import pytest
 from hypothesis import example, given
@@ -261,14 +259,8 @@ HOSTILE = [
 ]
 
 
-def test_reading_takes_no_time_whatever_the_text() -> None:
-    plain = "\n".join(FORM.format(n, "What the paragraph says, at some length, with a number or 2", 300) for n in range(1, 21))
-    start = time.perf_counter()
-    for _ in range(20):
-        read(plain)
-    assert (time.perf_counter() - start) / 20 < 0.005  # 0.1 ms, on a machine that does nothing else
-    for hostile in HOSTILE:
-        start = time.perf_counter()
-        with pytest.raises(ReplyError):
-            read(f"Paragraph 2: {hostile}")
-        assert time.perf_counter() - start < 2
+@pytest.mark.timeout(60)  # what takes the square of the length would be at it for hours
+@pytest.mark.parametrize("hostile", HOSTILE, ids=lambda text: ascii(text[:12]))
+def test_what_would_hold_a_careless_pattern_for_ever_is_refused(hostile: str) -> None:
+    with pytest.raises(ReplyError):
+        read(f"Paragraph 2: {hostile}")

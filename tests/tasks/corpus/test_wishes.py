@@ -1,5 +1,4 @@
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -127,10 +126,10 @@ def test_no_text_is_too_odd(text: str) -> None:
 @pytest.mark.parametrize(
     "piece", ["1,", "9", "one hundred and ", "一千", "每篇", "1-", "word count ", "字数：", "each of ", "每篇400字", "two words each "]
 )
+@pytest.mark.timeout(60)  # what takes the square of the length would be at it for hours
 def test_a_long_text_is_read_in_linear_time(piece: str) -> None:
-    start = time.monotonic()
-    parse_wish(piece * (100_000 // len(piece)))
-    assert time.monotonic() - start < 5
+    wish = parse_wish(piece * (100_000 // len(piece)))
+    assert (wish.target is None) == (wish.kind == "none")
 
 
 @pytest.mark.skipif(not LONGBENCH.exists(), reason="needs ../shared/data/longbench_write")

@@ -125,6 +125,7 @@ def test_a_slip_in_a_tasks_file_is_told_in_one_line(
     assert "\n" not in str(raised.value)
 
 
+@pytest.mark.slow
 def test_a_groups_score_is_over_all_its_tasks_with_the_examples_that_each_asks_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A real measurement of a group, as mmlu is one, by an endpoint that knows the answer where it is shown an example."""
     tasks = pytest.importorskip("lm_eval.tasks")

@@ -1,5 +1,3 @@
-import time
-
 import numpy as np
 import pytest
 from scipy.stats import bootstrap
@@ -55,13 +53,6 @@ def test_equal_values_have_an_interval_of_no_width() -> None:
 
 def test_the_same_items_give_the_same_interval() -> None:
     assert intervals(SKEWED, OTHERS) == intervals(SKEWED, OTHERS)
-
-
-def test_intervals_of_a_benchmark_and_of_all_its_groups_take_less_than_a_second() -> None:
-    began = time.perf_counter()
-    for size in (120, 26, 36, 31, 27, 60, 60, *[17] * 7):
-        intervals(list(range(size)), [float(value) for value in range(size)])
-    assert time.perf_counter() - began < 1
 
 
 def test_few_items_of_one_direction_prove_nothing() -> None:

@@ -36,6 +36,7 @@ def rows(tmp_path: Path, *lines: object) -> Path:
 
 
 @pytest.mark.skipif(not RECORDED.is_dir(), reason="the recorded outputs of HelloBench are not on this machine")
+@pytest.mark.slow  # the next one scores the same outputs all at once
 @pytest.mark.parametrize(
     ("model", "thousands", "expected"), [(m, k, v) for m, row in GOLDEN.items() for k, v in zip((2, 4, 8, 16), row, strict=True)]
 )

@@ -1,6 +1,5 @@
 import json
 import re
-import time
 from pathlib import Path
 
 import pytest
@@ -88,12 +87,11 @@ def test_the_fixed_count_of_any_text_is_that_of_its_lines(text: str) -> None:
         "🙂",
     ],
 )
+@pytest.mark.timeout(60)  # what takes the square of the length would be at it for hours
 def test_a_long_text_is_counted_in_linear_time(piece: str) -> None:
     text = piece * (1_000_000 // len(piece)) + "@ www. :// ]( <"
-    start = time.monotonic()
-    count_fixed(text)
-    count_words(text)
-    assert time.monotonic() - start < 10
+    assert count_fixed(text) >= 0
+    assert count_words(text) >= 0
 
 
 @given(LENGTHS, st.integers(0, 10**6))

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import secrets
 import socket
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import parse_qs, urlsplit
 
-KEY, SECRET = "testkey", "canary-secret-Zq81"
+KEY, SECRET = "testkey", f"canary-s3-{secrets.token_hex(6)}"
 BIN = Path(sys.executable).parent
 
 

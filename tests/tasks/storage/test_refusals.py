@@ -5,12 +5,18 @@ import resource
 import subprocess
 import sys
 import threading
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 
+import botocore.auth
 import pytest
 
 from tasks.schema.errors import BadInput, BadSettings, StorageError
 from tasks.schema.settings import settings
+from tasks.storage import client
 from tasks.storage.fetch import fetch
 from tasks.storage.paths import plain_name
 from tasks.storage.place import Place, place
@@ -54,6 +60,17 @@ def test_wrong_settings_are_one_line_before_any_work(
     for name, value in changes.items():
         monkeypatch.setenv(name, value) if value is not None else monkeypatch.delenv(name)
     settings.cache_clear()
+    assert said in refusal()
+
+
+@pytest.mark.parametrize("endpoint", ["rclone"], indirect=True)
+@pytest.mark.parametrize(("hours", "said"), [(1, "clock is 60 minutes ahead of the server's; set it"), (-1, "clock is 60 minutes behind")])
+def test_a_clock_that_is_an_hour_off_is_told(at: Place, monkeypatch: pytest.MonkeyPatch, hours: int, said: str) -> None:
+    """The machine's clock, wherever it is read here: for the signature, which the server refuses, and for the message."""
+    now: Callable[..., datetime] = getattr(botocore.auth, "get_current_datetime")  # noqa: B009  not in its stubs
+    clock = time.time
+    monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda *a, **k: now(*a, **k) + timedelta(hours=hours))
+    monkeypatch.setattr(client, "time", SimpleNamespace(time=lambda: clock() + hours * 3600))
     assert said in refusal()
 
 
@@ -139,8 +156,6 @@ def test_names_of_collections_and_versions_are_plain(name: str) -> None:
 def test_a_server_that_is_busy_for_half_a_minute_is_sat_out(
     at: Place, endpoint: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import time
-
     proxy = servers.Proxy(endpoint)
     use(monkeypatch, proxy.url, str(at))
     end = time.monotonic() + 30

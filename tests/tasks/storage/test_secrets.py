@@ -1,73 +1,82 @@
 """Canaries: secrets planted in every setting that can hold one are nowhere in what a run leaves behind."""
 
+import gzip
 import os
-import re
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from pydantic import SecretStr
 
-from tasks.schema.settings import Settings
+from tests import canaries
+from tests.canaries import PLANTED, hits
 from tests.conftest import ROOT
 from tests.tasks.storage import servers
 
-SECRETS = [f"LONGWRITER_{name.upper()}" for name, field in Settings.model_fields.items() if field.annotation is SecretStr]
-PLANTED = {
-    **{name: f"canary-{number}-9f3c61" for number, name in enumerate(SECRETS)},
-    "OPENAI_API_KEY": "canary-openai-9f3c61",
-    "AWS_SECRET_ACCESS_KEY": servers.SECRET,
-    "AWS_SESSION_TOKEN": "canary-session-9f3c61",
-    "HF_TOKEN": "canary-hf-9f3c61",
-    "MLFLOW_TRACKING_PASSWORD": "canary-mlflow-9f3c61",
-    "PREFECT_API_AUTH_STRING": "admin:canary-prefect-9f3c61",
-}
-CANARY = re.compile("|".join(re.escape(value) for value in {*PLANTED.values(), "canary-prefect-9f3c61"}).encode())
-
-
-def hits(folder: Path) -> list[str]:
-    """Files with a planted secret in their bytes: logs, SQLite files and their journals, artifacts, archives' names."""
-    return [str(path.relative_to(folder)) for path in sorted(folder.rglob("*")) if path.is_file() and CANARY.search(path.read_bytes())]
+SESSION, PREFECT = canaries.canary("session"), canaries.canary("prefect")
+CANARY = canaries.search(servers.SECRET, SESSION, PREFECT)
 
 
 def test_the_settings_that_hold_secrets_are_known() -> None:
-    assert len(SECRETS) >= 5
+    assert len(canaries.SETTINGS) >= 5
+
+
+def test_the_search_finds_a_secret_in_a_log_a_database_and_a_packed_file(tmp_path: Path) -> None:
+    secret = next(iter(PLANTED.values()))
+    (tmp_path / "log").mkdir()
+    (tmp_path / "log" / "run.log").write_text(f"Authorization: {secret}\n")
+    with sqlite3.connect(tmp_path / "runs.db") as database:
+        database.execute("CREATE TABLE tags (value TEXT)")
+        database.execute("INSERT INTO tags VALUES (?)", [secret])
+    (tmp_path / "trace.json.gz").write_bytes(gzip.compress(secret.encode()))
+    (tmp_path / "clean.txt").write_text("canary")
+    assert hits(tmp_path, CANARY) == ["log/run.log", "runs.db", "trace.json.gz"]
 
 
 @pytest.mark.e2e
 @pytest.mark.slow
+@pytest.mark.timeout(1500)
 def test_a_run_with_planted_secrets_leaves_none_behind(tmp_path: Path) -> None:
-    """The dataset flow on a clone, through Prefect's embedded API, the rehearsal endpoint, MLflow's store and an S3 server."""
+    """The dataset flow on a clone, through Prefect's embedded API, the rehearsal endpoint, MLflow's store, DVC's remote and an S3
+    server. The stages behind it: tests/e2e/test_pipeline.py."""
     clone = tmp_path / "clone"
     subprocess.run(["git", "clone", "-q", "--no-hardlinks", str(ROOT), str(clone)], check=True)
     (tmp_path / "server").mkdir()
+    (tmp_path / "aws.ini").touch()  # DVC takes no device in its place
     with servers.rclone(tmp_path / "server") as url:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("LONGWRITER_", "AWS_", "PREFECT_"))}
-        environment |= {key: value for key, value in PLANTED.items() if key not in ("AWS_SESSION_TOKEN", "PREFECT_API_AUTH_STRING")}
-        environment |= {
+        environment |= PLANTED | {
             "AWS_ACCESS_KEY_ID": servers.KEY,
-            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SECRET_ACCESS_KEY": servers.SECRET,
+            "AWS_CONFIG_FILE": str(tmp_path / "aws.ini"),
             "LONGWRITER_S3_ENDPOINT": url,
             "LONGWRITER_STORE": "s3://bucket/team",
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
-        made = [sys.executable, "-m", "tasks.storage", "bucket", "--plain"]
-        subprocess.run(made, cwd=clone, env=environment, check=True, capture_output=True)
-        done = subprocess.run([sys.executable, "-m", "flows.dataset", "--push"], cwd=clone, env=environment, capture_output=True)
-        assert done.returncode == 0, done.stderr[-2000:]
-        listed = subprocess.run([sys.executable, "-m", "tasks.storage", "list"], cwd=clone, env=environment, capture_output=True)
-        assert b"dataset/" in listed.stdout
-    assert not CANARY.search(done.stdout + done.stderr + listed.stdout + listed.stderr)
-    assert (clone / ".longwriter").is_dir()
-    assert hits(tmp_path) == []
+
+        def said(*words: str) -> bytes:
+            done = subprocess.run([sys.executable, "-m", *words], cwd=clone, env=environment, capture_output=True)
+            assert done.returncode == 0, done.stderr[-2000:]
+            return done.stdout + done.stderr
+
+        said("tasks.storage", "bucket", "--plain")
+        said("dvc", "remote", "add", "--local", "--default", "team", "s3://bucket/dvc")
+        said("dvc", "remote", "modify", "--local", "team", "endpointurl", url)
+        seen = said("flows.dataset", "--push")
+        assert b"dataset/" in (listed := said("tasks.storage", "list"))
+    assert not CANARY.search(seen + listed)
+    assert (clone / ".longwriter" / "prefect").is_dir()
+    assert list((tmp_path / "server" / "s3" / "bucket" / "dvc").rglob("*.dir"))
+    assert hits(tmp_path, CANARY) == []
 
 
 @pytest.mark.parametrize("name", ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"])
 def test_a_refused_publication_tells_no_credential(name: str, rclone: tuple[str, Path], tmp_path: Path) -> None:
     environment = {key: value for key, value in os.environ.items() if not key.startswith("AWS_")} | PLANTED
     environment |= {"AWS_ACCESS_KEY_ID": servers.KEY, "LONGWRITER_S3_ENDPOINT": rclone[0], "LONGWRITER_STORE": "s3://bucket-of-none/x"}
-    environment[name] = "canary-openai-9f3c61"
+    environment |= {"AWS_SECRET_ACCESS_KEY": servers.SECRET, "AWS_SESSION_TOKEN": SESSION, "PREFECT_API_AUTH_STRING": f"admin:{PREFECT}"}
+    environment[name] = PLANTED["OPENAI_API_KEY"]
     done = subprocess.run([sys.executable, "-m", "tasks.storage", "list"], cwd=ROOT, env=environment, capture_output=True)
     assert done.returncode == 1
     assert done.stderr.startswith(b"error: ")
