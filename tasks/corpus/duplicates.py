@@ -67,7 +67,11 @@ def runs(tokens: Sequence[str], size: int) -> Iterator[str]:
 
 def shingled(text: str, language: str) -> Text:
     """A text ready to compare."""
-    return Text(text_id(text), frozenset(runs(tokens_of(text), SHINGLE.get(language, SHINGLE["en"]))))
+    return Text(text_id(text), shingles_of(text, language))
+
+
+def shingles_of(text: str, language: str) -> frozenset[str]:
+    return frozenset(runs(tokens_of(text), SHINGLE.get(language, SHINGLE["en"])))
 
 
 def jaccard(one: frozenset[str], other: frozenset[str]) -> float:
@@ -103,10 +107,15 @@ def near_places(sketches: Bands, shingles: Callable[[int], frozenset[str]], *, t
     """
     recent = lru_cache(maxsize=20_000)(shingles)
     kept: dict[tuple[int, int], list[int]] = defaultdict(list)
+    sizes = np.zeros(len(sketches), np.uint32)  # of the sets, where they were looked at
     for place, buckets in _meeting(sketches):
         near = None
+        mine = recent(place)
+        sizes[place] = size = len(mine)
         for other in sorted({other for bucket in buckets for other in kept[bucket]}):
-            similarity = jaccard(recent(other), recent(place))
+            if min(size, sizes[other]) / max(size, sizes[other]) < threshold:  # no set of that size can be near
+                continue
+            similarity = jaccard(recent(other), mine)
             if similarity >= threshold:
                 near = place, other, similarity
                 break

@@ -90,7 +90,7 @@ class Candidates:
         return self._texts.read(int(fact["length"])).decode("utf-8")
 
     def shingles(self, place: int) -> frozenset[str]:
-        return duplicates.shingled(self.text(place), LANGUAGES[self.facts[place]["language"]]).shingles
+        return duplicates.shingles_of(self.text(place), LANGUAGES[self.facts[place]["language"]])
 
     def id(self, place: int) -> str:
         return f"{int(self.facts[place]['id']):016x}"

@@ -2,6 +2,8 @@ import json
 import random
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tasks import stage, store
@@ -63,6 +65,19 @@ def test_rows_in_another_order_give_the_same_instructions(tmp_path: Path, params
     shuffled = tmp_path / "pool.jsonl"
     shuffled.write_text("".join(lines), encoding="utf-8")
     one, other = collect(POOL, tmp_path / "one", params), collect(shuffled, tmp_path / "other", params)
+    assert one == other
+    kept = [[i.model_copy(update={"source": ""}) for i in read(tmp_path / name)[0]] for name in ("one", "other")]
+    assert kept[0] == kept[1]
+
+
+def test_a_source_cut_in_two_files_of_two_formats_and_another_order_gives_the_same_draw(tmp_path: Path, params: Params) -> None:
+    lines = POOL.read_text(encoding="utf-8").splitlines(keepends=True)
+    random.Random(8).shuffle(lines)
+    (tmp_path / "raw").mkdir()
+    (tmp_path / "raw" / "b.jsonl").write_text("".join(lines[:211]), encoding="utf-8")
+    pq.write_table(pa.Table.from_pylist([json.loads(line) for line in lines[211:400]]), tmp_path / "raw" / "a.parquet")
+    (tmp_path / "raw" / "c.json").write_text(f"[{','.join(lines[400:])}]", encoding="utf-8")
+    one, other = collect(POOL, tmp_path / "one", params, count=80), collect(tmp_path / "raw", tmp_path / "other", params, count=80)
     assert one == other
     kept = [[i.model_copy(update={"source": ""}) for i in read(tmp_path / name)[0]] for name in ("one", "other")]
     assert kept[0] == kept[1]

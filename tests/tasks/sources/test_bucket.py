@@ -12,10 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from moto.server import ThreadedMotoServer
+from typer.testing import CliRunner
 
 from tasks.schema.errors import BadInput, SourceError
 from tasks.schema.params import Source
 from tasks.sources import bucket, reading
+from tasks.sources.__main__ import app
 from tasks.sources.files import files_of
 
 
@@ -148,6 +150,13 @@ def test_a_listing_that_changed_since_it_was_pinned_is_named_with_its_new_digest
     store.put_object(Bucket="chats", Key="a.jsonl", Body=lines(3))
     with pytest.raises(BadInput, match=r"source chats is not the pinned one: 1 objects with digest [0-9a-f]{64}; if the change is meant"):
         files_of(source, Path())
+
+
+def test_the_command_line_prints_the_revision_that_the_entry_is_read_with(store: Any) -> None:
+    store.put_object(Bucket="chats", Key="a.jsonl", Body=lines(2))
+    done = CliRunner().invoke(app, ["pin", "s3://chats/*.jsonl"])
+    assert done.exit_code == 0
+    assert texts(entry("s3://chats/*.jsonl", revision=done.stdout.strip())) == ["Write about 0.", "Write about 1."]
 
 
 @pytest.mark.parametrize(("change", "said"), [("gone", "vanished while it was read"), ("other", "changed while it was read")])
