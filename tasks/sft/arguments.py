@@ -40,6 +40,7 @@ def arguments(job: Job) -> dict[str, Any]:
         "dataloader_pin_memory": gpu,
         "ddp_find_unused_parameters": False,  # every parameter has its gradient in every step
         "parallelism_config": _shared(job),
+        "ignore_data_skip": job.where.sequence_parallel > 1,
         "report_to": "none",
         "disable_tqdm": True,
     }

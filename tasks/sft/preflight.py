@@ -7,7 +7,7 @@ import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tasks.schema.errors import BadInput, BadSettings
 from tasks.schema.params import Base
@@ -46,11 +46,11 @@ def check_base(base: Base) -> None:
         raise BadInput(folder, problem, mend="save the model with save_pretrained, which writes safetensors")
 
 
-def check_vocabulary(base: Base, tokenizer: Any) -> None:
-    """Raises BadInput where the tokenizer's ids are not those that the model has embeddings for."""
+def check_vocabulary(base: Base, used: int) -> None:
+    """Raises BadInput where the tokenizer's `used` ids are not those that the model has embeddings for."""
     if base.model == "tiny":
         return
-    known, used = int(str(config_of(base).vocab_size)), len(tokenizer)
+    known = int(str(config_of(base).vocab_size))
     if used > known or known - used > PADDING:
         problem = f"the tokenizer has {used:,} tokens, the model's vocabulary {known:,}"
         raise BadInput(base.model, problem, mend="they are not of the same model: give it the tokenizer that it was trained with")

@@ -20,7 +20,7 @@ from tasks.sft.job import Job, Sft
 from tasks.sft.order import order
 from tasks.sft.packing import FILE, Ints, lengths_of, longest
 from tasks.sft.shapes import Shapes
-from tasks.sft.watch import Costs, Watched, callbacks
+from tasks.sft.watch import Costs, Watched, callbacks, resumed_at
 
 
 class Supervised(Watched, SFTTrainer):
@@ -82,12 +82,15 @@ def build(job: Job, tokenizer: Any) -> Supervised:
     assert isinstance(job.method, Sft)
     rows = Dataset.from_file(str(job.rows / FILE)).select_columns(["input_ids", "labels", "seq_lengths"]).with_format("numpy")
     model = weights.load(job, tokenizer, tiny=job.method.tiny)
+    chosen = order(len(rows), steps=job.steps, global_batch=job.optimization.global_batch, seed=job.seed)
+    if job.where.sequence_parallel > 1:  # DeepSpeed's loader of shared rows cannot skip what was trained on before
+        chosen = chosen[resumed_at(job.resume) * job.optimization.global_batch :]
     return Supervised(
         job=job,
         costs=costs(job.rows, Shapes.of(model.config)),
         model=model,
         args=SFTConfig(**arguments(job), dataset_kwargs={"skip_prepare_dataset": True}),
-        train_dataset=rows.select(order(len(rows), steps=job.steps, global_batch=job.optimization.global_batch, seed=job.seed)),
+        train_dataset=rows.select(chosen),
         processing_class=tokenizer,
         data_collator=_collator(job, tokenizer),
         callbacks=callbacks(job),

@@ -46,7 +46,7 @@ class Watched(Trainer):
         self._rate = matrix_rate(self.args.device, _computed_in(job)) * job.where.world
         self._since = time.perf_counter()
         if self.is_world_process_zero():
-            forget_after(job.scratch / HISTORY, step=_step(job.resume))
+            forget_after(job.scratch / HISTORY, step=resumed_at(job.resume))
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         loss = super().training_step(*args, **kwargs)
@@ -155,7 +155,8 @@ def _few(names: list[str], most: int = 8) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _step(checkpoint: Path | None) -> int:
+def resumed_at(checkpoint: Path | None) -> int:
+    """Steps that are done already."""
     return int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
 
 
