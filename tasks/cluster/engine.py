@@ -6,7 +6,6 @@ import socket
 from collections.abc import Callable
 from concurrent.futures import Future
 from functools import cache
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -48,7 +47,7 @@ class Engine(Protocol):
 
 def engine() -> Engine:
     """The one of the settings, for the life of this process. Raises BadSettings, or PipelineError when the cluster cannot be had."""
-    return _engine(settings().cluster, settings().cluster_engine)
+    return _engine(settings().cluster)
 
 
 def meet() -> None:
@@ -58,16 +57,12 @@ def meet() -> None:
 
 
 @cache
-def _engine(address: str, factory: str) -> Engine:
-    connect(address)
-    if not factory:
-        return RayEngine()
-    module, _, name = factory.partition(":")
-    made: Engine = getattr(import_module(module), name)()
-    return made
+def _engine(address: str) -> Engine:
+    _join(address)
+    return _Ray()
 
 
-def connect(address: str) -> None:
+def _join(address: str) -> None:
     """Join the cluster. The package `tasks` is sent to its workers, so that all run this very code."""
     if address != LOCAL:
         _reach(address)
@@ -105,7 +100,7 @@ def _reach(address: str) -> None:
         raise PipelineError(f"cluster {address}: cannot be reached ({problem}); start it, or mend or unset {VARIABLE}") from None
 
 
-class RayEngine:
+class _Ray:
     """Parts as plain Ray tasks, which Ray does not try again by itself: `share` and `spread` do."""
 
     def workers(self) -> int:
@@ -117,7 +112,7 @@ class RayEngine:
         import ray
 
         reference = ray.remote(work).options(name=name, max_retries=0).remote(*arguments)
-        return told(reference.future())
+        return _told(reference.future())
 
     def put(self, value: Any) -> Any:
         import ray
@@ -130,7 +125,7 @@ class RayEngine:
         return ray.remote(Post).options(num_cpus=0, max_concurrency=10_000).remote()
 
 
-def told(future: "Future[Any]") -> "Future[Any]":
+def _told(future: "Future[Any]") -> "Future[Any]":
     """Ray's future as one that raises what the work raised, or Lost."""
     own: Future[Any] = Future()
 

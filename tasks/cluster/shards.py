@@ -134,7 +134,7 @@ class _Shared:
             if not left:
                 return
             items = [(place, item) for place, item in items if place in left]
-            progress.say(f"{self._name}: a worker of the cluster died ({why}); {len(items)} records of its shard are tried again")
+            progress.say(f"cluster: a worker died ({why}); {len(items)} records of {self._name} are tried again")
         raise PipelineError(f"{TRIES} workers of the cluster died over one shard ({why}); look after them and run again, replies are kept")
 
 

@@ -75,7 +75,6 @@ class Settings(BaseSettings):
     cluster: str = Field(
         "", description="a Ray cluster for large maps: ray://HOST:10001, HOST:6379 on one of its machines, or local; empty: this process"
     )
-    cluster_engine: str = Field("", description="module:function that starts shards there; set by a flow, which shows them as its tasks")
     server: Literal["transformers", "vllm"] = Field("transformers", description="what serves a trained checkpoint")
     vllm_python: Path = Field(Path(".venv-serve/bin/python"), description="interpreter of the serve environment (requirements/serve.txt)")
     processes: int = Field(1, ge=1, description="training processes on each machine")

@@ -75,7 +75,7 @@ def params() -> Params:
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch) -> _Here:
     there = _Here()
-    monkeypatch.setattr("tasks.cluster.engine._engine", lambda address, factory: there)
+    monkeypatch.setattr("tasks.cluster.engine._engine", lambda address: there)
     return there
 
 
