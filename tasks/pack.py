@@ -62,7 +62,7 @@ def tokenizer_for(samples: Iterable[Sample], *, base: Base, pack: Pack) -> Any:
     """The base model's tokenizer; for `tiny` one that is trained on these samples."""
     if base.model != "tiny":
         check_base(base)
-        check_vocabulary(base, tokenizer := load_tokenizer(base))
+        check_vocabulary(base, len(tokenizer := load_tokenizer(base)))
         return tokenizer
     return train_tokenizer([message.content for sample in samples for message in sample.messages], vocabulary=pack.vocabulary)
 

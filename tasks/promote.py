@@ -64,7 +64,7 @@ def run(
     with answering():
         training = record_training(trained, dataset, seed=seed, base=base, pack=pack, train=train)
         if chosen.name == ALIGNED:
-            training = record_alignment(aligned, sft_run=training, seed=seed, align=align)
+            training = record_alignment(aligned, dataset, sft_run=training, seed=seed, align=align)
         evaluation = record_evaluation(scored / CARD, scored / ITEMS, cards, checkpoint_digest=checkpoint.digest(chosen.checkpoint))
         version = registry.register(chosen.checkpoint, run_id=training, tags=tags)
         decision = _decide(version, chosen, scored, promote, training=training, evaluation=evaluation)

@@ -17,7 +17,7 @@ from tasks.sft.job import Point, Sft
 from tasks.sft.launch import plan, train_all
 from tasks.sft.order import steps_of
 from tasks.sft.packing import count_packs, longest
-from tasks.sft.preflight import check_base, check_jobs
+from tasks.sft.preflight import check_base, check_jobs, check_vocabulary
 from tasks.tracking.live import live_run
 
 STUDENT = "student"
@@ -26,6 +26,7 @@ CURVE = 100  # points of the loss curve, per model
 
 def run(packs: Path, tokenizer: Path, out: Path, *, seed: int, base: Base, train: Train) -> stage.Metrics:
     check_base(base)
+    check_vocabulary(base, vocabulary := _vocabulary(tokenizer))
     names = sorted((folder.name for folder in packs.iterdir() if folder.is_dir()), key=lambda name: name != STUDENT)
     steps = {name: steps_of(count_packs(packs / name), epochs=train.epochs, global_batch=train.global_batch) for name in names}
     print("training " + ", ".join(f"the {name} for {steps[name]} steps" for name in names), flush=True)
@@ -45,7 +46,7 @@ def run(packs: Path, tokenizer: Path, out: Path, *, seed: int, base: Base, train
         )
         for name in names
     ]
-    check_jobs(jobs, settings(), context=longest(packs / names[0]), vocabulary=_vocabulary(tokenizer))
+    check_jobs(jobs, settings(), context=longest(packs / names[0]), vocabulary=vocabulary)
     with live_run("train", {"base": base.model, "steps": steps[names[0]], "learning_rate": train.learning_rate}) as live:
         done = train_all(jobs, settings(), watch=lambda point: live.log(point.numbers()))
     history = [point for trained in done for point in trained.history]

@@ -15,7 +15,7 @@ _INVISIBLE = re.compile(
 _ZERO_WIDTH = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 _JOINER = re.compile(r"[\u200c\u200d]+")
 _SPACES = re.compile(r"(?<=\S)[ \t\u00a0]{2,}(?=\S)")
-_TRAILING = re.compile(r"[ \t\u00a0\u3000]+$", re.MULTILINE)
+_BLANK = " \t\u00a0\u3000"
 _BLANK_LINES = re.compile(r"\n{3,}")
 
 _SORRY = r"(?:(?:i['’]?m|i am) (?:(?:very|so|really|truly) )?sorry|sorry|(?:my )?apologies|i (?:must )?apologi[sz]e|unfortunately)"
@@ -57,10 +57,13 @@ def clean(text: str) -> str:
     Zero-width spaces, byte order marks, bidi controls and control characters go. Joiners stay inside graphemes (emoji
     families, Indic and Arabic script) and go anywhere else. Never raises.
     """
-    text = unicodedata.normalize("NFC", _NEWLINE.sub("\n", text))
-    text = _JOINER.sub(_joiner, _INVISIBLE.sub("", text))
-    text = _TRAILING.sub("", _SPACES.sub(" ", text))
-    return _BLANK_LINES.sub("\n\n", text).strip()
+    text = _INVISIBLE.sub("", unicodedata.normalize("NFC", _NEWLINE.sub("\n", text)))
+    if not text.isascii():
+        text = _JOINER.sub(_joiner, text)
+    if "  " in text or "\t" in text or "\u00a0" in text:
+        text = _SPACES.sub(" ", text)
+    text = "\n".join([line.rstrip(_BLANK) for line in text.split("\n")])
+    return _BLANK_LINES.sub("\n\n", text).strip() if "\n\n\n" in text else text.strip()
 
 
 def unseen(text: str) -> int:

@@ -2,7 +2,8 @@
 
 A prompt's tokens weigh what they tell: a word that stands in every prompt says little, its topic says most, and all numbers are
 one token, as the same ask for another length is the same ask. Shingles find what is worth a closer look, an alignment of tokens
-decides: an ask repeats a prompt when four fifths of the prompt's weight stand in it, in their order.
+decides: an ask repeats a prompt when enough of the prompt's weight stands in it, in its order. Of a prompt of a sentence that is four
+fifths: with another topic the same sentence is another ask. Of a longer prompt three fifths say more than a sentence does.
 """
 
 import re
@@ -15,9 +16,10 @@ from typing import NamedTuple
 
 from tasks.corpus.duplicates import SHINGLE, Text, runs, text_id, tokens_of
 
-HELD = 0.8  # share of a prompt's weight in the ask
+LONG = 30  # tokens of a prompt that is more than a sentence
+HELD, HELD_LONG = 0.8, 0.62  # share of a prompt's weight in the ask
 PART, ALL_BUT = 0.5, 0.9  # an ask that holds but this part of a prompt, and hardly anything else
-LOOK = 0.2  # share of a prompt's shingles in the ask, from which the two are aligned
+LOOK, LOOK_LONG = 0.2, 0.1  # share of a prompt's shingles in the ask, from which the two are aligned
 _NUMBER = re.compile(r"\d|[零〇一二两三四五六七八九十百千万]")
 
 
@@ -57,7 +59,7 @@ class Prompts:
         size = _size(next(iter(text.shingles), ""))
         for place, count in shared.most_common():
             prompt = self._prompts[place]
-            if count < LOOK * prompt.sizes[size]:
+            if count < (LOOK_LONG if len(prompt.tokens) >= LONG else LOOK) * prompt.sizes[size]:
                 continue
             plain = plain or _plain(tokens)
             if (found := self._aligned(prompt, plain)) is not None:
@@ -70,7 +72,8 @@ class Prompts:
         matched = sum(self._weights[token] for start, _, length in blocks for token in prompt.tokens[start : start + length])
         whole = sum(self._weights[token] for token in prompt.tokens)
         share, said = matched / whole, sum(block.size for block in blocks) / len(tokens)
-        return Match(prompt.id, share) if share >= HELD or (share >= PART and said >= ALL_BUT and len(tokens) >= 8) else None
+        held = HELD_LONG if len(prompt.tokens) >= LONG else HELD
+        return Match(prompt.id, share) if share >= held or (share >= PART and said >= ALL_BUT and len(tokens) >= 8) else None
 
 
 def _size(shingle: str) -> int:

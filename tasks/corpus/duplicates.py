@@ -22,6 +22,7 @@ from rensa import RMinHash
 
 SHINGLE = {"en": 3, "zh": 4}  # tokens
 BUCKET = 64  # texts of one band, kept and far from each other, that a further one is compared with
+_ASCII = re.compile("[0-9a-z]+")  # what `_TOKEN` finds in ASCII
 _TOKEN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]|[^\W_\u3400-\u9fff\uf900-\ufaff]+")
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
@@ -52,6 +53,8 @@ def text_id(text: str) -> str:
 
 def tokens_of(text: str) -> list[str]:
     """Words, and single characters of Chinese. Punctuation and case do not count."""
+    if text.isascii():
+        return _ASCII.findall(text.lower())
     return _TOKEN.findall(unicodedata.normalize("NFKC", text).casefold())
 
 

@@ -69,7 +69,23 @@ _ELSEWHERE = _Pattern(
     ),
 )
 _EARLIER = _Pattern(
-    ("previous", "earlier", "last ", "our ", "you ", "we ", "刚才", "刚刚", "之前", "前面", "上次", "上面", "接着"),
+    (
+        *("previous", "earlier", "last ", "you said", "you mentioned", "you wrote", "you stopped", "we stopped", "left off"),
+        *(
+            "our conversation",
+            "our chat",
+            "our discussion",
+            "our repl",
+            "our response",
+            "刚才",
+            "刚刚",
+            "之前",
+            "前面",
+            "上次",
+            "上面",
+            "接着",
+        ),
+    ),
     re.compile(  # a turn that came before
         r"\b(?:previous|earlier|last|our) (?:conversation|chat|discussion|repl(?:y|ies)|response)\b"
         r"|\byour (?:last|previous|earlier) (?:answer|reply|message|text|version|draft|essay|story)\b"
@@ -115,7 +131,10 @@ _INJECTION = _Pattern(
     ),
 )
 _OTHER_LANGUAGE = _Pattern(
-    ("in ", "into ", "用", "以", "英语", "英文"),
+    (
+        *("chinese", "mandarin", "french", "german", "spanish", "italian", "japanese", "korean", "russian", "arabic", "hindi"),
+        *("portuguese", "latin", "英文", "英语", "日语", "日文", "法语", "德语", "俄语", "韩语"),
+    ),
     re.compile(
         r"\b(?:writ\w+|answer|respond|reply|translat\w+|essay|article|letter|story)\b[^.\n]{0,80}"
         r"\b(?:in|into) (?:chinese|mandarin|french|german|spanish|italian|japanese|korean|russian|arabic|hindi|portuguese|latin)\b"
@@ -189,6 +208,6 @@ FILTERS: tuple[Filter, ...] = (empty, toxic, redacted, foreign, injection, scrap
 
 
 def _seen(pattern: _Pattern, asked: Candidate, text: str, reason: Reason) -> Fault | None:
-    if not any(stem in asked.lower for stem in pattern.stems):
+    if not any(map(asked.lower.__contains__, pattern.stems)):
         return None
     return (reason, " ".join(match[0].split())[:80]) if (match := pattern.form.search(text)) else None

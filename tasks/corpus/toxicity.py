@@ -30,6 +30,6 @@ _STEMS = (
 
 def toxic_word(text: str) -> str | None:
     """The first word of the list that stands in `text`, which is in lower case, or None."""
-    if not any(stem in text for stem in _STEMS):
+    if not any(map(text.__contains__, _STEMS)):
         return None
     return match[0] if (match := _WORDS.search(text)) else None

@@ -15,10 +15,11 @@ from tasks.schema.records import Message
 from tasks.sources import reading, splits
 from tasks.sources.adapters import ANSWERS, TEXTS, TURNS, Misfit, messages_of
 from tasks.sources.files import local_file
+from tasks.sources.patterns import READABLE
 
 IDS = ("id", "uuid", "conversation_id", "conversation_hash", "idx", "index")
 LENGTHS = ("asked_words", "length", "word_count")
-SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", ".arrow")
+SUFFIXES = (*READABLE, ".arrow")
 
 
 class Columns(NamedTuple):
@@ -53,7 +54,7 @@ def files_of(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise BadInput(path, "no such file or folder", mend="check the path")
-    found = sorted(one for one in path.rglob("*") if one.is_file() and one.suffix in SUFFIXES and not _aside(one.relative_to(path)))
+    found = sorted(one for one in path.rglob("*") if one.is_file() and one.name.endswith(SUFFIXES) and not _aside(one.relative_to(path)))
     data = [one for one in found if one.suffix in (".parquet", ".arrow")] or found
     train = [one for one in data if "train" in str(one.relative_to(path))]
     if not data:
@@ -71,10 +72,8 @@ def _rows(path: Path) -> Iterator[_Found]:
         name = str(file.relative_to(path)) if path.is_dir() else file.name
         if file.suffix == ".arrow":
             yield from _arrow(file, name)
-        elif file.suffix == ".json" and _is_array(file):
-            yield from _array(file, name)
         else:
-            if path.is_file() and file.suffix not in SUFFIXES:
+            if path.is_file() and not file.name.endswith(SUFFIXES):
                 raise BadInput(
                     file, "not a kind of file that is read", mend=f"it has to be one of {', '.join(SUFFIXES)}, or a folder of them"
                 )
@@ -127,29 +126,6 @@ def _arrow(file: Path, name: str) -> Iterator[_Found]:
         raise BadInput(
             file, f"not readable as an Arrow stream: {str(error).splitlines()[0]}", mend="write it anew by save_to_disk"
         ) from None
-
-
-def _is_array(file: Path) -> bool:
-    with file.open("rb") as stream:
-        return stream.read(64).lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"[")
-
-
-def _array(file: Path, name: str) -> Iterator[_Found]:
-    import orjson
-
-    if file.stat().st_size > 2**30:
-        raise BadInput(
-            file, "a JSON array of more than 1 GiB", mend=f"`jq -c '.[]' {file.name}` makes JSON Lines of it, which are streamed"
-        )
-    try:
-        items = orjson.loads(file.read_bytes().removeprefix(b"\xef\xbb\xbf"))
-    except orjson.JSONDecodeError as error:
-        raise BadInput(file, f"not JSON: {error.msg}", line=error.lineno, mend="mend or remove the file") from None
-    if not items:
-        raise BadInput(file, "empty file", mend="it needs at least one row")
-    for number, item in enumerate(items, 1):
-        problem = None if isinstance(item, dict) else f"a JSON {type(item).__name__}, not an object"
-        yield _Found(name, number, item if problem is None else None, problem)
 
 
 def _check_columns(found: _Found, path: Path, columns: Columns) -> None:

@@ -4,6 +4,7 @@ import math
 from typing import Any
 
 from tasks.sft.job import Job
+from tasks.sft.weights import attention
 
 
 def arguments(job: Job) -> dict[str, Any]:
@@ -37,6 +38,21 @@ def arguments(job: Job) -> dict[str, Any]:
         "save_steps": max(1, math.ceil(job.steps / max(1, job.where.checkpoints))),
         "save_total_limit": None,  # tasks.sft.checkpoints removes old ones, once a newer one is known to be whole
         "dataloader_pin_memory": gpu,
+        "ddp_find_unused_parameters": False,  # every parameter has its gradient in every step
+        "parallelism_config": _shared(job),
+        "ignore_data_skip": job.where.sequence_parallel > 1,
         "report_to": "none",
         "disable_tqdm": True,
     }
+
+
+def _shared(job: Job) -> Any:
+    """accelerate's config of Ulysses: groups of processes that share each row; None where each process has rows of its own."""
+    from accelerate import ParallelismConfig
+    from accelerate.utils import DeepSpeedSequenceParallelConfig
+
+    if job.where.sequence_parallel == 1:
+        return None
+    handler = DeepSpeedSequenceParallelConfig(sp_seq_length_is_variable=True, sp_attn_implementation=attention(job))
+    place = job.where
+    return ParallelismConfig(sp_backend="deepspeed", sp_size=place.sequence_parallel, dp_shard_size=place.replicas, sp_handler=handler)

@@ -74,6 +74,15 @@ def prune(scratch: Path, *, keep: int) -> None:
         shutil.rmtree(folder)
 
 
+def shortage(scratch: Path, *, expected: float) -> str | None:
+    """Why the next checkpoint has no room on the disk; None: it has. The newest one shows how large it will be; `expected` bytes, where
+    there is none."""
+    sealed = [folder for folder in _all(scratch) if (folder / SEAL).is_file()]
+    size = sum(path.stat().st_size for path in sealed[-1].rglob("*") if path.is_file()) if sealed else expected
+    free = shutil.disk_usage(scratch).free
+    return f"the next checkpoint takes {size / 2**30:.2f} GiB, {free / 2**30:.2f} GiB are free on its disk" if free < size else None
+
+
 def step(folder: Path) -> int:
     """The step after which it was written; -1 for a folder that is none."""
     number = folder.name.removeprefix(PREFIX)

@@ -22,6 +22,7 @@ from tasks.sft import checkpoints, mirror
 from tasks.sft.job import ERROR, HISTORY, JOB, RESOLVED, Job, Method, Point, optimization_of, where
 
 POLL = 0.2  # seconds
+DDP = Path(__file__).parents[2] / "infra/accelerate/ddp.yaml"
 
 
 class Trained(NamedTuple):
@@ -130,7 +131,7 @@ def join(job: Job, settings: Settings) -> subprocess.Popen[bytes]:
     """This machine's processes of a training."""
     # Threads that wait asleep: spinning ones make a training on a busy machine ten times slower.
     environment = {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": str(job.where.threads), **os.environ}
-    return subprocess.Popen([*_launcher(job, settings), "-m", "tasks.sft.trainer", str(job.scratch / JOB)], env=environment)
+    return subprocess.Popen([*launcher(job, settings), "-m", "tasks.sft.trainer", str(job.scratch / JOB)], env=environment)
 
 
 def work_for_others(settings: Settings) -> None:
@@ -149,18 +150,16 @@ def work_for_others(settings: Settings) -> None:
         time.sleep(POLL)
 
 
-def _launcher(job: Job, settings: Settings) -> list[str]:
-    """Plain Python for one process, torchrun for several (DDP), accelerate where a config of it names more: DeepSpeed, FSDP."""
-    machines, port = job.where.machines, str(settings.main_port if job.where.machines > 1 else 0)
-    if settings.accelerate_config is None:
-        if job.where.world == 1:
-            return [sys.executable]
-        torchrun = [sys.executable, "-m", "torch.distributed.run", "--nproc-per-node", str(job.where.processes)]
-        together = ["--nnodes", str(machines), "--node-rank", str(settings.machine_rank), "--master-addr", settings.main_address]
-        return [*torchrun, *(["--standalone"] if machines == 1 else [*together, "--master-port", port])]
-    accelerate = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(settings.accelerate_config)]
-    together = ["--num_machines", str(machines), "--machine_rank", str(settings.machine_rank), "--main_process_ip", settings.main_address]
-    return [*accelerate, "--num_processes", str(job.where.world), "--main_process_port", port, *(together if machines > 1 else [])]
+def launcher(job: Job, settings: Settings) -> list[str]:
+    """Plain Python for one process; accelerate for several, with the config of the settings (DeepSpeed, FSDP) or that of plain DDP."""
+    config, place = settings.accelerate_config, job.where
+    if config is None and place.world == 1:
+        return [sys.executable]
+    accelerate = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(config or DDP)]
+    port = settings.main_port if place.machines > 1 else 0
+    together = ["--num_machines", str(place.machines), "--num_processes", str(place.world), "--main_process_port", str(port)]
+    rank = ["--machine_rank", str(settings.machine_rank), "--main_process_ip", settings.main_address]
+    return [*accelerate, *together, *(rank if place.machines > 1 else [])]
 
 
 def _check(job: Job, code: int) -> None:

@@ -5,14 +5,16 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tasks.schema.errors import BadInput, BadSettings
 from tasks.schema.params import Base
 from tasks.schema.settings import Settings
 from tasks.sft.budget import config_of, on_each_gpu, shapes_of, strategy_of
 from tasks.sft.job import Job, Sft
+from tasks.sft.packing import lengths_of
 from tasks.sft.shapes import Shapes
 
 GIB = 2**30
@@ -44,11 +46,11 @@ def check_base(base: Base) -> None:
         raise BadInput(folder, problem, mend="save the model with save_pretrained, which writes safetensors")
 
 
-def check_vocabulary(base: Base, tokenizer: Any) -> None:
-    """Raises BadInput where the tokenizer's ids are not those that the model has embeddings for."""
+def check_vocabulary(base: Base, used: int) -> None:
+    """Raises BadInput where the tokenizer's `used` ids are not those that the model has embeddings for."""
     if base.model == "tiny":
         return
-    known, used = int(str(config_of(base).vocab_size)), len(tokenizer)
+    known = int(str(config_of(base).vocab_size))
     if used > known or known - used > PADDING:
         problem = f"the tokenizer has {used:,} tokens, the model's vocabulary {known:,}"
         raise BadInput(base.model, problem, mend="they are not of the same model: give it the tokenizer that it was trained with")
@@ -81,19 +83,37 @@ def check_gpus(settings: Settings, found: int) -> None:
 
 
 def check_sequence_parallel(job: Job, shapes: Shapes, *, stage: int) -> None:
-    """Raises BadSettings for what Ulysses excludes: it splits heads among the processes, inside DeepSpeed, for the token mean alone."""
+    """Raises BadSettings for what Ulysses excludes: it splits heads among the processes, inside DeepSpeed, for the token mean alone.
+
+    The attention of a whole row is computed from its positions: a mask, as SDPA needs it for packs, is lost on the way.
+    """
     size, setting = job.where.sequence_parallel, "LONGWRITER_SEQUENCE_PARALLEL"
     if stage == 0:
         raise BadSettings(f"{setting}: Ulysses works inside DeepSpeed; name a config in LONGWRITER_ACCELERATE_CONFIG")
-    if shapes.heads % size:
-        raise BadSettings(f"{setting}: {shapes.heads} attention heads do not divide among {size} processes; change it")
+    if shapes.heads % size or (shapes.kv_heads % size and size % shapes.kv_heads):
+        raise BadSettings(
+            f"{setting}: {shapes.heads} attention heads with {shapes.kv_heads} of keys do not divide among {size} processes; change it"
+        )
     if getattr(job.method, "weighting", "token") == "sequence":
         raise BadSettings(f"{setting}: train.weighting `sequence` looks at whole sequences, Ulysses cuts them; one of the two")
     if job.where.micro_batch > 1:
         raise BadSettings(f"{setting}: one row at once; LONGWRITER_MICRO_BATCH is {job.where.micro_batch}")
-    if (rows := job.optimization.global_batch) > 1:  # transformers' Ulysses loss is each row's own mean; these would be averaged
-        problem = f"with a global batch of {rows} rows the loss would be the mean of the rows' means, not of all target tokens"
-        raise BadSettings(f"{setting}: {problem}; set train.global_batch to 1, or split the model states further (zero3_offload_all)")
+    if job.accumulation % size:  # rows are dealt to the processes first, and shared in their group then
+        problem = f"a step takes {job.accumulation} rows one after the other, which {size} processes cannot deal out evenly"
+        raise BadSettings(f"{setting}: {problem}; set train.global_batch to a multiple of {job.where.world}")
+    if _several(job) and not _keeps_apart(job):
+        problem = "packs hold several samples, which flash attention alone keeps apart where rows are cut"
+        raise BadSettings(f"{setting}: {problem}; install flash-attn and set LONGWRITER_ATTENTION=flash_attention_2")
+
+
+def _several(job: Job) -> bool:
+    lengths, borders = lengths_of(job.rows)
+    return len(lengths) > len(borders) - 1
+
+
+def _keeps_apart(job: Job) -> bool:
+    automatic = job.where.attention == "auto" and find_spec("flash_attn") is not None
+    return job.where.attention == "flash_attention_2" or automatic
 
 
 def check_disk(jobs: Sequence[Job], shapes: Shapes, settings: Settings) -> None:

@@ -4,6 +4,7 @@ The loss is the mean over all target tokens of the global batch (the paper, sect
 Packs are padding-free with positions that restart, so that packed samples never attend to each other.
 """
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,9 @@ from tasks.sft import weights
 from tasks.sft.arguments import arguments
 from tasks.sft.job import Job, Sft
 from tasks.sft.order import order
-from tasks.sft.packing import FILE, Ints, lengths_of
+from tasks.sft.packing import FILE, Ints, lengths_of, longest
 from tasks.sft.shapes import Shapes
-from tasks.sft.watch import Costs, Watched, callbacks
+from tasks.sft.watch import Costs, Watched, callbacks, resumed_at
 
 
 class Supervised(Watched, SFTTrainer):
@@ -28,7 +29,19 @@ class Supervised(Watched, SFTTrainer):
     def contents(self, row: int) -> list[str]:
         return list(Dataset.from_file(str(self._job.rows / FILE))[row]["ids"])
 
+    def __init__(self, *args: Any, job: Job, **kwargs: Any) -> None:
+        super().__init__(*args, job=job, **kwargs)
+        if job.where.sequence_parallel > 1:
+            from deepspeed.comm import init_distributed
+
+            init_distributed(auto_mpi_discovery=False, verbose=False)  # Ulysses wants it before DeepSpeed's own start; joins what is there
+            self.loss_is_scaled_for_ga = True  # the loss below is over the global batch already
+
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+        if self._job.where.sequence_parallel > 1:  # transformers' own is the mean of the rows' means
+            outputs = model(**inputs, fused_lm_head=True)  # this process's part of a row
+            loss = -outputs.log_probs.sum() / num_items_in_batch * self.accelerator.num_processes
+            return (loss, outputs) if return_outputs else loss
         if _weighting(self._job) == "token":
             return super().compute_loss(model, inputs, return_outputs=return_outputs, num_items_in_batch=num_items_in_batch)
         outputs = model(**inputs, fused_lm_head=True)
@@ -39,6 +52,9 @@ class Supervised(Watched, SFTTrainer):
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Any:
         """What the loss is a mean over: target tokens, or sequences with a target, of the whole global batch."""
+        if self._job.where.sequence_parallel > 1:  # each process sees its part of a row, and so each target once
+            targets = torch.stack([(batch["shift_labels"] != -100).sum() for batch in batch_samples]).sum().to(device)
+            return self.accelerator.gather(targets).sum()
         if _weighting(self._job) == "token":
             return super()._get_num_items_in_batch(batch_samples, device)
         weights = [sequence_weights(batch["labels"], batch["position_ids"]) for batch in batch_samples]
@@ -66,17 +82,35 @@ def build(job: Job, tokenizer: Any) -> Supervised:
     assert isinstance(job.method, Sft)
     rows = Dataset.from_file(str(job.rows / FILE)).select_columns(["input_ids", "labels", "seq_lengths"]).with_format("numpy")
     model = weights.load(job, tokenizer, tiny=job.method.tiny)
+    chosen = order(len(rows), steps=job.steps, global_batch=job.optimization.global_batch, seed=job.seed)
+    if job.where.sequence_parallel > 1:  # DeepSpeed's loader of shared rows cannot skip what was trained on before
+        chosen = chosen[resumed_at(job.resume) * job.optimization.global_batch :]
     return Supervised(
         job=job,
         costs=costs(job.rows, Shapes.of(model.config)),
         model=model,
         args=SFTConfig(**arguments(job), dataset_kwargs={"skip_prepare_dataset": True}),
-        train_dataset=rows.select(order(len(rows), steps=job.steps, global_batch=job.optimization.global_batch, seed=job.seed)),
+        train_dataset=rows.select(chosen),
         processing_class=tokenizer,
-        data_collator=DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id, padding_free=True),
+        data_collator=_collator(job, tokenizer),
         callbacks=callbacks(job),
         peft_config=weights.lora(job.optimization.adapter),
     )
+
+
+def _collator(job: Job, tokenizer: Any) -> Any:
+    """Rows that are taken at once as one row. Where processes share it, all are as long as the longest, and divide among them."""
+    size = job.where.sequence_parallel
+    if size == 1:
+        return DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id, padding_free=True)
+    length = math.ceil(longest(job.rows) / size) * size  # gloo gathers rows of one length only
+    whole = DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id, padding_free=True, pad_to_multiple_of=length)
+
+    def cut(rows: list[dict[str, Any]]) -> dict[str, Any]:
+        batch = whole(rows)
+        return {name: batch[name] for name in ("input_ids", "labels", "position_ids")}  # borders of a whole row are no part's
+
+    return cut
 
 
 def costs(packs: Path, shapes: Shapes) -> Costs:

@@ -5,6 +5,7 @@ and what is saved at the end are the same for all. Modules that need torch at im
 """
 
 import logging
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ def train(job: Job) -> None:
 
     logging.getLogger("trl").setLevel(logging.ERROR)  # it warns of one row per device; rows are whole packs here
     disable_progress_bar()  # one for every checkpoint's one file
+    if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
+        load_data_only()
     torch.set_num_threads(job.where.threads)
     tokenizer = AutoTokenizer.from_pretrained(job.tokenizer)
     trainer = _build(job, tokenizer)
@@ -33,6 +36,18 @@ def train(job: Job) -> None:
         store.write_json(job.scratch / RESOLVED, trainer.resolved())
     trainer.train(resume_from_checkpoint=str(job.resume) if job.resume else None)
     _save(job, trainer)
+
+
+def load_data_only() -> None:
+    """From here on no checkpoint runs code when it is read. DeepSpeed asks torch for whole pickles of its shards; torch is told to take
+    tensors, plain values and the four classes that DeepSpeed keeps in them, whatever it is asked for."""
+    import torch
+    from deepspeed.runtime.fp16.loss_scaler import DynamicLossScaler, LossScaler
+    from deepspeed.runtime.zero.config import ZeroStageEnum
+    from deepspeed.utils.tensor_fragment import fragment_address
+
+    os.environ["TORCH_FORCE_WEIGHTS_ONLY_LOAD"] = "1"
+    torch.serialization.add_safe_globals([ZeroStageEnum, LossScaler, DynamicLossScaler, fragment_address])
 
 
 def _build(job: Job, tokenizer: Any) -> "Watched":

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 import torch
-from accelerate.utils import gather_object
+from accelerate.utils import broadcast_object_list, gather_object
 from transformers import Trainer, TrainerCallback
 
 from tasks import progress
@@ -43,10 +43,10 @@ class Watched(Trainer):
         self._order = order(costs.rows, steps=job.steps, global_batch=job.optimization.global_batch, seed=job.seed)
         self._losses: list[torch.Tensor] = []  # of this step's micro-batches, on this process
         self._recent: deque[float] = deque(maxlen=RECENT)
-        self._rate = matrix_rate(self.args.device, self.model.dtype) * job.where.world
+        self._rate = matrix_rate(self.args.device, _computed_in(job)) * job.where.world
         self._since = time.perf_counter()
         if self.is_world_process_zero():
-            forget_after(job.scratch / HISTORY, step=_step(job.resume))
+            forget_after(job.scratch / HISTORY, step=resumed_at(job.resume))
 
     def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
         loss = super().training_step(*args, **kwargs)
@@ -57,6 +57,13 @@ class Watched(Trainer):
         if "loss" in logs:
             self._note(logs)
         super().log(logs, start_time)
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        """Not begun where the disk has no room for it: half of one would be left, and a disk without room for anything."""
+        told = [checkpoints.shortage(self._job.scratch, expected=_states(self.model)) if self.is_world_process_zero() else None]
+        if problem := (broadcast_object_list(told) if self._job.where.world > 1 else told)[0]:
+            raise TrainingFailed(f"train {self._job.name}: step {self.state.global_step}: {problem}; free some")
+        super()._save_checkpoint(*args, **kwargs)
 
     def resolved(self) -> dict[str, Any]:
         """What the job became: the trainer's arguments, the model's config, what it runs on."""
@@ -138,11 +145,18 @@ class Watched(Trainer):
         raise NotImplementedError
 
 
+def _states(model: Any) -> float:
+    """Bytes of the weights with Adam's two moments, in float32; `ds_numel` are those that ZeRO-3 has on all processes."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return 12.0 * sum(getattr(parameter, "ds_numel", parameter.numel()) for parameter in trained)
+
+
 def _few(names: list[str], most: int = 8) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-def _step(checkpoint: Path | None) -> int:
+def resumed_at(checkpoint: Path | None) -> int:
+    """Steps that are done already."""
     return int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
 
 
@@ -152,6 +166,11 @@ def forget_after(history: Path, *, step: int) -> None:
         return
     lines = [line for line in history.read_bytes().split(b"\n")[:-1] if Point.model_validate_json(line).step <= step]
     history.write_bytes(b"".join(line + b"\n" for line in lines))
+
+
+def _computed_in(job: Job) -> torch.dtype:
+    """Of the matrix products: weights may be kept in float32 and computed with in bf16."""
+    return torch.bfloat16 if job.optimization.precision == "bf16" else torch.float32
 
 
 def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:

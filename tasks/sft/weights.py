@@ -21,7 +21,7 @@ def load(job: Job, tokenizer: Any, *, tiny: Tiny) -> Any:
 
     set_seed(job.seed)
     if job.base.model == "tiny":
-        return _tiny(tiny, tokenizer, attention=_attention(job), positions=_positions(job)).to(_dtype(job))
+        return _tiny(tiny, tokenizer, attention=attention(job), positions=_positions(job)).to(_dtype(job))
     return pretrained(job)
 
 
@@ -68,7 +68,7 @@ def _pretrained(job: Job, **kwargs: Any) -> Any:
         revision=job.base.revision or None,
         use_safetensors=True,
         trust_remote_code=job.base.remote_code,
-        attn_implementation=_attention(job),
+        attn_implementation=attention(job),
         **kwargs,
     )
 
@@ -128,7 +128,7 @@ def _tiny(tiny: Tiny, tokenizer: Any, *, attention: str, positions: int) -> Any:
     return LlamaForCausalLM(config)
 
 
-def _attention(job: Job) -> str:
+def attention(job: Job) -> str:
     """Packs need an attention that knows where a sample ends: all of these read it from the restarted positions."""
     import torch
     from transformers.utils import is_flash_attn_2_available

@@ -16,7 +16,6 @@ from tasks.schema.errors import BadInput, SourceError
 from tasks.schema.params import Source
 from tasks.sources.patterns import fixed_prefix, matching
 
-READABLE = (".jsonl", ".ndjson", ".json", ".parquet")
 TRIES = 6
 AT_ONCE = 8 * 2**20  # bytes of one request
 _GONE = {"404": "vanished", "NoSuchKey": "vanished", "NoSuchBucket": "vanished", "412": "changed", "PreconditionFailed": "changed"}
@@ -59,7 +58,7 @@ def _found(patterns: list[str]) -> list[Object]:
 def _matching(pattern: str) -> Iterator[Object]:
     name, _, key = pattern.removeprefix("s3://").partition("/")
     objects = {found.key: found for found in _objects(name, fixed_prefix(key), pattern)}
-    wanted = matching(key, objects, READABLE)
+    wanted = matching(key, objects)
     if not wanted:
         raise BadInput(pattern, "no object matches", mend="check the source's files in params.yaml")
     yield from (objects[found] for found in wanted)

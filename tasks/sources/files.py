@@ -11,8 +11,7 @@ from typing import BinaryIO, NamedTuple
 from tasks.schema.errors import BadInput, SourceError
 from tasks.schema.params import Source
 from tasks.sources import bucket, hub
-
-SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet")
+from tasks.sources.patterns import READABLE
 
 
 class File(NamedTuple):
@@ -55,9 +54,9 @@ def _matching(folder: Path, pattern: str, entry: Source) -> Iterator[Path]:
         if path.is_file():
             yield path
             continue
-        below = [one for one in path.rglob("*") if one.suffix in SUFFIXES and one.is_file() and not one.name.startswith(".")]
+        below = [one for one in path.rglob("*") if one.name.endswith(READABLE) and one.is_file() and not one.name.startswith(".")]
         if not below:
-            raise BadInput(path, f"source {entry.name}: no file to read in this folder", mend=f"put in one of {', '.join(SUFFIXES)}")
+            raise BadInput(path, f"source {entry.name}: no file to read in this folder", mend=f"put in one of {', '.join(READABLE)}")
         yield from below
 
 

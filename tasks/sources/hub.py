@@ -11,7 +11,6 @@ from tasks.schema.errors import BadInput, SourceError
 from tasks.schema.params import Source
 from tasks.sources.patterns import matching
 
-READABLE = (".jsonl", ".ndjson", ".json", ".parquet")
 PREFIX = "hf://datasets/"
 R = TypeVar("R")
 
@@ -22,7 +21,7 @@ def listing(entry: Source) -> list[tuple[str, str, int]]:
     for pattern in entry.files:
         dataset, below = _parts(pattern)
         sizes = _asked(pattern, lambda dataset=dataset: _tree(dataset, entry.revision))  # type: ignore[misc]
-        wanted = matching(below, sizes, READABLE)
+        wanted = matching(below, sizes)
         if not wanted:
             raise BadInput(pattern, f"source {entry.name}: no file matches", mend=f"check the files of {entry.name} in params.yaml")
         found |= {path: (f"{PREFIX}{dataset}/{path}", sizes[path]) for path in wanted}

@@ -3,6 +3,8 @@
 import re
 from collections.abc import Iterable
 
+LINES = (".jsonl", ".ndjson", ".json")
+READABLE = (*LINES, *(f"{name}{end}" for name in LINES for end in (".gz", ".zst")), ".parquet")  # how the names of data files end
 _PIECE = re.compile(r"\*\*/?|\*|\?|\[[^\]]+\]|.", re.DOTALL)
 
 
@@ -11,14 +13,14 @@ def fixed_prefix(pattern: str) -> str:
     return re.split(r"[*?\[]", pattern, maxsplit=1)[0]
 
 
-def matching(pattern: str, names: Iterable[str], suffixes: tuple[str, ...]) -> list[str]:
+def matching(pattern: str, names: Iterable[str]) -> list[str]:
     """Names that match, or that lie below the folder which `pattern` names and can be read. `*` stays within a folder, `**` does not."""
     names = list(names)
     if fixed_prefix(pattern) != pattern:
         form = re.compile("".join(_piece(piece) for piece in _PIECE.findall(pattern)))
         return [name for name in names if form.fullmatch(name)]
     below = pattern.rstrip("/") + "/" if pattern else ""
-    return [name for name in names if name == pattern or (name.startswith(below) and name.endswith(suffixes))]
+    return [name for name in names if name == pattern or (name.startswith(below) and name.endswith(READABLE))]
 
 
 def _piece(piece: str) -> str:

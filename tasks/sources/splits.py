@@ -1,9 +1,11 @@
 """A file in parts of a few megabytes, each read on its own: by another process, on another machine, in memory that is bounded.
 
 A part of a JSONL file is a span of bytes and holds the lines that begin in it; a part of a Parquet file is a run of rows of one
-row group. Rows are numbered from 1 within the part: the parts before it say how many there were.
+row group. Rows are numbered from 1 within the part: the parts before it say how many there were. Of a file that cannot be read
+from the middle a part holds its lines itself.
 """
 
+import io
 from collections.abc import Iterator, Mapping
 from typing import Any, BinaryIO, NamedTuple
 
@@ -15,6 +17,7 @@ from tasks import store
 from tasks.schema.errors import BadInput
 from tasks.sources.adapters import FIELDS, FLAGS, OF_ADAPTER, TURN_FIELDS
 from tasks.sources.files import File, check, opened
+from tasks.sources.streams import BOM, head, is_array, packed, pieces
 
 PART = 16 * 2**20  # bytes of a JSONL file, or of the decoded columns of a Parquet file
 PART_ROWS = 20_000
@@ -30,6 +33,7 @@ class Split(NamedTuple):
     stop: int
     group: int | None = None  # Parquet: the row group whose rows from `start` to `stop` these are; None: bytes of a JSONL file
     before: int = 0  # Parquet: rows of the file before this part
+    held: bytes | None = None  # compressed or an array: the part's lines, `start` to `stop` of all of the file's
 
 
 class Row(NamedTuple):
@@ -41,10 +45,7 @@ class Row(NamedTuple):
 def splits_of(file: File) -> Iterator[Split]:
     """The parts of a file in their order. Raises BadInput for one that is empty, or cannot be read at all."""
     if not file.is_parquet:
-        _check_lines(file)
-        for start in range(0, file.nbytes, PART):
-            stop = min(start + PART, file.nbytes)
-            yield Split(file, stop - start, start, stop)
+        yield from _held(file) if _is_streamed(file) else _spanned(file)
         return
     with _table(file) as table:
         whole, before = table.metadata.num_rows, 0
@@ -69,28 +70,50 @@ def rows(split: Split, *, turns: int | None = TURNS_READ) -> Iterator[Row]:
     check(split.file)
 
 
-def _check_lines(file: File) -> None:
+def _spanned(file: File) -> Iterator[Split]:
+    for start in range(0, file.nbytes, PART):
+        stop = min(start + PART, file.nbytes)
+        yield Split(file, stop - start, start, stop)
+
+
+def _held(file: File) -> Iterator[Split]:
+    found = False
     with opened(file) as stream:
-        start = stream.read(64)
+        for piece in pieces(stream, file.place, size=PART, longest=MAX_LINE):
+            found = True
+            yield Split(file, piece.nbytes, piece.start, piece.start + len(piece.lines), held=piece.lines)
+    if not found:
+        raise BadInput(file.place, "empty file", mend="it needs at least one row")
+
+
+def _is_streamed(file: File) -> bool:
+    """Raises BadInput for a file of lines that is empty, or not in UTF-8 from its first byte on."""
+    with opened(file) as stream:
+        start = head(stream, file.place)
     if not start:
         raise BadInput(file.place, "empty file", mend="it needs at least one JSON object, one a line")
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise BadInput(file.place, "UTF-16, not UTF-8", mend="`iconv -f UTF-16 -t UTF-8` converts it")
-    if file.place.endswith(".json") and start.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"["):
-        raise BadInput(file.place, "one JSON array, not one object a line", mend="`jq -c '.[]' FILE > FILE.jsonl` writes it so")
+    return packed(file.place) or is_array(file.place, start)
 
 
 def _lines(split: Split) -> Iterator[Row]:
-    with opened(split.file) as stream:
-        for number, (start, line) in enumerate(_spans(stream, split.start, split.stop), 1):
+    with _opened(split) as stream:
+        base = 0 if split.held is None else split.start
+        for number, (at, line) in enumerate(_spans(stream, split.start - base, split.stop - base), 1):
+            start = base + at
             if line is None:
                 yield Row(number, None, f"line of more than {MAX_LINE // 2**20} MiB")
-            elif not (line := line if start else line.removeprefix(b"\xef\xbb\xbf")).strip():
+            elif not (line := line if start else line.removeprefix(BOM)).strip():
                 yield Row(number, None)
             else:
                 found = store.row_of(number, line, start)
                 twice = _twice(line) if found.data is not None else None
                 yield Row(number, None if twice else found.data, f"field {twice} stands in it twice" if twice else found.problem)
+
+
+def _opened(split: Split) -> BinaryIO:
+    return opened(split.file) if split.held is None else io.BytesIO(split.held)
 
 
 def _spans(stream: BinaryIO, start: int, stop: int) -> Iterator[tuple[int, bytes | None]]:

@@ -32,14 +32,18 @@ def record_training(trained: Path, dataset: Path, *, seed: int, base: Base, pack
     )
 
 
-def record_alignment(aligned: Path, *, sft_run: str, seed: int, align: Align) -> str:
-    """The id of the alignment's run: params, every number of the history, and the run of the training that it began from."""
-    history = read_history(aligned / "history.jsonl")
+def record_alignment(aligned: Path, dataset: Path, *, sft_run: str, seed: int, align: Align) -> str:
+    """The id of the alignment's run: params, every number of the history, and the run of the training that it began from.
+
+    The dataset is the one whose requests the pairs answer.
+    """
+    history, data = read_history(aligned / "history.jsonl"), dataset / FILE
     return runs.record(
         "align",
         checkpoints.digest(aligned / "checkpoints" / "aligned"),
         params={"seed": seed, **_flat("align", align)},
         points=[runs.Point(f"{entry.model}/{name}", value, entry.step) for entry in history for name, value in entry.values.items()],
+        inputs=[runs.Input("dataset", data.as_posix(), checkpoints.sha256(data), "training")],
         figures={"loss.svg": plots.loss(history)},
         artifacts=[aligned / "history.jsonl"],
         tags={"training_run": sft_run},

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 DIGEST = "checkpoint_digest"
+TRAINED = ("aligned/loss", "student/loss")  # of a training's run; each has one of them
 ADDRESS = re.compile(r"models:/(?P<name>[^/@:']+)(?:@(?P<alias>[^/@]+)|/(?P<number>[1-9]\d*))")
 
 
@@ -44,10 +45,23 @@ def register(folder: Path, *, run_id: str, tags: Mapping[str, str]) -> Version:
         parent = path.relative_to(folder).parent.as_posix()
         client.log_model_artifact(model.model_id, str(path), artifact_path=None if parent == "." else parent)
     client.finalize_logged_model(model.model_id, "READY")
+    _link(client, model.model_id, run_id)
     version = client.create_model_version(
         name, source=f"models:/{model.model_id}", run_id=run_id, model_id=model.model_id, tags={DIGEST: digest, **tags}
     )
     return _version(client, name, str(version.version))
+
+
+def _link(client: "MlflowClient", model: str, run_id: str) -> None:
+    """The logged model as what the run made, and its last loss as a number of this model on the datasets that the run read."""
+    from mlflow.entities import LoggedModelOutput
+
+    client.log_outputs(run_id, [LoggedModelOutput(model, step=0)])
+    run = client.get_run(run_id)
+    losses = [value for name, value in sorted(run.data.metrics.items()) if name in TRAINED]
+    for given in run.inputs.dataset_inputs if losses else ():
+        data = given.dataset
+        client.log_metric(run_id, "train_loss", losses[0], model_id=model, dataset_name=data.name, dataset_digest=data.digest)
 
 
 def aliased(alias: str) -> Version | None:

@@ -146,6 +146,12 @@ def test_reasons_runs_and_provenance_are_recorded(tmp_path: Path) -> None:
     assert training.data.params["train.tiny"] == "layers=3 width=128 heads=4"
     assert training.inputs.dataset_inputs[0].tags[0].value == "training"
     assert [metric.value for metric in client.get_metric_history(decision.training_run, "student/loss")] == [5.0, 2.5, 5 / 3]
+    data = training.inputs.dataset_inputs[0].dataset
+    (made,) = client.search_logged_models(
+        [training.info.experiment_id], datasets=[{"dataset_name": data.name, "dataset_digest": data.digest}]
+    )
+    assert (made.source_run_id, made.model_id) == (decision.training_run, training.outputs.model_outputs[0].model_id)
+    assert [metric.value for metric in made.metrics] == [pytest.approx(5 / 3)]
     evaluation = client.get_run(decision.evaluation_run).data
     assert evaluation.metrics["student/s_bar"] == pytest.approx(60.0, abs=2)
     assert evaluation.metrics["student/repetition"] == pytest.approx(0.1)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tasks.corpus.contamination import LONG as LONG_PROMPT
 from tasks.corpus.contamination import Match, Prompts
 from tasks.corpus.duplicates import shingled, text_id, tokens_of
 from tasks.corpus.languages import language_of
@@ -84,14 +85,34 @@ def _some_replaced(text: str, share: float) -> str:
         (lambda text: f"Hi! {text} Thank you so much, you are great.", 1.0),
         (lambda text: _some_replaced(text, 0.05), 0.96),
         (lambda text: f"{TALK}{_some_replaced(text, 0.05)} {TALK}", 0.95),
-        (lambda text: _some_replaced(text, 0.1), 0.85),
+        (lambda text: _some_replaced(text, 0.1), 0.92),
+        (lambda text: _some_replaced(text, 0.15), 0.8),
     ],
-    ids=["same", "upper case", "other lengths", "inside", "courtesies", "5% other words", "5% inside", "10% other words"],
+    ids=[
+        "same",
+        "upper case",
+        "other lengths",
+        "inside",
+        "courtesies",
+        "5% other words",
+        "5% inside",
+        "10% other words",
+        "15% other words",
+    ],
 )
 def test_copies_of_longbench_write_and_its_ruler_are_found(change: Callable[[str], str], found: float) -> None:
     scored = _scored()
     prompts = Prompts(scored)
     assert sum(match(prompts, change(text)) is not None for text in scored) >= found * len(scored)
+
+
+@real
+@pytest.mark.parametrize(("share", "found"), [(0.1, 1.0), (0.15, 0.98), (0.2, 0.95)])
+def test_near_copies_of_prompts_of_more_than_a_sentence_are_found_with_many_other_words(share: float, found: float) -> None:
+    scored = [text for text in dict.fromkeys(_scored()) if len(tokens_of(text)) >= LONG_PROMPT]
+    prompts = Prompts(scored)
+    assert len(scored) > 60
+    assert sum(match(prompts, _some_replaced(text, share)) is not None for text in scored) >= found * len(scored)
 
 
 @real

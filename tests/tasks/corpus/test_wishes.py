@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tasks.corpus.wishes import parse_wish
 
 LONGBENCH = Path("../shared/data/longbench_write")
+PHRASINGS = Path(__file__).with_name("phrasings.tsv")  # an ask, and both bounds by reading; "-" for none
 WITHOUT_A_LENGTH = 3  # prompts of LongBench-Write that state none: 15 emojis, ten questions, a text to rewrite
 
 
@@ -78,6 +79,12 @@ def test_an_asked_length_is_read_in_words_and_in_characters(text: str, target: i
 )
 def test_a_wish_has_the_bounds_that_the_ask_sets(text: str, low: int | None, high: int | None) -> None:
     assert parse_wish(text)[2:] == (low, high)
+
+
+@pytest.mark.parametrize("line", PHRASINGS.read_text(encoding="utf-8").splitlines())
+def test_an_odd_phrasing_is_read_as_a_person_reads_it(line: str) -> None:
+    text, *bounds = line.split("\t")
+    assert list(parse_wish(text)[2:]) == [None if bound == "-" else int(bound) for bound in bounds]
 
 
 @pytest.mark.parametrize(

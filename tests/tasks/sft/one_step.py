@@ -1,4 +1,4 @@
-"""One optimizer step, its loss and its gradients; also as a process of several: `torchrun -m tests.tasks.sft.one_step JOB.json…`."""
+"""One optimizer step, its loss and its gradients; also as several processes: `accelerate launch -m tests.tasks.sft.one_step JOB.json…`."""
 
 import sys
 from pathlib import Path

@@ -1,12 +1,15 @@
 """A checkpoint is whole or it is none: every way in which the newest can be broken leads to the one before it."""
 
 import os
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from tasks.sft.checkpoints import SEAL, newest, problem, prune, seal
+from tasks.sft.trainer import load_data_only
 
 FILES = ("model.safetensors", "optimizer.pt", "rng_state.pth", "scheduler.pt", "trainer_state.json")
 
@@ -91,3 +94,24 @@ def test_the_pickle_that_nobody_reads_is_not_kept(tmp_path: Path) -> None:
     seal(folder, world=1)
     assert not (folder / "training_args.bin").exists()
     assert problem(folder) is None
+
+
+class _Code:
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return os.mkdir, (str(Path(os.environ["LONGWRITER_HOME"]) / "sang"),)
+
+
+def test_deepspeed_s_shards_are_read_as_data_and_code_in_them_never_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As DeepSpeed's own engine reads them, which asks for whole pickles."""
+    from deepspeed.runtime.checkpoint_engine.torch_checkpoint_engine import TorchCheckpointEngine
+    from deepspeed.runtime.fp16.loss_scaler import LossScaler
+
+    monkeypatch.setenv("TORCH_FORCE_WEIGHTS_ONLY_LOAD", "0")  # as before, once this test is over
+    monkeypatch.setenv("LONGWRITER_HOME", str(tmp_path))
+    load_data_only()
+    torch.save({"scaler": LossScaler(scale=2.0), "step": torch.tensor(3)}, tmp_path / "sound.pt")
+    torch.save({"step": _Code()}, tmp_path / "evil.pt")
+    assert TorchCheckpointEngine().load(str(tmp_path / "sound.pt"))["scaler"].cur_scale == 2.0
+    with pytest.raises(pickle.UnpicklingError):
+        TorchCheckpointEngine().load(str(tmp_path / "evil.pt"))
+    assert not (tmp_path / "sang").exists()

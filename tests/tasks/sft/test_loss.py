@@ -1,7 +1,6 @@
 """The loss is the mean over all target tokens of the global batch, and so are its gradients, however the batch is laid out."""
 
 import subprocess
-import sys
 from pathlib import Path
 from typing import Literal
 
@@ -17,6 +16,7 @@ from tasks.schema.settings import Settings
 from tasks.sft import weights
 from tasks.sft.conversations import IGNORED, Tokens
 from tasks.sft.job import JOB, Job, Sft
+from tasks.sft.launch import launcher
 from tasks.sft.packing import read_packs
 from tasks.sft.supervised import sequence_weights
 from tests.conftest import ROOT
@@ -94,8 +94,7 @@ def test_two_processes_make_the_loss_and_gradients_of_one(packed: Path, tmp_path
     files = [made.scratch / JOB for made in jobs]
     for made, file in zip(jobs, files, strict=True):
         store.write_json(file, made)
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", "-m", "tests.tasks.sft.one_step"]
-    subprocess.run([*command, *map(str, files)], cwd=ROOT, check=True)
+    subprocess.run([*launcher(jobs[0], settings), "-m", "tests.tasks.sft.one_step", *map(str, files)], cwd=ROOT, check=True)
     for made, file in zip(jobs, files, strict=True):
         same(load_file(f"{file}.safetensors"), by_hand(packed, made))
 

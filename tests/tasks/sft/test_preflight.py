@@ -15,7 +15,7 @@ from tasks.sft.preflight import check_base, check_disk, check_gpus, check_sequen
 from tasks.sft.tokenizer import load_tokenizer
 from tests.conftest import ROOT
 from tests.tasks.sft.jobs import TINY, job
-from tests.tasks.sft.packs import answers, encoded, write
+from tests.tasks.sft.packs import answers, encoded, write, write_alone
 
 CONFIG = {
     "model_type": "llama",
@@ -93,9 +93,9 @@ def test_model_and_tokenizer_of_different_vocabulary_are_told_apart(tmp_path: Pa
     """A model's may be padded, by less than 1,024."""
     base = model(tmp_path / "model", "model.safetensors", vocab_size=len(tokenizer) + vocabulary - 512)
     if agree:
-        return check_vocabulary(base, tokenizer)
+        return check_vocabulary(base, len(tokenizer))
     with pytest.raises(BadInput, match=r"the tokenizer has \d+ tokens, the model's vocabulary [\d,]+; they are not of the same model"):
-        check_vocabulary(base, tokenizer)
+        check_vocabulary(base, len(tokenizer))
 
 
 def test_a_tokenizer_without_a_chat_template_is_named(tmp_path: Path, tokenizer: Any) -> None:
@@ -140,10 +140,11 @@ def test_a_disk_too_small_for_the_checkpoints_is_one_line(packed: Path, tmp_path
     ("stage", "size", "change", "problem"),
     [
         (0, 2, {}, "Ulysses works inside DeepSpeed"),
-        (3, 4, {}, "2 attention heads do not divide among 4 processes"),
+        (3, 4, {}, "2 attention heads with 2 of keys do not divide among 4 processes"),
         (3, 2, {"weighting": "sequence"}, "looks at whole sequences"),
         (3, 2, {"micro_batch": 2}, "one row at once"),
-        (3, 2, {}, "with a global batch of 2 rows the loss would be the mean of the rows' means, not of all target tokens; set"),
+        (3, 2, {"global_batch": 3}, "a step takes 3 rows one after the other.*; set train.global_batch to a multiple of 2"),
+        (3, 2, {}, "packs hold several samples.*; install flash-attn and set LONGWRITER_ATTENTION=flash_attention_2"),
     ],
 )
 def test_sequence_parallelism_says_what_it_excludes(
@@ -155,20 +156,19 @@ def test_sequence_parallelism_says_what_it_excludes(
         check_sequence_parallel(made, shapes_of(made.base, TINY, vocabulary=512), stage=stage)
 
 
-def test_sequence_parallelism_is_refused_for_groups_as_for_accumulation_and_taken_for_one_row(packed: Path, tmp_path: Path) -> None:
-    """Two groups of two processes accumulate nothing, and still average their rows' means."""
-    settings = Settings(home=tmp_path, processes=4, sequence_parallel=2)
-    made = job(packed, tmp_path / "out", settings, global_batch=2)
-    assert made.accumulation == 1
-    with pytest.raises(BadSettings, match="the mean of the rows' means"):
-        check_sequence_parallel(made, shapes_of(made.base, TINY, vocabulary=512), stage=3)
-    made = job(packed, tmp_path / "out", settings.model_copy(update={"processes": 2}), global_batch=1)
+def test_sequence_parallelism_takes_rows_of_one_sample_and_packs_that_flash_attention_keeps_apart(packed: Path, tmp_path: Path) -> None:
+    settings = Settings(home=tmp_path, processes=2, sequence_parallel=2)
+    write_alone(encoded(answers(4))[1], tmp_path / "packs/alone")
+    made = job(packed, tmp_path / "out", settings, packs="alone")
+    check_sequence_parallel(made, shapes_of(made.base, TINY, vocabulary=512), stage=3)
+    made = job(packed, tmp_path / "out", settings.model_copy(update={"attention": "flash_attention_2"}))
     check_sequence_parallel(made, shapes_of(made.base, TINY, vocabulary=512), stage=3)
 
 
 def test_every_shipped_config_splits_model_states_as_its_name_says(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     found = {path.stem: strategy_of(path) for path in (ROOT / "infra/accelerate").glob("*.yaml")}
+    assert found.pop("ddp").stage == 0
     assert sorted(found) == ["zero2", "zero2_offload", "zero3", "zero3_offload", "zero3_offload_all"]
     for name, strategy in found.items():
         assert strategy == (name, int(name[4]), "offload" in name, name.endswith("all"))

@@ -1,6 +1,7 @@
 """Trainings in processes of their own, as in earnest: killed, damaged, misled, on several processes."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -27,7 +28,7 @@ from tasks.sft.launch import Trained, train_all
 from tasks.sft.trainer import train
 from tests.conftest import ROOT
 from tests.tasks.sft.jobs import job
-from tests.tasks.sft.packs import answers, encoded, write
+from tests.tasks.sft.packs import answers, encoded, write, write_alone
 
 POISON = 0  # the padding token: no text has it
 
@@ -124,6 +125,19 @@ def test_a_loss_that_jumps_stops_too_and_keeps_the_last_good_checkpoint(packed: 
     assert list(made.scratch.glob("checkpoint-*/seal.json"))
 
 
+def test_a_disk_that_filled_up_ends_the_training_before_a_checkpoint_is_begun(
+    packed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings(home=tmp_path / "home", trainings=1, checkpoints=4)
+    made = job(packed, tmp_path / "out", settings, steps=8)
+    usage, free = shutil.disk_usage(tmp_path), iter([10**12, 1000])
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=next(free)))
+    with pytest.raises(TrainingFailed, match=r"step 4: the next checkpoint takes 0\.\d\d GiB, 0\.00 GiB are free on its disk; free some"):
+        train(made)
+    assert [path.name for path in made.scratch.glob("checkpoint-*")] == ["checkpoint-2"]
+    assert (made.scratch / "checkpoint-2/seal.json").is_file()
+
+
 @pytest.mark.parametrize("bits", [16, 4])
 def test_an_adapter_is_trained_alone_and_saved_merged_as_any_checkpoint(packed: Path, tmp_path: Path, bits: Any) -> None:
     settings = Settings(home=tmp_path / "home", trainings=1, checkpoints=0)
@@ -173,6 +187,32 @@ def test_zero_on_two_processes_saves_consolidates_and_resumes(packed: Path, tmp_
     one, two = (AutoModelForCausalLM.from_pretrained(tmp_path / name)(inputs).logits for name in ("one", "two"))
     assert (one - two).abs().max() < 1e-3
     assert not [path for path in (tmp_path / "two").iterdir() if path.suffix in {".bin", ".pt", ".pth"}]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_two_processes_that_share_each_row_make_the_losses_of_one(packed: Path, tmp_path: Path) -> None:
+    """Ulysses: the mean over all target tokens of a global batch of four rows, of which each process sees a half; killed and resumed."""
+    samples = encoded(answers(12))[1]
+    cut = [
+        Tokens(row.input_ids[: len(row.input_ids) - 2 * number], row.labels[: len(row.labels) - 2 * number])
+        for number, row in enumerate(samples)
+    ]
+    write_alone(cut, packed / "packs/alone")
+    alone = Settings(home=tmp_path / "alone", trainings=1, checkpoints=0)
+    changes: dict[str, Any] = {"packs": "alone", "steps": 6, "global_batch": 4}
+    expected = losses(train_all([job(packed, tmp_path / "one", alone, **changes)], alone))
+    shared: dict[str, Any] = {"processes": 2, "sequence_parallel": 2, "accelerate_config": on_cpu(tmp_path, 3)}
+    settings = Settings(home=tmp_path / "home", trainings=1, checkpoints=2, **shared)
+    made = job(packed, tmp_path / "two", settings, **changes)
+    killer = threading.Thread(target=kill_after, args=(made.scratch / "checkpoint-3/seal.json",))
+    killer.start()
+    with pytest.raises(TrainingFailed, match="run again to go on from it"):
+        train_all([made], settings)
+    killer.join()
+    found = losses(train_all([made], settings))
+    assert [step for step, *_ in found] == [1, 2, 3, 4, 5, 6]
+    assert np.allclose([numbers for _, *numbers in found], [numbers for _, *numbers in expected], atol=1e-5)
 
 
 def kill_after(path: Path) -> None:

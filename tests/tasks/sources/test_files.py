@@ -62,4 +62,4 @@ def test_a_folder_without_a_readable_file_is_a_clear_error(tmp_path: Path) -> No
     ],
 )
 def test_a_star_stays_within_a_folder_and_two_do_not(pattern: str, found: list[str]) -> None:
-    assert matching(pattern, ["data/a.jsonl", "data/sub/b.jsonl", "top.jsonl", "data/notes.md"], (".jsonl",)) == found
+    assert matching(pattern, ["data/a.jsonl", "data/sub/b.jsonl", "top.jsonl", "data/notes.md"]) == found

@@ -128,7 +128,6 @@ def test_nulls_at_every_depth_of_a_table_are_rows(tmp_path: Path) -> None:
         ("a.jsonl", b"\n \n", "empty file"),
         ("a.parquet", b"", "not readable as Parquet"),
         ("a.parquet", b"PAR1xx", "not readable"),
-        ("a.json", b'[{"prompt": "x"}]', "one JSON array, not one object a line; `jq -c"),
         ("a.jsonl", '{"prompt": "x"}'.encode("utf-16"), "UTF-16, not UTF-8; `iconv"),
     ],
 )

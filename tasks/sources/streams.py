@@ -1,0 +1,140 @@
+"""Files that cannot be read from the middle, compressed ones and JSON arrays: one reader goes through them and hands on lines of JSON.
+
+ShareGPT and Alpaca are published as JSON arrays. ijson parses them item by item, so that memory holds one; gzip and Zstandard are
+undone as a stream.
+"""
+
+import gzip
+import io
+import json
+import zlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, BinaryIO, NamedTuple, cast
+
+import orjson
+import pyarrow as pa
+
+from tasks.schema.errors import BadInput
+
+PACKED = (".gz", ".zst")
+BOM = b"\xef\xbb\xbf"
+READ = 2**16  # bytes that the parser is given at a time
+
+
+class Piece(NamedTuple):
+    lines: bytes
+    start: int  # of the lines, among all lines of the file
+    nbytes: int  # of the file that were read for it
+
+
+def packed(place: str) -> bool:
+    return place.endswith(PACKED)
+
+
+def is_array(place: str, head: bytes) -> bool:
+    """Whether a file of this name that begins so is one JSON array. In JSON Lines a list is a broken row."""
+    name = next((place.removesuffix(end) for end in PACKED if place.endswith(end)), place)
+    return name.endswith(".json") and head.removeprefix(BOM).lstrip().startswith(b"[")
+
+
+def pieces(raw: BinaryIO, place: str, *, size: int, longest: int) -> Iterator[Piece]:
+    """The file's lines, or its array's items as lines, about `size` bytes at a time; a line of more than `longest` is cut behind that.
+
+    Raises BadInput where the file is broken: what lies behind cannot be told.
+    """
+    with _unpacked(raw, place) as stream:
+        array = is_array(place, stream.peek(64)[:64])
+        lines = _items(stream, place, longest) if array else _lines(stream, longest)
+        at = start = 0
+        for held in _gathered(lines, size):
+            yield Piece(held, start, raw.tell() - at)
+            at, start = raw.tell(), start + len(held)
+
+
+def head(raw: BinaryIO, place: str) -> bytes:
+    """The first bytes of what is in the file."""
+    with _unpacked(raw, place) as stream:
+        return stream.read(64)
+
+
+@contextmanager
+def _unpacked(raw: BinaryIO, place: str) -> Iterator[io.BufferedReader]:
+    kind = "gzip" if place.endswith(".gz") else "Zstandard"
+    try:
+        if place.endswith(".gz"):
+            yield io.BufferedReader(gzip.GzipFile(fileobj=raw))
+        elif place.endswith(".zst"):
+            stream = pa.CompressedInputStream(pa.PythonFile(raw, mode="r"), "zstd")
+            yield io.BufferedReader(cast(io.RawIOBase, stream))
+        else:
+            yield io.BufferedReader(cast(io.RawIOBase, raw))
+    except (EOFError, gzip.BadGzipFile, zlib.error, pa.ArrowInvalid, OSError) as error:
+        if not packed(place):
+            raise
+        said = " ".join(str(error).split())[:120]
+        raise BadInput(place, f"not readable as {kind}: {said}", mend="fetch or write the file again") from None
+
+
+def _lines(stream: io.BufferedReader, longest: int) -> Iterator[bytes]:
+    while line := stream.readline(longest + 1):
+        yield line
+        while len(line) > longest and not line.endswith(b"\n"):
+            line = stream.readline(longest)
+            if line.endswith(b"\n"):
+                yield b"\n"
+
+
+def _items(stream: io.BufferedReader, place: str, longest: int) -> Iterator[bytes]:
+    import ijson
+
+    counted, number = _Counted(stream, longest), 0
+    try:
+        for item in ijson.items(counted, "item", buf_size=READ):
+            yield _line(item)
+            counted.since, number = 0, number + 1
+    except _TooLong:
+        problem = f"an item of more than {longest // 2**20} MiB"
+        raise BadInput(place, problem, line=number + 1, mend="mend or remove the item") from None
+    except (ijson.JSONError, UnicodeDecodeError) as error:
+        said = " ".join(str(error).split())[:120]
+        raise BadInput(place, f"not JSON: {said}", line=number + 1, mend="mend the item, or fetch the file again") from None
+
+
+def _line(item: Any) -> bytes:
+    try:
+        return orjson.dumps(item, default=float, option=orjson.OPT_APPEND_NEWLINE)
+    except TypeError:  # half a character, or a number of more than 64 bits: its reader says what is wrong with it
+        return json.dumps(item, default=float).encode() + b"\n"
+
+
+class _TooLong(Exception):
+    """More bytes than an item may have, and it has not ended."""
+
+
+class _Counted:
+    """A stream that bounds what is read from it until somebody sets `since` to zero."""
+
+    def __init__(self, stream: io.BufferedReader, longest: int) -> None:
+        self._stream, self._longest, self.since = stream, longest, 0
+        if stream.peek(3)[:3] == BOM:
+            stream.read(3)
+
+    def read(self, size: int) -> bytes:
+        if size and self.since > self._longest + READ:
+            raise _TooLong
+        block = self._stream.read(size)
+        self.since += len(block)
+        return block
+
+
+def _gathered(lines: Iterable[bytes], size: int) -> Iterator[bytes]:
+    held, length = list[bytes](), 0
+    for line in lines:
+        held.append(line)
+        length += len(line)
+        if length >= size and line.endswith(b"\n"):
+            yield b"".join(held)
+            held, length = [], 0
+    if held:
+        yield b"".join(held)
