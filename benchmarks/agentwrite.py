@@ -6,6 +6,7 @@ the same plans, the same endpoint and a process of their own each, so that CPU a
 
 - engine: tasks.write as the pipeline runs it, journal, checks and bar included, with an eighth more requests in flight than there
   are slots, so that a slot that falls free finds one waiting;
+- engine, on Ray: the same in shards, by the two workers of a local Ray cluster; joining it is not timed, the workers' imports are;
 - openai loop: one asyncio task a sample over the openai SDK, so many calls at once as there are slots;
 - two scripts: the official flow, re-described: threads that take a sample each and write it from end to end, plans first, then texts;
   8 of them as published, and tuned to one for every slot.
@@ -28,8 +29,10 @@ from typing import Any
 import psutil
 
 from benchmarks.loopback import endpoint, health
+from benchmarks.processes import cpu_seconds
 from tasks import store
 from tasks.agentwrite.planner import render, render_step
+from tasks.cluster.engine import meet
 from tasks.prompts import fill
 from tasks.schema.params import load
 from tasks.schema.records import Instruction, Plan, Step
@@ -107,15 +110,17 @@ def run_two_scripts(work: Path, url: str, slots: int, *, workers: int = 8) -> No
         list(pool.map(sample, store.read(work / "plans.jsonl", Plan)))
 
 
+ON_RAY = "engine, on Ray"
 CONTENDERS = {
     "engine": run_engine,
+    ON_RAY: run_engine,
     "openai loop": run_openai_loop,
     "two scripts, 8 workers": run_two_scripts,
     "two scripts, tuned": lambda work, url, slots: run_two_scripts(work, url, slots, workers=slots),
 }
 
 FAULTS = {"engine, 10% refused": "rate_limited=0.1", "engine, 1% hanging": "hanging=0.01"}  # the engine against an endpoint that fails
-ROWS = [*list(CONTENDERS)[:3], *FAULTS]
+ROWS = [*list(CONTENDERS)[:4], *FAULTS]
 
 
 def measure(name: str, samples: int, slots: int, latency: float) -> None:
@@ -127,7 +132,7 @@ def measure(name: str, samples: int, slots: int, latency: float) -> None:
         switches = [f"latency={latency}", f"tokens_per_second={TOKENS_PER_SECOND}", f"slots={slots}", *filter(None, [FAULTS.get(name)])]
         with endpoint(*switches) as url:
             command = [sys.executable, "-m", "benchmarks.agentwrite", "--contender", contender, "--work", folder, "--url", url]
-            own = os.environ | {"LONGWRITER_HOME": f"{folder}/home"}
+            own = os.environ | {"LONGWRITER_HOME": f"{folder}/home"} | ({"LONGWRITER_CLUSTER": "local"} if name == ON_RAY else {})
             start = time.monotonic()
             process = psutil.Popen([*command, "--slots", str(slots)], env=own, stderr=None if contender == "engine" else subprocess.DEVNULL)
             peak = 0
@@ -153,10 +158,11 @@ def _memory(process: psutil.Process) -> int:
 
 
 def contend(name: str, work: Path, url: str, slots: int) -> None:
-    """In the contender's process: its run alone is timed, not Python's start."""
-    wall, cpu = time.monotonic(), time.process_time()
+    """In the contender's process: its run alone is timed, not Python's start, nor a cluster's."""
+    meet()
+    wall, cpu = time.monotonic(), cpu_seconds()
     CONTENDERS[name](work, url, slots)
-    (work / "report.json").write_text(json.dumps({"wall": time.monotonic() - wall, "cpu": time.process_time() - cpu}))
+    (work / "report.json").write_text(json.dumps({"wall": time.monotonic() - wall, "cpu": cpu_seconds() - cpu}))
 
 
 def main() -> None:

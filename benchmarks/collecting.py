@@ -10,7 +10,6 @@ tree, its shared pages counted once. Wide: the same rows with replies of 3,000 w
 import argparse
 import json
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -21,6 +20,8 @@ from typing import Any, NamedTuple
 
 import psutil
 
+from benchmarks.processes import cpu_seconds
+from tasks.cluster.engine import meet
 from tasks.corpus.wildchat import write_chats
 from tasks.corpus.wishes import parse_wish
 from tasks.schema.params import Collect, Source, load
@@ -49,6 +50,8 @@ def main() -> None:
             f"ours to datasets: {theirs.wall / mine.wall:.2f} x the rows a second, {theirs.cpu / mine.cpu:.2f} x the rows a CPU second",
             flush=True,
         )
+        spread = measured("ours", share, label="ours, two workers of a Ray cluster", LONGWRITER_CLUSTER="local")
+        print(f"Ray to processes: {mine.wall / spread.wall:.2f} x the rows a second", flush=True)
         write_chats(wide, min(WIDE_ROWS, given.rows), seed=3, files=1, reply=WIDE_REPLY)
         measured("ours", wide, label="ours, wide conversations")
         write_chats(full, given.rows, seed=2, files=8)
@@ -81,10 +84,11 @@ class Cost(NamedTuple):
     cpu: float  # seconds of all processes: what other load on the machine does not change
 
 
-def measured(work: str, folder: Path, *, label: str = "ours") -> Cost:
-    """What the work takes by its own word: starting Python and imports are no part of it."""
+def measured(work: str, folder: Path, *, label: str = "ours", **environment: str) -> Cost:
+    """What the work takes by its own word: starting Python or a cluster, and imports, are no part of it."""
     command = [sys.executable, "-m", "benchmarks.collecting", "--work", work, "--folder", str(folder)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
+    own = os.environ | environment
+    with subprocess.Popen(command, env=own, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
         most = 0
         while process.poll() is None:
             most = max(most, memory(process.pid))
@@ -137,6 +141,7 @@ def ours(folder: Path) -> None:
             left = near(pool, places, lambda place, other, similarity: None, threshold=collect.near_duplicate)
             return facts["rows"], sum(1 for _ in left)
 
+    meet()
     report(work)
 
 
@@ -194,14 +199,9 @@ def _without_copies(fit: Any, threshold: float) -> int:
 
 
 def report(work: Callable[[], tuple[int, int]]) -> None:
-    start, before = time.monotonic(), cpu()
+    start, before = time.monotonic(), cpu_seconds()
     rows, left = work()
-    print(json.dumps({"rows": rows, "left": left, "seconds": time.monotonic() - start, "cpu": cpu() - before}))
-
-
-def cpu() -> float:
-    """Seconds of this process and of its children that have ended."""
-    return sum(usage.ru_utime + usage.ru_stime for usage in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
+    print(json.dumps({"rows": rows, "left": left, "seconds": time.monotonic() - start, "cpu": cpu_seconds() - before}))
 
 
 if __name__ == "__main__":

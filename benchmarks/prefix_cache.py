@@ -27,7 +27,7 @@ from typing import Any, NamedTuple
 import aiohttp
 
 from tasks.agentwrite.context import Frame
-from tasks.agentwrite.watch import shared
+from tasks.agentwrite.glance import shared
 from tasks.agentwrite.writer import write_draft
 from tasks.endpoints import rehearsal_roles
 from tasks.endpoints.chat import Chat, Reply, Request, each, user

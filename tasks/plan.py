@@ -8,12 +8,11 @@ without a usable plan becomes a Reject.
 from pathlib import Path
 
 from tasks import stage, store
-from tasks.agentwrite.planner import make_plan
-from tasks.endpoints.chat import Chat, each
+from tasks.agentwrite.planner import plan_or_reject
+from tasks.cluster.shards import share_each
 from tasks.endpoints.roles import open_role
-from tasks.schema.errors import ReplyError, Unanswered
 from tasks.schema.params import Model, PlanSection
-from tasks.schema.records import Instruction, Plan, Reason, Reject
+from tasks.schema.records import Instruction, Plan, Reject
 
 
 def run(instructions: Path, admitted: Path, out: Path, *, plan: PlanSection, teacher_model: Model) -> stage.Metrics:
@@ -35,15 +34,7 @@ def run(instructions: Path, admitted: Path, out: Path, *, plan: PlanSection, tea
 
 async def _plans(asked: list[Instruction], plan: PlanSection, model: Model) -> list[Plan | Reject]:
     async with open_role("teacher", model) as chat:
-        return await each(asked, lambda instruction: plan_or_reject(chat, instruction, plan), unit="plan", label="plan")
-
-
-async def plan_or_reject(chat: Chat, instruction: Instruction, plan: PlanSection) -> Plan | Reject:
-    try:
-        return await make_plan(chat, instruction, plan=plan)
-    except ReplyError as error:
-        reason = Reason.UNANSWERED if isinstance(error, Unanswered) else Reason.BAD_PLAN
-        return Reject(id=instruction.id, stage="plan", reason=reason, detail=str(error), source=instruction.source)
+        return await share_each(chat, asked, plan_or_reject, plan, unit="plan", label="plan")
 
 
 if __name__ == "__main__":

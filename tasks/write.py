@@ -11,16 +11,14 @@ from typing import NamedTuple
 from tasks import stage, store
 from tasks.agentwrite.budget import on_target
 from tasks.agentwrite.faults import Unwritable
+from tasks.agentwrite.glance import Glance, Manner, Todo, drafted
 from tasks.agentwrite.watch import Watch
-from tasks.agentwrite.writer import write_draft
-from tasks.endpoints.chat import work_off
+from tasks.cluster.engine import meet
+from tasks.cluster.shards import share
 from tasks.endpoints.roles import open_role
 from tasks.longbench.length import count_words
 from tasks.schema.params import Model, PlanSection, Write
-from tasks.schema.records import Plan, Reject
-from tasks.schema.settings import settings
-
-UNDER_WAY = 4  # samples for each slot: enough to choose the most urgent from, few enough for memory
+from tasks.schema.records import Draft, Plan, Reject
 
 
 class Chain(NamedTuple):
@@ -51,25 +49,41 @@ async def _all(
     chains: list[Chain], plans: Path, drafts: store.Spool, rejects: dict[int, Reject], write: Write, plan: PlanSection, model: Model
 ) -> dict[str, float]:
     """Drafts go to the spool as they end: memory holds those under way."""
-    totals = {"words": 0, "within_10_percent": 0}
+    longest_first = sorted(chains, key=lambda chain: -chain.words)
+    meet()
     async with open_role("teacher", model) as teacher:
         with Watch("write", teacher.account, chains=[chain.paragraphs for chain in chains], params={"model": str(model)}) as watch:
+            taken = _Taken([chain.place for chain in longest_first], watch, drafts, rejects)
+            todo = (Todo(store.read_at(plans, chain.start, Plan), watch.traced(chain.place)) for chain in longest_first)
+            await share(teacher, todo, drafted, Manner(write, plan.paragraph_words), listener=taken, count=len(chains), name="write")
+            return {**taken.totals, **watch.totals()}
 
-            async def one(chain: Chain) -> None:
-                planned = store.read_at(plans, chain.start, Plan)
-                with watch.sample(chain.place, planned) as see:
-                    result = await write_draft(teacher, planned, write=write, bounds=plan.paragraph_words, see=see)
-                if isinstance(result, Unwritable):
-                    rejects[chain.place] = _reject(planned, result)
-                else:
-                    drafts.put(chain.place, result)
-                    words = sum(map(count_words, result.paragraphs))
-                    totals["words"] += words
-                    totals["within_10_percent"] += on_target(words, planned.instruction.words)
 
-            longest_first = sorted(chains, key=lambda chain: -chain.words)
-            await work_off(longest_first, one, at_once=UNDER_WAY * settings().concurrency)
-            return {**totals, **watch.totals()}
+class _Taken:
+    """Takes what comes of each plan. `places` in the file, in the order in which they are worked on."""
+
+    def __init__(self, places: list[int], watch: Watch, drafts: store.Spool, rejects: dict[int, Reject]):
+        self._places, self._watch, self._drafts, self._rejects = places, watch, drafts, rejects
+        self._plans: dict[int, Plan] = {}  # under way
+        self.totals = {"words": 0, "within_10_percent": 0}
+
+    def begin(self, number: int, item: Todo) -> None:
+        self._plans[number] = item.plan
+        self._watch.begin(self._places[number], item.plan)
+
+    def heard(self, number: int, said: Glance) -> None:
+        self._watch.heard(self._places[number], said)
+
+    def done(self, number: int, result: Draft | Unwritable) -> None:
+        place, planned = self._places[number], self._plans.pop(number)
+        self._watch.end(place)
+        if isinstance(result, Unwritable):
+            self._rejects[place] = _reject(planned, result)
+            return
+        self._drafts.put(place, result)
+        words = sum(map(count_words, result.paragraphs))
+        self.totals["words"] += words
+        self.totals["within_10_percent"] += on_target(words, planned.instruction.words)
 
 
 def _reject(plan: Plan, why: Unwritable) -> Reject:

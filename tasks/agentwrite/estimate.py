@@ -12,8 +12,8 @@ from statistics import StatisticsError, linear_regression
 from typing import NamedTuple
 
 from tasks import progress
+from tasks.agentwrite.glance import shared
 from tasks.agentwrite.planner import make_plan
-from tasks.agentwrite.watch import shared
 from tasks.agentwrite.writer import write_draft
 from tasks.endpoints import rehearsal_roles
 from tasks.endpoints.chat import Reply, Request

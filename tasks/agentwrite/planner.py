@@ -13,11 +13,11 @@ from tasks.agentwrite.plan_fields import Line
 from tasks.agentwrite.plan_text import parse_plan
 from tasks.endpoints.chat import Chat, Reply, Request, each, user
 from tasks.prompts import fill, frame
-from tasks.schema.errors import ReplyError
+from tasks.schema.errors import ReplyError, Unanswered
 from tasks.schema.params import Bounds, PlanSection
-from tasks.schema.records import Instruction, Message, Plan, Step
+from tasks.schema.records import Instruction, Message, Plan, Reason, Reject, Step
 
-__all__ = ["make_plan", "parse_plan", "reconcile", "render", "render_step"]
+__all__ = ["make_plan", "parse_plan", "plan_or_reject", "reconcile", "render", "render_step"]
 
 WORDS_PER_LINE = 25  # of a plan, about
 MOST_QUOTED = 20_000  # characters of a bad plan that are shown to the teacher again
@@ -47,6 +47,15 @@ async def make_plan(chat: Chat, instruction: Instruction, *, plan: PlanSection) 
     if instruction.words <= size.most and (steps := await _paragraphs(chat, instruction, plan, size)):
         return Plan(instruction=instruction, steps=steps)
     return await _chapters(chat, instruction, plan, size)
+
+
+async def plan_or_reject(chat: Chat, instruction: Instruction, plan: PlanSection, _: object = None) -> Plan | Reject:
+    """The plan, or why there is none."""
+    try:
+        return await make_plan(chat, instruction, plan=plan)
+    except ReplyError as error:
+        reason = Reason.UNANSWERED if isinstance(error, Unanswered) else Reason.BAD_PLAN
+        return Reject(id=instruction.id, stage="plan", reason=reason, detail=str(error), source=instruction.source)
 
 
 def _size(plan: PlanSection) -> _Size:

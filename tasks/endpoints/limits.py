@@ -133,6 +133,18 @@ class Quota:
             await self._limiter.acquire(min(units, self._burst))
 
 
+class Allowance:
+    """Requests, and prompt and expected completion tokens, a minute."""
+
+    def __init__(self, *, requests: int, tokens: int):
+        self._requests, self._tokens = Quota(requests), Quota(tokens)
+
+    async def take(self, tokens: float) -> None:
+        """For one request of so many tokens."""
+        await self._requests.take()
+        await self._tokens.take(tokens)
+
+
 class Pace:
     """How long a request may take: `most` seconds at first; then SLACK times what answers of its length took lately."""
 

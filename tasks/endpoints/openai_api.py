@@ -8,9 +8,10 @@ while, it is the endpoint after all, and the run stops. A reply whose *text* is 
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractContextManager, asynccontextmanager, nullcontext
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from itertools import count
+from typing import Protocol
 
 import aiohttp
 import tenacity
@@ -19,7 +20,7 @@ from pydantic import SecretStr
 from tasks import progress
 from tasks.endpoints import wire
 from tasks.endpoints.chat import Reply, Request
-from tasks.endpoints.limits import Pace, Quota, Slots, Ticket
+from tasks.endpoints.limits import Allowance, Pace, Slots, Ticket
 from tasks.schema.errors import BadSettings, EndpointError, Unanswered
 from tasks.schema.params import Model
 from tasks.schema.records import Usage
@@ -33,8 +34,24 @@ SLOWEST = 10.0  # tokens a second of a candidate's answer, waiting included
 NOTICE = 10.0  # seconds without an answer after which a bar that stands still is explained; then after twice as many, and so on
 FAILURES = 3  # times the tries of one request, in a row and over all requests: the endpoint is to blame
 
-Keep = Callable[[Reply], None]
-Purse = Callable[[], AbstractContextManager[Keep]]  # pays for one try: opened before it is sent, handed the reply
+Keep = Callable[[Reply], Awaitable[None]]
+Purse = Callable[[], AbstractAsyncContextManager[Keep]]  # pays for one try: opened before it is sent, handed the reply
+
+
+class Rate(Protocol):
+    """How many requests and tokens may be sent a minute."""
+
+    async def take(self, tokens: float) -> None: ...
+
+
+@asynccontextmanager
+async def free() -> AsyncIterator[Keep]:
+    """A purse that counts nothing and keeps nothing."""
+
+    async def keep(reply: Reply) -> None:
+        return None
+
+    yield keep
 
 
 class Failed(Exception):
@@ -68,13 +85,14 @@ class Client:
         key: str,
         up: bool,
         settings: Settings,
+        rate: Rate,
     ):
         self.model, self.name, self.seed, self.settings = model, name, seed, settings
         # A candidate may write to its last token: at 32,768 of them that takes longer than any other role's answer.
         longest = model.max_tokens / SLOWEST if role == "candidate" else 0.0
         self.slots, self.pace = Slots(settings.concurrency), Pace(max(settings.timeout, longest))
         self.retries = 0  # tries after the first, over all requests
-        self._requests, self._tokens = Quota(settings.requests_per_minute), Quota(settings.tokens_per_minute)
+        self._rate = rate
         self._where, self._variable = f"{role} at {wire.shown(url)}", f"{PREFIX}{role.upper()}"
         self._role, self._session, self._path = role, session, f"{url.rstrip('/')}/chat/completions"
         self._key = key
@@ -85,7 +103,7 @@ class Client:
         self._under_way: set[asyncio.Task[Reply]] = set()
 
     async def __call__(self, request: Request) -> Reply:
-        return await self.ask(request, purse=lambda: nullcontext(lambda _: None))
+        return await self.ask(request, purse=free)
 
     async def ask(self, request: Request, *, purse: Purse) -> Reply:
         """Answer, after retries. Raises Unanswered for this request, EndpointError for all of them."""
@@ -116,14 +134,12 @@ class Client:
 
     async def _try(self, request: Request, body: bytes, purse: Purse, tries: "count[int]") -> Reply:
         self.retries += (attempt := next(tries)) > 1
-        await self._requests.take()
-        await self._tokens.take(len(body) / 4 + (request.words or self.model.max_tokens))
-        async with self.slots.slot(request.urgency) as ticket:
-            with purse() as keep:
-                exchange = asyncio.create_task(self._exchange(request, body, ticket, attempt, keep))
-                self._under_way.add(exchange)
-                exchange.add_done_callback(self._over)
-                return await asyncio.shield(exchange)
+        await self._rate.take(len(body) / 4 + (request.words or self.model.max_tokens))
+        async with self.slots.slot(request.urgency) as ticket, purse() as keep:
+            exchange = asyncio.create_task(self._exchange(request, body, ticket, attempt, keep))
+            self._under_way.add(exchange)
+            exchange.add_done_callback(self._over)
+            return await asyncio.shield(exchange)
 
     async def _exchange(self, request: Request, body: bytes, ticket: Ticket, attempt: int, keep: Keep) -> Reply:
         """One request and its whole answer. Not to be cancelled lightly: the answer may be paid for."""
@@ -158,7 +174,7 @@ class Client:
         self._ever, self._failures, self._last_answer, self._notice = True, 0, time.monotonic(), NOTICE
         self.pace.saw(request.words, reply.seconds)
         self.slots.answered()
-        keep(reply)
+        await keep(reply)
         return reply
 
     def _refusal(self, response: aiohttp.ClientResponse, raw: bytes, ticket: Ticket) -> Reply:
@@ -219,11 +235,12 @@ async def openai_chat(
     seed: int | None = None,
     api_key: SecretStr | None = None,
     up: bool = False,
+    rate: Rate | None = None,
 ) -> AsyncIterator[Client]:
     """A Chat for `model` at `url` (which ends in /v1). `name` is what the endpoint calls it, where that is not model.name.
 
     `api_key` is the endpoint's own, in place of the role's; an empty one is none. `up`: it is known to be there, so that it is waited for
-    from the first request on when it cannot be reached.
+    from the first request on when it cannot be reached. `rate`: shared with others; None: the settings', for this Chat alone.
 
     At most settings.concurrency requests are in flight. Errors name the role, the URL and what to mend; never the key. When the
     block ends early, answers under way are waited for, so that they are kept: they are paid for.
@@ -235,7 +252,9 @@ async def openai_chat(
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
     no_timeout = aiohttp.ClientTimeout(total=None, sock_connect=30)
     async with aiohttp.ClientSession(connector=connector, timeout=no_timeout, headers=headers, proxy=wire.proxy_of(url)) as session:
-        client = Client(session, url, role=role, model=model, name=name or model.name, seed=seed, key=key, up=up, settings=settings)
+        rate = rate or Allowance(requests=settings.requests_per_minute, tokens=settings.tokens_per_minute)
+        named = name or model.name
+        client = Client(session, url, role=role, model=model, name=named, seed=seed, key=key, up=up, settings=settings, rate=rate)
         try:
             yield client
         except asyncio.CancelledError:

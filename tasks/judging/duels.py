@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 from itertools import combinations
 from typing import Any, Literal, NamedTuple
 
-from tasks.endpoints.chat import Chat, each, user
+from tasks.cluster.shards import share_each
+from tasks.endpoints.chat import Chat, user
 from tasks.judging.replies import objects, plain
 from tasks.judging.templates import mark
 from tasks.judging.verdicts import check_finished
@@ -44,7 +45,7 @@ def pairs(predictions: Iterable[Prediction]) -> list[Pair]:
 async def duel_all(chat: Chat, found: Sequence[Pair], *, tries: int, judge: str, label: str | None) -> list[Duel]:
     """Every pair, in both orders, in the pairs' order. What stays unreadable after `tries` replies, or unanswered, has no winner."""
     asked = [order for pair in found for order in (pair, Pair(pair.b, pair.a))]
-    said = await each(asked, lambda order: _compare(chat, order, tries=tries), unit="comparison", label=label)
+    said = await share_each(chat, asked, _compare, tries, unit="comparison", label=label)
     return [_duel(pair, judge, *said[2 * place : 2 * place + 2]) for place, pair in enumerate(found)]
 
 
@@ -71,7 +72,7 @@ class _Said(NamedTuple):
     problem: str | None
 
 
-async def _compare(chat: Chat, order: Pair, *, tries: int) -> _Said:
+async def _compare(chat: Chat, order: Pair, tries: int, _: object) -> _Said:
     first, second = order.a.response, order.b.response
     prompt = order.a.item.prompt
     asked = fill("compare", prompt=prompt, first=first, second=second, mark=mark(prompt, first, second))

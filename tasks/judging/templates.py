@@ -43,7 +43,7 @@ class Template(NamedTuple):
     @property
     def official(self) -> bool:
         """Is it the paper's?"""
-        return self.kind is _PAPERS
+        return self.kind == _PAPERS
 
     @property
     def schema(self) -> dict[str, Any]:

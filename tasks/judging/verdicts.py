@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tasks.endpoints.chat import OVERSIZE, Chat, Reply, each, user
+from tasks.cluster.shards import share_each
+from tasks.endpoints.chat import OVERSIZE, Chat, Reply, user
 from tasks.judging.rubric import parse_rubric, planted
 from tasks.judging.templates import Template
 from tasks.schema.errors import ReplyError, Unanswered
@@ -34,21 +35,30 @@ async def judge_all(
     replies are kept. Raises EndpointError when nobody is answered.
     """
     asked = [(prediction, repeat) for prediction in predictions for repeat in range(repeats)]
+    return await share_each(chat, asked, _verdict, _Bench(template, tries, judge, second), unit="verdict", label=label)
 
-    async def one(question: tuple[Prediction, int]) -> Verdict:
-        prediction, repeat = question
-        found = await _ask(chat, template, prediction, repeat=repeat, tries=tries)
-        return Verdict(
-            id=prediction.item.id,
-            model=prediction.model,
-            sample=prediction.sample,
-            repeat=repeat,
-            second=second,
-            judge=f"{judge}, prompt {template.digest[:8]}",
-            **found._asdict(),
-        )
 
-    return await each(asked, one, unit="verdict", label=label)
+class _Bench(NamedTuple):
+    """What all verdicts have in common."""
+
+    template: Template
+    tries: int
+    judge: str
+    second: bool
+
+
+async def _verdict(chat: Chat, question: tuple[Prediction, int], bench: _Bench, _: object) -> Verdict:
+    prediction, repeat = question
+    found = await _ask(chat, bench.template, prediction, repeat=repeat, tries=bench.tries)
+    return Verdict(
+        id=prediction.item.id,
+        model=prediction.model,
+        sample=prediction.sample,
+        repeat=repeat,
+        second=bench.second,
+        judge=f"{bench.judge}, prompt {bench.template.digest[:8]}",
+        **found._asdict(),
+    )
 
 
 def draw(repeat: int, attempt: int) -> int:

@@ -72,7 +72,9 @@ class Settings(BaseSettings):
     startup_timeout: float = Field(180.0, gt=0, description="seconds until a server that the pipeline starts must answer")
 
     sifters: int = Field(os.cpu_count() or 1, ge=1, description="processes of this machine that sift rows of large sources")
-    dask_scheduler: str = Field("", description="a Dask cluster that sifts them instead, e.g. tcp://host:8786; empty: this machine")
+    cluster: str = Field(
+        "", description="a Ray cluster for large maps: ray://HOST:10001, HOST:6379 on one of its machines, or local; empty: this process"
+    )
     server: Literal["transformers", "vllm"] = Field("transformers", description="what serves a trained checkpoint")
     vllm_python: Path = Field(Path(".venv-serve/bin/python"), description="interpreter of the serve environment (requirements/serve.txt)")
     processes: int = Field(1, ge=1, description="training processes on each machine")

@@ -9,13 +9,14 @@ from typing import Self
 import orjson
 
 from tasks import progress, store
+from tasks.cluster.engine import meet
+from tasks.cluster.spread import spread
 from tasks.corpus.filters import Fault
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Collect
 from tasks.schema.records import Reason, Reject
 from tasks.schema.settings import settings
 from tasks.sifting.candidates import Candidates
-from tasks.sifting.engines import spread
 from tasks.sifting.sift import Refused, Rules, Sifted, sift
 from tasks.sources.files import File, files_of
 from tasks.sources.splits import Split, splits_of
@@ -65,12 +66,14 @@ class Rejects:
 
 def fill(pool: Candidates, rejects: Rejects, folder: Path, rules: Rules) -> dict[str, int]:
     """Every row of the entries into `pool` or `rejects`; returns counts. Raises BadInput for more unreadable rows than params allow."""
-    files = [file for entry in rules.collect.sources for file in files_of(entry, folder)]
+    meet()
     where = settings()
+    folder = folder.absolute() if where.cluster else folder  # a worker works elsewhere
+    files = [file for entry in rules.collect.sources for file in files_of(entry, folder)]
     tally = _Tally(rules.collect)
     parts = (split for file in files for split in splits_of(file))
     with progress.bar(total=None, unit="row", label="collect: sift", delay=1.0) as bar:
-        for split, sifted in spread(sift, parts, rules, processes=where.sifters, scheduler=where.dask_scheduler):
+        for split, sifted in spread(sift, parts, rules, processes=where.sifters):
             before = tally.add(split, sifted)
             for refused in sifted.refused:
                 rejects.refused(refused, f"{split.file.name}:{before + refused.number}")

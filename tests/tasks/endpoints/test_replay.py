@@ -13,9 +13,11 @@ from pathlib import Path
 import pytest
 
 from tasks.endpoints.chat import Reply, Request, each, user
+from tasks.endpoints.limits import Allowance
 from tasks.endpoints.openai_api import Client, Purse
 from tasks.endpoints.paid_once import PaidOnce
 from tasks.endpoints.replay import Paid, ReplayStore, key_of, paid
+from tasks.endpoints.till import Till
 from tasks.schema.errors import BadInput, WorkspaceBusy
 from tasks.schema.params import Model
 from tasks.schema.records import Usage
@@ -146,8 +148,8 @@ class Counting(Client):
         self.calls += 1
         await asyncio.sleep(0.01)
         answer = Reply(f"{request.messages[0].content}/{request.sample}", "stop", Usage(1, 2, 3), 0.5)
-        with purse() as keep:
-            keep(answer)
+        async with purse() as keep:
+            await keep(answer)
         return answer
 
 
@@ -155,7 +157,8 @@ def asked(path: Path, counting: Client, requests: list[Request]) -> list[Reply]:
     async def go() -> list[Reply]:
         store = ReplayStore(path)
         try:
-            chat = PaidOnce(counting, store, role="teacher", identity=IDENTITY, settings=Settings())
+            till = Till(store, role="teacher", model="m", settings=Settings())
+            chat = PaidOnce(counting, till, Allowance(requests=0, tokens=0), identity=IDENTITY)
             return await each(requests, chat, unit="call", label=None)
         finally:
             store.close()

@@ -72,28 +72,6 @@ def test_several_processes_give_what_one_gives(chats: Path, tmp_path: Path, monk
     assert all(reasons[reason] for reason in ("language", "toxic", "scraping", "injection"))
 
 
-@pytest.mark.slow
-def test_two_workers_of_a_dask_cluster_give_what_one_process_gives(chats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from distributed import LocalCluster
-
-    monkeypatch.setenv("LONGWRITER_SIFTERS", "1")
-    where.cache_clear()
-    alone = sifted(chats, tmp_path / "alone", rules())
-    with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None) as cluster:
-        monkeypatch.setenv("LONGWRITER_DASK_SCHEDULER", cluster.scheduler_address)
-        where.cache_clear()
-        assert sifted(chats, tmp_path / "spread", rules()) == alone
-    assert (tmp_path / "spread" / "rejects.jsonl").read_bytes() == (tmp_path / "alone" / "rejects.jsonl").read_bytes()
-
-
-def test_a_cluster_that_is_not_there_is_one_clear_error(chats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LONGWRITER_DASK_SCHEDULER", "tcp://127.0.0.1:9")
-    monkeypatch.setattr("tasks.sifting.engines.PATIENCE", 1)
-    where.cache_clear()
-    with pytest.raises(PipelineError, match=r"Dask scheduler tcp://127\.0\.0\.1:9: cannot be reached"):
-        sifted(chats, tmp_path, rules())
-
-
 ASKS = st.lists(
     st.tuples(st.sampled_from(["Write", "write", " Write "]), st.sampled_from("abcdefgh"), st.sampled_from(["", " Thanks!"])), max_size=14
 )

@@ -1,0 +1,152 @@
+"""The Ray cluster of LONGWRITER_CLUSTER: reached once a process, or not at all. Ray's dashboard and usage statistics stay off."""
+
+import logging
+import os
+import socket
+from collections.abc import Callable
+from concurrent.futures import Future
+from functools import cache
+from pathlib import Path
+from typing import Any, Protocol
+
+from tasks.cluster.post import Post
+from tasks.schema.errors import BadSettings, PipelineError
+from tasks.schema.settings import PREFIX, settings
+
+LOCAL = "local"
+CLIENT = "ray://"
+VARIABLE = f"{PREFIX}CLUSTER"
+PATIENCE = 10.0  # seconds for the cluster's host to accept a connection
+STORE = 512 * 2**20  # bytes of shared memory that a local cluster takes
+TASKS = Path(__file__).parents[1]
+
+
+class Lost(Exception):
+    """The worker that did a part died, or its machine did: the part may be tried again."""
+
+
+class Engine(Protocol):
+    """What starts a function elsewhere. Its future raises Lost, or what the function raised."""
+
+    def workers(self) -> int:
+        """CPUs of all workers."""
+        ...
+
+    def submit(self, name: str, work: Callable[..., Any], *arguments: Any) -> "Future[Any]":
+        """Start `work(*arguments)`; a reference from `put` comes as its value."""
+        ...
+
+    def put(self, value: Any) -> Any:
+        """A reference to a value that many parts need: it travels to each machine once."""
+        ...
+
+    def post(self) -> Any:
+        """A Post of one's own, gone when nobody knows of it any more."""
+        ...
+
+
+def engine() -> Engine:
+    """The one of the settings, for the life of this process. Raises BadSettings, or PipelineError when the cluster cannot be had."""
+    return _engine(settings().cluster)
+
+
+def meet() -> None:
+    """Join the settings' cluster, if there is one, before anything is begun. Raises as `engine` does."""
+    if settings().cluster:
+        engine()
+
+
+@cache
+def _engine(address: str) -> Engine:
+    _join(address)
+    return _Ray()
+
+
+def _join(address: str) -> None:
+    """Join the cluster. The package `tasks` is sent to its workers, so that all run this very code."""
+    if address != LOCAL:
+        _reach(address)
+    for name, value in _environment(address).items():
+        os.environ.setdefault(name, value)
+    try:
+        import ray
+    except ImportError:
+        raise BadSettings(f"{VARIABLE} needs the extra `cluster`: pip install ray") from None
+    where: dict[str, Any] = {"address": address, "runtime_env": {"py_modules": [str(TASKS)]}}
+    if address == LOCAL:
+        where = {"address": address, "include_dashboard": False, "object_store_memory": STORE}
+    try:
+        ray.init(**where, logging_level=logging.ERROR, log_to_driver=True, configure_logging=True)
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        problem = " ".join(str(error).split())[:300]
+        raise PipelineError(f"cluster {address}: Ray cannot join it ({type(error).__name__}: {problem}); check {VARIABLE}") from None
+
+
+def _environment(address: str) -> dict[str, str]:
+    """What Ray reads when it is imported. Who has its token shows it; a cluster of one's own asks for it."""
+    token = address == LOCAL or "RAY_AUTH_TOKEN" in os.environ or (Path.home() / ".ray" / "auth_token").exists()
+    return {"RAY_USAGE_STATS_ENABLED": "0"} | ({"RAY_AUTH_MODE": "token"} if token else {})
+
+
+def _reach(address: str) -> None:
+    """Ray itself would try for a minute, and end the process where there is nobody."""
+    host, colon, port = address.removeprefix(CLIENT).rpartition(":")
+    if not colon or not port.isdecimal():
+        raise BadSettings(f"{VARIABLE}: neither `{LOCAL}`, HOST:PORT nor {CLIENT}HOST:PORT; mend the variable")
+    try:
+        socket.create_connection((host, int(port)), timeout=PATIENCE).close()
+    except OSError as error:
+        problem = error.strerror or str(error)
+        raise PipelineError(f"cluster {address}: cannot be reached ({problem}); start it, or mend or unset {VARIABLE}") from None
+
+
+class _Ray:
+    """Parts as plain Ray tasks, which Ray does not try again by itself: `share` and `spread` do."""
+
+    def workers(self) -> int:
+        import ray
+
+        return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+    def submit(self, name: str, work: Callable[..., Any], *arguments: Any) -> "Future[Any]":
+        import ray
+
+        reference = ray.remote(work).options(name=name, max_retries=0).remote(*arguments)
+        return _told(reference.future())
+
+    def put(self, value: Any) -> Any:
+        import ray
+
+        return ray.put(value)
+
+    def post(self) -> Any:
+        import ray
+
+        return ray.remote(Post).options(num_cpus=0, max_concurrency=10_000).remote()
+
+
+def _told(future: "Future[Any]") -> "Future[Any]":
+    """Ray's future as one that raises what the work raised, or Lost."""
+    own: Future[Any] = Future()
+
+    def over(done: "Future[Any]") -> None:
+        if not own.set_running_or_notify_cancel():
+            return
+        if done.cancelled():
+            own.set_exception(Lost("cancelled"))
+        elif error := done.exception():
+            own.set_exception(_reason(error))
+        else:
+            own.set_result(done.result())
+
+    future.add_done_callback(over)
+    return own
+
+
+def _reason(error: BaseException) -> BaseException:
+    from ray.exceptions import RayError, RayTaskError
+
+    if isinstance(error, RayTaskError):
+        cause: BaseException = error.cause if isinstance(error.cause, BaseException) else error
+        return cause
+    return Lost(" ".join(str(error).split())[:300]) if isinstance(error, RayError) else error
