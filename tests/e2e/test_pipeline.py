@@ -30,6 +30,8 @@ SMALLER = {
     "admit.lengths": {quantile: {"min": 50, "max": 500} for quantile in ("p10", "p50", "p90")},
     "review.min_rows": 30,
     "validate.min_rows": 30,
+    "train.epochs": 3,
+    "align.epochs": 1,
     "sample.prompts": 12,
     "prefer.max_rejects": 1.0,
     "validate.lengths": {quantile: {"min": 50, "max": 500} for quantile in ("p10", "p50", "p90")},
