@@ -157,7 +157,6 @@ bench: $(INSTALLED)  ## print the benchmarks, each beside its bound or peer (20 
 	@$(PYTHON) -m benchmarks.serving
 	@$(PYTHON) -m benchmarks.storage
 	@$(PYTHON) -m benchmarks.dataset
-	@$(PYTHON) -m benchmarks.student
 
 bench-full: $(INSTALLED)  ## AgentWrite at full size: 6,000 samples on 256 slots (8 minutes)
 	@$(PYTHON) -m benchmarks.agentwrite --samples 6000 --slots 256 --latency 0.7 --only engine

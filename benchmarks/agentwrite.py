@@ -36,6 +36,7 @@ from tasks.cluster.engine import meet
 from tasks.prompts import fill
 from tasks.schema.params import load
 from tasks.schema.records import Instruction, Plan, Step
+from tasks.schema.settings import settings
 
 ROOT = Path(__file__).parents[1]
 TOKENS_PER_SECOND = 400.0
@@ -160,6 +161,7 @@ def _memory(process: psutil.Process) -> int:
 def contend(name: str, work: Path, url: str, slots: int) -> None:
     """In the contender's process: its run alone is timed, not Python's start, nor a cluster's."""
     meet()
+    settings.cache_clear()  # the contender sets its own
     wall, cpu = time.monotonic(), cpu_seconds()
     CONTENDERS[name](work, url, slots)
     (work / "report.json").write_text(json.dumps({"wall": time.monotonic() - wall, "cpu": cpu_seconds() - cpu}))

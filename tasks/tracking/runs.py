@@ -16,6 +16,12 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 DIGEST, KIND = "digest", "kind"
+NOTE = "mlflow.note.content"  # the tag that MLflow's pages show as the run's description
+ABOUT = {
+    "train": "The training of the student and of its control: params, the numbers of every step, and the dataset that they read.",
+    "align": "DPO of the student on its own answers: params and the numbers of every step. The tag `training_run` is where it began.",
+    "evaluate": "Models on the benchmark: scores from 0 to 100 over all prompts and by bins of asked words, and the scored answers.",
+}
 BATCH = 500  # MLflow takes at most 1,000 metrics and 100 params in a batch
 
 
@@ -56,7 +62,8 @@ def record(
     client = connect()
     if found := _find(client, kind, digest):
         return found
-    own = {KIND: kind, DIGEST: digest, **(tags or {}), **lineage.tags(client, experiment(client), stage=stage or kind, data=data)}
+    note = {NOTE: ABOUT[kind]} if kind in ABOUT else {}
+    own = {KIND: kind, DIGEST: digest, **note, **(tags or {}), **lineage.tags(client, experiment(client), stage=stage or kind, data=data)}
     run = client.create_run(experiment(client), run_name=f"{kind}-{digest[:8]}", tags=own)
     run_id = str(run.info.run_id)
     _log_values(client, run_id, params or {}, list(points))

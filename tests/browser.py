@@ -1,0 +1,80 @@
+"""A real browser, Debian's chromium without a screen, by its own protocol: pages as a person with the password sees them."""
+
+import base64
+import json
+import shutil
+import subprocess
+import time
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from websockets.sync.client import connect
+from websockets.sync.connection import Connection
+
+CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
+SIZE = "1600,1300"
+
+
+class Browser:
+    """One tab."""
+
+    def __init__(self, socket: Connection) -> None:
+        self._socket, self._asked = socket, 0
+
+    def allow(self, password: str) -> None:
+        """Send `NAME:PASSWORD` with every request."""
+        header = f"Basic {base64.b64encode(password.encode()).decode()}"
+        self._ask("Network.enable")
+        self._ask("Network.setExtraHTTPHeaders", headers={"Authorization": header})
+
+    def text(self, url: str, *awaited: str, seconds: float = 90) -> str:
+        """What the page shows once all of these words are on it. Raises AssertionError with what it shows if they do not come."""
+        self._ask("Page.enable")
+        self._ask("Page.navigate", url="about:blank")  # else another fragment of the same page is no new page
+        self._ask("Page.navigate", url=url)
+        end, shown = time.monotonic() + seconds, ""
+        while not all(word in shown for word in awaited):
+            assert time.monotonic() < end, f"{[word for word in awaited if word not in shown]} not on {url}: {shown[-3000:]}"
+            time.sleep(0.5)
+            shown = str(self.run("document.body ? document.body.innerText : ''"))
+        return shown
+
+    def run(self, script: str) -> Any:
+        """The value of a JavaScript expression in the page."""
+        return self._ask("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
+
+    def screenshot(self, path: Path) -> None:
+        path.write_bytes(base64.b64decode(self._ask("Page.captureScreenshot")["data"]))
+
+    def _ask(self, method: str, **params: Any) -> Mapping[str, Any]:
+        self._asked += 1
+        self._socket.send(json.dumps({"id": self._asked, "method": method, "params": params}))
+        while (answer := json.loads(self._socket.recv(timeout=60))).get("id") != self._asked:
+            pass  # events
+        assert "error" not in answer, answer
+        found: Mapping[str, Any] = answer["result"]
+        return found
+
+
+@contextmanager
+def browser(folder: Path) -> Iterator[Browser]:
+    """A tab, for as long as the block lasts; its profile goes to `folder`."""
+    assert CHROMIUM
+    options = ["--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0", f"--window-size={SIZE}"]
+    process = subprocess.Popen([CHROMIUM, *options, f"--user-data-dir={folder}", "about:blank"], stderr=subprocess.DEVNULL)
+    try:
+        end, told = time.monotonic() + 60, folder / "DevToolsActivePort"
+        while not (told.is_file() and told.read_text().count("\n")):
+            assert process.poll() is None
+            assert time.monotonic() < end
+            time.sleep(0.2)
+        with urllib.request.urlopen(f"http://127.0.0.1:{told.read_text().split()[0]}/json", timeout=30) as answer:
+            tab = next(one for one in json.load(answer) if one["type"] == "page")
+        with connect(tab["webSocketDebuggerUrl"], max_size=None) as socket:
+            yield Browser(socket)
+    finally:
+        process.kill()
+        process.wait()
