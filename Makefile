@@ -150,6 +150,7 @@ format: $(INSTALLED)  ## rewrite the code in ruff's style
 bench: $(INSTALLED)  ## print the benchmarks, each beside its bound or peer (20 minutes)
 	@$(PYTHON) -m benchmarks.words
 	@$(PYTHON) -m benchmarks.packing
+	@$(PYTHON) -m benchmarks.tokenizing
 	@$(PYTHON) -m benchmarks.collecting
 	@$(PYTHON) -m benchmarks.length_feedback
 	@$(PYTHON) -m benchmarks.agentwrite

@@ -1,16 +1,24 @@
-"""Packs of 32,768 tokens from the paper's mixture, 6k long texts and 180k chats, beside TRL's packer and next-fit.
+"""Packs of 32,768 tokens from the paper's mixture, 6k long texts and 180k chats, beside TRL's packer and next-fit; `make bench`.
 
 Lengths are drawn so that they add up to the mixture's 189.5 million tokens. Packs are given over the volume bound, total / context.
+The last rows pack the tokens themselves, labels too, each in a process of its own: seconds, and peak memory over the size of the data.
 """
 
+import resource
+import subprocess
+import sys
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from tasks.sft.packing import Ints, best_fit_decreasing
+from tasks.sft.conversations import Tokens
+from tasks.sft.packing import Ints, Samples, best_fit_decreasing, write_packs
 
-CONTEXT, TOTAL = 32_768, 189_500_000
+CONTEXT, TOTAL, AT_ONCE = 32_768, 189_500_000, 1_000
 
 
 def lengths() -> Ints:
@@ -44,7 +52,54 @@ def trl(given: Ints, batch: int) -> int:
 def measure(name: str, pack: Callable[[], int], bound: float) -> None:
     began = time.perf_counter()
     packs = pack()
-    print(f"  {name:34} {packs:7,} packs  {packs / bound:.4f} × the bound  {time.perf_counter() - began:7.2f} s")
+    print(f"  {name:34} {packs:7,} packs  {packs / bound:.4f} × the bound  {time.perf_counter() - began:7.2f} s", flush=True)
+
+
+def batches(given: Ints) -> Iterator[list[Tokens]]:
+    """Tokens and labels of those lengths."""
+    draw = np.random.default_rng(2)
+    for start in range(0, len(given), AT_ONCE):
+        rows = [draw.integers(4, 128_000, length, dtype=np.int32) for length in given[start : start + AT_ONCE]]
+        yield [Tokens(row, row) for row in rows]
+
+
+def pack_to_disk(given: Ints, folder: Path) -> int:
+    samples = Samples(folder / "samples.arrow")
+    for rows in batches(given):
+        samples.add([str(len(samples.lengths) + place) for place in range(len(rows))], rows)
+    return write_packs(samples, samples.close(), range(len(given)), folder / "packs", context=CONTEXT).packs
+
+
+def trl_to_disk(given: Ints, folder: Path) -> int:
+    """As SFTTrainer prepares it: rows in an Arrow file, packed by `map` in batches of 1,000."""
+    from datasets import Dataset, Features, List, Value, disable_progress_bars
+    from trl import pack_dataset
+
+    def rows() -> Iterator[dict[str, Any]]:
+        for batch in batches(given):
+            yield from ({"input_ids": row.input_ids, "labels": row.labels} for row in batch)
+
+    disable_progress_bars()
+    features = Features({name: List(Value("int32")) for name in ("input_ids", "labels")})
+    return len(pack_dataset(Dataset.from_generator(rows, features=features, cache_dir=str(folder)), CONTEXT, "bfd"))
+
+
+TO_DISK = {"ours": pack_to_disk, "TRL": trl_to_disk}
+
+
+def to_disk(name: str, bound: float) -> None:
+    """Runs one of TO_DISK in a process of its own. The data are ids and labels, 8 bytes a token."""
+    done = subprocess.run([sys.executable, "-m", "benchmarks.packing", name], stdout=subprocess.PIPE, text=True, check=True)
+    packs, seconds, memory = map(float, done.stdout.split()[-3:])
+    shown = f"{packs / bound:.4f} × the bound  {seconds:7.2f} s  {memory / (8 * TOTAL):.2f} × the data in memory"
+    print(f"  {f'{name}, ids and labels to disk':34} {packs:7,.0f} packs  {shown}", flush=True)
+
+
+def work(name: str) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        began = time.perf_counter()
+        packs = TO_DISK[name](lengths(), Path(folder))
+        print(packs, time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024)
 
 
 def main() -> None:
@@ -54,7 +109,10 @@ def main() -> None:
     measure("best-fit-decreasing, by bitmap", lambda: len(best_fit_decreasing(given, CONTEXT)), bound)
     measure("next-fit (the official packer's)", lambda: next_fit(given), bound)
     measure("TRL bfd, batches of 1,000", lambda: trl(given, 1_000), bound)
+    measure("TRL bfd, one batch", lambda: trl(given, len(given)), bound)
+    for name in TO_DISK:
+        to_disk(name, bound)
 
 
 if __name__ == "__main__":
-    main()
+    work(sys.argv[1]) if len(sys.argv) > 1 else main()

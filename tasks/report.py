@@ -2,7 +2,7 @@
 
 The page stands alone: plots and styles are inside it, nothing is loaded, it can be mailed or archived. It shows the
 scores with the control beside the student, written against asked lengths (paper, section 2), what was set aside and why,
-the contract's verdict, the promotion, and how the run was made. Seconds.
+the contracts' verdicts, the promotion, and how the run was made. Seconds.
 """
 
 from pathlib import Path

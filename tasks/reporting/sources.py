@@ -22,6 +22,7 @@ from tasks.tracking.gate import Decision
 
 PARAMS = Path("params.yaml")
 GRAPH = Path("dvc.yaml")
+CONTRACTS = "admit", "review", "validate"  # the stages that hold one
 LIBRARIES = ("torch", "transformers", "trl", "accelerate", "datasets", "mlflow", "dvc", "prefect", "great-expectations", "openai")
 SHOWN = 420  # characters of an answer's head and of its tail
 
@@ -63,7 +64,7 @@ class Run(NamedTuple):
     lengths: Lengths
     history: list[Entry]
     rejects: Mapping[str, Mapping[str, int]]  # stage, reason
-    verdict: Verdict
+    contracts: list[Verdict]  # of the instructions, the drafts and the training set
     judged: Judged
     general: Mapping[str, Mapping[str, float | None]]  # candidate, task of lm-evaluation-harness, 0 to 1
     bias: LengthBias
@@ -84,7 +85,7 @@ def gather(data: Path) -> Run:
         lengths=_lengths(dataset),
         history=read_history(data / "train" / "history.jsonl"),
         rejects={folder.name: _reasons(folder / "rejects.jsonl") for folder in _stages(data, "rejects.jsonl")},
-        verdict=_document(data / "validate" / "verdict.json", Verdict),
+        contracts=[_document(data / stage / "verdict.json", Verdict) for stage in CONTRACTS],
         judged=_document(data / "score" / "reliability.json", Judged),
         general=store.read_json(data / "probe" / "general.json"),
         bias=_document(data / "prefer" / "bias.json", LengthBias),

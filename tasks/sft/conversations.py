@@ -2,12 +2,14 @@
 
 What the template marks as generated (the assistant's text and the end of its turn) is a target, nothing else is: the model learns to
 answer and to stop. Text that spells a special token stays text: only what the template itself put there becomes a control id.
-Plain rows go through the tokenizer's faster twin, checked against the tokenizer on a sample first; doubtful rows through the tokenizer.
+Plain rows go through the tokenizer's faster twin, checked against the tokenizer on a sample first; doubtful rows through the
+tokenizer, a batch at a time.
 """
 
 import os
 import re
 from collections.abc import Iterator, Sequence
+from enum import Enum
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -33,6 +35,14 @@ class Rendered(NamedTuple):
     generated: list[Span]  # of characters
 
 
+class Way(Enum):
+    """How a conversation becomes tokens."""
+
+    TWIN = "by the tokenizer's faster twin"
+    WHOLE = "by the tokenizer, in one batch with others"
+    PIECES = "by the tokenizer, message by message: its text spells a special token"
+
+
 class Piece(NamedTuple):
     """A stretch of a rendered conversation: a special token of the template's, or text without any."""
 
@@ -55,12 +65,15 @@ class Encoder:
     def encode(self, conversations: Sequence[Conversation]) -> list[Tokens]:
         """Tokens and labels of each conversation, in order."""
         rendered = [self._render(conversation) for conversation in conversations]
-        plain = [self._is_plain(conversation, row) for conversation, row in zip(conversations, rendered, strict=True)]
-        quick = iter(self._by_twin([row for row, sure in zip(rendered, plain, strict=True) if sure]))
-        rows = zip(conversations, rendered, plain, strict=True)
-        self.rows_by_twin += sum(plain)
-        self.rows_by_tokenizer += len(plain) - sum(plain)
-        return [_first_is_no_target(next(quick) if sure else self._by_tokenizer(conversation, row)) for conversation, row, sure in rows]
+        ways = [self._way(conversation, row) for conversation, row in zip(conversations, rendered, strict=True)]
+        of = {way: [row for row, taken in zip(rendered, ways, strict=True) if taken is way] for way in Way}
+        quick, whole = iter(self._by_twin(of[Way.TWIN])), iter(self._whole(of[Way.WHOLE]))
+        self.rows_by_twin += len(of[Way.TWIN])
+        self.rows_by_tokenizer += len(ways) - len(of[Way.TWIN])
+        found = list[Tokens]()
+        for conversation, row, way in zip(conversations, rendered, ways, strict=True):
+            found.append(next(quick) if way is Way.TWIN else next(whole) if way is Way.WHOLE else self._piecewise(conversation, row.text))
+        return [_first_is_no_target(row) for row in found]
 
     def _render(self, conversation: Conversation) -> Rendered:
         from transformers.utils.chat_template_utils import render_jinja_template
@@ -82,14 +95,16 @@ class Encoder:
         self._twin = twin
         clean = [row for row in sample if not self._spells_control(row)]
         rendered = [self._render(row) for row in clean]
-        both = zip(self._by_twin(rendered), (self._whole(row) for row in rendered), strict=True)
+        both = zip(self._by_twin(rendered), self._whole(rendered), strict=True)
         return twin if all(np.array_equal(a, b) for one, other in both for a, b in zip(one, other, strict=True)) else None
 
     def _spells_control(self, conversation: Conversation) -> bool:
         return any(self._control.search(message.content) for message in conversation)
 
-    def _is_plain(self, conversation: Conversation, row: Rendered) -> bool:
-        return self._twin is not None and not self._spells_control(conversation) and self._twin.plain(row.text)
+    def _way(self, conversation: Conversation, row: Rendered) -> Way:
+        if self._spells_control(conversation):
+            return Way.PIECES
+        return Way.TWIN if self._twin and self._twin.plain(row.text) else Way.WHOLE
 
     def _by_twin(self, rows: Sequence[Rendered]) -> Iterator[Tokens]:
         assert self._twin or not rows
@@ -109,17 +124,19 @@ class Encoder:
         if end < len(text):
             yield Piece(end, text[end:], None)
 
-    def _by_tokenizer(self, conversation: Conversation, row: Rendered) -> Tokens:
-        return self._piecewise(conversation, row.text) if self._spells_control(conversation) else self._whole(row)
-
-    def _whole(self, row: Rendered) -> Tokens:
-        """As transformers' `apply_chat_template(…, return_assistant_tokens_mask=True)` does."""
-        encoded = self._tokenizer(row.text, add_special_tokens=False, return_offsets_mapping=True)
-        ids, offsets = np.array(encoded["input_ids"], dtype=np.int32), np.array(encoded["offset_mapping"]).reshape(-1, 2)
-        target = np.zeros(len(ids), dtype=bool)
-        for start, end in row.generated:
-            target |= (offsets[:, 1] > start) & (offsets[:, 0] < end)
-        return Tokens(ids, _labels(ids, target))
+    def _whole(self, rows: Sequence[Rendered]) -> list[Tokens]:
+        """One batch, as transformers' `apply_chat_template(…, return_assistant_tokens_mask=True)` does it."""
+        if not rows:
+            return []
+        encoded = self._tokenizer([row.text for row in rows], add_special_tokens=False, return_offsets_mapping=True)
+        found = list[Tokens]()
+        for row, given, places in zip(rows, encoded["input_ids"], encoded["offset_mapping"], strict=True):
+            ids, offsets = np.array(given, dtype=np.int32), np.array(places).reshape(-1, 2)
+            target = np.zeros(len(ids), dtype=bool)
+            for start, end in row.generated:
+                target |= (offsets[:, 1] > start) & (offsets[:, 0] < end)
+            found.append(Tokens(ids, _labels(ids, target)))
+        return found
 
     def _piecewise(self, conversation: Conversation, whole: str) -> Tokens:
         """The template's own text keeps its special tokens, the messages' text is tokenized as plain text; then joined."""
@@ -134,7 +151,7 @@ class Encoder:
                 parts.append(Tokens(ids, _labels(ids, np.full(len(ids), _within(start, row.generated)))))
             else:
                 generated = [(max(s, start) - start, min(e, end) - start) for s, e in row.generated if s < end and e > start]
-                parts.append(self._whole(Rendered(row.text[start:end], generated)))
+                parts += self._whole([Rendered(row.text[start:end], generated)])
         return Tokens(np.concatenate([part.input_ids for part in parts]), np.concatenate([part.labels for part in parts]))
 
 

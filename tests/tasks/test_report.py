@@ -56,7 +56,8 @@ def finished_run(data: Path, *, hostile: str = "", scored: bool = True) -> Path:
     outcome = Outcome(
         name="unique_ids", severity="critical", meaning=hostile or "no id twice", success=True, observed=None, unexpected_count=0, ids=()
     )
-    store.write_json(data / "validate/verdict.json", Verdict(passed=True, rows=16, expectations=(outcome,)))
+    for stage, title in {"admit": "Instructions", "review": "Drafts", "validate": "Training set"}.items():
+        store.write_json(data / stage / "verdict.json", Verdict(name=stage, title=title, passed=True, rows=16, expectations=(outcome,)))
     axes = (Axis(name="s_bar", value=None, bound=50.0, passed=False), Axis(name="unscored", value=0.0, bound=0.02, passed=True))
     reason = hostile or "not all axes hold"
     runs = {"training_run": "run-1", "evaluation_run": "run-2"}

@@ -1,0 +1,103 @@
+"""Conversations to tokens with answer-only targets, beside transformers' fast tokenizer on the same batches; `make bench`.
+
+A tokenizer of Llama-3's shape with 32,768 tokens, trained on the same texts, as nothing is fetched: the rehearsal's prose, or JSONL
+rows of `prompt` and `response` (FILE). The peer renders the same template and marks targets by character offsets, a batch at a time,
+as `apply_chat_template(…, return_assistant_tokens_mask=True)` does; both outputs are compared, id by id and label by label.
+"""
+
+import json
+import os
+import random
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from tasks.endpoints.prose import paragraph
+from tasks.pack import AT_ONCE
+from tasks.schema.records import Message
+from tasks.sft.conversations import Encoder, Tokens
+from tasks.sft.tokenizer import CHAT_TEMPLATE
+
+ROWS, WORDS = 1_200, 2_500
+LLAMA = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+Conversation = tuple[Message, ...]
+
+
+def texts() -> list[tuple[str, str]]:
+    """Requests and answers: of FILE, else of the rehearsal's prose, English and Chinese."""
+    if path := os.environ.get("FILE"):
+        rows = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
+        return [(str(row.get("prompt") or row.get("instruction") or ""), str(row["response"])) for row in rows]
+    luck = random.Random(5)
+    return [_written(number, luck) for number in range(ROWS)]
+
+
+def _written(number: int, luck: random.Random) -> tuple[str, str]:
+    parts, language = WORDS // 500, "zh" if number % 2 else "en"
+    seeds = [luck.randrange(10**6) for _ in range(parts)]
+    pieces = [
+        paragraph(topic=f"bridge {number}", language=language, words=500, part=part, parts=parts, seed=seed)  # type: ignore[arg-type]
+        for part, seed in enumerate(seeds, 1)
+    ]
+    return f"Write {WORDS} words about bridge {number}.", "\n\n".join(pieces)
+
+
+def tokenizer_of(given: Sequence[str]) -> Any:
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    from tasks.sft.tokenizer import ASSISTANT, END, PAD, USER
+
+    specials = [PAD, END, USER, ASSISTANT]
+    made = Tokenizer(models.BPE(ignore_merges=True))
+    split = pre_tokenizers.Split(Regex(LLAMA), "isolated")
+    made.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    made.decoder = decoders.ByteLevel()
+    alphabet = pre_tokenizers.ByteLevel.alphabet()
+    made.train_from_iterator(
+        given, trainers.BpeTrainer(vocab_size=32_768, special_tokens=specials, initial_alphabet=alphabet, show_progress=False)
+    )
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=made, pad_token=PAD, eos_token=END, extra_special_tokens=[USER, ASSISTANT])
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
+
+
+def peer(tokenizer: Any, conversations: Sequence[Conversation]) -> list[Tokens]:
+    """One batch by transformers alone."""
+    messages = [[{"role": message.role, "content": message.content} for message in conversation] for conversation in conversations]
+    found = tokenizer.apply_chat_template(messages, tokenize=True, return_dict=True, return_assistant_tokens_mask=True)
+    ids = [np.array(row, dtype=np.int32) for row in found["input_ids"]]
+    masks = [np.array(row, dtype=bool) for row in found["assistant_masks"]]
+    return [Tokens(row, np.where(mask, row, -100).astype(np.int32)) for row, mask in zip(ids, masks, strict=True)]
+
+
+def measure(name: str, work: Callable[[Sequence[Conversation]], list[Tokens]], rows: Sequence[Conversation], size: int) -> list[Tokens]:
+    found = list[Tokens]()
+    began, cpu = time.perf_counter(), time.process_time()
+    for start in range(0, len(rows), AT_ONCE):
+        found += work(rows[start : start + AT_ONCE])
+    wall, used = time.perf_counter() - began, time.process_time() - cpu
+    tokens = sum(len(row.input_ids) for row in found)
+    print(f"  {name:34} {size / 1e6 / wall:7.1f} MB/s {wall:8.2f} s wall {used:8.2f} s CPU {tokens:12,} tokens", flush=True)
+    return found
+
+
+def main() -> None:
+    given = texts()
+    size = sum(len(text.encode()) for pair in given for text in pair)
+    rows = [(Message(role="user", content=ask), Message(role="assistant", content=answer)) for ask, answer in given if ask and answer]
+    tokenizer = tokenizer_of([answer for _, answer in given])
+    print(f"tokenizing {len(rows):,} conversations, {size / 1e6:,.0f} MB, {len(tokenizer):,} tokens in the vocabulary")
+    encoder = Encoder(tokenizer, sample=rows[:64])
+    ours = measure("tokens and labels", encoder.encode, rows, size)
+    theirs = measure("transformers, the same batches", lambda batch: peer(tokenizer, batch), rows, size)
+    same = sum(np.array_equal(a, b) for one, other in zip(ours, theirs, strict=True) for a, b in zip(one, other, strict=True))
+    print(f"  {encoder.rows_by_twin:,} rows by the faster twin, {encoder.rows_by_tokenizer:,} by the tokenizer; ", end="")
+    print(f"{same:,} of {2 * len(rows):,} arrays of ids and labels are equal")
+
+
+if __name__ == "__main__":
+    main()
