@@ -34,7 +34,7 @@ from tasks.schema.records import Verdict as Said
 from tasks.tracking.gate import Axis, Decision
 
 HOSTILE = '</script></style></svg><script>alert("x")</script><img src="http://evil.example/x.png"> & {{ 7 * 7 }}'
-SECTIONS = {"scores", "judge", "degeneration", "lengths", "training", "data", "rejects", "contract", "promotion", "samples", "origin"}
+SECTIONS = {"scores", "judge", "degeneration", "lengths", "training", "data", "rejects", "contracts", "promotion", "samples", "origin"}
 
 
 def finished_run(data: Path, *, hostile: str = "", scored: bool = True) -> Path:
