@@ -129,7 +129,7 @@ check-data: $(INSTALLED)  ## the data contract on any dataset: make check-data F
 	@$(PYTHON) -m tasks.quality check "$(FILE)" $(if $(PROMPT),--prompt "$(PROMPT)") $(if $(RESPONSE),--response "$(RESPONSE)") $(if $(MESSAGES),--messages "$(MESSAGES)") $(if $(LENGTH),--length "$(LENGTH)") $(if $(TOKENIZER),--tokenizer "$(TOKENIZER)") $(if $(CONTEXT),--context "$(CONTEXT)") $(if $(OUT),--out "$(OUT)") $(if $(JSON),--json)
 
 test: $(INSTALLED)  ## run the tests, but for the slow ones: make test [TESTS=tests/tasks]
-	$(PYTHON) -m pytest -n 2 --dist loadfile -m "not slow" $(TESTS)
+	$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" $(TESTS)
 
 test-slow: $(INSTALLED)  ## the tests that take minutes each: trainings of many ranks, clusters, the length-limit study
 	$(PYTHON) -m pytest -n 2 --dist loadfile -m slow $(TESTS)

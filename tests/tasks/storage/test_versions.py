@@ -30,7 +30,7 @@ def put(at: Place, tmp_path: Path, text: str, *, name: str = "data", uses: tuple
 def age(root: Path, at: Place, days: float, *, under: str) -> None:
     """Set back the clock of what the server keeps."""
     for path in (root / at.bucket / at.prefix / under).rglob("*"):
-        os.utime(path, (time.time() - days * DAY,) * 2)
+        os.utime(path, (path.stat().st_mtime - days * DAY,) * 2)  # in the order in which they came
 
 
 @pytest.mark.parametrize("endpoint", ["rclone"], indirect=True)
