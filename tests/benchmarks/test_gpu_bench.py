@@ -16,6 +16,7 @@ def bench(out: Path, *options: str) -> str:
     return subprocess.run(command, check=True, cwd=ROOT, capture_output=True, text=True).stdout
 
 
+@pytest.mark.slow
 def test_a_dry_row_has_figures_and_is_not_measured_again(tmp_path: Path) -> None:
     said = bench(tmp_path, "--rows", "plain Trainer")
     found = store.read_json(tmp_path / "results.json")["dry: plain Trainer, 4 samples padded"]
