@@ -58,9 +58,7 @@ def main() -> None:
 
 def measured(code: str) -> tuple[float, float, float]:
     """Wall and CPU seconds, and the most memory in MiB, of a process that runs `code`."""
-    ending = (
-        "\nimport resource; used = resource.getrusage(resource.RUSAGE_SELF); print(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)"
-    )
+    ending = "\nfrom benchmarks.processes import cpu_seconds, most_memory; print(cpu_seconds(), most_memory() / 2**20)"
     start = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code + ending], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     cpu, memory = map(float, done.stdout.split()[-2:])

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.processes import most_memory
 from tasks.sft.conversations import Tokens
 from tasks.sft.packing import Ints, Samples, best_fit_decreasing, write_packs
 
@@ -98,13 +99,7 @@ def work(name: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         began = time.perf_counter()
         packs = TO_DISK[name](lengths(), Path(folder))
-        print(packs, time.perf_counter() - began, peak())
-
-
-def peak() -> int:
-    """Bytes that this process has had in memory at the most. Not getrusage's: that begins with what its parent had."""
-    status = Path("/proc/self/status").read_text(encoding="ascii")
-    return 1024 * int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
+        print(packs, time.perf_counter() - began, most_memory())
 
 
 def main() -> None:

@@ -129,12 +129,11 @@ class _Counted:
 
 
 def _gathered(lines: Iterable[bytes], size: int) -> Iterator[bytes]:
-    held, length = list[bytes](), 0
+    held = bytearray()  # a list of lines would leave the memory that it takes in small pieces, file after file
     for line in lines:
-        held.append(line)
-        length += len(line)
-        if length >= size and line.endswith(b"\n"):
-            yield b"".join(held)
-            held, length = [], 0
+        held += line
+        if len(held) >= size and line.endswith(b"\n"):
+            yield bytes(held)
+            held.clear()
     if held:
-        yield b"".join(held)
+        yield bytes(held)

@@ -195,14 +195,6 @@ def wait(until: Callable[[], bool], seconds: float, problem: str) -> None:
         time.sleep(0.003)
 
 
-def most_memory(process: "subprocess.Popen[str]") -> int:
-    """The most bytes of memory that a process has held until now; 0 once it is over."""
-    with suppress(FileNotFoundError, ProcessLookupError):
-        status = Path(f"/proc/{process.pid}/status").read_text(encoding="ascii", errors="replace")
-        return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:")), 0)
-    return 0
-
-
 def kill_group(process: "subprocess.Popen[str]") -> None:
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()

@@ -170,14 +170,15 @@ def test_an_unreadable_row_behind_other_parts_is_named_by_its_line(tmp_path: Pat
 
 
 GIANT = """
-import resource, sys, time
+import sys, time
 from pathlib import Path
+from benchmarks.processes import most_memory
 from tasks.sources.reading import plain, rows_of_file
 import tasks.sources.splits
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = most_memory()
 start = time.process_time()
 found = [(row.number, row.problem) for row in rows_of_file(plain(Path(sys.argv[1])))]
-print(found, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024, round(time.process_time() - start))
+print(found, (most_memory() - before) // 2**20, round(time.process_time() - start))
 """
 
 

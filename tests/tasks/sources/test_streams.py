@@ -119,13 +119,14 @@ def test_a_giant_line_in_a_small_compressed_file_is_one_bad_row(tmp_path: Path, 
 
 
 LARGE = """
-import resource, sys
+import sys
 from pathlib import Path
+from benchmarks.processes import most_memory
 from tasks.sources.reading import plain, rows_of_file
 next(rows_of_file(plain(Path(sys.argv[1]))))
-before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = most_memory()
 count = sum(1 for _ in rows_of_file(plain(Path(sys.argv[1]))))
-print(count, (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
+print(count, (most_memory() - before) // 2**20)
 """
 
 
