@@ -21,6 +21,11 @@ hypothesis_settings.register_profile("shared machine", deadline=None, suppress_h
 hypothesis_settings.load_profile("shared machine")
 
 
+def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
+    """Bytes by their argument's name: what is compressed has the time in it, and two workers would collect different tests."""
+    return argname if isinstance(val, bytes) else None
+
+
 @pytest.fixture(autouse=True)
 def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     for name in [name for name in os.environ if name.startswith(PREFIX) or name == "OPENAI_API_KEY"]:
