@@ -48,11 +48,11 @@ def arguments(job: Job) -> dict[str, Any]:
 
 def _shared(job: Job) -> Any:
     """accelerate's config of Ulysses: groups of processes that share each row; None where each process has rows of its own."""
+    if job.where.sequence_parallel == 1:
+        return None
     from accelerate import ParallelismConfig
     from accelerate.utils import DeepSpeedSequenceParallelConfig
 
-    if job.where.sequence_parallel == 1:
-        return None
     handler = DeepSpeedSequenceParallelConfig(sp_seq_length_is_variable=True, sp_attn_implementation=attention(job))
     place = job.where
     return ParallelismConfig(sp_backend="deepspeed", sp_size=place.sequence_parallel, dp_shard_size=place.replicas, sp_handler=handler)

@@ -7,6 +7,7 @@ and what is saved at the end are the same for all. Modules that need torch at im
 import logging
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ def train(job: Job) -> None:
     from transformers.utils.logging import disable_progress_bar
 
     logging.getLogger("trl").setLevel(logging.ERROR)  # it warns of one row per device; rows are whole packs here
+    warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)  # of transformers' at TRL, for nobody here to mend
     disable_progress_bar()  # one for every checkpoint's one file
     if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
         load_data_only()
