@@ -14,5 +14,5 @@ def wanted() -> bool:
         return False
     from tasks.storage.client import opened
 
-    with opened():
-        return True
+    opened()
+    return True

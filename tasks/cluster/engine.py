@@ -18,6 +18,7 @@ CLIENT = "ray://"
 VARIABLE = f"{PREFIX}CLUSTER"
 PATIENCE = 10.0  # seconds for the cluster's host to accept a connection
 STORE = 512 * 2**20  # bytes of shared memory that a local cluster takes
+TRIES = 3  # of what a worker died over
 TASKS = Path(__file__).parents[1]
 
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from tasks import progress
 from tasks.cluster import line
 from tasks.cluster.desk import Desk, Listener
-from tasks.cluster.engine import Engine, Lost, engine, meet
+from tasks.cluster.engine import TRIES, Engine, Lost, engine, meet
 from tasks.cluster.line import Shard, Tell, Work
 from tasks.endpoints.chat import Chat, work_off
 from tasks.endpoints.openai_api import DRAIN, Rate
@@ -28,7 +28,6 @@ G = TypeVar("G")
 R = TypeVar("R")
 SHARD = 64  # records
 UNDER_WAY = 4  # records for each slot: enough to choose the most urgent from, few enough for memory
-TRIES = 3  # of a shard whose worker dies
 
 
 async def share_each(

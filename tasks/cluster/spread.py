@@ -14,7 +14,7 @@ from multiprocessing import get_context
 from typing import Any, NamedTuple, TypeVar
 
 from tasks import stage
-from tasks.cluster.engine import Lost, engine
+from tasks.cluster.engine import TRIES, Lost, engine
 from tasks.schema.errors import PipelineError, SourceError
 from tasks.schema.settings import settings
 
@@ -22,7 +22,6 @@ I = TypeVar("I")  # noqa: E741 (what goes in)
 G = TypeVar("G")  # what is given to all
 O = TypeVar("O")  # noqa: E741 (what comes out)
 AHEAD = 3  # parts under way or waiting, per worker
-TRIES = 3  # of a part whose worker dies
 
 Start = Callable[[Any], "Future[Any]"]
 

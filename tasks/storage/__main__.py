@@ -85,7 +85,8 @@ def list_(
     from tasks.storage import versions
     from tasks.storage.client import opened
 
-    with one_line_errors(), opened(store) as (at, client):
+    with one_line_errors():
+        at, client = opened(store)
         found = [one for each in ([name] if name else versions.names(client, at)) for one in versions.versions(client, at, each)]
         rows = [("version", "published", "files", "size", "aliases", "labels")]
         for one in found:
@@ -121,7 +122,8 @@ def link(
     from tasks.storage import versions
     from tasks.storage.client import opened
 
-    with one_line_errors(), opened(store) as (at, client):
+    with one_line_errors():
+        at, client = opened(store)
         found = versions.links(client, at, versions.resolve(client, at, name, version), seconds=int(hours * 3600), only=path)
         _tell(as_json, "\n".join(one.url for one in found), [one._asdict() for one in found])
 
@@ -132,7 +134,8 @@ def alias(name: Name, alias: str, version: Annotated[str, typer.Argument(help="a
     from tasks.storage import versions
     from tasks.storage.client import opened
 
-    with one_line_errors(), opened(store) as (at, client):
+    with one_line_errors():
+        at, client = opened(store)
         print(f"{alias} is {name}/{versions.set_alias(client, at, name, alias, version)}")
 
 
@@ -144,7 +147,8 @@ def follow(store: Store = "") -> None:
     from tasks.tracking import registry
     from tasks.tracking.client import answering
 
-    with one_line_errors(), answering(), opened(store) as (at, _):
+    with one_line_errors(), answering():
+        at, _ = opened(store)
         found = release.follow(registry.holders(), at=at)
         print(
             ", ".join(f"{alias} is checkpoint/{version}" for alias, version in sorted(found.items()))
@@ -164,7 +168,8 @@ def prune(
     from tasks.storage import prune as pruning
     from tasks.storage.client import opened
 
-    with one_line_errors(), opened(store) as (at, client):
+    with one_line_errors():
+        at, client = opened(store)
         planned = pruning.plan(client, at, name, days=days)
         if yes:
             pruning.prune(client, at, planned)

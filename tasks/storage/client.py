@@ -106,12 +106,11 @@ def preflight(client: "S3Client", where: Place) -> None:
         client.list_objects_v2(Bucket=where.bucket, Prefix=where.prefix, MaxKeys=1)
 
 
-@contextmanager
-def opened(store: str = "") -> Iterator[tuple[Place, "S3Client"]]:
+def opened(store: str = "") -> tuple[Place, "S3Client"]:
     """The place that `store`, or LONGWRITER_STORE, names, and a client that may read there. Raises BadSettings, StorageError."""
     at, client = place(store), connect()
     preflight(client, at)
-    yield at, client
+    return at, client
 
 
 @contextmanager
