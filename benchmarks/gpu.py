@@ -221,7 +221,18 @@ def _result(job: Job, settings: Settings, note: str = "") -> Result:
 def _resumed(job: Job, settings: Settings) -> Result:
     """Killed once its first checkpoint is sealed, and started again; the note says how far its losses are from the unbroken training's."""
     (calm,) = train_all([job], settings)
-    job.scratch.mkdir(parents=True)
+    kill_behind_a_checkpoint(job, settings)
+    (again,) = train_all([job], settings)
+    apart = max(abs(one.loss - other.loss) for one, other in zip(calm.history, again.history, strict=True))
+    last: Point = again.history[-1]
+    rate, device = float(str(again.resolved["matrix_rate"])), str(again.resolved["device"])
+    note = f"losses at most {apart:.1e} from the unbroken training's"
+    return Result(last.tokens_per_second, last.mfu, last.memory_gib, rate, device, note)
+
+
+def kill_behind_a_checkpoint(job: Job, settings: Settings) -> None:
+    """Starts the training, and kills it once its first checkpoint is sealed. Raises RuntimeError if it ends before."""
+    job.scratch.mkdir(parents=True, exist_ok=True)
     store.write_json(job.scratch / JOB, job)
     victim = join(job, settings)
     while not list(job.scratch.glob("checkpoint-*/seal.json")):
@@ -230,12 +241,6 @@ def _resumed(job: Job, settings: Settings) -> Result:
         time.sleep(0.05)
     victim.kill()
     victim.wait()
-    (again,) = train_all([job], settings)
-    apart = max(abs(one.loss - other.loss) for one, other in zip(calm.history, again.history, strict=True))
-    last: Point = again.history[-1]
-    rate, device = float(str(again.resolved["matrix_rate"])), str(again.resolved["device"])
-    note = f"losses at most {apart:.1e} from the unbroken training's"
-    return Result(last.tokens_per_second, last.mfu, last.memory_gib, rate, device, note)
 
 
 def _job(row: Row, size: Size, given: Path, settings: Settings) -> Job:

@@ -19,7 +19,7 @@ from tasks.endpoints.prose import paragraph
 from tasks.pack import AT_ONCE
 from tasks.schema.records import Message
 from tasks.sft.conversations import Encoder, Tokens
-from tasks.sft.tokenizer import CHAT_TEMPLATE
+from tasks.sft.tokenizer import ASSISTANT, CHAT_TEMPLATE, END, PAD, USER
 
 ROWS, WORDS = 1_200, 2_500
 LLAMA = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -45,23 +45,21 @@ def _written(number: int, luck: random.Random) -> tuple[str, str]:
     return f"Write {WORDS} words about bridge {number}.", "\n\n".join(pieces)
 
 
-def tokenizer_of(given: Sequence[str]) -> Any:
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+def like_llama(given: Sequence[str], *, vocabulary: int, specials: list[str], template: str, composes: bool = False) -> Any:
+    """A tokenizer of Llama-3's shape trained on texts; of Qwen2.5's where it composes characters. The second special token ends a turn."""
+    from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
-    from tasks.sft.tokenizer import ASSISTANT, END, PAD, USER
-
-    specials = [PAD, END, USER, ASSISTANT]
-    made = Tokenizer(models.BPE(ignore_merges=True))
+    made = Tokenizer(models.BPE(ignore_merges=not composes))
+    made.normalizer = normalizers.NFC() if composes else None
     split = pre_tokenizers.Split(Regex(LLAMA), "isolated")
     made.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
     made.decoder = decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    made.train_from_iterator(
-        given, trainers.BpeTrainer(vocab_size=32_768, special_tokens=specials, initial_alphabet=alphabet, show_progress=False)
-    )
-    tokenizer = PreTrainedTokenizerFast(tokenizer_object=made, pad_token=PAD, eos_token=END, extra_special_tokens=[USER, ASSISTANT])
-    tokenizer.chat_template = CHAT_TEMPLATE
+    trainer = trainers.BpeTrainer(vocab_size=vocabulary, special_tokens=specials, initial_alphabet=alphabet, show_progress=False)
+    made.train_from_iterator(given, trainer)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=made, eos_token=specials[1], extra_special_tokens=specials)
+    tokenizer.chat_template = template
     return tokenizer
 
 
@@ -89,7 +87,8 @@ def main() -> None:
     given = texts()
     size = sum(len(text.encode()) for pair in given for text in pair)
     rows = [(Message(role="user", content=ask), Message(role="assistant", content=answer)) for ask, answer in given if ask and answer]
-    tokenizer = tokenizer_of([answer for _, answer in given])
+    specials = [PAD, END, USER, ASSISTANT]
+    tokenizer = like_llama([answer for _, answer in given], vocabulary=32_768, specials=specials, template=CHAT_TEMPLATE)
     print(f"tokenizing {len(rows):,} conversations, {size / 1e6:,.0f} MB, {len(tokenizer):,} tokens in the vocabulary")
     encoder = Encoder(tokenizer, sample=rows[:64])
     ours = measure("tokens and labels", encoder.encode, rows, size)

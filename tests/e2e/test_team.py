@@ -8,11 +8,9 @@ import json
 import os
 import signal
 import subprocess
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +18,7 @@ import pytest
 
 from tests import backend
 from tests.backend import Team
+from tests.web import Quiet, served
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -44,7 +43,7 @@ stages:
 """
 
 
-class Told(BaseHTTPRequestHandler):
+class Told(Quiet):
     """Where alerts go."""
 
     texts: list[str] = []  # noqa: RUF012  of the one server
@@ -54,16 +53,11 @@ class Told(BaseHTTPRequestHandler):
         self.send_response(200)
         self.end_headers()
 
-    def log_message(self, *_: object) -> None:
-        return
-
 
 @pytest.fixture(scope="module")
 def alerts() -> Iterator[str]:
-    with HTTPServer(("127.0.0.1", 0), Told) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/hook"
-        server.shutdown()
+    with served(Told) as url:
+        yield f"{url}/hook"
 
 
 @pytest.fixture(scope="module")

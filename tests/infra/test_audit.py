@@ -3,10 +3,8 @@
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -14,6 +12,7 @@ import pytest
 from infra.audit import LOCKS, pinned
 from tasks.schema.errors import BadInput
 from tests.conftest import ROOT
+from tests.web import Quiet, served
 
 
 @pytest.mark.parametrize("lock", LOCKS, ids=str)
@@ -42,20 +41,15 @@ def test_packages_that_the_service_does_not_know_are_no_clean_bill(tmp_path: Pat
 def service(known: Mapping[str, object]) -> Iterator[str]:
     """The URL of a server that answers as OSV's query API does, from these advisories by package."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def do_POST(self) -> None:
             asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["package"]["name"]
             self.send_response(200)
             self.end_headers()
             self.wfile.write(json.dumps({"vulns": [known[asked]]} if asked in known else {}).encode())
 
-        def log_message(self, *_: object) -> None:
-            return
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/v1/query"
-        server.shutdown()
+    with served(Handler) as url:
+        yield f"{url}/v1/query"
 
 
 def test_an_advisory_is_named_with_the_version_that_mends_it_and_fails(tmp_path: Path) -> None:

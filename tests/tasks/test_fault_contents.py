@@ -1,17 +1,17 @@
 """64 samples written by an endpoint that refuses, breaks, hangs and talks nonsense, all at once: none of it is in a draft."""
 
-import threading
 import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from benchmarks.processes import most_memory
 from tasks.longbench.length import count_words
-from tests.tasks.workspace import SAMPLES, Workspace, endpoint, most_memory, some_plans
+from tests.tasks.workspace import SAMPLES, Workspace, endpoint, some_plans
+from tests.web import Quiet, served
 
 BAD_TEXT = {"empty": 0.02, "refusing": 0.02, "garbage": 0.02, "truncated": 0.02, "filtered": 0.02, "huge": 0.02, "repeating": 0.02}
 TRANSPORT = {"rate_limited": 0.1, "failing": 0.05, "dropped": 0.03, "page": 0.02, "hanging": 0.01, "storm": 1.0, "most": 12}
@@ -35,7 +35,7 @@ def test_every_fault_at_once_changes_no_byte_of_what_is_written(tmp_path: Path, 
         process = space.start(timeout=5)
         peak = 0
         while process.poll() is None:
-            peak = max(peak, most_memory(process))
+            peak = max(peak, most_memory(process.pid))
             time.sleep(0.02)
         assert process.returncode == 0, space.said()
         health, served = calls.health(), calls.served()
@@ -77,7 +77,7 @@ def test_samples_with_the_same_instruction_are_paid_once_and_written_each(tmp_pa
 def halves_of_characters_from(root: str) -> Iterator[str]:
     """An endpoint that passes on what another one says, with half an emoji, as JSON can spell it, before it."""
 
-    class Halves(BaseHTTPRequestHandler):
+    class Halves(Quiet):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self) -> None:
@@ -91,13 +91,8 @@ def halves_of_characters_from(root: str) -> Iterator[str]:
             self.end_headers()
             self.wfile.write(said)
 
-        def log_message(self, *_: object) -> None:
-            pass
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Halves) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}/v1"
-        server.shutdown()
+    with served(Halves) as url:
+        yield f"{url}/v1"
 
 
 def test_half_a_character_in_an_answer_becomes_a_mark(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from tasks.schema.settings import Settings
 from tasks.sft.job import Job, Sft
 from tasks.sft.launch import plan, train_all
 from tests.tasks.sft.jobs import OPTIMIZATION
-from tests.tasks.sft.packs import answers, encoded, write
+from tests.tasks.sft.packs import packed_student, write
 
 ROOT = Path(__file__).parents[2]
 TRAIN = Train(version=1, tiny=Tiny(layers=1, width=32, heads=2), weighting="token", **OPTIMIZATION.model_dump())
@@ -29,9 +29,7 @@ TRAIN = Train(version=1, tiny=Tiny(layers=1, width=32, heads=2), weighting="toke
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """packs/student, packs/control and tokenizer, as the stage pack leaves them."""
     folder = tmp_path_factory.mktemp("pack")
-    tokenizer, samples = encoded(answers(32))
-    tokenizer.save_pretrained(folder / "tokenizer")
-    write(samples, folder / "packs/student", context=128)
+    samples = packed_student(folder)
     write(samples[:8], folder / "packs/control", context=128)
     return folder
 

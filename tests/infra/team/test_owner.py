@@ -5,11 +5,9 @@ import shutil
 import signal
 import socket
 import tempfile
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import psutil
@@ -19,6 +17,7 @@ from infra.team import checks, environment, postgres, processes, services
 from infra.team.owner import Kept
 from tasks.schema.errors import ServerError
 from tasks.schema.settings import settings
+from tests.web import Quiet, served
 
 
 @pytest.fixture
@@ -112,7 +111,7 @@ def test_a_server_that_dies_before_it_answers_has_failed_with_its_last_words(val
 def answering(body: bytes) -> Iterator[str]:
     """The URL of a server that gives everybody the same answer."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Quiet):
         def do_GET(self) -> None:
             self.send_response(200)
             self.end_headers()
@@ -120,13 +119,8 @@ def answering(body: bytes) -> Iterator[str]:
 
         do_POST = do_GET
 
-        def log_message(self, *_: object) -> None:
-            return
-
-    with HTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
+    with served(Handler) as url:
+        yield url
 
 
 @pytest.mark.parametrize(

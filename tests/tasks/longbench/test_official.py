@@ -1,9 +1,8 @@
 """The paper's files, from a real HTTP server on loopback."""
 
 import hashlib
-import threading
 from collections.abc import Callable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -14,6 +13,7 @@ from tasks.longbench.benchmark import read_benchmark
 from tasks.longbench.official import PINS, Pin, fetch
 from tasks.schema.errors import BadInput, EndpointError
 from tests.conftest import ROOT
+from tests.web import Quiet, served
 
 OFFICIAL = ROOT.parent / "shared" / "data" / "longbench_write"
 real = pytest.mark.skipif(not OFFICIAL.is_dir(), reason="the official files are not on this machine")
@@ -27,12 +27,12 @@ class Mirror(NamedTuple):
 
 @pytest.fixture
 def mirror(request: pytest.FixtureRequest) -> Iterator[Callable[[Answer], Mirror]]:
-    servers: list[ThreadingHTTPServer] = []
+    servers = ExitStack()
 
     def start(answer: Answer) -> Mirror:
         asked: list[str] = []
 
-        class Handler(BaseHTTPRequestHandler):
+        class Handler(Quiet):
             def do_GET(self) -> None:
                 asked.append(self.path)
                 status, body, length = answer(self.path)
@@ -41,18 +41,10 @@ def mirror(request: pytest.FixtureRequest) -> Iterator[Callable[[Answer], Mirror
                 self.end_headers()
                 self.wfile.write(body)
 
-            def log_message(self, format: str, *arguments: object) -> None:
-                pass
+        return Mirror(f"{servers.enter_context(served(Handler))}/mirror", asked)
 
-        server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        servers.append(server)
-        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
-        return Mirror(f"http://127.0.0.1:{server.server_address[1]}/mirror", asked)
-
-    yield start
-    for server in servers:
-        server.shutdown()
-        server.server_close()
+    with servers:
+        yield start
 
 
 FILES = {"a/one.jsonl": b'{"prompt": "p", "length": 5}\n', "b/two.txt": b"Judge $INST$."}

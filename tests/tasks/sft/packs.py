@@ -46,3 +46,11 @@ def write_alone(samples: Sequence[Tokens], folder: Path) -> None:
     ]
     with pa.ipc.new_stream(str(folder / FILE), PACK) as writer:
         writer.write_table(pa.Table.from_pylist(rows, schema=PACK))
+
+
+def packed_student(folder: Path) -> list[Tokens]:
+    """`folder`/packs/student and `folder`/tokenizer of 32 short texts, as the stage pack leaves them; the samples."""
+    tokenizer, samples = encoded(answers(32))
+    tokenizer.save_pretrained(folder / "tokenizer")
+    write(samples, folder / "packs/student", context=128)
+    return samples

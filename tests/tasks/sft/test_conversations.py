@@ -1,14 +1,13 @@
 """What is a token, what is a target, and what is neither however it is spelled."""
 
-from typing import Any
-
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
+from tokenizers import Regex, Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
+from benchmarks.tokenizing import like_llama
 from tasks.schema.records import Message
 from tasks.sft.conversations import IGNORED, Encoder
 from tasks.sft.tokenizer import ASSISTANT, CHAT_TEMPLATE, END, PAD, USER, train_tokenizer
@@ -16,32 +15,16 @@ from tests.tasks.sft.packs import conversation
 
 TEXTS = ["Write 400 words about bread.", "Bread was baked in clay ovens.", "请写一篇关于面包的文章。", "面包在土炉里烤成。"] * 10
 TOKENIZER = train_tokenizer(TEXTS, vocabulary=512)
-# The shape of Llama-3's and of Qwen2.5's tokenizer.json; trained here, as nothing is fetched in a test.
-LLAMA = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 CHATML = (
     "{% for message in messages %}<|im_start|>{{ message.role }}\n{% if message.role == 'assistant' %}{% generation %}"
     "{{ message.content }}<|im_end|>{% endgeneration %}{% else %}{{ message.content | trim }}<|im_end|>{% endif %}\n{% endfor %}"
 )
 
 
-def like_llama(*, composes: bool, template: str, specials: list[str]) -> Any:
-    tokenizer = Tokenizer(models.BPE(ignore_merges=not composes))
-    tokenizer.normalizer = normalizers.NFC() if composes else None
-    split = pre_tokenizers.Split(Regex(LLAMA), "isolated")
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
-    tokenizer.decoder = decoders.ByteLevel()
-    alphabet = pre_tokenizers.ByteLevel.alphabet()
-    trainer = trainers.BpeTrainer(vocab_size=600, special_tokens=specials, initial_alphabet=alphabet, show_progress=False)
-    tokenizer.train_from_iterator(TEXTS, trainer)
-    made = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=specials[1], extra_special_tokens=specials)
-    made.chat_template = template
-    return made
-
-
 TOKENIZERS = {
     "tiny": TOKENIZER,
-    "llama": like_llama(composes=False, template=CHAT_TEMPLATE, specials=[USER, END, ASSISTANT, PAD]),
-    "qwen": like_llama(composes=True, template=CHATML, specials=["<|im_start|>", "<|im_end|>", "<tool_call>"]),
+    "llama": like_llama(TEXTS, vocabulary=600, composes=False, template=CHAT_TEMPLATE, specials=[USER, END, ASSISTANT, PAD]),
+    "qwen": like_llama(TEXTS, vocabulary=600, composes=True, template=CHATML, specials=["<|im_start|>", "<|im_end|>", "<tool_call>"]),
 }
 ENCODERS = {name: Encoder(tokenizer, sample=[conversation(text) for text in TEXTS], threads=1) for name, tokenizer in TOKENIZERS.items()}
 SPELLED = sorted({token for tokenizer in TOKENIZERS.values() for token in tokenizer.get_added_vocab()})
@@ -112,7 +95,7 @@ def test_the_twin_takes_plain_rows_and_leaves_doubtful_ones_to_the_tokenizer(nam
 
 
 def test_a_twin_that_differs_on_the_sample_is_not_trusted() -> None:
-    tokenizer = like_llama(composes=False, template=CHAT_TEMPLATE, specials=[USER, END, ASSISTANT, PAD])
+    tokenizer = like_llama(TEXTS, vocabulary=600, composes=False, template=CHAT_TEMPLATE, specials=[USER, END, ASSISTANT, PAD])
     split = pre_tokenizers.Split(Regex(r"(?i)b|[^b]+"), "isolated")
     tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]

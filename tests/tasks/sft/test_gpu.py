@@ -6,13 +6,12 @@ from typing import Any
 import pytest
 import torch
 
-from tasks import store
+from benchmarks.gpu import kill_behind_a_checkpoint
 from tasks.schema.settings import Settings
-from tasks.sft.job import JOB
-from tasks.sft.launch import join, train_all
+from tasks.sft.launch import train_all
 from tests.conftest import ROOT
 from tests.tasks.sft.jobs import job
-from tests.tasks.sft.packs import answers, encoded, write
+from tests.tasks.sft.packs import packed_student
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")]
 
@@ -20,9 +19,7 @@ pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(),
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pack")
-    tokenizer, samples = encoded(answers(32))
-    tokenizer.save_pretrained(folder / "tokenizer")
-    write(samples, folder / "packs/student", context=128)
+    packed_student(folder)
     return folder
 
 
@@ -43,12 +40,7 @@ def test_a_killed_training_goes_on_to_the_losses_of_the_unbroken_one(packed: Pat
     expected = losses(packed, tmp_path / "calm")
     settings = Settings(home=tmp_path / "home", trainings=1, checkpoints=2)
     made = job(packed, tmp_path / "out", settings, steps=6)
-    store.write_json(made.scratch / JOB, made)
-    victim = join(made, settings)
-    while not list(made.scratch.glob("checkpoint-*/seal.json")):
-        assert victim.poll() is None
-    victim.kill()
-    victim.wait()
+    kill_behind_a_checkpoint(made, settings)
     (done,) = train_all([made], settings)
     assert [point.loss for point in done.history] == pytest.approx(expected, abs=1e-4)
 

@@ -23,12 +23,12 @@ from tasks.schema.errors import TrainingFailed
 from tasks.schema.params import Adapter
 from tasks.schema.settings import PREFIX, Settings
 from tasks.sft.conversations import Tokens
-from tasks.sft.job import JOB
+from tasks.sft.job import JOB, Job
 from tasks.sft.launch import Trained, train_all
 from tasks.sft.trainer import train
 from tests.conftest import ROOT
 from tests.tasks.sft.jobs import job
-from tests.tasks.sft.packs import answers, encoded, write, write_alone
+from tests.tasks.sft.packs import answers, encoded, packed_student, write, write_alone
 
 POISON = 0  # the padding token: no text has it
 
@@ -36,9 +36,7 @@ POISON = 0  # the padding token: no text has it
 @pytest.fixture(scope="module")
 def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pack")
-    tokenizer, samples = encoded(answers(32))
-    tokenizer.save_pretrained(folder / "tokenizer")
-    write(samples, folder / "packs/student", context=128)
+    samples = packed_student(folder)
     bad = samples[5].input_ids.copy()
     bad[3] = POISON
     write([*samples[:5], Tokens(bad, samples[5].labels), *samples[6:12]], folder / "packs/poisoned", context=128)
@@ -174,13 +172,7 @@ def test_zero_on_two_processes_saves_consolidates_and_resumes(packed: Path, tmp_
     expected = losses(train_all([job(packed, tmp_path / "one", alone, steps=6)], alone))
     settings = Settings(home=tmp_path / "home", trainings=1, processes=2, checkpoints=2, accelerate_config=on_cpu(tmp_path, stage))
     made = job(packed, tmp_path / "two", settings, steps=6)
-    killer = threading.Thread(target=kill_after, args=(made.scratch / "checkpoint-3/seal.json",))
-    killer.start()
-    with pytest.raises(TrainingFailed, match="run again to go on from it"):
-        train_all([made], settings)
-    killer.join()
-    found = losses(train_all([made], settings))
-    assert [step for step, *_ in found] == [1, 2, 3, 4, 5, 6]
+    found = killed_and_resumed(made, settings)
     for (_, loss, _), (_, other, _) in zip(found, expected, strict=True):
         assert loss == pytest.approx(other, abs=1e-4)
     inputs = torch.arange(4, 40).reshape(1, -1)
@@ -205,6 +197,12 @@ def test_two_processes_that_share_each_row_make_the_losses_of_one(packed: Path, 
     shared: dict[str, Any] = {"processes": 2, "sequence_parallel": 2, "accelerate_config": on_cpu(tmp_path, 3)}
     settings = Settings(home=tmp_path / "home", trainings=1, checkpoints=2, **shared)
     made = job(packed, tmp_path / "two", settings, **changes)
+    found = killed_and_resumed(made, settings)
+    assert np.allclose([numbers for _, *numbers in found], [numbers for _, *numbers in expected], atol=1e-5)
+
+
+def killed_and_resumed(made: Job, settings: Settings) -> list[tuple[int, float, float]]:
+    """The losses of a training of six steps, one of whose ranks was killed behind its checkpoint of the third."""
     killer = threading.Thread(target=kill_after, args=(made.scratch / "checkpoint-3/seal.json",))
     killer.start()
     with pytest.raises(TrainingFailed, match="run again to go on from it"):
@@ -212,7 +210,7 @@ def test_two_processes_that_share_each_row_make_the_losses_of_one(packed: Path, 
     killer.join()
     found = losses(train_all([made], settings))
     assert [step for step, *_ in found] == [1, 2, 3, 4, 5, 6]
-    assert np.allclose([numbers for _, *numbers in found], [numbers for _, *numbers in expected], atol=1e-5)
+    return found
 
 
 def kill_after(path: Path) -> None:

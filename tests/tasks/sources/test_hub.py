@@ -4,15 +4,13 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.conftest import ROOT
+from tests.web import Quiet, served
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 FILE = b'{"prompt": "Write about tea."}\n{"prompt": "Write about the sea."}\n'
@@ -34,7 +32,7 @@ except PipelineError as error:
 """
 
 
-class Hub(BaseHTTPRequestHandler):
+class Hub(Quiet):
     protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
@@ -57,18 +55,11 @@ class Hub(BaseHTTPRequestHandler):
         if self.command == "GET":
             self.wfile.write(body)
 
-    def log_message(self, format: str, *args: Any) -> None:
-        pass
-
 
 @pytest.fixture(scope="module")
 def hub() -> Iterator[str]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}"
-    server.shutdown()
-    server.server_close()
+    with served(Hub) as url:
+        yield url
 
 
 def read(tmp_path: Path, files: str, revision: str, **env: str) -> str:
