@@ -1,16 +1,24 @@
 """The team's real back end for tests: `make team-up` in a folder and on ports of its own, with a small checkout for its workers."""
 
+import base64
+import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import time
+import urllib.request
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from infra.team import environment
+import psutil
+
+from flows.child import family
+from infra.team import environment, workspaces
 from tests.conftest import ROOT
 
 GIT = ("git", "-c", "user.name=test", "-c", "user.email=test@localhost")
@@ -58,6 +66,102 @@ def team(checkout: Path) -> Iterator[Team]:
     finally:
         started.team("down")
         shutil.rmtree(home)
+
+
+def api(team: Team, path: str, body: dict[str, Any] | None = None) -> Any:
+    request = urllib.request.Request(f"{team.values['PREFECT_API_URL']}{path}", None if body is None else json.dumps(body).encode())
+    request.add_header("Authorization", f"Basic {base64.b64encode(team.values['PREFECT_API_AUTH_STRING'].encode()).decode()}")
+    request.add_header("Content-Type", "application/json")
+    with urllib.request.urlopen(request, timeout=30) as answer:
+        return json.load(answer)
+
+
+def started(team: Team, deployment: str, *, wait: float = 0, **parameters: Any) -> str:
+    """The id of a new run, scheduled in `wait` seconds."""
+    found = api(team, f"/deployments/name/{deployment}")["id"]
+    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + wait))
+    body = {"parameters": parameters, "state": {"type": "SCHEDULED", "state_details": {"scheduled_time": when}}}
+    return str(api(team, f"/deployments/{found}/create_flow_run", body)["id"])
+
+
+def until(team: Team, run: str, state: str, seconds: float = 480) -> dict[str, Any]:
+    end = time.monotonic() + seconds
+    while True:
+        try:
+            found: dict[str, Any] = api(team, f"/flow_runs/{run}")
+            if found["state_name"] == state:
+                return found
+            assert found["state_name"] not in ("Failed", "Cancelled"), found["state"]["message"]
+        except OSError:  # the server is away
+            pass
+        assert time.monotonic() < end, f"{found['state_name']}: {found['state']['message']}"
+        time.sleep(1)
+
+
+def clone(team: Team, pool: str) -> Path:
+    return team.home / "team" / "workspaces" / pool
+
+
+def commit(team: Team, name: str, text: str) -> None:
+    """A file of the checkout as it is from now on, for all machines."""
+    (team.checkout / name).write_text(text)
+    subprocess.run([*GIT, "commit", "--quiet", "--all", "--message", name], cwd=team.checkout, check=True)
+
+
+def pid(team: Team, service: str) -> int:
+    """Of a service, or of the `owner` of them all."""
+    board = json.loads((team.home / "team" / "board.json").read_text())
+    return int({"owner": board["pid"], **{line["name"]: line["pid"] for line in board["services"]}}[service])
+
+
+def soon(question: Callable[[], Any], seconds: float = 240) -> Any:
+    """The first answer that is something."""
+    end = time.monotonic() + seconds
+    while not (answer := question()):
+        assert time.monotonic() < end, answer
+        time.sleep(0.2)
+    return answer
+
+
+@contextmanager
+def suspended(processes: Iterable[psutil.Process]) -> Iterator[None]:
+    """They stand still: a server takes connections and answers nobody."""
+    for process in (still := list(processes)):
+        process.suspend()
+    try:
+        yield
+    finally:
+        for process in still:
+            with suppress(psutil.NoSuchProcess):
+                process.resume()
+
+
+def dead(pid: int) -> None:
+    """As when a machine loses its power: the process and all that it started are gone, and none of them could do anything about it."""
+    for number in (signal.SIGSTOP, signal.SIGKILL):
+        for process in family(pid):
+            with suppress(psutil.NoSuchProcess):
+                process.send_signal(number)
+
+
+@contextmanager
+def another_worker(team: Team, pool: str) -> Iterator[Path]:
+    """A worker's clone, while the worker runs in it: it has neither folder nor parent in common with those of `make team-up`."""
+    with tempfile.TemporaryDirectory(prefix="longwriter-") as folder:
+        other = Path(folder) / "clone"
+        workspaces.make(team.checkout, other, team.values)
+        own = {"LONGWRITER_HOME": other / ".longwriter", "LONGWRITER_WORKSPACE": other, "PREFECT_HOME": Path(folder) / "prefect"}
+        settings = {"LONGWRITER_WORKSPACE_REF": "HEAD", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30", **{name: str(own[name]) for name in own}}
+        words = ["-m", "prefect", "worker", "start", "--pool", pool, "--type", "process", "--limit", "1"]
+        with (team.logs / "another-worker.log").open("wb") as log:
+            worker = subprocess.Popen(
+                [sys.executable, *words], cwd=folder, env=team.environment(**settings), stdout=log, stderr=log, start_new_session=True
+            )
+        try:
+            yield other
+        finally:
+            dead(worker.pid)
+            worker.wait()
 
 
 def small_checkout(folder: Path, graph: str, files: Mapping[str, str]) -> Path:

@@ -3,21 +3,16 @@
 The graph is small, `second` belongs to the pool gpu; flows, deployments and automations are this project's.
 """
 
-import base64
 import json
 import os
 import signal
-import subprocess
 import time
-import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests import backend
-from tests.backend import Team
+from tests.backend import Team, api, clone, commit, pid, soon, started, until
 from tests.web import Quiet, served
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -70,57 +65,6 @@ def team(tmp_path_factory: pytest.TempPathFactory, alerts: str) -> Iterator[Team
         yield started
 
 
-def api(team: Team, path: str, body: dict[str, Any] | None = None) -> Any:
-    request = urllib.request.Request(f"{team.values['PREFECT_API_URL']}{path}", None if body is None else json.dumps(body).encode())
-    request.add_header("Authorization", f"Basic {base64.b64encode(team.values['PREFECT_API_AUTH_STRING'].encode()).decode()}")
-    request.add_header("Content-Type", "application/json")
-    with urllib.request.urlopen(request, timeout=30) as answer:
-        return json.load(answer)
-
-
-def started(team: Team, deployment: str, *, wait: float = 0, **parameters: Any) -> str:
-    """The id of a new run, scheduled in `wait` seconds."""
-    found = api(team, f"/deployments/name/{deployment}")["id"]
-    when = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(time.time() + wait))
-    body = {"parameters": parameters, "state": {"type": "SCHEDULED", "state_details": {"scheduled_time": when}}}
-    return str(api(team, f"/deployments/{found}/create_flow_run", body)["id"])
-
-
-def until(team: Team, run: str, state: str, seconds: float = 480) -> dict[str, Any]:
-    end = time.monotonic() + seconds
-    while True:
-        try:
-            found: dict[str, Any] = api(team, f"/flow_runs/{run}")
-            if found["state_name"] == state:
-                return found
-            assert found["state_name"] not in ("Failed", "Cancelled"), found["state"]["message"]
-        except OSError:  # the server is away
-            pass
-        assert time.monotonic() < end, f"{found['state_name']}: {found['state']['message']}"
-        time.sleep(1)
-
-
-def clone(team: Team, pool: str) -> Path:
-    return team.home / "team" / "workspaces" / pool
-
-
-def commit(team: Team, text: str) -> None:
-    (team.checkout / "in.txt").write_text(text)
-    subprocess.run([*backend.GIT, "commit", "--quiet", "--all", "--message", text], cwd=team.checkout, check=True)
-
-
-def pid(team: Team, service: str) -> int:
-    lines = json.loads((team.home / "team" / "board.json").read_text())["services"]
-    return next(int(line["pid"]) for line in lines if line["name"] == service)
-
-
-def exists(path: Path, seconds: float = 240) -> None:
-    end = time.monotonic() + seconds
-    while not path.exists():
-        assert time.monotonic() < end, path
-        time.sleep(0.5)
-
-
 def test_up_again_and_deploy_again_change_nothing_and_all_are_well(team: Team, alerts: str) -> None:
     before = pid(team, "mlflow")
     assert team.team("up").returncode == 0
@@ -150,21 +94,18 @@ def test_the_form_of_the_ui_has_types_and_words(team: Team) -> None:
 
 
 def test_a_killed_worker_is_replaced_its_run_is_started_once_more_and_somebody_is_told(team: Team) -> None:
-    commit(team, "slow\n")
+    commit(team, "in.txt", "slow\n")
     run = started(team, "stage/stage", name="first")
-    exists(clone(team, "gpu") / "first.seen")
+    soon((clone(team, "gpu") / "first.seen").exists)
     os.kill(pid(team, "worker-gpu"), signal.SIGKILL)
     assert until(team, run, "Completed")["run_count"] == 2
-    end = time.monotonic() + 60
-    while not any("Crashed" in text for text in Told.texts):
-        assert time.monotonic() < end, Told.texts
-        time.sleep(1)
+    soon(lambda: any("Crashed" in text for text in Told.texts))
     assert "restarts" in (team.home / "team" / "board.json").read_text()
 
 
 @pytest.mark.parametrize("service", ["prefect", "postgres", "s3"])
 def test_a_server_that_is_killed_in_mid_run_costs_nothing(team: Team, service: str) -> None:
-    commit(team, f"patient {service}\n")
+    commit(team, "in.txt", f"patient {service}\n")
     run = started(team, "stage/stage", name="first")
     until(team, run, "Running")
     time.sleep(15)
