@@ -22,9 +22,9 @@ def study(push: bool = False) -> str:
     stages.run(FIT, push=push)
     figures = {path.suffix: path for path in _kept()}
     found = store.parse(store.read_json(figures[".json"]), Limit, path=figures[".json"], line=None)
-    arms = "\n".join(f"{one.cap:>8} {one.longest:>8} {one.mean:>8.0f}" for one in found.arms)
-    lines = f"longest: {said(found.longest)}\nmean: {said(found.mean)}\nfigure: {figures['.svg']}"
-    return f"\n{'cap':>8} {'longest':>8} {'mean':>8}\n{arms}\n\n{lines}"
+    arms = "\n".join(f"{one.cap:>8} {one.longest:>8.0f} {one.ceiling:>8.0f} {one.mean:>8.0f}" for one in found.arms)
+    lines = f"longest: {said(found.longest)}\nceiling: {said(found.ceiling)}\nmean: {said(found.mean)}\nfigure: {figures['.svg']}"
+    return f"\n{'cap':>8} {'longest':>8} {'ceiling':>8} {'mean':>8}\n{arms}\n\n{lines}"
 
 
 def _kept() -> list[Path]:

@@ -20,6 +20,7 @@ from tasks.schema.settings import settings
 from tasks.sft.job import Dpo, Point
 from tasks.sft.launch import plan, train_all
 from tasks.sft.order import steps_of
+from tasks.sft.preflight import check_base, check_jobs
 from tasks.tracking.live import live_run
 
 STUDENT, ALIGNED = "student", "aligned"
@@ -64,6 +65,8 @@ def _trained(pairs: Sequence[tuple[str, Encoded]], student: Path, out: Path, *, 
         raise BadSettings("LONGWRITER_SEQUENCE_PARALLEL: TRL's DPOTrainer does not split sequences; unset it for this stage")
     steps = steps_of(len(pairs), epochs=align.epochs, global_batch=align.global_batch)
     print(f"aligning the student for {steps} steps on {len(pairs)} pairs", flush=True)
+    base = Base(model=str(student), revision="", remote_code=False)
+    check_base(base)
     with tempfile.TemporaryDirectory(dir=out) as scratch:
         rows = Path(scratch) / "pairs"
         write_rows(pairs, rows)
@@ -73,12 +76,13 @@ def _trained(pairs: Sequence[tuple[str, Encoded]], student: Path, out: Path, *, 
             rows=rows,
             tokenizer=student,
             out=out / "checkpoints" / ALIGNED,
-            base=Base(model=str(student), revision="", remote_code=False),
+            base=base,
             optimization=align,
             seed=seed,
             steps=steps,
             settings=settings(),
         )
+        check_jobs([job], settings(), context=max(encoded.longest for _, encoded in pairs), vocabulary=0)
         with live_run("align", {"steps": steps, "pairs": len(pairs), "beta": align.beta, "learning_rate": align.learning_rate}) as live:
             (trained,) = train_all([job], settings(), watch=lambda point: live.log(point.numbers()))
     return trained.history

@@ -14,12 +14,15 @@ from tasks.schema.errors import BadInput
 from tasks.schema.params import Model, Predict
 
 
-def run(ruler: Path, checkpoints: Path, out: Path, *, seed: int, predict: Predict, candidate_model: Model) -> stage.Metrics:
+def run(ruler: Path, checkpoints: Path, passes: int, out: Path, *, seed: int, predict: Predict, candidate_model: Model) -> stage.Metrics:
+    """`passes` times `predict.samples` answers to every ask."""
     folders = candidates(checkpoints)
     if len(folders) != 1:
         raise BadInput(checkpoints, f"{len(folders)} checkpoints, where an arm of the study has one", mend="run its training again")
-    work = answers_of(folders[0], read_items(ruler).items, samples=predict.samples, seed=seed, model=candidate_model, verb="measure")
-    answers = stage.run_async(work)
+    samples = passes * predict.samples
+    answers = stage.run_async(
+        answers_of(folders[0], read_items(ruler).items, samples=samples, seed=seed, model=candidate_model, verb="measure")
+    )
     store.write(out / "answers.jsonl", answers)
     words = [count_words(answer.response) for answer in answers]
     return {**figures(answers), "longest": max(words), "mean": sum(words) / len(words)}

@@ -11,9 +11,11 @@ import numpy as np
 from datasets import Dataset, load_from_disk
 from trl import DPOConfig, DPOTrainer
 
+from tasks.schema.params import Adapter
 from tasks.sft import weights
 from tasks.sft.arguments import arguments
 from tasks.sft.job import Dpo, Job
+from tasks.sft.memory import adapter_parameters
 from tasks.sft.order import order
 from tasks.sft.shapes import Shapes
 from tasks.sft.watch import Costs, Watched, callbacks
@@ -24,7 +26,6 @@ REWARDS = {  # TRL's names, of rewards: beta times how much likelier than under 
     "margin": "rewards/margins",
     "accuracy": "rewards/accuracies",
 }
-PASSES = 4 / 3  # of a forward and a backward pass: the reference's forward beside them
 
 
 class Preferred(Watched, DPOTrainer):
@@ -50,7 +51,7 @@ def build(job: Job, tokenizer: Any) -> Preferred:
     losses = {"sigmoid": 1.0, "sft": job.method.sft_weight} if job.method.sft_weight else {"sigmoid": 1.0}
     return Preferred(
         job=job,
-        costs=_costs(rows, Shapes.of(model.config)),
+        costs=_costs(rows, Shapes.of(model.config), job.optimization.adapter),
         model=model,
         ref_model=None if adapter else weights.pretrained(job),  # under an adapter the reference is the model without it
         peft_config=adapter,
@@ -61,10 +62,11 @@ def build(job: Job, tokenizer: Any) -> Preferred:
     )
 
 
-def _costs(rows: Dataset, shapes: Shapes) -> Costs:
-    """Tokens and FLOPs of every pair: two sequences, each with the request before it."""
+def _costs(rows: Dataset, shapes: Shapes, adapter: Adapter | None) -> Costs:
+    """Tokens and FLOPs of every pair: two sequences, each with the request before it, and the reference's forward pass over both."""
     prompt, chosen, rejected = (
         np.asarray([len(ids) for ids in rows[name]], np.float64) for name in ("prompt_ids", "chosen_ids", "rejected_ids")
     )
-    flops = shapes.flops(prompt + chosen) + shapes.flops(prompt + rejected)
-    return Costs(rows=len(rows), tokens=2 * prompt + chosen + rejected, flops=PASSES * flops)
+    trained = adapter_parameters(shapes, adapter)
+    one, other = (shapes.flops(length, adapter=trained) + shapes.flops(length) / 3 for length in (prompt + chosen, prompt + rejected))
+    return Costs(rows=len(rows), tokens=2 * prompt + chosen + rejected, flops=one + other)

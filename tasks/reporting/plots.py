@@ -100,20 +100,22 @@ def nll(course: Mapping[int, float]) -> str:
     return _finish(figure, axes, x="tokens of the answer", y="cumulative NLL (nats per token)")
 
 
-def limit(
-    points: Mapping[str, Sequence[tuple[int, float, float]]], *, lines: Mapping[str, tuple[float, float]], labels: Mapping[str, str]
-) -> str:
-    """Words written against the cap on the training outputs: each point with its error, a line (intercept, slope), and the diagonal."""
+Measured = tuple[int, float, tuple[float | None, float | None]]  # a cap, the words written under it, and their interval's known ends
+
+
+def limit(points: Mapping[str, Sequence[Measured]], *, lines: Mapping[str, tuple[float, float]], labels: Mapping[str, str]) -> str:
+    """Words written against the cap on the training outputs: each point with its interval, a line (intercept, slope), and the diagonal."""
     figure, axes = _canvas(6.2, 4.2)
     caps = [cap for found in points.values() for cap, _, _ in found]
     ends = [0, max(caps) * 1.05]
     axes.plot(ends, ends, color=GREY, linewidth=1, linestyle="--", label="as long as the cap")
     for place, (name, found) in enumerate(points.items()):
         tone = list(COLOURS.values())[place]
+        reaching = [(cap, words, (words if low is None else low, words if high is None else high)) for cap, words, (low, high) in found]
         axes.errorbar(
-            [c for c, _, _ in found],
-            [w for _, w, _ in found],
-            yerr=[e for *_, e in found],
+            [c for c, _, _ in reaching],
+            [w for _, w, _ in reaching],
+            yerr=list(zip(*((w - low, high - w) for _, w, (low, high) in reaching), strict=True)),
             fmt="o",
             color=tone,
             capsize=3,

@@ -25,7 +25,8 @@ def plan(
     tokens: Annotated[int, typer.Option(min=1, help="of the dataset, where no packs are there; the paper's mixture has so many")] = PAPER,
     packs: Annotated[Path | None, typer.Option(help="packs of the stage pack, such as data/pack/packs/student")] = None,
 ) -> None:
-    """Memory on each GPU by how model states are split, steps, tokens and hours. Exits with 1 if the settings' way does not fit."""
+    """Memory on each GPU by how model states are split, steps, tokens and hours. Exits with 1 if the settings' way does not fit, for
+    train or for align."""
     with one_line_errors():
         asked, own = load(params), settings()
         check_division(asked.train.global_batch, own.processes * own.machines, own)
@@ -33,12 +34,17 @@ def plan(
         chosen = strategy_of(own.accelerate_config)
         ways = [way for way in STRATEGIES if way.name != chosen.name] + [chosen]
         found = {way: on_each_gpu(shapes, asked.train, way, own, context=asked.pack.context) for way in ways}
-        work = work_of(packs, shapes, context=asked.pack.context, tokens=tokens)
+        work = work_of(packs, shapes, context=asked.pack.context, tokens=tokens, adapter=asked.train.adapter)
         _say_memory(found, chosen, own, name=asked.base.model, parameters=shapes.parameters, memory=memory)
         gpus = own.processes * own.machines
         _say_course(course(work, asked.train, gpus=gpus, peak=peak * 1e12, mfu=mfu), work, gpus=gpus, peak=peak, mfu=mfu)
-        if found[chosen].total > memory:
-            fail(_misfit(found, chosen, memory, gpus), code=1)
+        misfits = [_misfit("train", found, chosen, memory, gpus)] if found[chosen].total > memory else []
+        if asked.sample.prompts:
+            paired = {way: on_each_gpu(shapes, asked.align, way, own, context=asked.align.context, pairs=True) for way in ways}
+            print(f"align: {paired[chosen].total:.1f} GiB with {chosen.name}, for a pair of {asked.align.context:,} tokens each at once")
+            misfits += [_misfit("align", paired, chosen, memory, gpus)] if paired[chosen].total > memory else []
+        if misfits:
+            fail("; ".join(misfits), code=1)
 
 
 @app.command()
@@ -64,10 +70,10 @@ def _say_course(run: Course, work: Work, *, gpus: int, peak: float, mfu: float) 
     print(f"{run.hours:,.1f} hours at {mfu:.0%} of {gpus} × {peak:g} TFLOP/s: {rate:,.0f} tokens/s, {each:.1f} GFLOP a token")
 
 
-def _misfit(found: dict[Strategy, Memory], chosen: Strategy, memory: float, gpus: int) -> str:
+def _misfit(stage: str, found: dict[Strategy, Memory], chosen: Strategy, memory: float, gpus: int) -> str:
     fitting = [way.name for way, needs in found.items() if needs.total <= memory and way.stage]
     mend = f"infra/accelerate/{fitting[0]}.yaml does (LONGWRITER_ACCELERATE_CONFIG)" if fitting else "more processes, or an adapter"
-    return f"train: {found[chosen].total:.0f} GiB on each of {gpus} GPUs of {memory:g} GiB with {chosen.name}; it does not fit; {mend}"
+    return f"{stage}: {found[chosen].total:.0f} GiB on each of {gpus} GPUs of {memory:g} GiB with {chosen.name}; it does not fit; {mend}"
 
 
 if __name__ == "__main__":

@@ -8,9 +8,9 @@ import numpy as np
 import orjson
 
 from tasks.schema.errors import BadInput
-from tasks.schema.params import Base, Optimization, Tiny
+from tasks.schema.params import Adapter, Base, Optimization, Tiny
 from tasks.schema.settings import Settings
-from tasks.sft.memory import STRATEGIES, Memory, Strategy, estimate
+from tasks.sft.memory import STRATEGIES, Memory, Strategy, adapter_parameters, estimate
 from tasks.sft.order import steps_of
 from tasks.sft.shapes import Shapes
 
@@ -36,11 +36,12 @@ class Course(NamedTuple):
     hours: float
 
 
-def shapes_of(base: Base, tiny: Tiny, *, vocabulary: int) -> Shapes:
-    """The base model's shapes, without its weights. Raises BadInput if its config.json cannot be read."""
+def shapes_of(base: Base, tiny: Tiny | None, *, vocabulary: int) -> Shapes:
+    """The base model's shapes, without weights; `tiny` for the model of that name. Raises BadInput if its config.json cannot be read."""
     from ruamel.yaml import YAML
 
     if base.model == "tiny":
+        assert tiny
         width = tiny.width // tiny.heads
         return Shapes(tiny.layers, tiny.width, tiny.heads, tiny.heads, width, 2 * tiny.width, vocabulary, tied=True)
     known = YAML(typ="safe").load(MODELS.read_text(encoding="utf-8"))
@@ -85,15 +86,16 @@ class Config:
             raise AttributeError(name) from None
 
 
-def work_of(packs: Path | None, shapes: Shapes, *, context: int, tokens: int) -> Work:
+def work_of(packs: Path | None, shapes: Shapes, *, context: int, tokens: int, adapter: Adapter | None = None) -> Work:
     """Of the packs on disk; or assumed, packs full of one sample each, which is the most that attention can cost."""
+    trained = adapter_parameters(shapes, adapter)
     if packs and packs.is_dir():
         from tasks.sft.packing import lengths_of
 
         lengths, borders = lengths_of(packs)
-        return Work(len(borders) - 1, int(lengths.sum()), float(shapes.flops(lengths.astype(float)).sum()), str(packs))
+        return Work(len(borders) - 1, int(lengths.sum()), float(shapes.flops(lengths.astype(float), adapter=trained).sum()), str(packs))
     count = math.ceil(tokens / context)
-    return Work(count, tokens, count * float(shapes.flops(np.array([float(context)]))[0]), "assumed")
+    return Work(count, tokens, count * float(shapes.flops(np.array([float(context)]), adapter=trained)[0]), "assumed")
 
 
 def course(work: Work, optimization: Optimization, *, gpus: int, peak: float, mfu: float) -> Course:
@@ -122,7 +124,10 @@ def strategy_of(config: Path | None) -> Strategy:
     return Strategy(config.stem, zero["stage"], away["offload_optimizer"], away["offload_param"])
 
 
-def on_each_gpu(shapes: Shapes, optimization: Optimization, strategy: Strategy, settings: Settings, *, context: int) -> Memory:
-    """With the settings' processes, micro-batch and sequence parallelism."""
-    tokens = math.ceil(settings.micro_batch * context / settings.sequence_parallel)
-    return estimate(shapes, optimization, strategy, processes=settings.processes * settings.machines, tokens=tokens)
+def on_each_gpu(
+    shapes: Shapes, optimization: Optimization, strategy: Strategy, settings: Settings, *, context: int, pairs: bool = False
+) -> Memory:
+    """With the settings' processes, micro-batch and sequence parallelism; `pairs` are DPO's, two sequences of `context` and a reference."""
+    tokens = math.ceil(settings.micro_batch * context * (2 if pairs else 1) / settings.sequence_parallel)
+    processes = settings.processes * settings.machines
+    return estimate(shapes, optimization, strategy, processes=processes, tokens=tokens, reference=pairs)

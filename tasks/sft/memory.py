@@ -52,11 +52,16 @@ class Memory(NamedTuple):
         return sum(self) - self.host
 
 
-def estimate(shapes: Shapes, optimization: Optimization, strategy: Strategy, *, processes: int, tokens: int) -> Memory:
-    """Of a process that takes `tokens` tokens at once: micro-batch × context, over the processes that share a sequence."""
+def estimate(
+    shapes: Shapes, optimization: Optimization, strategy: Strategy, *, processes: int, tokens: int, reference: bool = False
+) -> Memory:
+    """Of a process that takes `tokens` tokens at once: micro-batch × context, over the processes that share a sequence.
+
+    With a `reference`, as DPO has it, the weights are there twice; under an adapter it is the model without the adapter.
+    """
     split = processes if strategy.stage == 3 else 1
     states = adapted(shapes, optimization.adapter, strategy) if optimization.adapter else full(shapes, strategy)
-    weights, host = states.weights / split, 0.0
+    weights, host = states.weights * (2 if reference and not optimization.adapter else 1) / split, 0.0
     if strategy.offload_weights:
         weights, host = 0.0, weights
     optimizer = states.optimizer / (processes if strategy.stage >= 1 else 1)
@@ -95,8 +100,10 @@ def adapted(shapes: Shapes, adapter: Adapter, strategy: Strategy) -> States:
     return States(frozen + 4 * trained, 4 * trained, 8 * trained)
 
 
-def adapter_parameters(shapes: Shapes, adapter: Adapter) -> int:
-    """Two factors of `rank` for each linear map of each layer: rank × (in + out)."""
+def adapter_parameters(shapes: Shapes, adapter: Adapter | None) -> int:
+    """Two factors of `rank` for each linear map of each layer: rank × (in + out); 0 without an adapter."""
+    if adapter is None:
+        return 0
     keys = shapes.kv_heads * shapes.head_width
     heads = shapes.heads * shapes.head_width
     maps = [(shapes.width, heads), (shapes.width, keys), (shapes.width, keys), (heads, shapes.width)]

@@ -13,7 +13,7 @@ from tasks.schema.errors import BadInput, BadSettings
 from tasks.schema.params import Base
 from tasks.schema.settings import Settings
 from tasks.sft.budget import config_of, on_each_gpu, shapes_of, strategy_of
-from tasks.sft.job import Job, Sft
+from tasks.sft.job import Dpo, Job, Sft
 from tasks.sft.packing import lengths_of
 from tasks.sft.shapes import Shapes
 
@@ -57,20 +57,24 @@ def check_vocabulary(base: Base, used: int) -> None:
 
 
 def check_jobs(jobs: Sequence[Job], settings: Settings, *, context: int, vocabulary: int) -> None:
-    """GPUs, their memory, and the disk. Raises BadSettings, or BadInput for a config that cannot be read."""
+    """GPUs, their memory, and the disk. `context` is the longest row's, of a pair the longer sequence's.
+
+    Raises BadSettings, or BadInput for a config that cannot be read.
+    """
     job = jobs[0]
     strategy, found = strategy_of(settings.accelerate_config), gpus()
-    assert isinstance(job.method, Sft)
-    shapes = shapes_of(job.base, job.method.tiny, vocabulary=vocabulary)
+    tiny = job.method.tiny if isinstance(job.method, Sft) else None
+    shapes = shapes_of(job.base, tiny, vocabulary=vocabulary)
     check_gpus(settings, len(found))
     if job.where.sequence_parallel > 1:
         check_sequence_parallel(job, shapes, stage=strategy.stage)
     if found:
-        needs = on_each_gpu(shapes, job.optimization, strategy, settings, context=context)
+        pairs = isinstance(job.method, Dpo)
+        needs = on_each_gpu(shapes, job.optimization, strategy, settings, context=context, pairs=pairs)
         smallest = min(found, key=lambda gpu: gpu.memory)
         if needs.total > smallest.memory:
             problem = f"{needs.total:.0f} GiB are needed on each GPU with {strategy.name}, {smallest.name} has {smallest.memory:.0f}"
-            raise BadSettings(f"train: {problem}; `make train-plan` says what fits")
+            raise BadSettings(f"train {job.name}: {problem}; `make train-plan` says what fits")
     check_disk(jobs, shapes, settings)
 
 

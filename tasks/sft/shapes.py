@@ -50,11 +50,13 @@ class Shapes(NamedTuple):
         """Parameters that each token is multiplied with: all but the input embedding."""
         return self.layers * self.layer_matrices + self.vocabulary * self.width
 
-    def flops(self, lengths: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def flops(self, lengths: npt.NDArray[np.float64], *, adapter: int = 0) -> npt.NDArray[np.float64]:
         """Of a forward and a backward pass over sequences of these lengths (tokens): 6 per parameter and token, and causal attention.
 
+        Under an `adapter` of so many parameters the others are frozen: 4 of them, as no gradient of theirs is computed.
         Causal attention multiplies half a square of length², twice (scores, values), thrice (forward, two backward): 6 · length² · heads
         · head width a layer. What activation checkpointing computes again is no useful work and not counted, as in MFU's definition (PaLM,
         arXiv 2204.02311, appendix B).
         """
-        return 6.0 * self.multiplied * lengths + 6.0 * self.layers * self.heads * self.head_width * lengths**2
+        each = 4.0 * self.multiplied + 6.0 * adapter if adapter else 6.0 * self.multiplied
+        return each * lengths + 6.0 * self.layers * self.heads * self.head_width * lengths**2

@@ -14,9 +14,11 @@ from datasets import Dataset
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
+from tasks.schema.params import Adapter
 from tasks.sft import weights
 from tasks.sft.arguments import arguments
 from tasks.sft.job import Job, Sft
+from tasks.sft.memory import adapter_parameters
 from tasks.sft.order import order
 from tasks.sft.packing import FILE, Ints, lengths_of, longest
 from tasks.sft.shapes import Shapes
@@ -87,7 +89,7 @@ def build(job: Job, tokenizer: Any) -> Supervised:
         chosen = chosen[resumed_at(job.resume) * job.optimization.global_batch :]
     return Supervised(
         job=job,
-        costs=costs(job.rows, Shapes.of(model.config)),
+        costs=costs(job.rows, Shapes.of(model.config), job.optimization.adapter),
         model=model,
         args=SFTConfig(**arguments(job), dataset_kwargs={"skip_prepare_dataset": True}),
         train_dataset=rows.select(chosen),
@@ -113,10 +115,11 @@ def _collator(job: Job, tokenizer: Any) -> Any:
     return cut
 
 
-def costs(packs: Path, shapes: Shapes) -> Costs:
+def costs(packs: Path, shapes: Shapes, adapter: Adapter | None) -> Costs:
     """Tokens and FLOPs of every pack."""
     lengths, borders = lengths_of(packs)
-    return Costs(rows=len(borders) - 1, tokens=_sums(lengths, borders), flops=_sums(shapes.flops(lengths.astype(np.float64)), borders))
+    flops = shapes.flops(lengths.astype(np.float64), adapter=adapter_parameters(shapes, adapter))
+    return Costs(rows=len(borders) - 1, tokens=_sums(lengths, borders), flops=_sums(flops, borders))
 
 
 def _sums(values: Any, borders: Ints) -> Any:

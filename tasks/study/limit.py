@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Sequence
 from itertools import pairwise
+from math import isfinite
 from statistics import fmean
 from typing import NamedTuple
 
@@ -11,6 +12,7 @@ from tasks.longbench.length import count_words
 from tasks.schema.records import Prediction, Record
 
 LEVEL = 0.95
+CEILING = 0.95  # of the answers: a single longest one grows with the number of answers and with every loop of a small model
 
 
 class Arm(Record):
@@ -20,7 +22,11 @@ class Arm(Record):
     trained: int  # longest training output, at most the cap
     samples: int  # that it was trained on
     answers: int  # on the ruler
-    longest: int  # answer
+    longest: float  # answer of a pass through the ruler, which is the paper's figure: its mean over the passes
+    longest_error: float  # its standard error; 0 of a single pass
+    ceiling: float  # the length that CEILING of all answers stay within
+    ceiling_low: float | None  # its interval at 95%, by the binomial of the order statistics; None: too few answers to have one
+    ceiling_high: float | None
     mean: float  # over all answers
     mean_error: float  # its standard error
     at_most: float  # mean of the answers to the longest ask
@@ -43,8 +49,9 @@ class Limit(Record):
     temperature: float | None  # of the answers; None: not known
     arms: tuple[Arm, ...]  # by cap
     longest: Line | None  # None: fewer than two arms
+    ceiling: Line | None
     mean: Line | None
-    rising: bool  # does the longest answer rise with every cap?
+    rising: bool  # does the ceiling rise with every cap?
 
 
 class Trained(NamedTuple):
@@ -54,18 +61,26 @@ class Trained(NamedTuple):
     longest: int  # words
 
 
-def arm(cap: int, trained: Trained, answers: Sequence[Prediction]) -> Arm:
+def arm(cap: int, trained: Trained, answers: Sequence[Prediction], *, passes: int) -> Arm:
     """An arm's figures; words are counted as the paper counts them. Raises ValueError without answers."""
-    from scipy.stats import sem
+    from numpy import quantile
+    from scipy.stats import quantile_test, sem
 
     words = [count_words(answer.response) for answer in answers]
     top = max(answer.item.length for answer in answers)
+    number = [answer.sample % passes for answer in answers]
+    longest = [max(count for count, its in zip(words, number, strict=True) if its == one) for one in sorted(set(number))]
+    low, high = quantile_test(words, p=CEILING).confidence_interval(LEVEL)
     return Arm(
         cap=cap,
         trained=trained.longest,
         samples=trained.samples,
         answers=len(words),
-        longest=max(words),
+        longest=fmean(longest),
+        longest_error=float(sem(longest)) if len(longest) > 1 else 0.0,
+        ceiling=float(quantile(words, CEILING)),
+        ceiling_low=float(low) if isfinite(low) else None,
+        ceiling_high=float(high) if isfinite(high) else None,
         mean=fmean(words),
         mean_error=float(sem(words)) if len(words) > 1 else 0.0,
         at_most=fmean(count for count, answer in zip(words, answers, strict=True) if answer.item.length == top),
@@ -76,13 +91,14 @@ def limit(arms: Sequence[Arm], *, temperature: float | None) -> Limit:
     """The lines through the arms, in the order of their caps."""
     arms = sorted(arms, key=lambda one: one.cap)
     caps = [one.cap for one in arms]
-    longest = [one.longest for one in arms]
+    ceiling = [one.ceiling for one in arms]
     return Limit(
         temperature=temperature,
         arms=tuple(arms),
-        longest=_line(caps, longest),
+        longest=_line(caps, [one.longest for one in arms]),
+        ceiling=_line(caps, ceiling),
         mean=_line(caps, [one.mean for one in arms]),
-        rising=all(a < b for a, b in pairwise(longest)),
+        rising=all(a < b for a, b in pairwise(ceiling)),
     )
 
 

@@ -10,7 +10,7 @@ from tasks.endpoints.prose import paragraph
 from tasks.preference.tokens import PairEncoder
 from tasks.reporting.history import read_history
 from tasks.schema.errors import BadInput, BadSettings, GateFailed
-from tasks.schema.params import Align, load
+from tasks.schema.params import Adapter, Align, load
 from tasks.schema.records import Answer, Message, Pair, Reason, Reject
 from tasks.schema.settings import settings
 from tasks.sft.tokenizer import train_tokenizer
@@ -91,6 +91,34 @@ def test_what_is_chosen_becomes_likelier_than_what_is_rejected_and_the_history_s
     assert {"model.safetensors", "chat_template.jinja", "tokenizer.json", "generation_config.json"} <= names
     assert not [name for name in names if name.endswith((".bin", ".pt", ".pth"))]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["checkpoints", "history.jsonl", "rejects.jsonl"]
+
+
+def test_an_adapter_learns_against_the_student_without_it_and_is_saved_merged(tmp_path: Path, checkpoints: Path) -> None:
+    adapter = Adapter(rank=8, alpha=16, dropout=0.0, bits=16)
+    run(tmp_path, checkpoints, PAIRS, given(adapter=adapter, learning_rate=1e-2))
+    aligned = tmp_path / "out/checkpoints/aligned"
+    gain = margin(aligned) - margin(checkpoints / "student")
+    history = read_history(tmp_path / "out/history.jsonl")
+    assert history[0].values["loss"] == pytest.approx(0.6931, abs=1e-3), "an adapter begins as nothing: log 2"
+    assert history[-1].values["margin"] == pytest.approx(given().beta * gain, rel=0.35)
+    assert gain > 1
+    assert "model.safetensors" in {path.name for path in aligned.iterdir()}
+    assert not list(aligned.glob("adapter*"))
+
+
+def test_a_student_of_pickles_is_refused_before_it_is_loaded(tmp_path: Path, checkpoints: Path) -> None:
+    shutil.copytree(checkpoints, tmp_path / "planted")
+    (tmp_path / "planted/student/model.safetensors").rename(tmp_path / "planted/student/pytorch_model.bin")
+    with pytest.raises(BadInput, match=r"pytorch_model\.bin is a pickle"):
+        run(tmp_path, tmp_path / "planted", PAIRS, given())
+
+
+def test_a_disk_that_cannot_hold_the_checkpoints_is_said_before_the_training(
+    tmp_path: Path, checkpoints: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: shutil._ntuple_diskusage(1000, 999, 1))
+    with pytest.raises(BadSettings, match="checkpoints take"):
+        run(tmp_path, checkpoints, PAIRS, given())
 
 
 def test_without_pairs_there_is_no_aligned_student_and_the_graph_goes_on(tmp_path: Path) -> None:

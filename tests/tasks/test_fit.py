@@ -35,7 +35,7 @@ def measured(tmp_path: Path, caps: list[int]) -> None:
 
 def run(tmp_path: Path, caps: list[int]) -> dict[str, float]:
     (tmp_path / "out").mkdir()
-    study = Study(texts="t", ruler="r", caps=caps)
+    study = Study(texts="t", ruler="r", caps=caps, passes=1)
     return dict(fit.run(tmp_path / "capped", tmp_path / "measured", tmp_path / "plots", tmp_path / "out", study=study))
 
 
@@ -43,6 +43,7 @@ def test_figure_numbers_and_lines_are_written_for_the_caps_of_params(tmp_path: P
     measured(tmp_path, [*CAPS, 9999])
     metrics = run(tmp_path, CAPS)
     assert (metrics["arms"], metrics["rising"], metrics["longest_slope"]) == (3, 1, pytest.approx(1.0))
+    assert metrics["ceiling_slope"] < 1.0  # of three answers, 95% is between the two longest
     kept = tmp_path / "plots/study.json"
     found = store.parse(store.read_json(kept), Limit, path=kept, line=None)
     assert [(one.cap, one.trained, one.longest) for one in found.arms] == [(100, 99, 105), (200, 199, 205), (400, 399, 405)]
@@ -50,6 +51,7 @@ def test_figure_numbers_and_lines_are_written_for_the_caps_of_params(tmp_path: P
     assert (tmp_path / "plots/study.csv").read_text().count("\n") == 4
     svg = (tmp_path / "plots/study.svg").read_text()
     assert "longest answer: 5 + 1.00" in svg
+    assert "95% of the answers within" in svg
     assert "cap on the training outputs" in svg
 
 

@@ -13,6 +13,7 @@ from tests.conftest import ROOT
 from tests.tasks.test_pack import TINY, sample
 
 CAPS = [100, 400]
+PASSES = 2
 CANDIDATE = Model(name="student", revision="1", temperature=0.5, max_tokens=1024)
 
 
@@ -35,13 +36,14 @@ def test_the_ceiling_rises_with_the_cap(tmp_path: Path) -> None:
         store.write_json(capped / "metrics.json", dict(cap.run(tmp_path / "dataset", words, capped, base=TINY, pack=pack)))
         train.run(capped / "packs", capped / "tokenizer", trained, seed=42, base=TINY, train=recipe)
         ruler = tmp_path / "ruler.jsonl"
-        measure.run(ruler, trained / "checkpoints", measured, seed=42, predict=Predict(version=2, samples=1), candidate_model=CANDIDATE)
+        once = Predict(version=2, samples=1)
+        measure.run(ruler, trained / "checkpoints", PASSES, measured, seed=42, predict=once, candidate_model=CANDIDATE)
     (tmp_path / "out").mkdir()
-    study = Study(texts="t", ruler="r", caps=CAPS)
+    study = Study(texts="t", ruler="r", caps=CAPS, passes=PASSES)
     metrics = fit.run(tmp_path / "capped", tmp_path / "measured", tmp_path / "plots", tmp_path / "out", study=study)
     kept = tmp_path / "plots/study.json"
     found = store.parse(store.read_json(kept), Limit, path=kept, line=None)
     assert metrics["rising"] == 1
-    assert found.arms[0].longest <= 200 < found.arms[1].longest
+    assert found.arms[0].ceiling <= 200 < found.arms[1].ceiling
     assert found.mean
     assert found.mean.slope > 0

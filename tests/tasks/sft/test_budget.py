@@ -31,6 +31,27 @@ def test_a_token_of_8b_at_32k_costs_70_8_gflop() -> None:
     assert float(LLAMA.flops(np.array([32_768.0]))[0]) / 32_768 / 1e9 == pytest.approx(70.8, abs=0.05)
 
 
+def test_frozen_weights_have_no_gradient_to_compute() -> None:
+    """Forward, and backward through them to the adapters below: 4 FLOPs a weight and token; attention costs what it did."""
+    at = np.array([1_000.0])
+    trained = adapter_parameters(LLAMA, Adapter(rank=64, alpha=128, dropout=0.0, bits=16))
+    saved = float((LLAMA.flops(at) - LLAMA.flops(at, adapter=trained))[0]) / 1_000
+    assert saved == pytest.approx(2 * LLAMA.multiplied - 6 * trained)
+    assert adapter_parameters(LLAMA, None) == 0
+    assert work_of(
+        None, LLAMA, context=1_000, tokens=1_000, adapter=Adapter(rank=64, alpha=128, dropout=0.0, bits=4)
+    ).flops == pytest.approx(float(LLAMA.flops(at, adapter=trained)[0]))
+
+
+def test_a_pair_takes_two_sequences_and_the_weights_of_the_reference_but_under_an_adapter() -> None:
+    settings, way = Settings(processes=8), STRATEGIES[3]
+    adapted = OPTIMIZATION.model_copy(update={"adapter": Adapter(rank=64, alpha=128, dropout=0.0, bits=16)})
+    for optimization, again in ((OPTIMIZATION, 2 * LLAMA.parameters / GIB / 8), (adapted, 0.0)):
+        one, two = (on_each_gpu(LLAMA, optimization, way, settings, context=4_096, pairs=pairs) for pairs in (False, True))
+        assert two.activations == pytest.approx(2 * one.activations)
+        assert two.weights - one.weights == pytest.approx(again)
+
+
 def test_hours_are_those_of_the_roofline() -> None:
     """One H200 at 40% of 790 TFLOP/s: 4,460 tokens a second."""
     work = work_of(None, LLAMA, context=32_768, tokens=189_500_000)
@@ -86,6 +107,8 @@ def test_every_recipe_has_the_paper_s_numbers_and_fits_its_cards(name: str, monk
     shapes = shapes_of(params.base, train.tiny, vocabulary=0)
     needs = on_each_gpu(shapes, train, strategy_of(config), settings, context=params.pack.context)
     assert needs.total < (24 if single else 80)
+    paired = on_each_gpu(shapes, params.align, strategy_of(config), settings, context=params.align.context, pairs=True)
+    assert needs.total < paired.total < (24 if single else 80)
 
 
 def test_work_on_disk_is_counted_sample_by_sample(tmp_path: Path) -> None:
@@ -100,6 +123,7 @@ def test_a_plan_that_cannot_fit_says_so_names_what_does_and_fails() -> None:
     done = plan("--params", "profiles/llama-3.1-8b.yaml")
     assert done.returncode == 1
     assert "139 GiB on each of 1 GPUs of 80 GiB with none; it does not fit; infra/accelerate/" in done.stderr
+    assert "align: 184 GiB on each" in done.stderr
     assert "2,892 steps, 758,000,000 tokens in all" in done.stdout
     assert "70.8 GFLOP a token" in done.stdout
     assert plan("--params", "profiles/qlora-24gb.yaml", "--memory", "24").returncode == 0

@@ -1,5 +1,7 @@
 """The study's figures on answers whose lengths are known, the line held against its definition."""
 
+from typing import Any
+
 import pytest
 
 from tasks.longbench.benchmark import Ask, item_of
@@ -7,29 +9,55 @@ from tasks.schema.records import Prediction
 from tasks.study.limit import Arm, Trained, arm, limit, said, table
 
 
-def answers(*words: int, asked: int = 100) -> list[Prediction]:
+def answers(*words: int, asked: int = 100, sample: int | None = None) -> list[Prediction]:
     item = item_of(Ask("Write.", asked))
     return [
-        Prediction(item=item, model="cap", sample=n, response="word " * count, finish_reason="stop", tokens=1, seconds=1.0)
+        Prediction(
+            item=item,
+            model="cap",
+            sample=n if sample is None else sample,
+            response="word " * count,
+            finish_reason="stop",
+            tokens=1,
+            seconds=1.0,
+        )
         for n, count in enumerate(words)
     ]
 
 
-def made(cap: int, longest: int, mean: float) -> Arm:
-    return Arm(cap=cap, trained=cap, samples=9, answers=8, longest=longest, mean=mean, mean_error=1.0, at_most=mean)
+def made(cap: int, longest: float, mean: float) -> Arm:
+    """Its ceiling is its longest."""
+    long: dict[str, Any] = {"longest": longest, "longest_error": 1.0, "ceiling": longest, "ceiling_low": None, "ceiling_high": None}
+    return Arm(cap=cap, trained=cap, samples=9, answers=8, mean=mean, mean_error=1.0, at_most=mean, **long)
 
 
-def test_an_arm_is_its_longest_and_its_mean_answer() -> None:
-    found = arm(200, Trained(samples=50, longest=190), [*answers(10, 30, 50), *answers(110, 130, asked=3200)])
+def test_an_arm_is_its_longest_answer_and_its_mean() -> None:
+    found = arm(200, Trained(samples=50, longest=190), [*answers(10, 30, 50), *answers(110, 130, asked=3200)], passes=1)
     assert (found.cap, found.trained, found.samples, found.answers, found.longest) == (200, 190, 50, 5, 130)
-    assert (found.mean, found.at_most) == (66, 120)
+    assert (found.mean, found.at_most, found.longest_error) == (66, 120, 0)
     assert found.mean_error == pytest.approx((2680 / 5) ** 0.5, rel=0.05)
+
+
+def test_the_longest_is_that_of_a_pass_and_its_error_is_over_the_passes() -> None:
+    passes = [answers(10, longest, sample=number) for number, longest in enumerate((100, 130, 160))]
+    found = arm(200, Trained(samples=50, longest=190), [answer for one in passes for answer in one], passes=3)
+    assert found.longest == 130
+    assert found.longest_error == pytest.approx(30 / 3**0.5)
+
+
+def test_one_answer_in_fifty_that_runs_away_does_not_lift_the_ceiling() -> None:
+    lengths = [90 + number % 11 for number in range(98)]
+    found = arm(100, Trained(samples=50, longest=100), answers(*lengths, 900, 1500), passes=100)
+    assert 99 <= found.ceiling <= 101
+    assert (found.ceiling_low, found.ceiling_high) == (99, 1500)  # of a hundred answers the interval still does
+    assert arm(100, Trained(samples=50, longest=100), answers(*lengths[:20]), passes=20).ceiling_high is None
 
 
 def test_arms_on_a_line_give_that_line_and_no_error() -> None:
     found = limit([made(cap, 10 + cap, cap / 2) for cap in (400, 100, 800, 200)], temperature=0.5)
     assert [one.cap for one in found.arms] == [100, 200, 400, 800]
     assert found.longest
+    assert found.ceiling == found.longest
     assert found.mean
     assert (found.longest.slope, found.longest.intercept, found.longest.r_squared) == pytest.approx((1.0, 10.0, 1.0))
     assert found.longest.slope_error == pytest.approx(0, abs=1e-9)
@@ -63,4 +91,4 @@ def test_two_arms_have_a_line_without_an_error_and_one_has_none() -> None:
 def test_the_table_has_a_row_for_each_arm() -> None:
     header, first, *_ = table(limit([made(200, 210, 2.5), made(100, 120, 1.5)], temperature=None)).splitlines()
     assert header.split(",")[:5] == ["cap", "trained", "samples", "answers", "longest"]
-    assert first.split(",")[:5] == ["100", "100", "9", "8", "120"]
+    assert first.split(",")[:5] == ["100", "100", "9", "8", "120.0"]
