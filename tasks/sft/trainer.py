@@ -26,8 +26,11 @@ def train(job: Job) -> None:
     from transformers.utils.logging import disable_progress_bar
 
     logging.getLogger("trl").setLevel(logging.ERROR)  # it warns of one row per device; rows are whole packs here
-    warnings.filterwarnings("ignore", ".*is_gradient_checkpointing", FutureWarning)  # of transformers' at TRL, for nobody here to mend
+    for outdated in (".*is_gradient_checkpointing", r"`torch\.distributed\."):  # in TRL's and DeepSpeed's code, for nobody here to mend
+        warnings.filterwarnings("ignore", outdated, FutureWarning)
     disable_progress_bar()  # one for every checkpoint's one file
+    if not torch.cuda.is_available():
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed warns that it found no other
     if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
         load_data_only()
     torch.set_num_threads(job.where.threads)
@@ -38,6 +41,8 @@ def train(job: Job) -> None:
         store.write_json(job.scratch / RESOLVED, trainer.resolved())
     trainer.train(resume_from_checkpoint=str(job.resume) if job.resume else None)
     _save(job, trainer)
+    trainer.accelerator.wait_for_everyone()
+    trainer.accelerator.end_training()  # a process that exits with its group open is now and then aborted in one of gloo's threads
 
 
 def load_data_only() -> None:
