@@ -25,7 +25,8 @@ def train(job: Job) -> None:
     from transformers import AutoTokenizer, PrinterCallback
     from transformers.utils.logging import disable_progress_bar
 
-    logging.getLogger("trl").setLevel(logging.ERROR)  # it warns of one row per device; rows are whole packs here
+    for name in ("trl", "bitsandbytes"):  # of one row per device, where rows are whole packs; of kernels on a hub that nobody asks for
+        logging.getLogger(name).setLevel(logging.ERROR)
     for outdated in (".*is_gradient_checkpointing", r"`torch\.distributed\."):  # in TRL's and DeepSpeed's code, for nobody here to mend
         warnings.filterwarnings("ignore", outdated, FutureWarning)
     disable_progress_bar()  # one for every checkpoint's one file

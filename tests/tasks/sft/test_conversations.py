@@ -21,7 +21,14 @@ CHATML = (
 )
 
 
+def like_gpt2() -> PreTrainedTokenizerFast:
+    made = like_llama(TEXTS, vocabulary=600, composes=False, template=CHAT_TEMPLATE, specials=[USER, END, ASSISTANT, PAD])
+    made.backend_tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    return made
+
+
 TOKENIZERS = {
+    "gpt2": like_gpt2(),
     "tiny": TOKENIZER,
     "llama": like_llama(TEXTS, vocabulary=600, composes=False, template=CHAT_TEMPLATE, specials=[USER, END, ASSISTANT, PAD]),
     "qwen": like_llama(TEXTS, vocabulary=600, composes=True, template=CHATML, specials=["<|im_start|>", "<|im_end|>", "<tool_call>"]),
@@ -69,7 +76,10 @@ def test_an_answer_comes_back_as_it_was_written(ask: str, answer: str) -> None:
     assert TOKENIZER.decode(kept[:-1]) == answer
 
 
-@given(names, written.filter(lambda text: not any(token in text for token in SPELLED)))
+spaced = st.text(st.sampled_from(" \n\r\t\u3000ab1，.'s"), max_size=24)
+
+
+@given(names, st.one_of(written.filter(lambda text: not any(token in text for token in SPELLED)), spaced))
 def test_tokens_and_targets_are_those_of_the_tokenizer_itself(name: str, answer: str) -> None:
     """Whoever encoded the row: transformers' own rendering, tokenizing and mask are the reference."""
     tokenizer, row = TOKENIZERS[name], conversation(answer)
@@ -92,6 +102,15 @@ def test_the_twin_takes_plain_rows_and_leaves_doubtful_ones_to_the_tokenizer(nam
     ]
     encoder.encode(rows)
     assert (encoder.twin, encoder.rows_by_twin, encoder.rows_by_tokenizer) == (True, 2, 2)
+
+
+@pytest.mark.parametrize(("text", "quick"), [("a b\n\nc", True), ("a \n b", False), ("a  b", False), ("a　\nb", True)])
+def test_only_runs_of_white_space_that_a_look_ahead_splits_are_looked_ahead_in(text: str, quick: bool) -> None:
+    for name, pays in (("llama", quick), ("qwen", quick), ("gpt2", quick and "\n" not in text)):
+        twin = ENCODERS[name]._twin
+        assert twin
+        assert (not twin._looked.search(text)) == pays
+        assert not pays or twin._quick.encode(text) == twin._looking.encode(text)
 
 
 def test_a_twin_that_differs_on_the_sample_is_not_trusted() -> None:
