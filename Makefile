@@ -192,7 +192,7 @@ deploy: $(INSTALLED)  ## register work pools, deployments, schedules and automat
 	@$(PYTHON) -m flows.deploy
 
 worker: $(INSTALLED)  ## run deployments in this checkout, one at a time: make worker [POOL=gpu]
-	LONGWRITER_WORKSPACE="$(CURDIR)" PREFECT_WORKER_WEBSERVER_HOST=127.0.0.1 PREFECT_FLOWS_HEARTBEAT_FREQUENCY=30 prefect worker start --pool $(POOL) --type process --limit 1
+	LONGWRITER_WORKSPACE="$(CURDIR)" PREFECT_WORKER_WEBSERVER_HOST=127.0.0.1 PREFECT_FLOWS_HEARTBEAT_FREQUENCY=30 PREFECT_CLIENT_RETRY_EXTRA_CODES=500 prefect worker start --pool $(POOL) --type process --limit 1
 
 stage-digests: $(INSTALLED)  ## record that code of versioned stages changed without a change in meaning
 	$(PYTHON) -m tests.contracts.stage_digests

@@ -98,6 +98,12 @@ def until(team: Team, run: str, state: str, seconds: float = 480) -> dict[str, A
         time.sleep(1)
 
 
+def said(team: Team, run: str) -> str:
+    """The lines that Prefect has of a run, oldest first."""
+    asked = {"logs": {"flow_run_id": {"any_": [run]}}, "sort": "TIMESTAMP_ASC"}
+    return "\n".join(line["message"] for line in api(team, "/logs/filter", asked))
+
+
 def clone(team: Team, pool: str) -> Path:
     return team.home / "team" / "workspaces" / pool
 
@@ -145,18 +151,17 @@ def dead(pid: int) -> None:
 
 
 @contextmanager
-def another_worker(team: Team, pool: str) -> Iterator[Path]:
+def another_worker(team: Team, pool: str, **more: str) -> Iterator[Path]:
     """A worker's clone, while the worker runs in it: it has neither folder nor parent in common with those of `make team-up`."""
     with tempfile.TemporaryDirectory(prefix="longwriter-") as folder:
         other = Path(folder) / "clone"
         workspaces.make(team.checkout, other, team.values)
-        own = {"LONGWRITER_HOME": other / ".longwriter", "LONGWRITER_WORKSPACE": other, "PREFECT_HOME": Path(folder) / "prefect"}
-        settings = {"LONGWRITER_WORKSPACE_REF": "HEAD", "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30", **{name: str(own[name]) for name in own}}
+        places = {"LONGWRITER_HOME": f"{other}/.longwriter", "LONGWRITER_WORKSPACE": str(other), "PREFECT_HOME": f"{folder}/prefect"}
+        prefect = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30", "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500"}
+        own = team.environment(**places, **prefect, LONGWRITER_WORKSPACE_REF="HEAD", **more)
         words = ["-m", "prefect", "worker", "start", "--pool", pool, "--type", "process", "--limit", "1"]
         with (team.logs / "another-worker.log").open("wb") as log:
-            worker = subprocess.Popen(
-                [sys.executable, *words], cwd=folder, env=team.environment(**settings), stdout=log, stderr=log, start_new_session=True
-            )
+            worker = subprocess.Popen([sys.executable, *words], cwd=folder, env=own, stdout=log, stderr=log, start_new_session=True)
         try:
             yield other
         finally:

@@ -146,6 +146,7 @@ def worker_environment(values: Mapping[str, str], workspace: Path, *, port: int)
         "PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1",  # its own default is every interface
         "PREFECT_WORKER_WEBSERVER_PORT": str(port),
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT),
+        "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",  # what the server answers while PostgreSQL is away
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
     }
 

@@ -23,7 +23,7 @@ from tasks.sft.job import HISTORY
 from tasks.tracking import newcomers, registry
 from tasks.tracking.client import connect, experiment
 from tests import backend
-from tests.backend import Team, another_worker, api, clone, commit, dead, pid, soon, started, suspended, until
+from tests.backend import Team, another_worker, api, clone, commit, dead, pid, said, soon, started, suspended, until
 from tests.conftest import ROOT
 from tests.tasks.sft.packs import packed_student
 from tests.tasks.test_promote import candidate
@@ -98,12 +98,6 @@ def trained_alone(team: Team, folder: Path) -> Path:
 def losses(history: Path) -> list[tuple[int, float]]:
     points = [json.loads(line) for line in history.read_text().splitlines()]
     return [(point["step"], point["loss"]) for point in points]
-
-
-def said(team: Team, run: str) -> str:
-    """The lines that Prefect has of a run."""
-    lines = api(team, "/logs/filter", {"logs": {"flow_run_id": {"any_": [run]}}})
-    return "\n".join(line["message"] for line in lines)
 
 
 def named(team: Team, name: str, **filters: Any) -> str:
