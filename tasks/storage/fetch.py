@@ -72,7 +72,7 @@ def holds(folder: Path, manifest: Manifest) -> bool:
     there = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()}
     if {file.path: file.size for file in manifest.files} != {path: found.lstat().st_size for path, found in there.items()}:
         return False
-    return all(tuple(digests_of(there[file.path], manifest.part_size, lambda size: None)) == file.parts for file in manifest.files)
+    return all(tuple(digests_of(there[file.path], manifest.part_size)) == file.parts for file in manifest.files)
 
 
 @contextmanager

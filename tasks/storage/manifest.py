@@ -10,6 +10,7 @@ import os
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
@@ -39,6 +40,10 @@ class File(Record):
         if len(self.parts) == 1:
             return self.parts[0]
         return f"{_base64(hashlib.sha256(b''.join(map(b64decode, self.parts))).digest())}-{len(self.parts)}"
+
+    def known_by(self, checksum: str) -> bool:
+        """Is this its checksum? Not every server says the number of parts."""
+        return checksum.split("-")[0] == self.checksum.split("-")[0]
 
 
 class Manifest(Record):
@@ -86,14 +91,22 @@ def describe(
     uses: Sequence[str] = (),
     read: Callable[[int], object] = lambda size: None,
 ) -> Manifest:
-    """Read the files once, several at a time, and write down what they are. No version: the content's digest. `read` is told of bytes."""
-    part_size = part_size or fitting(max(path.stat().st_size for path in files))
+    """Read the files once, several parts at a time, and write down what they are. `read` is told of bytes.
+
+    No version: the content's digest. Raises BadInput if they change meanwhile.
+    """
+    sizes = [path.stat().st_size for path in files]
+    part_size = part_size or fitting(max(sizes))
+    counts = [count(size, part_size) for size in sizes]
+    every = [(path, number) for path, parts in zip(files, counts, strict=True) for number in range(parts)]
     with ThreadPoolExecutor(thread_name_prefix="digest") as pool:
-        digests = list(pool.map(lambda path: tuple(digests_of(path, part_size, read)), files))
-    found = tuple(
-        File(path=path.relative_to(folder).as_posix(), size=path.stat().st_size, parts=parts)
-        for path, parts in zip(files, digests, strict=True)
-    )
+        digests = pool.map(lambda part: digest_of(part[0], part[1], part_size, read), every)
+        found = tuple(
+            File(path=path.relative_to(folder).as_posix(), size=size, parts=tuple(islice(digests, parts)))
+            for path, size, parts in zip(files, sizes, counts, strict=True)
+        )
+    if sizes != [path.stat().st_size for path in files]:
+        raise BadInput(folder, "it changed while it was read", mend="wait for who writes there")
     whole = content(found, part_size)
     version = version or whole[:16]
     try:
@@ -114,19 +127,20 @@ def count(size: int, part_size: int) -> int:
     return max(1, -(-size // part_size))
 
 
-def digests_of(path: Path, part_size: int, read: Callable[[int], object]) -> Iterator[str]:
-    with path.open("rb") as file:
-        for number in range(count(path.stat().st_size, part_size)):
-            yield part_digest(file.fileno(), number, part_size, "sha256", read)
+def digests_of(path: Path, part_size: int) -> Iterator[str]:
+    return (digest_of(path, number, part_size) for number in range(count(path.stat().st_size, part_size)))
 
 
-def part_digest(descriptor: int, number: int, part_size: int, algorithm: str, read: Callable[[int], object] = lambda size: None) -> str:
-    """Of part `number`, from 0, of an open file: base64, without moving the file's own position."""
+def digest_of(
+    path: Path, number: int, part_size: int, read: Callable[[int], object] = lambda size: None, *, algorithm: str = "sha256"
+) -> str:
+    """Of part `number`, from 0, of a file: base64."""
     digest, at, end = hashlib.new(algorithm, usedforsecurity=False), number * part_size, (number + 1) * part_size
-    while at < end and (piece := os.pread(descriptor, min(PIECE, end - at), at)):
-        digest.update(piece)
-        at += len(piece)
-        read(len(piece))
+    with path.open("rb", buffering=0) as file:
+        while at < end and (piece := os.pread(file.fileno(), min(PIECE, end - at), at)):
+            digest.update(piece)
+            at += len(piece)
+            read(len(piece))
     return _base64(digest.digest())
 
 

@@ -10,7 +10,7 @@ import hashlib
 import io
 import os
 from base64 import b64decode, b64encode
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -18,7 +18,7 @@ from botocore.exceptions import ResponseStreamingError
 
 from tasks.schema.settings import settings
 from tasks.storage.client import S3Client
-from tasks.storage.manifest import Manifest, part_digest
+from tasks.storage.manifest import Manifest, digest_of
 
 if TYPE_CHECKING:
     from s3transfer.manager import TransferManager
@@ -73,8 +73,7 @@ class _Files:
         self._files = {prefix + file.path: file for file in manifest.files}
 
     def _local(self, part: _Part, algorithm: str) -> str:
-        with self.path(part.key).open("rb") as file:
-            return part_digest(file.fileno(), part.number, self._part_size, algorithm)
+        return digest_of(self.path(part.key), part.number, self._part_size, algorithm=algorithm)
 
     def path(self, key: str) -> Path:
         return self._root / key.removeprefix(self._prefix)
@@ -87,20 +86,27 @@ class _Files:
 
 
 class Sending(_Files):
-    """Registered on a client: what is sent carries its SHA-256, what is kept there is not sent. Counts the parts that it sent."""
+    """Registered on a client: what is sent carries its SHA-256, what is kept there is not sent. Counts the parts that it sent.
+
+    `proven`: the keys of files that lie there as they have to, by the server's own reply; of others it has to be asked.
+    """
 
     def __init__(
         self, client: S3Client, manifest: Manifest, root: Path, prefix: str, *, kept: Mapping[str, Kept], moved: Callable[[int], object]
     ):
         super().__init__(manifest, root, prefix, moved)
         self._kept, self.sent, self.spared = kept, 0, 0
+        self.proven: set[str] = set()
         events = client.meta.events
         for operation in ("PutObject", "UploadPart"):
             events.register(f"before-parameter-build.s3.{operation}", self._with_digest)
             events.register(f"needs-retry.s3.{operation}", self._distrust)  # type: ignore[arg-type]  # botocore sleeps for what it returns
         events.register("before-call.s3.UploadPart", self._spare)
-        events.register("before-parameter-build.s3.CreateMultipartUpload", self._note)
+        for operation in ("CreateMultipartUpload", "CompleteMultipartUpload"):
+            events.register(f"before-parameter-build.s3.{operation}", self._note)
         events.register("before-call.s3.CreateMultipartUpload", self._go_on)
+        for operation in ("PutObject", "CompleteMultipartUpload"):
+            events.register(f"after-call.s3.{operation}", self._arrived)
         events.register("before-call.s3.AbortMultipartUpload", self._keep)
 
     def _with_digest(self, params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
@@ -112,6 +118,7 @@ class Sending(_Files):
 
     def _note(self, params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
         context["longwriter"] = _Part(params["Key"], 0)
+        context["longwriter.etags"] = [part["ETag"] for part in params.get("MultipartUpload", {}).get("Parts", [])]
 
     def _go_on(self, context: dict[str, Any], **_: Any) -> Any:
         kept = self._kept.get(context["longwriter"].key)
@@ -146,6 +153,28 @@ class Sending(_Files):
         if "ChecksumSHA256" in reply:
             return bool(reply["ChecksumSHA256"] == self._digest(part))
         return str(reply.get("ETag", "")).strip('"') == b64decode(self._local(part, "md5")).hex()
+
+    def _arrived(self, parsed: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+        """One part was held to its digest already; many, each held to its own, are whole by the checksum or the ETag over all of them."""
+        part: _Part | None = context.get("longwriter")
+        if part is None or "ETag" not in parsed:
+            return
+        etags = context.get("longwriter.etags", [])
+        if "ChecksumSHA256" in parsed:
+            whole = self._files[part.key].known_by(parsed["ChecksumSHA256"])
+        else:
+            whole = not etags or parsed["ETag"].strip('"') == _together(etags)
+        if whole:
+            self.proven.add(part.key)
+
+
+def _together(etags: Sequence[str]) -> str | None:
+    """S3's ETag of an object in parts, or None where theirs are not MD5s."""
+    try:
+        digests = [bytes.fromhex(etag.strip('"')) for etag in etags]
+    except ValueError:
+        return None
+    return f"{hashlib.md5(b''.join(digests), usedforsecurity=False).hexdigest()}-{len(etags)}"
 
 
 class Fetching(_Files):

@@ -85,7 +85,7 @@ def existing(client: S3Client, to: Place, manifest: Manifest) -> Manifest | None
 def _send(client: S3Client, manifest: Manifest, folder: Path, to: Place, progress: Any) -> tuple[int, int]:
     """Send what is not there yet; counts of multipart parts sent and spared. Raises StorageError unless all is there in the end."""
     prefix, sent, spared = to.content(manifest.name, manifest.content), 0, 0
-    missing = _missing(client, manifest, to.bucket, prefix)
+    missing = _missing(client, manifest.files, to.bucket, prefix)
     for file in set(manifest.files) - set(missing):
         progress.update(file.size)
     for _ in range(ROUNDS):
@@ -96,7 +96,7 @@ def _send(client: S3Client, manifest: Manifest, folder: Path, to: Place, progres
         anew = _transfer(sending, missing, manifest, folder, to.bucket, prefix, progress)
         _forget(client, to.bucket, prefix, anew)
         sent, spared = sent + handlers.sent, spared + handlers.spared
-        missing = _missing(client, manifest, to.bucket, prefix, patient=True)
+        missing = _missing(client, [file for file in missing if prefix + file.path not in handlers.proven], to.bucket, prefix, patient=True)
     if missing:
         raise StorageError(f"s3://{to.bucket}/{prefix}{missing[0].path}: sent, and not there; run again, what is sent is kept")
     return sent, spared
@@ -138,8 +138,8 @@ def _forget(client: S3Client, bucket: str, prefix: str, keys: Sequence[str]) -> 
                 client.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
 
 
-def _missing(client: S3Client, manifest: Manifest, bucket: str, prefix: str, *, patient: bool = False) -> list[File]:
-    """The files that are not in the bucket, whole and as they have to be."""
+def _missing(client: S3Client, files: Sequence[File], bucket: str, prefix: str, *, patient: bool = False) -> list[File]:
+    """Which of the files are not in the bucket, whole and as they have to be."""
     there = {} if patient else {entry.key: entry.size for entry in objects.listed(client, bucket, prefix)}
 
     def lacking(file: File) -> bool:
@@ -149,14 +149,13 @@ def _missing(client: S3Client, manifest: Manifest, bucket: str, prefix: str, *, 
         return found is None or found["ContentLength"] != file.size or not _proven(found, file)
 
     with ThreadPoolExecutor(settings().transfers, thread_name_prefix="head") as pool:
-        return [file for file, lacks in zip(manifest.files, pool.map(lacking, manifest.files), strict=True) if lacks]
+        return [file for file, lacks in zip(files, pool.map(lacking, files), strict=True) if lacks]
 
 
 def _proven(found: Mapping[str, Any], file: File) -> bool:
     """By the server's checksum, or, where it keeps none, by what the publisher wrote beside an object whose parts it had proven."""
     metadata = {key.lower(): value for key, value in found.get("Metadata", {}).items()}
-    checksum = str(found.get("ChecksumSHA256") or metadata.get(parts.METADATA, ""))
-    return checksum.split("-")[0] == file.checksum.split("-")[0]
+    return file.known_by(str(found.get("ChecksumSHA256") or metadata.get(parts.METADATA, "")))
 
 
 def kept(client: S3Client, bucket: str, prefix: str, missing: Sequence[File], part_size: int) -> dict[str, parts.Kept]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import re
 import secrets
 import socket
 import subprocess
@@ -88,7 +89,9 @@ class Request(NamedTuple):
     body: int  # bytes
 
 
-Fault = str  # "503", "404", "cut" (in mid-body), "flip" (a byte of the body sent), "truncate", "flip reply", "hold" (until released)
+# "503", "404", "cut" (in mid-body), "flip" (a byte of the body sent), "truncate", "flip reply", "vague" (the reply has another ETag of the
+# parts' together), "hold" (until released)
+Fault = str
 Rule = Callable[[Request, int], Fault | None]  # the request, and how many like it came before
 
 
@@ -152,6 +155,8 @@ class Proxy:
             return _reply(handler, status, headers, reply[: len(reply) // 2], length=len(reply))
         if fault == "flip reply":
             reply = reply[:-1] + bytes([reply[-1] ^ 1])
+        if fault == "vague":
+            reply = re.sub(rb"[0-9a-f]{32}-", b"0" * 32 + b"-", reply)
         with self._lock:
             self.done.append(request)
         _reply(handler, status, headers, reply)

@@ -98,7 +98,7 @@ def test_a_folder_with_something_else_in_it_is_left_alone_unless_told(at: Place,
 def test_no_name_in_a_manifest_leads_out_of_the_folder(at: Place, tmp_path: Path) -> None:
     """Every name is planted in a manifest that is right in all else; some of them go through the server."""
     (tmp_path / "one").write_bytes(b"x")
-    parts = tuple(digests_of(tmp_path / "one", PART, lambda size: None))
+    parts = tuple(digests_of(tmp_path / "one", PART))
     client, before = connect(), sorted(tmp_path.rglob("*"))
     refused = 0
     for number, name in enumerate(FAR):
@@ -127,14 +127,14 @@ def test_no_name_in_a_manifest_leads_out_of_the_folder(at: Place, tmp_path: Path
 @pytest.mark.parametrize("names", [("a", "A"), ("a", "a/b"), ("é", "e\u0301"), ("x/a", "X/a")])
 def test_names_that_are_one_file_on_some_systems_are_refused(names: tuple[str, str], tmp_path: Path) -> None:
     (tmp_path / "one").write_bytes(b"x")
-    files = tuple(File(path=name, size=1, parts=tuple(digests_of(tmp_path / "one", PART, lambda size: None))) for name in names)
+    files = tuple(File(path=name, size=1, parts=tuple(digests_of(tmp_path / "one", PART))) for name in names)
     with pytest.raises(BadInput, match="cannot stand beside"):
         Manifest(name="data", version="v", content=content(files, PART), part_size=PART, files=files)
 
 
 def test_every_flipped_byte_of_a_manifest_shows(tmp_path: Path) -> None:
     (tmp_path / "one").write_bytes(b"x")
-    files = (File(path="one", size=1, parts=tuple(digests_of(tmp_path / "one", PART, lambda size: None))),)
+    files = (File(path="one", size=1, parts=tuple(digests_of(tmp_path / "one", PART))),)
     whole = Manifest(name="data", version="v", content=content(files, PART), part_size=PART, files=files, labels={"by": "us"})
     text = seal(whole)
     assert Sealed.model_validate_json(text).manifest == whole

@@ -78,15 +78,21 @@ def test_connections_cut_in_mid_part_and_a_busy_server_are_sat_out(proxy: Proxy,
     fetch("data", tmp_path / "got", source=at, label=None)
 
 
+def test_what_a_reply_has_proven_is_not_asked_for(proxy: Proxy, at: Place, folder: Path) -> None:
+    publish(folder, "data", to=at, part_size=PART, label=None)
+    assert not any(request.method == "HEAD" for request in proxy.seen)
+
+
 @pytest.mark.parametrize("endpoint", ["moto"], indirect=True)
-def test_an_object_that_shows_late_is_waited_for(proxy: Proxy, at: Place, folder: Path) -> None:
-    proxy.rule = lambda request, before: "404" if request.method == "HEAD" and before < 2 else None
+def test_an_object_that_no_reply_proves_is_asked_for_and_waited_for(proxy: Proxy, at: Place, folder: Path) -> None:
+    proxy.rule = lambda request, before: {"POST": "vague", "HEAD": "404" if before < 2 else None}.get(request.method)
     assert publish(folder, "data", to=at, part_size=PART, label=None).new
+    assert [request.path.split("/")[-1] for request in proxy.seen if request.method == "HEAD"] == [MODEL] * 3
 
 
 @pytest.mark.parametrize("endpoint", ["rclone"], indirect=True)
-def test_an_object_that_never_shows_is_no_version(proxy: Proxy, at: Place, folder: Path) -> None:
-    proxy.rule = lambda request, before: "404" if request.method == "HEAD" and request.path.endswith("empty.txt") else None
-    with pytest.raises(StorageError, match=r"empty.txt: sent, and not there; run again"):
+def test_an_object_that_no_reply_proves_and_that_never_shows_is_no_version(proxy: Proxy, at: Place, folder: Path) -> None:
+    proxy.rule = lambda request, before: {"POST": "vague", "HEAD": "404"}.get(request.method)
+    with pytest.raises(StorageError, match=r"model.safetensors: sent, and not there; run again"):
         publish(folder, "data", to=at, part_size=PART, label=None)
     assert versions.versions(connect(), at, "data") == []
