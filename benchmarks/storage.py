@@ -25,7 +25,7 @@ from tasks.schema.settings import settings
 from tasks.storage.client import connect
 from tests.tasks.storage import servers
 
-ROUNDS = 5
+ROUNDS = 6
 IMPORTS = "import sys; from pathlib import Path; from tasks.storage.place import place; "
 MEMORY = "; print(open('/proc/self/status').read().partition('VmHWM:')[2].split()[0])"  # KiB
 PUBLISH = IMPORTS + "from tasks.storage.publish import publish; publish(Path(sys.argv[1]), sys.argv[2], to=place(), label=None)" + MEMORY
@@ -59,7 +59,7 @@ def main() -> None:
 
 def _compare(sample: Sample, root: Path, url: str) -> None:
     made = _made(sample, root / sample.name)
-    turns = [_turn(made, root / "got", f"{sample.name}-{number}", url) for number in range(ROUNDS)]
+    turns = [_turn(made, root / "got", f"{sample.name}-{number}", url, peer_first=number % 2 == 1) for number in range(ROUNDS)]
     publish, aws_up, bare, fetch, aws_down = zip(*turns, strict=True)
     mib = sample.files * sample.size / 2**20
     print(f"{sample.name}: {sample.files} files, {mib:.0f} MiB; medians of {ROUNDS} turns [least, most]")
@@ -70,16 +70,26 @@ def _compare(sample: Sample, root: Path, url: str) -> None:
     print(f"  peak memory of publish and fetch {max(one.memory for one in publish + fetch) / 2**10:.0f} MiB", flush=True)
 
 
-def _turn(made: Path, got: Path, there: str, url: str) -> tuple[Done, ...]:
-    done = (
-        _timed(lambda: _run([sys.executable, "-c", PUBLISH, str(made), there])),
-        _timed(lambda: _aws(url, str(made), f"s3://bucket/aws/{there}")),
-        _timed(lambda: _bare(made, f"bare/{there}")),
-        _timed(lambda: _run([sys.executable, "-c", FETCH, str(got / "ours"), there])),
-        _timed(lambda: _aws(url, f"s3://bucket/aws/{there}", str(got / "aws"))),
+def _turn(made: Path, got: Path, there: str, url: str, *, peer_first: bool) -> tuple[Done, ...]:
+    """What goes first finds other writes under way than what goes second, so they take turns."""
+    up = (
+        lambda: _run([sys.executable, "-c", PUBLISH, str(made), there]),
+        lambda: _aws(url, str(made), f"s3://bucket/aws/{there}"),
     )
+    down = (
+        lambda: _run([sys.executable, "-c", FETCH, str(got / "ours"), there]),
+        lambda: _aws(url, f"s3://bucket/aws/{there}", str(got / "aws")),
+    )
+    done = (*_both(*up, peer_first), _timed(lambda: _bare(made, f"bare/{there}")), *_both(*down, peer_first))
     shutil.rmtree(got)
     return done
+
+
+def _both(ours: Callable[[], str], peer: Callable[[], str], peer_first: bool) -> tuple[Done, Done]:
+    if peer_first:
+        after = _timed(peer)
+        return _timed(ours), after
+    return _timed(ours), _timed(peer)
 
 
 def _timed(step: Callable[[], str]) -> Done:
