@@ -50,7 +50,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         (root / "server").mkdir()
-        with servers.rclone(root / "server") as url:
+        with servers.rclone(root / "server", looks="5m") as url:
             _environment(url)
             _run([sys.executable, "-m", "tasks.storage", "bucket", "--plain"])
             for sample in SAMPLES:

@@ -65,6 +65,7 @@ def connect() -> "S3Client":
         s3={"addressing_style": "path" if endpoint else "auto", "payload_signing_enabled": False},
         request_checksum_calculation="when_required",  # every part has its SHA-256 already
         response_checksum_validation="when_required",  # and is held to it by tasks/storage/parts.py
+        user_agent="longwriter",  # botocore's own names the machine's software, and is put together twice for every request
         max_pool_connections=settings().transfers + 2,
         connect_timeout=10,
         read_timeout=60,

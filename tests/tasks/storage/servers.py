@@ -60,24 +60,12 @@ def moto(folder: Path) -> AbstractContextManager[str]:
     return served([str(BIN / "moto_server"), "-H", "127.0.0.1", "-p", str(port)], port, folder / "moto.log")
 
 
-def rclone(folder: Path) -> AbstractContextManager[str]:
-    """Keeps its objects as files below `folder`/s3."""
+def rclone(folder: Path, *, looks: str = "1ms") -> AbstractContextManager[str]:
+    """Keeps its objects as files below `folder`/s3. `looks`: for how long it believes what it saw there; rclone's own is 5m."""
     port = free_port()
     (folder / "s3").mkdir()
-    keys = f"{KEY},{SECRET}"
-    command = [
-        str(BIN / "rclone"),
-        "--config",
-        "/dev/null",
-        "serve",
-        "s3",
-        "--dir-cache-time",
-        "1ms",
-        "--auth-key",
-        keys,
-        "--addr",
-        f"127.0.0.1:{port}",
-    ]
+    command = [str(BIN / "rclone"), "--config", "/dev/null", "serve", "s3", "--dir-cache-time", looks]
+    command += ["--auth-key", f"{KEY},{SECRET}", "--addr", f"127.0.0.1:{port}"]
     return served([*command, str(folder / "s3")], port, folder / "rclone.log")
 
 
