@@ -1,4 +1,4 @@
-"""MLflow's pages in a real browser: a run with its description, params, dataset and parent, and the registry with its alias and scores."""
+"""MLflow's pages in a real browser: runs under their flow run, one with its description, params and dataset, models, the registry."""
 
 import sys
 from collections.abc import Iterator
@@ -43,5 +43,7 @@ def test_a_person_finds_the_run_its_origin_and_the_model_it_made(pages: str, tab
         *("train-", "Finished", "student/loss", "The training of the student", "dataset (", "longwriter gentle-otter", "git_commit"),
     )
     assert "No description" not in shown
+    tab.text(f"{pages}/#/experiments/{number}/runs", "longwriter gentle-otter", "3 matching runs")
+    tab.text(f"{pages}/#/experiments/{number}/models", "longwriter", "Ready", "train-")
     tab.text(f"{pages}/#/models/longwriter", "champion", "s_bar", "Address them by alias")
     tab.text(f"{pages}/#/models/longwriter/versions/1", "champion: all axes hold", "checkpoint_digest")
