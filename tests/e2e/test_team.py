@@ -20,6 +20,7 @@ import pytest
 from flows.child import family
 from tests import backend
 from tests.backend import Team, another_worker, api, clone, commit, pid, said, soon, started, suspended, until
+from tests.browser import CHROMIUM, browser
 from tests.web import Quiet, served
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
@@ -110,6 +111,16 @@ def test_the_form_of_the_ui_has_types_and_words(team: Team) -> None:
     schema = api(team, "/deployments/name/longwriter/longwriter")["parameter_openapi_schema"]["properties"]
     assert {name: field["type"] for name, field in schema.items()} == {"push": "boolean", "elsewhere": "boolean"}
     assert all(field["description"] for field in schema.values())
+
+
+@pytest.mark.skipif(not CHROMIUM, reason="no chromium: apt-get install chromium")
+def test_a_person_with_the_password_sees_the_form_and_what_a_run_did(team: Team, tmp_path: Path) -> None:
+    pages, deployment = team.values["PREFECT_API_URL"].removesuffix("/api"), api(team, "/deployments/name/longwriter/longwriter")["id"]
+    run = until(team, started(team, "longwriter/longwriter"), "Completed")
+    with browser(tmp_path / "profile") as tab:
+        tab.allow(team.values["PREFECT_API_AUTH_STRING"])
+        tab.text(f"{pages}/deployments/deployment/{deployment}/run", "push", "elsewhere", "run cache included")
+        tab.text(f"{pages}/runs/flow-run/{run['id']}", run["name"], "Completed", "Cached", "first", "third")
 
 
 def test_a_killed_worker_is_replaced_its_run_is_started_once_more_and_somebody_is_told(team: Team) -> None:

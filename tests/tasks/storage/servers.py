@@ -2,8 +2,10 @@
 
 import contextlib
 import http.client
+import os
 import re
 import secrets
+import signal
 import socket
 import subprocess
 import sys
@@ -30,9 +32,9 @@ def free_port() -> int:
 
 @contextmanager
 def served(command: list[str], port: int, log: Path) -> Iterator[str]:
-    """The URL of a server that this command starts; ended afterwards."""
+    """The URL of a server that this command starts; ended afterwards, with what it started."""
     with log.open("wb") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out)
+        process = subprocess.Popen(command, stdout=out, stderr=out, start_new_session=True)
     try:
         url, end = f"http://127.0.0.1:{port}", time.monotonic() + 90
         while not _answers(url):
@@ -41,7 +43,7 @@ def served(command: list[str], port: int, log: Path) -> Iterator[str]:
             time.sleep(0.1)
         yield url
     finally:
-        process.kill()
+        os.killpg(process.pid, signal.SIGKILL)
         process.wait()
 
 
