@@ -1,5 +1,6 @@
 """What starts workers on machines that are not ours: the Kubernetes job as Prefect renders it, and the systemd unit."""
 
+import asyncio
 import json
 import shutil
 import subprocess
@@ -8,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from prefect.workers.base import BaseJobConfiguration
 
+from infra.team.services import HEARTBEAT
 from tests.conftest import ROOT
 
 TEMPLATE = ROOT / "infra" / "kubernetes" / "gpu-job-template.json"
@@ -41,6 +44,15 @@ def test_the_rendered_job_is_valid_and_asks_for_gpus_and_runs_without_root(tmp_p
     assert not pod["automountServiceAccountToken"]
     assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
     assert [source["secretRef"]["name"] for source in container["envFrom"]] == ["longwriter"]
+
+
+@pytest.mark.parametrize("given", [{}, {"env": {"LONGWRITER_SERVER": "vllm"}}])
+def test_a_job_tells_that_it_lives_and_asks_again_whatever_environment_a_deployment_adds(given: dict[str, Any]) -> None:
+    template = json.loads(TEMPLATE.read_text(encoding="utf-8"))
+    made = asyncio.run(BaseJobConfiguration.from_template_and_values(template, {"image": "i", **given}))
+    alike = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT), "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500"}
+    assert made.env == {**alike, **given.get("env", {})}
+    assert all(f"{name}={value}" in UNIT.read_text(encoding="utf-8") for name, value in alike.items())
 
 
 def test_every_variable_of_the_template_is_used_and_every_placeholder_is_a_variable() -> None:
