@@ -49,7 +49,7 @@ def test_the_rendered_job_is_valid_and_asks_for_gpus_and_runs_without_root(tmp_p
 @pytest.mark.parametrize("given", [{}, {"env": {"LONGWRITER_SERVER": "vllm"}}])
 def test_a_job_tells_that_it_lives_and_asks_again_whatever_environment_a_deployment_adds(given: dict[str, Any]) -> None:
     template = json.loads(TEMPLATE.read_text(encoding="utf-8"))
-    made = asyncio.run(BaseJobConfiguration.from_template_and_values(template, {"image": "i", **given}))
+    made: Any = asyncio.run(BaseJobConfiguration.from_template_and_values(template, {"image": "i", **given}))
     alike = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT), "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500"}
     assert made.env == {**alike, **given.get("env", {})}
     assert all(f"{name}={value}" in UNIT.read_text(encoding="utf-8") for name, value in alike.items())
