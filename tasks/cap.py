@@ -1,7 +1,7 @@
 """cap: the texts of the length-limit study that are at most so many words long, as packs (paper, section 2).
 
-Each cap makes an arm of the study: the same base on the same data without its longer outputs. All arms share one tokenizer, which is
-trained on all texts where the base is `tiny`. The rest is the stage pack's: same template, targets and packing.
+Each cap makes an arm of the study: the same base on the same data without its longer outputs, or with them cut. All arms share one
+tokenizer, which is trained on all texts where the base is `tiny`. The rest is the stage pack's: same template, targets and packing.
 """
 
 from collections.abc import Iterator
@@ -10,28 +10,29 @@ from pathlib import Path
 from tasks import stage, store
 from tasks.pack import some_of, tokenize, tokenizer_for
 from tasks.schema.errors import BadInput
-from tasks.schema.params import Base, Pack
+from tasks.schema.params import Base, Pack, Study
 from tasks.schema.records import Reject, Sample
 from tasks.sft.conversations import Encoder
 from tasks.sft.packing import Samples, write_packs
-from tasks.study.texts import read_texts
+from tasks.study.texts import read_texts, within
 
 
-def run(texts: Path, cap: int, out: Path, *, base: Base, pack: Pack) -> stage.Metrics:
+def run(texts: Path, cap: int, out: Path, *, base: Base, pack: Pack, study: Study) -> stage.Metrics:
     """`cap` is in words, as the paper counts them."""
     tokenizer = tokenizer_for(read_texts(texts), base=base, pack=pack)
     tokenizer.save_pretrained(out / "tokenizer")
     encoder = Encoder(tokenizer, sample=some_of(read_texts(texts)))
-    total, rejects, scratch = 0, list[Reject](), out / ".samples.arrow"
+    total, cut, rejects, scratch = 0, 0, list[Reject](), out / ".samples.arrow"
 
-    def within() -> Iterator[tuple[bool, Sample]]:
-        nonlocal total
+    def capped() -> Iterator[tuple[bool, Sample]]:
+        nonlocal total, cut
         for sample in read_texts(texts):
             total += 1
-            if sample.written_words <= cap:
-                yield False, sample
+            if left := within(sample, cap, over=study.over):
+                cut += left is not sample
+                yield False, left
 
-    kept = tokenize(within(), encoder, Samples(scratch), rejects, context=pack.context)
+    kept = tokenize(capped(), encoder, Samples(scratch), rejects, context=pack.context)
     stage.check_reject_rate(rejects, of=len(kept.words) + len(rejects), at_most=pack.max_rejects)
     if not kept.words:
         raise BadInput(
@@ -44,6 +45,7 @@ def run(texts: Path, cap: int, out: Path, *, base: Base, pack: Pack) -> stage.Me
     return {
         "texts": total,
         "over_cap": over,
+        "cut": cut,
         "rejects": len(rejects),
         "samples": len(kept.words),
         "longest": max(kept.words),

@@ -352,6 +352,9 @@ class Study(Section):
     texts: str = Field(min_length=1, description="the dataset's folder, or recorded answers: a JSONL file or a folder of them")
     ruler: str = Field(min_length=1, description="a JSONL file of prompts with the length that each asks for")
     caps: list[Annotated[int, Field(ge=1)]] = Field(min_length=1, description="words that the training outputs may have, an arm each")
+    over: Literal["drop", "cut"] = Field(
+        description="texts over a cap are left out (the paper), or cut behind the last sentence within it: as many texts in every arm"
+    )
     passes: int = Field(ge=1, description="times that each model goes through the ruler; longest answers are means over them")
 
 

@@ -1,14 +1,35 @@
 """The texts that a study trains on: the pipeline's dataset, or recorded answers of other models, given as files."""
 
 import hashlib
+import re
+from bisect import bisect_right
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from tasks.corpus.dataset import FILE, read_dataset
 from tasks.longbench.benchmark import entries, language_of
 from tasks.longbench.length import count_words
 from tasks.longbench.recorded import PROMPTS, RESPONSES
 from tasks.schema.records import Message, Sample
+
+ENDS = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|$)|[。！？…]+[”’」』）]*|\n")  # of sentences and of lines
+
+
+def within(sample: Sample, cap: int, *, over: Literal["drop", "cut"]) -> Sample | None:
+    """The sample if its text has at most `cap` words; else None, or with `cut` what ends behind the last sentence within them."""
+    if sample.written_words <= cap:
+        return sample
+    if over == "drop":
+        return None
+    *before, answer = sample.messages
+    ends = [found.end() for found in ENDS.finditer(answer.content)]
+    last = bisect_right(ends, cap, key=lambda end: count_words(answer.content[:end]))
+    text = answer.content[: ends[last - 1]].rstrip() if last else ""
+    if not (words := count_words(text)):
+        return None
+    messages = (*before, answer.model_copy(update={"content": text}))
+    return sample.model_copy(update={"messages": messages, "written_words": words, "paragraphs": text.count("\n\n") + 1})
 
 
 def read_texts(path: Path) -> Iterator[Sample]:

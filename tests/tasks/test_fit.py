@@ -35,7 +35,7 @@ def measured(tmp_path: Path, caps: list[int]) -> None:
 
 def run(tmp_path: Path, caps: list[int]) -> dict[str, float]:
     (tmp_path / "out").mkdir()
-    study = Study(texts="t", ruler="r", caps=caps, passes=1)
+    study = Study(texts="t", ruler="r", caps=caps, over="drop", passes=1)
     return dict(fit.run(tmp_path / "capped", tmp_path / "measured", tmp_path / "plots", tmp_path / "out", study=study))
 
 

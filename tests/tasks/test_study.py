@@ -27,19 +27,19 @@ def test_the_ceiling_rises_with_the_cap(tmp_path: Path) -> None:
         for number in (90, 91, 92)
     ]
     (tmp_path / "ruler.jsonl").write_text("".join(json.dumps(row) + "\n" for row in asked))
+    study = Study(texts="t", ruler="r", caps=CAPS, over="drop", passes=PASSES)
     recipe = load(ROOT / "profiles/rehearsal.yaml").train
     for words in CAPS:
         capped, trained, measured = (tmp_path / name / str(words) for name in ("capped", "trained", "measured"))
         for folder in (capped, trained, measured):
             folder.mkdir(parents=True)
         pack = Pack(context=512, vocabulary=1024, control_cap=0.0, max_rejects=0.0)
-        store.write_json(capped / "metrics.json", dict(cap.run(tmp_path / "dataset", words, capped, base=TINY, pack=pack)))
+        store.write_json(capped / "metrics.json", dict(cap.run(tmp_path / "dataset", words, capped, base=TINY, pack=pack, study=study)))
         train.run(capped / "packs", capped / "tokenizer", trained, seed=42, base=TINY, train=recipe)
         ruler = tmp_path / "ruler.jsonl"
         once = Predict(version=2, samples=1)
         measure.run(ruler, trained / "checkpoints", PASSES, measured, seed=42, predict=once, candidate_model=CANDIDATE)
     (tmp_path / "out").mkdir()
-    study = Study(texts="t", ruler="r", caps=CAPS, passes=PASSES)
     metrics = fit.run(tmp_path / "capped", tmp_path / "measured", tmp_path / "plots", tmp_path / "out", study=study)
     kept = tmp_path / "plots/study.json"
     found = store.parse(store.read_json(kept), Limit, path=kept, line=None)

@@ -6,7 +6,32 @@ import pytest
 from tasks.corpus.dataset import write_dataset
 from tasks.schema.errors import BadInput
 from tasks.schema.records import Message, Sample
-from tasks.study.texts import read_texts
+from tasks.study.texts import read_texts, within
+
+
+def text_of(content: str, words: int) -> Sample:
+    said = (Message(role="user", content="Write."), Message(role="assistant", content=content))
+    return Sample(id="a", messages=said, language="en", asked_words=None, written_words=words, paragraphs=1, source="pool:1")
+
+
+@pytest.mark.parametrize(
+    ("content", "words", "cap", "left"),
+    [
+        ("One two. Three four! Five six?", 6, 6, "One two. Three four! Five six?"),
+        ("One two. Three four! Five six?", 6, 5, "One two. Three four!"),
+        ("One two. Three four! Five six?", 6, 4, "One two. Three four!"),
+        ("One two. Three four! Five six?", 6, 3, "One two."),
+        ("One two. Three four! Five six?", 6, 1, None),
+        ("# Title\n\nOne 2.5 two, three four.", 6, 3, "# Title"),
+        ("“一二三。”四五六！七八九", 9, 7, "“一二三。”四五六！"),
+        ("no end at all here", 5, 4, None),
+    ],
+)
+def test_a_text_over_the_cap_ends_behind_the_last_sentence_within_it(content: str, words: int, cap: int, left: str | None) -> None:
+    cut = within(text_of(content, words), cap, over="cut")
+    assert (cut and cut.messages[-1].content) == left
+    assert not cut or (cut.written_words <= cap and cut.messages[0].content == "Write.")
+    assert within(text_of(content, words), cap, over="drop") == (text_of(content, words) if words <= cap else None)
 
 
 def test_a_datasets_folder_gives_its_samples(tmp_path: Path) -> None:
