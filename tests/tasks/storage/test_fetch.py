@@ -6,17 +6,18 @@ from pathlib import Path
 
 import pytest
 
+from tasks import store
 from tasks.schema.errors import BadInput, StorageError, WorkspaceBusy
 from tasks.storage import manifest
 from tasks.storage.client import connect
-from tasks.storage.fetch import fetch
+from tasks.storage.fetch import fetch, holds
 from tasks.storage.manifest import File, Manifest, Sealed, content, digests_of, seal, unseal
 from tasks.storage.place import Place
 from tasks.storage.publish import publish
 from tests.tasks.storage.conftest import PART
 from tests.tasks.storage.servers import Proxy, Request
 
-MODEL = "model.safetensors"
+MODEL, EXACT = "model.safetensors", "exact.safetensors"  # of three parts, and of one
 FAR = [  # names that a reader must never follow, FAULTS 38
     *("../a", "a/../../b", "..", ".", "./a", "a/./b", "a/..", "/etc/passwd", "//host/share", "/", "", "a//b", "a/", "/a/"),
     *("C:/a", "c:a", "C:\\a", "\\\\host\\share", "..\\a", "a\\..\\b", "a\x00b", "a\nb", "a\rb", "a\x1bb", "\x7f", "a\x85b"),
@@ -39,8 +40,8 @@ FAR = [  # names that a reader must never follow, FAULTS 38
 ]
 
 
-def ones(request: Request) -> bool:
-    return request.method == "GET" and MODEL in request.path
+def ones(request: Request, name: str = MODEL) -> bool:
+    return request.method == "GET" and name in request.path
 
 
 @pytest.mark.parametrize("endpoint", ["rclone"], indirect=True)
@@ -56,12 +57,54 @@ def test_a_part_that_comes_in_damaged_cut_off_or_late_is_fetched_again(proxy: Pr
 
 
 @pytest.mark.parametrize("endpoint", ["rclone"], indirect=True)
-def test_a_part_that_is_always_damaged_is_an_error_and_no_folder(proxy: Proxy, at: Place, folder: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("fault", ["flip reply", "truncate", "cut", "503", "404"])
+def test_a_file_of_one_part_that_comes_in_spoilt_is_fetched_again(
+    proxy: Proxy, at: Place, folder: Path, tmp_path: Path, fault: str
+) -> None:
+    done = publish(folder, "data", to=at, part_size=PART, label=None)
+    proxy.rule = lambda request, before: fault if ones(request, EXACT) and before < 2 else None
+    fetch("data", tmp_path / "got", source=at, label=None)
+    assert holds(tmp_path / "got", done.manifest)
+    assert sum(ones(request, EXACT) for request in proxy.seen) == 3
+
+
+@pytest.mark.parametrize("endpoint", ["rclone"], indirect=True)
+@pytest.mark.parametrize(("name", "start", "kept"), [(MODEL, PART, 4), (EXACT, 0, 1)])  # files of one part come first
+def test_a_part_that_is_always_damaged_is_an_error_and_no_folder_and_what_came_in_whole_is_kept(
+    proxy: Proxy, at: Place, folder: Path, tmp_path: Path, name: str, start: int, kept: int
+) -> None:
     publish(folder, "data", to=at, part_size=PART, label=None)
-    proxy.rule = lambda request, before: "flip reply" if ones(request) and request.start == PART else None
+    proxy.rule = lambda request, before: "flip reply" if ones(request, name) and request.start == start else None
     with pytest.raises(StorageError, match="not what the manifest says, again and again: nothing is taken from it"):
         fetch("data", tmp_path / "got", source=at, label=None)
     assert not (tmp_path / "got").exists()
+    proxy.rule = lambda request, before: None
+    done = fetch("data", tmp_path / "got", source=at, label=None)
+    assert holds(tmp_path / "got", done.manifest)
+    assert done.fetched + done.spared == 5
+    assert 1 <= done.spared <= kept
+
+
+@pytest.mark.parametrize("endpoint", ["rclone"], indirect=True)
+def test_every_file_is_on_the_disk_before_the_folder_shows(
+    at: Place, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = publish(folder, "data", to=at, part_size=PART, label=None)
+    flushed: dict[int, int] = {}  # bytes by inode
+    shown = []
+
+    def fsync(descriptor: int) -> None:
+        found = os.fstat(descriptor)
+        flushed[found.st_ino] = found.st_size
+
+    def take_place(scratch: Path, target: Path) -> None:
+        shown.append(all(flushed.get(path.stat().st_ino) == path.stat().st_size for path in (scratch, *scratch.rglob("*"))))
+        assert holds(scratch, done.manifest)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    monkeypatch.setattr(store, "take_place", take_place)
+    fetch("data", tmp_path / "got", source=at, label=None)
+    assert shown == [True]
 
 
 @pytest.mark.parametrize("endpoint", ["rclone"], indirect=True)
