@@ -3,8 +3,10 @@
 import os
 import signal
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
@@ -24,6 +26,15 @@ hypothesis_settings.load_profile("shared machine")
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:
     """Bytes by their argument's name: what is compressed has the time in it, and two workers would collect different tests."""
     return argname if isinstance(val, bytes) else None
+
+
+def descendants(word: str, *, of: int | None = None) -> list[psutil.Process]:
+    """The processes below this one, or below `of`, that have this word in their command. Some live for moments only."""
+    found = []
+    for process in psutil.Process(of).children(recursive=True):
+        with suppress(psutil.NoSuchProcess):
+            found += [process] if word in process.cmdline() else []
+    return found
 
 
 @pytest.fixture(autouse=True)

@@ -6,7 +6,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tasks import probe, store
@@ -15,7 +14,7 @@ from tasks.harness.measure import BadTask, HarnessFailed, check, measure
 from tasks.schema.errors import BadInput, BadParams
 from tasks.schema.params import Model, Probe
 from tasks.schema.settings import settings
-from tests.conftest import ROOT
+from tests.conftest import ROOT, descendants
 from tests.tasks.harness.answering import Endpoint, Reply, Seen, endpoint, said
 
 FACTS = "profiles/general/facts.yaml"
@@ -103,7 +102,7 @@ def test_a_measurement_that_is_cancelled_leaves_no_process_behind(tmp_path: Path
 
     with endpoint(lambda *_: (0, None)) as there:  # never answers
         asyncio.run(cancelled(there))
-    assert not [child for child in psutil.Process().children(recursive=True) if "tasks.harness.child" in child.cmdline()]
+    assert not descendants("tasks.harness.child")
 
 
 def test_without_tasks_nothing_is_served_and_nothing_measured(tmp_path: Path) -> None:

@@ -18,10 +18,10 @@ from tasks.schema.params import Base, Tiny, Train
 from tasks.schema.settings import Settings
 from tasks.sft.job import Job, Sft
 from tasks.sft.launch import plan, train_all
+from tests.conftest import ROOT, descendants
 from tests.tasks.sft.jobs import OPTIMIZATION
 from tests.tasks.sft.packs import packed_student, write
 
-ROOT = Path(__file__).parents[2]
 TRAIN = Train(version=1, tiny=Tiny(layers=1, width=32, heads=2), weighting="token", **OPTIMIZATION.model_dump())
 
 
@@ -58,11 +58,11 @@ def test_a_stage_ended_in_the_middle_leaves_no_process_and_goes_on_where_it_was(
     while not list((tmp_path / "home/training").glob("*/checkpoint-*/seal.json")):
         assert stage.poll() is None, stage.communicate()[1]
         time.sleep(0.05)
-    children = [child for child in psutil.Process(stage.pid).children(recursive=True) if "tasks.sft.trainer" in child.cmdline()]
+    children = descendants("tasks.sft.trainer", of=stage.pid)
     assert len(children) == 2
     stage.send_signal(signal.SIGTERM)
-    assert stage.wait(30) == 143
-    assert not psutil.wait_procs(children, timeout=10)[1]
+    assert stage.wait(90) == 143
+    assert not psutil.wait_procs(children, timeout=60)[1]
     assert not (tmp_path / "out").exists()
     reached = {path.name for path in (tmp_path / "home/training").glob("*/checkpoint-*")}
 

@@ -25,7 +25,7 @@ from tasks.endpoints.server import model_server
 from tasks.schema.errors import BadInput, BadSettings, ServerError
 from tasks.schema.params import Model
 from tasks.schema.settings import Settings, settings
-from tests.conftest import ROOT
+from tests.conftest import ROOT, descendants
 
 STUDENT = Model(name="student", revision="1", temperature=0.5, max_tokens=24)
 TEMPLATE = "{% for m in messages %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
@@ -83,7 +83,7 @@ def empty_model(folder: Path) -> Path:
 
 def servers() -> list[psutil.Process]:
     """The model servers among this process's descendants; other tests' servers, Prefect's, are not meant."""
-    return [child for child in psutil.Process().children(recursive=True) if "serve" in child.cmdline()]
+    return descendants("serve")
 
 
 def gone(pids: list[int], *, within: float) -> bool:
@@ -149,7 +149,7 @@ def test_a_killed_owner_leaves_no_server(checkpoint: Path, tmp_path: Path) -> No
         while not pids:
             assert owner.poll() is None
             time.sleep(0.05)
-            pids = [child.pid for child in psutil.Process(owner.pid).children(recursive=True) if "serve" in child.cmdline()]
+            pids = [child.pid for child in descendants("serve", of=owner.pid)]
         os.kill(owner.pid, signal.SIGKILL)
         assert gone(pids, within=5)
     finally:
