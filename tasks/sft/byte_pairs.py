@@ -1,8 +1,8 @@
 """A byte-level BPE tokenizer's faster twin: tiktoken over the same merges, several texts at once.
 
-tiktoken takes the merges of tokenizer.json as ranks and its pre-tokenizer's pattern as they are, and is some three times as fast as the library
-it twins on two cores. Where the two could differ (characters on which regex engines and Unicode versions disagree) a text is `plain`
-no longer, and the caller asks the tokenizer itself. Tokenizers of another kind have no twin.
+tiktoken takes the merges of tokenizer.json as ranks and its pre-tokenizer's pattern as they are, and is some three times as fast as
+the library it twins. Where the two could differ (characters on which regex engines and Unicode versions disagree) a text is `plain` no
+longer, and the caller asks the tokenizer itself. Tokenizers of another kind have no twin.
 """
 
 import json
