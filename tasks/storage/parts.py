@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import ResponseStreamingError
 
+from tasks.schema.errors import BadInput
 from tasks.schema.settings import settings
 from tasks.storage.client import S3Client
 from tasks.storage.manifest import Manifest, digest_of
@@ -49,6 +50,18 @@ class Kept(NamedTuple):
 
     upload_id: str
     parts: Mapping[int, Mapping[str, Any]]
+
+
+class Stamp(NamedTuple):
+    """Of a file: another one after whatever is written to it."""
+
+    inode: int
+    changed: int  # ns, by the file system's clock; nobody can set it back
+
+
+def stamp(path: Path) -> Stamp:
+    found = path.stat()
+    return Stamp(found.st_ino, found.st_ctime_ns)
 
 
 def manager(client: S3Client, part_size: int) -> "TransferManager":
@@ -88,14 +101,23 @@ class _Files:
 class Sending(_Files):
     """Registered on a client: what is sent carries its SHA-256, what is kept there is not sent. Counts the parts that it sent.
 
-    `proven`: the keys of files that lie there as they have to, by the server's own reply; of others it has to be asked.
+    `stamps`: of the files, from before their digests were taken. `proven`: the keys of files that lie there as they have to, by the
+    server's own reply; of others it has to be asked.
     """
 
     def __init__(
-        self, client: S3Client, manifest: Manifest, root: Path, prefix: str, *, kept: Mapping[str, Kept], moved: Callable[[int], object]
+        self,
+        client: S3Client,
+        manifest: Manifest,
+        root: Path,
+        prefix: str,
+        *,
+        kept: Mapping[str, Kept],
+        stamps: Mapping[Path, Stamp],
+        moved: Callable[[int], object],
     ):
         super().__init__(manifest, root, prefix, moved)
-        self._kept, self.sent, self.spared = kept, 0, 0
+        self._kept, self._stamps, self.sent, self.spared = kept, stamps, 0, 0
         self.proven: set[str] = set()
         events = client.meta.events
         for operation in ("PutObject", "UploadPart"):
@@ -149,10 +171,16 @@ class Sending(_Files):
         return 0.2 * attempts
 
     def _same(self, part: _Part, reply: Mapping[str, Any]) -> bool:
-        """By SHA-256 where the server says it, else by the ETag, which is the MD5 of a part that the server does not encrypt with KMS."""
+        """By SHA-256 where the server says it, else by the ETag, which is the MD5 of a part that the server does not encrypt with KMS.
+
+        The MD5 is the file's as it is now. Raises BadInput unless that is what the manifest's digests were taken of.
+        """
         if "ChecksumSHA256" in reply:
             return bool(reply["ChecksumSHA256"] == self._digest(part))
-        return str(reply.get("ETag", "")).strip('"') == b64decode(self._local(part, "md5")).hex()
+        same = str(reply.get("ETag", "")).strip('"') == b64decode(self._local(part, "md5")).hex()
+        if stamp(path := self.path(part.key)) != self._stamps[path]:
+            raise BadInput(path, "it changed while it was sent", mend="wait for who writes there, then run again")
+        return same
 
     def _arrived(self, parsed: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
         """One part was held to its digest already; many, each held to its own, are whole by the checksum or the ETag over all of them."""

@@ -1,7 +1,7 @@
 """A folder to an immutable version in the bucket: files first, each part proven; the manifest last, and only if there is none."""
 
 import hashlib
-from base64 import b64encode
+from base64 import b64decode, b64encode
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -15,7 +15,7 @@ from tasks.schema.errors import BadInput, StorageError
 from tasks.schema.settings import settings
 from tasks.storage import objects, parts, paths, versions
 from tasks.storage.client import S3Client, code, connect, one_line, preflight
-from tasks.storage.manifest import File, Manifest, describe, seal
+from tasks.storage.manifest import File, Manifest, describe, digest_of, seal
 from tasks.storage.place import Place
 from tasks.tracking.checkpoint import refuse_pickles
 
@@ -62,12 +62,12 @@ def publish(
     chosen = paths.files(folder) if files is None else sorted(files)
     if not pickles:
         refuse_pickles(folder, [path.relative_to(folder).as_posix() for path in chosen])
-    total = sum(path.stat().st_size for path in chosen)
+    total, stamps = sum(path.stat().st_size for path in chosen), {path: parts.stamp(path) for path in chosen}
     with byte_bar(total=total, label=label and f"{label}: digests") as progress:
         manifest = describe(folder, chosen, name=name, version=version, part_size=part_size, labels=labels, uses=uses, read=progress.update)
     there = existing(client, to, manifest)
     with byte_bar(total=total, label=label) as progress:
-        sent, spared = _send(client, manifest, folder, to, progress)  # also for a version that is there: what it lost is sent again
+        sent, spared = _send(client, manifest, folder, to, progress, stamps)  # also for a version that is there: what it lost is sent again
     new = there is None and _seal(client, to, manifest)
     return Published(manifest, f"s3://{to.bucket}/{to.manifest(name, manifest.version)}", new=new, sent=sent, spared=spared)
 
@@ -82,21 +82,24 @@ def existing(client: S3Client, to: Place, manifest: Manifest) -> Manifest | None
     return found
 
 
-def _send(client: S3Client, manifest: Manifest, folder: Path, to: Place, progress: Any) -> tuple[int, int]:
+def _send(
+    client: S3Client, manifest: Manifest, folder: Path, to: Place, progress: Any, stamps: Mapping[Path, parts.Stamp]
+) -> tuple[int, int]:
     """Send what is not there yet; counts of multipart parts sent and spared. Raises StorageError unless all is there in the end."""
     prefix, sent, spared = to.content(manifest.name, manifest.content), 0, 0
-    missing = _missing(client, manifest.files, to.bucket, prefix)
+    missing = _missing(client, manifest, manifest.files, folder, to.bucket, prefix)
     for file in set(manifest.files) - set(missing):
         progress.update(file.size)
     for _ in range(ROUNDS):
         if not missing:
             return sent, spared
         sending, begun = connect(), kept(client, to.bucket, prefix, missing, manifest.part_size)
-        handlers = parts.Sending(sending, manifest, folder, prefix, kept=begun, moved=progress.update)
+        handlers = parts.Sending(sending, manifest, folder, prefix, kept=begun, stamps=stamps, moved=progress.update)
         anew = _transfer(sending, missing, manifest, folder, to.bucket, prefix, progress)
         _forget(client, to.bucket, prefix, anew)
         sent, spared = sent + handlers.sent, spared + handlers.spared
-        missing = _missing(client, [file for file in missing if prefix + file.path not in handlers.proven], to.bucket, prefix, patient=True)
+        missing = [file for file in missing if prefix + file.path not in handlers.proven]
+        missing = _missing(client, manifest, missing, folder, to.bucket, prefix, patient=True)
     if missing:
         raise StorageError(f"s3://{to.bucket}/{prefix}{missing[0].path}: sent, and not there; run again, what is sent is kept")
     return sent, spared
@@ -138,7 +141,9 @@ def _forget(client: S3Client, bucket: str, prefix: str, keys: Sequence[str]) -> 
                 client.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
 
 
-def _missing(client: S3Client, files: Sequence[File], bucket: str, prefix: str, *, patient: bool = False) -> list[File]:
+def _missing(
+    client: S3Client, manifest: Manifest, files: Sequence[File], folder: Path, bucket: str, prefix: str, *, patient: bool = False
+) -> list[File]:
     """Which of the files are not in the bucket, whole and as they have to be."""
     there = {} if patient else {entry.key: entry.size for entry in objects.listed(client, bucket, prefix)}
 
@@ -146,16 +151,23 @@ def _missing(client: S3Client, files: Sequence[File], bucket: str, prefix: str, 
         if not patient and there.get(prefix + file.path) != file.size:
             return True
         found = objects.head(client, bucket, prefix + file.path, patient=patient)
-        return found is None or found["ContentLength"] != file.size or not _proven(found, file)
+        return found is None or found["ContentLength"] != file.size or not _proven(found, file, folder, manifest.part_size)
 
     with ThreadPoolExecutor(settings().transfers, thread_name_prefix="head") as pool:
         return [file for file, lacks in zip(files, pool.map(lacking, files), strict=True) if lacks]
 
 
-def _proven(found: Mapping[str, Any], file: File) -> bool:
-    """By the server's checksum, or, where it keeps none, by what the publisher wrote beside an object whose parts it had proven."""
+def _proven(found: Mapping[str, Any], file: File, folder: Path, part_size: int) -> bool:
+    """By the server's checksum, or, where it keeps none, by what the publisher wrote beside an object whose parts it had proven.
+
+    An object of one part lies there before it is proven, and some servers say again what they were told: its ETag has to be right too.
+    """
     metadata = {key.lower(): value for key, value in found.get("Metadata", {}).items()}
-    return file.known_by(str(found.get("ChecksumSHA256") or metadata.get(parts.METADATA, "")))
+    if not file.known_by(str(found.get("ChecksumSHA256") or metadata.get(parts.METADATA, ""))):
+        return False
+    if len(file.parts) > 1 or "SSEKMSKeyId" in found:  # whose ETags are no MD5s of the file
+        return True
+    return str(found["ETag"]).strip('"') == b64decode(digest_of(folder / file.path, 0, part_size, algorithm="md5")).hex()
 
 
 def kept(client: S3Client, bucket: str, prefix: str, missing: Sequence[File], part_size: int) -> dict[str, parts.Kept]:

@@ -1,10 +1,12 @@
 """A folder goes up whole or not at all, as it is, and but once."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tasks.schema.errors import BadInput, StorageError
+from tasks.storage import publish as publishing
 from tasks.storage import versions
 from tasks.storage.client import connect
 from tasks.storage.fetch import fetch, holds
@@ -13,7 +15,7 @@ from tasks.storage.publish import publish
 from tests.tasks.storage.conftest import PART
 from tests.tasks.storage.servers import Proxy
 
-MODEL = "model.safetensors"
+MODEL, EXACT = "model.safetensors", "exact.safetensors"  # of three parts, and of one
 
 
 def test_a_folder_comes_back_as_it_was(at: Place, folder: Path, tmp_path: Path) -> None:
@@ -96,3 +98,37 @@ def test_an_object_that_no_reply_proves_and_that_never_shows_is_no_version(proxy
     with pytest.raises(StorageError, match=r"model.safetensors: sent, and not there; run again"):
         publish(folder, "data", to=at, part_size=PART, label=None)
     assert versions.versions(connect(), at, "data") == []
+
+
+@pytest.mark.parametrize("name", [MODEL, EXACT])
+def test_a_file_rewritten_at_the_same_size_after_its_digests_is_no_version_and_the_first_content_can_still_be_published(
+    at: Place, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    first, kept = (folder / name).read_bytes(), publishing.kept
+
+    def rewritten(*given: Any) -> Any:
+        (folder / name).write_bytes(bytes(len(first)))
+        return kept(*given)
+
+    monkeypatch.setattr(publishing, "kept", rewritten)
+    with pytest.raises((BadInput, StorageError), match=r"changed while|changed on their way|not what the"):
+        publish(folder, "data", to=at, part_size=PART, label=None)
+    monkeypatch.setattr(publishing, "kept", kept)
+    assert versions.versions(connect(), at, "data") == []
+    (folder / name).write_bytes(first)
+    done = publish(folder, "data", to=at, part_size=PART, label=None)
+    fetch("data", tmp_path / "got", source=at, label=None)
+    assert holds(tmp_path / "got", done.manifest)
+
+
+@pytest.mark.parametrize("endpoint", ["rclone"], indirect=True)
+def test_a_file_of_one_part_that_was_spoilt_to_the_last_is_sent_again_the_next_time(
+    proxy: Proxy, at: Place, folder: Path, tmp_path: Path
+) -> None:
+    proxy.rule = lambda request, before: "flip" if EXACT in request.path and request.body else None
+    with pytest.raises(StorageError, match="the bytes are not what the manifest says"):
+        publish(folder, "data", to=at, part_size=PART, label=None)
+    proxy.rule = lambda request, before: None
+    done = publish(folder, "data", to=at, part_size=PART, label=None)
+    fetch("data", tmp_path / "got", source=at, label=None)
+    assert holds(tmp_path / "got", done.manifest)
