@@ -3,7 +3,8 @@
 A checkpoint of few large files and a dataset of many small ones; processes started and all, as people start them. The bound is
 the server: what it takes when the same bytes are put by a bare HTTP client that reads, hashes and checks nothing. Publishing
 reads every byte twice on this server: for the manifest's SHA-256, and for the MD5 that its replies are held to, as it says no
-other digest. It checks none that it is sent, so what `aws s3 cp` does here is verified by nobody.
+other digest. It checks none that it is sent, so what `aws s3 cp` does here is verified by nobody; with SHA-256, as a publication
+has it, the peer at least tells S3 what it read.
 """
 
 import hashlib
@@ -61,10 +62,11 @@ def main() -> None:
 def _compare(sample: Sample, root: Path, url: str) -> None:
     made = _made(sample, root / sample.name)
     turns = [_turn(made, root / "got", f"{sample.name}-{number}", url, peer_first=number % 2 == 1) for number in range(ROUNDS)]
-    publish, aws_up, bare, fetch, aws_down = zip(*turns, strict=True)
+    publish, aws_up, bare, aws_alike, fetch, aws_down = zip(*turns, strict=True)
     mib = sample.files * sample.size / 2**20
     print(f"{sample.name}: {sample.files} files, {mib:.0f} MiB; medians of {ROUNDS} turns [least, most]")
     _say("publish", mib, publish, aws_up)
+    _say("publish", mib, publish, aws_alike, peer="with --checksum-algorithm SHA256")
     rate, md5 = _rate(mib, [one.seconds for one in bare]), _md5(made)
     print(f"  bound of publishing: a bare HTTP client {rate}; MD5 of the bytes on one core {md5:.2f} s")
     _say("fetch", mib, fetch, aws_down)
@@ -81,7 +83,8 @@ def _turn(made: Path, got: Path, there: str, url: str, *, peer_first: bool) -> t
         lambda: _run([sys.executable, "-c", FETCH, str(got / "ours"), there]),
         lambda: _aws(url, f"s3://bucket/aws/{there}", str(got / "aws")),
     )
-    done = (*_both(*up, peer_first), _timed(lambda: _bare(made, f"bare/{there}")), *_both(*down, peer_first))
+    alike = lambda: _aws(url, str(made), f"s3://bucket/aws-alike/{there}", "--checksum-algorithm", "SHA256")  # noqa: E731
+    done = (*_both(*up, peer_first), _timed(lambda: _bare(made, f"bare/{there}")), _timed(alike), *_both(*down, peer_first))
     shutil.rmtree(got)
     return done
 
@@ -99,10 +102,11 @@ def _timed(step: Callable[[], str]) -> Done:
     return Done(time.monotonic() - start, int(said or 0))
 
 
-def _say(what: str, mib: float, ours: Sequence[Done], theirs: Sequence[Done]) -> None:
+def _say(what: str, mib: float, ours: Sequence[Done], theirs: Sequence[Done], *, peer: str = "") -> None:
     ratios = sorted(other.seconds / own.seconds for own, other in zip(ours, theirs, strict=True))
     print(
-        f"  {what}, verified: {_rate(mib, [one.seconds for one in ours])}; aws s3 cp {_rate(mib, [one.seconds for one in theirs])}; "
+        f"  {what}, verified: {_rate(mib, [one.seconds for one in ours])}; "
+        f"{' '.join(('aws s3 cp', peer)).strip()} {_rate(mib, [one.seconds for one in theirs])}; "
         f"ratio of each turn {statistics.median(ratios):.2f} [{ratios[0]:.2f}, {ratios[-1]:.2f}]"
     )
 
@@ -155,8 +159,9 @@ def _md5(folder: Path) -> float:
     return time.thread_time() - start
 
 
-def _aws(url: str, source: str, target: str) -> str:
-    return _run([str(servers.BIN / "aws"), "--endpoint-url", url, "s3", "cp", "--recursive", "--only-show-errors", source, target])
+def _aws(url: str, source: str, target: str, *options: str) -> str:
+    command = [str(servers.BIN / "aws"), "--endpoint-url", url, "s3", "cp", "--recursive", "--only-show-errors"]
+    return _run([*command, *options, source, target])
 
 
 def _environment(url: str) -> None:
