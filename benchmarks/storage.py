@@ -29,7 +29,8 @@ from tests.tasks.storage import servers
 ROUNDS = 6
 TRIES = 5  # of a bare request
 IMPORTS = "import sys; from pathlib import Path; from tasks.storage.place import place; "
-MEMORY = "; print(open('/proc/self/status').read().partition('VmHWM:')[2].split()[0])"  # KiB
+# KiB, as benchmarks.processes.most_memory has it, whose imports would be timed along.
+MEMORY = "; print(open('/proc/self/status').read().partition('VmHWM:')[2].split()[0])"
 PUBLISH = IMPORTS + "from tasks.storage.publish import publish; publish(Path(sys.argv[1]), sys.argv[2], to=place(), label=None)" + MEMORY
 FETCH = IMPORTS + "from tasks.storage.fetch import fetch; fetch(sys.argv[2], Path(sys.argv[1]), source=place(), label=None)" + MEMORY
 

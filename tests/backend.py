@@ -19,6 +19,7 @@ import psutil
 
 from flows.child import family
 from infra.team import environment, workspaces
+from infra.team.services import ALIVE
 from tests.conftest import ROOT
 
 GIT = ("git", "-c", "user.name=test", "-c", "user.email=test@localhost")
@@ -157,8 +158,7 @@ def another_worker(team: Team, pool: str, **more: str) -> Iterator[Path]:
         other = Path(folder) / "clone"
         workspaces.make(team.checkout, other, team.values)
         places = {"LONGWRITER_HOME": f"{other}/.longwriter", "LONGWRITER_WORKSPACE": str(other), "PREFECT_HOME": f"{folder}/prefect"}
-        prefect = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30", "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500"}
-        own = team.environment(**places, **prefect, LONGWRITER_WORKSPACE_REF="HEAD", **more)
+        own = team.environment(**places, **ALIVE, LONGWRITER_WORKSPACE_REF="HEAD", **more)
         words = ["-m", "prefect", "worker", "start", "--pool", pool, "--type", "process", "--limit", "1"]
         with (team.logs / "another-worker.log").open("wb") as log:
             worker = subprocess.Popen([sys.executable, *words], cwd=folder, env=own, stdout=log, stderr=log, start_new_session=True)

@@ -17,6 +17,10 @@ ROOT = Path(__file__).parents[2]
 OWNER = "LONGWRITER_TEAM_OWNER"  # in the environment of everything that the owner starts, so that strays are found
 POOLS = ("cpu", "gpu")
 HEARTBEAT = 30  # seconds between a flow run's signs of life, Prefect's minimum; without one for three times as long it has crashed
+ALIVE = {  # of every worker, wherever it is started
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT),
+    "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",  # what the server answers while PostgreSQL is away
+}
 
 
 class Service(NamedTuple):
@@ -145,8 +149,7 @@ def worker_environment(values: Mapping[str, str], workspace: Path, *, port: int)
         "PREFECT_HOME": str(environment.folder() / "prefect"),
         "PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1",  # its own default is every interface
         "PREFECT_WORKER_WEBSERVER_PORT": str(port),
-        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT),
-        "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",  # what the server answers while PostgreSQL is away
+        **ALIVE,
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
     }
 

@@ -38,12 +38,12 @@ def plan(
         _say_memory(found, chosen, own, name=asked.base.model, parameters=shapes.parameters, memory=memory)
         gpus = own.processes * own.machines
         _say_course(course(work, asked.train, gpus=gpus, peak=peak * 1e12, mfu=mfu), work, gpus=gpus, peak=peak, mfu=mfu)
-        misfits = [_misfit("train", found, chosen, memory, gpus)] if found[chosen].total > memory else []
+        needs = {"train": found}
         if asked.sample.prompts:
-            paired = {way: on_each_gpu(shapes, asked.align, way, own, context=asked.align.context, pairs=True) for way in ways}
-            print(f"align: {paired[chosen].total:.1f} GiB with {chosen.name}, for a pair of {asked.align.context:,} tokens each at once")
-            misfits += [_misfit("align", paired, chosen, memory, gpus)] if paired[chosen].total > memory else []
-        if misfits:
+            needs["align"] = {way: on_each_gpu(shapes, asked.align, way, own, context=asked.align.context, pairs=True) for way in ways}
+            gib, longest = needs["align"][chosen].total, asked.align.context
+            print(f"align: {gib:.1f} GiB with {chosen.name}, for a pair of {longest:,} tokens each at once")
+        if misfits := [_misfit(stage, each, chosen, memory, gpus) for stage, each in needs.items() if each[chosen].total > memory]:
             fail("; ".join(misfits), code=1)
 
 

@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 
 def train(job: Job) -> None:
+    for name in ("trl", "bitsandbytes"):  # of one row per device, where rows are whole packs; of kernels on a hub, at import
+        logging.getLogger(name).setLevel(logging.ERROR)
     import torch
     from transformers import AutoTokenizer, PrinterCallback
     from transformers.utils.logging import disable_progress_bar
 
-    for name in ("trl", "bitsandbytes"):  # of one row per device, where rows are whole packs; of kernels on a hub that nobody asks for
-        logging.getLogger(name).setLevel(logging.ERROR)
     for outdated in (".*is_gradient_checkpointing", r"`torch\.distributed\."):  # in TRL's and DeepSpeed's code, for nobody here to mend
         warnings.filterwarnings("ignore", outdated, FutureWarning)
     disable_progress_bar()  # one for every checkpoint's one file

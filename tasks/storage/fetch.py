@@ -129,26 +129,28 @@ def _at_once(files: Sequence[File], client: S3Client, manifest: Manifest, scratc
     The transfer manager takes a fifth more of the CPU for them: four tasks a file.
     """
     from s3transfer.utils import S3_RETRYABLE_DOWNLOAD_ERRORS
+    from tenacity import retry, retry_if_exception_type, stop_after_attempt
 
     span = f"bytes=0-{manifest.part_size - 1}"
 
+    @retry(retry=retry_if_exception_type(S3_RETRYABLE_DOWNLOAD_ERRORS), stop=stop_after_attempt(TRIES), reraise=True)
+    def read(key: str, handle: IO[bytes]) -> None:
+        body = client.get_object(Bucket=bucket, Key=key, Range=span)["Body"]
+        handle.seek(0)
+        while piece := body.read(PIECE):
+            handle.write(piece)
+
     def get(file: File) -> None:
         with _open(scratch / file.path, file.size) as handle:
-            for tries in range(TRIES, 0, -1) if file.size else ():
-                try:
-                    body = client.get_object(Bucket=bucket, Key=prefix + file.path, Range=span)["Body"]
-                    handle.seek(0)
-                    while piece := body.read(PIECE):
-                        handle.write(piece)
-                    return progress.update(file.size)
-                except S3_RETRYABLE_DOWNLOAD_ERRORS:
-                    if tries == 1:
-                        raise
-                except ClientError as error:
-                    if code(error) not in objects.MISSING:
-                        raise
-                    return None
-        return None
+            if not file.size:
+                return
+            try:
+                read(prefix + file.path, handle)
+            except ClientError as error:
+                if code(error) not in objects.MISSING:
+                    raise
+            else:
+                progress.update(file.size)
 
     with ThreadPoolExecutor(settings().transfers, thread_name_prefix="fetch") as pool:
         list(pool.map(get, files))

@@ -49,6 +49,9 @@ def test_in_the_recorded_study_the_ceiling_rises_with_the_cap() -> None:
     found = store.parse(store.read_json(path), Limit, path=path, line=None)
     assert len(found.arms) >= 3
     assert found.rising
+    assert all(one.longest <= 2 * one.cap for one in found.arms), "an arm's longest answer stays near its cap"
+    assert found.longest
+    assert found.longest.slope > 0
     assert all(0.8 * one.cap <= one.ceiling <= 1.5 * one.cap for one in found.arms), "19 of 20 answers stay near the cap or below"
     assert all(lower.mean < higher.mean for lower, higher in pairwise(found.arms))
     assert found.ceiling

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from prefect.workers.base import BaseJobConfiguration
 
-from infra.team.services import HEARTBEAT
+from infra.team.services import ALIVE
 from tests.conftest import ROOT
 
 TEMPLATE = ROOT / "infra" / "kubernetes" / "gpu-job-template.json"
@@ -50,9 +50,8 @@ def test_the_rendered_job_is_valid_and_asks_for_gpus_and_runs_without_root(tmp_p
 def test_a_job_tells_that_it_lives_and_asks_again_whatever_environment_a_deployment_adds(given: dict[str, Any]) -> None:
     template = json.loads(TEMPLATE.read_text(encoding="utf-8"))
     made: Any = asyncio.run(BaseJobConfiguration.from_template_and_values(template, {"image": "i", **given}))
-    alike = {"PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT), "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500"}
-    assert made.env == {**alike, **given.get("env", {})}
-    assert all(f"{name}={value}" in UNIT.read_text(encoding="utf-8") for name, value in alike.items())
+    assert made.env == {**ALIVE, **given.get("env", {})}
+    assert all(f"{name}={value}" in UNIT.read_text(encoding="utf-8") for name, value in ALIVE.items())
 
 
 def test_every_variable_of_the_template_is_used_and_every_placeholder_is_a_variable() -> None:

@@ -44,6 +44,7 @@ def test_the_ceiling_rises_with_the_cap(tmp_path: Path) -> None:
     kept = tmp_path / "plots/study.json"
     found = store.parse(store.read_json(kept), Limit, path=kept, line=None)
     assert metrics["rising"] == 1
+    assert found.arms[0].longest <= 200 < found.arms[1].longest
     assert found.arms[0].ceiling <= 200 < found.arms[1].ceiling
     assert found.mean
     assert found.mean.slope > 0

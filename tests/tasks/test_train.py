@@ -61,8 +61,8 @@ def test_a_stage_ended_in_the_middle_leaves_no_process_and_goes_on_where_it_was(
     children = descendants("tasks.sft.trainer", of=stage.pid)
     assert len(children) == 2
     stage.send_signal(signal.SIGTERM)
-    assert stage.wait(90) == 143
-    assert not psutil.wait_procs(children, timeout=60)[1]
+    assert stage.wait(30) == 143
+    assert not psutil.wait_procs(children, timeout=10)[1]
     assert not (tmp_path / "out").exists()
     reached = {path.name for path in (tmp_path / "home/training").glob("*/checkpoint-*")}
 
