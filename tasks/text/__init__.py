@@ -1,0 +1,1 @@
+"""What can be said of a text alone. Imports nothing but the ground floor, and may be imported by every other package."""

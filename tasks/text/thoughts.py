@@ -1,0 +1,150 @@
+"""A reasoning model's thoughts, taken off the text that follows them.
+
+Servers with a reasoning parser send thoughts in a field of their own; without one they stay in the text, in the tags of the model's chat
+template. Thoughts come first. A tag that is only mentioned later, in a sentence, in quotes or in a code block, is part of the text.
+
+Known forms: <think>, <thinking>, <thought>, <reasoning> (DeepSeek, Qwen and most others), [THINK] (Magistral), ◁think▷ (Kimi),
+<seed:think> (Seed), <|START_THINKING|> (Command), <|begin_of_thought|> (Sky-T1) and the channels of gpt-oss. A closing tag alone means
+that the chat template wrote the opening one into the prompt. An opening tag alone means that the thoughts were cut off.
+"""
+
+import re
+from collections import deque
+from collections.abc import Sequence
+from itertools import islice, takewhile
+from typing import NamedTuple
+
+_NAMES = r"(?:seed:)?(?:think(?:ing)?|thoughts?|reason(?:ing)?)"
+_TAG = re.compile(
+    rf"(?P<open><\s{{0,2}}{_NAMES}\s{{0,2}}>|\[THINK\]|◁think▷|<\|START_THINKING\|>|<\|begin_of_thought\|>)"
+    rf"|<\s{{0,2}}/\s{{0,2}}{_NAMES}\s{{0,2}}>|\[/THINK\]|◁/think▷|<\|END_THINKING\|>|<\|end_of_thought\|>",
+    re.IGNORECASE,
+)
+_HINTS = ("think", "thought", "reason", "channel", "analysis", "final")  # one of them is in every known form
+# What may stand before the thoughts: white space, a byte order mark, tokens of the chat template.
+_BEFORE = re.compile(r"(?:[\s\ufeff]|<s>|<\|im_start\|>(?:assistant\b)?|<\|start\|>(?:assistant\b)?|<\uff5c[^\uff5c\n]{1,30}\uff5c>)*")
+_CHANNEL = re.compile(r"<\|channel\|>\s{0,2}(\w{1,20})[^<\n]{0,80}(?:<\|constrain\|>[^<\n]{0,40})?<\|message\|>")
+_CHANNEL_END = re.compile(r"\s*(?:<\|(?:end|return|call)\|>\s*)?(?:<\|start\|>(?:assistant)?\s*)?\Z")
+_END_READ = 100  # characters in which the end of a channel is looked for
+_BARE_CHANNEL = re.compile(r"analysis(?=[^\s\w]|[A-Z]|[^\x00-\x7f])")  # the same without its special tokens
+_BARE_FINAL = "assistantfinal"
+_ANSWER = re.compile(
+    r"(?:<(answer|output|response)>(.*)</\1>|<\|START_RESPONSE\|>(.*)<\|END_RESPONSE\|>|<\|begin_of_solution\|>(.*)<\|end_of_solution\|>)\s*\Z",
+    re.IGNORECASE | re.DOTALL,
+)
+_SENTENCE_END = ".!?。！？…\"'”’)）]}*`"
+_QUOTES = "`\"'“”‘’「」『』*"
+_PUNCTUATION = ".,;:!?)）。，；：！？、"
+_LINE = 200  # characters before a tag in which its line is looked at
+
+
+class Split(NamedTuple):
+    """A reply in two parts; either may be empty."""
+
+    reasoning: str
+    text: str
+
+
+def split_thoughts(reply: str) -> Split:
+    """The thoughts and the text of a reply. Without thoughts the text is the reply, unchanged.
+
+    Where thoughts were found both parts are stripped of white space. Linear in the reply's length.
+    """
+    folded = reply.casefold()
+    if not any(hint in folded for hint in _HINTS):
+        return Split("", reply)
+    begin = _begin(reply, 0)
+    if channels := _channels(reply, begin):
+        return channels
+    tags, thoughts = deque(_TAG.finditer(reply)), list[str]()
+    while tags:
+        start = begin
+        if tags[0]["open"] and tags[0].start() == begin:
+            start, closing = tags[0].end(), _closing(tags)
+        else:
+            closing = _orphan(reply, tags, begin)
+            if not closing:
+                break
+        thoughts.append(reply[start : closing.start() if closing else None].strip())
+        begin = _begin(reply, closing.end()) if closing else len(reply)
+        while tags and tags[0].start() < begin:
+            tags.popleft()
+    if not thoughts:
+        return Split("", reply)
+    return Split("\n".join(filter(None, thoughts)), _unwrapped(reply[begin:].strip()))
+
+
+def _begin(text: str, place: int) -> int:
+    """Where the text begins behind what a chat template may leave before it."""
+    match = _BEFORE.match(text, place)
+    return match.end() if match else place
+
+
+def _closing(tags: Sequence[re.Match[str]]) -> re.Match[str] | None:
+    """The tag that closes the first one. A tag in the middle of a sentence closes nothing, unless there is no other."""
+    mentioned = None
+    for tag in islice(tags, 1, None):
+        if not tag["open"] and _family(tag) == _family(tags[0]):
+            if not _mentioned(tag):
+                return tag
+            mentioned = mentioned or tag
+    return mentioned
+
+
+def _orphan(text: str, tags: Sequence[re.Match[str]], begin: int) -> re.Match[str] | None:
+    """The last closing tag before the first opening one, where it ends thoughts and stands in no code block."""
+    closings = [tag for tag in takewhile(lambda tag: not tag["open"], tags) if _ends_thoughts(tag)]
+    return closings[-1] if closings and text.count("```", begin, closings[-1].start()) % 2 == 0 else None
+
+
+def _mentioned(tag: re.Match[str]) -> bool:
+    """Whether a sentence speaks of the tag: it is in quotes, or has words of the sentence on both sides."""
+    before, behind = tag.string[max(0, tag.start() - 2) : tag.start()], tag.string[tag.end() : tag.end() + 2]
+    if before and before[-1] in _QUOTES and behind and behind[0] in _QUOTES:
+        return True
+    spaced = before[-1:] in (" ", "\t") and (before[0].isalnum() or before[0] == ",")
+    return spaced and (behind[:1] in tuple(_PUNCTUATION) or (behind[:1] == " " and behind[1:].islower()))
+
+
+def _ends_thoughts(tag: re.Match[str]) -> bool:
+    """Whether a closing tag without an opening one is a border: it begins a line, or follows a sentence, and no sentence goes on."""
+    before, behind = tag.string[max(0, tag.start() - _LINE) : tag.start()], tag.string[tag.end() : tag.end() + 2]
+    if behind[:1] in tuple(_PUNCTUATION) or _mentioned(tag):
+        return False
+    line = before.rpartition("\n")[2]
+    if not line.strip() or not line[-1].isspace() or line.rstrip()[-1] in _SENTENCE_END:
+        return True
+    return not behind.strip(" ") or behind == "\n\n"
+
+
+def _family(tag: re.Match[str]) -> str:
+    """Plain tags in angle brackets close each other, whatever their names; each other form is closed by its own."""
+    name = tag[0].casefold().replace("/", "")
+    return "<>" if name[0] == "<" and name[1] != "|" else name.replace("end_", "start_", 1).replace("begin_", "start_", 1)
+
+
+def _channels(text: str, begin: int) -> Split | None:
+    """gpt-oss: the final channels are the text, all others are thoughts."""
+    heads = list(_CHANNEL.finditer(text)) if text.startswith("<|channel|>", begin) else []
+    if heads:
+        ends = [head.start() for head in heads[1:]] + [len(text)]
+        parts = [(head[1], _without_end(text[head.end() : end])) for head, end in zip(heads, ends, strict=True)]
+        said = (["\n".join(part for name, part in parts if part and (name == "final") is final)] for final in (False, True))
+        return Split(*(part for (part,) in said))
+    if _BARE_CHANNEL.match(text, begin) and _BARE_FINAL in text:
+        thought, _, rest = text[begin + len("analysis") :].partition(_BARE_FINAL)
+        return Split(thought.strip(), rest.strip())
+    return None
+
+
+def _without_end(text: str) -> str:
+    """A channel's text without the tokens that end it."""
+    text = text.strip()
+    return text[:-_END_READ] + _CHANNEL_END.sub("", text[-_END_READ:], count=1)
+
+
+def _unwrapped(text: str) -> str:
+    """The text out of the <answer> that some models put around it, behind their thoughts."""
+    if not text.startswith("<") or not (match := _ANSWER.match(text)):
+        return text
+    return next(part for part in match.groups()[1:] if part is not None).strip()
