@@ -5,15 +5,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from tasks.endpoints.chat import Request
 from tasks.endpoints.replay import Paid
 from tasks.schema.errors import BadSettings, SpendCapReached
 from tasks.schema.records import Usage
 from tasks.schema.settings import PREFIX, Price
 
 MILLION = 1_000_000
-BYTES_PER_TOKEN = 3.0  # of a prompt, where a cost must be known before the endpoint counts: English has 4 to 5, Chinese about 3
-TOKENS_PER_WORD = 2.0  # of an answer; a safe side of English's 1.3 and Chinese's 1 a character
 
 
 @dataclass
@@ -42,13 +39,6 @@ def cost(usage: Usage, price: Price) -> float:
     """Dollars of a call."""
     cached = price.prompt if price.cached is None else price.cached
     return ((usage.prompt - usage.cached) * price.prompt + usage.cached * cached + usage.completion * price.completion) / MILLION
-
-
-def expected(request: Request, max_tokens: int) -> Usage:
-    """About what a request will take, on the dear side: nothing of it cached."""
-    prompt = sum(len(message.content.encode()) for message in request.messages) / BYTES_PER_TOKEN
-    answer = max_tokens if request.words is None else min(max_tokens, request.words * TOKENS_PER_WORD)
-    return Usage(round(prompt), round(answer))
 
 
 def totals(lines: Iterable[Paid], prices: dict[str, Price]) -> dict[tuple[str, str], Account]:

@@ -10,6 +10,7 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 from itertools import count
 from typing import Protocol
 
@@ -18,7 +19,7 @@ import tenacity
 from pydantic import SecretStr
 
 from tasks import progress
-from tasks.endpoints import wire
+from tasks.endpoints import usage, wire
 from tasks.endpoints.chat import Reply, Request
 from tasks.endpoints.limits import Allowance, Pace, Slots, Ticket
 from tasks.schema.errors import BadSettings, EndpointError, Unanswered
@@ -100,6 +101,7 @@ class Client:
         self._failures = 0
         self._last_answer = time.monotonic()
         self._notice = NOTICE
+        self._miscounted = False  # has it been said that its counts of tokens cannot be used?
         self._under_way: set[asyncio.Task[Reply]] = set()
 
     async def __call__(self, request: Request) -> Reply:
@@ -168,7 +170,8 @@ class Client:
         if response.status != 200:
             return self._refusal(response, raw or b"", ticket)
         try:
-            reply = wire.reply(raw, max_tokens=self.model.max_tokens, seconds=time.monotonic() - start)
+            seconds = time.monotonic() - start
+            reply = wire.reply(raw, max_tokens=self.model.max_tokens, seconds=seconds, charged=partial(self._charged, request))
         except wire.Unreadable as error:
             raise Failed(str(error)) from None
         self._ever, self._failures, self._last_answer, self._notice = True, 0, time.monotonic(), NOTICE
@@ -176,6 +179,15 @@ class Client:
         self.slots.answered()
         await keep(reply)
         return reply
+
+    def _charged(self, request: Request, reported: object, text: str) -> Usage:
+        """Tokens that a reply is charged for. Says once what is wrong with the endpoint's counts."""
+        answer = self.model.max_tokens
+        found = usage.charge(reported, expected=usage.expected(request, answer), most=usage.most(request, answer), empty=not text)
+        if found.problem and not self._miscounted:
+            self._miscounted = True
+            progress.say(f"{self._where}: a reply has {found.problem}; such replies are charged what their requests are expected to take")
+        return found.usage
 
     def _refusal(self, response: aiohttp.ClientResponse, raw: bytes, ticket: Ticket) -> Reply:
         """What a status other than 200 means. A content filter's is a reply: asking again in the same words is of no use."""

@@ -5,9 +5,10 @@ from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple, Protocol
 
 from tasks.endpoints.chat import Reply, Request
-from tasks.endpoints.ledger import Account, expected
+from tasks.endpoints.ledger import Account
 from tasks.endpoints.openai_api import Client, Keep, Rate
 from tasks.endpoints.replay import key_of
+from tasks.endpoints.usage import expected
 from tasks.schema.params import Model
 from tasks.schema.records import Usage
 from tasks.schema.settings import Role, Settings

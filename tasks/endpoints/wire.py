@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
@@ -49,22 +49,23 @@ async def read(response: aiohttp.ClientResponse, *, at_most: int) -> bytes | Non
     return b"".join(chunks)
 
 
-def reply(raw: bytes | None, *, max_tokens: int, seconds: float) -> Reply:
-    """A completion's body as a Reply; None was too long to be one. Raises Unreadable."""
+def reply(raw: bytes | None, *, max_tokens: int, seconds: float, charged: Callable[[object, str], Usage]) -> Reply:
+    """A completion's body as a Reply; None was too long to be one. Raises Unreadable.
+
+    `charged` makes tokens of what the body has as `usage`, and of the text.
+    """
     if raw is None:
         return Reply("", OVERSIZE, Usage(0, max_tokens), seconds)
     try:
         completion = _loads(raw)
         choice = completion["choices"][0]
         content = choice["message"].get("content") or ""
-        usage = completion.get("usage") or {}
-        details = usage.get("prompt_tokens_details") or {}
-        tokens = (usage.get("prompt_tokens"), usage.get("completion_tokens"), details.get("cached_tokens"))
-        counted = Usage(*(int(count or 0) for count in tokens))
+        usage = completion.get("usage")
         finish = _encodable(str(choice.get("finish_reason") or "stop"))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError, OverflowError):
         raise Unreadable("answered 200 with a body that is no chat completion; check the URL, it should end in /v1") from None
-    return Reply(_encodable(str(content)), finish, counted, seconds)
+    text = _encodable(str(content))
+    return Reply(text, finish, charged(usage, text), seconds)
 
 
 def model_names(raw: bytes | None) -> list[str] | None:

@@ -138,7 +138,7 @@ def test_a_completion_without_usage_is_an_answer() -> None:
     async def plain(_: web.Request) -> web.Response:
         return web.json_response(completion())
 
-    assert one(plain)[:3] == ("Bread.", "stop", Usage(0, 0, 0))
+    assert one(plain)[:3] == ("Bread.", "stop", Usage(14, 4096, 0))  # what the request was expected to take
 
 
 def test_an_answer_of_megabytes_is_cut_while_it_is_read() -> None:

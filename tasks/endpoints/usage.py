@@ -1,0 +1,72 @@
+"""Tokens that a reply is charged for: the endpoint's own count, as far as it can be true.
+
+A count decides what the spend cap lets through, so nothing that an endpoint writes there is taken on trust. A count that is missing
+or unreadable is replaced by what the request was expected to take; one that is too high is cut to what the request can have taken.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from tasks.endpoints.chat import Request
+from tasks.schema.records import Usage
+
+BYTES_PER_TOKEN = 3.0  # of a prompt, where a cost must be known before the endpoint counts: English has 4 to 5, Chinese about 3
+TOKENS_PER_WORD = 2.0  # of an answer; a safe side of English's 1.3 and Chinese's 1 a character
+TEMPLATE = 1024  # tokens that a chat template and an endpoint's own instructions may add to a prompt
+
+
+class Charge(NamedTuple):
+    """What a reply is charged for, and what was wrong with the endpoint's count of it; None: nothing."""
+
+    usage: Usage
+    problem: str | None
+
+
+def expected(request: Request, max_tokens: int) -> Usage:
+    """About what a request will take, on the dear side: nothing of it cached."""
+    answer = max_tokens if request.words is None else min(max_tokens, request.words * TOKENS_PER_WORD)
+    return Usage(round(_bytes(request) / BYTES_PER_TOKEN), round(answer))
+
+
+def most(request: Request, max_tokens: int) -> Usage:
+    """The most that a request can take: a token has at least one byte, and an answer at most max_tokens."""
+    return Usage(_bytes(request) + TEMPLATE, max_tokens)
+
+
+def charge(reported: object, *, expected: Usage, most: Usage, empty: bool) -> Charge:
+    """What a reply costs. `reported` is the `usage` of its body, of whatever shape; `empty`: it has no text, so 0 tokens are possible.
+
+    A prompt of 0 tokens, and an answer of 0 tokens with text in it, are not counted at all.
+    """
+    counts = reported if isinstance(reported, Mapping) else {}
+    prompt, wrong_prompt = _count(counts, "prompt_tokens", least=1, expected=expected.prompt, most=most.prompt)
+    completion, wrong_answer = _count(
+        counts, "completion_tokens", least=0 if empty else 1, expected=expected.completion, most=most.completion
+    )
+    cached, wrong_cached = _cached(counts.get("prompt_tokens_details"), prompt=prompt)
+    problem = "no usage" if not counts else wrong_prompt or wrong_answer or wrong_cached
+    return Charge(Usage(prompt, completion, cached), problem)
+
+
+def _count(counts: Mapping[str, object], name: str, *, least: int, expected: int, most: int) -> tuple[int, str | None]:
+    value = counts.get(name)
+    if not isinstance(value, int) or isinstance(value, bool):
+        kind = "no" if value is None else f"{type(value).__name__} as"
+        return max(least, expected), f"{kind} {name}"
+    if value < least:
+        return max(least, expected), f"{'negative' if value < 0 else '0 as'} {name}"
+    return (value, None) if value <= most else (most, f"more {name} than the request can take")
+
+
+def _cached(details: object, *, prompt: int) -> tuple[int, str | None]:
+    """Prompt tokens that come cheaper. A count that cannot be true makes nothing cheaper."""
+    value = details.get("cached_tokens") if isinstance(details, Mapping) else None
+    if value is None:
+        return 0, None
+    if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= prompt:
+        return value, None
+    return 0, "cached_tokens that are no part of prompt_tokens"
+
+
+def _bytes(request: Request) -> int:
+    return sum(len(message.content.encode()) for message in request.messages)
