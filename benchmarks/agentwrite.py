@@ -1,4 +1,5 @@
-"""AgentWrite's write step beside its peers, against the least time that the endpoint allows: `make bench`, `make bench-full`.
+"""AgentWrite's write step beside its peers, against the least time that the endpoint allows. At full size (8 minutes):
+`python -m benchmarks.agentwrite --samples 6000 --slots 256 --latency 0.7 --only engine`.
 
 The endpoint is a process of its own: a fixed time to the first token, fixed tokens a second for each stream, and so many slots; more
 requests wait for one. No schedule can end before max(longest chain, all slot time / slots), the lower bound. The contenders have

@@ -1,4 +1,4 @@
-"""What a prefix cache spares AgentWrite: the share of prompt tokens that repeat, beside vLLM's own hit rate: `make bench-prefix`.
+"""What a prefix cache spares AgentWrite: the share of prompt tokens that repeat, beside vLLM's own hit rate.
 
 A real vLLM serves a tiny Llama with random weights, and the pipeline's own write loop drives it with 16 plans at once. Such a model writes
 noise, so each request is sent and answered in full, but what the loop goes on with is the rehearsal teacher's paragraph: the prompts are

@@ -1,5 +1,5 @@
 """What Prefect's server does by itself about runs that go wrong: notice one that gave no sign of life, start a crashed one once more,
-and tell somebody. Registered by `make deploy`; all of it can be seen, paused and changed in the UI."""
+and tell somebody. Registered by `longwriter deploy`; all of it can be seen, paused and changed in the UI."""
 
 from datetime import timedelta
 from uuid import UUID

@@ -56,7 +56,7 @@ def _git(*words: str, folder: Path) -> str:
 
 def main() -> None:
     if not (workspace := os.environ.get("LONGWRITER_WORKSPACE")):
-        sys.exit("error: LONGWRITER_WORKSPACE: not set; start the worker with `make worker`")
+        sys.exit("error: LONGWRITER_WORKSPACE: not set; start the worker with `longwriter worker`")
     try:
         refresh(Path(workspace))
     except CheckoutError as error:

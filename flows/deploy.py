@@ -1,9 +1,8 @@
-"""Everything of prefect.yaml and flows/automations.py, registered at PREFECT_API_URL: `make deploy`. Again: nothing changes.
+"""Everything of prefect.yaml and flows/automations.py, registered at PREFECT_API_URL: `longwriter deploy`. Doing it again changes nothing.
 
 Says what was new or changed. What a person paused in the UI stays paused.
 """
 
-import argparse
 import subprocess
 import sys
 from typing import Any
@@ -16,10 +15,8 @@ from prefect.settings import get_current_settings
 from flows import automations
 from tasks.schema.errors import BadSettings, EndpointError
 from tasks.schema.settings import settings
-from tasks.stage import one_line_errors
 
 LIMITS = {"cpu": None, "gpu": 1}  # runs at once; one GPU job at a time
-SILENCE = 150.0  # seconds; five signs of life, so that a server that was away for two minutes crashes nothing
 PASSING = {"created", "updated", "last_polled", "status", "created_by", "updated_by", "id", "deployment_id", "flow_id", "version_id"}
 
 
@@ -67,15 +64,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _plain(part) for key, part in value.items() if key not in PASSING}
     return [_plain(part) for part in value] if isinstance(value, list) else value
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m flows.deploy", description="register prefect.yaml at PREFECT_API_URL")
-    parser.add_argument("--silence", type=float, default=SILENCE, help="seconds without a sign of life until a run has crashed")
-    with one_line_errors():
-        for line in deploy(silence=parser.parse_args().silence) or ["nothing to change"]:
-            print(line)
-
-
-if __name__ == "__main__":
-    main()

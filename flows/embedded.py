@@ -30,7 +30,7 @@ DEFAULTS = {
 
 
 def defaults() -> None:
-    """Environment defaults for a flow that is run as a program and without a server. They must stand before Prefect is imported."""
+    """Environment defaults of Prefect for a flow that a command runs without a server. Call it before Prefect is imported."""
     if "prefect" in sys.modules or os.environ.get("PREFECT_API_URL"):
         return
     try:

@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from flows import stages, terminal
+from flows import stages
 
 
 @flow(name="evaluation", persist_result=False)
@@ -13,7 +13,3 @@ def evaluation(push: bool = False) -> dict[str, str]:
         push: send what each stage made to DVC's remote, run cache included, so that other machines restore it.
     """
     return stages.run("score", push=push)
-
-
-if __name__ == "__main__":
-    terminal.main(evaluation)

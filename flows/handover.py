@@ -82,7 +82,7 @@ def _begun(stage: str, commit: str) -> FlowRun:
         if run.state and run.state.is_final() and not run.state.is_completed():
             run = start(name, parameters=given, timeout=0, idempotency_key=f"{key}:{runtime.flow_run.run_count}")
     except ObjectNotFound:
-        raise BadSettings(f"no deployment {name} at PREFECT_API_URL; `make deploy` registers it") from None
+        raise BadSettings(f"no deployment {name} at PREFECT_API_URL; `longwriter deploy` registers it") from None
     return cast(FlowRun, run)
 
 

@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from flows import stages, terminal
+from flows import stages
 
 
 @flow(name="longwriter", persist_result=False)
@@ -14,7 +14,3 @@ def longwriter(push: bool = False, elsewhere: bool = False) -> dict[str, str]:
         elsewhere: run stages that dvc.yaml gives to a work pool, such as training, on that pool's workers. Needs push.
     """
     return stages.run(push=push, elsewhere=elsewhere)
-
-
-if __name__ == "__main__":
-    terminal.main(longwriter)

@@ -22,7 +22,7 @@ from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled
 
-from flows import rollback, stages, terminal, workspace
+from flows import rollback, stages, workspace
 from flows.version import evaluated
 from tasks.schema.errors import BadSettings
 
@@ -70,7 +70,7 @@ def _started(number: str) -> str:
     try:
         run = start(f"{DEPLOYMENT}/{DEPLOYMENT}", parameters={"number": number}, timeout=0, as_subflow=False)
     except ObjectNotFound:
-        raise BadSettings(f"no deployment {DEPLOYMENT} at PREFECT_API_URL; `make deploy` registers it") from None
+        raise BadSettings(f"no deployment {DEPLOYMENT} at PREFECT_API_URL; `longwriter deploy` registers it") from None
     return f"version {number}: handed over as run {run.name}"
 
 
@@ -97,7 +97,3 @@ def _drop_late() -> None:
     with get_client(sync_client=True) as client:
         for run in client.read_flow_runs(deployment_filter=own, flow_run_filter=late):
             client.set_flow_run_state(run.id, Cancelled(message=f"{runtime.flow_run.name} looks in its place"), force=True)
-
-
-if __name__ == "__main__":
-    terminal.main(newcomers)

@@ -10,7 +10,7 @@ from prefect.input import RunInput
 from prefect.settings import Settings
 from pydantic import Field
 
-from flows import stages, terminal, workspace
+from flows import stages, workspace
 from flows.rollback import tracking
 from tasks import store
 from tasks.schema.errors import BadSettings, GateFailed
@@ -72,7 +72,3 @@ def _arguments_of_promote() -> list[str]:
     with Repo() as repo:
         command = next(stage.cmd for stage in repo.index.stages if getattr(stage, "name", "") == "promote")
     return str(command).partition("tasks.promote ")[2].split()
-
-
-if __name__ == "__main__":
-    terminal.main(promotion)

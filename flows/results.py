@@ -20,15 +20,19 @@ SHOWN = {"s_bar": "S̄", "s_l": "S_l", "s_q": "S_q", "unscored": "unscored", "it
 def summary() -> list[str]:
     """The closing lines of a run."""
     with Repo() as repo:
-        outs = [(stage, out) for stage in repo.index.stages for out in stage.outs]
-        kept = [Path(out.fs_path) for _, out in outs if out.is_metric and not out.use_cache]
-        pages = [(stage.name, page) for stage, out in outs for page in _page(Path(out.fs_path))]
+        kept = [Path(out.fs_path) for stage in repo.index.stages for out in stage.outs if out.is_metric and not out.use_cache]
+        found = pages(repo)
     lines = [line for path in kept if path.is_file() for line in _scores(store.read_json(path))]
     opener = "open" if sys.platform == "darwin" else "xdg-open"
-    lines += [f"{name:<9} {opener} {_near(page)}" for name, page in reversed(pages)]
-    if pages:
+    lines += [f"{name:<9} {opener} {_near(page)}" for name, page in reversed(found)]
+    if found:
         lines.append(f"{'mlflow':<9} {_tracking()}")
     return lines
+
+
+def pages(repo: Repo) -> list[tuple[str, Path]]:
+    """The pages that stages made: stage and file, in the order of dvc.yaml."""
+    return [(stage.name, page) for stage in repo.index.stages for out in stage.outs for page in _page(Path(out.fs_path))]
 
 
 def _page(out: Path) -> Iterator[Path]:

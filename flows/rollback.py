@@ -1,11 +1,11 @@
-"""The champion falls, and the version before it reigns again: `make rollback`, or a deployment's run."""
+"""The champion falls, and the version before it reigns again: `longwriter models rollback`, or a deployment's run."""
 
 import subprocess
 import sys
 
 from prefect import flow, get_run_logger
 
-from flows import publication, stages, terminal, workspace
+from flows import publication, stages, workspace
 
 
 @flow(name="rollback", persist_result=False)
@@ -38,7 +38,3 @@ def command(module: str, *words: str) -> str:
         lines = done.stderr.strip().splitlines() or ["ended without a word"]
         raise stages.StageFailed(lines[-1].removeprefix("error: "), exit_code=done.returncode)
     return done.stdout.strip()
-
-
-if __name__ == "__main__":
-    terminal.main(rollback)

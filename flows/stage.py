@@ -2,7 +2,7 @@
 
 from prefect import flow
 
-from flows import checkout, stages, terminal
+from flows import checkout, stages
 from tasks.schema.errors import BadSettings
 
 
@@ -21,7 +21,3 @@ def stage(name: str, commit: str = "", push: bool = True) -> dict[str, str]:
         except checkout.CheckoutError as error:
             raise BadSettings(str(error)) from None
     return stages.run(name, push=push)
-
-
-if __name__ == "__main__":
-    terminal.main(stage)

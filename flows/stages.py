@@ -13,10 +13,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from dvc.exceptions import DvcException
-from dvc.lock import LockError
 from dvc.repo import Repo
-from dvc.utils.serialize import ParseError
 from prefect import get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
@@ -24,9 +21,10 @@ from prefect.states import Completed
 
 from flows import child, handover, publication, workspace
 from flows.artifacts import Progress
-from flows.terminal import Stage, screen
+from flows.graph import Stage, needed, readable
+from flows.terminal import screen
 from tasks.schema import params
-from tasks.schema.errors import BadInput, PipelineError, WorkspaceBusy
+from tasks.schema.errors import PipelineError
 from tasks.stage import die_with_parent
 
 HINTS = re.compile(  # DVC's, after a stage; the flow's user has no use for them
@@ -35,7 +33,6 @@ HINTS = re.compile(  # DVC's, after a stage; the flow's user has no use for them
 )
 BAR_SECONDS = 5.0  # between two states of a progress bar in the log, and in the task run's artifact
 CACHED = "Cached"
-GRAPH = "dvc.yaml"
 
 
 class StageFailed(PipelineError):
@@ -79,30 +76,6 @@ def run(target: str | None = None, *, push: bool = False, elsewhere: bool = Fals
         elif push:
             get_run_logger().warning("nothing is pushed: no DVC remote is configured (`dvc remote add --default NAME URL`)")
     return states
-
-
-def needed(repo: Repo, target: str | None = None) -> list[Stage]:
-    """The stages to bring up to date, in the order in which they stand in dvc.yaml as far as their dependencies allow.
-
-    Without a target those of ./dvc.yaml, as `dvc repro` does; another pipeline's (study/dvc.yaml) run only where somebody names them.
-    """
-    index = repo.index
-    place = {stage: number for number, stage in enumerate(index.stages)}
-    order: dict[Any, None] = {}
-
-    def visit(stage: Any) -> None:
-        if stage not in order:
-            for need in sorted(index.graph.successors(stage), key=place.__getitem__):  # DVC's edges point to what a stage needs
-                visit(need)
-            order[stage] = None
-
-    ends = [stage for stage in place if (stage.addressing == target if target else stage.path_in_repo == GRAPH)]
-    if not ends:
-        raise BadInput("dvc.yaml", f"no stage {target}", mend="`dvc stage list` shows them")
-    for end in ends:
-        visit(end)
-    runnable = [stage for stage in order if stage.cmd]  # the others are data that `dvc add` or `dvc import` tracks
-    return [Stage(stage.addressing, stage.desc or "", number, len(runnable)) for number, stage in enumerate(runnable, start=1)]
 
 
 def _run_stage(stage: Stage, work: Callable[[], State[Any]]) -> str:
@@ -177,21 +150,6 @@ def by_child(module: str, *words: str) -> None:
         output = _Log(progress)
         if code := child.run([sys.executable, "-m", module, *words], output.see):
             raise StageFailed(f"{module} {words[0]}: {output.reason()}", exit_code=code)
-
-
-class readable:
-    """Turns DVC's errors into the pipeline's: one line, without a traceback."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: Any) -> None:
-        if isinstance(error, LockError):
-            raise WorkspaceBusy("another DVC command runs in this workspace; wait for it, then run again") from None
-        if isinstance(error, ParseError) and (mark := getattr(error.__cause__, "problem_mark", None)):
-            raise BadInput(error.path, f"not YAML: {getattr(error.__cause__, 'problem', '')}", line=mark.line + 1, mend="mend it") from None
-        if isinstance(error, DvcException):
-            raise BadInput("dvc.yaml", " ".join(str(error).split()), mend="mend dvc.yaml or params.yaml") from None
 
 
 class _Log:

@@ -5,7 +5,7 @@ from pathlib import Path
 from dvc.repo import Repo
 from prefect import flow
 
-from flows import stages, terminal
+from flows import stages
 from tasks import store
 from tasks.study.limit import Limit, said
 
@@ -32,7 +32,3 @@ def _kept() -> list[Path]:
     with Repo() as repo:
         outs = next(stage.outs for stage in repo.index.stages if stage.addressing == FIT)
         return [Path(out.fs_path).relative_to(Path(repo.root_dir)) for out in outs if not out.use_cache]
-
-
-if __name__ == "__main__":
-    terminal.main(study)

@@ -3,27 +3,19 @@
 Prefect's own console output stays out of it; its API has the same lines. A flow that a worker runs has no screen.
 """
 
-import argparse
-import inspect
 import logging
 import shutil
 import sys
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, NamedTuple, TextIO
+from typing import Any, TextIO
 
 from flows import embedded, workspace
+from flows.graph import Stage
 from tasks.stage import one_line_errors
 
 BAR_SECONDS = 5.0  # between two states of a bar where it cannot be redrawn in place
-
-
-class Stage(NamedTuple):
-    name: str
-    desc: str
-    number: int
-    total: int
 
 
 class Screen:
@@ -95,9 +87,8 @@ def screen() -> Screen:
     return _screen.get(Screen())
 
 
-def main(flow: Callable[..., Any]) -> None:
-    """The command line of a flow: its parameters are options. Runs it here and now and shows it; exits unless all went well."""
-    given = vars(_options(flow).parse_args())
+def show(flow: Callable[..., Any], **given: Any) -> None:
+    """Run a flow here and now, and show it; exits the process unless all went well. A result that is text is printed."""
     terminal = Terminal(sys.stdout)
     _screen.set(terminal)
     with one_line_errors():
@@ -107,25 +98,12 @@ def main(flow: Callable[..., Any]) -> None:
                 result = flow(**given)
             finally:
                 terminal.table()
-        if isinstance(result, str):  # a flow without stages says what it did
+        if isinstance(result, str):
             terminal.write(result)
             return
         from flows.results import summary
 
         terminal.write("\n" + "\n".join(summary()))
-
-
-def _options(flow: Callable[..., Any]) -> argparse.ArgumentParser:
-    """A switch for each parameter that is false, an option for each that is text; their help is the docstring's `Args`."""
-    about, _, arguments = (flow.__doc__ or "").partition("Args:")
-    told = dict(line.strip().split(": ", 1) for line in arguments.strip().splitlines() if ": " in line)
-    parser = argparse.ArgumentParser(prog=f"python -m flows.{flow.__name__}", description=about)
-    for name, parameter in inspect.signature(flow).parameters.items():
-        if parameter.default is False:
-            parser.add_argument(f"--{name}", action="store_true", help=told.get(name))
-        else:
-            parser.add_argument(f"--{name}", default=parameter.default, help=told.get(name))
-    return parser
 
 
 def _quiet() -> None:

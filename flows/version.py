@@ -5,7 +5,7 @@ from functools import partial
 
 from prefect import flow
 
-from flows import rollback, stages, terminal, workspace
+from flows import rollback, stages, workspace
 from tasks.schema.errors import PipelineError
 from tasks.schema.settings import settings
 from tasks.tracking.client import names
@@ -36,7 +36,3 @@ def evaluated(number: str) -> str:
     except PipelineError as error:
         rollback.tracking("fail", number, "--reason", str(error))
         raise
-
-
-if __name__ == "__main__":
-    terminal.main(version)

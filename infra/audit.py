@@ -49,7 +49,7 @@ def ask(lock: Path, service: str, url: str = "") -> tuple[list[Finding], int, in
         packages = json.loads(done.stdout)["dependencies"]
     except (json.JSONDecodeError, subprocess.TimeoutExpired):
         raise ServerError(
-            f"{lock}: the service `{service}` of pip-audit does not answer: nothing was checked; try SERVICE=osv or SERVICE=pypi"
+            f"{lock}: the service `{service}` of pip-audit does not answer: nothing was checked; try `python -m infra.audit --service osv`"
         ) from None
     found = [
         Finding(f"{package['name']} {package['version']}", one["id"], ", ".join(one["fix_versions"]) or "no version yet")

@@ -1,4 +1,4 @@
-"""The team's real back end for tests: `make team-up` in a folder and on ports of its own, with a small checkout for its workers."""
+"""The team's real back end for tests: `longwriter team up` in a folder and on ports of its own, with a small checkout for its workers."""
 
 import base64
 import json
@@ -153,7 +153,7 @@ def dead(pid: int) -> None:
 
 @contextmanager
 def another_worker(team: Team, pool: str, **more: str) -> Iterator[Path]:
-    """A worker's clone, while the worker runs in it: it has neither folder nor parent in common with those of `make team-up`."""
+    """A worker's clone, while the worker runs in it: it has neither folder nor parent in common with those of `longwriter team up`."""
     with tempfile.TemporaryDirectory(prefix="longwriter-") as folder:
         other = Path(folder) / "clone"
         workspaces.make(team.checkout, other, team.values)

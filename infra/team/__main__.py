@@ -61,7 +61,7 @@ def status() -> None:
         alive = bool(found and found.alive)
         if not alive:
             left = processes.strays(environment.folder())
-            print("down" + (f", but {len(left)} processes are left of it: make team-down" if left else ""))
+            print("down" + (f", but {len(left)} processes are left of it: longwriter team down" if left else ""))
             raise SystemExit(3)
         assert found
         well = [_show(line, services_by_name[line.name]) for services_by_name in [_services()] for line in found.services]

@@ -16,9 +16,9 @@ from tasks.schema.settings import settings
 PORTS = {"POSTGRES": 15432, "S3": 19000, "MLFLOW": 15000, "PREFECT": 14200, "WORKER_CPU": 18081, "WORKER_GPU": 18082}
 BUCKET = "longwriter"
 HEAD = """\
-# The team's back end: `make team-up`, or docker compose --env-file THIS -f infra/compose.yaml up.
+# The team's back end: `longwriter team up`, or docker compose --env-file THIS -f infra/compose.yaml up.
 # For your shell and your scripts:  set -a; . THIS; set +a
-# Secrets: this file is for its owner alone. Written by `make team-env`, which never changes a value that stands here.
+# Secrets: this file is for its owner alone. Written by `longwriter team env`, which never changes a value that stands here.
 """
 
 
@@ -43,7 +43,7 @@ def ensure(*, free_ports: bool = False) -> dict[str, str]:
 def load(target: Path) -> dict[str, str]:
     """Lines of NAME=value. Raises BadInput for what is none, for a missing name, and for a file that others can read."""
     if not target.is_file():
-        raise BadInput(target, "no such file", mend="make team-env")
+        raise BadInput(target, "no such file", mend="longwriter team env")
     if stat.S_IMODE(target.stat().st_mode) & 0o077:
         raise BadInput(target, "others may read it, and it holds passwords", mend=f"chmod 600 {target}")
     values = {}
@@ -52,11 +52,11 @@ def load(target: Path) -> dict[str, str]:
             continue
         name, is_there, value = line.partition("=")
         if not is_there or not name.isidentifier():
-            raise BadInput(target, "not NAME=value", line=number, mend="mend the line, or remove the file and make team-env")
+            raise BadInput(target, "not NAME=value", line=number, mend="mend the line, or remove the file and longwriter team env")
         values[name] = value
     missing = [name for name in fresh(PORTS) if not values.get(name)]
     if missing:
-        raise BadInput(target, "missing", field=missing[0], mend="add it, or remove the file and make team-env")
+        raise BadInput(target, "missing", field=missing[0], mend="add it, or remove the file and longwriter team env")
     return values
 
 

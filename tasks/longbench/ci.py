@@ -1,4 +1,4 @@
-"""`make ci-eval`: an evaluation in CI. The scorecard's difference to a baseline and the gate, as a comment; exit 1 where the gate fails.
+"""`longwriter eval ci`: an evaluation in CI. Writes the difference to a baseline and the gate as a comment; exit 1 where the gate fails.
 
 Without a candidate the rehearsal's stage `score` is brought up to date (what is unchanged is restored from DVC's cache or remote) and
 its student is looked at. A candidate (URL, checkpoint folder, models:/longwriter@challenger) goes through the evaluator. Writes into
@@ -137,7 +137,7 @@ def _evaluated(options: Options, params: Params) -> Path:
         folder = options.out / folder_of(options.candidate).name
         evaluate(options.candidate, folder, params=params, options=Evaluator(benchmark=options.benchmark, model=options.model))
         return folder
-    ended = subprocess.run([sys.executable, "-m", "flows.evaluation"], check=False)
+    ended = subprocess.run([sys.executable, "-m", "flows.cli", "flow", "evaluation"], check=False)
     if ended.returncode:
         raise EvaluationFailed(ended.returncode if ended.returncode > 0 else 128 - ended.returncode)
     return SCORES

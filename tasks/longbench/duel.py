@@ -1,4 +1,4 @@
-"""Two evaluations' answers to the same prompts, compared by the judge two by two, in both orders: `make duel A=… B=…`.
+"""Two evaluations' answers to the same prompts, compared by the judge two by two, in both orders: `longwriter eval duel … …`.
 
 Says what scores cannot: which of two good answers a reader would rather have. Every reply is in the journal, so that asking again
 costs nothing.

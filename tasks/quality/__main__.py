@@ -1,4 +1,4 @@
-"""`python -m tasks.quality check FILE`: the data contract on any dataset, with the rows that break it. `make check-data`."""
+"""`python -m tasks.quality check FILE`: the data contract on any dataset, with the rows that break it. `longwriter data check`."""
 
 import sys
 from collections import Counter

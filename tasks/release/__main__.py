@@ -18,8 +18,8 @@ def releases() -> None:
 
 @app.command()
 def release(
-    data: Annotated[Path, typer.Argument(help="the pipeline's data folder")],
     version: Annotated[str, typer.Argument(help="v1.0.0: major, minor, patch")],
+    data: Annotated[Path, typer.Option(help="the pipeline's data folder")] = Path("data"),
 ) -> None:
     """Write the folder with its card, track it with DVC, commit, and tag it as GTO has it."""
     with one_line_errors():

@@ -20,7 +20,7 @@ from tasks.schema.settings import settings
 BINS = ((0, 500), (500, 2_000), (2_000, 4_000), (4_000, 10_000), (10_000, 20_000), (20_000, None))
 MAKERS = ("collect", "plan", "write", "assemble")  # the stages that set rows aside
 PROMPTS = ("select", "plan", "chapters", "chapter", "write", "summarize")
-MEND = "run the dataset's stages: `make flow FLOW=dataset`"
+MEND = "run the dataset's stages: `longwriter flow dataset`"
 
 
 class Part(NamedTuple):

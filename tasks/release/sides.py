@@ -65,7 +65,7 @@ def side_of(path: Path) -> Side:
     long = path / "long"
     for row in read(long if long.is_dir() else path, Columns()):
         if row.problem is not None:
-            raise BadInput(path, row.problem, line=row.number, mend="`make check-data` lists all such rows")
+            raise BadInput(path, row.problem, line=row.number, mend="`longwriter data check` lists all such rows")
         request = "\n\n".join(message.content for message in row.messages if message.role == "user")
         answer = "\n\n".join(message.content for message in row.messages if message.role == "assistant")
         written, digest = count_words(answer), text_id(request)

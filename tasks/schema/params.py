@@ -72,7 +72,7 @@ class Source(Section):
         description="auto: by the row's fields"
     )
     revision: str = Field(
-        description="of the hub the commit, of a bucket the digest that `make pin` prints; empty for local files, which DVC pins"
+        description="of the hub the commit, of a bucket the digest that `longwriter data pin` prints; empty for local files, which DVC pins"
     )
     licence: str = Field(min_length=1, description="SPDX identifier, as the dataset's card is to name it")
 
@@ -89,10 +89,10 @@ class Source(Section):
                 f"source {self.name}: local files stand below the section's folder, which DVC watches; write them relative to it"
             )
         if self.place == "s3" and not re.fullmatch("[0-9a-f]{64}", self.revision):
-            raise ValueError(f"source {self.name} is not pinned: revision is the digest of the bucket's listing; `make pin` prints it")
+            raise ValueError(f"source {self.name} is not pinned: its revision is the listing's digest; `longwriter data pin` prints it")
         if self.place == "hub" and not re.fullmatch("[0-9a-f]{40}", self.revision):
             raise ValueError(
-                f"source {self.name} is not pinned: revision is a commit of the hub, 40 hexadecimal digits; `make pin` prints it"
+                f"source {self.name} is not pinned: revision is a commit of the hub, 40 hexadecimal digits; `longwriter data pin` prints it"
             )
         return self
 
@@ -311,7 +311,7 @@ class Predict(Section):
 
 class Judge(Section):
     version: Version
-    prompt: str = Field(min_length=1, description="file: the project's own, or the paper's as `make official` fetches it")
+    prompt: str = Field(min_length=1, description="file: the project's own, or the paper's as `longwriter eval official` fetches it")
     tries: int = Field(ge=1, description="times that a verdict is asked for before the item is unscored")
     repeats: int = Field(ge=1, description="verdicts on each answer; S_q is their mean, their spread is the judge's noise")
     pairwise: bool = Field(description="also compare the models' answers two by two, in both orders")
@@ -347,7 +347,7 @@ class Serve(Section):
 
 
 class Study(Section):
-    """The length-limit study, which runs by `make study` only."""
+    """The length-limit study, which runs by `longwriter study` only."""
 
     texts: str = Field(min_length=1, description="the dataset's folder, or recorded answers: a JSONL file or a folder of them")
     ruler: str = Field(min_length=1, description="a JSONL file of prompts with the length that each asks for")
@@ -391,7 +391,7 @@ def load(path: Path = Path("params.yaml")) -> Params:
         text = path.read_text(encoding="utf-8")
         tree: Any = YAML(typ="rt").load(text)
     except FileNotFoundError:
-        raise BadParams(path, "no such file", mend="`make use PROFILE=rehearsal` writes one") from None
+        raise BadParams(path, "no such file", mend="`longwriter use rehearsal` writes one") from None
     except UnicodeDecodeError as error:
         raise BadParams(path, f"not UTF-8 at byte {error.start}", mend="save it as UTF-8") from None
     except YAMLError as error:
@@ -400,7 +400,7 @@ def load(path: Path = Path("params.yaml")) -> Params:
             path, f"not YAML: {getattr(error, 'problem', error)}", line=mark.line + 1 if mark else None, mend="mend the syntax"
         ) from None
     if not isinstance(tree, dict):
-        raise BadParams(path, "not a mapping of sections", mend="`make use PROFILE=rehearsal` writes one")
+        raise BadParams(path, "not a mapping of sections", mend="`longwriter use rehearsal` writes one")
     try:
         return Params.model_validate(tree)
     except ValidationError as error:

@@ -78,7 +78,7 @@ class Settings(BaseSettings):
     server: Literal["transformers", "vllm"] = Field("transformers", description="what serves a trained checkpoint")
     vllm_python: Path = Field(Path(".venv-serve/bin/python"), description="interpreter of the serve environment (requirements/serve.txt)")
     processes: int = Field(1, ge=1, description="training processes on each machine")
-    machines: int = Field(1, ge=1, description="that train together; each has home on a shared disk and runs `make train-worker`")
+    machines: int = Field(1, ge=1, description="that train together; each has home on a shared disk and runs `longwriter train worker`")
     machine_rank: int = Field(0, ge=0, description="of this machine; the stage itself runs on 0")
     main_address: str = Field("127.0.0.1", description="of machine 0, as the others reach it")
     main_port: int = Field(29500, ge=1, le=65535, description="on machine 0, where the training processes meet")

@@ -18,7 +18,7 @@ COLUMNS = ("weights", "gradients", "optimizer", "activations", "loss", "overhead
 
 @app.command()
 def plan(
-    params: Annotated[Path, typer.Option(help="a params file, such as profiles/llama-3.1-8b.yaml")] = Path("params.yaml"),
+    profile: Annotated[str, typer.Option(help="a file of profiles/, without .yaml; params.yaml if not given")] = "",
     memory: Annotated[float, typer.Option(min=1, help="GiB of each GPU")] = 80.0,
     peak: Annotated[float, typer.Option(min=0.1, help="TFLOP/s of each GPU in bf16, dense")] = 989.0,
     mfu: Annotated[float, typer.Option(min=0.01, max=1, help="share of it that the training gets")] = 0.4,
@@ -28,7 +28,7 @@ def plan(
     """Memory on each GPU by how model states are split, steps, tokens and hours. Exits with 1 if the settings' way does not fit, for
     train or for align."""
     with one_line_errors():
-        asked, own = load(params), settings()
+        asked, own = load(Path(f"profiles/{profile}.yaml") if profile else Path("params.yaml")), settings()
         check_division(asked.train.global_batch, own.processes * own.machines, own)
         shapes = shapes_of(asked.base, asked.train.tiny, vocabulary=asked.pack.vocabulary)
         chosen = strategy_of(own.accelerate_config)

@@ -74,7 +74,7 @@ def check_jobs(jobs: Sequence[Job], settings: Settings, *, context: int, vocabul
         smallest = min(found, key=lambda gpu: gpu.memory)
         if needs.total > smallest.memory:
             problem = f"{needs.total:.0f} GiB are needed on each GPU with {strategy.name}, {smallest.name} has {smallest.memory:.0f}"
-            raise BadSettings(f"train {job.name}: {problem}; `make train-plan` says what fits")
+            raise BadSettings(f"train {job.name}: {problem}; `longwriter train plan` says what fits")
     check_disk(jobs, shapes, settings)
 
 

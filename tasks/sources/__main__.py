@@ -1,4 +1,4 @@
-"""`python -m tasks.sources pin PATTERN…`: the revision that pins what the patterns mean now; `make pin`."""
+"""`python -m tasks.sources pin PATTERN…`: the revision that pins what the patterns mean now; `longwriter data pin`."""
 
 from typing import Annotated
 

@@ -50,7 +50,7 @@ def dataset() -> Release:
     try:
         passed = Verdict.model_validate_json(_text(VERDICT)).passed
     except ValidationError:
-        raise BadInput(VERDICT, "not a verdict", mend="run the stage validate: `make flow FLOW=dataset`") from None
+        raise BadInput(VERDICT, "not a verdict", mend="run the stage validate: `longwriter flow dataset`") from None
     if not passed:
         raise GateFailed(f"{VERDICT}: the dataset did not pass its contract; it is not published")
     return Release(DATASET, DATA, None, _code())
@@ -67,7 +67,7 @@ def registered() -> Release:
     try:
         number = Promoted.model_validate_json(_text(PROMOTED)).version
     except ValidationError:
-        raise BadInput(PROMOTED, "not what the stage promote writes", mend="run it again: `make flow FLOW=promotion`") from None
+        raise BadInput(PROMOTED, "not what the stage promote writes", mend="run it again: `longwriter flow promotion`") from None
     one = student()
     return one._replace(labels={**one.labels, MODEL: number})
 

@@ -35,7 +35,7 @@ def within(sample: Sample, cap: int, *, over: Literal["drop", "cut"]) -> Sample 
 def read_texts(path: Path) -> Iterator[Sample]:
     """The samples of a dataset's folder; else a sample of each row of a JSONL file, a folder of them or a glob, that has an answer.
 
-    A row's prompt is `prompt` or `instruction`, its answer `response`, `output`, `answer` or `prediction`, as `make score` reads them;
+    A row's prompt is `prompt` or `instruction`, its answer `response`, `output`, `answer` or `prediction`, as in `longwriter eval score`;
     rows with a blank answer are no texts. Raises BadInput with the line and the field of the first row that lacks one.
     """
     if (path / FILE).is_file():

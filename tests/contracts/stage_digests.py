@@ -1,6 +1,6 @@
 """The code of the stages that carry a version, as it was when somebody last said what that version means.
 
-`make stage-digests` (`python -m tests.contracts.stage_digests`) writes the record anew. Doing it without raising the version in
+`python -m tests.contracts.stage_digests` writes the record again. Doing it without raising the version in
 params.yaml and every profile says: the code changed, its meaning did not, what is cached stands.
 """
 

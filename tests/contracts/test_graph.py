@@ -12,7 +12,7 @@ import pytest
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
-from flows.stages import needed
+from flows.graph import needed
 from tasks.schema.params import load
 from tasks.schema.settings import Settings
 from tasks.stage import dotted
@@ -135,7 +135,7 @@ def test_the_stages_that_call_models_or_train_carry_a_version() -> None:
 def test_code_of_a_paid_stage_changes_with_a_new_version_or_an_explicit_record(stage: str) -> None:
     assert current()[stage] == recorded().get(stage), (
         f"{stage}'s code or version changed: raise {stage}.version in params.yaml and every profile if what it makes means "
-        "something else now; then, or if it does not, `make stage-digests`"
+        "something else now; then, or if it does not, `python -m tests.contracts.stage_digests`"
     )
 
 

@@ -45,7 +45,7 @@ def test_the_recorded_aligned_student_is_not_below_the_student() -> None:
 def test_in_the_recorded_study_the_ceiling_rises_with_the_cap() -> None:
     path = ROOT / "plots/study.json"
     if not path.is_file():
-        pytest.skip("no study is recorded; `make study` records one")
+        pytest.skip("no study is recorded; `longwriter study` records one")
     found = store.parse(store.read_json(path), Limit, path=path, line=None)
     assert len(found.arms) >= 3
     assert found.rising

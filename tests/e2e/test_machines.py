@@ -65,7 +65,7 @@ def team(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Team]:
     benchmark = "".join(json.dumps(row) + "\n" for row in PROMPTS)
     checkout = backend.small_checkout(folder, GRAPH, {"params.yaml": params(seed=42), "data/raw/benchmark.jsonl": benchmark})
     with backend.team(checkout) as running:
-        said = running.run("flows.deploy", "--silence", "90")
+        said = running.run("flows.cli", "deploy", "--silence", "90")
         assert said.returncode == 0, said.stderr
         yield running
 

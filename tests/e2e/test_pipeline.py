@@ -79,7 +79,7 @@ def command(folder: Path, *words: str, **environment: str) -> "subprocess.Comple
 
 def flow(folder: Path, **environment: str) -> dict[str, str]:
     """Run the main flow; the state of every stage, read from the summary that people see."""
-    done = command(folder, "flows.longwriter", **environment)
+    done = command(folder, "flows.cli", "run", **environment)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     shown = done.stdout + done.stderr
     return {stage: found[-1] for stage in STAGES if (found := re.findall(rf"\b{stage}\b\W+(Completed|Cached|Failed)\b", shown))}

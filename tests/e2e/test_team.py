@@ -73,7 +73,7 @@ def alerts() -> Iterator[str]:
 def team(tmp_path_factory: pytest.TempPathFactory, alerts: str) -> Iterator[Team]:
     checkout = backend.small_checkout(tmp_path_factory.mktemp("checkout"), GRAPH, {"work.py": WORK, "in.txt": "words\n"})
     with backend.team(checkout) as started:
-        said = started.run("flows.deploy", LONGWRITER_ALERT_URL=alerts)
+        said = started.run("flows.cli", "deploy", LONGWRITER_ALERT_URL=alerts)
         assert said.returncode == 0, said.stderr
         assert "deployment longwriter/longwriter is new" in said.stdout
         yield started
@@ -91,7 +91,7 @@ def test_up_again_and_deploy_again_change_nothing_and_all_are_well(team: Team, a
     assert pid(team, "mlflow") == before
     status = team.team("status")
     assert (status.returncode, status.stdout.count(" up ")) == (0, 6), status.stdout
-    again = team.run("flows.deploy", LONGWRITER_ALERT_URL=alerts)
+    again = team.run("flows.cli", "deploy", LONGWRITER_ALERT_URL=alerts)
     assert again.stdout == "nothing to change\n"
     assert api(team, "/work_pools/gpu")["concurrency_limit"] == 1
 

@@ -23,7 +23,7 @@ def start() -> "subprocess.Popen[str]":
     url = PREFECT_API_URL.value()
     assert url
     return subprocess.Popen(
-        [sys.executable, "-m", "flows.longwriter"],
+        [sys.executable, "-m", "flows.cli", "run"],
         env=os.environ | {"PREFECT_API_URL": url},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

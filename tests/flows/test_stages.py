@@ -12,7 +12,7 @@ from dvc.repo import Repo
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.sorting import FlowRunSort
 
-from flows import stages, workspace
+from flows import graph, stages, workspace
 from flows.longwriter import longwriter
 from tasks.schema.errors import BadInput, WorkspaceBusy
 
@@ -125,10 +125,10 @@ def test_the_lines_of_a_stage_reach_prefects_logger(toy: Path, caplog: pytest.Lo
 
 def test_a_flow_brings_up_to_date_what_its_target_needs_and_no_more(toy: Path) -> None:
     with Repo() as repo:
-        assert [stage.name for stage in stages.needed(repo)] == ["first", "second", "third"]
-        assert stages.needed(repo, "second") == [("first", "starts", 1, 2), ("second", "", 2, 2)]
+        assert [stage.name for stage in graph.needed(repo)] == ["first", "second", "third"]
+        assert graph.needed(repo, "second") == [("first", "starts", 1, 2), ("second", "", 2, 2)]
         with pytest.raises(BadInput, match="no stage fourth"):
-            stages.needed(repo, "fourth")
+            graph.needed(repo, "fourth")
 
 
 def test_a_graph_that_cannot_be_read_is_one_line(toy: Path) -> None:

@@ -42,5 +42,5 @@ def test_what_is_wrong_in_it_is_named(line: str, problem: str) -> None:
 
 
 def test_a_missing_one_is_said_to_be_missing(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"no such file; make team-env"):
+    with pytest.raises(BadInput, match=r"no such file; longwriter team env"):
         environment.load(tmp_path / "team.env")

@@ -72,7 +72,7 @@ def test_a_prompt_that_cannot_be_filled_is_named_with_its_placeholder(tmp_path: 
 
 
 def test_a_prompt_that_cannot_be_read_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BadPrompt, match=r"none\.txt: no such file; `make official` fetches the paper's"):
+    with pytest.raises(BadPrompt, match=r"none\.txt: no such file; `longwriter eval official` fetches the paper's"):
         read_template(tmp_path / "none.txt")
     (tmp_path / "latin.txt").write_bytes("größer".encode("latin-1"))
     with pytest.raises(BadPrompt, match=r"latin\.txt: not UTF-8 at byte 2"):

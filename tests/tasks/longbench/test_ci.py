@@ -1,4 +1,4 @@
-"""`python -m tasks.longbench.ci`, as `make ci-eval` calls it, over score folders of a moment's making."""
+"""`python -m tasks.longbench.ci`, as `longwriter eval ci` calls it, over score folders of a moment's making."""
 
 import json
 import os

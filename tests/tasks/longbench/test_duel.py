@@ -1,4 +1,4 @@
-"""`make duel`: two evaluations' answers, compared by the judge in both orders."""
+"""`longwriter eval duel`: two evaluations' answers, compared by the judge in both orders."""
 
 import json
 from pathlib import Path

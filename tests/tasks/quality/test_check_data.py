@@ -1,4 +1,4 @@
-"""`make check-data` on files of any shape: what it finds, and what it says of what it cannot read."""
+"""`longwriter data check` on files of any shape: what it finds, and what it says of what it cannot read."""
 
 import json
 import subprocess

@@ -28,7 +28,7 @@ def test_every_params_file_in_the_repository_is_valid(path: Path) -> None:
         (
             "files: [pool.jsonl]",
             'files: ["s3://chats/*.parquet"]',
-            "collect.sources.0: source rehearsal is not pinned: revision is the digest",
+            "collect.sources.0: source rehearsal is not pinned: its revision is the listing",
         ),
         ("files: [pool.jsonl]", 'files: ["hf://datasets/a/b"]', "collect.sources.0: source rehearsal is not pinned: revision is a commit"),
         ("files: [pool.jsonl]", "files: [/tmp/pool.jsonl]", "local files stand below the section's folder"),
@@ -66,5 +66,5 @@ def test_an_unknown_key_is_found_on_its_own_line(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_says_how_to_get_one(tmp_path: Path) -> None:
-    with pytest.raises(BadParams, match="make use PROFILE=rehearsal"):
+    with pytest.raises(BadParams, match="longwriter use rehearsal"):
         load(tmp_path / "params.yaml")

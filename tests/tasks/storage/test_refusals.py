@@ -51,7 +51,7 @@ def refusal() -> str:
         ({"LONGWRITER_S3_ENDPOINT": f"http://me:{OTHER}@127.0.0.1"}, "LONGWRITER_S3_ENDPOINT: not http(s)://HOST[:PORT] without user"),
         ({"LONGWRITER_STORE": f"s3://me:{OTHER}@bucket"}, "LONGWRITER_STORE: not s3://BUCKET/PREFIX; mend it"),
         ({"LONGWRITER_STORE": ""}, "LONGWRITER_STORE is not set"),
-        ({"LONGWRITER_STORE": "s3://no-such-bucket/x"}, "no such bucket; `make bucket` makes it"),
+        ({"LONGWRITER_STORE": "s3://no-such-bucket/x"}, "no such bucket; `longwriter store bucket` makes it"),
     ],
 )
 def test_wrong_settings_are_one_line_before_any_work(

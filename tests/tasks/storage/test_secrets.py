@@ -63,7 +63,7 @@ def test_a_run_with_planted_secrets_leaves_none_behind(tmp_path: Path) -> None:
         said("tasks.storage", "bucket", "--plain")
         said("dvc", "remote", "add", "--local", "--default", "team", "s3://bucket/dvc")
         said("dvc", "remote", "modify", "--local", "team", "endpointurl", url)
-        seen = said("flows.dataset", "--push")
+        seen = said("flows.cli", "flow", "dataset", "--push")
         assert b"dataset/" in (listed := said("tasks.storage", "list"))
     assert not CANARY.search(seen + listed)
     assert (clone / ".longwriter" / "prefect").is_dir()

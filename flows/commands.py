@@ -1,0 +1,111 @@
+"""The commands that run flows here and now: `longwriter run`, `flow`, `study`, `models rollback`, `deploy`, `worker`.
+
+A flow's module is imported in the command's body, after `defaults()` has told Prefect where its files go.
+"""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from flows.embedded import defaults
+from tasks.stage import one_line_errors
+
+Push = Annotated[bool, typer.Option("--push", help="send every result to DVC's remote, so that other machines restore it")]
+Elsewhere = Annotated[bool, typer.Option("--elsewhere", help="run stages that have a work pool on that pool's workers; needs --push")]
+SILENCE = 150.0  # seconds: five heartbeats, so that a server that was away for two minutes crashes nothing
+WORKER = {  # what a worker's Prefect needs: heartbeats of its runs, patience with its server's database, no page for the network
+    "PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1",
+    "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
+    "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
+}
+
+
+def run(
+    profile: Annotated[str, typer.Option(help="copy this profile to params.yaml first; see `longwriter use`")] = "",
+    push: Push = False,
+    elsewhere: Elsewhere = False,
+) -> None:
+    """Run the whole pipeline: raw prompts to a promoted model and a report. What is unchanged does not run again."""
+    if profile:
+        from flows.profiles import use
+
+        with one_line_errors():
+            use(profile)
+    defaults()
+    from flows import longwriter, terminal
+
+    terminal.show(longwriter.longwriter, push=push, elsewhere=elsewhere)
+
+
+def dataset(push: Push = False) -> None:
+    """Run every stage that the validated dataset needs."""
+    defaults()
+    from flows import dataset, terminal
+
+    terminal.show(dataset.dataset, push=push)
+
+
+def training(push: Push = False) -> None:
+    """Run every stage that the trained student needs."""
+    defaults()
+    from flows import terminal, training
+
+    terminal.show(training.training, push=push)
+
+
+def evaluation(push: Push = False) -> None:
+    """Run every stage that the scores need."""
+    defaults()
+    from flows import evaluation, terminal
+
+    terminal.show(evaluation.evaluation, push=push)
+
+
+def promotion(
+    push: Push = False,
+    approval: Annotated[bool, typer.Option("--approval", help="wait until a person approves in Prefect; needs a server")] = False,
+) -> None:
+    """Run every stage that the promotion and the report need."""
+    defaults()
+    from flows import promotion, terminal
+
+    terminal.show(promotion.promotion, push=push, approval=approval)
+
+
+def study(push: Push = False) -> None:
+    """Train the base on outputs capped at each length of study.caps, and measure how long each model then writes."""
+    defaults()
+    from flows import study, terminal
+
+    terminal.show(study.study, push=push)
+
+
+def rollback(reason: Annotated[str, typer.Option(help="why, for those who read the registry later")] = "") -> None:
+    """Make the previous champion champion again; today's champion becomes challenger."""
+    defaults()
+    from flows import rollback, terminal
+
+    terminal.show(rollback.rollback, reason=reason)
+
+
+def deploy(
+    silence: Annotated[float, typer.Option(min=1, help="seconds without a heartbeat after which a run counts as crashed")] = SILENCE,
+) -> None:
+    """Register work pools, deployments, schedules and automations at PREFECT_API_URL. Doing it again changes nothing."""
+    defaults()
+    from flows import deploy
+
+    with one_line_errors():
+        for line in deploy.deploy(silence=silence) or ["nothing to change"]:
+            print(line)
+
+
+def worker(pool: Annotated[str, typer.Option(help="the work pool: cpu or gpu")] = "cpu") -> None:
+    """Run the deployments of a work pool in this checkout, one at a time, until Ctrl-C."""
+    environment = os.environ | WORKER | {"LONGWRITER_WORKSPACE": str(Path.cwd())}
+    command = [sys.executable, "-m", "prefect", "worker", "start", "--pool", pool, "--type", "process", "--limit", "1"]
+    sys.stdout.flush()
+    os.execve(sys.executable, command, environment)

@@ -1,0 +1,116 @@
+"""dvc.yaml's graph as a list of stages, and DVC's view of what changed. Read from DVC; imports no Prefect."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from dvc.exceptions import DvcException
+from dvc.lock import LockError
+from dvc.repo import Repo
+from dvc.utils.serialize import ParseError
+
+from tasks.schema.errors import BadInput, WorkspaceBusy
+
+GRAPH = "dvc.yaml"
+CODE = (".py", ".txt", ".j2", ".css")  # of a dependency that is a file of the project, not data
+
+
+class Stage(NamedTuple):
+    """A stage with its place, from 1, among the stages of a run."""
+
+    name: str
+    desc: str
+    number: int
+    total: int
+
+
+class Change(NamedTuple):
+    """Why a stage has to run: `kind` is params, code, data, output, command or stage; `what` names the key, file or stage."""
+
+    kind: str
+    what: str
+
+
+class readable:
+    """Turns DVC's errors into the pipeline's: one line, without a traceback."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: Any) -> None:
+        if isinstance(error, LockError):
+            raise WorkspaceBusy("another DVC command runs in this workspace; wait for it, then run again") from None
+        if isinstance(error, ParseError) and (mark := getattr(error.__cause__, "problem_mark", None)):
+            raise BadInput(error.path, f"not YAML: {getattr(error.__cause__, 'problem', '')}", line=mark.line + 1, mend="mend it") from None
+        if isinstance(error, DvcException):
+            raise BadInput("dvc.yaml", " ".join(str(error).split()), mend="mend dvc.yaml or params.yaml") from None
+
+
+def needed(repo: Repo, target: str | None = None) -> list[Stage]:
+    """The stages to bring up to date, in the order in which they stand in dvc.yaml as far as their dependencies allow.
+
+    Without a target those of ./dvc.yaml, as `dvc repro` does; another pipeline's (study/dvc.yaml) run only where somebody names them.
+    """
+    runnable = [stage for stage in _order(repo, target) if stage.cmd]  # the others are data that `dvc add` or `dvc import` tracks
+    return [Stage(stage.addressing, stage.desc or "", number, len(runnable)) for number, stage in enumerate(runnable, start=1)]
+
+
+def needs(repo: Repo) -> dict[str, list[str]]:
+    """The stages that each stage reads from, by name, in the order of dvc.yaml."""
+    index = repo.index
+    place = {stage: number for number, stage in enumerate(index.stages)}
+    return {
+        stage.addressing: [need.addressing for need in sorted(index.graph.successors(stage), key=place.__getitem__) if need.cmd]
+        for stage in index.stages
+    }
+
+
+def changes(repo: Repo) -> dict[str, list[Change]]:
+    """Why each stage of dvc.yaml would run; an empty list for one that is up to date. In the order of a run."""
+    with readable():
+        found = repo.status()
+        above, made_by = needs(repo), {out.def_path: stage.addressing for stage in repo.index.stages for out in stage.outs}
+        stale: dict[str, list[Change]] = {}
+        for stage in needed(repo):
+            behind = [need for need in above[stage.name] if stale.get(need)]
+            own = [change for entry in found.get(stage.name, []) for change in _changes(entry)]
+            own = [change for change in own if not (change.kind == "data" and made_by.get(change.what.split(" ")[0]) in behind)]
+            stale[stage.name] = own + [Change("stage", need) for need in behind]
+    return stale
+
+
+def _order(repo: Repo, target: str | None) -> list[Any]:
+    index = repo.index
+    place = {stage: number for number, stage in enumerate(index.stages)}
+    order: dict[Any, None] = {}
+
+    def visit(stage: Any) -> None:
+        if stage not in order:
+            for need in sorted(index.graph.successors(stage), key=place.__getitem__):  # DVC's edges point to what a stage needs
+                visit(need)
+            order[stage] = None
+
+    ends = [stage for stage in place if (stage.addressing == target if target else stage.path_in_repo == GRAPH)]
+    if not ends:
+        raise BadInput("dvc.yaml", f"no stage {target}", mend="`longwriter stages` lists them")
+    for end in ends:
+        visit(end)
+    return list(order)
+
+
+def _changes(entry: Any) -> list[Change]:
+    """DVC's status of a stage, one entry of it: `changed command`, or what changed of its dependencies or outputs."""
+    if isinstance(entry, str):
+        return [Change("command", entry.removeprefix("changed "))]
+    found: list[Change] = []
+    for path, state in [*entry.get("changed deps", {}).items(), *entry.get("changed outs", {}).items()]:
+        if isinstance(state, dict):
+            found += [Change("params", key) for key in state]
+        elif path in entry.get("changed outs", {}):
+            found.append(Change("output", f"{path} {'missing' if state == 'deleted' else state}"))
+        else:
+            found.append(Change("code" if _is_code(path) else "data", path if state == "modified" else f"{path} {state}"))
+    return found
+
+
+def _is_code(path: str) -> bool:
+    return path.startswith("tasks/") and (Path(path).suffix in ("", *CODE))

@@ -1,0 +1,85 @@
+"""`longwriter status`, `stages`, `report` and `use`, in a small workspace with real stages."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.conftest import ROOT
+
+
+def said(*words: str, code: int = 0) -> str:
+    done = subprocess.run([sys.executable, "-m", "flows.cli", *words], capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    return done.stdout if code == 0 else done.stderr
+
+
+@pytest.mark.usefixtures("toy")
+def test_status_before_the_first_run_names_what_is_missing() -> None:
+    text = said("status")
+    assert text.splitlines()[0].split()[:2] == ["first", "stale"]
+    assert text.splitlines()[-1] == "3 of 3 stages are stale; `longwriter run` restores or runs them"
+
+
+@pytest.mark.usefixtures("done")
+def test_status_after_a_run_says_that_all_is_up_to_date() -> None:
+    assert said("status").splitlines()[-1] == "every stage is up to date"
+
+
+def test_status_tells_params_from_data_and_from_a_stage_before(done: Path) -> None:
+    (done / "toy.yaml").write_text("words: 2\n")
+    first, second, third = json.loads(said("status", "--json"))
+    assert first == {"stage": "first", "up_to_date": False, "why": [{"kind": "params", "what": "words"}]}
+    assert second["why"] == [{"kind": "stage", "what": "first"}]
+    assert third["why"] == [{"kind": "stage", "what": "second"}]
+    (done / "toy.yaml").write_text("words: 1\n")
+    (done / "in.txt").write_text("other words\n")
+    assert json.loads(said("status", "--json"))[0]["why"] == [{"kind": "data", "what": "in.txt"}]
+
+
+def test_status_tells_an_output_that_was_deleted(done: Path) -> None:
+    (done / "third.txt").unlink()
+    *_, third = json.loads(said("status", "--json"))
+    assert third["why"] == [{"kind": "output", "what": "third.txt missing"}]
+
+
+@pytest.mark.usefixtures("toy")
+def test_stages_are_listed_in_the_order_in_which_they_run() -> None:
+    assert said("stages").splitlines() == [" 1  first   starts", " 2  second    (reads first)", " 3  third     (reads second)"]
+    assert [row["stage"] for row in json.loads(said("stages", "--json"))] == ["first", "second", "third"]
+
+
+@pytest.mark.usefixtures("toy")
+def test_a_report_that_is_not_there_is_one_line() -> None:
+    assert said("report", code=2) == "error: report: there is none yet; `longwriter run` makes it\n"
+
+
+@pytest.fixture
+def profiles(toy: Path) -> Path:
+    (toy / "profiles").mkdir()
+    for name in ("rehearsal", "llama-3.1-8b"):
+        (toy / "profiles" / f"{name}.yaml").write_text((ROOT / "profiles" / f"{name}.yaml").read_text())
+    return toy
+
+
+def test_a_profile_is_copied_over_another_profile(profiles: Path) -> None:
+    said("use", "llama-3.1-8b")
+    assert (profiles / "params.yaml").read_text() == (profiles / "profiles/llama-3.1-8b.yaml").read_text()
+    said("use", "rehearsal")
+    assert (profiles / "params.yaml").read_text() == (profiles / "profiles/rehearsal.yaml").read_text()
+
+
+def test_edits_of_params_are_never_lost_to_a_profile(profiles: Path) -> None:
+    said("use", "rehearsal")
+    edited = (profiles / "params.yaml").read_text().replace("seed: 42", "seed: 43")
+    (profiles / "params.yaml").write_text(edited)
+    assert said("use", "llama-3.1-8b", code=2).startswith("error: params.yaml: has edits that no profile and no commit holds; ")
+    assert (profiles / "params.yaml").read_text() == edited
+    said("use", "llama-3.1-8b", "--force")
+    assert (profiles / "params.yaml.bak").read_text() == edited
+
+
+def test_an_unknown_profile_is_named_beside_those_that_there_are(profiles: Path) -> None:
+    assert said("use", "llama", code=2) == "error: profiles/llama.yaml: no such profile; there are llama-3.1-8b, rehearsal\n"
