@@ -61,7 +61,7 @@ def _near(path: Path) -> str:
 
 
 def _tracking() -> str:
-    uri = client.uri()
+    uri = client.shown_uri()
     if not uri.startswith("sqlite:"):
         return uri
     return f"{_near(Path(sys.executable).parent)}{os.sep}mlflow ui --backend-store-uri {uri.replace(f'{Path.cwd()}{os.sep}', '')}"

@@ -23,6 +23,7 @@ from flows import child, handover, publication, workspace
 from flows.artifacts import Progress
 from flows.graph import Stage, needed, readable
 from flows.terminal import screen
+from tasks.redaction import redact
 from tasks.schema import params
 from tasks.schema.errors import PipelineError
 from tasks.stage import die_with_parent
@@ -165,6 +166,7 @@ class _Log:
     def see(self, piece: child.Output) -> None:
         if not piece.text or HINTS.match(piece.text):
             return
+        piece = piece._replace(text=redact(piece.text))  # DVC, and what else runs here, may have shown a variable
         if piece.is_bar:
             screen().bar(piece.text)
             if time.monotonic() < self._next_bar:

@@ -6,6 +6,8 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from tasks.redaction import redact
+
 T = TypeVar("T")
 
 QUIET = 3.0  # seconds after which a wait says that it is one
@@ -41,4 +43,4 @@ def waiting(label: str) -> "tqdm[Any]":
 
 def say(line: str) -> None:
     """A line on standard error, above the bars."""
-    tqdm.write(line, file=sys.stderr)
+    tqdm.write(redact(line), file=sys.stderr)

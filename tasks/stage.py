@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from tasks import store
+from tasks.redaction import excepthook, redact
 from tasks.schema.errors import BadInput, GateFailed, PipelineError
 from tasks.schema.params import Params, load
 from tasks.schema.records import Reject
@@ -85,6 +86,7 @@ class one_line_errors:
 
     def __enter__(self) -> None:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        sys.excepthook = excepthook
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: Any) -> None:
         if isinstance(error, PipelineError):
@@ -122,7 +124,7 @@ def run_async(work: Coroutine[Any, Any, R]) -> R:
 
 
 def fail(message: str, *, code: int) -> NoReturn:
-    print("error: " + " ".join(message.splitlines()), file=sys.stderr, flush=True)
+    print("error: " + " ".join(redact(message).splitlines()), file=sys.stderr, flush=True)
     sys.exit(code)
 
 

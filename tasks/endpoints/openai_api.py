@@ -16,16 +16,19 @@ from typing import Protocol
 
 import aiohttp
 import tenacity
+import yarl
 from pydantic import SecretStr
 
 from tasks import progress
 from tasks.endpoints import usage, wire
 from tasks.endpoints.chat import Reply, Request
 from tasks.endpoints.limits import Allowance, Pace, Slots, Ticket
+from tasks.redaction import MASK, REMOVED, mask, mask_bytes, of_url, redact, register
 from tasks.schema.errors import BadSettings, EndpointError, Unanswered
 from tasks.schema.params import Model
 from tasks.schema.records import Usage
 from tasks.schema.settings import PREFIX, Role, Settings
+from tasks.schema.urls import Url
 
 DRAIN, DRAIN_AFTER_ERROR = 8.0, 60.0  # seconds that answers under way may take when the run is interrupted, or fails: they are paid for
 OVERLOADED = (429, 503, 529)
@@ -72,18 +75,17 @@ class Unreachable(Failed):
 
 
 class Client:
-    """A Chat over HTTP. `ask` hands each paid reply to the purse before anything can interrupt it. `key` is for messages not to show."""
+    """A Chat over HTTP. `ask` hands each paid reply to the purse before anything can interrupt it."""
 
     def __init__(
         self,
         session: aiohttp.ClientSession,
-        url: str,
+        url: Url,
         *,
         role: Role,
         model: Model,
         name: str,
         seed: int | None,
-        key: str,
         up: bool,
         settings: Settings,
         rate: Rate,
@@ -95,8 +97,7 @@ class Client:
         self.retries = 0  # tries after the first, over all requests
         self._rate = rate
         self._where, self._variable = f"{role} at {wire.shown(url)}", f"{PREFIX}{role.upper()}"
-        self._role, self._session, self._path = role, session, f"{url.rstrip('/')}/chat/completions"
-        self._key = key
+        self._role, self._session, self._path = role, session, url.under("chat/completions")
         self._ever = up
         self._failures = 0
         self._last_answer = time.monotonic()
@@ -149,7 +150,7 @@ class Client:
         try:
             async with (
                 self.pace.limit(request.words, attempt),
-                self._session.post(self._path, data=body, allow_redirects=False) as response,
+                self._session.post(yarl.URL(self._path, encoded=True), data=body, allow_redirects=False) as response,
             ):
                 raw = await wire.read(response, at_most=self.model.max_tokens * wire.BYTES_PER_TOKEN + 65536)
         except TimeoutError:
@@ -158,7 +159,7 @@ class Client:
             waited = time.monotonic() - start
             raise Failed(f"no answer within {waited:.0f} s; raise {PREFIX}TIMEOUT or look after the server") from None
         except aiohttp.ClientConnectorCertificateError as error:
-            problem = f"its certificate is not trusted ({error.certificate_error}); mend {self._variable}_URL"
+            problem = f"its certificate is not trusted ({redact(str(error.certificate_error))}); mend {self._variable}_URL"
             raise EndpointError(f"{self._where}: {problem}") from None
         except aiohttp.ClientConnectorError as error:
             if self._ever:  # an endpoint that never was there is not overloaded: no pauses, each request has its own few tries
@@ -166,7 +167,9 @@ class Client:
             problem = f"cannot connect ({error.strerror or error.os_error}); start the server or set {self._variable}_URL"
             raise (Refused if self._ever else Unreachable)(problem) from None
         except (aiohttp.ClientError, ConnectionError) as error:
-            raise Failed(f"the connection was lost ({type(error).__name__}: {str(error)[:100]})") from None
+            raise Failed(f"the connection was lost ({type(error).__name__}: {redact(str(error))[:100]})") from None
+        if raw is not None:  # before it is read: so that no secret is in what comes of it, cut short or not
+            raw = mask_bytes(raw, by=REMOVED if response.status == 200 else MASK)
         if response.status != 200:
             return self._refusal(response, raw or b"", ticket)
         try:
@@ -174,6 +177,8 @@ class Client:
             reply = wire.reply(raw, max_tokens=self.model.max_tokens, seconds=seconds, charged=partial(self._charged, request))
         except wire.Unreadable as error:
             raise Failed(str(error)) from None
+        texts = {name: mask(part, by=REMOVED) for name, part in reply._asdict().items() if isinstance(part, str)}
+        reply = reply._replace(**texts)  # what was spelled in another way in JSON
         self._ever, self._failures, self._last_answer, self._notice = True, 0, time.monotonic(), NOTICE
         self.pace.saw(request.words, reply.seconds)
         self.slots.answered()
@@ -191,7 +196,7 @@ class Client:
 
     def _refusal(self, response: aiohttp.ClientResponse, raw: bytes, ticket: Ticket) -> Reply:
         """What a status other than 200 means. A content filter's is a reply: asking again in the same words is of no use."""
-        status, said = response.status, wire.message(raw).replace(self._key or "\0", "***")
+        status, said = response.status, wire.message(raw)
         if 300 <= status < 400:
             there = wire.shown(response.headers.get("Location", "elsewhere"))
             raise EndpointError(f"{self._where}: {status}, it redirects to {there}; set {self._variable}_URL to where it is")
@@ -257,16 +262,19 @@ async def openai_chat(
     At most settings.concurrency requests are in flight. Errors name the role, the URL and what to mend; never the key. When the
     block ends early, answers under way are waited for, so that they are kept: they are paid for.
     """
-    if not wire.is_http(url):
+    address = Url(url)
+    if not address.is_http:
         raise BadSettings(f"{PREFIX}{role.upper()}_URL: not a URL that begins with http:// or https://; mend the variable")
-    key = (settings.api_key(role) if api_key is None else api_key).get_secret_value()
-    headers = {"Content-Type": "application/json"} | ({"Authorization": f"Bearer {key}"} if key else {})
+    headers = {"Content-Type": "application/json"} | authorization(role, address, settings, api_key=api_key)
+    proxy = wire.proxy_of(address)
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
     no_timeout = aiohttp.ClientTimeout(total=None, sock_connect=30)
-    async with aiohttp.ClientSession(connector=connector, timeout=no_timeout, headers=headers, proxy=wire.proxy_of(url)) as session:
+    async with aiohttp.ClientSession(
+        connector=connector, timeout=no_timeout, headers=headers, proxy=proxy.url, proxy_auth=proxy.auth
+    ) as session:
         rate = rate or Allowance(requests=settings.requests_per_minute, tokens=settings.tokens_per_minute)
         named = name or model.name
-        client = Client(session, url, role=role, model=model, name=named, seed=seed, key=key, up=up, settings=settings, rate=rate)
+        client = Client(session, address, role=role, model=model, name=named, seed=seed, up=up, settings=settings, rate=rate)
         try:
             yield client
         except asyncio.CancelledError:
@@ -274,6 +282,20 @@ async def openai_chat(
             raise
         finally:
             await client.drain(DRAIN_AFTER_ERROR)
+
+
+def authorization(role: Role, address: Url, settings: Settings, *, api_key: SecretStr | None = None) -> dict[str, str]:
+    """The header that says who asks: by the key given, else by the credentials in the URL, else by the role's key; {} for nobody.
+
+    Raises BadSettings where the role has a key of its own and its URL has credentials: only one of them can be sent.
+    """
+    basic = "" if api_key is not None else address.basic
+    if basic and settings.own_api_key(role).get_secret_value():
+        name = f"{PREFIX}{role.upper()}"
+        raise BadSettings(f"{name}_URL has credentials in it, and {name}_API_KEY is set; only one can be sent, unset the other")
+    key = (settings.api_key(role) if api_key is None else api_key).get_secret_value()
+    register(key, *of_url(address))
+    return {"Authorization": basic or f"Bearer {key}"} if basic or key else {}
 
 
 def _wait(state: tenacity.RetryCallState) -> float:

@@ -9,6 +9,8 @@ from tasks.endpoints.ledger import Account
 from tasks.endpoints.openai_api import Client, Keep, Rate
 from tasks.endpoints.replay import key_of
 from tasks.endpoints.usage import expected
+from tasks.redaction import REMOVED
+from tasks.schema.errors import SecretInReply
 from tasks.schema.params import Model
 from tasks.schema.records import Usage
 from tasks.schema.settings import Role, Settings
@@ -37,7 +39,8 @@ class Opened(NamedTuple):
 
 
 class PaidOnce:
-    """`client`, asked only what `till` does not know. The same request made twice at once is paid once.
+    """`client`, asked only what `till` does not know. The same request made twice at once is paid once. Raises SecretInReply for a reply
+    with a secret in it, on every run: it comes from the journal.
 
     `opened`: how another process opens the same; None: it cannot, as the model is served to this one alone.
     """
@@ -56,7 +59,10 @@ class PaidOnce:
         if key not in self._in_flight:
             self._in_flight[key] = asyncio.create_task(self._have(key, request))
             self._in_flight[key].add_done_callback(lambda _: self._in_flight.pop(key))
-        return await self._in_flight[key]
+        reply = await self._in_flight[key]
+        if REMOVED in reply.text:
+            raise SecretInReply("the reply repeats a key or password of this workspace; it is not used")
+        return reply
 
     async def _have(self, key: str, request: Request) -> Reply:
         if (known := await self.till.find(key)) is not None:

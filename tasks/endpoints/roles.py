@@ -10,17 +10,20 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import aiohttp
+import yarl
 from pydantic import SecretStr
 
 from tasks.endpoints import wire
 from tasks.endpoints.limits import Allowance
-from tasks.endpoints.openai_api import Rate, openai_chat
+from tasks.endpoints.openai_api import Rate, authorization, openai_chat
 from tasks.endpoints.paid_once import Counter, Opened, PaidOnce
 from tasks.endpoints.replay import journal
 from tasks.endpoints.till import Till
+from tasks.redaction import redact
 from tasks.schema.errors import BadSettings, EndpointError
 from tasks.schema.params import Model
 from tasks.schema.settings import PREFIX, Role, Settings, settings
+from tasks.schema.urls import Url
 from tasks.store import folder_digest
 
 JOURNAL = "replay.jsonl"  # under settings.home
@@ -46,7 +49,7 @@ async def open_role(
     `seed` is sent along (plus the sample index); `checkpoint` is a model folder to serve when no URL is set; `url` goes before
     the one in the settings. Raises BadSettings when nobody can answer for the role.
     """
-    own = settings().model_copy(update={f"{role}_url": url} if url else {})
+    own = settings().at(role, url) if url else settings()
     opened = Opened(role, model, seed, own)
     async with AsyncExitStack() as stack:
         store = stack.enter_context(journal(own.home / JOURNAL))
@@ -76,7 +79,8 @@ async def _find(role: Role, model: Model, checkpoint: Path | None, own: Settings
     if model.name.startswith("rehearsal-"):
         from tasks.endpoints.rehearsal import Switches, rehearsal_server
 
-        return Answering(await stack.enter_async_context(rehearsal_server(Switches(latency=own.rehearsal_latency))), model.name)
+        url = await stack.enter_async_context(rehearsal_server(Switches(latency=own.rehearsal_latency)))
+        return Answering(url, model.name)
     if checkpoint is not None:
         from tasks.endpoints.server import model_server
 
@@ -88,20 +92,24 @@ async def _find(role: Role, model: Model, checkpoint: Path | None, own: Settings
 
 async def only_model(url: str, key: SecretStr) -> str:
     """The name of the one model that an endpoint serves. Raises BadSettings when there are more, EndpointError when it does not say."""
-    if not wire.is_http(url):
+    address = Url(url)
+    if not address.is_http:
         raise BadSettings("the candidate's URL does not begin with http:// or https://; mend it")
     where = f"candidate at {wire.shown(url)}"
-    headers = {"Authorization": f"Bearer {key.get_secret_value()}"} if key.get_secret_value() else {}
+    credentials = authorization("candidate", address, settings(), api_key=None if address.basic else key)
+    proxy = wire.proxy_of(address)
     try:
         async with (
-            aiohttp.ClientSession(headers=headers, timeout=aiohttp.ClientTimeout(total=ANSWER_TIME), proxy=wire.proxy_of(url)) as session,
-            session.get(f"{url.rstrip('/')}/models", allow_redirects=False) as response,
+            aiohttp.ClientSession(
+                headers=credentials, timeout=aiohttp.ClientTimeout(total=ANSWER_TIME), proxy=proxy.url, proxy_auth=proxy.auth
+            ) as session,
+            session.get(yarl.URL(address.under("models"), encoded=True), allow_redirects=False) as response,
         ):
             raw = await wire.read(response, at_most=LISTED)
     except TimeoutError:
         raise EndpointError(f"{where}: no list of models within {ANSWER_TIME:g} s; look after the server") from None
     except (aiohttp.ClientError, ConnectionError) as error:
-        raise EndpointError(f"{where}: cannot connect ({error}); start the server or mend the URL") from None
+        raise EndpointError(f"{where}: cannot connect ({redact(str(error))}); start the server or mend the URL") from None
     if response.status in (401, 403):
         raise EndpointError(f"{where}: {response.status}, the key was refused; set {PREFIX}CANDIDATE_API_KEY")
     names = wire.model_names(raw) if response.status == 200 else None
@@ -109,7 +117,7 @@ async def only_model(url: str, key: SecretStr) -> str:
         problem = f"{response.status}, no list of models at /models"
         raise EndpointError(f"{where}: {problem}; check the URL, it should end in /v1, or name the model: --model NAME")
     if len(names) > 1:
-        raise BadSettings(f"{where}: it serves {len(names)} models ({', '.join(names)[:300]}); say which: --model NAME")
+        raise BadSettings(f"{where}: it serves {len(names)} models ({redact(', '.join(names))[:300]}); say which: --model NAME")
     return names[0]
 
 
@@ -130,6 +138,6 @@ async def endpoint_of(role: Role, model: Model, *, checkpoint: Path | None = Non
 
     The arguments are `open_role`'s; an empty `url` leaves the one in the settings aside.
     """
-    own = settings().model_copy(update={} if url is None else {f"{role}_url": url})
+    own = settings() if url is None else settings().at(role, url)
     async with AsyncExitStack() as stack:
         yield await _find(role, model, checkpoint, own, stack)

@@ -4,18 +4,21 @@ import json
 import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any
-from urllib.parse import urlsplit, urlunsplit
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
 import aiohttp
 import orjson
 
 from tasks.endpoints.chat import OVERSIZE, Reply, Request
+from tasks.redaction import redact
 from tasks.schema.params import Model
 from tasks.schema.records import Usage
+from tasks.schema.urls import Url
 
 BYTES_PER_TOKEN = 16  # far above any language's: what is longer than max_tokens of them is no answer
+LONGEST_ERROR = 65536  # bytes of an error's body that are looked at
 
 
 class Unreadable(Exception):
@@ -97,8 +100,8 @@ def message(raw: bytes) -> str:
         error = orjson.loads(raw).get("error")
         said = error.get("message") if isinstance(error, dict) else error
     except (ValueError, AttributeError):
-        said = raw[:200].decode("utf-8", "replace")
-    return " ".join(str(said or "no reason given").split())[:200]
+        said = raw[:LONGEST_ERROR].decode("utf-8", "replace")
+    return redact(" ".join(str(said or "no reason given").split()))[:200]
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -115,21 +118,24 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return None
 
 
-def is_http(url: str) -> bool:
-    """Is it a URL that can be called?"""
-    parts = urlsplit(url)
-    return parts.scheme in ("http", "https") and bool(parts.hostname)
+class Proxy(NamedTuple):
+    """As aiohttp takes it."""
+
+    url: str | None
+    auth: aiohttp.BasicAuth | None = None
 
 
-def proxy_of(url: str) -> str | None:
+def proxy_of(url: Url) -> Proxy:
     """The proxy that the environment names for a URL (HTTPS_PROXY, HTTP_PROXY, NO_PROXY); never one for loopback."""
     parts = urlsplit(url)
     host = parts.hostname or ""
-    return None if host in ("localhost", "::1") or host.startswith("127.") or proxy_bypass(host) else getproxies().get(parts.scheme)
+    if host in ("localhost", "::1") or host.startswith("127.") or proxy_bypass(host) or not (named := getproxies().get(parts.scheme)):
+        return Proxy(None)
+    proxy = Url(named)
+    user, _, password = proxy.user_info.get_secret_value().partition(":")
+    return Proxy(str(proxy), aiohttp.BasicAuth(user, password, "utf-8") if user else None)
 
 
 def shown(url: str) -> str:
     """A URL fit for a message: without a password in it and without its query, which may hold a token."""
-    parts = urlsplit(url)
-    host = parts.hostname or ""
-    return urlunsplit((parts.scheme, f"{host}:{parts.port}" if parts.port else host, parts.path, "", ""))
+    return redact(Url(url))

@@ -16,6 +16,7 @@ from tasks.longbench.official import DEFAULT_URL, fetch
 from tasks.longbench.recorded import models_in, score_recorded
 from tasks.longbench.scorecard import Scorecard
 from tasks.longbench.scoring import cards, write_scores
+from tasks.redaction import split_url
 from tasks.reporting import plots
 from tasks.schema.errors import BadInput
 from tasks.schema.params import load
@@ -50,6 +51,7 @@ def evaluate(
     from tasks.longbench.evaluate import evaluate as evaluation
 
     with one_line_errors():
+        candidate = split_url(candidate)
         options = Options(benchmark, format, model, samples, temperature, max_tokens, agentwrite, judged, fresh)
         folder = out or folder_of(candidate)
         card = evaluation(candidate, folder, params=load(), options=options)

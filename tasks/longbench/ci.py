@@ -27,6 +27,7 @@ from tasks.longbench.display import MEASURES
 from tasks.longbench.samples import Mode
 from tasks.longbench.scorecard import Scorecard
 from tasks.longbench.summary import summarise
+from tasks.redaction import redact, split_url
 from tasks.schema.errors import BadInput, GateFailed, PipelineError
 from tasks.schema.params import Params, load
 from tasks.stage import one_line_errors
@@ -50,7 +51,7 @@ class EvaluationFailed(PipelineError):
 
 
 class Options(NamedTuple):
-    candidate: str
+    candidate: str  # a Url where it was given as one
     model: str | None
     benchmark: Path | None
     scores: Path | None
@@ -81,11 +82,11 @@ def ci_eval(
 ) -> None:
     """Evaluate, say what differs from a baseline, and hold the gate: exit code 1, and the failing axis by name, where it fails."""
     with one_line_errors():
-        options = Options(candidate, model or None, benchmark, scores, baseline, base, out)
+        options = Options(split_url(candidate), model or None, benchmark, scores, baseline, base, out)
         try:
             failing = run(options, load())
         except PipelineError as error:
-            _publish(page(_title(options), [f"No scores: {code(str(error))}"]), out)
+            _publish(page(_title(options), [f"No scores: {code(redact(str(error)))}"]), out)
             raise
         if failing:
             raise GateFailed(f"gate: {'; '.join(failing)}")

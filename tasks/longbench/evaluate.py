@@ -24,10 +24,12 @@ from tasks.longbench.answers import Method, answer_all, decoding_of
 from tasks.longbench.planned import through_agentwrite
 from tasks.longbench.scorecard import Scorecard
 from tasks.longbench.scoring import Files, Judged, cards, match, score_all, write_scores
+from tasks.redaction import split_url
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Model, Params
 from tasks.schema.records import BenchmarkItem, Decoding, Prediction, Record, Verdict
 from tasks.schema.settings import settings
+from tasks.schema.urls import Url
 
 REGISTRY = "models:/"
 PAPERS_DECODING = {"temperature": 0.5, "max_tokens": 32_768}  # of LongBench-Write and the ruler (paper, section 4.1)
@@ -51,7 +53,7 @@ class Candidate(NamedTuple):
     """Who is evaluated: a URL, or a folder that the pipeline serves itself."""
 
     name: str
-    url: str | None
+    url: Url | None
     checkpoint: Path | None
 
 
@@ -78,6 +80,7 @@ def evaluate(candidate: str, out: Path, *, params: Params, options: Options) -> 
     """
     from tasks.stage import run_async
 
+    candidate = split_url(candidate)
     benchmark = options.benchmark or Path(params.benchmark)
     items, skipped = read_items(benchmark, options.format)
     if skipped:
@@ -85,7 +88,7 @@ def evaluate(candidate: str, out: Path, *, params: Params, options: Options) -> 
     who = resolve(candidate)
     template = Path(params.judge.prompt)
     asked = Evaluation(
-        candidate=candidate,
+        candidate=str(candidate),
         benchmark=str(benchmark),
         benchmark_sha256=_digest(items),
         format=options.format,
@@ -111,6 +114,7 @@ def evaluate(candidate: str, out: Path, *, params: Params, options: Options) -> 
 
 def folder_of(candidate: str) -> Path:
     """Where an evaluation goes if nobody says: evaluations/NAME, with the name in letters that a folder may have."""
+    candidate = split_url(candidate)
     name = (
         candidate.removeprefix(REGISTRY)
         if candidate.startswith(REGISTRY)
@@ -121,8 +125,9 @@ def folder_of(candidate: str) -> Path:
 
 def resolve(candidate: str) -> Candidate:
     """`http…`, `models:/NAME@ALIAS` or a checkpoint folder. Raises BadInput for anything else, and for an alias that is none."""
+    candidate = split_url(candidate)
     if candidate.startswith(("http://", "https://")):
-        return Candidate(candidate, candidate, None)
+        return Candidate(str(candidate), candidate, None)
     if candidate.startswith(REGISTRY):
         from tasks.tracking.client import answering  # loads MLflow
         from tasks.tracking.registry import fetch

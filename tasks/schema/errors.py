@@ -68,6 +68,10 @@ class Unanswered(ReplyError):
     """An endpoint that answers others did not answer this one request, in all its tries."""
 
 
+class SecretInReply(Unanswered):
+    """A reply that repeats a key or password of this workspace. It is paid for and kept, the secret masked, and never used."""
+
+
 class SpendCapReached(PipelineError):
     """The next call could cost more than settings allow. What was paid for is kept; a higher cap goes on from there."""
 

@@ -7,17 +7,26 @@ reprs and logs, and they are read here and handed to the HTTP client, nowhere el
 import os
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from tasks.schema.errors import BadSettings
+from tasks.schema.urls import Url
 
 Attention = Literal["auto", "sdpa", "flex_attention", "flash_attention_2", "eager"]
 Role = Literal["teacher", "selector", "judge", "second_judge", "candidate"]
 
 PREFIX = "LONGWRITER_"
+
+
+def sendable(key: SecretStr) -> SecretStr:
+    """A key without the line end that it was pasted with. Raises ValueError for what cannot be part of an HTTP header."""
+    value = key.get_secret_value().strip()
+    if not value.isprintable() or not value.isascii():
+        raise ValueError("not a key: it has a line end, or characters that a header cannot have")
+    return SecretStr(value)
 
 
 class Price(BaseModel):
@@ -38,19 +47,21 @@ class Settings(BaseSettings):
     home: Path = Field(
         Path(".longwriter"), description="state that is no stage output: replay store, MLflow's embedded store, Prefect's home, logs"
     )
-    tracking_uri: str = Field("", description="MLflow server; empty: SQLite under home")
-    checkpoint_store: str = Field("", description="s3://BUCKET/PREFIX where a training's checkpoints outlive its machine; empty: nowhere")
+    tracking_uri: Url = Field(Url(""), description="MLflow server; empty: SQLite under home")
+    checkpoint_store: Url = Field(
+        Url(""), description="s3://BUCKET/PREFIX where a training's checkpoints outlive its machine; empty: nowhere"
+    )
     alert_url: SecretStr = Field(SecretStr(""), description="a webhook that is told of crashed and failed runs, as JSON with `text`")
 
-    store: str = Field("", description="s3://BUCKET/PREFIX, where datasets and checkpoints are published; empty: nowhere")
-    s3_endpoint: str = Field("", description="URL of an S3 server that is not AWS; empty: AWS_ENDPOINT_URL_S3's, or AWS")
+    store: Url = Field(Url(""), description="s3://BUCKET/PREFIX, where datasets and checkpoints are published; empty: nowhere")
+    s3_endpoint: Url = Field(Url(""), description="URL of an S3 server that is not AWS; empty: AWS_ENDPOINT_URL_S3's, or AWS")
     transfers: int = Field(10, ge=1, description="S3 requests in flight; each needs about 1 MiB")
 
-    teacher_url: str = Field("", description="OpenAI-compatible base URL; empty: the rehearsal endpoint, for models named rehearsal-*")
-    selector_url: str = ""
-    judge_url: str = ""
-    second_judge_url: str = Field("", description="empty: the judge's")
-    candidate_url: str = Field("", description="empty: the pipeline serves the trained checkpoint itself")
+    teacher_url: Url = Field(Url(""), description="OpenAI-compatible base URL; empty: the rehearsal endpoint, for models named rehearsal-*")
+    selector_url: Url = Url("")
+    judge_url: Url = Url("")
+    second_judge_url: Url = Field(Url(""), description="empty: the judge's")
+    candidate_url: Url = Field(Url(""), description="empty: the pipeline serves the trained checkpoint itself")
     teacher_api_key: SecretStr = SecretStr("")
     selector_api_key: SecretStr = SecretStr("")
     judge_api_key: SecretStr = SecretStr("")
@@ -92,17 +103,44 @@ class Settings(BaseSettings):
     checkpoints: int = Field(4, ge=0, description="that a training writes on its way, from which it can go on")
     keep_checkpoints: int = Field(2, ge=1, description="newest ones that are kept; older ones are removed")
 
-    def url(self, role: Role) -> str:
+    @field_validator("store", "checkpoint_store", "s3_endpoint")
+    @classmethod
+    def _without_credentials(cls, value: Url) -> Url:
+        if value.user_info.get_secret_value() or value.query.get_secret_value():
+            raise ValueError("credentials do not belong into it; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+        return value
+
+    @field_validator(*(f"{role}_api_key" for role in get_args(Role)))
+    @classmethod
+    def _sendable(cls, value: SecretStr) -> SecretStr:
+        return sendable(value)
+
+    def at(self, role: Role, url: str) -> "Settings":
+        """These settings with another URL for the role."""
+        return self.model_copy(update={f"{role}_url": Url(url)})
+
+    def url(self, role: Role) -> Url:
         """The role's URL; the second judge is where the judge is, unless it has one of its own."""
-        own = str(getattr(self, f"{role}_url"))
-        return self.judge_url if role == "second_judge" and not own else own
+        own = Url(getattr(self, f"{role}_url"))
+        return Url(self.judge_url) if role == "second_judge" and not own else own
 
     def api_key(self, role: Role) -> SecretStr:
-        """The role's key; OPENAI_API_KEY serves every role without one of its own, and the judge's the second judge at the same place."""
+        """The role's key; OPENAI_API_KEY serves every role without a key or credentials of its own, the judge's the second judge at the
+        same place."""
+        own = self.own_api_key(role)
+        if own.get_secret_value() or self.url(role).user_info.get_secret_value():
+            return own
+        try:
+            return sendable(SecretStr(os.environ.get("OPENAI_API_KEY", "")))
+        except ValueError as error:
+            raise BadSettings(f"environment: OPENAI_API_KEY: {error}; mend the variable or unset it") from None
+
+    def own_api_key(self, role: Role) -> SecretStr:
+        """The role's key, without OPENAI_API_KEY."""
         own: SecretStr = getattr(self, f"{role}_api_key")
         if role == "second_judge" and not own.get_secret_value() and not self.second_judge_url:
             own = self.judge_api_key
-        return own if own.get_secret_value() else SecretStr(os.environ.get("OPENAI_API_KEY", ""))
+        return own
 
 
 @cache

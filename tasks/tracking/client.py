@@ -1,5 +1,6 @@
 """Opens MLflow: the server that the settings name, or SQLite and a folder of artifacts under the settings' home."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -8,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from tasks.redaction import redact
 from tasks.schema.errors import EndpointError
 from tasks.schema.settings import settings
 
@@ -42,8 +44,14 @@ def names() -> Names:
 
 
 def uri() -> str:
-    """Where runs and versions are kept; also what `mlflow ui --backend-store-uri` is given."""
-    return settings().tracking_uri or f"sqlite:///{settings().home.resolve()}/mlflow.db"
+    """Where runs and versions are kept. A database's has its password in it: not for logs, see `shown_uri`."""
+    given = settings().tracking_uri
+    return (str(given) if given.is_http else given.full.get_secret_value()) or shown_uri()
+
+
+def shown_uri() -> str:
+    """The same without credentials; also what `mlflow ui --backend-store-uri` is given for the embedded store."""
+    return str(settings().tracking_uri) or f"sqlite:///{settings().home.resolve()}/mlflow.db"
 
 
 def connect() -> "MlflowClient":
@@ -53,9 +61,18 @@ def connect() -> "MlflowClient":
     """
     import mlflow
 
+    _sign_in()
     mlflow.set_tracking_uri(uri())
     mlflow.set_registry_uri(uri())
     return _client(uri())
+
+
+def _sign_in() -> None:
+    """A server's user and password, where its URL has them, as MLflow's own variables: child processes inherit them."""
+    given = settings().tracking_uri
+    user, _, password = given.user_info.get_secret_value().partition(":")
+    if given.is_http and user:
+        os.environ |= {"MLFLOW_TRACKING_USERNAME": user, "MLFLOW_TRACKING_PASSWORD": password}
 
 
 @contextmanager
@@ -66,13 +83,12 @@ def answering() -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        raise EndpointError(f"MLflow: {' '.join(str(error).split())[:400]}; run again when it works") from None
+        raise EndpointError(f"MLflow: {redact(' '.join(str(error).split()))[:400]}; run again when it works") from None
 
 
 @cache
 def _client(address: str) -> "MlflowClient":
     import logging
-    import os
 
     import mlflow
 
@@ -84,7 +100,7 @@ def _client(address: str) -> "MlflowClient":
     try:
         client.search_experiments(max_results=1)
     except mlflow.exceptions.MlflowException as error:
-        problem = str(error).splitlines()[0][:200].replace(address, "the server")  # the address may carry a password
+        problem = redact(str(error).splitlines()[0].replace(address, "the server"))[:200]  # the address may carry a password
         raise EndpointError(f"MLflow: {problem}; check LONGWRITER_TRACKING_URI, or unset it for the embedded store") from None
     return client
 

@@ -15,10 +15,10 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, Literal
-from urllib.parse import urlsplit
 
 from pydantic import TypeAdapter
 
+from tasks.redaction import redact
 from tasks.schema.errors import PipelineError
 from tasks.schema.records import Record
 from tasks.schema.settings import settings
@@ -178,9 +178,7 @@ def _reason(error: Exception) -> str:
 
 def _complain(problem: str) -> None:
     """A line without addresses: they may carry a password."""
-    line = re.sub(r"\S+://\S+", "the server", " ".join(problem.split()))[-300:]
-    if password := urlsplit(tracking.uri()).password:
-        line = line.replace(password, "…")
+    line = re.sub(r"\S+://\S+", "the server", redact(" ".join(problem.split())))[-300:]
     try:
         print(f"MLflow: {line}", file=sys.__stdout__, flush=True)
     except BrokenPipeError:  # the stage is over

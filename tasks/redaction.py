@@ -1,0 +1,153 @@
+"""Takes secrets out of text before it is shown or stored: the one place that knows what is secret and what it can look like.
+
+Secret is what the settings hold as such, the credentials in their URLs, and what the environment holds under a telling name. Each is
+searched for as it is and as JSON, a URL, HTML or Base64 spell it; a long one also by its beginning, since texts are cut on their way.
+Mask first, then cut: the other way round leaves the half of a key behind.
+"""
+
+import base64
+import html
+import json
+import os
+import re
+import sys
+import traceback
+from types import TracebackType
+from urllib.parse import parse_qsl, quote, quote_plus
+
+from pydantic import SecretStr
+
+from tasks.schema.errors import BadSettings
+from tasks.schema.settings import Settings, settings
+from tasks.schema.urls import Url
+
+MASK = "***"
+REMOVED = "[secret removed]"  # in a model's answer, where it has to be found again: *** is Markdown
+SHORTEST = 8  # characters; shorter values, such as "none" or "EMPTY", are words and stand-ins rather than secrets
+WORD = re.compile(r"[A-Za-z]?[a-z]{1,10}|[A-Z]{1,11}")  # what could be a word of a text, and so is not searched for in one
+HEAD, LONG = 16, 24  # characters by which a secret of at least so many is known though its end is missing
+PLACEHOLDERS = {"not-needed", "no-key-required", "sk-no-key-required", "dummy-key", "your-api-key", "unused-key"}
+_NAMES = re.compile(r"(?:^|_|API)(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|AUTH_STRING)$")  # of environment variables
+_TELLING = re.compile(r"(?i)key|token|secret|sig|password|auth|code")  # names in a query
+_PUBLIC = {"AWS_ACCESS_KEY_ID"}
+_SHAPES = (
+    (re.compile(r"(?<=://)[^\s/@'\"<>]{1,512}@"), f"{MASK}@"),
+    (re.compile(r"(?i)\b(bearer|basic)\s+[A-Za-z0-9._~+/=-]{8,}"), rf"\1 {MASK}"),
+    (re.compile(r"(?i)([?&](?:[a-z_-]{0,20}(?:key|token|secret|signature|password)|sig|auth|code)=)[^&\s'\"<>]+"), rf"\1{MASK}"),
+    (re.compile(r"\b(sk|pk|rk|hf|gh[opsu]|xox[abps])([-_])[A-Za-z0-9_-]{16,}"), rf"\1\2{MASK}"),
+)
+_registered: set[str] = set()
+_known: tuple[Settings | None, int, tuple[str, ...], tuple[str, ...]] = (None, -1, (), ())
+
+
+def register(*secrets: str) -> None:
+    """Values that this process came by, such as the key of a server that it started."""
+    _registered.update(secrets)
+
+
+def split_url(given: str) -> Url:
+    """What a command line names, fit to be shown and stored: the credentials of a URL are taken out, and masked from here on."""
+    url = Url(given)
+    register(*of_url(url))
+    return url
+
+
+def redact(text: str) -> str:
+    """A text fit for a terminal, a log, a database: known secrets, and what has the shape of one, are masked."""
+    text = mask(text)
+    for secret in _needles()[1]:
+        if secret in text:
+            text = re.sub(rf"(?<!\w){re.escape(secret)}(?!\w)", MASK, text)
+    for shape, replacement in _SHAPES:
+        text = shape.sub(replacement, text)
+    return text
+
+
+def mask(text: str, *, by: str = MASK) -> str:
+    """A text without the secrets that are known here. Nothing else is touched: for what a model wrote."""
+    for secret in _needles()[0]:
+        if secret in text:
+            text = text.replace(secret, by)
+        if len(secret) >= LONG and secret[:HEAD] in text:
+            text = _without_beginnings(text, secret, by)
+    return text
+
+
+def mask_bytes(raw: bytes, *, by: str = MASK) -> bytes:
+    """As `mask`, for the body of a reply, whatever its encoding."""
+    return mask(raw.decode("utf-8", "surrogateescape"), by=by).encode("utf-8", "surrogateescape")
+
+
+def excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A traceback on standard error, without secrets: `sys.excepthook`."""
+    sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
+    sys.stderr.flush()
+
+
+def _without_beginnings(text: str, secret: str, by: str) -> str:
+    """Every place where at least the first HEAD characters of a secret are, as far as they go."""
+    parts, place = [], 0
+    while (found := text.find(secret[:HEAD], place)) >= 0:
+        parts += [text[place:found], by]
+        place = found + HEAD
+        while place < len(text) and place - found < len(secret) and text[place] == secret[place - found]:
+            place += 1
+    return "".join([*parts, text[place:]])
+
+
+def _needles() -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What is searched for everywhere, longest first, and the shorter ones that are masked in messages only."""
+    global _known
+    try:
+        own = settings()
+    except BadSettings:
+        own = None
+    if own is None or _known[0] is not own or _known[1] != len(_registered):
+        values = {value.strip() for value in (*_registered, *_of_settings(own), *_of_environment())}
+        secrets = {value for value in values if _is_secret(value)}
+        spelled = {one for value in secrets for one in _spellings(value) if len(one) >= SHORTEST}
+        short = {value for value in values if 4 <= len(value) < SHORTEST and not value.isalpha() and not value.isdigit()}
+        _known = own, len(_registered), tuple(sorted(spelled, key=len, reverse=True)), tuple(short)
+    return _known[2], _known[3]
+
+
+def _is_secret(value: str) -> bool:
+    return len(value) >= SHORTEST and value.lower() not in PLACEHOLDERS and not WORD.fullmatch(value)
+
+
+def _spellings(value: str) -> set[str]:
+    quoted = json.dumps(value, ensure_ascii=False)[1:-1]
+    spelled = {
+        value,
+        quoted,
+        quoted.replace("/", "\\/"),
+        json.dumps(value)[1:-1],
+        quote(value, safe=""),
+        quote_plus(value),
+        html.escape(value),
+    }
+    raw = value.encode("utf-8", "surrogatepass")
+    return spelled | {base64.b64encode(raw).decode(), base64.urlsafe_b64encode(raw).decode()}
+
+
+def _of_settings(own: Settings | None) -> list[str]:
+    values = [getattr(own, name) for name in Settings.model_fields] if own else []
+    secrets = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
+    return secrets + [part for value in values if isinstance(value, Url) for part in of_url(value)]
+
+
+def of_url(url: Url) -> list[str]:
+    """What is secret in a URL: its credentials whole, the password alone, and values of its query, but for such as a date or a version."""
+    info, query = url.user_info.get_secret_value(), url.query.get_secret_value()
+    values = [value for name, value in parse_qsl(query) if _TELLING.search(name) or len(value) >= LONG]
+    return [part for part in (info, info.partition(":")[2] or info, *values) if part]
+
+
+def _of_environment() -> list[str]:
+    found = []
+    for name, value in os.environ.items():
+        if _NAMES.search(name.upper()) and name.upper() not in _PUBLIC:
+            found += [value, value.partition(":")[2]] if name.endswith("AUTH_STRING") else [value]
+        elif "://" in value and "@" in value:
+            found += of_url(Url(value))
+    return found
