@@ -1,9 +1,10 @@
 """Any OpenAI-compatible endpoint as a Chat: HTTP by aiohttp, JSON by orjson, retries by tenacity.
 
-What goes wrong on the way is told apart by who is to blame. An endpoint that refuses everybody (429, 503, 529, no connection) is
-waited for, within settings.patience. A request that fails on its own (5xx, a lost connection, no answer in time, a body that is no
-completion) has settings.retries, and is then Unanswered: its sample's fate, not the run's. When nobody is answered for a
-while, it is the endpoint after all, and the run stops. A reply whose *text* is bad is a reply: it is paid for, and its reader's business.
+Failures are classified by cause. An endpoint that refuses everybody (429, 503, 529, no connection) is waited for, within
+settings.patience. A request that fails on its own (5xx, a lost connection, no answer in time, a body that is no completion) has
+settings.retries. A request that is refused to the end is Unanswered where others are answered: its sample is rejected, and the run goes
+on. Where no other answer tells (a rerun may have nothing else left to ask), a harmless request is sent: only if that is refused too
+is it the endpoint, and the run stops. A reply whose *text* is bad is a reply: it is paid for, and its reader's business.
 """
 
 import asyncio
@@ -21,7 +22,7 @@ from pydantic import SecretStr
 
 from tasks import progress
 from tasks.endpoints import usage, wire
-from tasks.endpoints.chat import Reply, Request
+from tasks.endpoints.chat import Reply, Request, user
 from tasks.endpoints.limits import Allowance, Pace, Slots, Ticket
 from tasks.redaction import MASK, REMOVED, mask, mask_bytes, of_url, redact, register
 from tasks.schema.errors import BadSettings, EndpointError, Unanswered
@@ -32,7 +33,10 @@ from tasks.schema.urls import Url
 
 DRAIN, DRAIN_AFTER_ERROR = 8.0, 60.0  # seconds that answers under way may take when the run is interrupted, or fails: they are paid for
 OVERLOADED = (429, 503, 529)
-OWN_FAULT = (400, 404, 413, 422)  # of what was asked, where others are answered
+NOT_ALLOWED = (401, 402, 403, 407)  # a wrong key or an empty account, or a moderation of this one request
+AGAIN = (408, 409, 425)  # of the other statuses from 400 to 499, those that may pass
+PROBE = "Reply with the word yes."  # the harmless request
+PROBE_TRIES = (0.0, 1.0)  # seconds before each
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds of back-off, full jitter
 SLOWEST = 10.0  # tokens a second of a candidate's answer, waiting included
 NOTICE = 10.0  # seconds without an answer after which a bar that stands still is explained; then after twice as many, and so on
@@ -74,6 +78,23 @@ class Unreachable(Failed):
     """There is no connection to be had."""
 
 
+class NotAllowed(Exception):
+    """Refused for good: by what everybody is asked for (a key, an account), or for what this request says. `advice` is for the former."""
+
+    def __init__(self, problem: str, *, advice: str):
+        super().__init__(problem)
+        self.advice = advice
+
+
+class _Asked:
+    """What is known of a request under way: when it was last sent, and when it was first refused."""
+
+    __slots__ = ("refused", "sent")
+
+    def __init__(self) -> None:
+        self.sent = self.refused = float("inf")  # seconds, of the monotonic clock
+
+
 class Client:
     """A Chat over HTTP. `ask` hands each paid reply to the purse before anything can interrupt it."""
 
@@ -104,24 +125,30 @@ class Client:
         self._notice = NOTICE
         self._miscounted = False  # has it been said that its counts of tokens cannot be used?
         self._under_way: set[asyncio.Task[Reply]] = set()
+        self.probe_purse: Purse = free  # pays for the harmless request
+        self._probing: asyncio.Task[bool] | None = None
 
     async def __call__(self, request: Request) -> Reply:
         return await self.ask(request, purse=free)
 
     async def ask(self, request: Request, *, purse: Purse) -> Reply:
         """Answer, after retries. Raises Unanswered for this request, EndpointError for all of them."""
-        body, failures = wire.body(request, self.model, name=self.name, seed=self.seed), count(1)
+        body, failures, asked = wire.body(request, self.model, name=self.name, seed=self.seed), count(1), _Asked()
 
         def stop(state: tenacity.RetryCallState) -> bool:
             error = state.outcome.exception() if state.outcome else None
-            return self._given_up(error, state.start_time) if isinstance(error, Refused) else next(failures) > self.settings.retries
+            pause = error.retry_after if isinstance(error, Failed) else None
+            if isinstance(error, Refused):
+                asked.refused = min(asked.refused, time.monotonic())
+                return self._given_up(state.start_time, own=state.idle_for + (pause or 0.0))
+            return next(failures) > self.settings.retries or (pause is not None and state.idle_for + pause > self.settings.patience)
 
         may_pass = tenacity.retry_if_exception_type(Failed)
         tries = tenacity.AsyncRetrying(retry=may_pass, stop=stop, wait=_wait, before_sleep=self._explain, reraise=True)
         try:
-            return await tries(self._try, request, body, purse, count(1))
-        except Failed as error:
-            raise self._final(error, tries=self.settings.retries + 1) from None
+            return await tries(self._try, request, body, purse, asked, count(1))
+        except (Failed, NotAllowed) as error:
+            raise await self._final(error, asked, tries=int(tries.statistics["attempt_number"])) from None
 
     async def drain(self, seconds: float) -> None:
         """Wait for the answers under way, so that they are kept; then let go of what is left."""
@@ -135,14 +162,18 @@ class Client:
         if not exchange.cancelled() and isinstance(exchange.exception(), Failed):  # looked at, so that asyncio does not complain of it
             self._failures += not isinstance(exchange.exception(), Refused)
 
-    async def _try(self, request: Request, body: bytes, purse: Purse, tries: "count[int]") -> Reply:
+    async def _try(self, request: Request, body: bytes, purse: Purse, asked: _Asked, tries: "count[int]") -> Reply:
         self.retries += (attempt := next(tries)) > 1
         await self._rate.take(len(body) / 4 + (request.words or self.model.max_tokens))
         async with self.slots.slot(request.urgency) as ticket, purse() as keep:
-            exchange = asyncio.create_task(self._exchange(request, body, ticket, attempt, keep))
-            self._under_way.add(exchange)
-            exchange.add_done_callback(self._over)
-            return await asyncio.shield(exchange)
+            asked.sent = time.monotonic()
+            return await self._sent(request, body, ticket, attempt, keep)
+
+    async def _sent(self, request: Request, body: bytes, ticket: Ticket, attempt: int, keep: Keep) -> Reply:
+        exchange = asyncio.create_task(self._exchange(request, body, ticket, attempt, keep))
+        self._under_way.add(exchange)
+        exchange.add_done_callback(self._over)
+        return await asyncio.shield(exchange)
 
     async def _exchange(self, request: Request, body: bytes, ticket: Ticket, attempt: int, keep: Keep) -> Reply:
         """One request and its whole answer. Not to be cancelled lightly: the answer may be paid for."""
@@ -177,8 +208,8 @@ class Client:
             reply = wire.reply(raw, max_tokens=self.model.max_tokens, seconds=seconds, charged=partial(self._charged, request))
         except wire.Unreadable as error:
             raise Failed(str(error)) from None
-        texts = {name: mask(part, by=REMOVED) for name, part in reply._asdict().items() if isinstance(part, str)}
-        reply = reply._replace(**texts)  # what was spelled in another way in JSON
+        # Once more, for what was spelled in another way in JSON.
+        reply = Reply._make(mask(part, by=REMOVED) if isinstance(part, str) else part for part in reply)
         self._ever, self._failures, self._last_answer, self._notice = True, 0, time.monotonic(), NOTICE
         self.pace.saw(request.words, reply.seconds)
         self.slots.answered()
@@ -200,25 +231,27 @@ class Client:
         if 300 <= status < 400:
             there = wire.shown(response.headers.get("Location", "elsewhere"))
             raise EndpointError(f"{self._where}: {status}, it redirects to {there}; set {self._variable}_URL to where it is")
-        if status in (401, 403):
-            raise EndpointError(f"{self._where}: {status}, the key was refused; set {self._variable}_API_KEY")
+        if status in NOT_ALLOWED:
+            advice = {402: f"payment is required ({said}); check the account", 407: "the proxy asks for credentials; set HTTPS_PROXY"}
+            key_refused = f"the key was refused; set {self._variable}_API_KEY"
+            raise NotAllowed(f"{status} ({said})", advice=f"{status}, {advice.get(status, key_refused)}")
         if status == 400 and b"content_filter" in raw:
             return Reply("", "content_filter", Usage(0, 0), 0.0)
         if status == 404 and not self._ever:
             hint = f"check models.{self._role}.name and {self._variable}_URL (it should end in /v1)"
             raise EndpointError(f"{self._where}: 404, no such model or path; {hint}")
-        if status in OWN_FAULT:
+        if 400 <= status < 500 and status not in (*OVERLOADED, *AGAIN):
             self._failures += 1
-            raise self._final(Failed(f"{status}, the request is not accepted ({said})"), tries=1)
+            raise NotAllowed(f"{status}, the request is not accepted ({said})", advice="")
         if status in OVERLOADED:
             retry_after = wire.retry_after(response.headers)
-            self.slots.refused(ticket, retry_after)
+            self.slots.refused(ticket, retry_after and min(retry_after, self.settings.patience))
             raise Refused(f"{status} ({said})", retry_after=retry_after)
         raise Failed(f"{status} ({said})", retry_after=wire.retry_after(response.headers))
 
-    def _given_up(self, error: Refused, since: float) -> bool:
-        """Has the endpoint refused everybody for longer than settings.patience, or says that it will?"""
-        waited = max(time.monotonic() - max(self._last_answer, since), error.retry_after or 0.0)
+    def _given_up(self, since: float, *, own: float) -> bool:
+        """Has nobody been answered for longer than settings.patience, or would this request alone wait for longer, `own` seconds?"""
+        waited = max(time.monotonic() - max(self._last_answer, since), own)
         return not self.settings.retries or waited > self.settings.patience
 
     def _explain(self, state: tenacity.RetryCallState) -> None:
@@ -229,16 +262,46 @@ class Client:
             said = f"{state.outcome.exception()}; no answer for {waited:.0f} s, asked again in {pause:.0f} s; what was answered is kept"
             progress.say(f"{self._where}: {said}")
 
-    def _final(self, error: Failed, *, tries: int) -> EndpointError | Unanswered:
-        """The end of a request's tries: its own affair while others are answered, else the endpoint's."""
+    async def _final(self, error: Failed | NotAllowed, asked: _Asked, *, tries: int) -> EndpointError | Unanswered:
+        """The end of a request's tries: Unanswered while others are answered, else the endpoint's own error."""
+        if isinstance(error, Unreachable):
+            return EndpointError(f"{self._where}: {error}")
+        if await self._others_are_answered(error, asked):
+            return Unanswered(f"{self._where}: {error}" + (f", in {tries} tries" if tries > 1 else ""))
         if isinstance(error, Refused):
             waited = f"nobody was answered within {PREFIX}PATIENCE, {self.settings.patience:g} s"
             return EndpointError(f"{self._where}: {error}; {waited}; run again later, what was answered is kept")
-        if isinstance(error, Unreachable):
-            return EndpointError(f"{self._where}: {error}")
-        if self._failures > FAILURES * (self.settings.retries + 1):
-            return EndpointError(f"{self._where}: {error}, and so it went for all requests; run again later, what was answered is kept")
-        return Unanswered(f"{self._where}: {error}" + (f", in {tries} tries" if tries > 1 else ""))
+        if isinstance(error, NotAllowed) and error.advice:
+            return EndpointError(f"{self._where}: {error.advice}")
+        return EndpointError(f"{self._where}: {error}, and so it went for all requests; run again later, what was answered is kept")
+
+    async def _others_are_answered(self, error: Failed | NotAllowed, asked: _Asked) -> bool:
+        """Is it this request alone? Another was answered since, or the harmless one is now. Requests that fail, or are not accepted,
+        are taken for bad ones until there are too many in a row."""
+        if not isinstance(error, Refused) and not getattr(error, "advice", ""):
+            return self._failures <= FAILURES * (self.settings.retries + 1) or await self._is_up()
+        waited = asked.refused < time.monotonic() - self.settings.patience
+        since = asked.refused if waited else asked.sent
+        return self._last_answer > since or await self._is_up()
+
+    async def _is_up(self) -> bool:
+        """Is the harmless request answered? For all that want to know at the same time it is sent once."""
+        if self._probing is None or self._probing.done():
+            self._probing = asyncio.create_task(self._probe())
+        return await asyncio.shield(self._probing)
+
+    async def _probe(self) -> bool:
+        request = user(PROBE, sample=time.time_ns() % 2**31)._replace(words=1)
+        body = wire.body(request, self.model, name=self.name, seed=self.seed)
+        for pause in PROBE_TRIES:
+            await asyncio.sleep(pause)
+            try:
+                async with self.probe_purse() as keep:
+                    await self._sent(request, body, Ticket(), 1, keep)
+                return True
+            except (Failed, NotAllowed, EndpointError):
+                continue
+        return False
 
 
 @asynccontextmanager

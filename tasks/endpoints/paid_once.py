@@ -1,12 +1,13 @@
 """A Chat that pays for each request once: the till is asked first, and every answer goes into it."""
 
 import asyncio
+import time
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple, Protocol
 
-from tasks.endpoints.chat import Reply, Request
+from tasks.endpoints.chat import Reply, Request, user
 from tasks.endpoints.ledger import Account
-from tasks.endpoints.openai_api import Client, Keep, Rate
+from tasks.endpoints.openai_api import PROBE, Client, Keep, Rate
 from tasks.endpoints.replay import key_of
 from tasks.endpoints.usage import expected
 from tasks.redaction import REMOVED
@@ -49,6 +50,7 @@ class PaidOnce:
         self.till, self.rate, self.opened = till, rate, opened
         self._client, self._identity = client, identity
         self._in_flight: dict[str, asyncio.Task[Reply]] = {}
+        client.probe_purse = self._probe_purse
 
     @property
     def account(self) -> Account:
@@ -63,6 +65,11 @@ class PaidOnce:
         if REMOVED in reply.text:
             raise SecretInReply("the reply repeats a key or password of this workspace; it is not used")
         return reply
+
+    def _probe_purse(self) -> AbstractAsyncContextManager[Keep]:
+        """For a request that is never asked twice: its answer is worth nothing but the proof that there is one."""
+        probe = user(PROBE, sample=time.time_ns())._replace(words=1)
+        return self.till.purse(key_of(probe, self._identity), expected(probe, self._client.model.max_tokens))
 
     async def _have(self, key: str, request: Request) -> Reply:
         if (known := await self.till.find(key)) is not None:

@@ -114,7 +114,7 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         if said.replace(".", "", 1).isdigit():
             return float(said)
         return max(0.0, parsedate_to_datetime(said).timestamp() - time.time())
-    except ValueError:
+    except (ValueError, TypeError, OverflowError):
         return None
 
 
