@@ -19,12 +19,14 @@ from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 import typer
+from pydantic import JsonValue
 
 from benchmarks import packing
 from tasks import store
 from tasks.endpoints.prose import paragraph
 from tasks.schema.errors import PipelineError
 from tasks.schema.params import Adapter, Base, Optimization, Tiny
+from tasks.schema.records import ByName
 from tasks.schema.settings import Attention, Settings
 from tasks.sft.conversations import IGNORED, Tokens
 from tasks.sft.job import JOB, Job, Point, Sft
@@ -130,7 +132,7 @@ def main(
 
 def _run(known: list[Row], chosen: list[int], out: Path, *, budget: float, dry: bool) -> None:
     path, until = out / "results.json", time.monotonic() + budget
-    done: dict[str, Any] = store.read_json(path) if path.exists() else {}
+    done: dict[str, Any] = dict(store.read_document(path, ByName[dict[str, JsonValue]]).root) if path.exists() else {}
     for number in chosen:
         name, left = known[number].name, until - time.monotonic()
         if name in done or left < NEEDED:
@@ -214,7 +216,7 @@ def _result(job: Job, settings: Settings, note: str = "") -> Result:
     (done,) = train_all([job], settings)
     counted = done.history[WARM:]
     speed, mfu = (median(getattr(point, name) for point in counted) for name in ("tokens_per_second", "mfu"))
-    rate, device = float(str(done.resolved["matrix_rate"])), str(done.resolved["device"])
+    rate, device = done.resolved.matrix_rate, done.resolved.device
     return Result(speed, mfu, max(point.memory_gib for point in done.history), rate, device, note)
 
 
@@ -225,7 +227,7 @@ def _resumed(job: Job, settings: Settings) -> Result:
     (again,) = train_all([job], settings)
     apart = max(abs(one.loss - other.loss) for one, other in zip(calm.history, again.history, strict=True))
     last: Point = again.history[-1]
-    rate, device = float(str(again.resolved["matrix_rate"])), str(again.resolved["device"])
+    rate, device = again.resolved.matrix_rate, again.resolved.device
     note = f"losses at most {apart:.1e} from the unbroken training's"
     return Result(last.tokens_per_second, last.mfu, last.memory_gib, rate, device, note)
 

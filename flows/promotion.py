@@ -14,6 +14,7 @@ from flows import stages, workspace
 from flows.rollback import tracking
 from tasks import store
 from tasks.schema.errors import BadSettings, GateFailed
+from tasks.tracking.gate import Decision
 
 DAY = 24 * 3600  # seconds that a person has to answer
 POLL = 5  # seconds between two looks whether somebody did
@@ -44,7 +45,7 @@ def promotion(push: bool = False, approval: bool = False) -> dict[str, str]:
         arguments = _arguments_of_promote()
         answer = ask(tracking("preview", *arguments[:4]))
         stages.run("promote", push=push)
-        version = store.read_json(Path(arguments[-1]) / "decision.json")["version"]
+        version = store.read_document(Path(arguments[-1]) / "decision.json", Decision).version
         get_run_logger().info(tracking("approve", version, "--by", answer.by, "--note", answer.note))
         return stages.run("report", push=push)
 

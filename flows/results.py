@@ -5,13 +5,13 @@ Where they are is read from dvc.yaml: metrics that git keeps (`cache: false`), o
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
 from dvc.repo import Repo
 
 from tasks import store
+from tasks.schema.records import ByName, Headline
 from tasks.tracking import client
 
 SHOWN = {"s_bar": "S̄", "s_l": "S_l", "s_q": "S_q", "unscored": "unscored", "items": "items"}
@@ -22,7 +22,7 @@ def summary() -> list[str]:
     with Repo() as repo:
         kept = [Path(out.fs_path) for stage in repo.index.stages for out in stage.outs if out.is_metric and not out.use_cache]
         found = pages(repo)
-    lines = [line for path in kept if path.is_file() for line in _scores(store.read_json(path))]
+    lines = [line for path in kept if path.is_file() for line in _scores(store.read_document(path, ByName[Headline]).root)]
     opener = "open" if sys.platform == "darwin" else "xdg-open"
     lines += [f"{name:<9} {opener} {_near(page)}" for name, page in reversed(found)]
     if found:
@@ -41,11 +41,11 @@ def _page(out: Path) -> Iterator[Path]:
             yield path
 
 
-def _scores(scores: Any) -> Iterator[str]:
+def _scores(scores: Mapping[str, Headline]) -> Iterator[str]:
     """Rows of `{model: {score: value}}`; a value that is missing shows as a dash."""
     yield f"{'':<9} " + "".join(f"{title:>10}" for title in SHOWN.values())
     for model, values in scores.items():
-        yield f"{model:<9} " + "".join(f"{_value(values.get(key)):>10}" for key in SHOWN)
+        yield f"{model:<9} " + "".join(f"{_value(getattr(values, key)):>10}" for key in SHOWN)
     yield ""
 
 

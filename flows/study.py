@@ -21,7 +21,7 @@ def study(push: bool = False) -> str:
     """
     stages.run(FIT, push=push)
     figures = {path.suffix: path for path in _kept()}
-    found = store.parse(store.read_json(figures[".json"]), Limit, path=figures[".json"], line=None)
+    found = store.read_document(figures[".json"], Limit)
     arms = "\n".join(f"{one.cap:>8} {one.longest:>8.0f} {one.ceiling:>8.0f} {one.mean:>8.0f}" for one in found.arms)
     lines = f"longest: {said(found.longest)}\nceiling: {said(found.ceiling)}\nmean: {said(found.mean)}\nfigure: {figures['.svg']}"
     return f"\n{'cap':>8} {'longest':>8} {'ceiling':>8} {'mean':>8}\n{arms}\n\n{lines}"

@@ -8,8 +8,15 @@ from pathlib import Path
 from tasks import stage, store
 from tasks.reporting import plots as draw
 from tasks.schema.params import Study
-from tasks.schema.records import Prediction
+from tasks.schema.records import External, Prediction
 from tasks.study.limit import CEILING, Arm, Limit, Trained, arm, limit, said, table
+
+
+class Capped(External):
+    """What is read of the metrics of the stage cap."""
+
+    samples: int
+    longest: int
 
 
 def run(capped: Path, measured: Path, plots: Path, out: Path, *, study: Study) -> stage.Metrics:
@@ -48,8 +55,8 @@ def _limit(capped: Path, measured: Path, study: Study) -> Limit:
 
 
 def _arm(cap: int, capped: Path, answers: list[Prediction], passes: int) -> Arm:
-    metrics = store.read_json(capped / str(cap) / "metrics.json")
-    return arm(cap, Trained(samples=metrics["samples"], longest=metrics["longest"]), answers, passes=passes)
+    trained = store.read_document(capped / str(cap) / "metrics.json", Capped)
+    return arm(cap, Trained(samples=trained.samples, longest=trained.longest), answers, passes=passes)
 
 
 if __name__ == "__main__":

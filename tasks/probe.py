@@ -13,6 +13,7 @@ from tasks.harness.job import Result
 from tasks.harness.measure import check, measure
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Model, Probe
+from tasks.schema.records import Abilities, ByName
 
 STUDENT, ALIGNED = "student", "aligned"
 
@@ -21,8 +22,8 @@ def run(trained: Path, aligned: Path, out: Path, *, probe: Probe, candidate_mode
     folders = [trained / STUDENT, *(folder for folder in [aligned / ALIGNED] if folder.is_dir())] if probe.tasks else []
     results = {folder.name: stage.run_async(_measured(folder, probe, candidate_model)) for folder in folders}
     scores = {name: {score.task: score.value for score in result.scores} for name, result in results.items()}
-    store.write_json(out / "general.json", scores)
-    store.write_json(out / "harness.json", {name: result.model_dump(mode="json") for name, result in results.items()})
+    store.write_json(out / "general.json", Abilities(scores))
+    store.write_json(out / "harness.json", ByName[Result](results))
     return {"tasks": len(probe.tasks), **{f"{name}_{task}": value for name, found in scores.items() for task, value in found.items()}}
 
 

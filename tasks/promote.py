@@ -15,8 +15,8 @@ from tasks.longbench.compare import read_side
 from tasks.longbench.samples import Mode
 from tasks.longbench.scorecard import Scorecard, read_scorecards
 from tasks.schema.errors import BadInput
-from tasks.schema.params import Align, Base, Pack, Promote, Share, Train
-from tasks.schema.records import Record
+from tasks.schema.params import Align, Base, Pack, Promote, Train
+from tasks.schema.records import Abilities
 from tasks.tracking import checkpoint, gate, registry
 from tasks.tracking.client import answering
 from tasks.tracking.conditions import UNDER, under
@@ -25,12 +25,6 @@ from tasks.tracking.rival import CANDIDATE, CARD, ITEMS, contest
 from tasks.tracking.succession import FALLEN
 
 STUDENT, ALIGNED = "student", "aligned"
-
-
-class General(Record):
-    """What the stage probe measured, by candidate and task; None where a task gave no score."""
-
-    scores: dict[str, dict[str, Share | None]]
 
 
 class Candidate(NamedTuple):
@@ -130,7 +124,7 @@ def _decide(
 
 def _general(path: Path) -> Mapping[str, Mapping[str, float | None]]:
     """Scores from 0 to 1 by candidate and task. Raises BadInput that names the task whose score is none."""
-    return store.parse({"scores": store.read_json(path)}, General, path=path, line=None).scores
+    return store.read_document(path, Abilities).root
 
 
 if __name__ == "__main__":

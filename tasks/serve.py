@@ -16,7 +16,7 @@ from tasks.longbench.words import count_fixed
 from tasks.prompts import fill
 from tasks.schema.errors import BadInput, EndpointError, GateFailed, ReplyError, ServerError
 from tasks.schema.params import Model, Serve
-from tasks.schema.records import Decoding, Served
+from tasks.schema.records import Decoding, Served, TokenizerConfig
 from tasks.schema.settings import settings
 from tasks.store import folder_digest
 from tasks.tracking import registry
@@ -29,7 +29,7 @@ AGAIN = "dvc repro --force --single-item promote"
 
 
 def run(promoted: Path, out: Path, *, seed: int, serve: Serve, candidate_model: Model) -> stage.Metrics:
-    decided = store.parse(store.read_json(promoted), Promoted, path=promoted, line=None)
+    decided = store.read_document(promoted, Promoted)
     with answering():
         folder = _checkpoint(decided, promoted)
     try:
@@ -85,7 +85,7 @@ def _template(folder: Path) -> str:
     if path.is_file():
         return hashlib.sha256(path.read_bytes()).hexdigest()
     config = folder / "tokenizer_config.json"
-    written = store.read_json(config).get("chat_template") if config.is_file() else None
+    written = store.read_document(config, TokenizerConfig).chat_template if config.is_file() else None
     if not isinstance(written, str):
         raise BadInput(path, "no chat template in the checkpoint", mend="save the tokenizer with the model, and promote again")
     return hashlib.sha256(written.encode()).hexdigest()

@@ -104,8 +104,8 @@ def read_at(path: Path, start: int, record: type[R]) -> R:
         return record.model_validate_json(file.readline().removeprefix(b"\xef\xbb\xbf"))
 
 
-def parse(data: dict[str, Any], record: type[R], *, path: Path, line: int | None) -> R:
-    """One object as `record`. Raises BadInput that names the first field that does not fit."""
+def parse(data: Any, record: type[R], *, path: Path, line: int | None, mend: str = "mend or remove the line") -> R:
+    """JSON data as `record`. Raises BadInput that names the first field that does not fit."""
     try:
         # Round trip through JSON text: pydantic's strict mode then takes lists for tuples and strings for enums.
         return record.model_validate_json(orjson.dumps(data))
@@ -114,7 +114,7 @@ def parse(data: dict[str, Any], record: type[R], *, path: Path, line: int | None
         field = ".".join(map(str, first["loc"])) or None
         known = {"missing": "missing field", "extra_forbidden": "unknown field"}
         problem = known.get(first["type"]) or f"{first['msg']}, got {shorten(first['input'])}"
-        raise BadInput(path, problem, line=line, field=field, mend="mend or remove the line") from None
+        raise BadInput(path, problem, line=line, field=field, mend=mend) from None
 
 
 def shorten(value: Any) -> str:
@@ -189,14 +189,22 @@ def write_text(path: Path, text: str) -> None:
         scratch.write_text(text, encoding="utf-8")
 
 
-def read_json(path: Path) -> Any:
-    """One JSON document. Raises BadInput if it is missing or not JSON."""
+def read_document(path: Path, record: type[R], *, mend: str = "run the stage that writes it: `make run`") -> R:
+    """One JSON document as `record`. Raises BadInput if it is missing or not JSON, and names the first field that does not fit."""
     try:
-        return orjson.loads(path.read_bytes())
+        text = path.read_bytes()
     except FileNotFoundError:
-        raise BadInput(path, "no such file", mend="run the stage that writes it: `make run`") from None
+        raise BadInput(path, "no such file", mend=mend) from None
+    return parse_document(text, record, path=path, mend=mend)
+
+
+def parse_document(text: bytes, record: type[R], *, path: Path, mend: str) -> R:
+    """As `read_document`, of a document that was read already; `path` is its name in errors."""
+    try:
+        data = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise BadInput(path, f"not JSON: {error.msg}", line=error.lineno, mend="mend or remove the file") from None
+        raise BadInput(path, f"not JSON: {error.msg}", line=error.lineno, mend=mend) from None
+    return parse(data, record, path=path, line=None, mend=mend)
 
 
 def take_place(scratch: Path, path: Path) -> None:

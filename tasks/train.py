@@ -12,8 +12,9 @@ from statistics import fmean
 
 from tasks import stage, store
 from tasks.schema.params import Base, Train
+from tasks.schema.records import ByName, SavedTokenizer
 from tasks.schema.settings import settings
-from tasks.sft.job import Point, Sft
+from tasks.sft.job import Point, Resolved, Sft
 from tasks.sft.launch import plan, train_all
 from tasks.sft.order import steps_of
 from tasks.sft.packing import count_packs, longest
@@ -51,7 +52,7 @@ def run(packs: Path, tokenizer: Path, out: Path, *, seed: int, base: Base, train
         done = train_all(jobs, settings(), watch=lambda point: live.log(point.numbers()))
     history = [point for trained in done for point in trained.history]
     store.write(out / "history.jsonl", history)
-    store.write_json(out / "resolved.json", {name: trained.resolved for name, trained in zip(names, done, strict=True)})
+    store.write_json(out / "resolved.json", ByName[Resolved]({name: trained.resolved for name, trained in zip(names, done, strict=True)}))
     _write_curve(out / "loss.csv", history)
     last = {point.model: point for point in history}
     return {
@@ -61,8 +62,7 @@ def run(packs: Path, tokenizer: Path, out: Path, *, seed: int, base: Base, train
 
 def _vocabulary(tokenizer: Path) -> int:
     """Entries of the tokenizer's table, special tokens included."""
-    saved = store.read_json(tokenizer / "tokenizer.json")
-    return len({*saved["model"]["vocab"].values(), *(token["id"] for token in saved["added_tokens"])})
+    return store.read_document(tokenizer / "tokenizer.json", SavedTokenizer).size
 
 
 def _write_curve(path: Path, history: Sequence[Point]) -> None:

@@ -11,6 +11,7 @@ from pydantic import SecretStr
 
 from tasks import store
 from tasks.schema.errors import BadInput, BadSettings
+from tasks.schema.records import ModelConfig
 from tasks.schema.settings import PREFIX, Settings
 from tasks.tracking.checkpoint import refuse_pickles
 
@@ -65,9 +66,8 @@ def _transformers(checkpoint: Path, settings: Settings, port: int) -> Launch:
 def _context(checkpoint: Path) -> int:
     """The longest sequence of a checkpoint, in tokens. Raises BadInput if its config.json does not say."""
     path = checkpoint / "config.json"
-    config = store.read_json(path)
-    context = config.get("max_position_embeddings") if isinstance(config, dict) else None
-    if not isinstance(context, int) or context <= 0:
+    context = store.read_document(path, ModelConfig, mend="give a causal language model's folder").max_position_embeddings
+    if context is None or context <= 0:
         raise BadInput(path, "not a positive number", field="max_position_embeddings", mend="give a causal language model's folder")
     return context
 

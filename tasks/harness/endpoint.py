@@ -19,6 +19,7 @@ from lm_eval.models.openai_completions import LocalChatCompletion, LocalCompleti
 
 from tasks import progress, store
 from tasks.harness.job import Job
+from tasks.schema.records import ModelConfig
 
 OVERLOADED = (429, 503, 529)
 AGAIN = (408, 425)  # and all from 500
@@ -144,9 +145,8 @@ def client(job: Job, *, chats: bool, label: str) -> _Chat | _Completions:
 def context_of(checkpoint: Path) -> int:
     """Tokens that the checkpoint can read; longer questions lose their beginning."""
     path = checkpoint / "config.json"
-    config = store.read_json(path) if path.is_file() else {}
-    context = config.get("max_position_embeddings") if isinstance(config, dict) else None
-    return context if isinstance(context, int) and context > 1 else CONTEXT
+    context = store.read_document(path, ModelConfig).max_position_embeddings if path.is_file() else None
+    return context if context and context > 1 else CONTEXT
 
 
 def _texts(outputs: dict[str, Any]) -> list[str]:

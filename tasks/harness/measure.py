@@ -83,7 +83,7 @@ async def _result(job: Job, environment: dict[str, str]) -> Result:
         said = job.folder / ERROR
         problem = said.read_text(encoding="utf-8") if said.is_file() else f"lm-evaluation-harness ended with exit code {code}"
         raise (BadTask if code == BadTask.exit_code else HarnessFailed)(problem)
-    return store.parse(store.read_json(job.folder / RESULT), Result, path=job.folder / RESULT, line=None)
+    return store.read_document(job.folder / RESULT, Result)
 
 
 async def _end(child: asyncio.subprocess.Process) -> None:

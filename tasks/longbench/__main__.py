@@ -57,8 +57,7 @@ def evaluate(
         card = evaluation(candidate, folder, params=load(), options=options)
         _show(card, title=f"{candidate}: {folder}", as_json=as_json)
         if judged and not as_json:
-            path = folder / "reliability.json"
-            show_judge(store.parse(store.read_json(path), Judged, path=path, line=None).judge)
+            show_judge(store.read_document(folder / "reliability.json", Judged).judge)
         if not as_json:
             print(f"All of it is in {folder}: scorecard.json, items.jsonl, predictions.jsonl{', verdicts.jsonl' if judged else ''}")
 

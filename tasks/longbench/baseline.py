@@ -3,15 +3,16 @@
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple, NoReturn
 
-import orjson
+from pydantic import JsonValue
 
 from tasks import store
 from tasks.longbench.compare import PREFERRED, Side, read_side
-from tasks.longbench.scorecard import Group, Scorecard, read_scorecards
+from tasks.longbench.scorecard import Group, Scorecard
 from tasks.longbench.summary import summarise
 from tasks.schema.errors import BadInput
+from tasks.schema.records import ByName, Headline
 
 KEPT = "metrics/scores.json"  # the figures of the last run, which git keeps
 MEND = "give the folder of an evaluation (items.jsonl in it), a scorecard.json, or a metrics/scores.json"
@@ -43,7 +44,7 @@ def read_baseline(source: str) -> Baseline:
     if path.is_dir() and not (path / "items.jsonl").is_file() and (path / "scorecard.json").is_file():
         path = path / "scorecard.json"
     if path.suffix == ".json":
-        return _kept(source, store.read_json(path) if path.is_file() else _missing(source), path)
+        return _kept(source, path.read_bytes() if path.is_file() else _missing(source), path)
     if not path.exists() and not Path(source.rpartition(":")[0] or source).exists():
         _missing(source)
     return of_side(read_side(source))
@@ -61,10 +62,7 @@ def committed(revision: str) -> Baseline | None:
     if text is None:
         return None
     place = f"{KEPT} of {revision}"
-    try:
-        return _kept(place, orjson.loads(text), Path(place))
-    except orjson.JSONDecodeError as error:
-        raise BadInput(place, f"not JSON: {error.msg}", line=error.lineno, mend="run the pipeline there again") from None
+    return _kept(place, text.encode(), Path(place))
 
 
 def groups(card: Scorecard) -> dict[str, Group]:
@@ -78,28 +76,21 @@ def _git(*arguments: str) -> str | None:
     return found.stdout if found.returncode == 0 else None
 
 
-def _missing(source: str) -> Any:
+def _missing(source: str) -> NoReturn:
     raise BadInput(source, "no such file or folder", field="BASELINE", mend=MEND)
 
 
-def _kept(name: str, document: Any, path: Path) -> Baseline:
-    if not isinstance(document, dict) or not document or not all(isinstance(one, dict) for one in document.values()):
-        raise BadInput(path, "not an object of scores by model", field="BASELINE", mend=MEND)
+def _kept(name: str, text: bytes, path: Path) -> Baseline:
+    document = store.parse_document(text, ByName[dict[str, JsonValue]], path=path, mend=MEND).root
+    if not document:
+        raise BadInput(path, "no scores of any model", field="BASELINE", mend=MEND)
     model = PREFERRED if PREFERRED in document else next(iter(document))
     if len(document) > 1 and model != PREFERRED:
         raise BadInput(path, f"scores of {len(document)} models, and none is called {PREFERRED}", field="BASELINE", mend=MEND)
     if "by_bin" in document[model]:
-        return Baseline(name, _of_card(read_scorecards(path)[model]), None)
-    return Baseline(name, {"overall": Figures(**{key: _number(document[model], key, path) for key in Figures._fields})}, None)
-
-
-def _number(scores: Mapping[str, Any], key: str, path: Path) -> Any:
-    value = scores.get(key)
-    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-        raise BadInput(path, f"not a number: {store.shorten(value)}", field=key, mend=MEND)
-    if key in ("s_l", "unscored") and value is None:
-        raise BadInput(path, "missing field", field=key, mend=MEND)
-    return value
+        return Baseline(name, _of_card(store.parse(document[model], Scorecard, path=path, line=None, mend=MEND)), None)
+    kept = store.parse(document[model], Headline, path=path, line=None, mend=MEND)
+    return Baseline(name, {"overall": Figures(**{key: getattr(kept, key) for key in Figures._fields})}, None)
 
 
 def _of_card(card: Scorecard) -> dict[str, Figures]:

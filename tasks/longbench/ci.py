@@ -30,6 +30,7 @@ from tasks.longbench.summary import summarise
 from tasks.redaction import redact, split_url
 from tasks.schema.errors import BadInput, GateFailed, PipelineError
 from tasks.schema.params import Params, load
+from tasks.schema.records import Abilities
 from tasks.stage import one_line_errors
 from tasks.tracking.gate import GENERAL, Axis, Contest, weigh
 
@@ -150,7 +151,7 @@ def _seen(folder: Path, candidate: str, given: Baseline | None, mode: Mode) -> S
     card = summarise(side.answers, judge=side.judge)
     version = _registered(candidate)
     if version is None:
-        return Seen(side, card, given, _general(folder.parent / "probe" / "general.json"), None)
+        return Seen(side, card, given, _general(folder.parent / "probe" / "general.json", side.model), None)
     from tasks.tracking.registry import rival
     from tasks.tracking.rival import contest, items_of
 
@@ -195,8 +196,9 @@ def _registered(candidate: str) -> "Version | None":
     return version(address["number"]) if address["number"] else aliased(address["alias"])
 
 
-def _general(path: Path) -> Mapping[str, float | None]:
-    return dict(store.read_json(path)) if path.is_file() else {}
+def _general(path: Path, model: str) -> Mapping[str, float | None]:
+    """The model's scores by task, as the stage probe measured them; none where there is no such file, or it has other models alone."""
+    return store.read_document(path, Abilities).root.get(model, {}) if path.is_file() else {}
 
 
 def _condition(axis: Axis) -> Condition:

@@ -20,7 +20,7 @@ from tasks.longbench.samples import Mode, PromptScores, by_prompt
 from tasks.longbench.scorecard import BINS, OVER, bin_of
 from tasks.longbench.summary import summarise
 from tasks.schema.errors import BadInput
-from tasks.schema.records import Record, ScoredItem
+from tasks.schema.records import ByName, External, Record, ScoredItem
 
 Outcome = Literal["better", "worse", "cannot tell"]
 Measure = Literal["s_l", "s_q", "s_bar"]
@@ -34,6 +34,10 @@ class Side(NamedTuple):
     name: str
     answers: Sequence[ScoredItem]
     judge: str | None = None  # None: not known
+
+    @property
+    def model(self) -> str:
+        return self.answers[0].model
 
     def scores(self, mode: Mode) -> dict[str, PromptScores]:
         """By prompt. Raises BadInput where fixed mode has no text to count."""
@@ -71,6 +75,12 @@ class Comparison(Record):
     only_b: tuple[str, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...]
+
+
+class _Judge(External):
+    """What is read of a scorecard."""
+
+    judge: str | None = None
 
 
 def compare(a: str, b: str, *, mode: Mode = "paper") -> Comparison:
@@ -181,8 +191,8 @@ def model_of(path: Path, found: Sequence[str], wanted: str) -> str:
 
 
 def _judge(scorecard: Path, model: str) -> str | None:
-    card = store.read_json(scorecard).get(model) if scorecard.is_file() else None
-    return card.get("judge") if isinstance(card, dict) else None
+    card = store.read_document(scorecard, ByName[_Judge]).root.get(model) if scorecard.is_file() else None
+    return card.judge if card else None
 
 
 Pairs = Sequence[tuple[PromptScores, PromptScores]]

@@ -12,7 +12,7 @@ import secrets
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from tasks import store
 from tasks.endpoints.roles import only_model, open_role
@@ -27,7 +27,7 @@ from tasks.longbench.scoring import Files, Judged, cards, match, score_all, writ
 from tasks.redaction import split_url
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Model, Params
-from tasks.schema.records import BenchmarkItem, Decoding, Prediction, Record, Verdict
+from tasks.schema.records import BenchmarkItem, Evaluation, Prediction, Verdict
 from tasks.schema.settings import settings
 from tasks.schema.urls import Url
 
@@ -55,22 +55,6 @@ class Candidate(NamedTuple):
     name: str
     url: Url | None
     checkpoint: Path | None
-
-
-class Evaluation(Record):
-    """What an evaluation's folder holds. A folder is gone on with only by the same evaluation."""
-
-    candidate: str
-    benchmark: str
-    benchmark_sha256: str
-    format: str | None
-    samples: int
-    method: Literal["one call", "agentwrite"]
-    decoding: Decoding
-    judge: str | None
-    second_judge: str | None
-    repeats: int
-    judge_prompt_sha256: str | None
 
 
 def evaluate(candidate: str, out: Path, *, params: Params, options: Options) -> Scorecard:
@@ -164,7 +148,7 @@ def _begun(asked: Evaluation, out: Path, *, fresh: bool) -> Evaluation:
     """
     path = out / "evaluation.json"
     if path.is_file() and not fresh:
-        known = store.parse(store.read_json(path), Evaluation, path=path, line=None)
+        known = store.read_document(path, Evaluation)
         same = asked.model_copy(update={"decoding": asked.decoding.model_copy(update={"revision": known.decoding.revision})})
         for field in Evaluation.model_fields:
             if getattr(known, field) != getattr(same, field):

@@ -13,7 +13,7 @@ from tasks import store
 from tasks.longbench.intervals import Interval
 from tasks.longbench.ruler import Ceiling, Point, Reach
 from tasks.schema.errors import BadInput
-from tasks.schema.records import Record
+from tasks.schema.records import ByName, Record
 
 # Upper bounds in words, each open but the last of the paper's: one of its items asks for 20,000. LongWrite-Ruler asks for 30,000.
 BINS = ((500, "[0,500)"), (2000, "[500,2000)"), (4000, "[2000,4000)"), (20001, "[4000,20000]"))
@@ -83,17 +83,21 @@ class Scorecard(Group):
     adherence: Following | None = None  # None: no plan is known
 
 
+Scorecards = ByName[Scorecard]  # scorecard.json
+
+
 def bin_of(asked: int) -> str:
     """The paper's length bin of an asked length; the last one is closed, and what asks for more is `over 20000`."""
     return next((name for bound, name in BINS if asked < bound), OVER)
 
 
-def read_scorecards(path: Path) -> dict[str, Scorecard]:
+def read_scorecards(path: Path) -> Mapping[str, Scorecard]:
     """scorecard.json: a scorecard per model. Raises BadInput that names the field that does not fit."""
-    document = store.read_json(path)
-    if not isinstance(document, dict) or not document:
-        raise BadInput(path, "not an object of scorecards by model", mend="run the stage score again")
-    return {model: store.parse(card, Scorecard, path=path, line=None) for model, card in document.items()}
+    mend = "run the stage score again"
+    found = store.read_document(path, Scorecards, mend=mend).root
+    if not found:
+        raise BadInput(path, "no scorecard of any model", mend=mend)
+    return found
 
 
 def flat(cards: Mapping[str, Scorecard]) -> dict[str, float | int]:

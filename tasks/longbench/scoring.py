@@ -6,7 +6,7 @@ from statistics import mean
 from typing import NamedTuple
 
 from tasks import store
-from tasks.longbench.scorecard import Scorecard
+from tasks.longbench.scorecard import Scorecard, Scorecards
 from tasks.longbench.summary import s_q, score_item, summarise
 from tasks.schema.errors import BadInput
 from tasks.schema.records import Prediction, ScoredItem, Verdict
@@ -39,7 +39,7 @@ def cards(items: Sequence[ScoredItem], judged: Judged) -> dict[str, Scorecard]:
 def write_scores(out: Path, items: Sequence[ScoredItem], found: Mapping[str, Scorecard]) -> None:
     """items.jsonl and scorecard.json: what compare and the gate read."""
     store.write(out / "items.jsonl", items)
-    store.write_json(out / "scorecard.json", {model: card.model_dump(mode="json") for model, card in found.items()})
+    store.write_json(out / "scorecard.json", Scorecards(found))
 
 
 def match(answers: Iterable[Prediction], verdicts: Iterable[Verdict], files: Files) -> dict[Key, list[Verdict]]:

@@ -45,7 +45,7 @@ def gather(docs: Path, verdict: Verdict, *earlier: Path) -> None:
     """One site: the docs of the earlier contracts, folders with verdict.json and docs/, come in, and the index tells of all of them."""
     verdicts = []
     for folder in earlier:
-        found = store.parse(store.read_json(folder / VERDICT), Verdict, path=folder / VERDICT, line=None)
+        found = store.read_document(folder / VERDICT, Verdict)
         verdicts.append(found)
         for part in PARTS:
             if (folder / "docs" / part).is_dir():

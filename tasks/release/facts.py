@@ -14,7 +14,7 @@ from tasks.endpoints.roles import JOURNAL
 from tasks.quality.verdict import Passed, Verdict
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Params, Source
-from tasks.schema.records import Reject
+from tasks.schema.records import Metrics, Reject
 from tasks.schema.settings import settings
 
 BINS = ((0, 500), (500, 2_000), (2_000, 4_000), (4_000, 10_000), (10_000, 20_000), (20_000, None))
@@ -59,10 +59,10 @@ class Facts(NamedTuple):
 def gather(data: Path, params: Params, *, version: str, commit: str) -> Facts:
     """Raises BadInput where a stage has not run, or where the contract was held to other data than what lies there now."""
     dataset, general, checked = data / "assemble/dataset", data / "assemble/general", data / "validate"
-    passed = store.parse(store.read_json(checked / "passed.json"), Passed, path=checked / "passed.json", line=None)
+    passed = store.read_document(checked / "passed.json", Passed)
     if (digest := store.digest(dataset, general)) != passed.sha256:
         raise BadInput(dataset, "not the data that passed the contract", mend=MEND)
-    verdict = store.parse(store.read_json(checked / "verdict.json"), Verdict, path=checked / "verdict.json", line=None)
+    verdict = store.read_document(checked / "verdict.json", Verdict)
     own = settings()
     return Facts(
         name=params.assemble.recipe,
@@ -70,7 +70,7 @@ def gather(data: Path, params: Params, *, version: str, commit: str) -> Facts:
         long=_part(dataset),
         general=_part(general),
         sources=[*params.collect.sources, *(params.assemble.general.sources if params.assemble.general.ratio else ())],
-        metrics={stage: store.read_json(data / stage / "metrics.json") for stage in MAKERS},
+        metrics={stage: _numbers(data / stage / "metrics.json") for stage in MAKERS},
         rejects={stage: dict(Counter(str(reject.reason) for reject in _rejects(data / stage)).most_common()) for stage in MAKERS},
         prompts={name: _sha256(Path(__file__).parents[1] / "prompts" / f"{name}.txt") for name in PROMPTS},
         costs=totals(_of_data(own.home / JOURNAL), own.prices),
@@ -94,6 +94,10 @@ def _part(folder: Path) -> Part:
         bins[place][sample.language] += 1
     named = [(f"{low:,} to {high:,}" if high else f"{low:,} and more", counts) for (low, high), counts in zip(BINS, bins, strict=True)]
     return Part(len(written), dict(sorted(languages.items())), spread(written), spread(asked), sum(written), named, dict(wishes))
+
+
+def _numbers(path: Path) -> dict[str, float]:
+    return {name: value for name, value in store.read_document(path, Metrics).root.items() if value is not None}
 
 
 def _rejects(stage: Path) -> Iterator[Reject]:

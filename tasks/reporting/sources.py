@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tasks import store
 from tasks.corpus.dataset import FILE, read_dataset
@@ -16,7 +16,7 @@ from tasks.preference.bias import LengthBias
 from tasks.quality.verdict import Verdict
 from tasks.reporting.history import Entry, read_history
 from tasks.schema.params import Params, load
-from tasks.schema.records import Prediction, Reject, ScoredItem, Served
+from tasks.schema.records import Abilities, Metrics, Prediction, Reject, ScoredItem, Served
 from tasks.tracking.commit import Commit, commit
 from tasks.tracking.gate import Decision
 
@@ -85,13 +85,13 @@ def gather(data: Path) -> Run:
         lengths=_lengths(dataset),
         history=read_history(data / "train" / "history.jsonl"),
         rejects={folder.name: _reasons(folder / "rejects.jsonl") for folder in _stages(data, "rejects.jsonl")},
-        contracts=[_document(data / stage / "verdict.json", Verdict) for stage in CONTRACTS],
-        judged=_document(data / "score" / "reliability.json", Judged),
-        general=store.read_json(data / "probe" / "general.json"),
-        bias=_document(data / "prefer" / "bias.json", LengthBias),
+        contracts=[store.read_document(data / stage / "verdict.json", Verdict) for stage in CONTRACTS],
+        judged=store.read_document(data / "score" / "reliability.json", Judged),
+        general=store.read_document(data / "probe" / "general.json", Abilities).root,
+        bias=store.read_document(data / "prefer" / "bias.json", LengthBias),
         alignment=read_history(data / "align" / "history.jsonl") if (data / "align" / "history.jsonl").stat().st_size else [],
-        decision=_document(data / "promote" / "decision.json", Decision),
-        served=_document(data / "serve" / "served.json", Served),
+        decision=store.read_document(data / "promote" / "decision.json", Decision),
+        served=store.read_document(data / "serve" / "served.json", Served),
         excerpts=list(_excerpts(data / "predict" / "predictions.jsonl")),
         metrics={folder.name: _numbers(folder / "metrics.json") for folder in _stages(data, "metrics.json")},
         origin=_origin(dataset / FILE),
@@ -101,10 +101,6 @@ def gather(data: Path) -> Run:
 def _in_order(cards: Mapping[str, Scorecard]) -> dict[str, Scorecard]:
     """The student, the aligned student, and whatever else was evaluated."""
     return {model: cards[model] for model in sorted(cards, key=lambda model: (model != "student", model != "aligned", model))}
-
-
-def _document(path: Path, record: type[Any]) -> Any:
-    return store.parse(store.read_json(path), record, path=path, line=None)
 
 
 def _lengths(dataset: Path) -> Lengths:
@@ -137,7 +133,7 @@ def _reasons(path: Path) -> dict[str, int]:
 
 
 def _numbers(path: Path) -> dict[str, float]:
-    return {name: value for name, value in store.read_json(path).items() if isinstance(value, int | float) and not isinstance(value, bool)}
+    return {name: value for name, value in store.read_document(path, Metrics).root.items() if value is not None}
 
 
 def _excerpts(path: Path) -> Iterator[Excerpt]:

@@ -11,6 +11,7 @@ from tasks.longbench.scorecard import BINS, Group, Scorecard
 from tasks.longbench.summary import mean_s_l
 from tasks.preference.bias import LengthBias, Margins
 from tasks.reporting.sources import Run
+from tasks.schema.records import ByName, Headline
 
 HEADLINES = {
     "s_bar": "S̄, paper mode",
@@ -136,18 +137,25 @@ def _percent(found: Margins) -> Value:
 
 def write_tables(metrics: Path, plots: Path, run: Run) -> None:
     """metrics/scores.json, plots/ruler.csv and plots/loss.csv, each replaced only when whole."""
-    store.write_json(metrics / "scores.json", {model: _small(card) for model, card in run.cards.items()})
+    store.write_json(metrics / "scores.json", ByName[Headline]({model: _small(card) for model, card in run.cards.items()}))
     ruler = sorted((item.model, item.asked, item.written) for item in run.items)
     store.write_text(plots / "ruler.csv", _csv(("model", "asked", "written"), ruler))
     loss = [(entry.model, entry.step, entry.values["loss"]) for entry in run.history if "loss" in entry.values]
     store.write_text(plots / "loss.csv", _csv(("model", "step", "loss"), loss))
 
 
-def _small(card: Scorecard) -> dict[str, float | None]:
-    """The overall figures without their intervals: `s_bar`, `s_bar_fixed`, …"""
-    found = {key: _value(card, key) for key in HEADLINES}
-    names = {key: "_".join(reversed(key.split("."))) for key in HEADLINES}
-    return {names[key]: value.value if isinstance(value, Estimate) else value for key, value in found.items()}
+def _small(card: Scorecard) -> Headline:
+    """The overall figures without their intervals."""
+    return Headline(
+        items=card.items,
+        answers=card.answers,
+        unscored=card.unscored,
+        s_l=card.s_l,
+        s_l_fixed=card.fixed.s_l if card.fixed else None,
+        s_q=card.s_q,
+        s_bar=card.s_bar,
+        s_bar_fixed=card.fixed.s_bar if card.fixed else None,
+    )
 
 
 def _csv(header: Sequence[str], rows: Iterable[Sequence[Any]]) -> str:

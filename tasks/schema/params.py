@@ -12,9 +12,8 @@ from typing import Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from tasks.schema.errors import BadParams
-from tasks.schema.records import Language
+from tasks.schema.records import Language, Share
 
-Share = Annotated[float, Field(ge=0, le=1)]
 Version = Annotated[int, Field(ge=1, description="raised by hand when the stage's meaning changes: its code is no dependency")]
 Percent = Annotated[float, Field(ge=0, le=100)]
 

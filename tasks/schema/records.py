@@ -4,19 +4,34 @@ instruction -> plan -> draft -> sample, and for the evaluation: benchmark item -
 A `Reject` is where every record that does not make it ends, with the reason.
 """
 
+from collections.abc import Mapping
 from enum import StrEnum
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Generic, Literal, NamedTuple, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel
 
 Language = Literal["en", "zh"]
 Words = Annotated[int, Field(gt=0, description="a length in words (English) or characters (Chinese)")]
 WishKind = Literal["exact", "at_least", "at_most", "range", "none"]
 Score = Annotated[int, Field(ge=1, le=5)]
+Share = Annotated[float, Field(ge=0, le=1)]
+V = TypeVar("V")
 
 
 class Record(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class ByName(RootModel[Mapping[str, V]], Generic[V]):
+    """A JSON document that is an object of records, or of numbers, by name."""
+
+    model_config = ConfigDict(frozen=True, strict=True)
+
+
+class External(BaseModel):
+    """The part that is used here of a JSON document that other programs write."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
 
 class Reason(StrEnum):
@@ -142,6 +157,22 @@ class Prediction(Record):
     plan: tuple[Step, ...] = ()  # that it was written by, where one is known
 
 
+class Evaluation(Record):
+    """What an evaluation's folder holds: its evaluation.json. A folder is gone on with only by the same evaluation."""
+
+    candidate: str
+    benchmark: str
+    benchmark_sha256: str
+    format: str | None
+    samples: int
+    method: Literal["one call", "agentwrite"]
+    decoding: Decoding
+    judge: str | None
+    second_judge: str | None
+    repeats: int
+    judge_prompt_sha256: str | None
+
+
 class Rubric(Record):
     """The paper's six quality dimensions (section 4.1), each from 1 to 5."""
 
@@ -264,6 +295,59 @@ class Served(Record):
     problem: str | None  # why it is no answer to be proud of; None: it ended by itself
     template: str  # SHA-256 of the chat template that was served: the trained one
     decoding: Decoding
+
+
+Metrics = ByName[int | float | None]  # of a stage: its metrics.json
+Abilities = ByName[Mapping[str, Share | None]]  # general.json of the stage probe: scores by candidate and task; None: a task gave no score
+
+
+class Headline(External):
+    """A model's overall figures, 0 to 100, in metrics/scores.json, which git keeps. None: not scored, or not known then."""
+
+    items: int | None = None
+    answers: int | None = None
+    unscored: int
+    s_l: float
+    s_l_fixed: float | None = None
+    s_q: float | None = None
+    s_bar: float | None = None
+    s_bar_fixed: float | None = None
+
+
+class ModelConfig(External):
+    """config.json of a checkpoint in Hugging Face's format."""
+
+    max_position_embeddings: int | None = None  # tokens of the longest sequence
+
+
+class TokenizerConfig(External):
+    """tokenizer_config.json of a checkpoint in Hugging Face's format."""
+
+    chat_template: JsonValue = None  # a text; older checkpoints have a list of named ones
+
+
+class AddedToken(External):
+    id: int
+
+
+class Vocabulary(External):
+    vocab: dict[str, int] | tuple[tuple[str, float], ...]  # ids by token; of a unigram model, tokens with their scores in order of ids
+
+    @property
+    def ids(self) -> range | frozenset[int]:
+        return frozenset(self.vocab.values()) if isinstance(self.vocab, dict) else range(len(self.vocab))
+
+
+class SavedTokenizer(External):
+    """tokenizer.json, as the library tokenizers saves it."""
+
+    model: Vocabulary
+    added_tokens: tuple[AddedToken, ...]
+
+    @property
+    def size(self) -> int:
+        """Entries of the tokenizer's table, special tokens included."""
+        return len({*self.model.ids, *(token.id for token in self.added_tokens)})
 
 
 class Usage(NamedTuple):

@@ -42,7 +42,7 @@ def problem(folder: Path, *, world: int | None = None) -> str | None:
     if not (folder / SEAL).is_file():
         return "it was cut off while it was written"
     try:
-        sealed = store.parse(store.read_json(folder / SEAL), Seal, path=folder / SEAL, line=None)
+        sealed = store.read_document(folder / SEAL, Seal)
     except BadInput as error:
         return f"{SEAL}: {error.problem}"
     if missing := sealed.files.keys() - set(_names(folder)):

@@ -7,9 +7,10 @@ Everything but `name`, the paths and `where` is part of the training's identity.
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from tasks.schema.params import Base, Optimization, Tiny
+from tasks.schema.records import Record
 from tasks.schema.settings import Attention, Settings
 
 JOB, HISTORY, RESOLVED, ERROR = "job.json", "history.jsonl", "resolved.json", "error.txt"  # in a job's scratch folder
@@ -34,6 +35,20 @@ class Dpo(_Told):
     beta: float
     sft_weight: float  # of the chosen answers' own loss
     reference: str  # digest of the base weights: the folder's name says nothing of them
+
+
+class Resolved(Record):
+    """What a job became: resolved.json."""
+
+    arguments: dict[str, JsonValue]  # the trainer's
+    model: dict[str, JsonValue]  # its config
+    parameters: int
+    trained: int  # parameters that the training changes
+    device: str
+    matrix_rate: float  # floating point operations a second of all devices
+    distributed: str
+    world: int  # processes
+    attention: str | None
 
 
 Method = Annotated[Sft | Dpo, Field(discriminator="kind")]  # each has its builder in trainer.py

@@ -19,7 +19,7 @@ from tasks.schema.errors import BadSettings, TrainingFailed
 from tasks.schema.params import Base, Optimization
 from tasks.schema.settings import Settings
 from tasks.sft import checkpoints, mirror
-from tasks.sft.job import ERROR, HISTORY, JOB, RESOLVED, Job, Method, Point, optimization_of, where
+from tasks.sft.job import ERROR, HISTORY, JOB, RESOLVED, Job, Method, Point, Resolved, optimization_of, where
 
 POLL = 0.2  # seconds
 DDP = Path(__file__).parents[2] / "infra/accelerate/ddp.yaml"
@@ -29,7 +29,7 @@ class Trained(NamedTuple):
     """What a training tells when it is done: its steps, and what it resolved its job to."""
 
     history: list[Point]
-    resolved: dict[str, object]
+    resolved: Resolved
 
 
 def plan(
@@ -91,7 +91,7 @@ def train_all(jobs: Sequence[Job], settings: Settings, *, watch: Callable[[Point
                     seen[job.name].tell(watch)
     finally:
         _end(running)
-    done = [Trained(list(store.read(job.scratch / HISTORY, Point)), store.read_json(job.scratch / RESOLVED)) for job in jobs]
+    done = [Trained(list(store.read(job.scratch / HISTORY, Point)), store.read_document(job.scratch / RESOLVED, Resolved)) for job in jobs]
     for job in jobs:
         shutil.rmtree(job.scratch)
     return done

@@ -19,7 +19,7 @@ from transformers import Trainer, TrainerCallback
 from tasks import progress
 from tasks.schema.errors import TrainingFailed
 from tasks.sft import checkpoints, mirror
-from tasks.sft.job import HISTORY, Job, Point
+from tasks.sft.job import HISTORY, Job, Point, Resolved
 from tasks.sft.order import order
 
 RECENT = 32  # steps whose median a new loss is held against
@@ -65,7 +65,7 @@ class Watched(Trainer):
             raise TrainingFailed(f"train {self._job.name}: step {self.state.global_step}: {problem}; free some")
         super()._save_checkpoint(*args, **kwargs)
 
-    def resolved(self) -> dict[str, Any]:
+    def resolved(self) -> Resolved:
         """What the job became: the trainer's arguments, the model's config, what it runs on."""
         config = {name: value for name, value in self.args.to_dict().items() if not name.endswith(("token", "_dir"))}
         said = {
@@ -79,8 +79,7 @@ class Watched(Trainer):
             "world": self._job.where.world,
             "attention": self.model.config._attn_implementation,
         }
-        plain: dict[str, Any] = json.loads(json.dumps(said, default=str))
-        return plain
+        return Resolved.model_validate_json(json.dumps(said, default=str))
 
     def own_numbers(self) -> dict[str, float]:
         """What the method counts beside the loss, over the step's global batch."""

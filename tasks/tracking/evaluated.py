@@ -2,12 +2,12 @@
 
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from tasks import store
 from tasks.longbench.compare import read_side
-from tasks.longbench.scorecard import read_scorecards
+from tasks.longbench.scorecard import Scorecards, read_scorecards
 from tasks.schema.errors import BadInput
+from tasks.schema.records import Evaluation
 from tasks.tracking import newcomers, registry, rollback
 from tasks.tracking.client import names
 from tasks.tracking.recording import record_evaluation, score_tags
@@ -29,7 +29,7 @@ def hand_in(number: str, evaluation: Path) -> str:
     with tempfile.TemporaryDirectory() as scratch:
         card_file, items = Path(scratch) / CARD, Path(scratch) / ITEMS
         store.write(items, (item.model_copy(update={"model": name}) for item in side.answers))
-        store.write_json(card_file, {name: card.model_dump(mode="json")})
+        store.write_json(card_file, Scorecards({name: card}))
         run_id = record_evaluation(card_file, items, {name: card}, checkpoint_digest=version.tags[registry.DIGEST])
     rollback.tag(number, {**score_tags(card, {}), "evaluation_run": run_id, **newcomers.over(side)})
     return run_id
@@ -37,8 +37,6 @@ def hand_in(number: str, evaluation: Path) -> str:
 
 def _of_this(checkpoint: Path, path: Path) -> None:
     """Raises BadInput if the answers were not drawn from this checkpoint."""
-    document: Any = store.read_json(path)
-    decoding = document.get("decoding") if isinstance(document, dict) else None
-    if not isinstance(decoding, dict) or decoding.get("checkpoint") != store.folder_digest(checkpoint):
+    if store.read_document(path, Evaluation).decoding.checkpoint != store.folder_digest(checkpoint):
         problem, mend = "the evaluation of another checkpoint", "evaluate models:/NAME/VERSION by the registry's address"
         raise BadInput(path, problem, field="decoding.checkpoint", mend=mend)

@@ -1,5 +1,6 @@
 """The GPU benchmark's command is known to run before a GPU is lent: the same path on a CPU, in small."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from benchmarks.gpu import DRY, ROWS, _reason, table
-from tasks import store
 from tests.conftest import ROOT
 
 
@@ -19,7 +19,7 @@ def bench(out: Path, *options: str) -> str:
 @pytest.mark.slow
 def test_a_dry_row_has_figures_and_is_not_measured_again(tmp_path: Path) -> None:
     said = bench(tmp_path, "--rows", "plain Trainer")
-    found = store.read_json(tmp_path / "results.json")["dry: plain Trainer, 4 samples padded"]
+    found = json.loads((tmp_path / "results.json").read_text())["dry: plain Trainer, 4 samples padded"]
     assert found["tokens_per_second"] > 0
     assert found["note"] == ""
     assert "| dry: plain Trainer, 4 samples padded |" in said
@@ -30,7 +30,7 @@ def test_a_dry_row_has_figures_and_is_not_measured_again(tmp_path: Path) -> None
 @pytest.mark.timeout(1800)
 def test_every_dry_row_has_figures(tmp_path: Path) -> None:
     bench(tmp_path, "--budget", "1700")
-    found = store.read_json(tmp_path / "results.json")
+    found = json.loads((tmp_path / "results.json").read_text())
     assert {name for name, row in found.items() if row.get("tokens_per_second", 0) > 0} == {row.name for row in DRY}
     assert found["dry: sdpa, killed and resumed"]["note"].startswith("losses at most 0.0e+00")
 

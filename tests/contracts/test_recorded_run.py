@@ -46,7 +46,7 @@ def test_in_the_recorded_study_the_ceiling_rises_with_the_cap() -> None:
     path = ROOT / "plots/study.json"
     if not path.is_file():
         pytest.skip("no study is recorded; `longwriter study` records one")
-    found = store.parse(store.read_json(path), Limit, path=path, line=None)
+    found = store.read_document(path, Limit)
     assert len(found.arms) >= 3
     assert found.rising
     assert all(one.longest <= 2 * one.cap for one in found.arms), "an arm's longest answer stays near its cap"

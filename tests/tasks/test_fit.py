@@ -45,7 +45,7 @@ def test_figure_numbers_and_lines_are_written_for_the_caps_of_params(tmp_path: P
     assert (metrics["arms"], metrics["rising"], metrics["longest_slope"]) == (3, 1, pytest.approx(1.0))
     assert metrics["ceiling_slope"] < 1.0  # of three answers, 95% is between the two longest
     kept = tmp_path / "plots/study.json"
-    found = store.parse(store.read_json(kept), Limit, path=kept, line=None)
+    found = store.read_document(kept, Limit)
     assert [(one.cap, one.trained, one.longest) for one in found.arms] == [(100, 99, 105), (200, 199, 205), (400, 399, 405)]
     assert found.temperature == 0.5
     assert (tmp_path / "plots/study.csv").read_text().count("\n") == 4

@@ -63,7 +63,7 @@ def test_requests_in_are_pairs_and_rejects_out(tmp_path: Path) -> None:
 def test_verdicts_and_bias_are_kept(tmp_path: Path) -> None:
     run(tmp_path, SAID)
     assert len(store.read_list(tmp_path / "0/verdicts.jsonl", Verdict)) == 10
-    bias = LengthBias.model_validate(store.read_json(tmp_path / "0/bias.json"))
+    bias = store.read_document(tmp_path / "0/bias.json", LengthBias)
     assert bias.overall
     assert bias.overall.pairs == 2
 

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from tasks import score, store
+from tasks.judging.judged import Judged
 from tasks.longbench.scorecard import read_scorecards
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Pack
@@ -68,7 +69,7 @@ def test_repeats_are_averaged_and_the_second_judge_enters_no_score(tmp_path: Pat
     metrics = run(tmp_path, [prediction(100, 100), prediction(200, 200)], verdicts)
     assert (metrics["student_s_q"], metrics["student_unscored"]) == ((75 + 50) / 2, 0)
     assert read_scorecards(tmp_path / "out/scorecard.json")["student"].judge == "j"
-    assert store.read_json(tmp_path / "out/reliability.json")["judge"]
+    assert store.read_document(tmp_path / "out/reliability.json", Judged).judge.judge == "j"
 
 
 def test_samples_are_matched_with_their_own_verdicts(tmp_path: Path) -> None:

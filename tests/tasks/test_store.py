@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from tasks import store
 from tasks.schema.errors import BadInput
-from tasks.schema.records import Instruction
+from tasks.schema.records import Abilities, ByName, Instruction, Metrics, ModelConfig, SavedTokenizer, Step
 
 GOOD = b'{"id":"1","text":"a","language":"en","words":3,"source":"f:1"}\n'
 
@@ -87,3 +87,54 @@ def test_a_line_beyond_the_limit_is_one_problem_and_the_next_row_survives(tmp_pa
     first, second = store.rows(path)
     assert first.problem
     assert (second.line, second.data) == (2, {"b": 1})
+
+
+def test_a_document_is_read_as_the_record_that_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "steps.json"
+    store.write_json(path, ByName[Step]({"a": Step(point="p", words=10)}))
+    assert store.read_document(path, ByName[Step]).root == {"a": Step(point="p", words=10)}
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("", "not JSON"),
+        ('{"a": {"words": 1', "not JSON"),
+        ("[]", r"Input should be an object, got \[\]"),
+        ('{"a": {"words": 1}}', "a.point: missing field"),
+        ('{"a": {"point": "p", "words": "ten"}}', "a.words: Input should be a valid integer, got 'ten'"),
+        ('{"a": {"point": "p", "words": 1, "worlds": 2}}', "a.worlds: unknown field"),
+        ("[" * 100_000, "not JSON"),
+    ],
+)
+def test_a_document_that_does_not_fit_is_one_line_with_the_field(tmp_path: Path, text: str, line: str) -> None:
+    path = tmp_path / "steps.json"
+    path.write_text(text)
+    with pytest.raises(BadInput, match=line) as error:
+        store.read_document(path, ByName[Step], mend="run plan again")
+    assert str(error.value).startswith(str(path))
+    assert str(error.value).endswith("; run plan again")
+    with pytest.raises(BadInput, match="no such file; run plan again"):
+        store.read_document(tmp_path / "nothing.json", ByName[Step], mend="run plan again")
+
+
+def test_scores_and_metrics_are_numbers_or_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "found.json"
+    path.write_text('{"loss": 1.5, "step": 3, "mfu": null}')
+    assert store.read_document(path, Metrics).root == {"loss": 1.5, "step": 3, "mfu": None}
+    path.write_text('{"student": {"facts": 0.5, "mmlu": null}}')
+    assert store.read_document(path, Abilities).root == {"student": {"facts": 0.5, "mmlu": None}}
+    for record, text in ((Metrics, '{"loss": true}'), (Metrics, '{"loss": "1"}'), (Abilities, '{"student": {"facts": 50}}')):
+        path.write_text(text)
+        with pytest.raises(BadInput):
+            store.read_document(path, record)
+
+
+def test_of_a_document_of_others_only_what_is_used_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "config.json"
+    path.write_text('{"max_position_embeddings": 2048, "more": [1, {}]}')
+    assert store.read_document(path, ModelConfig).max_position_embeddings == 2048
+    path.write_text('{"added_tokens": [{"id": 3, "content": "<s>"}, {"id": 1}], "model": {"type": "BPE", "vocab": {"a": 0, "b": 1}}}')
+    assert store.read_document(path, SavedTokenizer).size == 3
+    path.write_text('{"added_tokens": [{"id": 2}], "model": {"type": "Unigram", "vocab": [["a", -1.5], ["b", 0.0]]}}')
+    assert store.read_document(path, SavedTokenizer).size == 3

@@ -42,7 +42,7 @@ def test_the_ceiling_rises_with_the_cap(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     metrics = fit.run(tmp_path / "capped", tmp_path / "measured", tmp_path / "plots", tmp_path / "out", study=study)
     kept = tmp_path / "plots/study.json"
-    found = store.parse(store.read_json(kept), Limit, path=kept, line=None)
+    found = store.read_document(kept, Limit)
     assert metrics["rising"] == 1
     assert found.arms[0].longest <= 200 < found.arms[1].longest
     assert found.arms[0].ceiling <= 200 < found.arms[1].ceiling

@@ -1,5 +1,6 @@
 """The stage with real trainings: a few short texts, a few steps, in child processes as in earnest."""
 
+import json
 import os
 import signal
 import subprocess
@@ -15,6 +16,7 @@ from tasks import store
 from tasks.reporting.history import read_history
 from tasks.schema.errors import BadSettings, TrainingFailed
 from tasks.schema.params import Base, Tiny, Train
+from tasks.schema.records import Metrics
 from tasks.schema.settings import Settings
 from tasks.sft.job import Job, Sft
 from tasks.sft.launch import plan, train_all
@@ -76,11 +78,13 @@ def test_a_stage_ended_in_the_middle_leaves_no_process_and_goes_on_where_it_was(
         folder = tmp_path / "out/checkpoints" / model
         assert (folder / "model.safetensors").is_file()
         assert {"chat_template.jinja", "tokenizer.json", "generation_config.json"} <= {path.name for path in folder.iterdir()}
-        assert store.read_json(folder / "generation_config.json")["do_sample"], "or the requested temperature is ignored when it is served"
+        assert json.loads((folder / "generation_config.json").read_text())["do_sample"], (
+            "or the requested temperature is ignored when it is served"
+        )
         assert not [path.name for path in folder.iterdir() if path.suffix in {".bin", ".pt", ".pth"}]
     assert reached
     assert not list((tmp_path / "home/training").iterdir()), "what was for resuming is gone when all is done"
-    assert {"student_loss", "control_loss", "student_step"} <= store.read_json(tmp_path / "out/metrics.json").keys()
+    assert {"student_loss", "control_loss", "student_step"} <= store.read_document(tmp_path / "out/metrics.json", Metrics).root.keys()
 
 
 def test_a_loss_that_is_not_finite_fails_and_names_the_step(packed: Path, tmp_path: Path) -> None:

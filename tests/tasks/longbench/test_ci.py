@@ -13,8 +13,9 @@ from tasks import store
 from tasks.longbench import ci
 from tasks.longbench.difference import MARKER
 from tasks.longbench.summary import summarise
+from tasks.schema.errors import BadInput
 from tasks.schema.params import Promote, load
-from tasks.schema.records import ScoredItem
+from tasks.schema.records import Abilities, ScoredItem
 from tests.conftest import ROOT
 from tests.tasks.longbench.test_difference import items
 from tests.tasks.longbench.test_evaluate import candidate as endpoint
@@ -177,6 +178,18 @@ def test_the_champion_itself_and_what_is_not_registered_meet_the_absolute_axes_a
 def test_general_ability_is_what_the_version_has_on_record(registered: Path, out: Path) -> None:
     (failing,) = gated(registered, out, "models:/longwriter/1", min_general={"mmlu": 0.9})
     assert failing == "general.mmlu 61.00%, at least 90.00%: fails"
+
+
+def test_general_ability_of_scores_is_what_the_stage_measured_of_that_model(registered: Path, out: Path) -> None:
+    measured: dict[str, dict[str, float | None]] = {"student": {"mmlu": 0.61, "facts": None}, "aligned": {"mmlu": 0.2}}
+    store.write_json(registered.parent / "probe/general.json", Abilities(measured))
+    assert gated(registered, out, "", min_general={"mmlu": 0.6}) == []
+    low, missing = gated(registered, out, "", min_general={"mmlu": 0.7, "facts": 0.1})
+    assert low == "general.mmlu 61.00%, at least 70.00%: fails"
+    assert missing.startswith("general.facts is missing")
+    (registered.parent / "probe/general.json").write_text('{"mmlu": 0.61}')
+    with pytest.raises(BadInput, match=r"general\.json: mmlu: Input should be an object, got 0\.61"):
+        gated(registered, out, "", min_general={"mmlu": 0.6})
 
 
 @pytest.mark.e2e

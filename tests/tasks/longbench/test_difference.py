@@ -116,11 +116,11 @@ def test_what_git_keeps_of_a_revision_is_a_baseline(tmp_path: Path, monkeypatch:
 @pytest.mark.parametrize(
     ("content", "problem"),
     [
-        (b"[]", "not an object of scores by model"),
-        (b"{}", "not an object of scores by model"),
-        (b'{"a": 1}', "not an object of scores by model"),
+        (b"[]", r"Input should be an object, got \[\]"),
+        (b"{}", "no scores of any model"),
+        (b'{"a": 1}', "a: Input should be an object, got 1"),
         (b'{"a": {"s_l": 1}, "b": {"s_l": 1}}', "scores of 2 models, and none is called student"),
-        (b'{"a": {"s_l": "high", "unscored": 0}}', "s_l: not a number: 'high'"),
+        (b'{"a": {"s_l": "high", "unscored": 0}}', "s_l: Input should be a valid number, got .high."),
         (b'{"a": {"unscored": 0}}', "s_l: missing field"),
         (b"{", "not JSON"),
     ],

@@ -168,5 +168,5 @@ def test_scorecards_come_back_as_they_were_written(tmp_path: Path) -> None:
 
 def test_a_scorecard_that_is_none_is_named(tmp_path: Path) -> None:
     store.write_json(tmp_path / "scorecard.json", {"student": {"items": 1}})
-    with pytest.raises(BadInput, match=r"scorecard\.json: answers: missing field"):
+    with pytest.raises(BadInput, match=r"scorecard\.json: student\.answers: missing field"):
         read_scorecards(tmp_path / "scorecard.json")

@@ -1,5 +1,6 @@
 """Trainings in processes of their own, as in earnest: killed, damaged, misled, on several processes."""
 
+import json
 import os
 import shutil
 import signal
@@ -23,7 +24,7 @@ from tasks.schema.errors import TrainingFailed
 from tasks.schema.params import Adapter
 from tasks.schema.settings import PREFIX, Settings
 from tasks.sft.conversations import Tokens
-from tasks.sft.job import JOB, Job
+from tasks.sft.job import JOB, Job, Resolved
 from tasks.sft.launch import Trained, train_all
 from tasks.sft.trainer import train
 from tests.conftest import ROOT
@@ -152,9 +153,10 @@ def test_an_adapter_is_trained_alone_and_saved_merged_as_any_checkpoint(packed: 
     assert before.keys() == after.keys()
     moved = {name for name in after if not torch.allclose(before[name].bfloat16(), after[name].bfloat16(), atol=1e-3)}
     assert moved == {name for name in after if "_proj" in name}
-    assert "quantization_config" not in store.read_json(tmp_path / "out/config.json")
+    assert "quantization_config" not in json.loads((tmp_path / "out/config.json").read_text())
     AutoModelForCausalLM.from_pretrained(tmp_path / "out")(torch.tensor([[5, 6, 7]]))
-    assert store.read_json(made.scratch / "resolved.json")["trained"] < store.read_json(made.scratch / "resolved.json")["parameters"] / 4
+    resolved = store.read_document(made.scratch / "resolved.json", Resolved)
+    assert resolved.trained < resolved.parameters / 4
 
 
 def on_cpu(folder: Path, stage: int) -> Path:

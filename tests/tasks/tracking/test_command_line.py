@@ -7,6 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from tasks import store
+from tasks.longbench.scorecard import Scorecards, read_scorecards
+from tasks.schema.records import Decoding, Evaluation
 from tasks.tracking import registry
 from tasks.tracking.__main__ import app
 from tests.conftest import ROOT
@@ -76,18 +78,34 @@ def test_who_approved_is_on_the_version(promoted: Path) -> None:
     assert LINE.fullmatch(tags["approved"])
 
 
+def evaluation_of(checkpoint: str) -> Evaluation:
+    return Evaluation(
+        candidate="models:/longwriter@champion",
+        benchmark="benchmark.jsonl",
+        benchmark_sha256="0",
+        format=None,
+        samples=1,
+        method="one call",
+        decoding=Decoding(name="c", revision="", temperature=0.5, max_tokens=100, seed=1, checkpoint=checkpoint),
+        judge="j",
+        second_judge=None,
+        repeats=1,
+        judge_prompt_sha256="0",
+    )
+
+
 def test_a_champion_that_was_scored_by_another_judge_is_evaluated_again_and_then_compares(promoted: Path) -> None:
     folder = candidate(promoted / "c", weights=b"3", s_bar=75.0, judge="the judge of today")
     assert "another judge scored it: j, and the judge of today this one" in run(folder).reason
     again = candidate(promoted / "again", weights=b"2", s_bar=68.0, judge="the judge of today") / "score"
     rows = [row for row in (again / "items.jsonl").read_text().splitlines() if '"student"' in row]
     (again / "items.jsonl").write_text("".join(row.replace('"student"', '"longwriter@champion"') + "\n" for row in rows))
-    card = store.read_json(again / "scorecard.json")["student"]
-    store.write_json(again / "scorecard.json", {"longwriter@champion": card})
-    store.write_json(again / "evaluation.json", {"decoding": {"checkpoint": "of another"}})
+    card = read_scorecards(again / "scorecard.json")["student"]
+    store.write_json(again / "scorecard.json", Scorecards({"longwriter@champion": card}))
+    store.write_json(again / "evaluation.json", evaluation_of("of another"))
     assert "decoding.checkpoint: the evaluation of another checkpoint" in said("evaluated", "champion", str(again), code=2)
     checkpoint = store.folder_digest(registry.fetch("models:/longwriter@champion"))
-    store.write_json(again / "evaluation.json", {"decoding": {"checkpoint": checkpoint}})
+    store.write_json(again / "evaluation.json", evaluation_of(checkpoint))
     assert said("evaluated", "champion", str(again)).startswith("version 2 is compared by evaluation run ")
     decision = run(folder)
     gain = next(axis for axis in decision.axes if axis.name == "gain_over_champion")
