@@ -30,7 +30,8 @@ class Candidate:
 
     def __init__(self, ask: Ask) -> None:
         self.ask = ask
-        self.text = clean(ask.text)
+        text, told = clean(ask.text), clean(ask.system)
+        self.text = f"{told}\n\n{text}" if text and told and not _NOTHING_TOLD.fullmatch(told[:200]) else text
 
     @cached_property
     def id(self) -> str:
@@ -49,6 +50,13 @@ class Candidate:
         return parse_wish(self.text)
 
 
+# What a system turn says that asks for nothing: a request means the same without it.
+_KINDLY = r"(?:(?:helpful|harmless|honest|respectful|smart|intelligent|friendly|polite|ai)(?:,? and |, ?| )){0,5}"
+_NOTHING_TOLD = re.compile(
+    r"(?:you are [\w ,.-]{1,40}?(?:created|made|trained|developed) by [\w .]{1,40}\.? ?)?"
+    rf"(?:you are (?:an? )?(?:very |truly )?{_KINDLY}(?:ai )?(?:chat )?(?:assistant|chatbot|bot|language model)[.!]?)?",
+    re.IGNORECASE,
+)
 Fault = tuple[Reason, str]  # with the evidence
 Filter = Callable[[Candidate, Collect], Fault | None]
 
@@ -163,7 +171,7 @@ def redacted(asked: Candidate, _: Collect) -> Fault | None:
 
 
 def empty(asked: Candidate, _: Collect) -> Fault | None:
-    return None if re.search(r"\w", asked.text) else (Reason.SHORT_ASK, "no text in the first user turn")
+    return None if re.search(r"\w", asked.text) else (Reason.SHORT_ASK, asked.ask.lacks or "no text in the first user turn")
 
 
 def foreign(asked: Candidate, collect: Collect) -> Fault | None:
@@ -174,9 +182,9 @@ def foreign(asked: Candidate, collect: Collect) -> Fault | None:
 
 
 def dependent(asked: Candidate, _: Collect) -> Fault | None:
-    """Needs an attachment or an earlier turn. "Above" is fine where the ask itself brings text before it."""
-    if asked.ask.attachment:
-        return Reason.NOT_SELF_CONTAINED, "the turn holds more than text"
+    """Needs an attachment, tools or an earlier turn. "Above" is fine where the ask itself brings text before it."""
+    if asked.ask.lacks:
+        return Reason.NOT_SELF_CONTAINED, asked.ask.lacks
     edges = asked.text if len(asked.text) <= 2 * _EDGE else f"{asked.text[:_EDGE]}\n{asked.text[-_EDGE:]}"
     if found := _seen(_ELSEWHERE, asked, edges, Reason.NOT_SELF_CONTAINED) or _seen(_EARLIER, asked, edges, Reason.NOT_SELF_CONTAINED):
         return found

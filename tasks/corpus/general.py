@@ -22,8 +22,9 @@ from tasks.longbench.length import count_words
 from tasks.schema.errors import GateFailed
 from tasks.schema.params import General
 from tasks.schema.records import Message, Reason, Reject, Sample
-from tasks.sources.adapters import Misfit, messages_of
+from tasks.sources.adapters import messages_of
 from tasks.sources.reading import rows_of
+from tasks.sources.turns import Misfit
 
 _TURNS = ("user", "assistant")
 
@@ -92,7 +93,7 @@ def _chat(turns: tuple[Message, ...], source: str, scored: Scored) -> Sample | F
     spoken = turns[1:] if turns and turns[0].role == "system" else turns
     if not spoken or any(message.role != _TURNS[place % 2] for place, message in enumerate(spoken)) or len(spoken) % 2:
         return Fault(Reason.MALFORMED, f"roles out of order: {' '.join(message.role for message in turns)[:80]}")
-    if empty := next((place for place, message in enumerate(turns) if not message.content), None):
+    if (empty := next((place for place, message in enumerate(turns) if not message.content), None)) is not None:
         return Fault(Reason.EMPTY, f"turn {empty} has no text")
     request = "\n\n".join(message.content for message in spoken if message.role == "user")
     answer = "\n\n".join(message.content for message in spoken if message.role == "assistant")

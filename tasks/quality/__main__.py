@@ -29,7 +29,12 @@ def check(
     prompt: Annotated[str, typer.Option(help="the column with the request")] = "",
     response: Annotated[str, typer.Option(help="the column with the answer")] = "",
     messages: Annotated[str, typer.Option(help="the column with a list of turns")] = "",
-    length: Annotated[str, typer.Option(help="the column with the asked words; else the request's own words count")] = "",
+    length: Annotated[
+        str,
+        typer.Option(
+            help="the column with the asked words; else `asked_words`, as the pipeline's own data sets have it, else the request itself"
+        ),
+    ] = "",
     tokenizer: Annotated[str, typer.Option(help="a folder or a hub id: conversations must fit into its context too")] = "",
     context: Annotated[int | None, typer.Option(min=1, help="tokens; pack.context of params.yaml if not given")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="the verdict as one JSON object, on the last line")] = False,

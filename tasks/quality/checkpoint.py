@@ -88,6 +88,8 @@ def _outcome(measured: "pd.DataFrame", rule: Rule, result: Any) -> tuple[Outcome
         raise RuntimeError(f"expectation {rule.name}: {result.exception_info['exception_message']}")
     numbers = [int(found["row"]) for found in result.result.get("unexpected_index_list") or []]
     rows = [_row(measured.iloc[number - 1], rule) for number in numbers]
+    if rule.expectation == "ExpectColumnValuesToBeUnique":
+        rows = _with_places(rows)
     observed = result.result.get("observed_value")
     outcome = Outcome(
         name=rule.name,
@@ -112,6 +114,20 @@ def _row(measures: Any, rule: Rule) -> FailedRow:
         column=rule.column,
         value=str(measures[rule.column]),
     )
+
+
+def _with_places(rows: list[FailedRow]) -> list[FailedRow]:
+    """Rows that have a value in common, each with where the others are."""
+    places: dict[str, list[str]] = {}
+    for row in rows:
+        places.setdefault(row.value, []).append(row.source)
+    return [row.model_copy(update={"value": _elsewhere(row, places[row.value])}) for row in rows]
+
+
+def _elsewhere(row: FailedRow, places: list[str]) -> str:
+    others = [place for place in places[: SHOWN + 1] if place != row.source][:SHOWN]
+    more = f" and {len(places) - 1 - len(others)} more" if len(places) - 1 > len(others) else ""
+    return f"{row.value}: also in {', '.join(others)}{more}"
 
 
 def _bars(measured: "pd.DataFrame", name: str) -> Iterator[Bars]:

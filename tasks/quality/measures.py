@@ -133,7 +133,7 @@ def without_copies(measured: list[Measures], requests: Sequence[tuple[int, str, 
     """The measures, with the row that each is nearly a copy of. `requests`: places in `measured`, texts and their languages."""
     near = near_copies([(text, language) for _, text, language in requests])
     rows = [place for place, _, _ in requests]
-    found = {rows[one]: f"{likeness:.0%} of row {measured[rows[other]].row}" for one, (other, likeness) in near.items()}
+    found = {rows[one]: f"{likeness:.0%} of {measured[rows[other]].source}" for one, (other, likeness) in near.items()}
     return (one._replace(near_duplicate=found.get(place)) for place, one in enumerate(measured))
 
 

@@ -1,7 +1,7 @@
 """Data from elsewhere as conversations to be measured: a JSONL, JSON or Parquet file, or a folder as `datasets` writes and reads them.
 
-Which columns hold the conversation is told by their names (messages, conversations, prompt and response, instruction, input and
-output, …) or by the caller. A row that is no conversation says why, and the others go on.
+Which columns hold the conversation is told by their names (tasks/sources/adapters.py) or by the caller. A row that is no
+conversation says why, and the others go on. Of a folder every data file is read.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,12 +13,15 @@ from tasks.quality.measures import Row
 from tasks.schema.errors import BadInput
 from tasks.schema.records import Message
 from tasks.sources import reading, splits
-from tasks.sources.adapters import ANSWERS, TEXTS, TURNS, Misfit, messages_of
-from tasks.sources.files import local_file
+from tasks.sources.adapters import ANSWERS, TEXTS, TURNS, messages_of
+from tasks.sources.files import in_folder, local_file
 from tasks.sources.patterns import READABLE
+from tasks.sources.turns import Misfit, is_null, kind, normal, plain
 
 IDS = ("id", "uuid", "conversation_id", "conversation_hash", "idx", "index")
-LENGTHS = ("asked_words", "length", "word_count")
+ASKED = (
+    "asked_words"  # of the data sets that the pipeline makes; a `length` or `word_count` elsewhere may be of tokens, or of what was written
+)
 SUFFIXES = (*READABLE, ".arrow")
 
 
@@ -49,22 +52,14 @@ def read(path: Path, columns: Columns) -> Iterator[Row]:
 
 
 def files_of(path: Path) -> list[Path]:
-    """`path`, or the data files of a folder: those of its train split where it has splits."""
+    """`path`, or all data files of a folder, of every format and every split. Raises BadInput where there is none."""
     if path.is_file():
         return [path]
     if not path.is_dir():
         raise BadInput(path, "no such file or folder", mend="check the path")
-    found = sorted(one for one in path.rglob("*") if one.is_file() and one.name.endswith(SUFFIXES) and not _aside(one.relative_to(path)))
-    data = [one for one in found if one.suffix in (".parquet", ".arrow")] or found
-    train = [one for one in data if "train" in str(one.relative_to(path))]
-    if not data:
+    if not (found := in_folder(path, SUFFIXES)):
         raise BadInput(path, "no data file in this folder", mend=f"it needs one of {', '.join(SUFFIXES)}")
-    return train or data
-
-
-def _aside(path: Path) -> bool:
-    """What `datasets` puts beside the data: state.json, dataset_info.json, cached results."""
-    return any(part.startswith(".") for part in path.parts) or path.name.startswith(("cache-", "state.", "dataset_info.", "dataset_dict."))
+    return found
 
 
 def _rows(path: Path) -> Iterator[_Found]:
@@ -134,9 +129,10 @@ def _check_columns(found: _Found, path: Path, columns: Columns) -> None:
     asked = [name for name in columns if name]
     if missing := [name for name in asked if name not in names]:
         raise BadInput(path, f"no column {missing[0]}; there are {', '.join(names)}", field=missing[0], mend="check its name")
-    texts = [columns.prompt] if columns.prompt else [name for name in TEXTS if name in names]
-    answers = [columns.response] if columns.response else [name for name in ANSWERS if name in names]
-    if not (columns.messages or any(name in names for name in TURNS) or (texts and answers)):
+    known = set(map(normal, names))
+    texts = columns.prompt or not known.isdisjoint(TEXTS)
+    answers = columns.response or not known.isdisjoint(ANSWERS)
+    if not (columns.messages or not known.isdisjoint(TURNS) or (texts and answers)):
         mend = "say which hold it: PROMPT=… RESPONSE=…, or MESSAGES=…"
         raise BadInput(path, f"no columns that hold a conversation; there are {', '.join(names)}", mend=mend)
 
@@ -159,13 +155,10 @@ def _row(place: int, found: _Found, columns: Columns) -> Row:
 
 
 def _messages(data: Mapping[str, Any], columns: Columns) -> Sequence[Message]:
-    if columns.messages:
-        return messages_of({"messages": data.get(columns.messages)}, "messages")
-    if columns.prompt or columns.response:
-        text = next((name for name in TEXTS if data.get(name) is not None), "prompt")
-        answer = next((name for name in ANSWERS if data.get(name) is not None), "response")
-        return messages_of({"prompt": data.get(columns.prompt or text), "response": data.get(columns.response or answer)}, "prompt")
-    return messages_of(data)
+    """The row's conversation, of the named columns if there are any, with what belongs beside them (system, history, tools, …)."""
+    named = {role: column for role in ("messages", "prompt", "response") if (column := getattr(columns, role))}
+    adapter = "messages" if columns.messages else "prompt" if columns.prompt else "auto"
+    return messages_of(data, adapter, named=named)
 
 
 def _id(data: Mapping[str, Any], source: str) -> str:
@@ -179,12 +172,13 @@ def _language(data: Mapping[str, Any]) -> str:
 
 
 def _asked(data: Mapping[str, Any], columns: Columns, messages: Sequence[Message]) -> int | None:
-    """The length that a column or the request itself names."""
-    names = (columns.length,) if columns.length else LENGTHS
-    value = next((data[name] for name in names if data.get(name) is not None), None)
-    if isinstance(value, int) and not isinstance(value, bool) and value > 0:
-        return value
-    if value is not None and columns.length:
-        raise Misfit(f"{columns.length}: a positive whole number is wanted, got {value!r}"[:120])
+    """The length that is asked for: of the column that the caller names, else of the pipeline's own, else as the request says it."""
+    name = columns.length or ASKED
+    value = plain(data.get(name))
+    if not is_null(value):
+        words = int(value) if isinstance(value, float) and value.is_integer() else value  # a table's whole numbers beside nulls
+        if isinstance(words, bool) or not isinstance(words, int) or words <= 0:
+            raise Misfit(f"{name}: a positive whole number is wanted, got {kind(value)}"[:120])
+        return words
     requests = [message.content for message in messages if message.role == "user"]
     return parse_wish(requests[-1]).target if len(requests) == 1 else None

@@ -14,8 +14,9 @@ from tasks.corpus.filters import Candidate, Fault, fault
 from tasks.corpus.personal import masked
 from tasks.schema.params import Collect
 from tasks.schema.records import Reason
-from tasks.sources.adapters import Ask, Misfit, ask_of
+from tasks.sources.adapters import Ask, ask_of
 from tasks.sources.splits import Row, Split, rows
+from tasks.sources.turns import Misfit
 
 
 class Rules(NamedTuple):

@@ -1,19 +1,28 @@
-"""What a row of any public shape says: the ask that counts for the pool, or the whole conversation.
+"""What a row of any public shape says: the request that counts for the pool, or the whole conversation. The one reader of rows.
 
-Recognised are WildChat's and LMSYS's `conversation`, ShareGPT's `conversations`, `messages`, Alpaca's `instruction` with its
-`input`, and rows with a `prompt`, `query`, `question` or `task`. Of a pool's row the first user turn counts.
+A row has its turns in one column (`messages`, WildChat's and LMSYS's `conversation`, ShareGPT's `conversations`, …; their shapes:
+turns.py), or a request (`prompt`, `instruction`, `question`, …) and an answer. Columns beside them count as they are meant:
+
+- `system` is the system turn, `history` the turns before, `input`, `context` and `passage` follow the request after a blank line.
+- `tools`, images and other media, or a text that is not known to belong anywhere, cannot be used: the row is set aside by the
+  column's name, for the pool as a request that is not complete (`Ask.lacks`), elsewhere as a Misfit.
+- `<noinput>`, `nan`, `None` and null are no input.
+
+For the pool the first user turn counts, whatever comes after it; who speaks first does not matter.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import chain
 from typing import Any, NamedTuple
 
 from tasks.schema.records import Message
+from tasks.sources.turns import MEDIA, Misfit, Turn, decoded, is_absent, is_null, is_turns, kind, normal, plain, text_of, turns_of
 
-TURNS = ("conversation", "messages", "conversations")
-TEXTS = ("prompt", "instruction", "query", "question", "task")
-FIELDS = (*TURNS, *TEXTS)
-FLAGS = ("toxic", "openai_moderation", "input")  # read beside the fields
-TURN_FIELDS = ("role", "from", "content", "value")
+_LISTS = ("conversation", "messages", "conversations")
+_DIALOGUES = ("dialogue", "dialog", "data")  # names that other things have too: last
+TURNS = (*_LISTS, *_DIALOGUES)
+TEXTS = ("prompt", "instruction", "query", "question", "task", "input", "human", "user")
+FIELDS = (*_LISTS, *TEXTS, *_DIALOGUES)
 OF_ADAPTER: Mapping[str, tuple[str, ...]] = {
     "auto": FIELDS,
     "wildchat": ("conversation",),
@@ -23,8 +32,16 @@ OF_ADAPTER: Mapping[str, tuple[str, ...]] = {
     "alpaca": ("instruction",),
     "prompt": ("prompt", "query", "question", "task"),
 }
-ANSWERS = ("output", "response", "completion", "answer")
-ROLES = {"user": "user", "human": "user", "assistant": "assistant", "gpt": "assistant", "chatgpt": "assistant", "system": "system"}
+ANSWERS = ("output", "response", "completion", "answer", "assistant", "gpt", "bot")
+SYSTEM = ("system", "system_prompt", "system_message", "systemprompt", "sys_prompt")
+HISTORY = ("history", "chat_history", "conversation_history", "dialogue_history")
+INPUTS = ("input", "context")
+MATERIAL = ("passage", "document", "article", "background")  # a short one is a title or a key
+REQUESTS = ("prompt", "instruction", "query", "question")  # two of them: both are meant, or nobody can say which
+TOOLS = ("tools", "functions", "tool_definitions", "available_tools")
+BESIDE = frozenset((*SYSTEM, *HISTORY, *INPUTS, *MATERIAL, *REQUESTS, *TOOLS, *MEDIA, "toxic", "openai_moderation", "label"))
+_TITLE = 40  # characters of a MATERIAL column up to which it is a title or a key
+_NO_OUTPUT = frozenset(("nan", "<nooutput>", "<no output>"))
 
 
 class Ask(NamedTuple):
@@ -32,107 +49,195 @@ class Ask(NamedTuple):
 
     text: str
     toxic: bool = False
-    attachment: bool = False  # the turn holds more than text
+    lacks: str = ""  # the field that makes the text less than the whole request: a null, an image, earlier turns, tools; empty: none
+    system: str = ""  # what the model was told before
 
 
-class Misfit(ValueError):
-    """The first thing about a row that does not fit."""
+class _Row:
+    """A row's columns, found without regard to case. `named`: which column is the messages, the prompt or the response."""
+
+    def __init__(self, row: Mapping[str, Any], named: Mapping[str, str]) -> None:
+        self._row = row
+        self._names = {normal(name): name for name in reversed(list(row)) if name not in named.values()}
+        for role, others in (("prompt", REQUESTS), ("response", ANSWERS)):
+            if role in named:
+                self._names = {name: own for name, own in self._names.items() if name not in others}
+        self._names |= named
+
+    def name(self, column: str) -> str:
+        return self._names.get(column, column)
+
+    def has(self, column: str) -> bool:
+        return column in self._names
+
+    def get(self, column: str) -> Any:
+        name = self._names.get(column)
+        return None if name is None else self._row.get(name)
+
+    def first(self, columns: tuple[str, ...]) -> str | None:
+        """The first of these columns that has a value."""
+        return next((column for column in columns if self.has(column) and not is_absent(self.get(column))), None)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._row)
 
 
 def ask_of(row: Mapping[str, Any], adapter: str = "auto") -> Ask:
-    """The first user turn; an empty text where there is none. Raises Misfit."""
-    toxic = _flag(row, "toxic")
-    field = _field(row, adapter)
-    value = row[field]
-    if field in TURNS or isinstance(value, list):
-        ask = _first_turn(value, field)
-        return ask._replace(toxic=toxic or _moderated(row))
-    given = row.get("input") if field == "instruction" else None
-    return Ask(_text(value, field) + (f"\n\n{_text(given, 'input')}" if given else ""), toxic)
+    """The first user turn, with what the model was told before; an empty text where there is none. Raises Misfit."""
+    read = _Row(row, {})
+    toxic = _flag(read, "toxic") or _moderated(read)
+    field = _field(read, adapter)
+    told = [text for _, text in _system(read)]
+    for turn in _asked(read, field):
+        if turn.role == "system":
+            told.append(turn.text)
+        elif turn.role == "user":
+            lacks = turn.lacks or _unused(read, field, turn.text) or _earlier(read)
+            return Ask(turn.text, toxic, lacks, "\n\n".join(dict.fromkeys(filter(None, told))))
+    return Ask("", toxic)
 
 
-def messages_of(row: Mapping[str, Any], adapter: str = "auto") -> tuple[Message, ...]:
-    """The whole conversation, roles by their usual names; of a row with a text and an answer the two. Raises Misfit."""
-    field = _field(row, adapter)
-    value = row[field]
-    if field in TURNS or isinstance(value, list):
-        return tuple(_message(turn, f"{field}.{place}") for place, turn in enumerate(_turns(value, field)))
-    answer = next((name for name in ANSWERS if row.get(name) is not None), None)
-    if answer is None:
-        raise Misfit(f"missing field: none of {', '.join(ANSWERS)}")
-    asked = ask_of(row, adapter).text
-    return Message(role="user", content=asked), Message(role="assistant", content=_text(row[answer], answer))
+def messages_of(row: Mapping[str, Any], adapter: str = "auto", *, named: Mapping[str, str] | None = None) -> tuple[Message, ...]:
+    """The whole conversation, roles by their usual names; of a row with a request and an answer the two. Raises Misfit.
+
+    `named`: the row's own columns for `messages`, `prompt` or `response`, where a person has said them.
+    """
+    read = _Row(row, named or {})
+    field = _field(read, adapter)
+    told = [Turn("system", text, name) for name, text in _system(read)]
+    history = read.first(HISTORY)
+    before = turns_of(read.get(history), read.name(history)) if history else iter(())
+    turns = list(chain(told, before, _whole(read, field)))
+    said = "\n".join(turn.text for turn in turns)
+    if lacks := next((turn.lacks for turn in turns if turn.lacks), "") or _unused(read, field, said):
+        raise Misfit(lacks)
+    if read.get("label") is False:
+        raise Misfit(f"{read.name('label')}: false, the answer is one that was refused")
+    if told and (own := next((turn for turn in turns[1:] if turn.role == "system"), None)):
+        if own.text.strip() != told[0].text.strip():
+            raise Misfit(f"{told[0].where}: a text beside the system turn {own.where}; one of them is wanted")
+        turns = turns[1:]
+    return tuple(Message.model_validate({"role": turn.role, "content": turn.text}) for turn in turns)
 
 
-def _field(row: Mapping[str, Any], adapter: str) -> str:
-    for field in OF_ADAPTER[adapter]:
-        if row.get(field) is not None:
-            return field
-    raise Misfit(f"missing field: none of {', '.join(OF_ADAPTER[adapter])}")
+def _field(row: _Row, adapter: str) -> str:
+    """The column with the turns or the request. Raises Misfit where there is none, or all are null."""
+    fields = OF_ADAPTER[adapter]
+    if found := row.first(fields) or next((field for field in fields if not is_null(row.get(field))), None):
+        return found
+    if null := next((field for field in fields if row.has(field)), None):
+        raise Misfit(f"{row.name(null)}: null, {'a list of turns' if null in TURNS else 'a text'} is wanted")
+    there = ", ".join(list(row)[:8])
+    raise Misfit(f"missing field: none of {', '.join(fields)}; there are {there}" if there else "an empty row")
 
 
-def _message(turn: Any, where: str) -> Message:
-    if not isinstance(turn, dict):
-        raise Misfit(f"{where}: an object is wanted, got {_kind(turn)}")
-    role = turn.get("role") or turn.get("from")
-    if role not in ROLES:
-        raise Misfit(f"{where}.role: one of {', '.join(ROLES)} is wanted, got {role!r}")
-    return Message.model_validate({"role": ROLES[role], "content": _turn(turn, where).text})
+def _asked(row: _Row, field: str) -> Iterator[Turn]:
+    """The turns up to the request, and maybe more."""
+    value, name = plain(row.get(field)), row.name(field)
+    if field in TURNS or is_turns(value):
+        yield from turns_of(value, name)
+    else:
+        yield _request(row, field)
 
 
-def _turns(turns: Any, field: str) -> list[Any]:
-    if not isinstance(turns, list):
-        raise Misfit(f"{field}: a list of turns is wanted, got {_kind(turns)}")
-    return turns
+def _whole(row: _Row, field: str) -> Iterator[Turn]:
+    value = decoded(row.get(field))
+    if field in TURNS:
+        yield from turns_of(value, row.name(field))
+        return
+    answer = next((name for name in ANSWERS if not is_null(row.get(name))), None)
+    if not is_turns(value):
+        yield _request(row, field)
+        yield from _answer(row, answer)
+    elif all(isinstance(part, str) for part in value):
+        yield from _rounds(row, field, value, answer)
+    else:
+        turns = list(turns_of(value, row.name(field)))
+        yield from turns
+        if turns[-1].role != "assistant":
+            yield from _answer(row, answer)
 
 
-def _first_turn(turns: Any, field: str) -> Ask:
-    for place, turn in enumerate(_turns(turns, field)):
-        where = f"{field}.{place}"
-        if not isinstance(turn, dict):
-            raise Misfit(f"{where}: an object is wanted, got {_kind(turn)}")
-        role = turn.get("role") or turn.get("from")
-        if not role:
-            raise Misfit(f"{where}.role: missing field")
-        if role in ("user", "human"):
-            return _turn(turn, where)
-    return Ask("")
+def _answer(row: _Row, name: str | None) -> Iterator[Turn]:
+    if name is None:
+        if null := next((column for column in ANSWERS if row.has(column)), None):
+            raise Misfit(f"{row.name(null)}: null, a text is wanted")
+        raise Misfit(f"missing field: none of {', '.join(ANSWERS)}; there are {', '.join(list(row)[:8])}")
+    value = decoded(row.get(name))
+    if isinstance(value, list | tuple) and value and isinstance(plain(value[0]), Mapping):
+        yield from turns_of(value, row.name(name))
+    else:
+        text = text_of(plain(row.get(name)), row.name(name))
+        yield Turn("assistant", "" if text.strip().lower() in _NO_OUTPUT else text, row.name(name))
 
 
-def _turn(turn: Mapping[str, Any], where: str) -> Ask:
-    key = "value" if turn.get("value") is not None else "content"
-    if key not in turn:
-        raise Misfit(f"{where}.content: missing field")
-    content = turn[key]
-    if not isinstance(content, list):
-        return Ask("" if content is None else _text(content, f"{where}.{key}"))
-    texts = [part["text"] for part in content if isinstance(part, dict) and isinstance(part.get("text"), str)]
-    return Ask("\n".join(texts), attachment=len(texts) < len(content))
+def _rounds(row: _Row, field: str, asked: list[str], answer: str | None) -> Iterator[Turn]:
+    """Requests in one list, their answers in another."""
+    answers = decoded(row.get(answer)) if answer else None
+    if answer is None or not isinstance(answers, list | tuple) or len(answers) != len(asked):
+        wanted = f"a list of {len(asked)} answers"
+        raise Misfit(f"{row.name(answer or 'response')}: {wanted} is wanted, one to each text of {row.name(field)}")
+    for place, (request, reply) in enumerate(zip(asked, answers, strict=True)):
+        yield Turn("user", request, f"{row.name(field)}.{place}")
+        yield Turn("assistant", text_of(reply, f"{row.name(answer)}.{place}"), f"{row.name(answer)}.{place}")
 
 
-def _moderated(row: Mapping[str, Any]) -> bool:
+def _request(row: _Row, field: str) -> Turn:
+    """The request with its material, each once. Raises Misfit."""
+    value, name = plain(row.get(field)), row.name(field)
+    if is_absent(value):
+        return Turn("user", "", name, f"{name}: no text, got {kind(value)}")
+    text = text_of(value, name)
+    more = REQUESTS[2:] if field == "instruction" else ()
+    for column in (*more, *INPUTS, *MATERIAL):
+        if column != field and _counts(row, column):
+            given = text_of(plain(row.get(column)), row.name(column))
+            text += "" if given.strip() in text else f"\n\n{given}"
+    return Turn("user", text, name)
+
+
+def _counts(row: _Row, column: str) -> bool:
+    value = row.get(column)
+    return not is_absent(value) and not (column in MATERIAL and isinstance(value, str) and len(value.strip()) <= _TITLE)
+
+
+def _system(row: _Row) -> list[tuple[str, str]]:
+    """The system column's name and text, if there is one. Raises Misfit."""
+    column = row.first(SYSTEM)
+    return [(row.name(column), text_of(plain(row.get(column)), row.name(column)))] if column else []
+
+
+def _earlier(row: _Row) -> str:
+    history = row.first(HISTORY)
+    return f"{row.name(history)}: earlier turns, on which the request depends" if history else ""
+
+
+def _unused(row: _Row, field: str, said: str) -> str:
+    """The first column beside `field` that cannot be used as it is meant, by its name; `said`: the texts that are used."""
+    if tools := row.first(TOOLS):
+        return f"{row.name(tools)}: tools that the model may call; only text is read"
+    if media := row.first(MEDIA):
+        return f"{row.name(media)}: more than text; only text is read"
+    with_turns = field in TURNS or is_turns(row.get(field))
+    beside = (*INPUTS, *MATERIAL) if with_turns else REQUESTS
+    for column in beside:
+        if column == field or not _counts(row, column):
+            continue
+        value = plain(row.get(column))
+        if not (isinstance(value, str) and value.strip() in said):
+            return f"{row.name(column)}: {kind(value)} beside {row.name(field)}; it is not known where it belongs"
+    return ""
+
+
+def _moderated(row: _Row) -> bool:
     """LMSYS has no flag of its own: its first turn's moderation says whether it was flagged."""
-    verdicts = row.get("openai_moderation")
+    verdicts = plain(row.get("openai_moderation"))
     first = verdicts[0] if isinstance(verdicts, list) and verdicts else None
     return isinstance(first, dict) and first.get("flagged") is True
 
 
-def _flag(row: Mapping[str, Any], field: str) -> bool:
+def _flag(row: _Row, field: str) -> bool:
     value = row.get(field)
-    if value is not None and not isinstance(value, bool):
-        raise Misfit(f"{field}: true or false is wanted, got {_kind(value)}")
-    return bool(value)
-
-
-def _text(value: Any, field: str) -> str:
-    if not isinstance(value, str):
-        raise Misfit(f"{field}: a text is wanted, got {_kind(value)}")
-    return value
-
-
-def _kind(value: Any) -> str:
-    """What JSON calls it, with the value where it is short."""
-    name = {dict: "an object", list: "a list", bool: "a truth value", int: "a number", float: "a number", str: "a text"}.get(
-        type(value), "null"
-    )
-    return name if isinstance(value, dict | list) or len(repr(value)) > 40 else f"{name} ({value!r})"
+    if not is_null(value) and not isinstance(value, bool):
+        raise Misfit(f"{field}: true or false is wanted, got {kind(value)}")
+    return value is True

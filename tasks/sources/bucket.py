@@ -14,7 +14,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 
 from tasks.schema.errors import BadInput, SourceError
 from tasks.schema.params import Source
-from tasks.sources.patterns import fixed_prefix, matching
+from tasks.sources.patterns import below, fixed_prefix, matching, say_left_out
 
 TRIES = 6
 AT_ONCE = 8 * 2**20  # bytes of one request
@@ -61,6 +61,8 @@ def _matching(pattern: str) -> Iterator[Object]:
     wanted = matching(key, objects)
     if not wanted:
         raise BadInput(pattern, "no object matches", mend="check the source's files in params.yaml")
+    if key not in objects and fixed_prefix(key) == key:
+        say_left_out(pattern, below(key, objects), wanted)
     yield from (objects[found] for found in wanted)
 
 

@@ -11,7 +11,7 @@ from typing import BinaryIO, NamedTuple
 from tasks.schema.errors import BadInput, SourceError
 from tasks.schema.params import Source
 from tasks.sources import bucket, hub
-from tasks.sources.patterns import READABLE
+from tasks.sources.patterns import READABLE, below, data_files, say_left_out
 
 
 class File(NamedTuple):
@@ -54,10 +54,25 @@ def _matching(folder: Path, pattern: str, entry: Source) -> Iterator[Path]:
         if path.is_file():
             yield path
             continue
-        below = [one for one in path.rglob("*") if one.name.endswith(READABLE) and one.is_file() and not one.name.startswith(".")]
-        if not below:
+        found_below = in_folder(path)
+        if not found_below:
             raise BadInput(path, f"source {entry.name}: no file to read in this folder", mend=f"put in one of {', '.join(READABLE)}")
-        yield from below
+        yield from found_below
+
+
+def in_folder(path: Path, suffixes: tuple[str, ...] = READABLE) -> list[Path]:
+    """The data files of a local folder, by name. Says in one line which other files are left out."""
+    names = below("", sorted(str(one.relative_to(path)) for one in path.rglob("*") if one.is_file()))
+    data = [name for name in data_files(names, suffixes) if not (name.endswith(".json") and _is_document(path / name))]
+    say_left_out(str(path), names, data, suffixes)
+    return [path / name for name in data]
+
+
+def _is_document(path: Path) -> bool:
+    """Whether a .json file is one object over several lines, such as a configuration or a report: no rows."""
+    with path.open("rb") as file:
+        first = next((line for line in file if line.strip()), b"").removeprefix(b"\xef\xbb\xbf").strip()
+    return first == b"{"
 
 
 def opened(file: File) -> BinaryIO:

@@ -9,7 +9,7 @@ from typing import BinaryIO, TypeVar
 
 from tasks.schema.errors import BadInput, SourceError
 from tasks.schema.params import Source
-from tasks.sources.patterns import matching
+from tasks.sources.patterns import below, fixed_prefix, matching, say_left_out
 
 PREFIX = "hf://datasets/"
 R = TypeVar("R")
@@ -19,11 +19,13 @@ def listing(entry: Source) -> list[tuple[str, str, int]]:
     """Path, place and size in bytes of each of the entry's files."""
     found: dict[str, tuple[str, int]] = {}
     for pattern in entry.files:
-        dataset, below = _parts(pattern)
+        dataset, inside = _parts(pattern)
         sizes = _asked(pattern, lambda dataset=dataset: _tree(dataset, entry.revision))  # type: ignore[misc]
-        wanted = matching(below, sizes)
+        wanted = matching(inside, sizes)
         if not wanted:
             raise BadInput(pattern, f"source {entry.name}: no file matches", mend=f"check the files of {entry.name} in params.yaml")
+        if inside not in sizes and fixed_prefix(inside) == inside:
+            say_left_out(pattern, below(inside, sizes), wanted)
         found |= {path: (f"{PREFIX}{dataset}/{path}", sizes[path]) for path in wanted}
     return [(path, *found[path]) for path in sorted(found)]
 

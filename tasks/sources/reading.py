@@ -5,9 +5,10 @@ from pathlib import Path
 
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Source
-from tasks.sources.adapters import Ask, Misfit, ask_of
+from tasks.sources.adapters import Ask, ask_of
 from tasks.sources.files import File, files_of, local_file
 from tasks.sources.splits import Row, rows, splits_of
+from tasks.sources.turns import Misfit
 
 
 def rows_of(entry: Source, folder: Path) -> Iterator[tuple[File, Row]]:

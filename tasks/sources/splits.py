@@ -15,15 +15,20 @@ import pyarrow.parquet as pq
 
 from tasks import store
 from tasks.schema.errors import BadInput
-from tasks.sources.adapters import FIELDS, FLAGS, OF_ADAPTER, TURN_FIELDS
+from tasks.sources.adapters import ANSWERS, BESIDE, FIELDS, OF_ADAPTER
 from tasks.sources.files import File, check, opened
 from tasks.sources.streams import BOM, head, is_array, packed, pieces
+from tasks.sources.turns import TURN_FIELDS, holds_request, normal
+
+_READ = frozenset((*FIELDS, *ANSWERS, *BESIDE))  # the columns that any reader looks at
 
 PART = 16 * 2**20  # bytes of a JSONL file, or of the decoded columns of a Parquet file
 PART_ROWS = 20_000
 MAX_LINE = 16 * 2**20  # bytes; a longer line is a broken file, not a chat
 BATCH = 8 * 2**20  # bytes of decoded Parquet in memory at a time
-TURNS_READ = 2  # of a conversation: a system prompt and the first ask
+TURNS_READ = 2  # of a conversation: a system prompt and the request; where it comes later, all
+_LEVELS = frozenset(("list", "element", "item", "array", "bag", "array_element"))  # of a Parquet leaf's path, in between
+_MAPS = frozenset(("key_value", "entries"))
 
 
 class Split(NamedTuple):
@@ -51,7 +56,7 @@ def splits_of(file: File) -> Iterator[Split]:
         whole, before = table.metadata.num_rows, 0
         if not whole:
             raise BadInput(file.place, "empty file", mend="it needs at least one row")
-        columns = _columns(table, file)
+        columns = _columns(table, file, whole=False)
         for group in range(table.metadata.num_row_groups):
             rows = table.metadata.row_group(group).num_rows
             step = max(1, min(PART_ROWS, PART // _row_bytes(table, group, columns)))
@@ -62,7 +67,8 @@ def splits_of(file: File) -> Iterator[Split]:
 
 
 def rows(split: Split, *, turns: int | None = TURNS_READ) -> Iterator[Row]:
-    """The rows of a part. `turns`: how many of each conversation are read from Parquet, None: all.
+    """The rows of a part. `turns`: how many of each conversation are read from Parquet at least, for the request alone; None: all, and
+    the columns of answers too.
 
     A row that cannot be read says why and the others go on. Raises SourceError where the file changes or vanishes meanwhile.
     """
@@ -108,7 +114,7 @@ def _lines(split: Split) -> Iterator[Row]:
                 yield Row(number, None)
             else:
                 found = store.row_of(number, line, start)
-                twice = _twice(line) if found.data is not None else None
+                twice = _twice(line, found.data) if found.data is not None else None
                 yield Row(number, None if twice else found.data, f"field {twice} stands in it twice" if twice else found.problem)
 
 
@@ -138,10 +144,10 @@ def _past_line(stream: BinaryIO, at: int, stop: int) -> int:
     return stop
 
 
-def _twice(line: bytes) -> str | None:
-    """A field that matters and stands in the object twice: nobody can say which was meant. Quotes in a text are escaped."""
-    for field in FIELDS:
-        if line.count(b'"%s"' % field.encode()) > 1:
+def _twice(line: bytes, data: Mapping[str, Any]) -> str | None:
+    """A field that matters and is in the object twice: nobody can say which was meant. Quotes in a text are escaped."""
+    for field in data:
+        if normal(field) in _READ and line.count(b'"%s"' % field.encode()) > 1:
             import json
 
             names = json.loads(line, object_pairs_hook=lambda pairs: [name for name, _ in pairs])
@@ -157,25 +163,26 @@ def _table(file: File) -> pq.ParquetFile:
         raise BadInput(file.place, f"not readable as Parquet: {str(error).splitlines()[0]}", mend="fetch or write the file again") from None
 
 
-def _columns(table: pq.ParquetFile, file: File) -> list[str]:
-    """The leaves that are read: of a conversation roles and contents, not the dozen notes on each turn."""
+def _columns(table: pq.ParquetFile, file: File, *, whole: bool) -> list[str]:
+    """The leaves that are read: of a conversation roles and contents, not the dozen notes on each turn. `whole`: answers too."""
     leaves = [table.schema.column(place).path for place in range(len(table.schema))]
     fields = OF_ADAPTER[file.entry.adapter]
-    found = [leaf for leaf in leaves if _is_read(leaf.split("."), fields)]
-    if not any(leaf.split(".")[0] in fields for leaf in found):
+    found = [leaf for leaf in leaves if _is_read(leaf.split("."), fields, whole=whole)]
+    if not any(normal(leaf.split(".")[0]) in fields for leaf in found):
         names = ", ".join(table.schema_arrow.names[:8])
         problem = f"no column is one of {', '.join(fields)}; there are {names}"
         raise BadInput(file.place, problem, mend="rename one, or take another adapter")
     return found
 
 
-def _is_read(path: list[str], fields: tuple[str, ...]) -> bool:
-    if path[0] == "openai_moderation":
+def _is_read(path: list[str], fields: tuple[str, ...], *, whole: bool) -> bool:
+    column = normal(path[0])
+    if column == "openai_moderation":
         return path[-1] == "flagged"
-    if path[0] in FLAGS:
-        return True
-    named = [step for step in path[1:] if step not in ("list", "element", "item", "array", "bag", "array_element")]
-    return path[0] in fields and (not named or named[0] in TURN_FIELDS)  # conversation.list.element.content
+    if column not in fields:
+        return column in BESIDE or (whole and column in ANSWERS)
+    named = [step for step in path[1:] if step not in _LEVELS]  # of conversation.list.element.content the last
+    return not named or named[0] in _MAPS or normal(named[0]) in TURN_FIELDS
 
 
 def _row_bytes(table: pq.ParquetFile, group: int, columns: list[str]) -> int:
@@ -188,7 +195,7 @@ def _row_bytes(table: pq.ParquetFile, group: int, columns: list[str]) -> int:
 def _table_rows(split: Split, turns: int | None) -> Iterator[Row]:
     assert split.group is not None
     with _table(split.file) as table:
-        columns = _columns(table, split.file)
+        columns = _columns(table, split.file, whole=turns is None)
         size = max(1, min(1024, BATCH // _row_bytes(table, split.group, columns)))
         at = 0
         try:
@@ -196,7 +203,7 @@ def _table_rows(split: Split, turns: int | None) -> Iterator[Row]:
                 first, at = at, at + batch.num_rows
                 if at > split.start:
                     wanted = batch.slice(max(0, split.start - first), min(at, split.stop) - max(first, split.start))
-                    yield from _numbered(_shortened(wanted, turns), max(first, split.start) - split.start)
+                    yield from _numbered(wanted, turns, max(first, split.start) - split.start)
                 if at >= split.stop:
                     return
         except (pa.ArrowInvalid, OSError) as error:
@@ -205,20 +212,36 @@ def _table_rows(split: Split, turns: int | None) -> Iterator[Row]:
             raise BadInput(split.file.place, problem, line=row, mend="fetch or write the file again") from None
 
 
-def _shortened(batch: pa.RecordBatch, turns: int | None) -> pa.RecordBatch:
-    if turns is None:
-        return batch
-    columns = [pc.list_slice(column, 0, turns) if pa.types.is_list(column.type) else column for column in batch.columns]
-    return pa.RecordBatch.from_arrays(columns, names=batch.schema.names)
-
-
-def _numbered(batch: pa.RecordBatch, before: int) -> Iterator[Row]:
+def _numbered(batch: pa.RecordBatch, turns: int | None, before: int) -> Iterator[Row]:
+    lists = [] if turns is None else [name for name, column in zip(batch.schema.names, batch.columns, strict=True) if _is_list(column)]
+    short = batch if not lists else _shortened(batch, turns or 0, lists)
     try:
-        for number, data in enumerate(batch.to_pylist(), before + 1):
-            yield Row(number, data)
+        read = [data if _suffices(data, lists, turns or 0) else _one(batch, place) for place, data in enumerate(short.to_pylist())]
+        yield from (Row(number, data) for number, data in enumerate(read, before + 1))
     except UnicodeDecodeError:  # one text is not UTF-8: the others are
         for place in range(batch.num_rows):
             try:
-                yield Row(before + place + 1, batch.slice(place, 1).to_pylist()[0])
+                yield Row(before + place + 1, _one(batch, place))
             except UnicodeDecodeError as error:
                 yield Row(before + place + 1, None, f"invalid UTF-8 at byte {error.start} of a text")
+
+
+def _one(batch: pa.RecordBatch, place: int) -> dict[str, Any]:
+    [row] = batch.slice(place, 1).to_pylist()
+    return dict(row)
+
+
+def _is_list(column: pa.Array) -> bool:
+    return pa.types.is_list(column.type) or pa.types.is_large_list(column.type)
+
+
+def _shortened(batch: pa.RecordBatch, turns: int, lists: list[str]) -> pa.RecordBatch:
+    names = batch.schema.names
+    columns = [pc.list_slice(column, 0, turns) if name in lists else column for name, column in zip(names, batch.columns, strict=True)]
+    return pa.RecordBatch.from_arrays(columns, names=names)
+
+
+def _suffices(data: Mapping[str, Any], lists: list[str], turns: int) -> bool:
+    """Whether each conversation that may have been cut has its request in what is left."""
+    cut = (data[name] for name in lists if normal(name) in FIELDS and data[name] and len(data[name]) == turns)
+    return all(map(holds_request, cut))

@@ -14,8 +14,8 @@ from tasks.sources.adapters import Ask
 COLLECT = load(Path("profiles/rehearsal.yaml")).collect
 
 
-def reason(text: str, collect: Collect = COLLECT, **flags: bool) -> Reason | None:
-    found = fault(Candidate(Ask(text, **flags)), collect)
+def reason(text: str, collect: Collect = COLLECT, *, toxic: bool = False, lacks: str = "") -> Reason | None:
+    found = fault(Candidate(Ask(text, toxic, lacks)), collect)
     return found[0] if found else None
 
 
@@ -42,7 +42,7 @@ def test_good_asks_pass_every_filter() -> None:
 def test_the_source_s_flags_count_before_the_text() -> None:
     assert reason("Write 400 words about tea.", toxic=True) is Reason.TOXIC
     assert reason("Write 400 words about NAME_1.") is Reason.REDACTED
-    assert reason("Write 400 words about it.", attachment=True) is Reason.NOT_SELF_CONTAINED
+    assert reason("Write 400 words about it.", lacks="images: more than text") is Reason.NOT_SELF_CONTAINED
 
 
 @pytest.mark.parametrize("text", ["", "  \n", "...", "\u200b"])
@@ -80,3 +80,9 @@ def test_only_the_wanted_languages_are_collected() -> None:
     only_chinese = COLLECT.model_copy(update={"languages": ["zh"]})
     assert reason("Write 400 words about tea.", only_chinese) is Reason.LANGUAGE
     assert reason("写400字介绍茶。", only_chinese) is None
+
+
+def test_what_the_model_was_told_before_goes_before_the_request_unless_it_says_nothing() -> None:
+    assert Candidate(Ask("Write a poem.", system="You answer in rhyme.")).text == "You answer in rhyme.\n\nWrite a poem."
+    for nothing in ("You are a helpful assistant.", "You are Owl, created by Some Lab. You are a helpful, honest and kind assistant."):
+        assert (Candidate(Ask("Write a poem.", system=nothing)).text == "Write a poem.") == ("kind" not in nothing)

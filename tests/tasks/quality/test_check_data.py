@@ -71,6 +71,49 @@ def test_the_length_that_a_request_names_is_what_its_answer_is_held_to(tmp_path:
     assert [row.asked for row in read(path, Columns())] == [2000, None]
 
 
+def test_a_length_column_is_no_asked_length_unless_it_is_named(tmp_path: Path) -> None:
+    asked: dict[str, object] = {"prompt": "Write 300 words about tea.", "response": "Tea is good.", "length": 8213, "word_count": 3}
+    path = jsonl(tmp_path / "rows.jsonl", [asked, {**asked, "prompt": "Tea?"}])
+    assert [row.asked for row in read(path, Columns())] == [300, None]
+    assert [row.asked for row in read(path, Columns(length="word_count"))] == [3, 3]
+
+
+def test_of_a_folder_every_data_file_is_read_of_any_format_and_any_split(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("constraints.jsonl", "data/train-00000-of-00001.jsonl", "data/test-00000-of-00001.jsonl", "state.jsonl", "one.json"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        jsonl(tmp_path / name, chats(1))
+    pq.write_table(pa.Table.from_pylist(chats(2)), tmp_path / "train.parquet")
+    for name in ("dataset_infos.json", "README.md", "notes.csv", ".hidden.jsonl"):
+        (tmp_path / name).write_text('{"default": {}}')
+    (tmp_path / "contract.json").write_text('{\n  "rows": 7\n}\n')
+    assert len(list(read(tmp_path, Columns()))) == 7
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{tmp_path}: left out: contract.json, notes.csv; what is read ends in .jsonl,")
+
+
+def test_columns_beside_a_named_one_count_as_they_do_elsewhere(tmp_path: Path) -> None:
+    row: dict[str, object] = {"frage": "Why?", "antwort": "Because.", "system": "Be brief.", "tools": "[]"}
+    path = jsonl(tmp_path / "rows.jsonl", [row, {**row, "tools": "[{}]"}, {**row, "frage": None}])
+    good, calls, null = read(path, Columns(prompt="frage", response="antwort"))
+    assert [message.role for message in good.messages] == ["system", "user", "assistant"]
+    assert (calls.problem or "").startswith("tools: tools that the model may call")
+    assert null.problem == "frage: null, a text is wanted"
+
+
+def test_rows_that_are_there_twice_are_named_with_their_files_and_lines(tmp_path: Path) -> None:
+    first, second = chats(2)
+    (tmp_path / "in").mkdir()
+    jsonl(tmp_path / "in/a.jsonl", [first | {"id": "x"}, second])
+    jsonl(tmp_path / "in/b.jsonl", [second, {**chats(3)[2], "id": "x"}])
+    done = command(tmp_path / "in", tmp_path / "out")
+    found = [json.loads(line) for line in (tmp_path / "out/failed.jsonl").read_text().splitlines()]
+    said = {(row["expectation"], row["source"]): row["value"] for row in found}
+    assert said["unique_ids", "a.jsonl:1"] == "x: also in b.jsonl:2"
+    assert said["unique_answers", "b.jsonl:1"].endswith(": also in a.jsonl:2")
+    assert "a.jsonl:2: " in done.stdout
+    assert ": also in b.jsonl:1" in done.stdout
+
+
 def test_each_bad_row_is_named_with_its_file_and_line_and_the_others_are_checked(tmp_path: Path) -> None:
     bad = (
         b'{"prompt": "caf\xe9", "response": "x"}\n',

@@ -63,3 +63,12 @@ def test_a_folder_without_a_readable_file_is_a_clear_error(tmp_path: Path) -> No
 )
 def test_a_star_stays_within_a_folder_and_two_do_not(pattern: str, found: list[str]) -> None:
     assert matching(pattern, ["data/a.jsonl", "data/sub/b.jsonl", "top.jsonl", "data/notes.md"]) == found
+
+
+def test_of_a_folder_what_is_left_out_is_said_in_one_line(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folder / "a/.cache").mkdir()
+    for name in ("a/table.csv", "a/LICENSE", "a/dataset_infos.json", "a/.cache/four.jsonl"):
+        (folder / name).write_text('{"prompt": "x"}\n')
+    assert [file.name for file in files_of(entry("a"), folder)] == ["chats/a/deep/three.jsonl", "chats/a/one.jsonl", "chats/a/two.parquet"]
+    [line] = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{folder / 'a'}: left out: table.csv; what is read ends in")

@@ -1,0 +1,258 @@
+"""The turns of a conversation, in the shapes that public data sets have.
+
+A turn is an object with a role and a text (`role` and `content`, `from` and `value`), an object with a request and its answer
+(`input` and `output`, `human` and `assistant`), a pair of texts, or one text of a list whose speakers take turns, the user first.
+A text may be a list of parts. Tables have structs, maps, lists in structs and NumPy arrays where JSON has objects and lists; a
+column of strings may hold JSON. Whatever a turn has beside its text is named: it is never left out silently.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import orjson
+
+ROLES: Mapping[str, str] = {
+    **dict.fromkeys(("user", "human", "prompter"), "user"),
+    **dict.fromkeys(("assistant", "gpt", "chatgpt", "bot", "chatbot", "model", "ai", "bing", "bard"), "assistant"),
+    **dict.fromkeys(("system", "developer"), "system"),
+    **dict.fromkeys(("tool", "function", "observation", "ipython", "function_call", "function_response", "tool_call"), "tool"),
+    **dict.fromkeys(("tool_response", "tool_result", "environment"), "tool"),
+}
+ROLE_KEYS = ("role", "from", "speaker", "sender")
+TEXT_KEYS = ("content", "value", "text", "message", "utterance")
+ASKED_KEYS = ("user", "human", "input", "prompt", "instruction", "query", "question")
+ANSWERED_KEYS = ("assistant", "gpt", "bot", "model", "output", "response", "answer", "completion")
+CALLS = ("tool_calls", "function_call")
+THOUGHTS = ("reasoning_content", "reasoning", "thinking")
+MEDIA = ("image", "images", "image_url", "image_urls", "image_path", "audio", "audios", "video", "videos", "files", "attachments")
+WEIGHTS = ("weight", "loss")  # 0 or false: this answer is not to be learned
+TURN_FIELDS = frozenset((*ROLE_KEYS, *TEXT_KEYS, *ASKED_KEYS, *ANSWERED_KEYS, *CALLS, *THOUGHTS, *MEDIA, *WEIGHTS, "system"))
+# How an absent value is written, by people and by what turns tables into text.
+_BRACKETED = ("noinput", "no input", "nan", "null", "none")
+_ABSENT = frozenset(("", "n/a", "undefined", "[]", "{}", *_BRACKETED, *(f"<{name}>" for name in _BRACKETED)))
+
+
+class Misfit(ValueError):
+    """The first thing about a row that does not fit: the field, what is wanted, and what is there."""
+
+
+class Turn(NamedTuple):
+    """One turn. `lacks` names the field that makes the text less than the whole turn: a null, an image, a call; empty: nothing."""
+
+    role: str  # user, assistant, system or tool
+    text: str
+    where: str  # its field, such as messages.0.content
+    lacks: str = ""
+
+
+@lru_cache(maxsize=4096)
+def normal(name: str) -> str:
+    """A field's name without regard to case, spaces and hyphens: `System Prompt` is `system_prompt`."""
+    return name.strip().lower().replace(" ", "_").replace("-", "_")
+
+
+def is_null(value: object) -> bool:
+    """None, and the NaN that a table has in its place."""
+    return value is None or (isinstance(value, float) and value != value)
+
+
+def is_absent(value: object) -> bool:
+    """Null, empty, or a text that stands for nothing: `<noinput>`, `nan`, `None`, `[]`."""
+    value = plain(value)
+    if isinstance(value, str):
+        return value.strip().lower() in _ABSENT
+    return is_null(value) or (isinstance(value, list | tuple | dict) and not value)
+
+
+def plain(value: Any) -> Any:
+    """NumPy arrays as lists."""
+    return value.tolist() if hasattr(value, "tolist") else value
+
+
+def decoded(value: Any) -> Any:
+    """The list or object that a string holds as JSON; any other value as it is."""
+    value = plain(value)
+    if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
+        try:
+            found = orjson.loads(value)
+        except orjson.JSONDecodeError:
+            return value
+        return found if isinstance(found, list | dict) else value
+    return value
+
+
+def turns_of(value: Any, field: str) -> Iterator[Turn]:
+    """Turn by turn, so that what comes after the last one that is wanted does not matter. Raises Misfit at the first that is none."""
+    turns = decoded(value)
+    if isinstance(turns, Mapping):
+        turns = _zipped(turns, field)
+    if not isinstance(turns, list | tuple):
+        raise Misfit(f"{field}: a list of turns is wanted, got {kind(turns)}")
+    for place, turn in enumerate(turns):
+        yield from _turn(plain(turn), f"{field}.{place}", place)
+
+
+def is_turns(value: Any) -> bool:
+    """Whether a column of texts holds turns here: objects with roles, or texts one after the other."""
+    found = decoded(value)
+    if not isinstance(found, list | tuple) or not found:
+        return False
+    first = plain(found[0])
+    if isinstance(first, list | tuple):
+        return (_is_map(first) and _has_role(dict(first))) or (len(first) == 2 and all(isinstance(side, str) for side in first))
+    return isinstance(first, str) or _has_role(first)
+
+
+def holds_request(value: Any) -> bool:
+    """Whether a turn of the user is among the first turns of a conversation: then the others need not be read."""
+    turns = [dict(turn) if _is_map(turn) else turn for turn in value] if isinstance(value, list) else []
+    return any(_asks(turn) if isinstance(turn, Mapping) else isinstance(turn, str | list) for turn in turns)
+
+
+def _asks(turn: Mapping[str, Any]) -> bool:
+    keys = _keys(turn)
+    said = [turn[keys[key]] for key in ROLE_KEYS if key in keys and not is_null(turn[keys[key]])]
+    if said:
+        return isinstance(said[0], str) and ROLES.get(normal(said[0])) == "user"
+    return any(key in keys and not is_null(turn[keys[key]]) for key in ASKED_KEYS)
+
+
+def _has_role(turn: Any) -> bool:
+    return isinstance(turn, Mapping) and not set(ROLE_KEYS).isdisjoint(map(normal, turn))
+
+
+def text_of(value: Any, where: str) -> str:
+    """`value` if it is a text. Raises Misfit."""
+    if not isinstance(value, str):
+        raise Misfit(f"{where}: {_wanted('a text', value)}")
+    return value
+
+
+def kind(value: Any) -> str:
+    """What JSON calls it, with the value where it is short."""
+    if is_null(value):
+        return "null"
+    names = {dict: "an object", list: "a list", tuple: "a list", bool: "a truth value", int: "a number", float: "a number", str: "a text"}
+    name = names.get(type(value), type(value).__name__)
+    return name if isinstance(value, dict | list | tuple) or len(repr(value)) > 40 else f"{name} ({value!r})"
+
+
+def _wanted(what: str, value: Any) -> str:
+    return f"null, {what} is wanted" if is_null(value) else f"{what} is wanted, got {kind(value)}"
+
+
+def _zipped(turns: Mapping[str, Any], field: str) -> list[dict[str, Any]]:
+    """Lists in an object, as some tables store a list of objects."""
+    lists = {name: plain(values) for name, values in turns.items()}
+    if not lists or not all(isinstance(values, list) for values in lists.values()) or len({len(values) for values in lists.values()}) > 1:
+        raise Misfit(f"{field}: a list of turns is wanted, got an object")
+    return [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]
+
+
+def _turn(turn: Any, where: str, place: int) -> Iterator[Turn]:
+    if isinstance(turn, str) and not _has_role(decoded(turn)):
+        yield Turn(("user", "assistant")[place % 2], turn, where)
+        return
+    turn = decoded(turn)
+    if isinstance(turn, Mapping):
+        yield from _object(turn, where)
+    elif _is_map(turn):
+        yield from _object(dict(turn), where)
+    elif isinstance(turn, list | tuple) and len(turn) == 2:
+        for side, (role, value) in enumerate(zip(("user", "assistant"), turn, strict=True)):
+            yield _spoken(role, value, f"{where}.{side}")
+    else:
+        raise Misfit(f"{where}: {_wanted('an object', turn)}")
+
+
+def _is_map(turn: Any) -> bool:
+    """Parquet's maps arrive as lists of pairs, in tuples."""
+    return isinstance(turn, list) and bool(turn) and all(isinstance(pair, tuple) and len(pair) == 2 for pair in turn)
+
+
+def _object(turn: Mapping[str, Any], where: str) -> Iterator[Turn]:
+    keys = _keys(turn)
+    role = next((key for key in ROLE_KEYS if key in keys and not is_null(turn[keys[key]])), None)
+    if role is None:
+        yield from _exchange(turn, keys, where)
+        return
+    said = turn[keys[role]]
+    known = ROLES.get(normal(said)) if isinstance(said, str) else None
+    if known is None:
+        raise Misfit(f"{where}.{keys[role]}: one of user, assistant, system is wanted, got {kind(said)}")
+    beside = _beside(turn, keys, where) or (_unlearned(turn, keys, where) if known == "assistant" else "")
+    if known == "tool":
+        yield Turn("tool", "", where, f"{where}.{keys[role]}: a turn of a tool; only texts of user, assistant and system are read")
+        return
+    key = next((keys[key] for key in TEXT_KEYS if key in keys and not is_null(turn[keys[key]])), None)
+    if key is None:
+        null = next((keys[key] for key in TEXT_KEYS if key in keys), None)
+        missing = f"{where}.{null}: null, a text is wanted" if null else f"{where}.content: missing field"
+        yield Turn(known, "", where, beside or missing)
+    else:
+        yield _with(_spoken(known, turn[key], f"{where}.{key}"), beside)
+
+
+def _exchange(turn: Mapping[str, Any], keys: Mapping[str, str], where: str) -> Iterator[Turn]:
+    """A request and its answer in one object."""
+    asked = next((keys[key] for key in ASKED_KEYS if key in keys and not is_null(turn[keys[key]])), None)
+    answered = next((keys[key] for key in ANSWERED_KEYS if key in keys and not is_null(turn[keys[key]])), None)
+    if asked is None and answered is None:
+        null = next((keys[key] for key in ROLE_KEYS if key in keys), None)
+        raise Misfit(f"{where}.{null}: null, a role is wanted" if null else f"{where}.role: missing field")
+    beside = _beside(turn, keys, where)
+    if "system" in keys and not is_absent(turn[keys["system"]]):
+        yield _spoken("system", turn[keys["system"]], f"{where}.{keys['system']}")
+    if asked is not None:
+        yield _with(_spoken("user", turn[asked], f"{where}.{asked}"), beside)
+    if answered is not None:
+        yield _with(_spoken("assistant", turn[answered], f"{where}.{answered}"), beside)
+
+
+def _with(turn: Turn, beside: str) -> Turn:
+    return turn._replace(lacks=turn.lacks or beside)
+
+
+def _spoken(role: str, value: Any, where: str) -> Turn:
+    """One speaker's text, or the list of its parts."""
+    value = plain(value)
+    if is_null(value):
+        return Turn(role, "", where, f"{where}: null, a text is wanted")
+    if isinstance(value, list | tuple):
+        return _parts(role, value, where)
+    return Turn(role, text_of(value, where), where)
+
+
+def _parts(role: str, parts: Sequence[Any], where: str) -> Turn:
+    texts, lacks = [], ""
+    for place, part in enumerate(parts):
+        text = part.get("text") if isinstance(part, Mapping) else part
+        if isinstance(text, str) and not (isinstance(part, Mapping) and part.get("type") in ("thinking", "reasoning")):
+            texts.append(text)
+        else:
+            said = part.get("type") if isinstance(part, Mapping) else None
+            what = f"a part of type {said}" if isinstance(said, str) else kind(part)
+            lacks = lacks or f"{where}.{place}: {what}; only text is read"
+    return Turn(role, "\n".join(texts), where, lacks)
+
+
+def _beside(turn: Mapping[str, Any], keys: Mapping[str, str], where: str) -> str:
+    """What a turn has beside its text, by the field's name; empty: nothing that matters."""
+    for names, what in ((CALLS, "a call of a tool"), (MEDIA, "more than text"), (THOUGHTS, "thoughts beside the text")):
+        for key in names:
+            if key in keys and not is_absent(turn[keys[key]]):
+                return f"{where}.{keys[key]}: {what}; only text is read"
+    return ""
+
+
+def _unlearned(turn: Mapping[str, Any], keys: Mapping[str, str], where: str) -> str:
+    for key in WEIGHTS:
+        if key in keys and not is_null(turn[keys[key]]) and turn[keys[key]] in (0, False):
+            return f"{where}.{keys[key]}: {kind(turn[keys[key]])}, this turn is not to be learned"
+    return ""
+
+
+def _keys(turn: Mapping[str, Any]) -> dict[str, str]:
+    """The turn's own name of each of its fields, by the name without regard to case."""
+    return {normal(name): name for name in reversed(list(turn))}
