@@ -19,7 +19,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows import child, handover, publication, workspace
+from flows import child, handover, preflight, publication, workspace
 from flows.artifacts import Progress
 from flows.graph import Stage, needed, readable
 from flows.terminal import screen
@@ -56,12 +56,13 @@ def run(target: str | None = None, *, push: bool = False, elsewhere: bool = Fals
     if runtime.flow_run.id and os.environ.get("PREFECT__FLOW_RUN_ID"):
         die_with_parent()  # a worker's run, of which nothing must be left when the worker is killed
     states: dict[str, str] = {}
-    params.load()  # every key, also of stages that would not run: a misspelt one must not hide behind `Cached`
+    given = params.load()  # every key, also of stages that would not run: a misspelt one must not hide behind `Cached`
     with workspace.lock(), readable():
         publish = push and publication.wanted()
         repo = Repo()
         remote = bool(repo.config["core"].get("remote"))
         stages = needed(repo, target)
+        preflight.check(repo, stages, given)
         pools, commit = (handover.pools(repo), handover.demand(repo, push=push)) if elsewhere else ({}, "")
         screen().begin([stage.name for stage in stages])
         for stage in stages:

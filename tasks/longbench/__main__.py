@@ -56,10 +56,11 @@ def evaluate(
         folder = out or folder_of(candidate)
         card = evaluation(candidate, folder, params=load(), options=options)
         _show(card, title=f"{candidate}: {folder}", as_json=as_json)
-        if judged and not as_json:
-            show_judge(store.read_document(folder / "reliability.json", Judged).judge)
+        reliability = folder / "reliability.json"
+        if reliability.is_file() and not as_json:
+            show_judge(store.read_document(reliability, Judged).judge)
         if not as_json:
-            print(f"All of it is in {folder}: scorecard.json, items.jsonl, predictions.jsonl{', verdicts.jsonl' if judged else ''}")
+            print(f"All of it is in {folder}: scorecard.json, items.jsonl, predictions.jsonl{', verdicts.jsonl' if card.judge else ''}")
 
 
 @app.command()

@@ -13,6 +13,7 @@ from tasks.schema.errors import BadInput
 from tasks.schema.params import Model
 from tasks.schema.records import BenchmarkItem, Decoding, Prediction, Step
 from tasks.schema.settings import settings
+from tasks.schema.standins import is_stand_in
 from tasks.store import folder_digest
 
 
@@ -43,7 +44,7 @@ async def answers_of(
     """
     if not checkpoint.is_dir():
         raise BadInput(checkpoint, "no such checkpoint", mend="run train again")
-    elsewhere = settings().url("candidate") or model.name.startswith("rehearsal-")
+    elsewhere = settings().url("candidate") or is_stand_in(model)
     decoding = decoding_of(model, seed=seed, checkpoint=None if elsewhere else folder_digest(checkpoint))
     async with open_role("candidate", model, seed=seed, checkpoint=checkpoint) as chat:
         return await answer_all(chat, items, model=checkpoint.name, samples=samples, decoding=decoding, verb=verb)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 RULER_LINES = 20  # asked lengths, at the most, for which the table shows how far the answers reach
 COLUMNS = 8  # asked lengths, at the most, for which a table of models has a column each
 LISTED = 5  # ids of items that are missing on one side, at the most; --json has them all
+LOOPED = 0.05  # share of words in loops from which written lengths say nothing about reach
 WIDTH = 160  # where the output is no terminal
 ENDINGS = {
     "length": " (cut at max_tokens)",
@@ -58,6 +59,8 @@ def show_judge(found: Reliability) -> None:
         console.print(f"{found.unread} of its {found.verdicts} verdicts could not be read; the replies and why: verdicts.jsonl.")
     if found.deviation is not None and found.identical is not None:
         icc = "" if found.icc is None else f", {found.icc:.0%} of the variance lies between answers"
+        if found.icc is not None and found.icc <= 0:
+            icc = ", as much as between answers: the judge does not tell these answers apart"
         console.print(f"From repeat to repeat an answer's S_q has a standard deviation of {found.deviation:.1f} points{icc};")
         console.print(f"{found.identical:.0%} of {found.repeated} answers have the same grades in all repeats.")
     if found.agreement:
@@ -160,15 +163,16 @@ def _scores(card: Scorecard, *, title: str) -> "Table":
     table.add_column("")
     for name in ("items", "answers", "S_l paper", "S_l fixed", "S_q", "S̄ paper", "S̄ fixed", "unscored"):
         table.add_column(name, justify="right")
-    table.add_row("overall", *_cells(card), end_section=True)
+    judged = card.judge is not None
+    table.add_row("overall", *_cells(card, judged=judged), end_section=True)
     groups: tuple[Mapping[str, Group], ...] = (card.by_bin, card.by_language, card.by_type)
     for group in groups:
         for place, (name, scores) in enumerate(group.items(), 1):
-            table.add_row(escape(name), *_cells(scores), end_section=place == len(group))
+            table.add_row(escape(name), *_cells(scores, judged=judged), end_section=place == len(group))
     return table
 
 
-def _cells(group: Group) -> list[str]:
+def _cells(group: Group, *, judged: bool = True) -> list[str]:
     fixed = group.fixed
     scores = (
         _cell(group.s_l, group.s_l_interval),
@@ -177,7 +181,7 @@ def _cells(group: Group) -> list[str]:
         _cell(group.s_bar, group.s_bar_interval),
         _cell(fixed.s_bar, fixed.s_bar_interval) if fixed else "-",
     )
-    return [str(group.items), str(group.answers), *scores, str(group.unscored)]
+    return [str(group.items), str(group.answers), *scores, str(group.unscored) if judged else "not judged"]
 
 
 def _cell(value: float | None, interval: Interval | None) -> str:
@@ -199,6 +203,8 @@ def _ceiling(card: Scorecard) -> str:
     if not card.ceiling:
         return ""
     longest = f"The longest answer has {card.ceiling.longest} words"
+    if card.degeneration and card.degeneration.looped > LOOPED:
+        return f"{longest}; {card.degeneration.looped:.0%} of all words are in loops, so lengths do not show how far the model reaches."
     if card.ceiling.asked is None:
         return f"{longest}; " + (
             "they grow with what is asked." if tried_lengths(card.ruler) else "one length, or near, was asked: no ceiling to see."

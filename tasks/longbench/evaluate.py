@@ -29,10 +29,12 @@ from tasks.schema.errors import BadInput
 from tasks.schema.params import Model, Params
 from tasks.schema.records import BenchmarkItem, Evaluation, Prediction, Verdict
 from tasks.schema.settings import settings
+from tasks.schema.standins import TINY, context_of, is_stand_in, is_tiny, missing_judge
 from tasks.schema.urls import Url
 
 REGISTRY = "models:/"
-PAPERS_DECODING = {"temperature": 0.5, "max_tokens": 32_768}  # of LongBench-Write and the ruler (paper, section 4.1)
+OF_THE_JUDGE = ("judge", "second_judge", "repeats", "judge_prompt_sha256")  # may change: the answers stay, and are judged again
+PAPERS_DECODING: dict[str, float] = {"temperature": 0.5, "max_tokens": 32_768}  # of LongBench-Write and the ruler (paper, section 4.1)
 
 
 class Options(NamedTuple):
@@ -70,6 +72,8 @@ def evaluate(candidate: str, out: Path, *, params: Params, options: Options) -> 
     if skipped:
         print(f"{benchmark}: {len(skipped)} rows state no length that can be read and are left out, such as {skipped[0]}", file=sys.stderr)
     who = resolve(candidate)
+    model = run_async(_model(who, params, options, items))
+    judged = options.judged and _has_judge(who, model, params)
     template = Path(params.judge.prompt)
     asked = Evaluation(
         candidate=str(candidate),
@@ -79,20 +83,20 @@ def evaluate(candidate: str, out: Path, *, params: Params, options: Options) -> 
         samples=options.samples or params.predict.samples,
         method="agentwrite" if options.agentwrite else "one call",
         decoding=decoding_of(
-            run_async(_model(who, params.models.candidate, options)),
+            model,
             seed=params.seed,
             checkpoint=store.folder_digest(who.checkpoint) if who.checkpoint else None,
         ),
-        judge=str(params.models.judge) if options.judged else None,
-        second_judge=str(params.models.second_judge) if options.judged and params.models.second_judge else None,
+        judge=str(params.models.judge) if judged else None,
+        second_judge=str(params.models.second_judge) if judged and params.models.second_judge else None,
         repeats=params.judge.repeats,
-        judge_prompt_sha256=read_template(template).digest if options.judged else None,
+        judge_prompt_sha256=read_template(template).digest if judged else None,
     )
     evaluation = _begun(asked, out, fresh=options.fresh)
     method = through_agentwrite(params.plan, params.write) if options.agentwrite else None
     predictions = run_async(_predict(who, items, evaluation, method))
     store.write(out / "predictions.jsonl", predictions)
-    verdicts = run_async(_judge(predictions, template, params)) if options.judged else []
+    verdicts = run_async(_judge(predictions, template, params)) if judged else []
     return _score(predictions, verdicts, out)
 
 
@@ -125,19 +129,35 @@ def resolve(candidate: str) -> Candidate:
     return Candidate(folder.resolve().name, None, folder)
 
 
-async def _model(who: Candidate, model: Model, options: Options) -> Model:
-    """The candidate as it is asked: how to decode, and the name by which the URL's server knows it."""
+def _has_judge(who: Candidate, model: Model, params: Params) -> bool:
+    """False, and a line that says which setting names a judge, where only a stand-in would judge a real candidate."""
+    if is_tiny(who.checkpoint) if who.checkpoint else is_stand_in(model):
+        return True
+    if problem := missing_judge(params, settings()):
+        print(problem, file=sys.stderr)
+    return problem is None
+
+
+async def _model(who: Candidate, params: Params, options: Options, items: Sequence[BenchmarkItem]) -> Model:
+    """The candidate as it is asked: how to decode, and the name by which the URL's server knows it.
+
+    params.yaml's decoding is for the pipeline's own checkpoints. A tiny student's says nothing about another model, which is decoded
+    as in the paper, as far as its context goes.
+    """
+    model, decoding = params.models.candidate, {}
+    if who.checkpoint is None or (params.base.model == TINY and not is_tiny(who.checkpoint)):
+        decoding = PAPERS_DECODING | ({"max_tokens": _room(who.checkpoint, items)} if who.checkpoint else {})
     given = {"temperature": options.temperature, "max_tokens": options.max_tokens, "name": options.model}
     if who.url and not options.model:
         given["name"] = await only_model(who.url, settings().api_key("candidate"))
-    return Model(
-        **(
-            model.model_dump()
-            | {"revision": ""}
-            | (PAPERS_DECODING if who.url else {})
-            | {key: value for key, value in given.items() if value is not None}
-        )
-    )
+    return Model(**(model.model_dump() | {"revision": ""} | decoding | {key: value for key, value in given.items() if value is not None}))
+
+
+def _room(checkpoint: Path, items: Sequence[BenchmarkItem]) -> int:
+    """Tokens of an answer: the paper's 32,768, or what the longest prompt leaves of the context, at a byte a token at worst."""
+    context = context_of(checkpoint)
+    longest = max(len(item.prompt.encode()) for item in items)
+    return min(int(PAPERS_DECODING["max_tokens"]), max(context // 2, context - longest)) if context else int(PAPERS_DECODING["max_tokens"])
 
 
 def _begun(asked: Evaluation, out: Path, *, fresh: bool) -> Evaluation:
@@ -151,9 +171,11 @@ def _begun(asked: Evaluation, out: Path, *, fresh: bool) -> Evaluation:
         known = store.read_document(path, Evaluation)
         same = asked.model_copy(update={"decoding": asked.decoding.model_copy(update={"revision": known.decoding.revision})})
         for field in Evaluation.model_fields:
-            if getattr(known, field) != getattr(same, field):
+            if field not in OF_THE_JUDGE and getattr(known, field) != getattr(same, field):
                 raise BadInput(path, "the folder holds another evaluation", field=field, mend="name another --out, or give --fresh")
-        return known
+        if same != known:  # the same answers, judged by another judge, or judged at last
+            store.write_json(path, same)
+        return same
     revision = "" if asked.decoding.checkpoint and not fresh else secrets.token_hex(4)
     begun = asked.model_copy(update={"decoding": asked.decoding.model_copy(update={"revision": revision})})
     store.write_json(path, begun)
@@ -174,6 +196,8 @@ async def _judge(predictions: Sequence[Prediction], template: Path, params: Para
 
 
 def _score(predictions: list[Prediction], verdicts: list[Verdict], out: Path) -> Scorecard:
+    for name in ("verdicts.jsonl", "reliability.json"):
+        (out / name).unlink(missing_ok=True)  # an earlier judge's; the journal has its replies
     if verdicts:
         store.write(out / "verdicts.jsonl", verdicts)
         store.write_json(out / "reliability.json", reliable(verdicts, ()))

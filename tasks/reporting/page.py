@@ -10,6 +10,7 @@ from tasks.longbench.scorecard import Scorecard
 from tasks.preference.bias import LengthBias
 from tasks.reporting import plots, tables
 from tasks.reporting.sources import Run
+from tasks.schema.standins import TINY, is_stand_in
 
 STYLES = Path(__file__).parent / "page.css"
 
@@ -41,7 +42,7 @@ def write_page(path: Path, run: Run) -> None:
 def is_rehearsal(run: Run) -> bool:
     """Whether rules answer for a model, or the student is the tiny one: then no figure is a language model's."""
     params = run.origin.params
-    return params.base.model == "tiny" or any(model.name.startswith("rehearsal-") for _, model in params.models)
+    return params.base.model == TINY or any(model is not None and is_stand_in(model) for _, model in params.models)
 
 
 def control_cap(run: Run) -> float | None:

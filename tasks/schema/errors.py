@@ -4,6 +4,7 @@ A `PipelineError` that reaches a command line is printed as that line, without a
 its `exit_code`. Anything else is a defect of the pipeline and keeps its traceback.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 
@@ -48,6 +49,17 @@ class BadSettings(PipelineError):
     """An environment setting is missing or malformed. Never carries the value: it may be a secret."""
 
     exit_code = 2
+
+
+class NotReady(PipelineError):
+    """A run was refused before it started anything. Carries every problem, each with its fix."""
+
+    exit_code = 2
+
+    def __init__(self, problems: Sequence[str]):
+        self.problems = tuple(problems)
+        several = "; ".join(f"({number}) {problem}" for number, problem in enumerate(problems, 1))
+        super().__init__(problems[0] if len(problems) == 1 else f"{len(problems)} problems, nothing was started: {several}")
 
 
 class BadPrompt(PipelineError):

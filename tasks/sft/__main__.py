@@ -5,14 +5,17 @@ from typing import Annotated
 
 import typer
 
+from tasks.schema.errors import BadInput
 from tasks.schema.params import load
 from tasks.schema.settings import Settings, settings
+from tasks.schema.standins import TINY
 from tasks.sft.budget import PAPER, Course, Work, course, on_each_gpu, shapes_of, strategy_of, work_of
 from tasks.sft.launch import check_division, work_for_others
 from tasks.sft.memory import STRATEGIES, Memory, Strategy
 from tasks.stage import fail, one_line_errors
 
 app = typer.Typer(add_completion=False, help=__doc__)
+PACKS = Path("data/pack/packs/student")
 COLUMNS = ("weights", "gradients", "optimizer", "activations", "loss", "overhead", "total", "host")
 
 
@@ -22,8 +25,8 @@ def plan(
     memory: Annotated[float, typer.Option(min=1, help="GiB of each GPU")] = 80.0,
     peak: Annotated[float, typer.Option(min=0.1, help="TFLOP/s of each GPU in bf16, dense")] = 989.0,
     mfu: Annotated[float, typer.Option(min=0.01, max=1, help="share of it that the training gets")] = 0.4,
-    tokens: Annotated[int, typer.Option(min=1, help="of the dataset, where no packs are there; the paper's mixture has so many")] = PAPER,
-    packs: Annotated[Path | None, typer.Option(help="packs of the stage pack, such as data/pack/packs/student")] = None,
+    tokens: Annotated[int | None, typer.Option(min=1, help="of the dataset, where there are no packs; else 189,500,000")] = None,
+    packs: Annotated[Path | None, typer.Option(help="packs of the stage pack; data/pack/packs/student if it has run")] = None,
 ) -> None:
     """Memory on each GPU by how model states are split, steps, tokens and hours. Exits with 1 if the settings' way does not fit, for
     train or for align."""
@@ -34,7 +37,15 @@ def plan(
         chosen = strategy_of(own.accelerate_config)
         ways = [way for way in STRATEGIES if way.name != chosen.name] + [chosen]
         found = {way: on_each_gpu(shapes, asked.train, way, own, context=asked.pack.context) for way in ways}
-        work = work_of(packs, shapes, context=asked.pack.context, tokens=tokens, adapter=asked.train.adapter)
+        if packs is None and not profile and tokens is None and PACKS.is_dir():
+            packs = PACKS
+        if packs is None and tokens is None and asked.base.model == TINY:
+            raise BadInput(
+                "--tokens",
+                f"{PACKS} is not there, and the paper's tokens are not a tiny student's",
+                mend="run the stage pack, or give --tokens",
+            )
+        work = work_of(packs, shapes, context=asked.pack.context, tokens=tokens or PAPER, adapter=asked.train.adapter)
         _say_memory(found, chosen, own, name=asked.base.model, parameters=shapes.parameters, memory=memory)
         gpus = own.processes * own.machines
         _say_course(course(work, asked.train, gpus=gpus, peak=peak * 1e12, mfu=mfu), work, gpus=gpus, peak=peak, mfu=mfu)

@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from tasks.schema.params import Adapter, Tiny
+from tasks.schema.standins import MARK
 from tasks.sft.job import Job
 from tasks.sft.packing import lengths_of
 
@@ -124,6 +125,7 @@ def _tiny(tiny: Tiny, tokenizer: Any, *, attention: str, positions: int) -> Any:
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
         attn_implementation=attention,
+        **{MARK: True},  # in config.json: whoever evaluates the checkpoint sees that it is no language model
     )
     return LlamaForCausalLM(config)
 

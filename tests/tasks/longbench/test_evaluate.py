@@ -16,16 +16,19 @@ import pytest
 
 from tasks import store
 from tasks.endpoints.rehearsal import Switches, rehearsal_server
-from tasks.longbench.evaluate import Options, evaluate, folder_of
+from tasks.longbench.adapters import read_items
+from tasks.longbench.evaluate import Options, _model, evaluate, folder_of, resolve
 from tasks.longbench.scorecard import read_scorecards
 from tasks.schema.errors import BadInput, BadSettings
 from tasks.schema.params import Params, load
 from tasks.schema.records import Prediction, ScoredItem, Verdict
 from tasks.schema.settings import settings
+from tasks.schema.standins import MARK
 from tests.conftest import ROOT
-from tests.tasks.judging.endpoint import Body, asked, endpoint
+from tests.tasks.judging.endpoint import GOOD, Body, asked, endpoint
 
 LENGTHS = (100, 200, 400)
+Capture = pytest.CaptureFixture[str]
 
 
 @pytest.fixture(scope="module")
@@ -156,8 +159,8 @@ def test_without_a_judge_the_length_scores_stand_alone(tmp_path: Path, params: P
     assert not (tmp_path / "out" / "verdicts.jsonl").exists()
 
 
-def shown(candidate: str, out: Path, benchmark: Path) -> str:
-    words = [sys.executable, "-m", "tasks.longbench", "evaluate", candidate, "--model", "rehearsal-candidate"]
+def shown(candidate: str, out: Path, benchmark: Path, model: str = "rehearsal-candidate") -> str:
+    words = [sys.executable, "-m", "tasks.longbench", "evaluate", candidate, "--model", model]
     words += ["--out", str(out), "--benchmark", str(benchmark)]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -185,6 +188,45 @@ def test_verdicts_that_nobody_can_read_are_no_missing_judge(tmp_path: Path, benc
         seen = shown(url, tmp_path / "out", benchmark)
     assert "no verdict of the judge could be read" in seen
     assert "12 of its 12 verdicts could not be read" in seen
+
+
+@pytest.fixture
+def real() -> Iterator[str]:
+    """An endpoint with one model that is no stand-in; its base URL."""
+
+    def say(body: Body) -> tuple[str, str]:
+        return " ".join(["word"] * 100), "stop"
+
+    with endpoint(say, role="candidate"):
+        yield settings().candidate_url
+
+
+def test_a_stand_in_never_judges_a_real_candidate(tmp_path: Path, params: Params, benchmark: Path, real: str, capsys: Capture) -> None:
+    card = evaluate(real, tmp_path / "out", params=params, options=options(benchmark, model="some-model"))
+    assert (card.s_q, card.judge) == (None, None)
+    assert "models.judge (rehearsal-judge) is a stand-in that answers by rules; set models.judge.name" in capsys.readouterr().err
+    assert "not judged" in shown(real, tmp_path / "shown", benchmark, model="some-model")
+
+
+def test_a_judge_that_is_named_later_judges_the_same_answers(tmp_path: Path, params: Params, benchmark: Path, real: str) -> None:
+    evaluate(real, tmp_path / "out", params=params, options=options(benchmark, model="some-model"))
+    answers = (tmp_path / "out" / "predictions.jsonl").read_bytes()
+    with endpoint(lambda _: GOOD):
+        card = evaluate(real, tmp_path / "out", params=params, options=options(benchmark, model="some-model"))
+    assert (card.s_q, card.unscored) == (75.0, 0)
+    assert (tmp_path / "out" / "predictions.jsonl").read_bytes() == answers
+
+
+def test_another_checkpoint_is_not_decoded_like_the_tiny_student(tmp_path: Path, params: Params, benchmark: Path) -> None:
+    items, _ = read_items(benchmark, None)
+    configs = {"tiny": {MARK: True}, "real": {"max_position_embeddings": 4096}, "large": {"max_position_embeddings": 131_072}}
+    drawn: dict[str, int] = {}
+    for name, config in configs.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "config.json").write_text(json.dumps(config))
+        drawn[name] = asyncio.run(_model(resolve(str(tmp_path / name)), params, Options(), items)).max_tokens
+    longest = max(len(item.prompt) for item in items)
+    assert drawn == {"tiny": params.models.candidate.max_tokens, "real": 4096 - longest, "large": 32_768}
 
 
 def test_through_agentwrite_the_plans_are_known_and_the_answers_held_to_them(tmp_path: Path, params: Params, benchmark: Path) -> None:

@@ -120,13 +120,13 @@ def test_work_on_disk_is_counted_sample_by_sample(tmp_path: Path) -> None:
 
 
 def test_a_plan_that_cannot_fit_says_so_names_what_does_and_fails() -> None:
-    done = plan("--params", "profiles/llama-3.1-8b.yaml")
+    done = plan("--profile", "llama-3.1-8b")
     assert done.returncode == 1
     assert "139 GiB on each of 1 GPUs of 80 GiB with none; it does not fit; infra/accelerate/" in done.stderr
     assert "align: 184 GiB on each" in done.stderr
     assert "2,892 steps, 758,000,000 tokens in all" in done.stdout
     assert "70.8 GFLOP a token" in done.stdout
-    assert plan("--params", "profiles/qlora-24gb.yaml", "--memory", "24").returncode == 0
+    assert plan("--profile", "qlora-24gb", "--memory", "24").returncode == 0
 
 
 def plan(*arguments: str) -> "subprocess.CompletedProcess[str]":

@@ -1,0 +1,53 @@
+"""What a run will refuse, asked before it touches anything: inputs that are missing, sources without files, stand-ins out of place."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from dvc.repo import Repo
+
+from flows.graph import Stage
+from tasks.schema import standins
+from tasks.schema.errors import BadInput, NotReady
+from tasks.schema.params import Params
+from tasks.schema.settings import settings
+
+MADE_BY = {"official": "`longwriter eval official` fetches it"}  # a folder of data/raw that a command fills
+
+
+def check(repo: Repo, stages: Sequence[Stage], params: Params) -> None:
+    """Raises NotReady with all problems at once. A run that is refused leaves every output where it was."""
+    names = {stage.name for stage in stages}
+    problems = [*_missing_inputs(repo, names), *(_sources(params) if "collect" in names else []), *standins.misplaced(params, settings())]
+    if problems:
+        raise NotReady(problems)
+
+
+def _missing_inputs(repo: Repo, names: set[str]) -> Iterator[str]:
+    """Files that stages read and no stage makes: a line for each that is not there."""
+    index = repo.index
+    made = [Path(out.fs_path) for stage in index.stages for out in stage.outs]
+    seen: set[Path] = set()
+    for stage in index.stages:
+        for dep in stage.deps if stage.addressing in names else []:
+            path = Path(dep.fs_path)
+            if dep.is_in_repo and path not in seen and not path.exists() and not any(_within(path, out) for out in made):
+                seen.add(path)
+                fix = next((words for folder, words in MADE_BY.items() if folder in path.parts), "put it there, or correct params.yaml")
+                yield f"{path.relative_to(repo.root_dir)}: no such file, and the stage {stage.addressing} reads it; {fix}"
+
+
+def _within(path: Path, out: Path) -> bool:
+    return path == out or out in path.parents or path in out.parents
+
+
+def _sources(params: Params) -> Iterator[str]:
+    """A line for each local source of collect without a file to read."""
+    from tasks.sources.files import files_of
+
+    folder = Path(params.collect.folder)
+    for entry in [*params.collect.sources, *params.collect.decontaminate]:
+        if entry.place == "local":
+            try:
+                files_of(entry, folder)
+            except BadInput as error:
+                yield str(error)
