@@ -1,13 +1,14 @@
 """Two models' answers to the same prompt, compared by the judge in both orders."""
 
-import json
-from collections.abc import Iterable, Sequence
+import re
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 from typing import Any, Literal, NamedTuple
 
 from tasks.cluster.shards import share_each
 from tasks.endpoints.chat import Chat, user
-from tasks.judging.replies import objects, plain
+from tasks.judging.grades import shown
+from tasks.judging.replies import Pairs, said, values
 from tasks.judging.templates import mark
 from tasks.judging.verdicts import check_finished
 from tasks.prompts import fill
@@ -23,6 +24,9 @@ SCHEMA: dict[str, Any] = {
     "required": ["winner"],
     "additionalProperties": False,
 }
+
+_WINNER = re.compile(r"winner[\"'”]?\s{0,3}[:：=]", re.IGNORECASE)  # in a text that was compared
+_ARTICLE = re.compile(r"^(?:the|text)\s|\s(?:text|one)$")  # "the first", "first text"
 
 
 class Pair(NamedTuple):
@@ -45,23 +49,47 @@ def pairs(predictions: Iterable[Prediction]) -> list[Pair]:
 async def duel_all(chat: Chat, found: Sequence[Pair], *, tries: int, judge: str, label: str | None) -> list[Duel]:
     """Every pair, in both orders, in the pairs' order. What stays unreadable after `tries` replies, or unanswered, has no winner."""
     asked = [order for pair in found for order in (pair, Pair(pair.b, pair.a))]
-    said = await share_each(chat, asked, _compare, tries, unit="comparison", label=label)
-    return [_duel(pair, judge, *said[2 * place : 2 * place + 2]) for place, pair in enumerate(found)]
+    compared = await share_each(chat, asked, _compare, tries, unit="comparison", label=label)
+    return [_duel(pair, judge, *compared[2 * place : 2 * place + 2]) for place, pair in enumerate(found)]
 
 
-def parse_winner(reply: str) -> Place:
-    """Which place won. Raises ReplyError that says what was wrong with the reply: prose, another value, objects that differ."""
-    values = [value for found in objects(reply, ("winner",)) for key, value in found.items() if plain(key) == "winner"]
-    if not values:
+def parse_winner(reply: str, texts: Sequence[str] = ()) -> Place:
+    """Which place won, by the judge's last object with a winner. `texts` are those that were compared: they may name a winner too.
+
+    Raises ReplyError that says what was wrong with the reply.
+    """
+    text = said(reply)
+    found = list(values(text))
+    if broken := next((one for one in found if one.value is None), None):
+        raise ReplyError(f"JSON cut off or broken: {broken.problem}")
+    if not any(isinstance(one.value, Pairs) for one in found):
+        raise ReplyError("no JSON object")
+    places = [_place(value) for one in found for value in _winners(one.value)]
+    if not places:
         raise ReplyError("no JSON object with a winner")
-    places = []
-    for value in values:
-        if not isinstance(value, str) or value.strip().lower() not in PLACES:
-            raise ReplyError(f"winner is {json.dumps(value, ensure_ascii=False)[:40]}, not first, second or tie")
-        places.append(PLACES[value.strip().lower()])
-    if len(set(places)) > 1:
-        raise ReplyError(f"{len(places)} winners that differ")
-    return places[0]
+    if len(set(places)) > 1 and any(_WINNER.search(compared) for compared in texts):
+        raise ReplyError(f"{len(places)} winners that differ, and a text that was compared names one")
+    return places[-1]
+
+
+def _winners(value: object) -> Iterator[object]:
+    """The winners that a value names. Raises ReplyError where one object names two."""
+    if isinstance(value, Pairs):
+        own = [inner for key, inner in value if key.strip().casefold() == "winner"]
+        if len(own) > 1:
+            raise ReplyError("winner is given twice")
+        for inner in own or [inner for _, inner in value if isinstance(inner, Pairs)]:
+            yield from [inner] if own else _winners(inner)
+    elif isinstance(value, tuple):
+        for inner in value:
+            yield from _winners(inner)
+
+
+def _place(value: object) -> Place:
+    plain = _ARTICLE.sub("", value.casefold().strip(" \t\n.*'\"")) if isinstance(value, str) else ""
+    if plain not in PLACES:
+        raise ReplyError(f"winner is {shown(value)}, not first, second or tie")
+    return PLACES[plain]
 
 
 class _Said(NamedTuple):
@@ -82,7 +110,7 @@ async def _compare(chat: Chat, order: Pair, tries: int, _: object) -> _Said:
             reply = await chat(user(asked, sample=attempt, schema=SCHEMA))
             replies.append(reply.text)
             check_finished(reply)
-            return _Said(parse_winner(reply.text), tuple(replies), None)
+            return _Said(parse_winner(reply.text, (first, second)), tuple(replies), None)
         except Unanswered as error:
             return _Said(None, tuple(replies), str(error))
         except ReplyError as error:

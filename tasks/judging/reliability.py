@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from math import sqrt
 from statistics import fmean, variance
 
-from tasks.judging.rubric import DIMENSIONS
+from tasks.judging.grades import DIMENSIONS
 from tasks.longbench.summary import s_q
 from tasks.schema.records import Record, Rubric, Verdict
 

@@ -1,65 +1,178 @@
-"""The JSON objects in a judge's reply, strictly: one that is cut off, broken or says a thing twice is an error, never half an answer."""
+"""The JSON-like values in a judge's reply, whatever is around them.
+
+Read as a person reads them: thoughts, prose and code fences are passed over; single and curly quotes, names without quotes, full-width
+signs, comments and a comma before a closing bracket are fine. A value that is cut off or broken is not repaired: it is reported with its
+place, and nothing inside it counts.
+"""
 
 import json
 import re
-from collections.abc import Collection, Iterator
-from typing import Any
+import unicodedata
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from tasks.schema.errors import ReplyError
+from tasks.text.thoughts import split_thoughts
 
 MAX_REPLY = 200_000  # characters; a verdict has a few hundred
+DEPTH = 24  # of brackets within brackets
 
 
-def objects(reply: str, names: Collection[str]) -> list[dict[str, Any]]:
-    """The outermost JSON objects in a reply; thoughts, prose, code fences and braces of prose around them are passed over.
+class Pairs(tuple[tuple[str, "object"], ...]):
+    """The names and values of an object, in order; a name may be there twice."""
 
-    Raises ReplyError for an empty or overlong reply, for an object that is cut off or broken, and for one that has a key of `names`
-    twice.
+    __slots__ = ()
+
+
+class Word(str):
+    """A value without quotes that is no number, such as NaN."""
+
+    __slots__ = ()
+
+
+class Found(NamedTuple):
+    """A value in a reply, or what is left of one."""
+
+    value: object  # Pairs, a tuple of values, or None for a broken one
+    start: int
+    end: int  # of a broken value: where reading stopped
+    problem: str = ""  # why it is broken
+
+
+_TOO_DEEP = "nested too deep"
+_OPENING = re.compile(r"\{|\[(?=\s{0,20}\{)")
+_GAP = re.compile(r"(?:\s|//[^\n]{0,500}|/\*[^*]{0,500}\*/|#[^\n]{0,500})*")  # white space and comments
+_STRINGS = {
+    '"': re.compile(r'"([^"\\]*(?:\\.[^"\\]*)*)"', re.DOTALL),
+    "'": re.compile(r"'([^'\\]*(?:\\.[^'\\]*)*)'", re.DOTALL),
+    "“": re.compile(r"“([^”]*)”"),
+}
+_BARE = re.compile(r"[^\s,;、，；{}\[\]:=\"'“”]+(?:[ \t]+[^\s,;、，；{}\[\]:=\"'“”]+)*")
+_COMMENT = re.compile(r"[ \t]+(?://|/\*|#)")
+_NUMBER = re.compile(r"[+-]?\d{1,15}(?:\.\d{1,15})?(?:[eE][+-]?\d{1,3})?")
+_COLON = re.compile(r"=>|[:=]")
+_COMMA = re.compile(r"[,;、]")
+_LIKE_JSON = re.compile(r"\{\s*(?:\"[^\"\n]{0,60}\"|'[^'\n]{0,60}'|“[^”\n]{0,60}”|\"|\Z)")
+_WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None, "none": None}
+
+
+def said(reply: str) -> str:
+    """What the judge says, without its thoughts, with full-width signs as plain ones.
+
+    Raises ReplyError for an empty or overlong reply, and for thoughts that no verdict follows.
     """
-    reply = without_thoughts(reply)
     if not reply.strip():
         raise ReplyError("empty reply")
     if len(reply) > MAX_REPLY:
         raise ReplyError(f"reply of {len(reply)} characters")
-    found = list(_scan(reply, frozenset(names)))
-    if "{" not in reply:
-        raise ReplyError("no JSON object")
-    return found
+    thoughts, text = split_thoughts(reply)
+    if not text.strip():
+        raise ReplyError("nothing follows the judge's thoughts" if thoughts else "empty reply")
+    return unicodedata.normalize("NFKC", text).lstrip("\ufeff")
 
 
-def without_thoughts(reply: str) -> str:
-    """What follows the thoughts of a judge that thinks aloud, if its server left them in. Raises ReplyError where nothing does."""
-    if not reply.lstrip().startswith("<think>"):
-        return reply
-    _, closed, said = reply.rpartition("</think>")
-    if not closed:
-        raise ReplyError("its thoughts are cut off")
-    return said
+def values(text: str) -> Iterator[Found]:
+    """The outermost objects and lists of a text, in order; broken ones where they look like JSON, other brackets belong to prose.
 
-
-def plain(key: str) -> str:
-    """A key as we write it: "Breadth and Depth", "breadth & depth" and "breadth-and-depth" are all `breadth_and_depth`."""
-    return re.sub(r"[\s_&-]+", "_", key.strip().lower().replace("&", " and "))
-
-
-def _scan(reply: str, names: frozenset[str]) -> Iterator[dict[str, Any]]:
-    def whole(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        keys = [plain(key) for key, _ in pairs]
-        for name in sorted(names):
-            if keys.count(name) > 1:
-                raise ReplyError(f"{name} is given twice")
-        return dict(pairs)
-
-    decoder, place = json.JSONDecoder(object_pairs_hook=whole), reply.find("{")
-    while place != -1:
+    Raises ReplyError for JSON that is nested deeper than DEPTH.
+    """
+    reader, place = _Reader(text), 0
+    while (match := _OPENING.search(text, place)) is not None:
+        place = match.start()
         try:
-            value, end = decoder.raw_decode(reply, place)
-        except RecursionError:
-            raise ReplyError("JSON nested too deep") from None
-        except ValueError as error:
-            if re.match(r'\{\s*"', reply[place : place + 100]):
-                raise ReplyError(f"JSON cut off or broken: {getattr(error, 'msg', error)}") from None
-            end = place + 1
+            value, end = reader.value(place, 0)
+        except _Broken as broken:
+            if broken.problem == _TOO_DEEP:
+                raise ReplyError(f"JSON {_TOO_DEEP}") from None
+            if text[place] == "{" and _LIKE_JSON.match(text, place):
+                yield Found(None, place, broken.place, broken.problem)
+            place += 1
         else:
-            yield value
-        place = reply.find("{", end)
+            yield Found(value, place, end)
+            place = end
+
+
+class _Broken(Exception):
+    def __init__(self, problem: str, place: int) -> None:
+        super().__init__(problem)
+        self.problem, self.place = problem, place
+
+
+class _Reader:
+    """Reads values out of one text. Quotes that are never closed are remembered, so that each is looked for once."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+        self._unclosed: dict[str, int] = {}  # by quote: the place from which on there is no closed string
+
+    def value(self, place: int, depth: int) -> tuple[object, int]:
+        if depth > DEPTH:
+            raise _Broken(_TOO_DEEP, place)
+        sign = self._text[place : place + 1]
+        if sign == "{":
+            return self._object(place, depth)
+        if sign == "[":
+            return self._list(place, depth)
+        if sign in _STRINGS and sign:
+            return self._string(place)
+        return self._bare(place)
+
+    def _object(self, place: int, depth: int) -> tuple[Pairs, int]:
+        pairs, place = list[tuple[str, object]](), self._gap(place + 1)
+        while self._text[place : place + 1] != "}":
+            key, place = self._string(place) if self._text[place : place + 1] in _STRINGS else self._bare(place)
+            colon = _COLON.match(self._text, self._gap(place))
+            if not colon:
+                raise _Broken("a colon is missing", place)
+            value, place = self.value(self._gap(colon.end()), depth + 1)
+            pairs.append((str(key), value))
+            place = self._next(place, "}")
+        return Pairs(pairs), place + 1
+
+    def _list(self, place: int, depth: int) -> tuple[tuple[object, ...], int]:
+        items, place = list[object](), self._gap(place + 1)
+        while self._text[place : place + 1] != "]":
+            item, place = self.value(place, depth + 1)
+            items.append(item)
+            place = self._next(place, "]")
+        return tuple(items), place + 1
+
+    def _next(self, place: int, closing: str) -> int:
+        """Behind the comma, or at the closing bracket. A line end before the next name in quotes does for a comma."""
+        behind = self._gap(place)
+        if comma := _COMMA.match(self._text, behind):
+            return self._gap(comma.end())
+        sign = self._text[behind : behind + 1]
+        if sign != closing and not (closing == "}" and sign and sign in _STRINGS and "\n" in self._text[place:behind]):
+            raise _Broken("it ends early" if not sign else "a comma is missing", behind)
+        return behind
+
+    def _string(self, place: int) -> tuple[str, int]:
+        quote = self._text[place]
+        match = None if place >= self._unclosed.get(quote, len(self._text)) else _STRINGS[quote].match(self._text, place)
+        if not match:
+            self._unclosed.setdefault(quote, place)
+            raise _Broken("it ends early", len(self._text))
+        if quote == '"' and "\\" in match[1]:
+            try:
+                return str(json.loads(match[0], strict=False)), match.end()
+            except ValueError:
+                raise _Broken("an escape is wrong", match.start()) from None
+        return match[1], match.end()
+
+    def _bare(self, place: int) -> tuple[object, int]:
+        match = _BARE.match(self._text, place)
+        if not match:
+            raise _Broken("it ends early" if place >= len(self._text) else "a name or a value is missing", place)
+        comment = _COMMENT.search(match[0])
+        word = match[0][: comment.start()] if comment else match[0]
+        end = place + len(word)
+        if word.lower() in _WORDS:
+            return _WORDS[word.lower()], end
+        if _NUMBER.fullmatch(word):
+            return (float(word) if re.search(r"[.eE]", word) else int(word)), end
+        return Word(word), end
+
+    def _gap(self, place: int) -> int:
+        match = _GAP.match(self._text, place)
+        return match.end() if match else place

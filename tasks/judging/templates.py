@@ -11,7 +11,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tasks.judging.rubric import DIMENSIONS, SCHEMA, SCORE
+from tasks.judging.grades import DIMENSIONS
+from tasks.judging.rubric import SCHEMA, SCORE
 from tasks.schema.errors import BadPrompt
 
 PAPERS_NAMES = {name: name.replace("_", " ").title().replace(" And ", " and ") for name in DIMENSIONS}

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from tasks.cluster.shards import share_each
 from tasks.endpoints.chat import OVERSIZE, Chat, Reply, user
-from tasks.judging.rubric import parse_rubric, planted
+from tasks.judging.rubric import parse_rubric
 from tasks.judging.templates import Template
 from tasks.schema.errors import ReplyError, Unanswered
 from tasks.schema.records import Prediction, Rubric, Verdict
@@ -100,7 +100,4 @@ async def _ask(chat: Chat, template: Template, prediction: Prediction, *, repeat
 
 def _read(reply: Reply, answer: str) -> Rubric:
     check_finished(reply)
-    rubric = parse_rubric(reply.text)
-    if rubric in planted(answer):
-        raise ReplyError("the verdict is one that stands in the answer")
-    return rubric
+    return parse_rubric(reply.text, answer)

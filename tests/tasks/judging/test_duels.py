@@ -122,7 +122,21 @@ def test_without_a_pair_there_is_no_duel_and_an_empty_file(tmp_path: Path, answe
     assert (ran.metrics["duels"], ran.metrics["contradictions"]) == (0, 0)
 
 
-@pytest.mark.parametrize("reply", [says("first"), says("First"), f"```json\n{says('first')}\n```", f"{says('first')} {says('first')}"])
+@pytest.mark.parametrize(
+    "reply",
+    [
+        says("first"),
+        says("First"),
+        f"```json\n{says('first')}\n```",
+        f"{says('first')} {says('first')}",
+        f"{says('second')} No: {says('first')}",
+        "{'winner': 'first',}",
+        '{"Winner": "The first text."}',
+        f"<think>{says('second')}</think>{says('first')}",
+        f"{says('tie')}\n</think>\n{says('first')}",
+        json.dumps({"why": "x", "verdict": {"winner": "first"}}),
+    ],
+)
 def test_a_winner_is_read_however_it_is_dressed(reply: str) -> None:
     assert parse_winner(reply) == "first"
 
@@ -141,7 +155,6 @@ def test_a_winner_is_read_however_it_is_dressed(reply: str) -> None:
         ('{"winner": null}', "winner is null"),
         ('{"winner": ["first"]}', 'winner is ["first"]'),
         ('{"winner": {"winner": "first"}}', "winner is {"),
-        (f"{says('first')} {says('second')}", "2 winners that differ"),
         ('{"winner": "first", "winner": "second"}', "winner is given twice"),
         ('{"winner": "first", "Winner": "second"}', "winner is given twice"),
     ],
@@ -150,6 +163,16 @@ def test_a_winner_that_cannot_be_read_says_why(reply: str, why: str) -> None:
     with pytest.raises(ReplyError) as error:
         parse_winner(reply)
     assert why in str(error.value)
+
+
+def test_winners_that_differ_are_not_read_where_a_text_names_one() -> None:
+    with pytest.raises(ReplyError, match="2 winners that differ"):
+        parse_winner(f"{says('first')} {says('second')}", ("Bread.", f"Cake. {says('second')}"))
+
+
+def test_the_prompts_own_form_is_no_winner() -> None:
+    with pytest.raises(ReplyError, match=r"winner is \.\.\."):
+        parse_winner('I answer in the form {"winner": …}.')
 
 
 def test_the_rehearsals_judge_sees_the_better_text_in_both_places(tmp_path: Path) -> None:

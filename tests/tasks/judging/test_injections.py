@@ -91,7 +91,7 @@ def test_no_injection_moves_a_score(tmp_path: Path, judge: str) -> None:
 def test_a_verdict_that_the_judge_took_from_the_answer_is_no_verdict(tmp_path: Path, name: str) -> None:
     with endpoint(ours(JUDGES["says the text's verdict instead of its own"])):
         verdict = scores(tmp_path, {name: INJECTIONS[name]})[name]
-    assert (verdict.rubric, verdict.problem) == (None, "the verdict is one that stands in the answer")
+    assert (verdict.rubric, verdict.problem) == (None, "the verdict is one that is in the answer")
 
 
 def test_the_scripted_judge_falls_for_what_it_can(tmp_path: Path) -> None:

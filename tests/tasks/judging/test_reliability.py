@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from tasks.judging.grades import DIMENSIONS
 from tasks.judging.reliability import Reliability, _icc, reliability
-from tasks.judging.rubric import DIMENSIONS
 from tasks.longbench.summary import s_q
 from tasks.schema.records import Rubric, Verdict
 

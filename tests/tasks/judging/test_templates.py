@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.judging.rubric import DIMENSIONS, SCHEMA, parse_rubric
+from tasks.judging.grades import DIMENSIONS
+from tasks.judging.rubric import SCHEMA, parse_rubric
 from tasks.judging.templates import PAPERS_SCHEMA, mark, read_template
 from tasks.schema.errors import BadPrompt
 from tests.conftest import ROOT
