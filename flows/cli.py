@@ -51,6 +51,7 @@ TREE: dict[str, Leaf | Branch] = {
             ),
             "duel": Leaf(f"{EVAL}:duel", "Let the judge compare answers in pairs.", "eval duel data/predict:student data/predict:control"),
             "nll": Leaf(f"{EVAL}:nll", "Measure the NLL of answers by position.", "eval nll answers.jsonl MODEL_FOLDER"),
+            "verdicts": Leaf("tasks.judging.__main__:verdicts", "Show how recorded judge replies are read.", "eval verdicts replies.jsonl"),
             "ci": Leaf("tasks.longbench.ci:ci_eval", "Evaluate in CI: a comment, and exit code 1 on failure.", "eval ci --out ci-eval"),
             "official": Leaf(f"{EVAL}:official", "Fetch the paper's prompts and benchmark files.", "eval official"),
         },

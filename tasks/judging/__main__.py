@@ -1,4 +1,4 @@
-"""`python -m tasks.judging verdicts FILE`: what the reader of verdicts makes of recorded replies. `make verdicts`."""
+"""`python -m tasks.judging verdicts FILE`: what the reader of verdicts makes of recorded replies. `longwriter eval verdicts`."""
 
 from collections.abc import Iterator
 from pathlib import Path
