@@ -207,6 +207,15 @@ def parse_document(text: bytes, record: type[R], *, path: Path, mend: str) -> R:
     return parse(data, record, path=path, line=None, mend=mend)
 
 
+def private_folder(path: Path) -> None:
+    """A folder for state that may hold what is nobody else's business: made for its owner alone. One that is there keeps its mode, but for
+    the project's own `.longwriter`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=0o700, exist_ok=True)
+    if path.name == ".longwriter" and path.stat().st_uid == os.getuid() and path.stat().st_mode & 0o077:
+        path.chmod(0o700)
+
+
 def take_place(scratch: Path, path: Path) -> None:
     """Move a whole file or folder into place; what was there before goes when the new is there."""
     if path.is_dir():

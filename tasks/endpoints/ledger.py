@@ -36,9 +36,11 @@ class Account:
 
 
 def cost(usage: Usage, price: Price) -> float:
-    """Dollars of a call."""
-    cached = price.prompt if price.cached is None else price.cached
-    return ((usage.prompt - usage.cached) * price.prompt + usage.cached * cached + usage.completion * price.completion) / MILLION
+    """Dollars of a call. Counts that cannot be true, as earlier versions kept them in the journal, make nothing cheaper than free."""
+    prompt, completion = max(0, usage.prompt), max(0, usage.completion)
+    cached = usage.cached if 0 <= usage.cached <= prompt else 0
+    cheaper = price.prompt if price.cached is None else price.cached
+    return ((prompt - cached) * price.prompt + cached * cheaper + completion * price.completion) / MILLION
 
 
 def totals(lines: Iterable[Paid], prices: dict[str, Price]) -> dict[tuple[str, str], Account]:

@@ -10,6 +10,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 import socket
 import sys
 import time
@@ -22,11 +23,16 @@ from typing import Any, NamedTuple
 import orjson
 
 from tasks.endpoints.chat import Reply, Request
+from tasks.endpoints.formats import FORMAT, Newer, decode, encode, is_plain
+from tasks.endpoints.room import check_limit, reserve
 from tasks.schema.errors import BadInput, WorkspaceBusy
 from tasks.schema.records import Usage
 from tasks.schema.settings import Role
+from tasks.store import private_folder
 
 HEAD = 8 + 1 + 64 + 1  # bytes before a line's JSON: CRC, key
+SPARE, STEP = 2**14, 2**16  # bytes of the disk: for replies that are longer than expected, and that are reserved at once
+_KEY = re.compile(rb"[0-9a-f]{64} ")
 DAMAGED = ".damaged"  # beside the journal: what was cut off its end
 
 
@@ -42,6 +48,7 @@ class Paid(NamedTuple):
     at: int  # Unix time
     finish: str
     text: str
+    format: int = 1  # of the record, formats.py
 
     def reply(self) -> Reply:
         return Reply(self.text, self.finish, Usage(self.prompt, self.completion, self.cached), self.seconds)
@@ -74,10 +81,11 @@ class ReplayStore:
     """
 
     def __init__(self, path: Path):
-        path.parent.mkdir(parents=True, exist_ok=True)
+        private_folder(path.parent)
         self.path = path
         try:
             self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            os.fchmod(self._file, 0o600)
         except (IsADirectoryError, PermissionError) as error:
             raise BadInput(path, f"cannot be opened: {error.strerror}", mend="the journal of paid replies belongs here, a file") from None
         try:
@@ -88,6 +96,7 @@ class ReplayStore:
             os.close(self._file)
             raise
         self._broken: OSError | None = None
+        self._room, self._reserved = 0, self._end  # bytes that replies under way may take; how far the disk is reserved
 
     def get(self, key: str) -> Reply | None:
         """The stored reply; None if there is none, or none that is whole."""
@@ -95,6 +104,7 @@ class ReplayStore:
             if (line := self._read(place)) and line[0] == key:
                 return line[1].reply()
             del self._places[_half(key)]
+            print(f"{self.path}: a record is damaged or has a shape that is not known; it is left aside, and asked again", file=sys.stderr)
         return None
 
     def put(self, key: str, paid: Paid) -> None:
@@ -117,6 +127,28 @@ class ReplayStore:
         if self._broken:
             raise self._broken
 
+    @contextmanager
+    def room(self, size: int) -> Iterator[None]:
+        """Room on the disk for one more reply of about `size` bytes, while the block lasts. Raises OSError where there is none: then no
+        call may go out, as its answer could not be kept."""
+        self.check()
+        end = self._end + self._room + size + SPARE
+        check_limit(str(self.path), end)
+        if end > self._reserved:
+            try:
+                self._reserve(end + STEP)
+            except OSError:
+                self._reserve(end)
+        self._room += size
+        try:
+            yield
+        finally:
+            self._room -= size
+
+    def _reserve(self, end: int) -> None:
+        reserve(self._file, str(self.path), start=self._end, size=end - self._end)
+        self._reserved = end
+
     def all(self) -> Iterator[tuple[str, Paid]]:
         """Every whole line, in the order of payment."""
         for place in sorted(self._places.values()):
@@ -124,11 +156,15 @@ class ReplayStore:
                 yield line
 
     def close(self) -> None:
+        if self._reserved > self._end == os.fstat(self._file).st_size:
+            os.ftruncate(self._file, self._end)  # gives back what was reserved beyond the end
         os.close(self._file)
 
     def _read(self, place: int) -> tuple[str, Paid] | None:
         line = os.pread(self._file, place & 0xFFFFFFFF, place >> 32)
-        return (key, Paid(**orjson.loads(memoryview(line)[HEAD:]))) if (key := _whole(line)) else None
+        if (key := _whole(line)) and (paid := _paid(line, self.path)):
+            return key, paid
+        return None
 
     def _lock(self) -> None:
         holder = self.path.with_suffix(".holder")
@@ -144,8 +180,8 @@ class ReplayStore:
         """Find every whole line; say how many are damaged, and cut off a torn end. Returns the journal's length in bytes."""
         damaged = place = 0
         with os.fdopen(os.dup(self._file), "rb") as file:
-            for line in file:
-                if key := _whole(line):
+            for number, line in enumerate(file, 1):
+                if (key := _whole(line)) and (is_plain(memoryview(line)[HEAD:]) or _paid(line, self.path, number)):
                     self._places[_half(key)] = place << 32 | len(line)
                 elif line.endswith(b"\n"):
                     damaged += 1
@@ -158,7 +194,8 @@ class ReplayStore:
         return place
 
     def _cut(self, place: int, torn: bytes) -> None:
-        with self.path.with_name(self.path.name + DAMAGED).open("ab") as file:
+        aside = os.open(self.path.with_name(self.path.name + DAMAGED), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        with os.fdopen(aside, "ab") as file:
             file.write(torn + b"\n")
         os.ftruncate(self._file, place)
         print(f"{self.path}: its last record, {len(torn)} bytes, is torn; it is cut off, and asked again if needed", file=sys.stderr)
@@ -177,26 +214,38 @@ def key_of(request: Request, identity: dict[str, Any]) -> str:
 
 def paid(role: Role, model: str, reply: Reply) -> Paid:
     """What is kept of a reply."""
-    return Paid(role, model, *reply.usage, reply.seconds, int(time.time()), reply.finish_reason, reply.text)
+    return Paid(role, model, *reply.usage, reply.seconds, int(time.time()), reply.finish_reason, reply.text, FORMAT)
 
 
 def read_journal(path: Path) -> Iterator[Paid]:
-    """Every whole line of a journal, without holding it: also while a run adds to it. Nothing if there is no journal yet."""
+    """Every whole line of a journal, without holding it: also while a run adds to it. Nothing if there is no journal yet.
+
+    Raises BadInput for a record that a newer version wrote.
+    """
     if path.exists():
         with path.open("rb") as file:
-            yield from (Paid(**orjson.loads(memoryview(line)[HEAD:])) for line in file if _whole(line))
+            yield from (paid for number, line in enumerate(file, 1) if _whole(line) and (paid := _paid(line, path, number)))
 
 
 def _line(key: str, paid: Paid) -> bytes:
-    body = key.encode() + b" " + orjson.dumps(paid._asdict()) + b"\n"
+    body = key.encode() + b" " + encode(paid) + b"\n"
     return b"%08x %s" % (zlib.crc32(body), body)
 
 
 def _whole(line: bytes) -> str | None:
     """The key of a line whose checksum holds."""
-    if len(line) > HEAD and line.endswith(b"\n") and line[:8] == b"%08x" % zlib.crc32(memoryview(line)[9:]):
+    if len(line) > HEAD and line.endswith(b"\n") and line[:8] == b"%08x" % zlib.crc32(memoryview(line)[9:]) and _KEY.match(line, 9):
         return line[9:73].decode("ascii")
     return None
+
+
+def _paid(line: bytes, path: Path, number: int | None = None) -> Paid | None:
+    """The record of a whole line; None if it has another shape. Raises BadInput for one that a newer version wrote."""
+    found = decode(memoryview(line)[HEAD:], Paid)
+    if isinstance(found, Newer):
+        problem = f"a newer version wrote this record: its format is {found.format}, this version reads up to {FORMAT}"
+        raise BadInput(path, problem, line=number, mend="upgrade, or name another LONGWRITER_HOME; nothing of the journal is lost")
+    return found
 
 
 def _half(key: str) -> bytes:

@@ -11,6 +11,8 @@ from tasks.endpoints.replay import ReplayStore, paid
 from tasks.schema.records import Usage
 from tasks.schema.settings import Role, Settings
 
+RECORD, BYTES = 1024, 5  # of the disk: a reply's record, and each token of it; English and Chinese have 3 to 5
+
 
 class Till:
     """Of one role. `account` has its running totals; of replayed answers only their number."""
@@ -30,13 +32,12 @@ class Till:
 
     @asynccontextmanager
     async def purse(self, key: str, expected: Usage) -> AsyncIterator[Keep]:
-        """Money for one try, which may take `expected`. Raises SpendCapReached; and OSError where no reply can be kept any more."""
-        self._store.check()
+        """Money for one try, which may take `expected`. Raises SpendCapReached; and OSError where its reply could not be kept."""
 
         async def keep(reply: Reply) -> None:
             self.keep(key, reply)
 
-        with self._budget.reserved(self._dollars(expected)):
+        with self._budget.reserved(self._dollars(expected)), self._store.room(RECORD + BYTES * expected.completion):
             yield keep
 
     def keep(self, key: str, reply: Reply) -> None:
