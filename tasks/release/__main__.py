@@ -54,14 +54,22 @@ def diff(
 def import_(
     url: Annotated[str, typer.Argument(help="https://…, s3://…, whatever dvc import-url takes")],
     out: Annotated[Path | None, typer.Option(help="where the file goes; data/raw under its own name")] = None,
+    update: Annotated[bool, typer.Option("--update", help="fetch it again if it has changed at its origin")] = False,
 ) -> None:
     """Fetch a third party's file and pin it by its checksum."""
     with one_line_errors():
         from tasks.release.imports import import_file
 
-        pinned = import_file(url, out)
+        pinned, followed, changed = import_file(url, out, update=update)
+    if update and not changed:
+        print(f"{pinned}: the file has not changed at its origin")
+        return
     print(f"{pinned}: git add {pinned} {pinned.with_name('.gitignore')}")
-    print(f"when the file changes at its origin:  dvc update {pinned}")
+    again = f"make import URL={url} OUT={pinned.with_suffix('')} UPDATE=1"
+    if followed:
+        print(f"when the file changes at its origin:  dvc update {pinned}")
+    else:
+        print(f"the host sends no ETag and no date, so `dvc update` cannot see a change; when the file changes at its origin:  {again}")
 
 
 if __name__ == "__main__":

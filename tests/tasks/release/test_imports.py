@@ -1,12 +1,14 @@
 """Files of third parties, from a real server on the loopback, under DVC in a repository of their own."""
 
 import functools
+import hashlib
 import os
 import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -64,6 +66,65 @@ def test_an_imported_file_is_pinned_feeds_the_pipeline_and_follows_its_origin_wh
     assert ran(repository, "dvc", "update", "-q", str(pinned)).returncode == 0
     assert yaml.safe_load(pinned.read_text())["outs"][0]["md5"] != before
     assert "Running stage 'count'" in ran(repository, "dvc", "repro", "--dry").stdout
+
+
+class WithoutValidators(SimpleHTTPRequestHandler):
+    """Sends neither ETag nor Last-Modified, and the length only where it is to."""
+
+    length = True
+
+    def send_header(self, keyword: str, value: str) -> None:
+        if keyword != "Last-Modified" and (self.length or keyword != "Content-Length"):
+            super().send_header(keyword, value)
+
+
+class WithETag(SimpleHTTPRequestHandler):
+    def end_headers(self) -> None:
+        self.send_header("ETag", f'"{hashlib.md5(Path(self.translate_path(self.path)).read_bytes()).hexdigest()}"')
+        super().end_headers()
+
+
+@contextmanager
+def serving(handler: type[SimpleHTTPRequestHandler], folder: Path) -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(handler, directory=str(folder))) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/chats.jsonl"
+        server.shutdown()
+
+
+@pytest.mark.parametrize("length", [True, False])
+def test_a_change_of_the_same_size_is_seen_at_a_host_that_says_nothing_of_it(
+    served: tuple[str, Path], repository: Path, length: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(WithoutValidators, "length", length)
+    origin = served[1]
+    with serving(WithoutValidators, origin.parent) as url:
+        done = ran(repository, "tasks.release", "import", url)
+        assert done.returncode == 0, done.stderr
+        assert "the host sends no ETag and no date, so `dvc update` cannot see a change" in done.stdout
+        place, pinned = repository / "data/raw/chats.jsonl", repository / "data/raw/chats.jsonl.dvc"
+        assert yaml.safe_load(pinned.read_text())["meta"] == {"origin": url}
+        assert "Could not update" in ran(repository, "dvc", "update", str(pinned)).stderr
+        assert "has not changed at its origin" in ran(repository, "tasks.release", "import", url, "--update").stdout
+        for topic in ("ham", "jam"):
+            origin.write_text(f'{{"prompt": "Write about {topic}."}}\n')
+            updated = ran(repository, "tasks.release", "import", url, "--update")
+            assert updated.returncode == 0, updated.stderr
+            assert topic in place.read_text()
+    assert sorted(path.name for path in place.parent.iterdir()) == [".gitignore", "chats.jsonl", "chats.jsonl.dvc", "own.jsonl"]
+
+
+def test_a_change_is_seen_by_the_etag_and_by_an_update_that_names_the_address(served: tuple[str, Path], repository: Path) -> None:
+    origin = served[1]
+    with serving(WithETag, origin.parent) as url:
+        assert "dvc update data/raw/chats.jsonl.dvc" in ran(repository, "tasks.release", "import", url).stdout
+        for topic, update in (
+            ("ham", ("dvc", "update", "data/raw/chats.jsonl.dvc")),
+            ("jam", ("tasks.release", "import", url, "--update")),
+        ):
+            origin.write_text(f'{{"prompt": "Write about {topic}."}}\n')
+            assert ran(repository, *update).returncode == 0
+            assert topic in (repository / "data/raw/chats.jsonl").read_text()
 
 
 def test_a_host_out_of_reach_a_missing_file_and_a_file_that_is_there_are_one_line_each(served: tuple[str, Path], repository: Path) -> None:
