@@ -86,7 +86,10 @@ def _services() -> dict[str, services.Service]:
 
 
 def _show(line: board.Line, service: services.Service) -> bool:
-    """What it says now, not what was written down."""
+    """What it says now, not what was written down. Nobody is asked on a port that is not the running server's."""
+    if line.port != service.port:
+        print(f"  {line.name:<11} runs on port {line.port}, not {service.port} as in team.env: longwriter team down, then up")
+        return False
     try:
         service.check()
         state, note = "up", ""
@@ -110,7 +113,9 @@ def _begin(values: dict[str, str]) -> None:
         postgres.binary(program)
     for name in environment.PORTS:
         if held := processes.holder(int(values[f"TEAM_{name}_PORT"])):
-            raise ServerError(f"port {values[f'TEAM_{name}_PORT']} ({name.lower()}): held by {held}; end it, or change it in team.env")
+            raise ServerError(
+                f"port {values[f'TEAM_{name}_PORT']} ({name.lower()}): held by {held}; end it, or change TEAM_{name}_PORT in team.env"
+            )
     for pool in services.POOLS:
         workspaces.make(Path.cwd(), environment.folder() / "workspaces" / pool, values)
     board.path().unlink(missing_ok=True)

@@ -59,17 +59,17 @@ def mlflow(values: Mapping[str, str]) -> None:
     base = values["LONGWRITER_TRACKING_URI"]
     name, password = values["MLFLOW_TRACKING_USERNAME"], values["MLFLOW_TRACKING_PASSWORD"]
     question = f"{base}/api/2.0/mlflow/experiments/search"
+    _must_refuse(question, body={"max_results": 1})  # first: a server that is not ours must not see the password
     if "experiments" not in _asked(question, auth=f"{name}:{password}", body={"max_results": 1}):
         raise Unwell("it answers, but not as MLflow does")
-    _must_refuse(question, body={"max_results": 1})
 
 
 def prefect(values: Mapping[str, str]) -> None:
     """Likewise; its /health is open to all."""
     question = f"{values['PREFECT_API_URL']}/admin/version"
+    _must_refuse(question)
     if not isinstance(_asked(question, auth=values["PREFECT_API_AUTH_STRING"]), str):
         raise Unwell("it answers, but not as Prefect does")
-    _must_refuse(question)
 
 
 def worker(values: Mapping[str, str], pool: str, port: int) -> None:

@@ -4,20 +4,25 @@ Written once, with random secrets, readable by its owner alone. What the servers
 """
 
 import os
+import re
 import secrets
 import socket
 import stat
 from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from tasks.schema.errors import BadInput
 from tasks.schema.settings import settings
 
 PORTS = {"POSTGRES": 15432, "S3": 19000, "MLFLOW": 15000, "PREFECT": 14200, "WORKER_CPU": 18081, "WORKER_GPU": 18082}
+URLS = {"AWS_ENDPOINT_URL_S3": "S3", "LONGWRITER_TRACKING_URI": "MLFLOW", "PREFECT_API_URL": "PREFECT"}  # and the port in each
+REFERENCE = re.compile(r"\$\{(\w+)\}")  # of an earlier value, as shells and compose read it
 BUCKET = "longwriter"
 HEAD = """\
 # The team's back end: `longwriter team up`, or docker compose --env-file THIS -f infra/compose.yaml up.
 # For your shell and your scripts:  set -a; . THIS; set +a
+# A port is changed in one place, its TEAM_*_PORT line: the addresses below follow it.
 # Secrets: this file is for its owner alone. Written by `longwriter team env`, which never changes a value that stands here.
 """
 
@@ -41,7 +46,10 @@ def ensure(*, free_ports: bool = False) -> dict[str, str]:
 
 
 def load(target: Path) -> dict[str, str]:
-    """Lines of NAME=value. Raises BadInput for what is none, for a missing name, and for a file that others can read."""
+    """Lines of NAME=value, where ${NAME} is an earlier value.
+
+    Raises BadInput for what is none, for a missing name, for an address on a wrong port, and for a file that others can read.
+    """
     if not target.is_file():
         raise BadInput(target, "no such file", mend="longwriter team env")
     if stat.S_IMODE(target.stat().st_mode) & 0o077:
@@ -53,11 +61,22 @@ def load(target: Path) -> dict[str, str]:
         name, is_there, value = line.partition("=")
         if not is_there or not name.isidentifier():
             raise BadInput(target, "not NAME=value", line=number, mend="mend the line, or remove the file and longwriter team env")
-        values[name] = value
+        values[name] = REFERENCE.sub(lambda found: values.get(found[1], found[0]), value)
+    _check_urls(target, values)
     missing = [name for name in fresh(PORTS) if not values.get(name)]
     if missing:
         raise BadInput(target, "missing", field=missing[0], mend="add it, or remove the file and longwriter team env")
     return values
+
+
+def _check_urls(target: Path, values: Mapping[str, str]) -> None:
+    """Raises BadInput for a loopback URL on another port than its server's: clients would send their keys to somebody else."""
+    for name, port in URLS.items():
+        parts = urlsplit(values.get(name, ""))
+        wanted = values.get(f"TEAM_{port}_PORT", "")
+        if parts.hostname in ("127.0.0.1", "localhost") and wanted and str(parts.port) != wanted:
+            problem = f"port {parts.port}, but TEAM_{port}_PORT is {wanted}"
+            raise BadInput(target, problem, field=name, mend=f"write ${{TEAM_{port}_PORT}} in place of the number")
 
 
 def fresh(ports: Mapping[str, int]) -> dict[str, str]:
@@ -72,7 +91,7 @@ def fresh(ports: Mapping[str, int]) -> dict[str, str]:
         "AWS_ACCESS_KEY_ID": keys[0],
         "AWS_SECRET_ACCESS_KEY": keys[1],
         "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{ports['S3']}",
+        "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:${TEAM_S3_PORT}",
         "LONGWRITER_STORE": f"s3://{BUCKET}/releases",
         "LONGWRITER_CHECKPOINT_STORE": f"s3://{BUCKET}/checkpoints",
         "MLFLOW_AUTH_ADMIN_USERNAME": "admin",
@@ -80,10 +99,10 @@ def fresh(ports: Mapping[str, int]) -> dict[str, str]:
         "MLFLOW_FLASK_SERVER_SECRET_KEY": secrets.token_hex(32),
         "MLFLOW_TRACKING_USERNAME": "admin",
         "MLFLOW_TRACKING_PASSWORD": mlflow,
-        "LONGWRITER_TRACKING_URI": f"http://127.0.0.1:{ports['MLFLOW']}",
+        "LONGWRITER_TRACKING_URI": "http://127.0.0.1:${TEAM_MLFLOW_PORT}",
         "PREFECT_SERVER_API_AUTH_STRING": f"team:{prefect}",
         "PREFECT_API_AUTH_STRING": f"team:{prefect}",
-        "PREFECT_API_URL": f"http://127.0.0.1:{ports['PREFECT']}/api",
+        "PREFECT_API_URL": "http://127.0.0.1:${TEAM_PREFECT_PORT}/api",
     }
 
 

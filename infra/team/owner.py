@@ -53,7 +53,9 @@ class Kept:
 
     def start(self) -> None:
         if held := processes.holder(self.service.port):
-            raise ServerError(f"port {self.service.port} ({self.service.name}): held by {held}; end it, or change the port in team.env")
+            raise ServerError(
+                f"port {self.service.port} ({self.service.name}): held by {held}; end it, or change its TEAM_*_PORT in team.env"
+            )
         self.process = processes.start(self.service, log=self.log)
         self._since = time.monotonic()
         self._set(state="starting", pid=self.process.pid)

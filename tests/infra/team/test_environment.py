@@ -1,6 +1,7 @@
 """team.env: random, for its owner alone, never overwritten, and complete or refused."""
 
 import stat
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,20 @@ def test_what_is_wrong_in_it_is_named(line: str, problem: str) -> None:
 def test_a_missing_one_is_said_to_be_missing(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"no such file; longwriter team env"):
         environment.load(tmp_path / "team.env")
+
+
+def test_a_port_is_changed_in_one_place_and_the_addresses_follow() -> None:
+    environment.ensure()
+    text = environment.path().read_text()
+    environment.path().write_text(text.replace("TEAM_MLFLOW_PORT=15000", "TEAM_MLFLOW_PORT=25000"))
+    assert environment.load(environment.path())["LONGWRITER_TRACKING_URI"] == "http://127.0.0.1:25000"
+    command = ["sh", "-c", f". {environment.path()}; echo $LONGWRITER_TRACKING_URI"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "http://127.0.0.1:25000\n"
+
+
+def test_an_address_on_another_port_than_its_server_is_refused() -> None:
+    environment.ensure()
+    with environment.path().open("a") as file:
+        file.write("PREFECT_API_URL=http://127.0.0.1:4200/api\n")
+    with pytest.raises(BadInput, match=r"PREFECT_API_URL: port 4200, but TEAM_PREFECT_PORT is 14200; write \$\{TEAM_PREFECT_PORT\}"):
+        environment.load(environment.path())

@@ -108,34 +108,47 @@ def test_a_server_that_dies_before_it_answers_has_failed_with_its_last_words(val
 
 
 @contextmanager
-def answering(body: bytes) -> Iterator[str]:
-    """The URL of a server that gives everybody the same answer."""
+def answering(body: bytes, *, password: bool = False) -> Iterator[tuple[str, list[str]]]:
+    """A server that gives everybody the same answer, or 401 without a password: its URL, and the passwords that it was sent."""
+    sent: list[str] = []
 
     class Handler(Quiet):
         def do_GET(self) -> None:
-            self.send_response(200)
+            key = self.headers.get("Authorization")
+            sent.extend([key] if key else [])
+            self.send_response(401 if password and not key else 200)
             self.end_headers()
             self.wfile.write(body)
 
         do_POST = do_GET
 
     with served(Handler) as url:
-        yield url
+        yield url, sent
 
 
 @pytest.mark.parametrize(
     ("body", "problem"),
-    [(b'{"experiments": []}', "it lets in everybody"), (b"{}", "not as MLflow does"), (b"<html>", "not with JSON")],
+    [(b'{"experiments": []}', "it lets in everybody"), (b"{}", "it lets in everybody"), (b"<html>", "not with JSON")],
 )
-def test_another_server_on_mlflows_port_is_unwell(values: dict[str, str], body: bytes, problem: str) -> None:
-    with answering(body) as url, pytest.raises(checks.Unwell, match=problem):
+def test_another_server_on_mlflows_port_is_unwell_and_sees_no_password(values: dict[str, str], body: bytes, problem: str) -> None:
+    with answering(body) as (url, sent), pytest.raises(checks.Unwell, match=problem):
         checks.mlflow(values | {"LONGWRITER_TRACKING_URI": url})
+    assert sent == []
 
 
-@pytest.mark.parametrize(("body", "problem"), [(b'"3.8.8"', "it lets in everybody"), (b"[]", "not as Prefect does")])
-def test_another_server_on_prefects_port_is_unwell(values: dict[str, str], body: bytes, problem: str) -> None:
-    with answering(body) as url, pytest.raises(checks.Unwell, match=problem):
+@pytest.mark.parametrize(("body", "problem"), [(b'"3.8.8"', "it lets in everybody"), (b"[]", "it lets in everybody")])
+def test_another_server_on_prefects_port_is_unwell_and_sees_no_password(values: dict[str, str], body: bytes, problem: str) -> None:
+    with answering(body) as (url, sent), pytest.raises(checks.Unwell, match=problem):
         checks.prefect(values | {"PREFECT_API_URL": url})
+    assert sent == []
+
+
+def test_a_server_with_a_password_that_answers_otherwise_is_unwell(values: dict[str, str]) -> None:
+    with answering(b"{}", password=True) as (url, _):
+        with pytest.raises(checks.Unwell, match="not as MLflow does"):
+            checks.mlflow(values | {"LONGWRITER_TRACKING_URI": url})
+        with pytest.raises(checks.Unwell, match="not as Prefect does"):
+            checks.prefect(values | {"PREFECT_API_URL": url})
 
 
 def test_no_secret_stands_in_a_command_line(values: dict[str, str]) -> None:
