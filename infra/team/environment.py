@@ -54,7 +54,7 @@ def load(target: Path) -> dict[str, str]:
         raise BadInput(target, "no such file", mend="longwriter team env")
     if stat.S_IMODE(target.stat().st_mode) & 0o077:
         raise BadInput(target, "others may read it, and it holds passwords", mend=f"chmod 600 {target}")
-    values = {}
+    values: dict[str, str] = {}
     for number, line in enumerate(target.read_text(encoding="utf-8").splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
             continue
