@@ -21,6 +21,7 @@ from tasks.sft.job import Dpo, Point
 from tasks.sft.launch import plan, train_all
 from tasks.sft.order import steps_of
 from tasks.sft.preflight import check_base, check_jobs
+from tasks.sft.tokenizer import load_tokenizer
 from tasks.tracking.live import live_run
 
 STUDENT, ALIGNED = "student", "aligned"
@@ -51,12 +52,10 @@ def _encoded(pairs: Sequence[Pair], student: Path, context: int) -> Iterator[tup
 
 
 def tokenizer_of(student: Path) -> Any:
-    """Raises BadInput if there is no student."""
-    from transformers import AutoTokenizer
-
+    """With the form of its chat template to train with. Raises BadInput if there is no student."""
     if not student.is_dir():
         raise BadInput(student, "no such checkpoint", mend="run train again")
-    return AutoTokenizer.from_pretrained(student)
+    return load_tokenizer(Base(model=str(student), revision="", remote_code=False)).tokenizer
 
 
 def _trained(pairs: Sequence[tuple[str, Encoded]], student: Path, out: Path, *, seed: int, align: Align) -> list[Point]:

@@ -19,9 +19,9 @@ from tasks.study.texts import read_texts, within
 
 def run(texts: Path, cap: int, out: Path, *, base: Base, pack: Pack, study: Study) -> stage.Metrics:
     """`cap` is in words, as the paper counts them."""
-    tokenizer = tokenizer_for(read_texts(texts), base=base, pack=pack)
-    tokenizer.save_pretrained(out / "tokenizer")
-    encoder = Encoder(tokenizer, sample=some_of(read_texts(texts)))
+    chat = tokenizer_for(read_texts(texts), base=base, pack=pack)
+    chat.save(out / "tokenizer")
+    encoder = Encoder(chat.tokenizer, sample=some_of(read_texts(texts)))
     total, cut, rejects, scratch = 0, 0, list[Reject](), out / ".samples.arrow"
 
     def capped() -> Iterator[tuple[bool, Sample]]:

@@ -15,10 +15,10 @@ from tasks.corpus.dataset import read_dataset
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Base, Pack
 from tasks.schema.records import Message, Reason, Reject, Sample
-from tasks.sft.conversations import CHECKED, Encoder, Tokens
+from tasks.sft.conversations import CHECKED, Encoder, Tokens, Unrenderable
 from tasks.sft.packing import Samples, write_packs
 from tasks.sft.preflight import check_base, check_vocabulary
-from tasks.sft.tokenizer import load_tokenizer, train_tokenizer
+from tasks.sft.tokenizer import ChatTokenizer, load_tokenizer, train_tokenizer
 
 AT_ONCE = 256  # samples
 
@@ -33,9 +33,9 @@ class Kept(NamedTuple):
 
 def run(dataset: Path, general: Path, passed: Path, out: Path, *, base: Base, pack: Pack) -> stage.Metrics:
     """`passed` is not read: it stands for the data contract that has to have passed."""
-    tokenizer = tokenizer_for(chain(read_dataset(dataset), read_dataset(general)), base=base, pack=pack)
-    tokenizer.save_pretrained(out / "tokenizer")
-    encoder = Encoder(tokenizer, sample=some_of(read_dataset(dataset)) + some_of(read_dataset(general)))
+    chat = tokenizer_for(chain(read_dataset(dataset), read_dataset(general)), base=base, pack=pack)
+    chat.save(out / "tokenizer")
+    encoder = Encoder(chat.tokenizer, sample=some_of(read_dataset(dataset)) + some_of(read_dataset(general)))
     rejects, scratch = list[Reject](), out / ".samples.arrow"
     both = [(False, read_dataset(dataset)), (True, read_dataset(general))]  # long texts first, then general chats
     rows = ((chat, sample) for chat, samples in both for sample in samples)
@@ -58,13 +58,15 @@ def run(dataset: Path, general: Path, passed: Path, out: Path, *, base: Base, pa
     return metrics | {"by_twin": encoder.rows_by_twin, "by_tokenizer": encoder.rows_by_tokenizer}
 
 
-def tokenizer_for(samples: Iterable[Sample], *, base: Base, pack: Pack) -> Any:
+def tokenizer_for(samples: Iterable[Sample], *, base: Base, pack: Pack) -> ChatTokenizer:
     """The base model's tokenizer; for `tiny` one that is trained on these samples."""
     if base.model != "tiny":
         check_base(base)
-        check_vocabulary(base, len(tokenizer := load_tokenizer(base)))
-        return tokenizer
-    return train_tokenizer([message.content for sample in samples for message in sample.messages], vocabulary=pack.vocabulary)
+        chat = load_tokenizer(base)
+        check_vocabulary(base, len(chat.tokenizer))
+        return chat
+    tokenizer = train_tokenizer([message.content for sample in samples for message in sample.messages], vocabulary=pack.vocabulary)
+    return ChatTokenizer(tokenizer, tokenizer.chat_template)
 
 
 def some_of(samples: Iterable[Sample]) -> list[tuple[Message, ...]]:
@@ -73,12 +75,13 @@ def some_of(samples: Iterable[Sample]) -> list[tuple[Message, ...]]:
 
 
 def tokenize(rows: Iterable[tuple[bool, Sample]], encoder: Encoder, samples: Samples, rejects: list[Reject], *, context: int) -> Kept:
-    """The samples as tokens in `samples`, each with whether it is a general chat; those that are too long are added to the rejects."""
+    """The samples as tokens in `samples`, each with whether it is a general chat; the others are added to the rejects."""
     words, chats = list[int](), 0
     for batch in _batches(progress.track(rows, unit="sample", label="tokenize")):
-        tokens = encoder.encode([sample.messages for _, sample in batch])
-        fits = [len(row.input_ids) <= context for row in tokens]
-        together = list(zip(batch, tokens, fits, strict=True))
+        encoded = encoder.try_encode([sample.messages for _, sample in batch])
+        rejects += [_unrenderable(sample, row) for (_, sample), row in zip(batch, encoded, strict=True) if isinstance(row, Unrenderable)]
+        rows_of = [(chat, sample, row) for (chat, sample), row in zip(batch, encoded, strict=True) if not isinstance(row, Unrenderable)]
+        together = [((chat, sample), row, len(row.input_ids) <= context) for chat, sample, row in rows_of]
         rejects += [_too_long(sample, row, context) for (_, sample), row, fit in together if not fit]
         kept = [(chat, sample, row) for (chat, sample), row, fit in together if fit]
         samples.add([sample.id for _, sample, _ in kept], [row for *_, row in kept])
@@ -100,6 +103,10 @@ def _named(name: str, packed: Any) -> dict[str, float]:
 def _too_long(sample: Sample, tokens: Tokens, context: int) -> Reject:
     detail = f"{len(tokens.input_ids)} tokens, the context has {context}"
     return Reject(id=sample.id, stage="pack", reason=Reason.TOO_LONG, detail=detail, source=sample.source)
+
+
+def _unrenderable(sample: Sample, error: Unrenderable) -> Reject:
+    return Reject(id=sample.id, stage="pack", reason=Reason.UNRENDERABLE, detail=str(error), source=sample.source)
 
 
 if __name__ == "__main__":

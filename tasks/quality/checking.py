@@ -25,7 +25,11 @@ def check_outside(path: Path, out: Path, params: Params, *, columns: Columns, to
     `out` is made, or replaced: docs/, verdict.json and failed.jsonl. Raises BadInput for data that cannot be read at all.
     """
     scored = scored_on(Path(params.benchmark), Path(params.collect.folder), params.collect)
-    tokens = counter(params.base.model_copy(update={"model": tokenizer, "revision": ""}), params.pack, tuple) if tokenizer else None
+    tokens = (
+        counter(params.base.model_copy(update={"model": tokenizer, "revision": "", "chat_template": None}), params.pack, tuple)
+        if tokenizer
+        else None
+    )
     rows = progress.track(read(path, columns), unit="row", label="check")
     measured = frame(_measured(iter(rows), scored, tokens))
     limit = (context or params.pack.context) if tokenizer else None

@@ -228,6 +228,11 @@ class Base(Section):
     model: str = Field(min_length=1, description="`tiny`, made on the spot; or a checkpoint folder or hub id")
     revision: str = Field(description="the hub commit of model; empty for `tiny` and folders")
     remote_code: bool = Field(description="run Python code from the model's repository; then revision has to be its full commit")
+    chat_template: str | None = Field(
+        None,  # so that params files from before there was a choice keep their meaning
+        min_length=1,
+        description="a .jinja file with {% generation %} marks to train with; null: the model's own, or a known form that renders the same",
+    )
 
     @model_validator(mode="after")
     def pinned(self) -> "Base":

@@ -61,6 +61,7 @@ class Reason(StrEnum):
     LEAKED_PROMPT = "leaked_prompt"  # the text quotes the writing prompt
     TOO_SHORT = "too_short"  # written words under the bound in params
     TOO_LONG = "too_long"  # written words or tokens over the bound
+    UNRENDERABLE = "unrenderable"  # the base's chat template refuses the conversation, or leaves out its system turn
     UNSCORED = "unscored"  # fewer than two of the answers could be scored
     TIED = "tied"  # no answer is better than another
     NO_EXPLICIT_LENGTH = "no_explicit_length"  # the recipe wants requests that name a length

@@ -10,6 +10,7 @@ import orjson
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Adapter, Base, Optimization, Tiny
 from tasks.schema.settings import Settings
+from tasks.sft.configs import config_of
 from tasks.sft.memory import STRATEGIES, Memory, Strategy, adapter_parameters, estimate
 from tasks.sft.order import steps_of
 from tasks.sft.shapes import Shapes
@@ -46,44 +47,6 @@ def shapes_of(base: Base, tiny: Tiny | None, *, vocabulary: int) -> Shapes:
         return Shapes(tiny.layers, tiny.width, tiny.heads, tiny.heads, width, 2 * tiny.width, vocabulary, tied=True)
     known = YAML(typ="safe").load(MODELS.read_text(encoding="utf-8"))
     return Shapes(**known[base.model]) if base.model in known else Shapes.of(config_of(base))
-
-
-def config_of(base: Base) -> "Config":
-    """config.json of a folder, or of the hub at the pinned revision."""
-    path = Path(base.model) / "config.json"
-    if not Path(base.model).is_dir():
-        path = _fetched(base)
-    try:
-        return Config(orjson.loads(path.read_bytes()))
-    except FileNotFoundError:
-        raise BadInput(path, "no such file", mend="check base.model") from None
-    except orjson.JSONDecodeError as error:
-        raise BadInput(path, f"not JSON: {error.msg}", mend="fetch the model again") from None
-
-
-def _fetched(base: Base) -> Path:
-    from huggingface_hub import hf_hub_download
-    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
-    try:
-        return Path(hf_hub_download(base.model, "config.json", revision=base.revision or None))
-    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
-        problem = f"no config.json: {str(error).splitlines()[0][:120]}"
-        raise BadInput(base.model, problem, mend="check base.model and base.revision, and the way to the hub") from None
-
-
-class Config:
-    """The fields of a config.json as attributes, the language model's own where there are several."""
-
-    def __init__(self, fields: dict[str, object]) -> None:
-        nested = fields.get("text_config")
-        self.fields = {**fields, **nested} if isinstance(nested, dict) else fields
-
-    def __getattr__(self, name: str) -> object:
-        try:
-            return self.fields[name]
-        except KeyError:
-            raise AttributeError(name) from None
 
 
 def work_of(packs: Path | None, shapes: Shapes, *, context: int, tokens: int, adapter: Adapter | None = None) -> Work:

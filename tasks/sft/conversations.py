@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from tasks.schema.errors import PipelineError
 from tasks.schema.records import Message
 from tasks.sft.byte_pairs import Ids, Twin, twin_of
 
@@ -33,6 +34,12 @@ class Tokens(NamedTuple):
 class Rendered(NamedTuple):
     text: str
     generated: list[Span]  # of characters
+
+
+class Unrenderable(PipelineError):
+    """The chat template refuses a conversation, or leaves out its system turn. Callers that can turn it into a Reject."""
+
+    exit_code = 2
 
 
 class Way(Enum):
@@ -58,12 +65,23 @@ class Encoder:
         self._tokenizer = tokenizer
         self._controls = {token: number for token, number in tokenizer.get_added_vocab().items() if token}
         longest_first = sorted(self._controls, key=len, reverse=True)
+        self._ends = tuple(longest_first)
         self._control = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
         self._twin = self._trusted(twin_of(tokenizer, threads=threads or os.cpu_count() or 1), sample[:CHECKED])
         self.twin, self.rows_by_twin, self.rows_by_tokenizer = self._twin is not None, 0, 0
 
+    def try_encode(self, conversations: Sequence[Conversation]) -> list[Tokens | Unrenderable]:
+        """As `encode`, with the reason in the place of each conversation that the template does not render."""
+        try:
+            return list[Tokens | Unrenderable](self.encode(conversations))
+        except Unrenderable as error:
+            if len(conversations) == 1:
+                return [error]
+            half = len(conversations) // 2
+            return [*self.try_encode(conversations[:half]), *self.try_encode(conversations[half:])]
+
     def encode(self, conversations: Sequence[Conversation]) -> list[Tokens]:
-        """Tokens and labels of each conversation, in order."""
+        """Tokens and labels of each conversation, in order. Raises Unrenderable."""
         rendered = [self._render(conversation) for conversation in conversations]
         ways = [self._way(conversation, row) for conversation, row in zip(conversations, rendered, strict=True)]
         of = {way: [row for row, taken in zip(rendered, ways, strict=True) if taken is way] for way in Way}
@@ -76,16 +94,34 @@ class Encoder:
         return [_first_is_no_target(row) for row in found]
 
     def _render(self, conversation: Conversation) -> Rendered:
+        from jinja2 import TemplateError
         from transformers.utils.chat_template_utils import render_jinja_template
 
         messages = [{"role": message.role, "content": message.content} for message in conversation]
-        text, generated = render_jinja_template(
-            [messages],
-            chat_template=self._tokenizer.chat_template,
-            return_assistant_tokens_mask=True,
-            **self._tokenizer.special_tokens_map,
-        )
-        return Rendered(text[0], list(generated[0]))
+        try:
+            (text,), (generated,) = render_jinja_template(
+                [messages],
+                chat_template=self._tokenizer.chat_template,
+                return_assistant_tokens_mask=True,
+                **self._tokenizer.special_tokens_map,
+            )
+        except (TemplateError, TypeError) as error:
+            raise Unrenderable(f"the chat template refuses the conversation: {' '.join(str(error).split())[:200]}") from None
+        if any(message.role == "system" and message.content.strip() not in text for message in conversation):
+            raise Unrenderable("the chat template leaves out the system turn")
+        return Rendered(text, [self._to_its_end(text, span) for span in generated])
+
+    def _rendered(self, conversation: Conversation) -> Rendered | None:
+        try:
+            return self._render(conversation)
+        except Unrenderable:
+            return None
+
+    def _to_its_end(self, text: str, span: Span) -> Span:
+        """Without the white space that some templates write behind the end of turn: generation has stopped there."""
+        start, end = span
+        bare = start + len(text[start:end].rstrip())
+        return (start, bare) if self._ends and text.endswith(self._ends, start, bare) else span
 
     def _trusted(self, twin: Twin | None, sample: Sequence[Conversation]) -> Twin | None:
         """The twin, if it agrees with the tokenizer on the sample and special tokens stand for nothing but themselves."""
@@ -94,7 +130,7 @@ class Encoder:
             return None
         self._twin = twin
         clean = [row for row in sample if not self._spells_control(row)]
-        rendered = [self._render(row) for row in clean]
+        rendered = [row for row in map(self._rendered, clean) if row is not None]
         both = zip(self._by_twin(rendered), self._whole(rendered), strict=True)
         return twin if all(np.array_equal(a, b) for one, other in both for a, b in zip(one, other, strict=True)) else None
 
@@ -143,6 +179,8 @@ class Encoder:
         contents = [message.content if message.content in whole else message.content.strip() for message in conversation]
         marks = [f"\ue000{number}\ue001" for number in range(len(conversation))]
         row = self._render([Message(role=message.role, content=mark) for message, mark in zip(conversation, marks, strict=True)])
+        if any(mark not in row.text for mark in marks):
+            raise Unrenderable("the chat template leaves out a turn")
         borders = [0, *(place for mark in marks for place in (row.text.index(mark), row.text.index(mark) + len(mark))), len(row.text)]
         parts, plain = list[Tokens](), {"add_special_tokens": False, "split_special_tokens": True}
         for number, (start, end) in enumerate(pairwise(borders)):

@@ -12,7 +12,8 @@ from typing import NamedTuple
 from tasks.schema.errors import BadInput, BadSettings
 from tasks.schema.params import Base
 from tasks.schema.settings import Settings
-from tasks.sft.budget import config_of, on_each_gpu, shapes_of, strategy_of
+from tasks.sft.budget import on_each_gpu, shapes_of, strategy_of
+from tasks.sft.configs import config_of
 from tasks.sft.job import Dpo, Job, Sft
 from tasks.sft.packing import lengths_of
 from tasks.sft.shapes import Shapes

@@ -1,10 +1,13 @@
 """The tokenizer of a base model, or one trained on the data for the tiny student."""
 
 from collections.abc import Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Base
+from tasks.sft.chat_templates import Form, Vocabulary, training_form
+from tasks.sft.configs import stop_ids
 
 PAD, USER, ASSISTANT, END = "<|pad|>", "<|user|>", "<|assistant|>", "<|end|>"
 
@@ -45,25 +48,57 @@ def train_tokenizer(texts: Sequence[str], *, vocabulary: int) -> Any:
     return wrapped
 
 
-def load_tokenizer(base: Base) -> Any:
-    """The base model's own tokenizer, with a chat template that marks the assistant's tokens. Raises BadInput if it has none.
+class ChatTokenizer(NamedTuple):
+    """A tokenizer with the chat template to train with, and the one that the trained model keeps for whoever talks to it."""
 
-    Code of the model's repository is executed only where base.remote_code says so; its commit is pinned then.
+    tokenizer: Any
+    kept: str
+    form: Form | None = None  # None: the tiny student's own template
+
+    def save(self, folder: Path) -> None:
+        """As the trained model has it."""
+        trained = self.tokenizer.chat_template
+        self.tokenizer.chat_template = self.kept
+        try:
+            self.tokenizer.save_pretrained(folder)
+        finally:
+            self.tokenizer.chat_template = trained
+
+
+def load_tokenizer(base: Base) -> ChatTokenizer:
+    """The base model's own tokenizer, with a chat template that was examined and marks what the model is to write.
+
+    A trained model keeps the base's own template where the training form renders the same, and the one that base.chat_template names
+    otherwise. Raises BadInput in one line if there is no such template. Code of the model's repository is executed only where
+    base.remote_code says so; its commit is pinned then.
     """
     from transformers import AutoTokenizer
-    from trl.chat_template_utils import get_training_chat_template
 
     try:
         tokenizer = AutoTokenizer.from_pretrained(base.model, revision=base.revision or None, trust_remote_code=base.remote_code)
-    except (OSError, ValueError) as error:
-        raise BadInput(base.model, f"no tokenizer: {str(error).splitlines()[0]}", mend="check base.model and base.revision") from None
-    if not tokenizer.chat_template:
-        raise BadInput(
-            base.model, "its tokenizer has no chat template", mend="name the chat variant's tokenizer, or add chat_template.jinja"
-        )
-    try:
-        tokenizer.chat_template = get_training_chat_template(tokenizer) or tokenizer.chat_template
-    except ValueError:
-        mend = "add {% generation %} marks to its chat_template.jinja"
-        raise BadInput(base.model, "its chat template does not mark the assistant's tokens", mend=mend) from None
-    return tokenizer
+    except Exception as error:  # noqa: BLE001  of strangers' files: tokenizers raises bare Exceptions
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise BadInput(base.model, f"no tokenizer: {reason}", mend="check base.model and base.revision") from None
+    published = default_template(tokenizer.chat_template)
+    if published == CHAT_TEMPLATE and base.chat_template is None:
+        tokenizer.chat_template = published
+        return ChatTokenizer(tokenizer, published)
+    named = Path(base.chat_template) if base.chat_template else None
+    form = training_form(published, vocabulary_of(tokenizer, base), source=base.model, named=named)
+    tokenizer.chat_template = form.template
+    return ChatTokenizer(tokenizer, form.template if named or not published else published, form)
+
+
+def default_template(given: object) -> str | None:
+    """The chat template that is used where none is named: a tokenizer may have several, by name."""
+    if isinstance(given, dict):
+        given = given.get("default")
+    return given if isinstance(given, str) and given else None
+
+
+def vocabulary_of(tokenizer: Any, base: Base) -> Vocabulary:
+    """What its chat template is examined with. Generation stops at the tokenizer's end and at those that the model's configs name."""
+    added = {number: token for token, number in tokenizer.get_added_vocab().items()}
+    ends = {tokenizer.eos_token_id, *stop_ids(base)}
+    tokens = {name: token for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
+    return Vocabulary(tokens, frozenset(added[number] for number in ends if number in added))
