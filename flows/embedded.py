@@ -19,6 +19,7 @@ import tasks  # noqa: F401  telemetry off, before Prefect is imported
 from tasks.schema.errors import BadSettings, ServerError
 from tasks.schema.settings import settings
 from tasks.stage import die_with_parent, fail
+from tasks.store import private_file, private_folder
 
 DEFAULTS = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
@@ -39,7 +40,7 @@ def defaults() -> None:
         fail(str(error), code=error.exit_code)
     for name, value in {**DEFAULTS, "PREFECT_HOME": str(home / "prefect")}.items():
         os.environ.setdefault(name, value)
-    home.mkdir(parents=True, exist_ok=True)  # Prefect makes its own folder, but no parents
+    private_folder(home)  # Prefect makes its own folder, but no parents
 
 
 @contextmanager
@@ -54,7 +55,10 @@ def server() -> Iterator[None]:
         yield
         return
     log = settings().home.resolve() / "prefect" / "server.log"
-    log.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(settings().home)
+    private_folder(log.parent)
+    for database in log.parent.glob("prefect.db*"):
+        private_file(database)
     with log.open("wb") as output:
         port = _free_port()
         process = _start(port, output.fileno())
@@ -86,8 +90,14 @@ def _start(port: int, output: int) -> "subprocess.Popen[bytes]":
         stdout=output,
         stderr=output,
         start_new_session=True,  # Ctrl-C is for the flow: the server goes after it has reported
-        preexec_fn=die_with_parent,
+        preexec_fn=_for_its_owner,
     )
+
+
+def _for_its_owner() -> None:
+    """In the server's process: its database is readable by its owner alone, and it ends with the flow."""
+    os.umask(0o077)
+    die_with_parent()
 
 
 def _wait(process: "subprocess.Popen[bytes]", url: str, *, seconds: float, log: Path) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from tasks.schema.errors import WorkspaceBusy
 from tasks.schema.settings import settings
+from tasks.store import private_folder
 
 _depth = 0
 
@@ -23,7 +24,7 @@ def lock() -> Iterator[None]:
         yield
         return
     path = settings().home / "run.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(path.parent)
     with path.open("a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

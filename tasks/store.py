@@ -208,12 +208,21 @@ def parse_document(text: bytes, record: type[R], *, path: Path, mend: str) -> R:
 
 
 def private_folder(path: Path) -> None:
-    """A folder for state that may hold what is nobody else's business: made for its owner alone. One that is there keeps its mode, but for
-    the project's own `.longwriter`."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """A folder for state that is nobody else's business, for its owner alone. One that is there keeps its mode, unless it is the project's
+    own: `.longwriter`, or a folder in it."""
+    if not path.parent.is_dir():
+        path.parent.mkdir(parents=True, exist_ok=True)
     path.mkdir(mode=0o700, exist_ok=True)
-    if path.name == ".longwriter" and path.stat().st_uid == os.getuid() and path.stat().st_mode & 0o077:
+    status = path.stat()
+    if ".longwriter" in path.parts and status.st_uid == os.getuid() and status.st_mode & 0o077:
         path.chmod(0o700)
+
+
+def private_file(path: Path) -> None:
+    """A file that only its owner reads and writes; made where it is not there."""
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
+    if path.stat().st_uid == os.getuid():
+        path.chmod(0o600)
 
 
 def take_place(scratch: Path, path: Path) -> None:

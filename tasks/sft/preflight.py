@@ -17,6 +17,7 @@ from tasks.sft.configs import config_of
 from tasks.sft.job import Dpo, Job, Sft
 from tasks.sft.packing import lengths_of
 from tasks.sft.shapes import Shapes
+from tasks.store import private_folder
 
 GIB = 2**30
 PADDING = 1024  # rows by which a model's vocabulary may be larger than its tokenizer's: they are padded for speed
@@ -127,7 +128,7 @@ def check_disk(jobs: Sequence[Job], shapes: Shapes, settings: Settings) -> None:
     states = 0.1 * model if jobs[0].optimization.adapter else 12.0 * shapes.parameters + model
     kept = min(settings.checkpoints, settings.keep_checkpoints + 1)
     at_once = min(settings.trainings, len(jobs))
-    settings.home.mkdir(parents=True, exist_ok=True)
+    private_folder(settings.home)
     needs = {settings.home: kept * states * at_once, jobs[0].out.parent.parent: model * len(jobs)}
     places = dict[int, tuple[Path, float]]()
     for path, size in needs.items():

@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict
 from tasks.redaction import redact
 from tasks.schema.errors import EndpointError
 from tasks.schema.settings import settings
+from tasks.store import private_file, private_folder
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -95,13 +96,15 @@ def _client(address: str) -> "MlflowClient":
     for chatty in ("alembic", "mlflow.store.db.utils"):  # a line for each of the embedded store's migrations
         logging.getLogger(chatty).setLevel(logging.WARNING)
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # its own default keeps a refused connection waiting for minutes
-    settings().home.mkdir(parents=True, exist_ok=True)
+    private_folder(settings().home)
     client = mlflow.MlflowClient(tracking_uri=address, registry_uri=address)
     try:
         client.search_experiments(max_results=1)
     except mlflow.exceptions.MlflowException as error:
         problem = redact(str(error).splitlines()[0].replace(address, "the server"))[:200]  # the address may carry a password
         raise EndpointError(f"MLflow: {problem}; check LONGWRITER_TRACKING_URI, or unset it for the embedded store") from None
+    if not settings().tracking_uri:
+        private_file(settings().home / "mlflow.db")
     return client
 
 

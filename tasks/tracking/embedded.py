@@ -3,6 +3,8 @@
 import os
 from pathlib import Path
 
+from tasks.store import private_file, private_folder
+
 
 def make(path: Path) -> None:
     """The store's tables, unless they are there. Several processes may do so at once, and any of them may be killed.
@@ -14,9 +16,10 @@ def make(path: Path) -> None:
 
     if path.exists():
         return
-    path.parent.mkdir(parents=True, exist_ok=True)
+    private_folder(path.parent)
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
+        private_file(scratch)
         MlflowClient(f"sqlite:///{scratch}").search_experiments(max_results=1)
         os.link(scratch, path)
     except FileExistsError:  # another process was quicker

@@ -25,7 +25,7 @@ from tests.tasks.judging.endpoint import serving
 MODEL = Model(name="some-model", revision="1", temperature=1.0, max_tokens=1000)
 KEY = canary("judge/key+") + '/"\\'  # with characters that JSON and URLs spell in other ways
 PASSWORD, TOKEN = canary("password"), canary("token")
-ANSWER = {"choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Rye."}}]}
+ANSWER: dict[str, object] = {"choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "Rye."}}]}
 
 
 def ask(text: str = "Name a loaf.") -> str:

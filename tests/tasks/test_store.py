@@ -138,3 +138,25 @@ def test_of_a_document_of_others_only_what_is_used_is_read(tmp_path: Path) -> No
     assert store.read_document(path, SavedTokenizer).size == 3
     path.write_text('{"added_tokens": [{"id": 2}], "model": {"type": "Unigram", "vocab": [["a", -1.5], ["b", 0.0]]}}')
     assert store.read_document(path, SavedTokenizer).size == 3
+
+
+def test_state_is_for_its_owner_alone_and_a_folder_of_somebody_elses_keeps_its_mode(tmp_path: Path) -> None:
+    def mode(path: Path) -> int:
+        return path.stat().st_mode & 0o777
+
+    own = tmp_path / "project" / ".longwriter"
+    store.private_folder(own)
+    assert (mode(own), mode(own.parent)) == (0o700, 0o755)
+    own.chmod(0o755)  # as an earlier version made it
+    store.private_folder(own)
+    assert mode(own) == 0o700
+    shared = tmp_path / "shared"
+    shared.mkdir(mode=0o755)
+    store.private_folder(shared)
+    assert mode(shared) == 0o755
+    store.private_file(own / "runs.db")
+    assert mode(own / "runs.db") == 0o600
+    (own / "runs.db").write_text("kept")
+    (own / "runs.db").chmod(0o644)
+    store.private_file(own / "runs.db")
+    assert ((own / "runs.db").read_text(), mode(own / "runs.db")) == ("kept", 0o600)
