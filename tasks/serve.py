@@ -9,12 +9,14 @@ import hashlib
 from pathlib import Path
 
 from tasks import stage, store
-from tasks.endpoints.chat import Reply, user
+from tasks.endpoints.chat import Reply, user, why_empty
 from tasks.endpoints.openai_api import openai_chat
 from tasks.endpoints.roles import endpoint_of
+from tasks.longbench.degeneration import ended
 from tasks.longbench.words import count_fixed
 from tasks.prompts import fill
 from tasks.schema.errors import BadInput, EndpointError, GateFailed, ReplyError, ServerError
+from tasks.schema.finish import Finish
 from tasks.schema.params import Model, Serve
 from tasks.schema.records import Decoding, Served, TokenizerConfig
 from tasks.schema.settings import settings
@@ -92,11 +94,13 @@ def _template(folder: Path) -> str:
 
 
 def _problem(reply: Reply, model: Model) -> str | None:
-    if reply.finish_reason == "length":
+    if reply.finish is Finish.CUT:
         return f"it did not end by itself within models.candidate.max_tokens ({model.max_tokens})"
-    if reply.finish_reason != "stop":
-        return f"it ended by {reply.finish_reason}, not by itself"
-    return None if reply.text.strip() else "it answered nothing"
+    if not reply.text.strip():
+        return f"it answered nothing: {why_empty(reply)}"
+    if not ended(reply.text, finish_reason=reply.finish_reason):
+        return f"it ended by {reply.finish_reason or 'no finish reason'}, not by itself"
+    return None
 
 
 def _failed(decided: Promoted, problem: str) -> None:

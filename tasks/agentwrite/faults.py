@@ -13,9 +13,10 @@ from typing import NamedTuple
 from tasks.agentwrite.garbage import garbage
 from tasks.corpus.cleaning import refusal
 from tasks.corpus.languages import UNKNOWN, language_of
-from tasks.endpoints import chat, wire
-from tasks.endpoints.chat import Reply
+from tasks.endpoints.chat import Reply, why_empty
+from tasks.longbench.degeneration import ended
 from tasks.longbench.length import count_words
+from tasks.schema.finish import Finish
 from tasks.schema.records import Instruction, Language, Reason
 
 _PROMPTS = Path(__file__).parent.parent / "prompts"
@@ -34,6 +35,7 @@ _LOOP = 0.3  # distinct runs of four words, of all: below it a text goes round i
 
 _BLANK = (*range(33), 0x7F, 0x85, 0xA0, 0xAD, 0x180E, *range(0x2000, 0x2010), *range(0x2028, 0x2030), 0x205F, 0x3000, 0xFEFF, 0xFFFC)
 _UNSEEN = "".join(map(chr, (*_BLANK, *range(0x2060, 0x2070))))  # white space and what has no width
+_EMPTY = {Finish.CUT: Reason.TRUNCATED, Finish.FILTERED: Reason.REFUSAL}  # why there is no text
 _END = re.compile(r"[.!?][\"'”’)*_\]]*\s+|[。！？；]|\n")
 _EDGES = " \t*_#>-–—•|\"'“”‘’「」『』()（）[]【】.,!?:;。，！？：；…0123456789"
 _ENDED = (".", "!", "?", "。", "！", "？", "”", '"', ",", "，", ":", "：")
@@ -102,7 +104,7 @@ def find_fault(reply: Reply, earlier: Earlier, *, asked: int) -> Unwritable | No
     """What makes a reply unfit to be the next paragraph of `asked` words, or None."""
     text = reply.text.strip(_UNSEEN)
     if not text:
-        return _unfinished(reply) or Unwritable(Reason.EMPTY, "empty answer")
+        return Unwritable(_EMPTY.get(reply.finish, Reason.EMPTY), why_empty(reply))
     fault = (
         _unfinished(reply)
         or _named(Reason.GARBAGE, garbage(text[:_HEAD]))
@@ -121,17 +123,20 @@ def _named(reason: Reason, detail: str | None) -> Unwritable | None:
 
 
 def _unfinished(reply: Reply) -> Unwritable | None:
-    match reply.finish_reason:
-        case "stop":
+    match reply.finish:
+        case Finish.ENDED:
             return None
-        case "length":
+        case Finish.CUT:
             return Unwritable(Reason.TRUNCATED, f"cut off at {reply.usage.completion} tokens")
-        case "content_filter":
+        case Finish.FILTERED:
             return Unwritable(Reason.REFUSAL, "the endpoint's content filter")
-        case chat.OVERSIZE:
-            return Unwritable(Reason.TOO_LONG, f"more than {wire.BYTES_PER_TOKEN} bytes a token allowed")
+        case Finish.UNKNOWN if ended(reply.text, finish_reason=reply.finish_reason):
+            return None
+        case Finish.UNKNOWN:
+            said = f"finish reason {reply.finish_reason!r}" if reply.finish_reason else "no finish reason"
+            return Unwritable(Reason.TRUNCATED, f"{said}, and no sentence ends it: …{reply.text.rstrip()[-60:]}")
         case other:
-            return Unwritable(Reason.TRUNCATED, f"finish reason {other[:40]}")
+            return Unwritable(Reason.TRUNCATED, f"it ended by {other}, finish reason {reply.finish_reason!r}")
 
 
 def _misjudged(text: str, earlier: Earlier, asked: int) -> Unwritable | None:

@@ -33,7 +33,7 @@ _PAYLOAD = re.compile(
 )
 _OBJECT = re.compile(r"\s*\{\s*\"[\w -]+\"\s*:.*\}\s*\Z", re.DOTALL)
 _TRACEBACK = re.compile(r"\s*(?:Traceback \(most recent call last\)|Exception in thread \"|Fatal error: )")
-_TOKEN = re.compile(r"\s*(?:<\|\w+\|>|\[/?INST\]|</?think>|</s>)|(?:<\|\w+\|>|\[/?INST\]|</think>|</s>)\s*\Z")
+_TOKEN = re.compile(r"\s*(?:<\|\w+\|>|\[/?INST\]|</s>)|(?:<\|\w+\|>|\[/?INST\]|</s>)\s*\Z")
 
 
 def garbage(text: str) -> str | None:

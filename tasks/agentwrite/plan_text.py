@@ -18,7 +18,6 @@ Noun = Literal["paragraph", "chapter"]
 
 LONGEST_LINE = 4000  # characters; what comes behind is no plan
 _PLAIN = re.compile(r"(Paragraph|Chapter) (\d{1,4}) - Main Point: (.*) - Word Count: (\d{1,12}) words")
-_THOUGHT = "</think>"  # ends what a reasoning model says to itself
 _MARKUP = re.compile(r"\*\*|__|`")
 _RUN = re.compile(r"([\W_])\1{7,}")  # of blanks, dashes, dots: they say nothing, and cost time
 _ZH = r"\d{1,4}|[一二两三四五六七八九十百零]{1,5}"
@@ -64,7 +63,7 @@ def parse_plan(text: str, *, max_paragraphs: int, noun: Noun = "paragraph") -> t
     Raises ReplyError saying what is wrong with which line: none at all, a number missing or twice, a count of 0 or beyond MAX_WORDS,
     no point, more than `max_paragraphs`.
     """
-    lines = _plain(text, noun) or _read(text.rpartition(_THOUGHT)[2], noun)
+    lines = _plain(text, noun) or _read(text, noun)
     if not lines:
         begins = f"; the reply begins {' '.join(text.split())[:80]!r}" if text.strip() else "; the reply is empty"
         raise ReplyError(f"there is no line of the form '{noun.capitalize()} 1 - Main Point: … - Word Count: …'{begins}")

@@ -11,9 +11,10 @@ from typing import NamedTuple, TypeVar
 from tasks.agentwrite.plan_budgets import reconcile
 from tasks.agentwrite.plan_fields import Line
 from tasks.agentwrite.plan_text import parse_plan
-from tasks.endpoints.chat import Chat, Reply, Request, each, user
+from tasks.endpoints.chat import Chat, Reply, Request, each, user, why_empty
 from tasks.prompts import fill, frame
 from tasks.schema.errors import ReplyError, Unanswered
+from tasks.schema.finish import Finish
 from tasks.schema.params import Bounds, PlanSection
 from tasks.schema.records import Instruction, Message, Plan, Reason, Reject, Step
 
@@ -152,10 +153,15 @@ def _sized(request: Request, lines: float, urgency: float) -> Request:
 
 
 def _text(reply: Reply) -> str:
-    if reply.finish_reason == "length":
-        raise ReplyError("the plan was cut off at the token limit")
-    if reply.finish_reason == "content_filter":
-        raise ReplyError("the endpoint's content filter stopped the plan")
+    if not reply.text.strip():
+        raise ReplyError(why_empty(reply))
+    match reply.finish:
+        case Finish.CUT:
+            raise ReplyError("the plan was cut off at the token limit")
+        case Finish.FILTERED:
+            raise ReplyError("the endpoint's content filter stopped the plan")
+        case Finish.TOOLS:
+            raise ReplyError("the model called a tool in place of writing the plan")
     return reply.text
 
 

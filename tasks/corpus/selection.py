@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from tasks.endpoints.chat import Chat, user
+from tasks.endpoints.chat import Chat, user, why_empty
 from tasks.prompts import fill
 from tasks.schema.errors import ReplyError
 
@@ -25,12 +25,12 @@ class Choice(BaseModel):
 
 async def choose(chat: Chat, instruction: str) -> Choice:
     """Ask the selector, once more if its reply cannot be read. Raises ReplyError with what it said at last."""
-    prompt, said = fill("select", instruction=instruction), ""
+    prompt, problem = fill("select", instruction=instruction), ""
     for sample in range(TRIES):
         reply = await chat(user(prompt, sample=sample, schema=Choice.model_json_schema()))
         said = reply.text.strip()
         try:
             return Choice.model_validate_json(_FENCE.sub(r"\1", said))
         except ValidationError:
-            continue
-    raise ReplyError(f"no choice in {TRIES} replies, the last was: {said[:120]!r}")
+            problem = f"was: {said[:120]!r}" if said else f"had {why_empty(reply)}"
+    raise ReplyError(f"no choice in {TRIES} replies, the last {problem}")

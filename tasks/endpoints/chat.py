@@ -5,12 +5,11 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
 from tasks import progress
+from tasks.schema.finish import Finish, finish_of
 from tasks.schema.records import Message, Usage
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-OVERSIZE = "oversize"  # finish reason of an answer that was cut while it was read: far longer than max_tokens allow
 
 
 class Request(NamedTuple):
@@ -23,10 +22,38 @@ class Request(NamedTuple):
 
 
 class Reply(NamedTuple):
+    """An answer. Thoughts are in `reasoning` alone: no count and no score sees them."""
+
     text: str
-    finish_reason: str  # stop, length, content_filter
+    finish_reason: str  # as the endpoint says it; empty: it does not. What it means: `finish`
     usage: Usage
     seconds: float  # of the call that was paid, also when replayed
+    reasoning: str = ""
+    inline: bool = False  # the thoughts stood in the text, where a script that knows no thoughts would count them
+    role: str = ""  # who was asked, for messages
+
+    @property
+    def finish(self) -> Finish:
+        """How it ended, by the one table of finish reasons."""
+        return finish_of(self.finish_reason)
+
+
+def why_empty(reply: Reply) -> str:
+    """Why a reply has no text, and what to do about it."""
+    limit = f"models.{reply.role}.max_tokens" if reply.role else "max_tokens of its model in params"
+    tokens = f" {reply.usage.completion}" if reply.usage.completion else ""
+    match reply.finish:
+        case Finish.CUT if reply.reasoning:
+            return f"only reasoning, cut at max_tokens{tokens}: raise {limit}"
+        case Finish.CUT:
+            return f"no text, cut at max_tokens{tokens}: raise {limit}"
+        case Finish.FILTERED:
+            return "no text: stopped by the endpoint's content filter"
+        case Finish.TOOLS:
+            return "no text: the model called a tool"
+    if reply.reasoning:
+        return f"only reasoning and no text after it; if it was cut off, raise {limit}"
+    return "the reply is empty"
 
 
 class Chat(Protocol):

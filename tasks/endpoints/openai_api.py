@@ -21,8 +21,10 @@ import yarl
 from pydantic import SecretStr
 
 from tasks import progress
-from tasks.endpoints import usage, wire
+from tasks.endpoints import dialect, refusals, usage, wire
 from tasks.endpoints.chat import Reply, Request, user
+from tasks.endpoints.completion import ErrorInside, Unreadable
+from tasks.endpoints.dialect import Dialect
 from tasks.endpoints.limits import Allowance, Pace, Slots, Ticket
 from tasks.redaction import MASK, REMOVED, mask, mask_bytes, of_url, redact, register
 from tasks.schema.errors import BadSettings, EndpointError, Unanswered
@@ -76,6 +78,17 @@ class Refused(Failed):
 
 class Unreachable(Failed):
     """There is no connection to be had."""
+
+
+class Oversize(Failed):
+    """An answer without an end, or far longer than max_tokens allow. It may be paid for, so it is asked for once more and no more."""
+
+
+class Rewritten(Exception):
+    """The endpoint refused the request's form, which it takes in another one: it goes again at once."""
+
+
+_dialects: dict[tuple[str, str], Dialect] = {}  # by URL and model: what was learned holds for the process
 
 
 class NotAllowed(Exception):
@@ -133,7 +146,7 @@ class Client:
 
     async def ask(self, request: Request, *, purse: Purse) -> Reply:
         """Answer, after retries. Raises Unanswered for this request, EndpointError for all of them."""
-        body, failures, asked = wire.body(request, self.model, name=self.name, seed=self.seed), count(1), _Asked()
+        failures, asked = count(1), _Asked()
 
         def stop(state: tenacity.RetryCallState) -> bool:
             error = state.outcome.exception() if state.outcome else None
@@ -141,12 +154,13 @@ class Client:
             if isinstance(error, Refused):
                 asked.refused = min(asked.refused, time.monotonic())
                 return self._given_up(state.start_time, own=state.idle_for + (pause or 0.0))
-            return next(failures) > self.settings.retries or (pause is not None and state.idle_for + pause > self.settings.patience)
+            most = min(1, self.settings.retries) if isinstance(error, Oversize) else self.settings.retries
+            return next(failures) > most or (pause is not None and state.idle_for + pause > self.settings.patience)
 
         may_pass = tenacity.retry_if_exception_type(Failed)
         tries = tenacity.AsyncRetrying(retry=may_pass, stop=stop, wait=_wait, before_sleep=self._explain, reraise=True)
         try:
-            return await tries(self._try, request, body, purse, asked, count(1))
+            return await tries(self._try, request, purse, asked, count(1))
         except (Failed, NotAllowed) as error:
             raise await self._final(error, asked, tries=int(tries.statistics["attempt_number"])) from None
 
@@ -162,22 +176,34 @@ class Client:
         if not exchange.cancelled() and isinstance(exchange.exception(), Failed):  # looked at, so that asyncio does not complain of it
             self._failures += not isinstance(exchange.exception(), Refused)
 
-    async def _try(self, request: Request, body: bytes, purse: Purse, asked: _Asked, tries: "count[int]") -> Reply:
+    async def _try(self, request: Request, purse: Purse, asked: _Asked, tries: "count[int]") -> Reply:
         self.retries += (attempt := next(tries)) > 1
-        await self._rate.take(len(body) / 4 + (request.words or self.model.max_tokens))
-        async with self.slots.slot(request.urgency) as ticket, purse() as keep:
-            asked.sent = time.monotonic()
-            return await self._sent(request, body, ticket, attempt, keep)
+        while True:
+            spoken = self._dialect
+            await self._rate.take(len(self._body(request, spoken)) / 4 + (request.words or self.model.max_tokens))
+            async with self.slots.slot(request.urgency) as ticket, purse() as keep:
+                asked.sent = time.monotonic()
+                try:
+                    return await self._sent(request, spoken, ticket, attempt, keep)
+                except Rewritten:  # each time the dialect is narrower than before, so that there is an end to it
+                    continue
 
-    async def _sent(self, request: Request, body: bytes, ticket: Ticket, attempt: int, keep: Keep) -> Reply:
-        exchange = asyncio.create_task(self._exchange(request, body, ticket, attempt, keep))
+    @property
+    def _dialect(self) -> Dialect:
+        return _dialects.get((self._path, self.name), Dialect())
+
+    def _body(self, request: Request, spoken: Dialect) -> bytes:
+        return wire.body(request, self.model, name=self.name, seed=self.seed, dialect=spoken)
+
+    async def _sent(self, request: Request, spoken: Dialect, ticket: Ticket, attempt: int, keep: Keep) -> Reply:
+        exchange = asyncio.create_task(self._exchange(request, spoken, ticket, attempt, keep))
         self._under_way.add(exchange)
         exchange.add_done_callback(self._over)
         return await asyncio.shield(exchange)
 
-    async def _exchange(self, request: Request, body: bytes, ticket: Ticket, attempt: int, keep: Keep) -> Reply:
+    async def _exchange(self, request: Request, spoken: Dialect, ticket: Ticket, attempt: int, keep: Keep) -> Reply:
         """One request and its whole answer. Not to be cancelled lightly: the answer may be paid for."""
-        start = time.monotonic()
+        start, body = time.monotonic(), self._body(request, spoken)
         try:
             async with (
                 self.pace.limit(request.words, attempt),
@@ -202,12 +228,21 @@ class Client:
         if raw is not None:  # before it is read: so that no secret is in what comes of it, cut short or not
             raw = mask_bytes(raw, by=REMOVED if response.status == 200 else MASK)
         if response.status != 200:
-            return self._refusal(response, raw or b"", ticket)
+            self._check_form(request, raw or b"", spoken, response.status)
+            return self._refusal(response.status, response, raw or b"", refusals.message(raw or b""), ticket)
+        if raw is None:
+            most = self.model.max_tokens * wire.BYTES_PER_TOKEN
+            raise Oversize(f"the answer is over the size limit: {wire.BYTES_PER_TOKEN} bytes for each of max_tokens, {most:,} bytes")
         try:
             seconds = time.monotonic() - start
-            reply = wire.reply(raw, max_tokens=self.model.max_tokens, seconds=seconds, charged=partial(self._charged, request))
-        except wire.Unreadable as error:
-            raise Failed(str(error)) from None
+            reply = wire.reply(raw, role=self._role, seconds=seconds, charged=partial(self._charged, request))
+        except Unreadable as error:
+            raise Failed(refusals.shown(str(error))) from None
+        except ErrorInside as error:
+            if error.status is None:
+                raise Failed(f"an error in a 200 ({refusals.shown(str(error))})") from None
+            self._check_form(request, raw, spoken, error.status)
+            return self._refusal(error.status, response, raw, f"an error in a 200: {error}", ticket)
         # Once more, for what was spelled in another way in JSON.
         reply = Reply._make(mask(part, by=REMOVED) if isinstance(part, str) else part for part in reply)
         self._ever, self._failures, self._last_answer, self._notice = True, 0, time.monotonic(), NOTICE
@@ -225,21 +260,37 @@ class Client:
             progress.say(f"{self._where}: a reply has {found.problem}; such replies are charged what their requests are expected to take")
         return found.usage
 
-    def _refusal(self, response: aiohttp.ClientResponse, raw: bytes, ticket: Ticket) -> Reply:
+    def _check_form(self, request: Request, raw: bytes, spoken: Dialect, status: int) -> None:
+        """Raises Rewritten where a refusal says what the endpoint cannot take, and the request can be written without it."""
+        schema, seed = request.schema is not None, self.seed is not None or request.sample > 0
+        try:
+            learned = dialect.learn(spoken, raw, status=status, temperature=self.model.temperature, seed=seed, schema=schema)
+        except dialect.NoTemperature as error:
+            own = f"models.{self._role}.temperature is {self.model.temperature:g}"
+            problem = f"it takes no temperature but its default, and {own}; set it to 1 ({refusals.shown(str(error))})"
+            raise EndpointError(f"{self._where}: {problem}") from None
+        if learned is None:
+            return
+        if learned.dialect != self._dialect and spoken == self._dialect:  # else another request has learned it meanwhile
+            _dialects[self._path, self.name] = learned.dialect
+            progress.say(f"{self._where}: {learned.said}")
+        raise Rewritten
+
+    def _refusal(self, status: int, response: aiohttp.ClientResponse, raw: bytes, problem: str, ticket: Ticket) -> Reply:
         """What a status other than 200 means. A content filter's is a reply: asking again in the same words is of no use."""
-        status, said = response.status, wire.message(raw)
+        said = refusals.shown(problem)
         if 300 <= status < 400:
             there = wire.shown(response.headers.get("Location", "elsewhere"))
             raise EndpointError(f"{self._where}: {status}, it redirects to {there}; set {self._variable}_URL to where it is")
+        if status in (400, 403, 422) and refusals.is_filter(raw):
+            return Reply("", "content_filter", Usage(0, 0), 0.0, role=self._role)
         if status in NOT_ALLOWED:
             advice = {402: f"payment is required ({said}); check the account", 407: "the proxy asks for credentials; set HTTPS_PROXY"}
-            key_refused = f"the key was refused; set {self._variable}_API_KEY"
+            key_refused = f"the key was refused; set {self._variable}_API_KEY ({said})"
             raise NotAllowed(f"{status} ({said})", advice=f"{status}, {advice.get(status, key_refused)}")
-        if status == 400 and b"content_filter" in raw:
-            return Reply("", "content_filter", Usage(0, 0), 0.0)
         if status == 404 and not self._ever:
             hint = f"check models.{self._role}.name and {self._variable}_URL (it should end in /v1)"
-            raise EndpointError(f"{self._where}: 404, no such model or path; {hint}")
+            raise EndpointError(f"{self._where}: 404, no such model or path; {hint} ({said})")
         if 400 <= status < 500 and status not in (*OVERLOADED, *AGAIN):
             self._failures += 1
             raise NotAllowed(f"{status}, the request is not accepted ({said})", advice="")
@@ -292,14 +343,13 @@ class Client:
 
     async def _probe(self) -> bool:
         request = user(PROBE, sample=time.time_ns() % 2**31)._replace(words=1)
-        body = wire.body(request, self.model, name=self.name, seed=self.seed)
         for pause in PROBE_TRIES:
             await asyncio.sleep(pause)
             try:
                 async with self.probe_purse() as keep:
-                    await self._sent(request, body, Ticket(), 1, keep)
+                    await self._sent(request, self._dialect, Ticket(), 1, keep)
                 return True
-            except (Failed, NotAllowed, EndpointError):
+            except (Failed, NotAllowed, Rewritten, EndpointError):
                 continue
         return False
 

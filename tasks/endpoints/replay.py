@@ -26,9 +26,11 @@ from tasks.endpoints.chat import Reply, Request
 from tasks.endpoints.formats import FORMAT, Newer, decode, encode, is_plain
 from tasks.endpoints.room import check_limit, reserve
 from tasks.schema.errors import BadInput, WorkspaceBusy
+from tasks.schema.finish import Finish, finish_of
 from tasks.schema.records import Usage
 from tasks.schema.settings import Role
 from tasks.store import private_folder
+from tasks.text.thoughts import split_thoughts
 
 HEAD = 8 + 1 + 64 + 1  # bytes before a line's JSON: CRC, key
 SPARE, STEP = 2**14, 2**16  # bytes of the disk: for replies that are longer than expected, and that are reserved at once
@@ -49,9 +51,15 @@ class Paid(NamedTuple):
     finish: str
     text: str
     format: int = 1  # of the record, formats.py
+    reasoning: str | None = None  # None: kept by a version that left thoughts in the text
+    inline: bool = False  # the thoughts stood in the text
 
     def reply(self) -> Reply:
-        return Reply(self.text, self.finish, Usage(self.prompt, self.completion, self.cached), self.seconds)
+        usage = Usage(self.prompt, self.completion, self.cached)
+        if self.reasoning is not None:
+            return Reply(self.text, self.finish, usage, self.seconds, self.reasoning, self.inline, self.role)
+        reasoning, text = split_thoughts(self.text)
+        return Reply(text, self.finish, usage, self.seconds, reasoning, bool(reasoning), self.role)
 
 
 _open: dict[Path, tuple["ReplayStore", int]] = {}  # and by how many it is used
@@ -99,11 +107,14 @@ class ReplayStore:
         self._room, self._reserved = 0, self._end  # bytes that replies under way may take; how far the disk is reserved
 
     def get(self, key: str) -> Reply | None:
-        """The stored reply; None if there is none, or none that is whole."""
+        """The stored reply; None if there is none, none that is whole, or one that failed, as earlier versions kept them."""
         if place := self._places.get(_half(key)):
-            if (line := self._read(place)) and line[0] == key:
+            line = self._read(place)
+            if line and line[0] == key and finish_of(line[1].finish) is not Finish.FAILED:
                 return line[1].reply()
             del self._places[_half(key)]
+            if line and line[0] == key:
+                return None
             print(f"{self.path}: a record is damaged or has a shape that is not known; it is left aside, and asked again", file=sys.stderr)
         return None
 
@@ -214,7 +225,8 @@ def key_of(request: Request, identity: dict[str, Any]) -> str:
 
 def paid(role: Role, model: str, reply: Reply) -> Paid:
     """What is kept of a reply."""
-    return Paid(role, model, *reply.usage, reply.seconds, int(time.time()), reply.finish_reason, reply.text, FORMAT)
+    now, ended = int(time.time()), reply.finish_reason
+    return Paid(role, model, *reply.usage, reply.seconds, now, ended, reply.text, FORMAT, reply.reasoning, reply.inline)
 
 
 def read_journal(path: Path) -> Iterator[Paid]:

@@ -1,6 +1,5 @@
 """The OpenAI chat completion API as bytes: what is sent, and what is made of what comes back."""
 
-import json
 import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
@@ -11,21 +10,18 @@ from urllib.request import getproxies, proxy_bypass
 import aiohttp
 import orjson
 
-from tasks.endpoints.chat import OVERSIZE, Reply, Request
+from tasks.endpoints.chat import Reply, Request
+from tasks.endpoints.completion import read_completion
+from tasks.endpoints.dialect import Dialect, write
 from tasks.redaction import redact
 from tasks.schema.params import Model
 from tasks.schema.records import Usage
 from tasks.schema.urls import Url
 
 BYTES_PER_TOKEN = 16  # far above any language's: what is longer than max_tokens of them is no answer
-LONGEST_ERROR = 65536  # bytes of an error's body that are looked at
 
 
-class Unreadable(Exception):
-    """A 200 whose body is no completion: a proxy's HTML page, broken JSON, missing choices."""
-
-
-def body(request: Request, model: Model, *, name: str, seed: int | None) -> bytes:
+def body(request: Request, model: Model, *, name: str, seed: int | None, dialect: Dialect = Dialect()) -> bytes:
     """The request's JSON. A sample index of its own becomes a seed of its own."""
     body: dict[str, Any] = {
         "model": name,
@@ -35,13 +31,11 @@ def body(request: Request, model: Model, *, name: str, seed: int | None) -> byte
     }
     if seed is not None or request.sample:
         body["seed"] = (seed or 0) + request.sample
-    if request.schema:
-        body["response_format"] = {"type": "json_schema", "json_schema": {"name": "reply", "schema": request.schema, "strict": True}}
-    return orjson.dumps(body)
+    return orjson.dumps(write(body, dialect, schema=request.schema))
 
 
 async def read(response: aiohttp.ClientResponse, *, at_most: int) -> bytes | None:
-    """The body; None if it is longer than `at_most` bytes, of which no more are read."""
+    """The body; None if it is longer than `at_most` bytes: then no more of it is read, and the connection is closed."""
     chunks, length = [], 0
     async for chunk in response.content.iter_any():
         length += len(chunk)
@@ -52,23 +46,14 @@ async def read(response: aiohttp.ClientResponse, *, at_most: int) -> bytes | Non
     return b"".join(chunks)
 
 
-def reply(raw: bytes | None, *, max_tokens: int, seconds: float, charged: Callable[[object, str], Usage]) -> Reply:
-    """A completion's body as a Reply; None was too long to be one. Raises Unreadable.
+def reply(raw: bytes, *, role: str, seconds: float, charged: Callable[[object, str], Usage]) -> Reply:
+    """A completion's body as a Reply. Raises Unreadable and ErrorInside, as `read_completion`.
 
-    `charged` makes tokens of what the body has as `usage`, and of the text.
+    `charged` makes tokens of what the body has as `usage`, and of what was written.
     """
-    if raw is None:
-        return Reply("", OVERSIZE, Usage(0, max_tokens), seconds)
-    try:
-        completion = _loads(raw)
-        choice = completion["choices"][0]
-        content = choice["message"].get("content") or ""
-        usage = completion.get("usage")
-        finish = _encodable(str(choice.get("finish_reason") or "stop"))
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError, OverflowError):
-        raise Unreadable("answered 200 with a body that is no chat completion; check the URL, it should end in /v1") from None
-    text = _encodable(str(content))
-    return Reply(text, finish, charged(usage, text), seconds)
+    content, finish, usage = read_completion(raw)
+    tokens = charged(usage, content.text or content.reasoning)
+    return Reply(content.text, finish, tokens, seconds, content.reasoning, content.inline, role)
 
 
 def model_names(raw: bytes | None) -> list[str] | None:
@@ -77,31 +62,6 @@ def model_names(raw: bytes | None) -> list[str] | None:
         return [str(model["id"]) for model in orjson.loads(raw or b"")["data"]]
     except (ValueError, KeyError, TypeError):
         return None
-
-
-def _loads(raw: bytes) -> Any:
-    """JSON; also with a lone surrogate in it, which orjson refuses and Python's own parser takes."""
-    try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError:
-        if b"\\ud" not in raw.lower():
-            raise
-        return json.loads(raw)
-
-
-def _encodable(text: str) -> str:
-    """A lone surrogate can be spelled in JSON and not in UTF-8: replaced here, so that no stage ever meets one."""
-    return text.encode("utf-8", "replace").decode("utf-8")
-
-
-def message(raw: bytes) -> str:
-    """What the endpoint says is wrong, short."""
-    try:
-        error = orjson.loads(raw).get("error")
-        said = error.get("message") if isinstance(error, dict) else error
-    except (ValueError, AttributeError):
-        said = raw[:LONGEST_ERROR].decode("utf-8", "replace")
-    return redact(" ".join(str(said or "no reason given").split()))[:200]
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -4,16 +4,17 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from tasks.cluster.shards import share_each
-from tasks.endpoints.chat import OVERSIZE, Chat, Reply, user
+from tasks.endpoints.chat import Chat, Reply, user, why_empty
 from tasks.judging.rubric import parse_rubric
 from tasks.judging.templates import Template
 from tasks.schema.errors import ReplyError, Unanswered
+from tasks.schema.finish import Finish
 from tasks.schema.records import Prediction, Rubric, Verdict
 
 UNFINISHED = {
-    "length": "cut off at the judge's max_tokens",
-    "content_filter": "stopped by the endpoint's content filter",
-    OVERSIZE: "far longer than the judge's max_tokens allow",
+    Finish.CUT: "cut off at the judge's max_tokens",
+    Finish.FILTERED: "stopped by the endpoint's content filter",
+    Finish.TOOLS: "the judge called a tool",
 }
 
 
@@ -71,8 +72,10 @@ def draw(repeat: int, attempt: int) -> int:
 
 def check_finished(reply: Reply) -> None:
     """Raises ReplyError for a reply that was broken off: what stands in it may be half of what was to be said."""
-    if reply.finish_reason in UNFINISHED:
-        raise ReplyError(UNFINISHED[reply.finish_reason])
+    if reply.reasoning and not reply.text.strip():
+        raise ReplyError(why_empty(reply))
+    if reply.finish in UNFINISHED:
+        raise ReplyError(UNFINISHED[reply.finish])
 
 
 class _Found(NamedTuple):

@@ -10,6 +10,7 @@ from tasks import progress
 from tasks.endpoints.chat import Chat, each, user
 from tasks.endpoints.roles import open_role
 from tasks.schema.errors import BadInput
+from tasks.schema.finish import Finish, finish_of
 from tasks.schema.params import Model
 from tasks.schema.records import BenchmarkItem, Decoding, Prediction, Step
 from tasks.schema.settings import settings
@@ -94,7 +95,7 @@ def figures(predictions: Sequence[Prediction]) -> dict[str, float]:
     """`tokens_per_second` is that of one answer as its caller saw it, waiting included: tokens over the sum of the calls' seconds."""
     tokens, seconds = sum(p.tokens for p in predictions), sum(p.seconds for p in predictions)
     by_model = Counter(f"{p.model}_predictions" for p in predictions)
-    cut = sum(p.finish_reason == "length" for p in predictions)
+    cut = sum(finish_of(p.finish_reason) is Finish.CUT for p in predictions)
     rate = {"tokens_per_second": tokens / seconds} if seconds else {}
     return {"predictions": len(predictions), "tokens": tokens, "cut_at_max_tokens": cut, **rate, **by_model}
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.schema.finish import Finish, finish_of
 from tasks.schema.records import Degeneration
 
 N = 4  # words or characters of an n-gram
@@ -91,10 +92,16 @@ def looped(text: str) -> float:
 
 def unfinished(text: str, *, finish_reason: str = "") -> bool:
     """Whether the answer breaks off: at the token limit, or without a sentence's end (or "The End", 完). An empty one does."""
-    if finish_reason == "length":
+    if finish_of(finish_reason) is Finish.CUT:
         return True
     ending = text[-200:].rstrip(_CLOSERS)
     return not ending or (ending[-1] not in _ENDS and not _LAST_WORDS.search(ending))
+
+
+def ended(text: str, *, finish_reason: str) -> bool:
+    """Whether the model ended a text by itself: as the endpoint says or, where it does not say, as the text's last sentence does."""
+    finish = finish_of(finish_reason)
+    return finish is Finish.ENDED or (finish is Finish.UNKNOWN and not unfinished(text))
 
 
 def switches(text: str) -> int:

@@ -4,7 +4,6 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from tasks.endpoints.chat import OVERSIZE
 from tasks.judging.pairwise import Tally
 from tasks.judging.reliability import Reliability
 from tasks.longbench.compare import Comparison, Row
@@ -12,6 +11,7 @@ from tasks.longbench.intervals import Interval
 from tasks.longbench.nll import Nll
 from tasks.longbench.ruler import tried_lengths
 from tasks.longbench.scorecard import BINS, OVER, Decay, Following, Group, Scorecard
+from tasks.schema.finish import Finish
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -22,10 +22,12 @@ COLUMNS = 8  # asked lengths, at the most, for which a table of models has a col
 LISTED = 5  # ids of items that are missing on one side, at the most; --json has them all
 LOOPED = 0.05  # share of words in loops from which written lengths say nothing about reach
 WIDTH = 160  # where the output is no terminal
-ENDINGS = {
-    "length": " (cut at max_tokens)",
-    OVERSIZE: " (far longer than max_tokens allow: not kept, it counts as empty)",
-    "content_filter": " (by the endpoint: it counts as empty)",
+ENDINGS: dict[str, str] = {
+    Finish.ENDED: " by themselves",
+    Finish.CUT: " at max_tokens",
+    Finish.FILTERED: " by the endpoint's content filter",
+    Finish.TOOLS: " called",
+    Finish.UNKNOWN: " (no finish reason that is known)",
 }
 MEASURES = {"s_l": "S_l", "s_q": "S_q", "s_bar": "S̄"}
 
@@ -43,8 +45,8 @@ def show_scorecard(card: Scorecard, *, title: str) -> None:
         console.print(_ruler(card))
     console.print(_ceiling(card))
     if card.ended_by:
-        endings = (f"{reason} {count}{ENDINGS.get(reason, '')}" for reason, count in card.ended_by.items())
-        console.print(f"Answers ended by: {', '.join(endings)}.", markup=False)
+        endings = (f"{count} {reason}{ENDINGS.get(reason, '')}" for reason, count in card.ended_by.items())
+        console.print(f"How the answers ended: {', '.join(endings)}.", markup=False)
     if card.degeneration:
         console.print(_decay(card.degeneration))
     if card.adherence:

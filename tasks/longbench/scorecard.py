@@ -76,7 +76,7 @@ class Scorecard(Group):
     by_type: dict[str, Group]
     ruler: tuple[Point, ...]  # by asked length
     judge: str | None  # who gave S_q; None: nobody
-    ended_by: dict[str, int] = Field({}, description="answers by their finish reason, as far as it is known, commonest first")
+    ended_by: dict[str, int] = Field({}, description="answers by how they ended (schema/finish.py), as far as known, commonest first")
     by_asked: tuple[Reach, ...] = ()  # the ruler, summed up for each asked length
     ceiling: Ceiling | None = None
     degeneration: Decay | None = None  # None: the texts were not at hand

@@ -12,6 +12,7 @@ from tasks.longbench.ruler import Point, ceiling, reach
 from tasks.longbench.samples import PromptScores, by_prompt
 from tasks.longbench.scorecard import BINS, OVER, Decay, FixedScores, Following, Group, Scorecard, bin_of
 from tasks.longbench.words import constraint, count_fixed, s_l_fixed
+from tasks.schema.finish import Finish, finish_of
 from tasks.schema.records import Adherence, BenchmarkItem, Degeneration, FixedLength, Rubric, ScoredItem, Step
 
 
@@ -65,13 +66,21 @@ def summarise(items: Sequence[ScoredItem], *, judge: str | None = None) -> Score
         by_bin=dict(sorted(_groups(items, lambda item: bin_of(item.asked)).items(), key=lambda entry: order.index(entry[0]))),
         by_language=_groups(items, lambda item: item.language),
         by_type=_groups([item for item in items if item.type], lambda item: item.type),
-        ended_by=dict(Counter(item.finish_reason for item in items if item.finish_reason).most_common()),
+        ended_by=_ended_by([item.finish_reason for item in items]),
         ruler=points,
         by_asked=tuple(reach(points)),
         ceiling=ceiling(points),
         degeneration=_decay([item.degeneration for item in items if item.degeneration]),
         adherence=_following([item.adherence for item in items if item.adherence]),
     )
+
+
+def _ended_by(reasons: Sequence[str]) -> dict[str, int]:
+    """Answers by how they ended, commonest first; empty where nobody says. A reason that is not in the table is under its own name."""
+    if not any(reasons):
+        return {}
+    named = [finish if (finish := finish_of(reason)) is not Finish.UNKNOWN else reason or finish for reason in reasons]
+    return dict(Counter(str(name) for name in named).most_common())
 
 
 def mean_s_l(items: Iterable[ScoredItem], *, over: float) -> float | None:

@@ -8,6 +8,7 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from tasks.longbench.degeneration import ended
 from tasks.longbench.length import count_words, s_l
 from tasks.longbench.summary import s_q
 from tasks.schema.records import Answer, Message, Pair, Prediction, Reason, Reject, Rubric
@@ -25,7 +26,9 @@ def rate(answer: Prediction, rubric: Rubric | None) -> Rated:
     """S_l in paper mode, S_q by the judge; without a verdict there is no score, and none is made up."""
     words = count_words(answer.response)
     length, quality = s_l(answer.item.length, words), None if rubric is None else s_q(rubric)
-    marked = Answer(text=answer.response, ended=answer.finish_reason == "stop", words=words, s_l=length, s_q=quality)
+    marked = Answer(
+        text=answer.response, ended=ended(answer.response, finish_reason=answer.finish_reason), words=words, s_l=length, s_q=quality
+    )
     return Rated(answer.sample, marked, None if quality is None else (length + quality) / 2)
 
 

@@ -56,7 +56,7 @@ def test_no_draft_has_bad_text_and_every_reject_says_what_was_seen(calm: Workspa
     assert 0 < len(calm.rejects()) < SAMPLES / 4
     for reject in calm.rejects():
         assert reject.stage == "write"
-        assert "3 tries: " in reject.detail
+        assert "3 tries: " in reject.detail or "the answer is over the size limit" in reject.detail
         assert reject.source.startswith("pool.jsonl:")
 
 

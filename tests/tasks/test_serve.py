@@ -91,8 +91,11 @@ def test_a_url_for_the_candidate_is_not_what_answers(tmp_path: Path, monkeypatch
     [
         ("An essay.", "stop", None),
         ("An es", "length", "it did not end by itself within models.candidate.max_tokens (24)"),
-        (" \n", "stop", "it answered nothing"),
-        ("", "content_filter", "it ended by content_filter, not by itself"),
+        (" \n", "stop", "it answered nothing: the reply is empty"),
+        ("", "content_filter", "it answered nothing: no text: stopped by the endpoint's content filter"),
+        ("An essay.", "EOS", None),
+        ("An essay.", "", None),
+        ("An ess", "", "it ended by no finish reason, not by itself"),
     ],
 )
 def test_an_answer_has_words_and_ends_by_itself(text: str, finish_reason: str, problem: str | None) -> None:

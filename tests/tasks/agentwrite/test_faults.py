@@ -82,7 +82,6 @@ BAD: tuple[tuple[Reason, Language, str], ...] = (
     (Reason.GARBAGE, "en", 'Traceback (most recent call last):\n  File "a.py", line 3, in <module>\nKeyError: 1'),
     (Reason.GARBAGE, "en", "lorem %% ipsum {{{ 500 Internal error"),
     (Reason.GARBAGE, "zh", "lorem %% ipsum {{{ 500 Internal error"),
-    (Reason.GARBAGE, "en", "<think>\nThe user wants a paragraph about bread. I will describe the oven first."),
     (Reason.GARBAGE, "en", "The oven was lit at four in the morning and burned until noon.<|im_end|>"),
     (Reason.GARBAGE, "en", "The \ufffd\ufffd\ufffd oven \ufffd\ufffd was lit before dawn every Friday."),
     (Reason.GARBAGE, "en", "The oven\x00\x01\x02\x03\x04 was lit before dawn every Friday."),
@@ -266,7 +265,8 @@ def test_a_good_paragraph_passes_however_odd_it_looks(language: Language, text: 
     [
         ("length", Reason.TRUNCATED),
         ("content_filter", Reason.REFUSAL),
-        ("oversize", Reason.TOO_LONG),
+        ("max_tokens", Reason.TRUNCATED),
+        ("SAFETY", Reason.REFUSAL),
         ("tool_calls", Reason.TRUNCATED),
     ],
 )

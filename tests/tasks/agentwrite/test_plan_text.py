@@ -29,7 +29,6 @@ DRESSES = {
     "a numbered list in the preamble": f"I thought about:\n1. the tone\n2. the readers\n3. the length (500 words)\n\n{BOTH}",
     "a total": f"{BOTH}\n\nTotal: 500 words",
     "a total in bold": f"{BOTH}\n**Total Word Count:** 500 words",
-    "a thought": f"<think>Paragraph 1 could be 900 words.\nParagraph 2 not.</think>\n{BOTH}",
     "a fence": f"```\n{BOTH}\n```",
     "a heading": f"# Plan\n\n## Body\n{BOTH}\n\n# Notes\nWrite well.",
     "bold": "**Paragraph 1** - **Main Point:** The start - **Word Count:** 300 words\n"

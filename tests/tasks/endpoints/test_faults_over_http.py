@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from tasks.endpoints import openai_api
-from tasks.endpoints.chat import OVERSIZE, Reply, each, user
+from tasks.endpoints.chat import Reply, each, user
 from tasks.endpoints.ledger import cost
 from tasks.endpoints.openai_api import Client, openai_chat
 from tasks.endpoints.rehearsal import STORM_BEGINS, Rehearsal, Switches
@@ -123,7 +123,11 @@ def test_a_call_that_hangs_is_given_up_in_time_and_asked_again() -> None:
         '{"choices": []}',
         '{"choices": [{}]}',
         '{"choices": [{"message": null}]}',
-        '{"error": {"message": "x"}}',
+        '{"choices": [{"message": {}}]}',
+        '{"choices": [{"text": "Bread."}]}',
+        '{"choices": {"message": {"content": "Bread."}}}',
+        '"Bread."',
+        'data: {"choices": [{"delta": {"content": "Bread."}}]}',
     ],
 )
 def test_a_body_that_is_no_completion_is_never_an_answer(body: str) -> None:
@@ -141,7 +145,7 @@ def test_a_completion_without_usage_is_an_answer() -> None:
     assert one(plain)[:3] == ("Bread.", "stop", Usage(14, 4096, 0))  # what the request was expected to take
 
 
-def test_an_answer_of_megabytes_is_cut_while_it_is_read() -> None:
+def test_an_answer_of_megabytes_is_a_fault_of_the_transport_and_read_no_further() -> None:
     sent = 0
 
     async def huge(request: web.Request) -> web.StreamResponse:
@@ -153,9 +157,9 @@ def test_an_answer_of_megabytes_is_cut_while_it_is_read() -> None:
             sent += 65536
         return response
 
-    reply = one(huge)
-    assert (reply.text, reply.finish_reason, reply.usage.completion) == ("", OVERSIZE, 4096)
-    assert sent < 64 * 2**20  # of 250 MB
+    with pytest.raises(Unanswered, match=r"the answer is over the size limit: 16 bytes for each of max_tokens, 65,536 bytes, in 2 tries"):
+        one(huge)
+    assert sent < 2 * 64 * 2**20  # of 250 MB, twice
 
 
 def test_an_answer_that_drips_for_ever_is_given_up() -> None:

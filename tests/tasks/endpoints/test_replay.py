@@ -28,7 +28,7 @@ KEYS = [key_of(user(f"request {n}"), IDENTITY) for n in range(6)]
 
 
 def reply(n: int) -> Reply:
-    return Reply(f"answer {n}: 汉字 \u2028 and a \n line", "stop", Usage(n, 2, 1), 0.5)
+    return Reply(f"answer {n}: 汉字 \u2028 and a \n line", "stop", Usage(n, 2, 1), 0.5, role="teacher")
 
 
 def filled(path: Path, count: int = len(KEYS)) -> bytes:
@@ -147,7 +147,7 @@ class Counting(Client):
     async def ask(self, request: Request, *, purse: Purse) -> Reply:
         self.calls += 1
         await asyncio.sleep(0.01)
-        answer = Reply(f"{request.messages[0].content}/{request.sample}", "stop", Usage(1, 2, 3), 0.5)
+        answer = Reply(f"{request.messages[0].content}/{request.sample}", "stop", Usage(1, 2, 3), 0.5, role="teacher")
         async with purse() as keep:
             await keep(answer)
         return answer

@@ -169,11 +169,11 @@ def shown(candidate: str, out: Path, benchmark: Path, model: str = "rehearsal-ca
 
 def test_people_are_told_how_answers_ended_and_how_far_to_trust_the_judge(tmp_path: Path, benchmark: Path) -> None:
     def say(body: Body) -> tuple[str, str]:
-        return ("word " * 2_000_000, "stop") if "100-word essay about a" in asked(body) else ("Bread is old.", "length")
+        return "Bread is old.", "EOS" if "100-word essay about a" in asked(body) else "max_tokens"
 
     with endpoint(say, role="candidate"):
         seen = shown(settings().candidate_url, tmp_path / "out", benchmark)
-    assert "Answers ended by: length 5 (cut at max_tokens), oversize 1 (far longer than max_tokens allow" in seen
+    assert "How the answers ended: 5 cut at max_tokens, 1 ended by themselves." in seen
     for line in (
         "Judge: rehearsal-judge@1",
         "From repeat to repeat",

@@ -1,0 +1,192 @@
+"""A chat completion as text, thoughts and usage: what servers put into a 200, read in one place for all roles and for recorded outputs.
+
+Content may be a string, a list of parts, null or missing. Thoughts come in a field beside it, in parts of their own, or in tags at the
+start of the text (tasks/text/thoughts.py); they are kept apart from the text. An error may come in a 200 too. What is no completion is
+an error with its reason, never an empty answer.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import orjson
+
+from tasks.endpoints.refusals import one_line, reason, status_in
+from tasks.schema.finish import Finish, finish_of
+from tasks.text.thoughts import split_thoughts
+
+THOUGHT_FIELDS = ("reasoning_content", "reasoning", "thinking", "thoughts", "reasoning_text", "reasoning_details", "thinking_blocks")
+_TEXT_PARTS = ("text", "output_text", "input_text", "refusal")
+_THOUGHT_PARTS = ("thinking", "reasoning", "thought", "reasoning.text", "reasoning.summary", "summary_text", "reasoning_text")
+_HIDDEN_PARTS = ("redacted_thinking", "reasoning.encrypted")  # thoughts that the server does not show
+_WORDS = ("text", "thinking", "reasoning", "content", "summary", "refusal", "value")  # where a part has its text
+_DEPTH = 4  # parts within parts
+_RAW = 40  # characters of a finish reason
+
+
+class Unreadable(Exception):
+    """A 200 with something else than a chat completion: a page, broken JSON, no choices, a picture in place of text."""
+
+
+class ErrorInside(Exception):
+    """A 200 that holds an error; its text may be long. `status`: the HTTP status that it stands for; None: it does not say."""
+
+    def __init__(self, problem: str, status: int | None):
+        super().__init__(problem)
+        self.status = status
+
+
+class Content(NamedTuple):
+    """A message in two parts."""
+
+    text: str
+    reasoning: str  # the model's thoughts; empty: there are none, or the server keeps them to itself
+    inline: bool  # the thoughts stood in the text
+
+
+class Completion(NamedTuple):
+    """What is read of a chat completion."""
+
+    content: Content
+    finish_reason: str  # as the server says it; empty: it does not
+    usage: object  # as the server says it
+
+
+def read_completion(raw: bytes) -> Completion:
+    """The body of a 200. Raises Unreadable where it is no chat completion, ErrorInside where it is an error."""
+    try:
+        body = loads(raw)
+    except (ValueError, RecursionError):
+        raise Unreadable(_no_completion(raw)) from None
+    _check_error(body)
+    choice = _choice(body)
+    if choice is None or not isinstance(message := choice.get("message"), dict) or not _is_message(message):
+        raise Unreadable(_no_completion(raw))
+    _check_error(choice)
+    finish = finish_reason(choice)
+    if finish_of(finish) is Finish.FAILED:
+        raise ErrorInside(f"the answer ended with finish_reason {finish!r}", None)
+    return Completion(read_message(message), finish, body.get("usage"))
+
+
+def read_message(message: Mapping[str, Any]) -> Content:
+    """A message's text and thoughts. A refusal in a field of its own is its text. Raises Unreadable for parts that are no text."""
+    content = message.get("content")
+    if content is None or content == "" or content == []:
+        content = message.get("refusal") if isinstance(message.get("refusal"), str) else ""
+    return read_content(content, beside=message)
+
+
+def read_content(content: object, *, beside: Mapping[str, Any] | None = None) -> Content:
+    """A message's content as text and thoughts; `beside`: the fields next to it, where thoughts may be.
+
+    Raises Unreadable for a part of another kind than text or thoughts, naming its type.
+    """
+    texts, thoughts = list[str](), list[str]()
+    for is_thought, text in _parts(content):
+        (thoughts if is_thought else texts).append(text)
+    for field in THOUGHT_FIELDS:
+        said = "".join(text for _, text in _thought_parts((beside or {}).get(field)))
+        if said.strip() and said not in thoughts:
+            thoughts.append(said)
+    inline, text = split_thoughts("".join(texts))
+    found = [part.strip() for part in (*thoughts, inline) if part.strip()]
+    return Content(_encodable(text), _encodable("\n".join(dict.fromkeys(found))), bool(inline.strip()))
+
+
+def finish_reason(choice: Mapping[str, Any]) -> str:
+    """A choice's finish reason as the server says it: the first of its names that the table knows, else whatever there is, else empty."""
+    said = [
+        _encodable(value.strip())[:_RAW]
+        for name in ("finish_reason", "native_finish_reason", "stop_reason", "done_reason")
+        if isinstance(value := choice.get(name), str) and value.strip()
+    ]
+    return next((name for name in said if finish_of(name) is not Finish.UNKNOWN), said[0] if said else "")
+
+
+def loads(raw: bytes) -> Any:
+    """JSON; also with a lone surrogate in it, which orjson refuses and Python's own parser takes. Raises ValueError, RecursionError."""
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError:
+        if b"\\ud" not in raw.lower():
+            raise
+        return json.loads(raw)
+
+
+def _choice(body: object) -> dict[str, Any] | None:
+    """The first choice."""
+    choices = body.get("choices") if isinstance(body, dict) else None
+    return choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else None
+
+
+def _is_message(message: Mapping[str, Any]) -> bool:
+    return any(field in message for field in ("role", "content", "refusal", "tool_calls", "function_call", *THOUGHT_FIELDS))
+
+
+def _check_error(body: object) -> None:
+    """Raises ErrorInside where a body, or a choice, is or has an error."""
+    if not isinstance(body, dict):
+        return
+    if body.get("error"):
+        raise ErrorInside(reason(body["error"], at_most=0), status_in(body["error"]) or status_in(body))
+    failed = body.get("object") == "error" or body.get("type") == "error" or body.get("success") is False
+    if failed or ("choices" not in body and "message" not in body and any(body.get(name) for name in ("detail", "errors", "msg"))):
+        raise ErrorInside(reason(body, at_most=0), status_in(body))
+    if "choices" not in body and isinstance(body.get("message"), str) and status_in(body):
+        raise ErrorInside(reason(body, at_most=0), status_in(body))
+
+
+def _no_completion(raw: bytes) -> str:
+    begins = one_line(raw[:2000].decode("utf-8", "replace"), at_most=0)
+    shown = f"it begins: {begins}" if begins else "it is empty"
+    return f"answered 200 with a body that is no chat completion; check the URL, it should end in /v1; {shown}"
+
+
+def _parts(content: object, depth: int = _DEPTH) -> Iterator[tuple[bool, str]]:
+    """The texts of a content, each with whether it is a thought."""
+    match content:
+        case None:
+            return
+        case str():
+            yield False, content
+        case list() if depth:
+            for part in content:
+                yield from _parts(part, depth - 1)
+        case dict():
+            yield from _part(content, depth)
+        case _:
+            raise Unreadable(f"the content is {type(content).__name__}, not text")
+
+
+def _part(part: Mapping[str, Any], depth: int) -> Iterator[tuple[bool, str]]:
+    kind = part.get("type")
+    if kind in _HIDDEN_PARTS:
+        return
+    if kind in _THOUGHT_PARTS or (kind is None and "thinking" in part) or (part.get("thought") is True and "text" in part):
+        yield from _thought_parts(part, depth)
+    elif kind in (*_TEXT_PARTS, None) and (words := _words(part)) is not None:
+        yield from _parts(words, depth - 1)
+    else:
+        raise Unreadable(f"the content has a part of type {str(kind)[:40]!r}, which is no text")
+
+
+def _thought_parts(value: object, depth: int = _DEPTH) -> Iterator[tuple[bool, str]]:
+    """Thoughts in whatever shape: a string, an object that has them, a list of those."""
+    if isinstance(value, str):
+        yield True, value
+    elif isinstance(value, Sequence) and depth:
+        for part in value:
+            yield from _thought_parts(part, depth - 1)
+    elif isinstance(value, dict) and depth:
+        yield from _thought_parts(_words(value), depth - 1)
+
+
+def _words(part: Mapping[str, Any]) -> object:
+    """Where a part has its text; None: nowhere."""
+    return next((part[name] for name in _WORDS if isinstance(part.get(name), str | list | dict)), None)
+
+
+def _encodable(text: str) -> str:
+    """A lone surrogate can be spelled in JSON and not in UTF-8: replaced here, so that no stage ever meets one."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,0 +1,134 @@
+"""What an endpoint cannot take, learned from its refusals: a request is sent in the widest form first, and more narrowly from then on.
+
+Only the form changes. What a completion means stays: a temperature that the endpoint does not take is an error, unless it is 1, which is
+what endpoints do without one.
+"""
+
+import re
+from typing import Any, Literal, NamedTuple
+
+import orjson
+
+from tasks.endpoints.refusals import message
+
+Form = Literal["json_schema", "json_object", "prompt"]
+
+STATUSES = (400, 404, 415, 422, 500, 501)  # of a refusal that may be about a field
+IN_PROMPT = "\n\nAnswer with one JSON object that follows this JSON schema, and with nothing else:\n"
+_READ = 4000  # bytes of a refusal in which a field is looked for
+_NEAR = 120  # characters between the field and the words that refuse it
+_REFUSED = (
+    r"unsupported|n[o']t (?:yet )?(?:be )?(?:support|work|compatible|enabled)|incompatible|does not exist"
+    r"|un(?:known|recogni[sz]ed|expected|available)|not (?:permitted|allowed|accepted|available|implemented|recogni[sz]ed|known|one of)"
+    r"|extra (?:inputs?|fields?|parameters?)|extra_forbidden|extraneous|invalid (?:parameter|param|argument|field|option|schema)"
+    r"|not a valid|can(?:not|'t) be used|input should be|literal_error|only (?:the )?(?:default|supports?)"
+    r"|no longer|deprecated|removed?\b|disallowed"
+)
+_VALUE = re.compile(
+    r"too (?:large|long|big|high|many)|context (?:length|window|size)|maximum|exceed|at most|(?:less|greater) than|between|out of range",
+    re.I,
+)
+_FORM = r"response_format|json_schema|json_object|structured[ _]outputs?|guided_json|guided[ _]decoding|grammar"
+
+
+class Dialect(NamedTuple):
+    """How requests to one endpoint are written."""
+
+    tokens: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
+    seed: bool = True
+    temperature: bool = True
+    form: Form = "json_schema"
+
+
+class Learned(NamedTuple):
+    dialect: Dialect
+    said: str  # what changes, for people
+
+
+class NoTemperature(Exception):
+    """The endpoint takes no temperature but its own."""
+
+
+def write(body: dict[str, Any], dialect: Dialect, *, schema: dict[str, Any] | None) -> dict[str, Any]:
+    """The request's JSON in the endpoint's dialect. `body` has messages, max_tokens, temperature and perhaps a seed."""
+    written = {(dialect.tokens if name == "max_tokens" else name): value for name, value in body.items()}
+    if not dialect.seed:
+        written.pop("seed", None)
+    if not dialect.temperature:
+        written.pop("temperature", None)
+    if schema is None:
+        return written
+    if dialect.form == "json_schema":
+        form = {"type": "json_schema", "json_schema": {"name": "reply", "schema": schema, "strict": True}}
+        return written | {"response_format": form}
+    *before, last = written["messages"]
+    asked = {**last, "content": last["content"] + IN_PROMPT + orjson.dumps(schema).decode()}
+    return (
+        written | {"messages": [*before, asked]} | ({"response_format": {"type": "json_object"}} if dialect.form == "json_object" else {})
+    )
+
+
+def learn(dialect: Dialect, raw: bytes, *, status: int, temperature: float, seed: bool, schema: bool) -> Learned | None:
+    """What a refusal says that the endpoint cannot take, of what was sent in `dialect`; None: nothing that could be written otherwise.
+
+    `seed`, `schema`: were they sent? Raises NoTemperature where the endpoint takes none but its own, which is not `temperature`.
+    """
+    if status not in STATUSES:
+        return None
+    said, param = _said(raw)
+    if dialect.tokens == "max_tokens" and _names_max_tokens(said, param):
+        return Learned(dialect._replace(tokens="max_completion_tokens"), "it takes no max_tokens: max_completion_tokens is sent instead")
+    if schema and dialect.form != "prompt" and _refuses_form(said, param, status):
+        return _narrower(dialect)
+    if dialect.seed and seed and _refuses(r"\bseed\b", said, param):
+        return Learned(dialect._replace(seed=False), "it takes no seed: none is sent, so its draws cannot be repeated")
+    if dialect.temperature and _refuses(r"\btemperature\b", said, param):
+        if temperature != 1:
+            raise NoTemperature(message(raw))
+        return Learned(dialect._replace(temperature=False), "it takes no temperature: none is sent, which is its default, 1")
+    return None
+
+
+def _narrower(dialect: Dialect) -> Learned:
+    if dialect.form == "json_schema":
+        said = "it takes no JSON schema: the schema is put into the prompt, and a JSON object is asked for"
+        return Learned(dialect._replace(form="json_object"), said)
+    return Learned(dialect._replace(form="prompt"), "it takes no response_format: the schema is in the prompt alone")
+
+
+def _said(raw: bytes) -> tuple[str, str]:
+    """The text of a refusal, and the parameter that it names in a field of its own."""
+    text = raw[:_READ].decode("utf-8", "replace")
+    try:
+        body = orjson.loads(raw)
+    except ValueError:
+        return text, ""
+    error = body.get("error", body) if isinstance(body, dict) else body
+    param = error.get("param") if isinstance(error, dict) else None
+    return text, param if isinstance(param, str) else ""
+
+
+def _names_max_tokens(said: str, param: str) -> bool:
+    """Whether a refusal is about the field's name. One about its size, which names both fields too, is not."""
+    if _VALUE.search(said) and not re.search(r"unsupported|unrecogni[sz]ed|unknown|not (?:permitted|supported)", said, re.IGNORECASE):
+        return False
+    if "max_tokens" not in said and param != "max_tokens":
+        return False
+    return "max_completion_tokens" in said or bool(re.search(_REFUSED, said, re.IGNORECASE))
+
+
+def _refuses(field: str, said: str, param: str) -> bool:
+    """Whether a refusal is about a field, not about its value: it names it as its parameter, or near words that refuse it."""
+    if _VALUE.search(said):
+        return False
+    if param:
+        return bool(re.search(field, param))
+    near = rf"(?:{field}).{{0,{_NEAR}}}?(?:{_REFUSED})|(?:{_REFUSED}).{{0,{_NEAR}}}?(?:{field})"
+    return bool(re.search(near, said, re.IGNORECASE | re.DOTALL))
+
+
+def _refuses_form(said: str, param: str, status: int) -> bool:
+    """Whether a refusal is about the form of the answer. A bad request that names it is; a server's own fault needs more words."""
+    if status in (400, 422):
+        return bool(re.search(_FORM, param or said, re.IGNORECASE))
+    return _refuses(_FORM, said, param)
