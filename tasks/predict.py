@@ -8,9 +8,10 @@ from pathlib import Path
 
 from tasks import stage, store
 from tasks.longbench.adapters import read_items
-from tasks.longbench.answers import answers_of, figures
+from tasks.longbench.answers import answers_of, figures, write_refused
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Model, Predict
+from tasks.schema.records import Reject
 
 ORDER = ("student", "aligned")  # and whatever else there is after them
 
@@ -20,13 +21,17 @@ def run(benchmark: Path, trained: Path, aligned: Path, out: Path, *, seed: int, 
     items, folders = read_items(benchmark).items, candidates(trained, aligned)
     if not folders:
         raise BadInput(trained, "no checkpoint folder in it", mend="run train again")
+    refused: list[Reject] = []
     predictions = [
         prediction
         for folder in folders
-        for prediction in stage.run_async(answers_of(folder, items, samples=predict.samples, seed=seed, model=candidate_model))
+        for prediction in stage.run_async(
+            answers_of(folder, items, samples=predict.samples, seed=seed, model=candidate_model, refused=refused.append)
+        )
     ]
     store.write(out / "predictions.jsonl", predictions)
-    return figures(predictions)
+    write_refused(out, refused)
+    return figures(predictions) | ({"refused": len(refused)} if refused else {})
 
 
 def candidates(*places: Path) -> list[Path]:

@@ -8,21 +8,24 @@ from pathlib import Path
 
 from tasks import stage, store
 from tasks.corpus.dataset import read_dataset
-from tasks.longbench.answers import answers_of, figures
+from tasks.longbench.answers import answers_of, figures, write_refused
 from tasks.preference.requests import draw
 from tasks.schema.params import Model, SampleSection
-from tasks.schema.records import Prediction
+from tasks.schema.records import Prediction, Reject
 
 STUDENT = "student"
 
 
 def run(dataset: Path, checkpoints: Path, out: Path, *, seed: int, sample: SampleSection, candidate_model: Model) -> stage.Metrics:
     requests, answers = draw(read_dataset(dataset), count=sample.prompts, seed=seed), list[Prediction]()
+    refused: list[Reject] = []
     if requests:
-        work = answers_of(checkpoints / STUDENT, requests, samples=sample.answers, seed=seed, model=candidate_model, verb="sample")
+        drawn = {"samples": sample.answers, "seed": seed}
+        work = answers_of(checkpoints / STUDENT, requests, **drawn, model=candidate_model, verb="sample", refused=refused.append)
         answers = stage.run_async(work)
     store.write(out / "answers.jsonl", answers)
-    return {"prompts": len(requests), **figures(answers)}
+    write_refused(out, refused)
+    return {"prompts": len(requests), **figures(answers), **({"refused": len(refused)} if refused else {})}
 
 
 if __name__ == "__main__":

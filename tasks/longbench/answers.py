@@ -6,13 +6,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tasks import progress
+from tasks import progress, store
 from tasks.endpoints.chat import Chat, each, user
 from tasks.endpoints.roles import open_role
-from tasks.schema.errors import BadInput
+from tasks.schema.errors import BadInput, Unanswered
 from tasks.schema.finish import Finish, finish_of
 from tasks.schema.params import Model
-from tasks.schema.records import BenchmarkItem, Decoding, Prediction, Step
+from tasks.schema.records import BenchmarkItem, Decoding, Prediction, Reason, Reject, Step
 from tasks.schema.settings import settings
 from tasks.schema.standins import is_stand_in
 from tasks.store import folder_digest
@@ -33,11 +33,19 @@ class Answer(NamedTuple):
     plan: tuple[Step, ...] = ()
 
 
+Refused = Callable[[Reject], None]
 Method = Callable[[Chat, BenchmarkItem, int], Awaitable[Answer]]  # an answer to an item; the number is the sample's
 
 
 async def answers_of(
-    checkpoint: Path, items: Sequence[BenchmarkItem], *, samples: int, seed: int, model: Model, verb: str = "predict"
+    checkpoint: Path,
+    items: Sequence[BenchmarkItem],
+    *,
+    samples: int,
+    seed: int,
+    model: Model,
+    verb: str = "predict",
+    refused: Refused | None = None,
 ) -> list[Prediction]:
     """A checkpoint folder's answers, under the folder's name: served for as long as it takes, unless a URL or the rehearsal answers.
 
@@ -48,7 +56,7 @@ async def answers_of(
     elsewhere = settings().url("candidate") or is_stand_in(model)
     decoding = decoding_of(model, seed=seed, checkpoint=None if elsewhere else folder_digest(checkpoint))
     async with open_role("candidate", model, seed=seed, checkpoint=checkpoint) as chat:
-        return await answer_all(chat, items, model=checkpoint.name, samples=samples, decoding=decoding, verb=verb)
+        return await answer_all(chat, items, model=checkpoint.name, samples=samples, decoding=decoding, verb=verb, refused=refused)
 
 
 async def answer_all(
@@ -60,15 +68,24 @@ async def answer_all(
     decoding: Decoding,
     method: Method | None = None,
     verb: str = "predict",
+    refused: Refused | None = None,
 ) -> list[Prediction]:
-    """`samples` answers to every item, in the items' order whatever ended first. Raises EndpointError or Unanswered: a prompt that
-    got no answer has no score, and an evaluation without it would be one of another benchmark."""
+    """`samples` answers to every item, in the items' order whatever ended first.
+
+    `refused` hears of each answer that there is none of, because the endpoint refuses the request: it has no score, neither 0 nor any
+    other. Without it, and where no request is answered at all, Unanswered is raised; EndpointError where the endpoint refuses everybody.
+    """
     asked = [(item, sample) for item in items for sample in range(samples)]
     with _Watch(f"{verb} {model}", asked) as watch:
 
-        async def one(question: tuple[BenchmarkItem, int]) -> Prediction:
+        async def one(question: tuple[BenchmarkItem, int]) -> Prediction | Unanswered:
             item, sample = question
-            answer = await (method or in_one_call)(chat, item, sample)
+            try:
+                answer = await (method or in_one_call)(chat, item, sample)
+            except Unanswered as error:
+                if refused is None:
+                    raise
+                return error
             watch.saw(item, answer)
             return Prediction(
                 item=item,
@@ -82,7 +99,25 @@ async def answer_all(
                 plan=answer.plan,
             )
 
-        return await each(asked, one, unit="answer", label=None)
+        found = await each(asked, one, unit="answer", label=None)
+    predictions = [answer for answer in found if isinstance(answer, Prediction)]
+    for (item, sample), error in zip(asked, found, strict=True):
+        if isinstance(error, Unanswered):
+            if refused is None or not predictions:
+                raise error
+            refused(Reject(id=item.id, stage=verb, reason=Reason.UNANSWERED, detail=str(error), source=f"{model}, sample {sample}"))
+    return predictions
+
+
+def write_refused(out: Path, rejects: Sequence[Reject]) -> None:
+    """The answers that there are none of, beside those that there are, and a line that says so. Nothing where there are all."""
+    path = out / "rejects.jsonl"
+    path.unlink(missing_ok=True)
+    if rejects:
+        store.write(path, rejects)
+        progress.say(
+            f"{len(rejects)} requests are refused while others are answered, and have no score: {rejects[0].detail}; see {path.name}"
+        )
 
 
 async def in_one_call(chat: Chat, item: BenchmarkItem, sample: int) -> Answer:

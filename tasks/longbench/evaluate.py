@@ -20,14 +20,14 @@ from tasks.judging.judged import judged as reliable
 from tasks.judging.session import judge_answers
 from tasks.judging.templates import read_template
 from tasks.longbench.adapters import read_items
-from tasks.longbench.answers import Method, answer_all, decoding_of
+from tasks.longbench.answers import Method, Refused, answer_all, decoding_of, write_refused
 from tasks.longbench.planned import through_agentwrite
 from tasks.longbench.scorecard import Scorecard
 from tasks.longbench.scoring import Files, Judged, cards, match, score_all, write_scores
 from tasks.redaction import split_url
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Model, Params
-from tasks.schema.records import BenchmarkItem, Evaluation, Prediction, Verdict
+from tasks.schema.records import BenchmarkItem, Evaluation, Prediction, Reject, Verdict
 from tasks.schema.settings import settings
 from tasks.schema.standins import TINY, context_of, is_stand_in, is_tiny, missing_judge
 from tasks.schema.urls import Url
@@ -94,8 +94,10 @@ def evaluate(candidate: str, out: Path, *, params: Params, options: Options) -> 
     )
     evaluation = _begun(asked, out, fresh=options.fresh)
     method = through_agentwrite(params.plan, params.write) if options.agentwrite else None
-    predictions = run_async(_predict(who, items, evaluation, method))
+    refused: list[Reject] = []
+    predictions = run_async(_predict(who, items, evaluation, method, refused.append))
     store.write(out / "predictions.jsonl", predictions)
+    write_refused(out, refused)
     verdicts = run_async(_judge(predictions, template, params)) if judged else []
     return _score(predictions, verdicts, out)
 
@@ -182,12 +184,14 @@ def _begun(asked: Evaluation, out: Path, *, fresh: bool) -> Evaluation:
     return begun
 
 
-async def _predict(who: Candidate, items: Sequence[BenchmarkItem], evaluation: Evaluation, method: Method | None) -> list[Prediction]:
+async def _predict(
+    who: Candidate, items: Sequence[BenchmarkItem], evaluation: Evaluation, method: Method | None, refused: Refused
+) -> list[Prediction]:
     drawn = evaluation.decoding
     model = Model(name=drawn.name, revision=drawn.revision, temperature=drawn.temperature, max_tokens=drawn.max_tokens)
     async with open_role("candidate", model, seed=drawn.seed, checkpoint=who.checkpoint, url=who.url) as chat:
         name = drawn.name if who.url else who.name
-        return await answer_all(chat, items, model=name, samples=evaluation.samples, decoding=drawn, method=method)
+        return await answer_all(chat, items, model=name, samples=evaluation.samples, decoding=drawn, method=method, refused=refused)
 
 
 async def _judge(predictions: Sequence[Prediction], template: Path, params: Params) -> list[Verdict]:
