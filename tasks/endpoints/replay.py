@@ -25,6 +25,7 @@ import orjson
 from tasks.endpoints.chat import Reply, Request
 from tasks.endpoints.formats import FORMAT, Newer, decode, encode, is_plain
 from tasks.endpoints.room import check_limit, reserve
+from tasks.redaction import REMOVED, mask
 from tasks.schema.errors import BadInput, WorkspaceBusy
 from tasks.schema.finish import Finish, finish_of
 from tasks.schema.records import Usage
@@ -58,7 +59,7 @@ class Paid(NamedTuple):
         usage = Usage(self.prompt, self.completion, self.cached)
         if self.reasoning is not None:
             return Reply(self.text, self.finish, usage, self.seconds, self.reasoning, self.inline, self.role)
-        reasoning, text = split_thoughts(self.text)
+        reasoning, text = split_thoughts(mask(self.text, by=REMOVED))  # which masked no secrets either
         return Reply(text, self.finish, usage, self.seconds, reasoning, bool(reasoning), self.role)
 
 
