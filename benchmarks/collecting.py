@@ -23,7 +23,7 @@ import psutil
 from benchmarks.processes import cpu_seconds
 from tasks.cluster.engine import meet
 from tasks.corpus.wildchat import write_chats
-from tasks.corpus.wishes import parse_wish
+from tasks.text.length_requests import parse_length_request
 from tasks.schema.params import Collect, Source, load
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
@@ -65,10 +65,10 @@ def wishes() -> None:
     print(f"{'length wishes, parser against labels':44}{'prompts':>8}{'right':>8}")
     for name in ("longbench_write", "longbench_write_en", "longwrite_ruler"):
         rows = _rows(DATA / "longbench_write" / f"{name}.jsonl")
-        right = sum(parse_wish(row["prompt"]).target == row["length"] for row in rows)
+        right = sum(parse_length_request(row["prompt"]).target == row["length"] for row in rows)
         print(f"{name + ', target':44}{len(rows):8}{right / len(rows):8.1%}")
     labels = {row["index"]: row for row in _rows(LABELS)}
-    read = {row["index"]: parse_wish(row["query"]) for row in _rows(DATA / "instructions" / "writingbench_length.jsonl")}
+    read = {row["index"]: parse_length_request(row["query"]) for row in _rows(DATA / "instructions" / "writingbench_length.jsonl")}
     bounds = sum((read[at].low, read[at].high) == (label["low"], label["high"]) for at, label in labels.items())
     kinds = sum(read[at].kind == label["kind"] for at, label in labels.items())
     print(f"{'WritingBench, both bounds':44}{len(labels):8}{bounds / len(labels):8.1%}")

@@ -6,7 +6,7 @@ Full-width characters are folded for matching only, one for one, so that what is
 import re
 from typing import Any, Literal, NamedTuple
 
-from tasks.corpus.wishes import FIGURES, NUMBER, number
+from tasks.text.numbers import FIGURES, NUMBER, number
 
 MAX_WORDS = 100_000  # of one paragraph or chapter; a larger count is a misprint
 Field = Literal["number", "words", "point", "title"]

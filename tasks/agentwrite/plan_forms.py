@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from tasks.agentwrite.plan_fields import TOTAL, Field, Line, count_of, field_of, fold, point_of, take_count, tidy
-from tasks.corpus.wishes import number
+from tasks.text.numbers import number
 
 _FENCE = re.compile(r"```\w*\s*\n(.*?)```", re.DOTALL)
 _RULE = re.compile(r"^[\s|:-]*-[\s|:-]*$")

@@ -11,7 +11,7 @@ from typing import Literal, NamedTuple
 
 from tasks.agentwrite.plan_fields import MAX_WORDS, TOTAL, Line, field_of, fold, point_of, take_count, tidy
 from tasks.agentwrite.plan_forms import read_json, read_table
-from tasks.corpus.wishes import number
+from tasks.text.numbers import number
 from tasks.schema.errors import ReplyError
 
 Noun = Literal["paragraph", "chapter"]

@@ -12,7 +12,7 @@ from tasks.corpus.cleaning import clean
 from tasks.corpus.duplicates import text_id
 from tasks.corpus.languages import language_of
 from tasks.corpus.toxicity import toxic_word
-from tasks.corpus.wishes import Wish, parse_wish
+from tasks.text.length_requests import LengthRequest, parse_length_request
 from tasks.schema.params import Collect
 from tasks.schema.records import Reason
 from tasks.sources.adapters import Ask
@@ -46,8 +46,8 @@ class Candidate:
         return language_of(self.text)
 
     @cached_property
-    def wish(self) -> Wish:
-        return parse_wish(self.text)
+    def length_request(self) -> LengthRequest:
+        return parse_length_request(self.text)
 
 
 # What a system turn says that asks for nothing: a request means the same without it.
@@ -201,7 +201,7 @@ def injection(asked: Candidate, _: Collect) -> Fault | None:
 
 def length(asked: Candidate, collect: Collect) -> Fault | None:
     """An asked length outside of collect.words. Asks without one pass: the selector judges them."""
-    return None if asked.wish.target is None else out_of_bounds(asked.wish.target, collect)
+    return None if asked.length_request.target is None else out_of_bounds(asked.length_request.target, collect)
 
 
 def out_of_bounds(words: int, collect: Collect) -> Fault | None:

@@ -7,7 +7,7 @@ import re
 
 import orjson
 
-from tasks.corpus.wishes import parse_wish
+from tasks.text.length_requests import parse_length_request
 from tasks.endpoints.prose import paragraph
 from tasks.judging.templates import PAPERS_NAMES
 from tasks.longbench.length import count_words
@@ -66,7 +66,7 @@ def answer(model: str, messages: list[tuple[str, str]], *, seed: int, miss: floa
 
 
 def select(instruction: str) -> str:
-    words = parse_wish(instruction).target
+    words = parse_length_request(instruction).target
     kind = next((topic for topic, pattern in _TOPICS.items() if pattern.search(instruction)), "other")
     return orjson.dumps({"needs_long_answer": (words or USUAL_WORDS) >= 2 * PARAGRAPH_WORDS, "words": words, "topic": kind}).decode()
 
@@ -77,7 +77,7 @@ def plan(prompt: str) -> str:
     form, bounds, chapter = _FORM.search(rules), _BETWEEN.search(rules), _CHAPTER.search(rules)
     noun = form[1] if form else "Paragraph"
     low, high = (int(bounds[1]), int(bounds[2])) if bounds else (PARAGRAPH_WORDS, PARAGRAPH_WORDS)
-    words = int(chapter[2]) if chapter else min(parse_wish(instruction).target or USUAL_WORDS, LONGEST)
+    words = int(chapter[2]) if chapter else min(parse_length_request(instruction).target or USUAL_WORDS, LONGEST)
     parts = max(2, math.ceil(words / high)) if noun == "Chapter" else max(1, round(2 * words / (low + high)))
     subject = f"{topic(instruction)}, chapter {chapter[1]}" if chapter else topic(instruction)
     budgets = [words * (part + 1) // parts - words * part // parts for part in range(parts)]
@@ -114,7 +114,7 @@ def text_so_far(messages: list[tuple[str, str]]) -> str:
 
 def essay(prompt: str, seed: int) -> str:
     """A whole answer in one call, for a rehearsed candidate."""
-    words = min(parse_wish(prompt).target or USUAL_WORDS, LONGEST)
+    words = min(parse_length_request(prompt).target or USUAL_WORDS, LONGEST)
     parts = max(1, round(words / PARAGRAPH_WORDS))
     return "\n\n".join(_paragraph(prompt, words=words // parts, part=part, parts=parts, seed=seed) for part in range(1, parts + 1))
 

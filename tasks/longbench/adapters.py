@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tasks.corpus.wishes import parse_wish
+from tasks.text.length_requests import parse_length_request
 from tasks.longbench.benchmark import Ask, Entry, asked, entries, items_of
 from tasks.schema.errors import BadInput
 from tasks.schema.records import BenchmarkItem
@@ -112,13 +112,13 @@ def _hellobench_type(prompt: str) -> str:
 def _writingbench(entry: Entry) -> list[Ask]:
     """`query`, whose length is read as in training asks. Some ask for minutes, lines or slides: these state no length in words."""
     prompt = entry.text("query")
-    target = _wished(prompt)
+    target = _stated_length(prompt)
     return [Ask(prompt, target, entry.text("domain1") if entry.has("domain1") else "")] if target else []
 
 
-def _wished(prompt: str) -> int | None:
+def _stated_length(prompt: str) -> int | None:
     """The length that an ask states; None where its ends state another than the whole: then it may be its material's."""
-    whole, ends = parse_wish(prompt), parse_wish(f"{prompt[:EDGE]}\n\n{prompt[-EDGE:]}")
+    whole, ends = parse_length_request(prompt), parse_length_request(f"{prompt[:EDGE]}\n\n{prompt[-EDGE:]}")
     return whole.target if len(prompt) <= 2 * EDGE or ends.target in (None, whole.target) else None
 
 

@@ -21,8 +21,8 @@ from collections.abc import Callable
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
-from tasks.corpus.wishes import parse_wish, range_of
 from tasks.longbench.length import s_l
+from tasks.text.length_requests import parse_length_request
 
 if TYPE_CHECKING:
     import numpy as np
@@ -155,9 +155,6 @@ class Constraint(NamedTuple):
     most: int
 
 
-SLACK = 2  # "at least" is content with up to twice as much, "at most" with down to half: beyond, the answer misses the ask
-
-
 def constraint(prompt: str, length: int) -> Constraint:
     """What `prompt`, which asks for `length` words, is content with. Where it reads otherwise or says no length, `length` itself.
 
@@ -165,14 +162,8 @@ def constraint(prompt: str, length: int) -> Constraint:
     """
     if length <= 0:
         raise ValueError(f"asked {length}: a length is positive")
-    wish, both = parse_wish(prompt), range_of(prompt)
-    if wish.target != length:
-        return Constraint(length, length)
-    if wish.kind == "range" and both:
-        return Constraint(*both)
-    if wish.kind == "at_least":
-        return Constraint(length, SLACK * length)
-    return Constraint(-(-length // SLACK), length) if wish.kind == "at_most" else Constraint(length, length)
+    request = parse_length_request(prompt)
+    return Constraint(*request.band) if request.target == length and request.band else Constraint(length, length)
 
 
 def s_l_fixed(asked: Constraint, written: int) -> float:

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tasks.corpus.wishes import parse_wish
+from tasks.text.length_requests import parse_length_request
 from tasks.quality.measures import Row
 from tasks.schema.errors import BadInput
 from tasks.schema.records import Message
@@ -181,4 +181,4 @@ def _asked(data: Mapping[str, Any], columns: Columns, messages: Sequence[Message
             raise Misfit(f"{name}: a positive whole number is wanted, got {kind(value)}"[:120])
         return words
     requests = [message.content for message in messages if message.role == "user"]
-    return parse_wish(requests[-1]).target if len(requests) == 1 else None
+    return parse_length_request(requests[-1]).target if len(requests) == 1 else None

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel
 
 Language = Literal["en", "zh"]
 Words = Annotated[int, Field(gt=0, description="a length in words (English) or characters (Chinese)")]
-WishKind = Literal["exact", "at_least", "at_most", "range", "none"]
+LengthKind = Literal["exact", "at_least", "at_most", "range", "none"]
 Score = Annotated[int, Field(ge=1, le=5)]
 Share = Annotated[float, Field(ge=0, le=1)]
 V = TypeVar("V")
@@ -81,7 +81,7 @@ class Instruction(Record):
     text: str
     language: Language
     words: Words  # the asked length
-    wish: WishKind = "none"  # how the text asks for it; none: it names no length, and `words` is the selector's
+    wish: LengthKind = "none"  # how the text asks for it; none: it names no length, and `words` is the selector's
     source: str  # file:row
 
 
@@ -120,7 +120,7 @@ class Sample(Record):
     language: Language
     asked_words: Words | None  # None: general data, where nobody looks at lengths
     written_words: Words
-    wish: WishKind = "none"  # how the request names its length
+    wish: LengthKind = "none"  # how the request names its length
     paragraphs: int
     source: str
 

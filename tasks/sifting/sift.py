@@ -112,7 +112,7 @@ def judged(ask: Ask, rules: Rules) -> Fit | tuple[str, Fault]:
     if match := rules.prompts.match(duplicates.Text(identity, shingles), tokens):
         return identity, (Reason.CONTAMINATED, f"benchmark prompt {match.id}, {match.share:.0%} of it")
     rank = int.from_bytes(sha256(text.encode("utf-8")).digest()[:8])
-    return Fit(Kept(0, identity, text, rank, asked.language, asked.wish.target, asked.wish.kind), shingles, kinds)
+    return Fit(Kept(0, identity, text, rank, asked.language, asked.length_request.target, asked.length_request.kind), shingles, kinds)
 
 
 def _bands(shingles: list[frozenset[str]], threshold: float) -> Bands:

@@ -8,7 +8,7 @@ from tasks import assemble, store
 from tasks.corpus.dataset import read_dataset
 from tasks.schema.errors import BadInput, GateFailed
 from tasks.schema.params import Assemble, Bounds, General, Recipe, Source, load
-from tasks.schema.records import Draft, Instruction, Reason, Reject, Step, WishKind
+from tasks.schema.records import Draft, Instruction, Reason, Reject, Step, LengthKind
 from tests.conftest import ROOT
 
 COLLECT = load(ROOT / "profiles/rehearsal.yaml").collect
@@ -17,7 +17,7 @@ BREAD = "Bread was baked in clay ovens long before anybody wrote down how. Peopl
 OVENS = "Later every village had one oven for all, and the day of baking was a day of talk. The loaves were marked so that each found home."
 
 
-def draft(*paragraphs: str, id: str = "a", words: int = 40, wish: WishKind = "exact") -> Draft:
+def draft(*paragraphs: str, id: str = "a", words: int = 40, wish: LengthKind = "exact") -> Draft:
     text = "Write 40 words about bread."
     instruction = Instruction(id=id, text=text, language="en", words=words, wish=wish, source=f"pool.jsonl:{id}")
     return Draft(instruction=instruction, steps=tuple(Step(point="x", words=20) for _ in paragraphs), paragraphs=paragraphs)

@@ -3,7 +3,7 @@ from pathlib import Path
 
 from tasks.corpus.filters import Candidate
 from tasks.corpus.synthetic import LENGTHS, PER_LENGTH, asks, benchmark, main, pool
-from tasks.corpus.wishes import parse_wish
+from tasks.text.length_requests import parse_length_request
 from tasks.sources.adapters import Ask
 
 ROOT = Path(__file__).parents[3]
@@ -19,13 +19,13 @@ def test_lengths_are_balanced_and_every_ask_says_its_own() -> None:
     for language in ("en", "zh"):
         texts = asks(language)
         assert len(set(texts)) == len(texts)
-        assert Counter(parse_wish(text).target for text in texts) == dict.fromkeys(LENGTHS, PER_LENGTH)
+        assert Counter(parse_length_request(text).target for text in texts) == dict.fromkeys(LENGTHS, PER_LENGTH)
         assert {Candidate(Ask(text)).language for text in texts} == {language}
 
 
 def test_the_benchmark_has_each_length_four_times_in_each_language() -> None:
     items = benchmark()
-    assert all(parse_wish(item["prompt"]).target == item["length"] for item in items)
+    assert all(parse_length_request(item["prompt"]).target == item["length"] for item in items)
     assert Counter((item["length"], item["prompt"].isascii()) for item in items) == {(n, e): 4 for n in LENGTHS for e in (True, False)}
 
 

@@ -5,10 +5,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.corpus.wishes import parse_wish
+from tasks.text.length_requests import parse_length_request
 
 LONGBENCH = Path("../shared/data/longbench_write")
-PHRASINGS = Path(__file__).with_name("phrasings.tsv")  # an ask, and both bounds by reading; "-" for none
+CASES = Path("../shared/cases/evaluation")
+# A prompt, both bounds as a person reads them ("-" for none), and the target where it is not the upper bound (±).
+PHRASINGS = Path(__file__).with_name("length_phrasings.tsv")
 WITHOUT_A_LENGTH = 3  # prompts of LongBench-Write that state none: 15 emojis, ten questions, a text to rewrite
 
 
@@ -59,7 +61,7 @@ WITHOUT_A_LENGTH = 3  # prompts of LongBench-Write that state none: 15 emojis, t
     ],
 )
 def test_an_asked_length_is_read_in_words_and_in_characters(text: str, target: int, kind: str) -> None:
-    assert parse_wish(text)[:2] == (target, kind)
+    assert parse_length_request(text)[:2] == (target, kind)
 
 
 @pytest.mark.parametrize(
@@ -77,14 +79,17 @@ def test_an_asked_length_is_read_in_words_and_in_characters(text: str, target: i
         ("Write a poem", None, None),
     ],
 )
-def test_a_wish_has_the_bounds_that_the_ask_sets(text: str, low: int | None, high: int | None) -> None:
-    assert parse_wish(text)[2:] == (low, high)
+def test_a_request_has_the_bounds_that_the_text_sets(text: str, low: int | None, high: int | None) -> None:
+    assert parse_length_request(text)[2:4] == (low, high)
 
 
 @pytest.mark.parametrize("line", PHRASINGS.read_text(encoding="utf-8").splitlines())
 def test_an_odd_phrasing_is_read_as_a_person_reads_it(line: str) -> None:
-    text, *bounds = line.split("\t")
-    assert list(parse_wish(text)[2:]) == [None if bound == "-" else int(bound) for bound in bounds]
+    text, *labels = line.replace("\\n", "\n").split("\t")
+    low, high, *target = (None if label == "-" else int(label) for label in labels)
+    request = parse_length_request(text)
+    assert (request.low, request.high) == (low, high)
+    assert request.target == (target[0] if target else high or low)
 
 
 @pytest.mark.parametrize(
@@ -101,26 +106,26 @@ def test_an_odd_phrasing_is_read_as_a_person_reads_it(line: str) -> None:
         "Summarize the 30-page report",
     ],
 )
-def test_what_is_no_length_is_no_wish(text: str) -> None:
-    assert parse_wish(text) == (None, "none", None, None)
+def test_what_is_no_length_is_none(text: str) -> None:
+    assert parse_length_request(text) == (None, "none", None, None, "")
 
 
 def test_the_words_of_a_title_are_not_the_length_of_the_text() -> None:
-    assert parse_wish("标题不超过20字。请写一篇关于茶的文章，2000字。").target == 2_000
-    assert parse_wish(f"Write a brochure. {'It has many facts. ' * 10} The slogan should have 12 words.").target is None
+    assert parse_length_request("标题不超过20字。请写一篇关于茶的文章，2000字。").target == 2_000
+    assert parse_length_request(f"Write a brochure. {'It has many facts. ' * 10} The slogan should have 12 words.").target is None
 
 
 @given(st.integers(5, 10**6))
 def test_any_number_of_words_is_read_back(words: int) -> None:
-    assert parse_wish(f"Write {words} words.").target == parse_wish(f"Write {words:,} words.").target == words
-    assert parse_wish(f"写{words}字。").target == words
+    assert parse_length_request(f"Write {words} words.").target == parse_length_request(f"Write {words:,} words.").target == words
+    assert parse_length_request(f"写{words}字。").target == words
 
 
 @given(st.text(alphabet=st.sampled_from("0123456789,.-~ kwords字万千百一二不少于超过每篇\n")))
 def test_no_text_is_too_odd(text: str) -> None:
-    wish = parse_wish(text)
-    assert (wish.target is None) == (wish.kind == "none")
-    assert wish.target is None or wish.target > 0
+    request = parse_length_request(text)
+    assert (request.target is None) == (request.kind == "none")
+    assert request.target is None or request.target > 0
 
 
 @pytest.mark.parametrize(
@@ -128,8 +133,8 @@ def test_no_text_is_too_odd(text: str) -> None:
 )
 @pytest.mark.timeout(60)  # what takes the square of the length would be at it for hours
 def test_a_long_text_is_read_in_linear_time(piece: str) -> None:
-    wish = parse_wish(piece * (100_000 // len(piece)))
-    assert (wish.target is None) == (wish.kind == "none")
+    request = parse_length_request(piece * (100_000 // len(piece)))
+    assert (request.target is None) == (request.kind == "none")
 
 
 @pytest.mark.skipif(not LONGBENCH.exists(), reason="needs ../shared/data/longbench_write")
@@ -137,6 +142,6 @@ def test_the_lengths_of_longbench_write_are_read_as_its_authors_did() -> None:
     rows = [
         json.loads(line) for name in ("longbench_write", "longwrite_ruler") for line in (LONGBENCH / f"{name}.jsonl").open(encoding="utf-8")
     ]
-    missed = [row for row in rows if parse_wish(row["prompt"]).target != row["length"]]
+    missed = [row for row in rows if parse_length_request(row["prompt"]).target != row["length"]]
     assert len(missed) <= WITHOUT_A_LENGTH
-    assert all(parse_wish(row["prompt"]).target is None for row in missed)
+    assert all(parse_length_request(row["prompt"]).target is None for row in missed)
