@@ -1,4 +1,4 @@
-"""Collect's cheap filters over a million WildChat-shaped rows, near copies included, and the length-wish parser: `make bench`.
+"""Collect's cheap filters over a million WildChat-shaped rows, near copies included, and the reader of length requests: `make bench`.
 
 The peer is a pipeline of `datasets` over the same files, with as many processes: the same filter functions in `Dataset.map`, the
 results in its Arrow cache, sorted by id, as what stays must not depend on the order of the rows, and near copies by rensa's LSH index
@@ -23,8 +23,8 @@ import psutil
 from benchmarks.processes import cpu_seconds
 from tasks.cluster.engine import meet
 from tasks.corpus.wildchat import write_chats
-from tasks.text.length_requests import parse_length_request
 from tasks.schema.params import Collect, Source, load
+from tasks.text.length_requests import parse_length_request
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 LABELS = Path(__file__).with_name("writingbench_lengths.jsonl")  # 120 of 222 asks, drawn at random, labelled by reading, not by the parser
@@ -40,7 +40,7 @@ def main() -> None:
     if given.work:
         {"ours": ours, "peer": peer}[given.work](given.folder)
         return
-    wishes()
+    length_requests()
     with tempfile.TemporaryDirectory() as scratch:
         print(f"\n{'rows sifted':34}{'rows':>10}{'wall s':>9}{'CPU s':>8}{'rows/s':>9}{'left':>9}{'MiB':>7}", flush=True)
         share, full, wide = (Path(scratch) / name for name in ("share", "full", "wide"))
@@ -58,11 +58,11 @@ def main() -> None:
         measured("ours", full)
 
 
-def wishes() -> None:
+def length_requests() -> None:
     if not DATA.exists():
-        print("length wishes: skipped, needs ../shared/data")
+        print("length requests: skipped, needs ../shared/data")
         return
-    print(f"{'length wishes, parser against labels':44}{'prompts':>8}{'right':>8}")
+    print(f"{'length requests, reader against labels':44}{'prompts':>8}{'right':>8}")
     for name in ("longbench_write", "longbench_write_en", "longwrite_ruler"):
         rows = _rows(DATA / "longbench_write" / f"{name}.jsonl")
         right = sum(parse_length_request(row["prompt"]).target == row["length"] for row in rows)

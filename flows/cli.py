@@ -62,6 +62,11 @@ TREE: dict[str, Leaf | Branch] = {
             "check": Leaf(f"{DATA}:check", "Check a dataset against the data contract.", "data check rows.jsonl"),
             "diff": Leaf(f"{RELEASE}:diff", "Show what changed between two datasets.", "data diff v1.0.0 data/assemble/dataset"),
             "release": Leaf(f"{RELEASE}:release", "Release the dataset as a version.", "data release v1.0.0"),
+            "lengths": Leaf(
+                "tasks.text.__main__:lengths",
+                "Print the length that each prompt asks for, as it is read.",
+                "data lengths prompts.jsonl --json",
+            ),
             "pin": Leaf(
                 "tasks.sources.__main__:pin", "Print the revision that pins remote files.", "data pin hf://datasets/allenai/WildChat-1M"
             ),

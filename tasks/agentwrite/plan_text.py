@@ -11,8 +11,8 @@ from typing import Literal, NamedTuple
 
 from tasks.agentwrite.plan_fields import MAX_WORDS, TOTAL, Line, field_of, fold, point_of, take_count, tidy
 from tasks.agentwrite.plan_forms import read_json, read_table
-from tasks.text.numbers import number
 from tasks.schema.errors import ReplyError
+from tasks.text.numbers import number
 
 Noun = Literal["paragraph", "chapter"]
 

@@ -12,10 +12,10 @@ from tasks.corpus.cleaning import clean
 from tasks.corpus.duplicates import text_id
 from tasks.corpus.languages import language_of
 from tasks.corpus.toxicity import toxic_word
-from tasks.text.length_requests import LengthRequest, parse_length_request
 from tasks.schema.params import Collect
 from tasks.schema.records import Reason
 from tasks.sources.adapters import Ask
+from tasks.text.length_requests import LengthRequest, parse_length_request
 
 
 class _Pattern(NamedTuple):

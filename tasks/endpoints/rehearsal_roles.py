@@ -7,11 +7,11 @@ import re
 
 import orjson
 
-from tasks.text.length_requests import parse_length_request
 from tasks.endpoints.prose import paragraph
 from tasks.judging.templates import PAPERS_NAMES
 from tasks.longbench.length import count_words
 from tasks.schema.records import Language
+from tasks.text.length_requests import parse_length_request
 
 PARAGRAPH_WORDS = 50  # of a rehearsal paragraph
 USUAL_WORDS = 200  # of an answer to an ask that names no length

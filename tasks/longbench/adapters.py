@@ -16,10 +16,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tasks.text.length_requests import parse_length_request
 from tasks.longbench.benchmark import Ask, Entry, asked, entries, items_of
 from tasks.schema.errors import BadInput
 from tasks.schema.records import BenchmarkItem
+from tasks.text.length_requests import parse_length_request
 
 
 class Adapter(NamedTuple):

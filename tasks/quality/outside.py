@@ -8,7 +8,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tasks.text.length_requests import parse_length_request
 from tasks.quality.measures import Row
 from tasks.schema.errors import BadInput
 from tasks.schema.records import Message
@@ -17,6 +16,7 @@ from tasks.sources.adapters import ANSWERS, TEXTS, TURNS, messages_of
 from tasks.sources.files import in_folder, local_file
 from tasks.sources.patterns import READABLE
 from tasks.sources.turns import Misfit, is_null, kind, normal, plain
+from tasks.text.length_requests import parse_length_request
 
 IDS = ("id", "uuid", "conversation_id", "conversation_hash", "idx", "index")
 ASKED = (

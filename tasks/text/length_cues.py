@@ -28,8 +28,8 @@ def _behind(pattern: str) -> re.Pattern[str]:
 # Between a phrase and its number: "at least about 900 words", "a maximum of 900".
 _FILL = (
     r"[\s:：(\"“'*_=|-]{0,6}(?:(?:about|around|approximately|approx\.?|roughly|some|circa|an?|the|of|is|be|total|length|count|word"
-    r"|words|around"
-    r"|为|是|在|约|大约|左右|ca\.|etwa|environ|unos|circa|约为)[\s:：*_]{0,3}){0,4}"
+    r"|words"
+    r"|为|是|在|约|大约|左右|要写|需要|要|写|ca\.|etwa|environ|unos|circa|约为)[\s:：*_]{0,3}){0,4}"
 )
 
 # ---- units
@@ -47,7 +47,7 @@ _ZI = (
 _GO = r"语(?=[\s。、,.]|$|の|程|前|以|ほ|く|で|を|に|未|が|は|ま|か|左)"
 _JA = (
     r"(?:글자|단어|낱말|어절"
-    r"|자(?=$|[^가-힣]|[은는을를의로와과]|이[내하상며고\s]|정도|내외|미만|초과|안팎|가량|분량|짜리|까지|부터|에서|쯤|씩|보다|넘|도"
+    r"|자(?=$|[^가-힣]|[은는을를의로와과]|가\s|이[내하상며고\s]|정도|내외|미만|초과|안팎|가량|분량|짜리|까지|부터|에서|쯤|씩|보다|넘|도"
     r"|만|당|마다|인|입|여|전후|소설|글|에))"
 )
 UNIT = _compile(
@@ -77,7 +77,7 @@ STEMS = tuple(
 # ---- labels: a number behind one of these needs no unit
 
 LABEL = _compile(
-    r"(?:\bword[\s-]?(?:count|limit|length|range|target|budget|requirement|minimum|maximum)s?|\b(?:number|amount) of words"
+    r"(?:\bword[\s_-]?(?:count|limit|length|range|target|budget|requirement|minimum|maximum)s?|\b(?:number|amount) of words"
     r"|(?<![a-z]\s)\bwords?(?=\s{0,2}[:=≥≤<>])"
     r"|\blength(?=\s{0,3}(?:[:=*]|of|is|should|must|about))|\blength requirement|字数|篇幅|文字数|글자\s?수|분량)"
     r"(?P<conn>(?:[\s:：=*_|(\"≥≤<>⩾⩽-]|要求|限制|控制|建议|大概|大约|约|不少于|不低于|至少|为|是|在|は|が|を|は|를|은|는|이|가"
@@ -95,7 +95,8 @@ NO_LABEL_VALUE = _compile(
 # ---- bounds before the number
 
 _AT_LEAST = (
-    r"at (?:the )?(?:very )?lea?se?t|at (?:an? |the )?(?:bare |absolute )?minimum"
+    r"(?:before|until) (?:you(?:['’]ve)?(?: have)? )?(?:written|reach(?:ed|ing)?|hit)|at (?:the )?(?:very )?lea?se?t|at (?:an? "
+    r"|the )?(?:bare |absolute )?minimum"
     r"|(?<!no )(?<!\d )(?<!\d)\bmin(?:imum)?\b\.?(?: (?:word )?(?:count|length|limit|requirement))?|lower (?:limit|bound)"
     r"|(?:starting|start) (?:at|from)"
     r"|[≥⩾]|>\s?=?|至少|最少|最低|起码|下限|不下|(?<=[写篇部的])上|过(?=万|千|百)"
@@ -117,7 +118,7 @@ AT_LEAST, AT_MOST = _before(_AT_LEAST), _before(_AT_MOST)
 MORE = _before(
     r"(?:more|longer|greater|larger|higher) than|\bover|\babove|\bbeyond|\bexceed\w*|in excess of|upwards of|north of|\bsurpass\w*"
     r"|\b(?:go|going|run|running) past"
-    r"|超过|多于|大于|高于|长于|超出|突破|超|逾|多过"
+    r"|\bd[ée]pass\w*|\bsuperar\w*|\bexceder|\bultrapassar|превыша\w*|超过|多于|大于|高于|长于|超出|突破|超|逾|多过"
     r"|mehr als|länger als|[üu]ber|plus (?:de|long que)|más (?:de|que)|mas de|più (?:di|lungo di)|mais (?:de|que|do que)|более"
     r"|больше|свыше|длиннее|meer dan|langer dan"
 )
@@ -144,7 +145,8 @@ OR_MORE = _behind(
     r"[\s,(-]{0,3}(?:(?:or|and) (?:more|longer|greater|above|over|up|upwards)|min(?:imum)?\b|at (?:the )?(?:very )?(?:least"
     r"|minimum)|plus\b(?! or)|and upwards?)"
     + _ALONE
-    + r"|\s?\+(?!\s?[/\d-])|\s?(?:及|或|或者|与)?\s?(?:以上|之上|往上|更多|打底)|\s?起(?!来|伏|点|步|草|初|源)"
+    + r"|[\s,]{1,2}(?:no|not) (?:less|fewer|shorter)\b(?! than)|,?(?:不要|不能|不可)(?:再)?少(?!于)|\s?nicht unterschreiten"
+    r"|\s?\+(?!\s?[/\d-])|\s?(?:及|或|或者|与)?\s?(?:以上|之上|往上|更多|打底)|\s?起(?!来|伏|点|步|草|初|源)"
     r"|\s?(?:を|も|は|が)?(?:下回らな|下回ら|下回ってはい|下回っては)|より(?:も)?(?:長|多)い|\s?이상|\s?(?:을|를)?\s?넘게"
     r"|[\s,(-]{0,3}(?:oder mehr|oder länger|mindestens|minimum|au moins|ou plus|o más|como mínimo|mínimo|minimo|o più|ou mais"
     r"|no mínimo|и более|и больше|минимум|of meer|minimaal)" + _ALONE
@@ -153,16 +155,18 @@ OR_LESS = _behind(
     r"[\s,(-]{0,3}(?:(?:or|and) (?:less|fewer|under|shorter|below)|(?:word )?limit\b|max(?:imum)?\b|at (?:the )?(?:very )?(?:most"
     r"|maximum)|tops\b|cap\b|ceiling\b)"
     + _ALONE
-    + r"|\s?(?:及|或|或者)?\s?(?:以(?:内|下)|之内|之下|内(?![容部心在外])|封顶|为限|为上限|为上限)"
+    + r"|[\s,]{1,2}(?:no|not) (?:more|longer)\b(?! than)|,?(?:不要|不能|不可)(?:再)?多(?!于)|\s?nicht (?:überschreiten|übersteigen)"
+    r"|\s?(?:及|或|或者)?\s?(?:以(?:内|下)|之内|之下|内(?![容部心在外])|封顶|为限|为上限)"
     r"|\s?(?:まで(?!に|の(?:本|記))|を?(?:上限|限度)|が(?:上限|限度))|\s?(?:이내|까지|안쪽?으로|내로)"
     r"|[\s,(-]{0,3}(?:oder weniger|maximal|h[öo]chstens|maximum|au (?:plus|maximum)|ou moins|o menos|como máximo|máximo|al massimo"
     r"|massimo|o meno|ou menos|no máximo|и менее|максимум|of minder|maximaal)" + _ALONE
 )
 # Comparisons behind the number, which a negation behind them turns round: 900字未満にならない, 900자 이하로 쓰지 마세요.
-MORE_BEHIND = _compile(r"^\s?(?:(?:を|も)?(?:超え|上回|超過|越え|オーバー)|(?:을|를|이)?\s?(?:초과|넘)|보다\s?(?:길|많|더 길))")
-LESS_BEHIND = _compile(r"^\s?(?:以下|未満|を?下回|미만|이하|(?:에)?\s?미달|보다\s?(?:짧|적|더 짧))")
+MORE_BEHIND = _compile(r"^\s?(?:(?:を|も)?(?:超え|上回|超過|越え|オーバー)|(?:을|를|이|가)?\s?(?:초과|넘)|보다\s?(?:길|많|더 길))")
+LESS_BEHIND = _compile(r"^\s?(?:以下|未満|に満たない|に満たぬ|に足りない|を?下回|미만|이하|(?:에)?\s?미달|보다\s?(?:짧|적|더 짧))")
 NOT_BEHIND = _compile(
-    r"^(?:に|と|で|は|の|も|が|を|る|て|し|して|なっ|なる|なら|って|書[かい]て?|こと|場合|ては|と|さ){0,5}(?:ら?ない|ぬ|ず|ません"
+    r"^(?:もの|文章?|答案|に|と|で|は|の|も|が|を|る|て|し|して|なっ|なる|なら|って|書[かい]て?|こと|場合|ては|と"
+    r"|さ){0,5}(?:ら?ない|ぬ|ず|ません"
     r"|いけ|だめ|ダメ|不可|禁止|無効|失格)"
     r"|^(?:으?로|은|는|을|를|이|가|게|쓰|되|하|기|면|되면|쓰면|\s){0,5}(?:지\s?(?:않|마|말|못)|안\s?(?:돼|되|됩|된)|금지|불가|않)"
 )
@@ -173,12 +177,12 @@ EXACTLY = _compile(
 )
 # A bound stated as a fault: "anything under 900 words will be rejected", 少于900字不合格.
 FAULT = _compile(
-    r"^[\s,]{0,2}(?:(?:is|are|will be|would be|gets?|counts? as|won['’]t be|will not be|(?:can|may|must)(?:not|n['’]t)? be|is not"
-    r"|isn['’]t|are not|aren['’]t)\s+(?:\w+\s+)?(?:too (?:long|short|much|little|many|few|brief)|rejected|cut|unacceptable|accepted"
-    r"|"
-    r"acceptable|allowed|enough|forbidden|penali[sz]ed|truncated|insufficient|ignored|disqualified|failed|returned|marked down"
-    r"|sufficient|wrong)"
-    r"|fails?\b|(?:的)?(?:一律)?(?:不合格|无效|不行|不通过|不予|扣分|退回|太短|太长|视为|不可|不接受|零分))"
+    r"^[\s,]{0,2}(?:(?:is|are|(?:will|would|can|may|must|do|does|shall)(?: not|n['’]t)?(?: be| get| count as)?|cannot be"
+    r"|won['’]t(?: be)?|gets?|counts? as)(?: not|n['’]t)?\s+(?:\w+\s+)?(?:too (?:long|short|much|little|many|few|brief)|rejected"
+    r"|cut\b|unacceptable|accepted|acceptable|allowed|enough|forbidden|penali[sz]ed|truncated|insufficient|ignored|disqualified"
+    r"|fail(?:ed)?\b|returned|marked down|sufficient|wrong|read\b|considered|graded|counted)"
+    r"|will fail\b|fails?\b"
+    r"|(?:的|者)?(?:一律|将)?(?:被)?(?:不合格|无效|不行|不通过|不予|扣分|退回|太短|太长|视为|不可|不接受|零分|不及格|淘汰))"
 )
 
 # ---- ranges and tolerances
@@ -191,11 +195,15 @@ RANGE = _compile(
     r"|并且)?不(?:超过|多于|大于)"
 )
 JOINT = _compile(
-    rf"[\s,;.、()]{{0,3}}(?:(?:and|but|or|yet|to|with|且|但|而|und|et|y|e|и)\s{{0,2}}){{0,2}}(?:(?:an?|the|it|be|must|should|not|no"
+    rf"\s?\(?min(?:imum)?\)?[\s/,–-]{{1,4}}|[\s,;.、()/|–-]{{0,4}}(?:(?:and|but|or|yet|to|with|且|但|而|und|et|y|e"
+    rf"|и)\s{{0,2}}){{0,2}}(?:(?:an?|the|it|be|must|should|not|no"
     rf"|要|可|得)\s?){{0,3}}(?:{_AT_LEAST}|{_AT_MOST}|(?:more|less|fewer|longer|shorter) than|over|under|below|above|(?:不"
     rf"|别)?(?:超过|多于|大于|少于|低于|小于)){_FILL}"
 )
-ENDS = _compile(r"\s{0,2}(?:[.,;!?)。]|$|\n)")
+ENDS = _compile(r"\s{0,2}(?:[.,;!?)。]|$|\n|\(max)")
+RANGE_LEAD = _compile(
+    r"(?:\b(?:at least|between|from|anywhere from|minimum|no less than|not less than|entre|zwischen)|介于|不少于|至少|从)\s?$"
+)
 SHARED = _compile(r"[、,]")  # 三、四千字
 PLUS_MINUS = _compile(
     r"[\s,(可允许]{0,4}(?:±|\+\s?/?\s?-|plus\s?(?:or|/)\s?minus|give or take|上下浮动|允许误差|误差|浮动|偏差)(?:不超过|在|约|about"
@@ -208,16 +216,20 @@ EACH = _compile(
     r"(?:\b(?:each|every)\b(?P<en>,?[^,.;!?\n]{0,44}(?:,\s(?:please\s)?(?:write|give|use|provide|include|add)\b[^,.;!?\n]{0,24})?)"
     r"|每(?!当|逢|年|天|日|次|千|万|百)(?P<zh>[^,。;!?\n]{0,14})"
     r"|各(?=[篇章节段部份封条则幕回集项个点组话写约自不有为大段]|\s?\d|$)(?P<ge>[^,。;!?\n]{0,12})"
-    r"|(?:それぞれ|各自|分别)(?P<ja>[^。\n]{0,8})|(?P<ni>.{1,3})(?:あたり|につき|ごとに|毎に)(?P<jb>[^。、\n]{0,8})"
+    r"|(?:それぞれ|各自|分别)(?P<ja>[^。\n]{0,8})|(?:1つの|一つの|1|一)(?P<nj>段落|章|話|節|編|パート|項目)(?:は|が|を|に"
+    r"|で)(?P<nk>[^。、\n]{0,8})"
+    r"|(?P<ni>.{1,3})(?:あたり|につき|ごとに|毎に)(?P<jb>[^。、\n]{0,8})"
     r"|(?<![가-힣])각(?:각|자)?(?P<ko>[^.,\n]{0,10})|(?P<dang>[가-힣]{1,4})(?:당|마다)\s?(?P<kb>[^.,\n]{0,8}))$"
 )
 EACH_BEHIND = _compile(
     r"^[\s,(]{0,3}(?:(?:for |in )?(?:each|every)\b(?P<en>[^.;!?\n]{0,24})|apiece\b|a piece\b|(?:per\s"
-    r"|/\s?)(?P<per>[a-z-]{3,20}(?:\s[a-z-]{3,20})?)|an?\s(?P<a>chapter|section|part|paragraph|essay|story|letter|entry|episode"
+    r"|/\s?)(?P<per>(?!min|max)[a-z-]{3,20}(?:\s[a-z-]{3,20})?)|an?\s(?P<a>chapter|section|part|paragraph|essay|story|letter|entry"
+    r"|episode"
     r"|scene|poem|post|review|article|piece|answer|slide|topic)\b)"
     r"|^\s?(?:左右|程度|ほど|정도)?(?:ずつ|씩|/(?P<zh>[篇章节段部份封条则幕回集话])|一(?P<yi>[篇章节段封条则幕回集]))"
 )
-TIMES = frozenset(("minute", "hour", "day", "second", "week", "month", "year", "min", "time", "page", "line"))
+
+TIMES = _compile(r"\s?(?:day|week|month|year|morning|evening|night|winter|summer|spring|autumn|time|hour|season|sunday|monday|minute)s?\b")
 # Nouns that pieces of a text go by; other plurals count only where they are named again ("52 entries ... each diary entry").
 PIECES = _compile(
     r"\b(?:parts?|chapters?|sections?|paragraphs?|letters?|essays?|stor(?:y|ies)|diar(?:y|ies)|articles?|entr(?:y|ies)|episodes?"
@@ -252,20 +264,32 @@ RATE_BEFORE = _compile(
 )
 # Words to be learnt, listed or counted, not written.
 VOCABULARY = _compile(
-    r"(?:vocabulary of|\b(?:first|last|next|previous|opening|common(?:est)?|frequent|which|what|know|learn|memori[sz]e|teach me"
+    r"(?:vocabulary of|\b(?:first|last|next|previous|following|opening|common(?:est)?|frequent|which|what|knows?|learn|memori[sz]e"
+    r"|teach me"
     r"|count|these|those|top)(?: the)?"
     r"|\bhow (?:many|long)\b[^.?!\n]{0,40}|\bworth|认识|学会|学习|掌握|识|背|背诵|词汇量|常用(?:的)?(?:汉?字)?|背诵"
     r"|[前后])\s{0,2}(?:an?\s|about\s)?$"
 )
-LISTED = _compile(r"\b(?:list|name|find|give me|teach me|suggest|spell|recite|tell me|provide|generate|show me|think of)\s+(?:\w+\s){0,3}$")
+LISTED = _compile(
+    r"\b(?:list|name|find|make|define|give me|teach me|suggest|spell|recite|tell me|provide|generate|show me"
+    r"|think of)\s+(?:\w+\s){0,3}$"
+)
 LISTED_BEHIND = _compile(
-    r"^\s{0,2}(?:that|which|starting|beginning|ending|with (?:the )?(?:letter|meaning|prefix|suffix)|rhyming|containing|related"
+    r"^\s{0,2}(?:that|which|out of|starting|beginning|ending|with (?:the )?(?:letter|meaning|prefix|suffix)|rhyming|containing|related"
     r"|associated|to (?:describe|learn|memori|know)|for (?:the|a|an)?\s?\w{0,12}\b(?:beginner|children|kid)|meaning|describing|from"
     r"|in (?:french|spanish|german|italian|japanese|korean|english|russian|latin)\b)"
 )
 LEARNT_BEHIND = _compile(
-    r"^(?:的(?:词汇|单词)|を(?:覚|学|読|暗記)|(?:을|를)\s?(?:외우|배우|읽|암기)|个?(?:生词|词汇)|[^,。、.\n]{0,3}(?:覚え|暗記|外우)"
+    r"^[^。.!\n]{0,16}(?:多久|多少页|几页|多长时间|够吗|够不够|何枚|どのくらい|どれくらい|몇\s?(?:장|페이지|분|쪽)|얼마나)"
+    r"|^(?:的(?:词汇|单词)|を(?:覚|学|読|暗記)|(?:을|를)\s?(?:외우|배우|읽|암기)|个?(?:生词|词汇)|[^,。、.\n]{0,3}(?:覚え|暗記|外우)"
     r"|的(?:孩子|学生|小学生|儿童|词典|字典))"
+)
+ASKING = _compile(r"\W*(?:what|why|how|who|when|where|does|did|is|are)\b")
+QUESTION = _compile(r"(?:^|[.!?\n]\s{0,2})(?:is|are|was|were|would|will|does|do)\s+(?:about\s)?$")
+WRITING = _compile(
+    r"\b(?:writ|draft|compos|craft|produc|creat|generat|prepar|make|need|want|give|provide|tell|describe|explain|discuss|deliver"
+    r"|essay|answer|reply|respond"
+    r"|keep|shrib|schreib|écri|rédig|escrib|scriv|escrev|напиш)|写|撰|作文|생성|써|쓰|작성|書"
 )
 # A year: "in 2023 words like rizz".
 YEAR_BEHIND = _compile(r"^\s(?:like|such as|that|became|were|entered|changed)\b")
@@ -287,7 +311,7 @@ _TITLES = (
 _PARTS = (
     r"abstract|introduction|intro|conclusion|summary|foreword|preface|epilogue|prologue|bio|opening|hook|teaser|lede|sentence"
     r"|sentences|lines?|quote|quotes|paragraphs|bullet points?|bullets|footnotes?|sections|chapters|answers|captions|stanzas?"
-    r"|abstracts|body|摘要|引言|开头|结尾|结论|导语|导言|前言|引子|尾声|内容提要|概要|要旨|序論|結論|서론|결론|초록|요약|句子|每句|段落"
+    r"|abstracts|摘要|引言|开头|结尾|结论|导语|导言|前言|引子|尾声|内容提要|概要|要旨|序論|結論|서론|결론|초록|요약|句子|每句|段落"
 )
 TITLES = _compile(_TITLES)
 PART = _compile(
@@ -323,8 +347,10 @@ WORKED_ON = _compile(
     r"|まとめ|翻訳|添削|書き直|縮|요약|번역|줄여|다듬|고쳐|수정|첨삭"
 )
 BROUGHT = _compile(
-    r"(?:\b(?:this|that|these|those|the|my|our|your|his|her|following|attached|original|existing|enclosed|above|below|given"
-    r"|provided|source|current)\W{1,2}(?:[\w-]+\s)?(?:of (?:about )?)?"
+    r"(?:\b(?:the|this|my|our)\s(?:[\w-]+\s){1,3}\((?:about |approx\.? |around |roughly |of |some )?|\b(?:this|that|these|those|the"
+    r"|my|our|your|his|her|following|attached|original|existing|enclosed|given"
+    r"|provided|source|current)\W{1,2}(?:(?!in\b|to\b|at\b|with|under\b|over\b|above\b|below\b|least\b|most\b|very\b|region\b"
+    r"|range\b|total\b|limit\b)[\w-]+\s)?"
     r"|[这那该此]\s?(?:一)?[篇份个段部]?|下面(?:的|这[篇段份个])?|以下(?:の|的|这[篇段份])?|上面(?:的|这[篇段份])?|上述|(?:把|将"
     r"|对)(?:一[篇份段]|这[篇份段]|我的|下面|原文|[^,。\n]{0,3})|原文(?:有|约|共|是)?|この|その|次の|下記の|上記の|元の|添付の"
     r"|(?<![가-힣])(?:이|다음|아래|위|첨부한?|저)\s?)$"

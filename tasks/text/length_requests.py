@@ -24,7 +24,8 @@ SHORTEST = 5  # words; "in two words" is a figure of speech
 PART = 50  # words; in a prompt of more than LONG_PROMPT characters a smaller number is about its title or its slogan
 LONG_PROMPT = 150
 READ = 20_000  # characters at either end of a prompt; what lies between is material that it brings along
-MENTIONS = 500  # numbers that are looked at
+NUMBERS = 5_000  # that are looked at
+MENTIONS = 500  # numbers with a unit
 NEAR, FAR = 64, 400  # characters around a number that say what it is, and in which the number of pieces is looked for
 PAGE = {"page": 200, "页": 500}  # words and characters
 MOST_PAGES, MOST_PIECES = 2_000, 1_000
@@ -61,13 +62,22 @@ class _Number(NamedTuple):
     high: float
 
 
+class _Pieces(NamedTuple):
+    """How many pieces have a length each, as a range, and where the text says so; 0 where it does not."""
+
+    fewest: int = 0
+    most: int = 0
+    start: int = 0
+    end: int = 0
+
+
 class _Mention(NamedTuple):
     start: int  # of the phrase
     end: int
     low: int
     high: int
     kind: LengthKind
-    pieces: tuple[int, int] | None  # None: of the whole text; else how many pieces have it each, (0, 0) where the text does not say
+    pieces: _Pieces | None  # None: of the whole text
     tolerance: int = 0
     total: bool = False  # "in total", 全文
 
@@ -92,8 +102,8 @@ _KOREAN = (
     r"(?=\s?(?:자|글자|단어|낱말|어절|[~-]|에서|부터))"
 )
 _SPACED = r"\d{1,3}(?: \d{3})+(?![\d.,])"
-_WAN = rf"{DIGITS}\s?w(?=\s?\+?\s?(?:多|余)?\s?个?[字词]|[-~至到])|{DIGITS}\s?k(?![a-z])"
-_NUMBER = re.compile(rf"(?<!\d)(?<!\d[.,'’])(?:{_KOREAN}|半[百千万]|{_WAN}|{_SPACED}|{CHINESE}|{NUMBER})|{ENGLISH}")
+_WAN = rf"{DIGITS}\s?w\d{{0,4}}(?=\s?\+?\s?(?:多|余)?\s?个?[字词]|[-~至到])|{DIGITS}\s?k(?![a-z])"
+_NUMBER = re.compile(rf"(?<![a-z\d])(?<!\d[.,'’])(?:{_KOREAN}|半[百千万]|{_WAN}|{_SPACED}|{CHINESE}|{NUMBER})|{ENGLISH}")
 _IDIOM = re.compile(r"([一二两三四五六七八])([两二三四五六七八九])([百千万十].{0,2})")  # 两三千, 三五百
 _VAGUE = re.compile(
     r"(?:\b(?:few|several|couple(?:\s+of)?|many|more|various|countless|numerous|some|odd|of|another|x)\s+(?:a\s+)?|[几数若好]"
@@ -112,6 +122,7 @@ _NO_KEY = re.compile(
     r"|hundred|thousand"
     r"|contain\w*|consist\w*|using|precisely|min\w*|max\w*|within|write|please|use"
 )
+_NOUN = re.compile(r"(?:[\s-]{0,2}(?!(?:of|with|at|for|and|on|about|one|in|each|per|should|must)\b)[a-z'-]+){1,3}|[^\s\d,.。、;]{1,3}")
 _PLURAL = re.compile(r"^[\s-]{0,2}(?:[\w'’-]+\s){0,3}?[a-z-]{3,}s\b")
 _OF_PIECES = re.compile(rf"(?P<n>{NUMBER})[\s-]+(?:[\w-]+\s+){{0,2}}(?P<noun>[a-z-]+s)\s+(?:of|at)\s+(?:[a-z]+\s+){{0,4}}$")
 
@@ -126,7 +137,7 @@ def parse_length_request(text: str) -> LengthRequest:
     if not any(map(folded.__contains__, cues.STEMS)):
         return NONE
     mentions = [mention for mention in _mentions(folded) if mention.high <= LONGEST]
-    found = _of_whole(mentions) or _of_pieces(mentions) or _in_sheets(folded) or _in_pages(folded)
+    found = _of_whole(mentions) or _of_pieces(mentions, folded) or _in_sheets(folded) or _in_pages(folded)
     if not found:
         return NONE
     request, spans = found
@@ -144,14 +155,15 @@ def _ends(text: str) -> str:
 
 
 def _mentions(text: str) -> Iterator[_Mention]:
-    quantities = list(_quantities(list(islice(_numbers(text), MENTIONS)), text))
-    skip: set[int] = set()
-    for place, quantity in enumerate(quantities[:-1]):  # "1,500 words. No, make it 2,000 words"
-        between = text[quantity.end : quantities[place + 1].first.start]
-        if len(between) <= NEAR and quantities[place + 1].known and cues.CORRECTED.search(between):
-            skip |= set(range(place + 1))
-    for place, quantity in enumerate(quantities):
-        if place not in skip and quantity.known and (mention := _mention(quantity, text)):
+    quantities = list(_quantities(list(islice(_numbers(text), NUMBERS)), text))
+    first = 0  # what comes before a correction does not count: "1,500 words. No, make it 2,000 words"
+    for place, quantity in enumerate(quantities[:-1], 1):
+        between = text[quantity.end : quantities[place].first.start]
+        if len(between) <= NEAR and quantities[place].known and cues.CORRECTED.search(between):
+            first = place
+    known = (quantity for quantity in quantities[first:] if quantity.known)
+    for quantity in islice(known, MENTIONS):
+        if mention := _mention(quantity, text):
             yield mention
 
 
@@ -255,7 +267,7 @@ def _joined(before: _Quantity, quantity: _Quantity, between: str, text: str) -> 
 def _with_shared_units(found: list[_Quantity], text: str) -> Iterator[_Quantity]:
     """800 in "at least 800, at most 900 words" and 900 in "minimum 800 words, maximum 900" have their neighbour's unit."""
     for place, quantity in enumerate(found):
-        if quantity.known or not _bound(quantity, text)[1]:
+        if quantity.known or _bound(quantity, text)[1:] == (0, 0):
             yield quantity
             continue
         ahead = found[place - 1] if place and found[place - 1].known else None
@@ -292,8 +304,8 @@ def _mention(quantity: _Quantity, text: str) -> _Mention | None:
     if pieces is None and (_is_elsewhere(before, behind) or _is_brought(quantity, before, behind, text) or _is_part(before, behind, text)):
         return None
     kind, lead, trail = _bound(quantity, text)
-    if kind == "exact" and cues.FAULT.match(behind):
-        return None
+    if kind == "exact" and (fault := cues.FAULT.match(behind)) and _is_reproach(fault[0]):
+        return None  # "800 words is too long"
     return _Mention(
         start - lead,
         end + trail,
@@ -313,7 +325,8 @@ def _bound(quantity: _Quantity, text: str) -> tuple[LengthKind, int, int]:
     if not quantity.unit and (unit := cues.CJK_UNIT.match(behind)):  # 字数2000字以上, where the label comes first
         behind = behind[unit.end() :]
     if quantity.low < quantity.high:
-        return "range", 0, 0
+        lead = cues.RANGE_LEAD.search(before)
+        return "range", len(before) - lead.start() if lead else 0, 0
     if (match := cues.EXACTLY.search(before)) and len(before) - match.end() <= 12:
         return "exact", len(before) - match.start(), 0
     if (match := cues.EXACTLY.search(behind)) and match.start() <= 8:
@@ -336,7 +349,7 @@ def _bound(quantity: _Quantity, text: str) -> tuple[LengthKind, int, int]:
 
 def _bound_before(before: str, behind: str) -> tuple[LengthKind, int, int]:
     fault = cues.FAULT.match(behind)
-    turned = bool(fault and (not re.search(r"accepta|accepted|allowed|enough|sufficient", fault[0]) or re.search(r"not|n['’]t", fault[0])))
+    turned = bool(fault and _is_reproach(fault[0]))
     for pattern, up in ((cues.MORE, True), (cues.LESS, False)):
         if match := pattern.search(before):
             negated = cues.NEGATED.search(before[: match.start()])
@@ -353,12 +366,19 @@ def _bound_before(before: str, behind: str) -> tuple[LengthKind, int, int]:
     return "exact", 0, about.end() if about else 0
 
 
+def _is_reproach(fault: str) -> bool:
+    """Whether it says that something is wrong: "is too long", "will not be accepted"; not "is enough"."""
+    positive = re.search(r"acceptable|accepted|allowed|enough|(?<!in)sufficient|read\b|considered|graded|counted", fault)
+    return not positive or fault.startswith("un") or bool(re.search(r"not|n['’]t|unaccept", fault))
+
+
 def _is_elsewhere(before: str, behind: str) -> bool:
     """Whether it is a rate, a number of words to learn or to list, or a length that is named to be ruled out."""
     return bool(
         cues.RATE.match(behind)
         or cues.RATE_BEFORE.search(before)
         or cues.VOCABULARY.search(before)
+        or cues.QUESTION.search(before)
         or cues.LEARNT_BEHIND.match(behind)
         or (cues.LISTED.search(before) and cues.LISTED_BEHIND.match(behind))
         or (re.search(r"\b(?:in|since|until|by)\s+$", before) and cues.YEAR_BEHIND.match(behind))
@@ -380,6 +400,7 @@ def _is_brought(quantity: _Quantity, before: str, behind: str, text: str) -> boo
     start = quantity.first.start
     return bool(
         cues.MADE_BEHIND.match(behind)
+        or (cues.ASKING.match(text) and not cues.WRITING.search(text[:FAR]))  # "what does the 25-word sentence mean?"
         or cues.WORKED_ON.search(text[:FAR])
         or cues.WORKED_ON.search(text[max(0, start - FAR) : start + NEAR])
     )
@@ -399,48 +420,77 @@ def _is_part(before: str, behind: str, text: str) -> bool:
     return not re.search(cues.WRITES + re.escape(part), text)
 
 
-def _pieces(quantity: _Quantity, before: str, behind: str, text: str) -> tuple[int, int] | None:
-    """How many pieces have this length each, as a range; (0, 0) where the text does not say; None where it is that of the whole."""
+def _pieces(quantity: _Quantity, before: str, behind: str, text: str) -> _Pieces | None:
+    """The pieces that have this length each; None where it is the length of the whole."""
+    start = quantity.first.start
     if (of := _OF_PIECES.search(before)) and cues.PIECES.fullmatch(of["noun"]) and 2 <= number(of["n"]) <= MOST_PIECES:
-        return number(of["n"]), number(of["n"])
+        return _Pieces(number(of["n"]), number(of["n"]), start - len(before) + of.start(), start)
     match = cues.EACH_BEHIND.match(behind) or cues.EACH.search(before)
     if not match:
         return None
     key = next((group for group in match.groups() if group), "")
-    return _count(quantity, key, text)
+    counts = list(_counts(text, max(0, start - FAR), start)) + list(_counts(text, quantity.end, min(len(text), quantity.end + 80)))
+    found = _count(counts, key, text)
+    return None if cues.TIMES.match(key) and not _names(key, found, text) else found  # "a walk every day in 800 words"
 
 
-def _count(quantity: _Quantity, key: str, text: str) -> tuple[int, int]:
-    """The number of pieces: the one whose noun is named with "each", else the nearest number of things that texts come in."""
-    start, end = quantity.first.start, quantity.end
-    words = [word[:4] for word in _WORD.findall(key) if not _NO_KEY.fullmatch(word)]
-    signs = re.sub(r"[\s\d个一的a-z约大은는이가를을의は約]", "", key)[:1]
-    named: list[tuple[int, int]] = []
-    likely: list[tuple[int, int]] = []
-    ahead, behind = max(0, start - FAR), min(len(text), end + 80)
-    previous: tuple[int, int] | None = None
-    for match in (*_NUMBER.finditer(text, ahead, start), *_NUMBER.finditer(text, end, behind)):
-        n = number(match[0]) if match[0][0] != "半" else 0
-        things = re.split(r"[.,;!?\n。、]", text[match.end() : match.end() + 40])[0]
-        if not 2 <= n <= MOST_PIECES or cues.NO_PIECES.match(things) or cues.UNIT.match(text, match.end()):
-            previous = (n, match.end()) if 2 <= n <= MOST_PIECES else None
+def _count(counts: Sequence[_Pieces], key: str, text: str) -> _Pieces:
+    """The count of the things that are named with "each", else the nearest count of things that texts come in."""
+    words = _stems(key)
+    sign = _sign(key)
+    likely = _Pieces()
+    for count in reversed(counts):
+        things = _things(text, count.end)
+        if _names(key, count, text):
+            return count
+        if not likely.most and (cues.PIECES.search(things[:32]) or _PLURAL.match(things)):
+            likely = count
+    other = (words and cues.PIECES.search(key)) or (sign and cues.PIECES.search(sign))  # "3 articles ... each paragraph"
+    return _Pieces() if other else likely
+
+
+def _stems(key: str) -> set[str]:
+    return {word[:4] for word in _WORD.findall(key) if not _NO_KEY.fullmatch(word)}
+
+
+def _sign(key: str) -> str:
+    """The first character of a noun in Chinese, Japanese or Korean."""
+    return re.sub(r"[\s\d个一的a-z约大은는이가를을의は約]", "", key)[:1]
+
+
+def _names(key: str, count: _Pieces, text: str) -> bool:
+    """Whether the things that are counted are those named with "each"."""
+    things = _things(text, count.end) if count.most else ""
+    sign = _sign(key)
+    return bool((sign and sign in things[:8]) or _stems(key) & {word[:4] for word in _WORD.findall(things)[:4]})
+
+
+def _counts(text: str, start: int, end: int) -> Iterator[_Pieces]:
+    """Counts of things between two places of the text: "52 entries", 五封信, "3-5 letters"."""
+    low = _Pieces()
+    for match in _NUMBER.finditer(text, start, end):
+        n = number(match[0])
+        follows = text[match.end() : match.end() + 1]
+        if (
+            not 2 <= n <= MOST_PIECES
+            or (follows.isascii() and follows.isalnum())
+            or cues.NO_PIECES.match(text[match.end() : match.end() + 12])
+        ):
+            low = _Pieces()
             continue
-        low = previous[0] if previous and previous[0] < n and cues.RANGE.fullmatch(text[previous[1] : match.start()]) else n
-        previous = (n, match.end())
-        if text[match.end() : match.end() + 1].isascii() and text[match.end() : match.end() + 1].isalnum():
-            continue  # 90s, 5th
-        if re.match(rf"\s?(?:-|–|~|to|至|到)\s?(?:{NUMBER})", things):
-            continue
-        nouns = [word[:4] for word in re.findall(r"[a-z]{3,}", things)[:4]]
-        if any(word in nouns for word in words) or (signs and signs in things[:8]):
-            named.append((low, n))
-        elif cues.PIECES.search(things[:32]) or _PLURAL.match(things):
-            likely.append((low, n))
-    if named:
-        return named[-1]
-    if (words and cues.PIECES.search(key)) or (signs and cues.PIECES.search(signs)):
-        return (0, 0)
-    return likely[-1] if likely else (0, 0)
+        here = _Pieces(n, n, match.start(), match.end())
+        if low.most and low.most < n and cues.RANGE.fullmatch(text[low.end : match.start()]):
+            here = _Pieces(low.fewest, n, low.start, match.end())
+        low = here
+        if not re.match(rf"\s?(?:-|–|~|to|至|到)\s?(?:{NUMBER})", text[match.end() : match.end() + 24]) and not cues.UNIT.match(
+            text, match.end()
+        ):
+            yield here
+
+
+def _things(text: str, start: int) -> str:
+    """What is counted by the number that ends at `start`."""
+    return re.split(r"[.,;!?\n。、]", text[start : start + 40])[0]
 
 
 # ---- from mentions to a request
@@ -452,7 +502,7 @@ def _of_whole(mentions: list[_Mention]) -> _Found | None:
     whole = [mention for mention in mentions if mention.pieces is None]
     if not whole:
         return None
-    products = [(mention.high * mention.pieces[1], mention.high) for mention in mentions if mention.pieces]
+    products = [(mention.high * mention.pieces.most, mention.high) for mention in mentions if mention.pieces]
     best = max(whole, key=lambda mention: (mention.high, mention.kind != "exact"))
     if any(product >= 4 * best.high and best.high <= 2 * piece for product, piece in products) and not best.total:
         return None  # it is another part: "... and a 50-word introduction"
@@ -469,15 +519,20 @@ def _of_whole(mentions: list[_Mention]) -> _Found | None:
     return _request(best.kind, best.low, best.high), spans
 
 
-def _of_pieces(mentions: list[_Mention]) -> _Found | None:
-    counted = [mention for mention in mentions if mention.pieces and mention.pieces[1]]
+def _of_pieces(mentions: list[_Mention], text: str) -> _Found | None:
+    counted = [(mention, mention.pieces) for mention in mentions if mention.pieces and mention.pieces.most]
     if not counted:
         return None
-    best = max(counted, key=lambda mention: mention.high * (mention.pieces or (0, 0))[1])
-    fewest, most = best.pieces or (1, 1)
-    kind: LengthKind = "range" if best.kind == "exact" and fewest < most else best.kind
-    low = best.low * (most if kind == "exact" else fewest)
-    return _request(kind, low, best.high * (fewest if kind == "at_least" else most)), [(best.start, best.end)]
+    best, pieces = max(counted, key=lambda counted_: counted_[0].high * counted_[1].most)
+    kind: LengthKind = "range" if best.kind == "exact" and pieces.fewest < pieces.most else best.kind
+    low = best.low * pieces.fewest
+    high = best.high * (pieces.fewest if kind == "at_least" else pieces.most)
+    return _request(kind, low, high), sorted([(pieces.start, _end_of_noun(text, pieces.end)), (best.start, best.end)])
+
+
+def _end_of_noun(text: str, start: int) -> int:
+    match = _NOUN.match(text, start)
+    return match.end() if match else start
 
 
 def _request(kind: LengthKind, low: int, high: int) -> LengthRequest:

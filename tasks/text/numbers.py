@@ -25,10 +25,10 @@ _WORD = "|".join(sorted(_SMALL, key=len, reverse=True))
 _POWER = "|".join(_POWERS)
 _FIRST = rf"(?:\ba(?=[\s-]+(?:{_POWER}|half|quarter)\b)|\b(?:half|quarters?)(?=[\s-]+(?:an?|of|{_POWER})\b)|\b(?:{_WORD}|{_POWER})\b)"
 _NEXT = (
-    rf"[\s-]+(?:(?:(?<=hundred\s)|(?<=thousand\s)|(?<=million\s))and\s+(?:{_WORD}|a\s+(?:half|quarter))\b|and\s+a\s+half\b"
-    rf"|(?:of\s+)?a(?=\s+(?:{_POWER})\b)|(?:{_WORD}|{_POWER})\b|(?:half|quarters?)(?=[\s-]+(?:a\s|of\s|{_POWER})))"
+    rf"[\s-]+(?:(?:(?<=hundred[\s-])|(?<=thousand[\s-])|(?<=million[\s-]))and[\s-]+(?:{_WORD}|a[\s-]+(?:half|quarter))\b|and[\s-]+a[\s-]+half\b"
+    rf"|(?:of[\s-]+)?a(?=[\s-]+(?:{_POWER})\b)|(?:{_WORD}|{_POWER})\b|(?:half|quarters?)(?=[\s-]+(?:a\s|of\s|{_POWER})))"
 )
-ENGLISH = rf"(?:{_FIRST}|(?<!\d)(?<!\d[.,]){DIGITS}(?=[\s-]+(?:{_POWER}|and\s+a\s+half)\b))(?:{_NEXT}){{0,9}}"
+ENGLISH = rf"(?:{_FIRST}|(?<!\d)(?<!\d[.,]){DIGITS}(?=[\s-]+(?:{_POWER}|and[\s-]+a[\s-]+half)\b))(?:{_NEXT}){{0,9}}"
 NUMBER = rf"(?:{ENGLISH}|{FIGURES})"
 
 _GROUPS = re.compile(r"[,.'’ ](?=\d{3}(?!\d))|,(?=\d{2},)")
@@ -52,9 +52,10 @@ def value_of(text: str) -> float | None:
     text = text.strip().lower().replace("’", "'")
     if re.search(r"[a-z]{3}|\ba\b", text):
         return _english(re.split(r"[\s-]+", text))
-    if text.endswith(("k", "w")):
+    if text.endswith("k"):
         figure = _figure(text[:-1].strip())
-        return None if figure is None else figure * (1_000 if text[-1] == "k" else 10_000)
+        return None if figure is None else figure * 1_000
+    text = text.replace("w", "万")  # 1.5w in chats
     return _figure(text) if text.isascii() else _chinese(re.sub(r"\s", "", text.translate(_KOREAN)))
 
 

@@ -1,11 +1,16 @@
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from tasks.longbench.words import constraint
+from tasks.text.__main__ import ReadPrompt
 from tasks.text.length_requests import parse_length_request
+from tests.conftest import ROOT
 
 LONGBENCH = Path("../shared/data/longbench_write")
 CASES = Path("../shared/cases/evaluation")
@@ -129,12 +134,118 @@ def test_no_text_is_too_odd(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "piece", ["1,", "9", "one hundred and ", "一千", "每篇", "1-", "word count ", "字数：", "each of ", "每篇400字", "two words each "]
+    "piece",
+    [
+        *("1,", "9", "1 000 ", "one hundred and ", "a half of a ", "一千", "每篇", "1-", "word count ", "字数：", "each of ", "每篇400字"),
+        *(
+            "two words each ",
+            "not more than ",
+            "no more no less ",
+            "不得少于",
+            "5 to ",
+            "1万",
+            "字",
+            "이천 자 ",
+            "各100字",
+            "min. 5 / ",
+            "(" * 9,
+            "the ",
+        ),
+    ],
 )
-@pytest.mark.timeout(60)  # what takes the square of the length would be at it for hours
-def test_a_long_text_is_read_in_linear_time(piece: str) -> None:
-    request = parse_length_request(piece * (100_000 // len(piece)))
+@pytest.mark.timeout(60)  # what takes the square of the length would take hours
+def test_a_megabyte_of_one_shape_is_read_in_linear_time(piece: str) -> None:
+    request = parse_length_request(piece * (1_000_000 // len(piece)))
     assert (request.target is None) == (request.kind == "none")
+
+
+@pytest.mark.parametrize(
+    ("text", "phrase"),
+    [
+        ("Please write at least two thousand words.", "at least two thousand words"),
+        ("Write 52 entries of 200 words each.", "52 entries … 200 words"),
+        ("請寫一篇不得少於兩千字的報告", "不得少於兩千字"),
+        ("between 800\nand 1,000 words", "between 800 and 1,000 words"),
+        ("Minimum 800 words. Maximum 900 words.", "Minimum 800 words … Maximum 900 words"),
+        ("1000자를 넘지 마세요", "1000자를 넘지 마"),
+    ],
+)
+def test_the_phrase_is_what_was_read(text: str, phrase: str) -> None:
+    assert parse_length_request(text).phrase == phrase
+
+
+@pytest.mark.parametrize(
+    ("text", "band"),
+    [
+        ("at least 1,000 words", (1_000, 2_000)),
+        ("at most 1,001 words", (501, 1_001)),
+        ("500-800 words", (500, 800)),
+        ("1000 words ± 10%", (900, 1_100)),
+        ("exactly 700 words", (700, 700)),
+        ("a poem", None),
+    ],
+)
+def test_a_band_are_the_lengths_that_satisfy_the_request(text: str, band: tuple[int, int] | None) -> None:
+    assert parse_length_request(text).band == band
+
+
+def test_lengths_prints_one_json_line_for_each_row(tmp_path: Path) -> None:
+    rows = [{"id": "a", "prompt": "Write no fewer than 1.5k words."}, {"text": "写800~1000字"}, {"text": "Write a poem."}]
+    path = tmp_path / "prompts.jsonl"
+    path.write_text("".join(f"{json.dumps(row)}\n" for row in rows), encoding="utf-8")
+    done = run("lengths", str(path), "--json")
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [
+        {"id": "a", "target": 1500, "kind": "least", "low": None, "high": None, "phrase": "no fewer than 1.5k words", "band": [1500, 3000]},
+        {"target": 1000, "kind": "range", "low": 800, "high": 1000, "phrase": "800~1000字", "band": [800, 1000]},
+        {"target": None, "kind": "none", "low": None, "high": None, "phrase": None, "band": None},
+    ]
+    table = run("lengths", "-", stdin=path.read_text(encoding="utf-8")).stdout
+    assert "no fewer than 1.5k words" in table
+    assert "2 of 3 prompts ask for a length" in table
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ('{"prompt": "a"}\n{"question": "b"}\n', ":2: no field `prompt` or `text`; fix: "),
+        ('{"prompt": 5}\n', ":1: prompt: not a text, got 5; fix: "),
+        ('{"prompt": "a\n', ":1: not JSON"),
+        ("", "empty"),
+    ],
+)
+def test_bad_input_is_one_line_and_a_non_zero_exit(tmp_path: Path, content: str, message: str) -> None:
+    path = tmp_path / "prompts.jsonl"
+    path.write_text(content, encoding="utf-8")
+    done = run("lengths", str(path), "--json", fails=True)
+    assert message in done.stderr
+    assert len(done.stderr.splitlines()) == 1
+
+
+def run(*arguments: str, stdin: str = "", fails: bool = False) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "tasks.text", *arguments],
+        input=stdin,
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        cwd=ROOT,
+        check=False,
+    )
+    assert (done.returncode != 0) == fails, done.stderr
+    return done
+
+
+@pytest.mark.skipif(not CASES.exists(), reason="needs ../shared/cases")
+def test_the_shared_cases_are_read_as_labelled() -> None:
+    names = {"at_least": "least", "at_most": "most"}
+    for line in (CASES / "length_requests.jsonl").read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        fields = ReadPrompt(1, None, parse_length_request(row["text"])).fields()
+        right = {**row["right"], "kind": names.get(row["right"]["kind"], row["right"]["kind"])}
+        assert {name: fields[name] for name in right} == right, row["text"]
+    for line in (CASES / "bounds.jsonl").read_text(encoding="utf-8").splitlines():
+        row = json.loads(line)
+        assert list(constraint(row["text"], row["length"])) == row["right"], row["text"]
 
 
 @pytest.mark.skipif(not LONGBENCH.exists(), reason="needs ../shared/data/longbench_write")
