@@ -424,7 +424,7 @@ def _pieces(quantity: _Quantity, before: str, behind: str, text: str) -> _Pieces
     """The pieces that have this length each; None where it is the length of the whole."""
     start = quantity.first.start
     if (of := _OF_PIECES.search(before)) and cues.PIECES.fullmatch(of["noun"]) and 2 <= number(of["n"]) <= MOST_PIECES:
-        return _Pieces(number(of["n"]), number(of["n"]), start - len(before) + of.start(), start)
+        return _Pieces(number(of["n"]), number(of["n"]), start - len(before) + of.start(), start - len(before) + of.end("noun"))
     match = cues.EACH_BEHIND.match(behind) or cues.EACH.search(before)
     if not match:
         return None
