@@ -8,7 +8,7 @@ from tasks import assemble, store
 from tasks.corpus.dataset import read_dataset
 from tasks.schema.errors import BadInput, GateFailed
 from tasks.schema.params import Assemble, Bounds, General, Recipe, Source, load
-from tasks.schema.records import Draft, Instruction, Reason, Reject, Step, LengthKind
+from tasks.schema.records import Draft, Instruction, LengthKind, Reason, Reject, Step
 from tests.conftest import ROOT
 
 COLLECT = load(ROOT / "profiles/rehearsal.yaml").collect

@@ -3,8 +3,8 @@ from pathlib import Path
 
 from tasks.corpus.filters import Candidate
 from tasks.corpus.synthetic import LENGTHS, PER_LENGTH, asks, benchmark, main, pool
-from tasks.text.length_requests import parse_length_request
 from tasks.sources.adapters import Ask
+from tasks.text.length_requests import parse_length_request
 
 ROOT = Path(__file__).parents[3]
 
