@@ -13,6 +13,7 @@ from tasks.endpoints.chat import Reply, user, why_empty
 from tasks.endpoints.openai_api import openai_chat
 from tasks.endpoints.roles import endpoint_of
 from tasks.longbench.degeneration import ended
+from tasks.longbench.length import s_l
 from tasks.longbench.words import count_fixed
 from tasks.prompts import fill
 from tasks.schema.errors import BadInput, EndpointError, GateFailed, ReplyError, ServerError
@@ -40,25 +41,32 @@ def run(promoted: Path, out: Path, *, seed: int, serve: Serve, candidate_model: 
     except (BadInput, EndpointError, ServerError, ReplyError) as error:
         _failed(decided, str(error))
         raise
+    written = count_fixed(reply.text)
+    length = s_l(serve.words, written)
     served = Served(
         version=decided.version,
         alias=decided.alias,
         asked=serve.words,
-        written=count_fixed(reply.text),
+        written=written,
+        s_l=length,
         tokens=reply.usage.completion,
         seconds=reply.seconds,
         finish_reason=reply.finish_reason,
-        problem=_problem(reply, candidate_model),
+        problem=_problem(reply, candidate_model) or _off_length(serve, written, length),
         template=template,
         decoding=Decoding(**candidate_model.model_dump(), seed=seed, checkpoint=folder_digest(folder)),
     )
     if served.problem:
         _failed(decided, served.problem)
     else:
-        tag(decided.version, {"served": f"{served.written} of {served.asked} words in {served.seconds:.1f} s, ended by itself"})
+        tag(
+            decided.version,
+            {"served": f"{served.written} of {served.asked} words (S_l {length:.0f}) in {served.seconds:.1f} s, ended by itself"},
+        )
     store.write_json(out / "served.json", served)
     (out / "answer.txt").write_text(reply.text, encoding="utf-8")
-    return {"asked": served.asked, "written": served.written, "tokens": served.tokens, "ended_by_itself": int(served.problem is None)}
+    ended = _problem(reply, candidate_model) is None
+    return {"asked": served.asked, "written": written, "s_l": length, "tokens": served.tokens, "ended_by_itself": int(ended)}
 
 
 async def _answer(folder: Path, model: Model, *, words: int, seed: int) -> Reply:
@@ -101,6 +109,12 @@ def _problem(reply: Reply, model: Model) -> str | None:
     if not ended(reply.text, finish_reason=reply.finish_reason):
         return f"it ended by {reply.finish_reason or 'no finish reason'}, not by itself"
     return None
+
+
+def _off_length(serve: Serve, written: int, length: float) -> str | None:
+    if length >= serve.min_s_l:
+        return None
+    return f"it wrote {written} words of {serve.words}: S_l {length:.1f}, under serve.min_s_l ({serve.min_s_l:g})"
 
 
 def _failed(decided: Promoted, problem: str) -> None:

@@ -344,10 +344,11 @@ class Promote(Section):
 
 
 class Serve(Section):
-    """The promoted alias is served once, and must end an answer by itself."""
+    """The promoted alias is served once, and must end an answer by itself, near the length that was asked for."""
 
     version: Version
     words: int = Field(ge=1, description="asked for")
+    min_s_l: float = Field(ge=0, le=100, description="length score that the answer must reach")
 
 
 class Study(Section):

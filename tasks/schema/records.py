@@ -290,6 +290,7 @@ class Served(Record):
     alias: str
     asked: int  # words
     written: int  # words as a person counts them
+    s_l: float  # the length score of these, 0 to 100
     tokens: int
     seconds: float
     finish_reason: str

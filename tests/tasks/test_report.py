@@ -111,7 +111,7 @@ def write_judged(data: Path, ids: list[str], hostile: str) -> None:
     store.write_json(data / "score/reliability.json", judged(verdicts, duels))
     store.write_json(data / "probe/general.json", {"student": {f"mmlu {hostile}": 0.5}})
     decoding = Decoding(name="student", revision="1", temperature=0.5, max_tokens=64, seed=1, checkpoint="c")
-    drawn = {"version": "2", "alias": "challenger", "asked": 10_000, "written": 9_876, "tokens": 12_000, "seconds": 1.5}
+    drawn = {"version": "2", "alias": "challenger", "asked": 10_000, "written": 9_876, "s_l": 99.4, "tokens": 12_000, "seconds": 1.5}
     ended = {"finish_reason": "stop", "problem": hostile or None, "template": "t", "decoding": decoding}
     store.write_json(data / "serve/served.json", Served(**drawn, **ended))  # type: ignore[arg-type]
 

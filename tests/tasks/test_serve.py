@@ -21,7 +21,7 @@ from tests.tasks.endpoints.test_server import checkpoint as tiny  # noqa: F401  
 
 REHEARSAL = Model(name="rehearsal-candidate", revision="1", temperature=0.5, max_tokens=2000)
 STUDENT = Model(name="student", revision="1", temperature=0.5, max_tokens=24)
-ASKED = Serve(version=1, words=300)
+ASKED = Serve(version=1, words=300, min_s_l=60)
 
 
 @pytest.fixture(autouse=True)
@@ -73,11 +73,11 @@ def test_the_alias_answers_a_long_request_and_ends_by_itself(tmp_path: Path) -> 
     metrics, served = run(promoted(checkpoint(tmp_path / "a")))
     assert (served.version, served.alias, served.asked, served.finish_reason, served.problem) == ("1", "champion", 300, "stop", None)
     assert 270 <= served.written <= 330
-    assert metrics == {"asked": 300, "written": served.written, "tokens": served.tokens, "ended_by_itself": 1}
+    assert metrics == {"asked": 300, "written": served.written, "s_l": served.s_l, "tokens": served.tokens, "ended_by_itself": 1}
     assert "bridges" in (tmp_path / "out/answer.txt").read_text()
     assert (served.decoding.temperature, served.decoding.seed, len(served.template)) == (0.5, 3, 64)
     assert served.decoding.checkpoint == store.folder_digest(registry.fetch("models:/longwriter@champion"))
-    assert str(served_tag("1")).startswith(f"{served.written} of 300 words in ")
+    assert str(served_tag("1")).startswith(f"{served.written} of 300 words (S_l {served.s_l:.0f}) in ")
 
 
 def test_a_url_for_the_candidate_is_not_what_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
