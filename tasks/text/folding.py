@@ -16,20 +16,23 @@ _PAIRS = (
 )
 FOLD = {ord(pair[0]): pair[1] for pair in _PAIRS.split()}
 # Numbers of a list, which normalisation would join to the number behind them: ①500字.
-_MARKS = {code: " " for first, last in ((0x2460, 0x24FF), (0x2776, 0x2793), (0x2070, 0x2089)) for code in range(first, last + 1)}
-_HALF = re.compile(r"(?<!\d)([½¼¾])")
-_FRACTIONS = str.maketrans({"½": ".5", "¼": ".25", "¾": ".75"})
+_MARKS = re.compile("[\u2460-\u24ff\u2776-\u2793\u2070-\u2089]")
+_HALF = re.compile(r"(?<!\d)(?=[½¼¾])")
+_FRACTION = re.compile("[½¼¾]")
+_FRACTIONS = {"½": ".5", "¼": ".25", "¾": ".75"}
 
 
 def normal(text: str) -> str:
     """`text` in NFKC, with ½ as .5 and without numbers in circles."""
-    return unicodedata.normalize("NFKC", _HALF.sub(r"0\1", text.translate(_MARKS)).translate(_FRACTIONS))
+    if text.isascii():
+        return text
+    if _FRACTION.search(text):
+        text = _FRACTION.sub(lambda match: _FRACTIONS[match[0]], _HALF.sub("0", text))
+    return unicodedata.normalize("NFKC", _MARKS.sub(" ", text))
 
 
 def fold(normal_text: str) -> str:
     """A normal text as the patterns want it, each character in its place."""
-    return (
-        "".join(lower if len(lower := character.lower()) == 1 else character for character in normal_text.translate(FOLD))
-        if (not normal_text.isascii())
-        else normal_text.lower()
-    )
+    simple = normal_text if normal_text.isascii() else normal_text.translate(FOLD)
+    lower = simple.lower()
+    return lower if len(lower) == len(simple) else "".join(low if len(low := one.lower()) == 1 else one for one in simple)

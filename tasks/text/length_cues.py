@@ -18,7 +18,9 @@ def _compile(pattern: str) -> re.Pattern[str]:
 
 
 def _before(pattern: str) -> re.Pattern[str]:
-    return _compile(rf"(?:{pattern}){_FILL}$")
+    return _compile(
+        rf"(?:(?<![a-zà-ÿа-я])|(?![a-zà-ÿа-я]))(?:{pattern}){_FILL}$"
+    )  # a Latin word from its first letter: "até", not "simulate"
 
 
 def _behind(pattern: str) -> re.Pattern[str]:
@@ -27,19 +29,19 @@ def _behind(pattern: str) -> re.Pattern[str]:
 
 # Between a phrase and its number: "at least about 900 words", "a maximum of 900".
 _FILL = (
-    r"[\s:：(\"“'*_=|-]{0,6}(?:(?:about|around|approximately|approx\.?|roughly|some|circa|an?|the|of|is|be|total|length|count|word"
+    r"[\s:：()\"“'*_=|-]{0,6}(?:(?:about|around|approximately|approx\.?|roughly|some|circa|an?|the|of|is|be|total|length|count|word"
     r"|words"
     r"|为|是|在|约|大约|左右|要写|需要|要|写|ca\.|etwa|environ|unos|circa|约为)[\s:：*_]{0,3}){0,4}"
 )
 
 # ---- units
 
-_ADJECTIVE = r"(?:(?:english|chinese|total|written|or so|plain|in total)[\s-]+)?"
+_ADJECTIVE = r"(?:(?:english|chinese|total|written|more|additional|extra|further|or so|plain|in total)[\s-]+)?"
 _LATIN = (
     r"words?|wrds|mots?|w[oö]rter[ns]?|wort|palabras?|parole|palavras|слова?м?и?|слов|woorden|słów|słowa|slov|слів|kelime|ord|kata|từ"
     r"|كلمة|كلمات|शब्द"
 )
-_OR = r"(?:\s*\+|[\s-]plus|\s+or\s+(?:more|fewer|less|so|above)|\s+to\b)?"
+_OR = r"(?:\s*\+|[\s-]plus|[\s-]odd|\s+or\s+(?:more|fewer|less|so|above)|\s+to\b)?"
 _ZI = (
     r"(?:汉字|中文字|字符|英文单词|英文词|单词|单语|単語|単語|文字|字|词|ワード)"
     r"(?!母|体|段|节|典|成语|经|形|幕|汇|组|熟|号|迹|谜|词|语|句|塔|架|令|条|性|卡|帖|架|詰|诘)"
@@ -63,7 +65,8 @@ NAMES = _compile(
     r"|शब्द|length"
     r"|[字词语単자]|ワード|단어|낱말|어절|篇幅|분량"
 )
-PAGE_NAME = ("page", "页", "张a4", "枚", "매")
+PAGE_NAMES = _compile(r"page|页|张a4")
+LABEL_STEMS = ("word", "length", "字数", "文字数", "篇幅", "글자", "분량")
 # A text without any of these names no length: most prompts of a large corpus are passed over by this look alone.
 STEMS = tuple(
     stem.translate(FOLD)
@@ -80,10 +83,12 @@ LABEL = _compile(
     r"(?:\bword[\s_-]?(?:count|limit|length|range|target|budget|requirement|minimum|maximum)s?|\b(?:number|amount) of words"
     r"|(?<![a-z]\s)\bwords?(?=\s{0,2}[:=≥≤<>])"
     r"|\blength(?=\s{0,3}(?:[:=*]|of|is|should|must|about))|\blength requirement|字数|篇幅|文字数|글자\s?수|분량)"
-    r"(?P<conn>(?:[\s:：=*_|(\"≥≤<>⩾⩽-]|要求|限制|控制|建议|大概|大约|约|不少于|不低于|至少|为|是|在|は|が|を|は|를|은|는|이|가"
+    r"(?P<conn>(?:[\s:：=*_|()\"≥≤<>⩾⩽-]|要求|限制|控制|建议|大概|大约|约|不少于|不低于|至少|为|是|在|は|が|を|は|를|은|는|이|가"
     r"|should|must|shall|can|may|be|is|was|of|to|the|a|an|about|approximately|minimum|maximum|min|max|limit|target|no|not|more|less"
-    r"|fewer|than|at|least|most|under|over|up|within|exceed|limited|kept|set|range|ranges"
-    r"|around|roughly|between|from|介于|不|能|得|可|应|该|要|低于|少于|超过|多于|大于|小于|上限|下限|最多|最少|最低|最高|范围|限|共"
+    r"|fewer|than|at|least|most|under|over|up|within|exceed|limited|kept|set|range|ranges|stay|remain|fall|go|below|above|exceeding"
+    r"|longer|shorter|need|needs|has|have|exactly"
+    r"|around|roughly|between|from|介于|不|别|勿|莫|能|得|可|应|该|要|低于|少于|超过|多于|大于|小于|上限|下限|最多|最少|最低|最高"
+    r"|范围|限|共"
     r"|'|n't){0,14})$"
 )
 NO_LABEL_VALUE = _compile(
@@ -97,15 +102,17 @@ NO_LABEL_VALUE = _compile(
 _AT_LEAST = (
     r"(?:before|until) (?:you(?:['’]ve)?(?: have)? )?(?:written|reach(?:ed|ing)?|hit)|at (?:the )?(?:very )?lea?se?t|at (?:an? "
     r"|the )?(?:bare |absolute )?minimum"
-    r"|(?<!no )(?<!\d )(?<!\d)\bmin(?:imum)?\b\.?(?: (?:word )?(?:count|length|limit|requirement))?|lower (?:limit|bound)"
+    r"|(?<!no )(?<!\d )(?<!\d)\bmin(?:imum)?\b\.?(?: (?:word )?(?:count|length|limit|requirement|number of words))?|lower (?:limit"
+    r"|bound)"
     r"|(?:starting|start) (?:at|from)"
-    r"|[≥⩾]|>\s?=?|至少|最少|最低|起码|下限|不下|(?<=[写篇部的])上|过(?=万|千|百)"
+    r"|[≥⩾]|>\s?=?|至少|最少|最低|起码|下限|不下|不止"
     r"|少なくとも|最低(?:でも|限)?|최소(?:한)?|적어도|최저|못해도"
     r"|mindestens|wenigstens|au moins|minimum|al menos|por lo menos|como m[íi]nimo|m[íi]nimo|almeno|minimo|come minimo|pelo menos"
     r"|no m[íi]nimo|минимум|как минимум|минимум|ten minste|minstens"
 )
 _AT_MOST = (
-    r"at (?:the )?(?:very )?most|at (?:an? |the )?(?:absolute )?maximum|\bmax(?:imum)?\b\.?(?: (?:word )?(?:count|length|limit))?"
+    r"at (?:the )?(?:very )?most|at (?:an? |the )?(?:absolute )?maximum|\bmax(?:imum)?\b\.?"
+    r"(?: (?:word )?(?:count|length|limit|number of words))?"
     r"|up to|as (?:many|much|long) as|(?<!not )\bwithin"
     r"|(?<!lower )\blimit(?:s|ed)?(?: (?:of|is|to))?|limit(?:ed|ing)?(?: \w+){0,4} to|\bcap(?:ped)?(?: (?:it|them|this))? (?:at|of"
     r"|is|to)|\bcap\b|\bceiling(?: of)?"
@@ -143,10 +150,9 @@ NEGATED = _compile(
 _ALONE = r"(?!(?:\s(?:of|is|length|about))?[\s:]{0,2}\d)"
 OR_MORE = _behind(
     r"[\s,(-]{0,3}(?:(?:or|and) (?:more|longer|greater|above|over|up|upwards)|min(?:imum)?\b|at (?:the )?(?:very )?(?:least"
-    r"|minimum)|plus\b(?! or)|and upwards?)"
-    + _ALONE
-    + r"|[\s,]{1,2}(?:no|not) (?:less|fewer|shorter)\b(?! than)|,?(?:不要|不能|不可)(?:再)?少(?!于)|\s?nicht unterschreiten"
-    r"|\s?\+(?!\s?[/\d-])|\s?(?:及|或|或者|与)?\s?(?:以上|之上|往上|更多|打底)|\s?起(?!来|伏|点|步|草|初|源)"
+    r"|minimum)|plus\b(?! or)|and upwards?)" + _ALONE + r"|\s(?:is|are) (?:the|our|my|a) (?:absolute |bare )?(?:minimum|least)\b"
+    r"|[\s,]{1,2}(?:no|not) (?:less|fewer|shorter)\b(?! than)|,?(?:不要|不能|不可)(?:再)?少(?!于)|\s?nicht unterschreiten"
+    r"|\s?\+(?!\s?[/\d-])|\s?(?:及|或|或者|与)?\s?(?:以上|之上|往上|更多|打底)|\s?起(?!来|伏|点|草|初|源)"
     r"|\s?(?:を|も|は|が)?(?:下回らな|下回ら|下回ってはい|下回っては)|より(?:も)?(?:長|多)い|\s?이상|\s?(?:을|를)?\s?넘게"
     r"|[\s,(-]{0,3}(?:oder mehr|oder länger|mindestens|minimum|au moins|ou plus|o más|como mínimo|mínimo|minimo|o più|ou mais"
     r"|no mínimo|и более|и больше|минимум|of meer|minimaal)" + _ALONE
@@ -155,7 +161,8 @@ OR_LESS = _behind(
     r"[\s,(-]{0,3}(?:(?:or|and) (?:less|fewer|under|shorter|below)|(?:word )?limit\b|max(?:imum)?\b|at (?:the )?(?:very )?(?:most"
     r"|maximum)|tops\b|cap\b|ceiling\b)"
     + _ALONE
-    + r"|[\s,]{1,2}(?:no|not) (?:more|longer)\b(?! than)|,?(?:不要|不能|不可)(?:再)?多(?!于)|\s?nicht (?:überschreiten|übersteigen)"
+    + r"|\s(?:is|are) (?:the|our|my|a) (?:absolute |hard )?(?:max(?:imum)?|limit|ceiling|cap|most)\b"
+    r"|[\s,]{1,2}(?:no|not) (?:more|longer)\b(?! than)|,?(?:不要|不能|不可)(?:再)?多(?!于)|\s?nicht (?:überschreiten|übersteigen)"
     r"|\s?(?:及|或|或者)?\s?(?:以(?:内|下)|之内|之下|内(?![容部心在外])|封顶|为限|为上限)"
     r"|\s?(?:まで(?!に|の(?:本|記))|を?(?:上限|限度)|が(?:上限|限度))|\s?(?:이내|까지|안쪽?으로|내로)"
     r"|[\s,(-]{0,3}(?:oder weniger|maximal|h[öo]chstens|maximum|au (?:plus|maximum)|ou moins|o menos|como máximo|máximo|al massimo"
@@ -213,7 +220,8 @@ PLUS_MINUS = _compile(
 # ---- pieces that have the length each
 
 EACH = _compile(
-    r"(?:\b(?:each|every)\b(?P<en>,?[^,.;!?\n]{0,44}(?:,\s(?:please\s)?(?:write|give|use|provide|include|add)\b[^,.;!?\n]{0,24})?)"
+    r"(?:\bnone(?: of (?:them|these|which))?(?P<none>\s[^,.;!?\n]{0,40})|\b(?:each"
+    r"|every)\b(?P<en>,?[^,.;!?\n]{0,44}(?:,\s(?:please\s)?(?:write|give|use|provide|include|add)\b[^,.;!?\n]{0,24})?)"
     r"|每(?!当|逢|年|天|日|次|千|万|百)(?P<zh>[^,。;!?\n]{0,14})"
     r"|各(?=[篇章节段部份封条则幕回集项个点组话写约自不有为大段]|\s?\d|$)(?P<ge>[^,。;!?\n]{0,12})"
     r"|(?:それぞれ|各自|分别)(?P<ja>[^。\n]{0,8})|(?:1つの|一つの|1|一)(?P<nj>段落|章|話|節|編|パート|項目)(?:は|が|を|に"
@@ -222,13 +230,25 @@ EACH = _compile(
     r"|(?<![가-힣])각(?:각|자)?(?P<ko>[^.,\n]{0,10})|(?P<dang>[가-힣]{1,4})(?:당|마다)\s?(?P<kb>[^.,\n]{0,8}))$"
 )
 EACH_BEHIND = _compile(
-    r"^[\s,(]{0,3}(?:(?:for |in )?(?:each|every)\b(?P<en>[^.;!?\n]{0,24})|apiece\b|a piece\b|(?:per\s"
+    r"^(?:\s[a-z-]+){1,2}\s(?:each|apiece)\b|^[\s,(]{0,3}(?:(?:for|in) (?:each|every)\b(?P<en>[^.;!?\n]{0,24})|(?:each|every)\b"
+    r"|apiece\b|a piece\b|(?:per\s"
     r"|/\s?)(?P<per>(?!min|max)[a-z-]{3,20}(?:\s[a-z-]{3,20})?)|an?\s(?P<a>chapter|section|part|paragraph|essay|story|letter|entry"
     r"|episode"
     r"|scene|poem|post|review|article|piece|answer|slide|topic)\b)"
     r"|^\s?(?:左右|程度|ほど|정도)?(?:ずつ|씩|/(?P<zh>[篇章节段部份封条则幕回集话])|一(?P<yi>[篇章节段封条则幕回集]))"
 )
 
+# "five 300-word poems", "several 200-word reviews"
+SEVERAL = _compile(
+    rf"(?:\b(?:several|some|multiple|various|many|a few|different|numerous)|(?P<n>{NUMBER}))\s+(?:(?:different|short|separate"
+    rf"|distinct|original)\s+)?$"
+)
+PLURAL_BEHIND = _compile(
+    r"^\s(?:[\w-]+\s){0,2}?(?:parts|chapters|sections|paragraphs|letters|essays|stories|articles|entries|episodes|scenes|poems"
+    r"|posts|reviews|reports"
+    r"|e-?mails|speeches|scripts|pieces|descriptions|summaries|answers|blurbs|bios|texts|blogs|columns|fables|tales|vignettes"
+    r"|monologues)\b"
+)
 TIMES = _compile(r"\s?(?:day|week|month|year|morning|evening|night|winter|summer|spring|autumn|time|hour|season|sunday|monday|minute)s?\b")
 # Nouns that pieces of a text go by; other plurals count only where they are named again ("52 entries ... each diary entry").
 PIECES = _compile(
@@ -240,7 +260,7 @@ PIECES = _compile(
     r"|drafts?|samples?|examples?|ads?|slogans?|pages?|slides?|obituar(?:y|ies)"
     r"|recipes?|jokes?|fables?|tales?|instal(?:l)?ments?|vignettes?|abstracts?|memos?|proposals?|characters?|options?|ideas?|tips?"
     r"|bullets?|sentences?|stanzas?|verses?|lines?)\b"
-    r"|个?(?:部分|章节?|节|篇|段|封|幕|则|集|回|话|条|首|份|组|项|点|个|种|位|つ|本|通|件|枚|編|章|節|段落|話)|개|편|장|통|단락"
+    r"|个?(?:部分|章节?|节|篇|段|封|幕|则|集|回|话|条|首|份|组|项|点|个|种|位|つ|本|通|件|枚|人|編|章|節|段落|話)|개|편|장|통|단락"
     r"|문단|가지|화|회|부"
 )
 NO_PIECES = _compile(
@@ -280,12 +300,21 @@ LISTED_BEHIND = _compile(
     r"|in (?:french|spanish|german|italian|japanese|korean|english|russian|latin)\b)"
 )
 LEARNT_BEHIND = _compile(
-    r"^[^。.!\n]{0,16}(?:多久|多少页|几页|多长时间|够吗|够不够|何枚|どのくらい|どれくらい|몇\s?(?:장|페이지|분|쪽)|얼마나)"
+    r"^[^。.!\n]{0,16}(?:多久|几分钟|多少分钟|多少页|几页|多长时间|够吗|够不够|何枚|どのくらい|どれくらい|몇\s?(?:장|페이지|분|쪽)"
+    r"|얼마나)"
     r"|^(?:的(?:词汇|单词)|を(?:覚|学|読|暗記)|(?:을|를)\s?(?:외우|배우|읽|암기)|个?(?:生词|词汇)|[^,。、.\n]{0,3}(?:覚え|暗記|外우)"
     r"|的(?:孩子|学生|小学生|儿童|词典|字典))"
 )
 ASKING = _compile(r"\W*(?:what|why|how|who|when|where|does|did|is|are)\b")
-QUESTION = _compile(r"(?:^|[.!?\n]\s{0,2})(?:is|are|was|were|would|will|does|do)\s+(?:about\s)?$")
+QUESTION = _compile(
+    r"\b(?:half|third|quarter|part|most|some|none|all|percent|%) of (?:the|these|those|your|its)\s$|(?:^|[.!?\n]\s{0,2})(?:is|are"
+    r"|was|were|would|will|does|do)\s+(?:about\s)?$"
+)
+# "is this more than 500 words?"
+ASKED = _compile(r"\b(?:is|are|was|were|does|did)\s+(?:this|it|that|these|my|the)\b[^.?!\n]{0,40}$")
+WRITE_THE = _compile(
+    r"\b(?:write|draft|compose|produce|continue with|give me|need)\s(?:me\s)?(?:the\s|my\s)?(?:first|next|opening)\s(?:about\s)?$"
+)
 WRITING = _compile(
     r"\b(?:writ|draft|compos|craft|produc|creat|generat|prepar|make|need|want|give|provide|tell|describe|explain|discuss|deliver"
     r"|essay|answer|reply|respond"
@@ -293,6 +322,7 @@ WRITING = _compile(
 )
 # A year: "in 2023 words like rizz".
 YEAR_BEHIND = _compile(r"^\s(?:like|such as|that|became|were|entered|changed)\b")
+BY = _compile(r"\b(?:increas|exten|grow|lengthen|reduc|cut|shorten|expand)\w*(?:\s\w+)?\s+by\s+(?:about\s|another\s)?$")
 NEGLECTED = _compile(
     r"(?:\binstead of|\brather than|\bas opposed to|(?<!if )(?<!or )\bnot(?: just| only| merely)?|而不是|而非|ではなく|말고"
     r"|아니라)\s+(?:an?\s+|the\s+)?$|(?:而不是|而非|不是)$"
@@ -332,7 +362,7 @@ IS_PART = _compile(
 WRITES = (
     r"(?:\b(?:write|draft|compose|create|craft|need|want|produce|provide|give me|make|generate|prepare|writing|suggest"
     r"|come up with)\b(?:\s+(?:me|us))?"
-    r"\s+(?:an?|the|my|our|one|some|\d+)?\s*(?:(?!with\b|and\b|including\b|plus\b|that\b|which\b|has\b|having\b)[\w,-]+\s+){0,4}?"
+    r"\s+(?:an?|the|my|our|one|some|\d+)?\s*(?:(?!with\b|and\s+an?\b|including\b|plus\b|that\b|which\b|has\b|having\b)[\w,-]+\s+){0,4}?"
     r"|(?:写|拟|起|想|撰写|生成|来|作)(?:一|个|段|份|篇|条|些|几|出|[\d]|句|的)*[^,。\n]{0,6}?)"
 )
 ORDERED = _compile(
@@ -341,7 +371,8 @@ ORDERED = _compile(
 )
 # A text that the prompt brings along.
 WORKED_ON = _compile(
-    r"summar|condens|shorten|rewrit|expand|translat|analy[sz]|review|edit|proofread|paraphras|correct|improve|polish|critique"
+    r"read (?:the|this|my|through)|summar|condens|shorten|rewrit|expand|translat|analy[sz]|review|edit|proofread|paraphras|correct"
+    r"|improve|polish|critique"
     r"|feedback|grade|compress|trim|cut (?:this|my|the|it|down|from)|reduc|digest|abridg|boil"
     r"|缩写|概括|总结|扩写|改写|压缩|提炼|翻译|润色|缩短|扩展|修改|点评|批改|续写|缩减|精简|归纳|提取|删减|浓缩|摘要|整理成|要約"
     r"|まとめ|翻訳|添削|書き直|縮|요약|번역|줄여|다듬|고쳐|수정|첨삭"
@@ -366,6 +397,8 @@ OWNED = _compile(
     r"|材料|论文)(?:目前|现在|已经|现有|现)(?:有|是|约)?)$"
 )
 MADE_FROM = _compile(
+    r"\b(?:condens|turn|shrink|reduc|cut|compress|summari[sz]|boil|distil|expand|translat|convert|rewrit|edit"
+    r"|abridg)\w*\s+(?:down\s)?(?:my\s|the\s|these\s|about\s|around\s|over\s)?$|"
     r"\b(?:cut|shorten|reduc\w*|condens\w*|trim|compress|shrink|expand|extend|lengthen|bring|grow|stretch|go|take|edit"
     r"|get)\b[^.!?\n]{0,60}\bfrom\s+(?:about\s|around\s)?$|(?:由|从)(?:原来的|约)?$"
 )

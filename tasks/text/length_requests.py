@@ -101,9 +101,10 @@ _KOREAN = (
     rf"|(?<![가-힣])[{_SINO}]{{1,10}}(?:(?<=만)\s[{_SINO}]{{1,8}})?)"
     r"(?=\s?(?:자|글자|단어|낱말|어절|[~-]|에서|부터))"
 )
+_MANY = r"(?:\d{1,3}|[一二两三四五六七八九十百]{1,5})[多余来]万"
 _SPACED = r"\d{1,3}(?: \d{3})+(?![\d.,])"
 _WAN = rf"{DIGITS}\s?w\d{{0,4}}(?=\s?\+?\s?(?:多|余)?\s?个?[字词]|[-~至到])|{DIGITS}\s?k(?![a-z])"
-_NUMBER = re.compile(rf"(?<![a-z\d])(?<!\d[.,'’])(?:{_KOREAN}|半[百千万]|{_WAN}|{_SPACED}|{CHINESE}|{NUMBER})|{ENGLISH}")
+_NUMBER = re.compile(rf"(?<![a-z\d])(?<!\d[.,'’])(?:{_KOREAN}|半[百千万]|{_MANY}|{_WAN}|{_SPACED}|{CHINESE}|{NUMBER})|{ENGLISH}")
 _IDIOM = re.compile(r"([一二两三四五六七八])([两二三四五六七八九])([百千万十].{0,2})")  # 两三千, 三五百
 _VAGUE = re.compile(
     r"(?:\b(?:few|several|couple(?:\s+of)?|many|more|various|countless|numerous|some|odd|of|another|x)\s+(?:a\s+)?|[几数若好]"
@@ -118,10 +119,22 @@ _WORD = re.compile(r"[a-z]{3,}")
 _NO_KEY = re.compile(
     r"the|ones?|should|must|shall|will|can|may|ha(?:s|ve)|are|being|about|around|with|approximately|roughly|exactly|least|most|than"
     r"|more|less|fewer"
-    r"|over|under|not|exceed|words?|long|length|between|from|for|these|those|them|and|two|three|four|five|six|seven|eight|nine|ten"
+    r"|over|under|above|below|not|exceed\w*|words?|long\w*|shorter|larger|length|between|from|for|these|those|them|and|two|three"
+    r"|four|five|six|seven|eight|nine|ten"
     r"|hundred|thousand"
+    r"|run\w*|tak\w+|need\w*|last\w*|fill\w*|compris\w*|up|some|full|worth|its?|includ\w*|span\w*|total\w*|averag\w+|reach\w*"
+    r"|limit\w*|ke?pt|keep"
     r"|contain\w*|consist\w*|using|precisely|min\w*|max\w*|within|write|please|use"
 )
+_NO_SIGN = re.compile(
+    r"[\s\d个個一的大约約은는이가를을의は]|不|超过|少于|多于|低于|至少|最少|最多|至多|写|要|应|该|需|在|为|是|有|字数|控制|限制?"
+    r"|左右|都|均|得|能|可|须|必|长度|篇幅|最低|最大|各"
+)
+# First characters of nouns by their classifier: 5篇 counts 帖文 and 故事.
+_CLASSIFIED = {"篇": "文帖稿故作日散小影书心报", "条": "评文推消微短朋说", "封": "信邮情", "个": "故段章部", "部": "小剧作"}
+_OPENS_RANGE = re.compile(rf"\s?(?:-|–|~|to|至|到)\s?(?:{NUMBER})")
+_NATIVE_VALUES = {word: n for n, word in enumerate(("두", "세", "네", "다섯", "여섯", "일곱", "여덟", "아홉", "열"), 2)}
+_NATIVE = re.compile(rf"(?<![가-힣])({'|'.join(_NATIVE_VALUES)})\s?(?=개|편|장|문단|단락|가지|통|번|명|권)")
 _NOUN = re.compile(r"(?:[\s-]{0,2}(?!(?:of|with|at|for|and|on|about|one|in|each|per|should|must)\b)[a-z'-]+){1,3}|[^\s\d,.。、;]{1,3}")
 _PLURAL = re.compile(r"^[\s-]{0,2}(?:[\w'’-]+\s){0,3}?[a-z-]{3,}s\b")
 _OF_PIECES = re.compile(rf"(?P<n>{NUMBER})[\s-]+(?:[\w-]+\s+){{0,2}}(?P<noun>[a-z-]+s)\s+(?:of|at)\s+(?:[a-z]+\s+){{0,4}}$")
@@ -169,16 +182,17 @@ def _mentions(text: str) -> Iterator[_Mention]:
 
 def _numbers(text: str) -> Iterator[_Number]:
     """Numbers near a name of a unit or a label: texts have many numbers, and few units."""
-    for start, end in _stretches(text):
+    for start, end in _stretches(text, cues.NAMES):
         for match in _NUMBER.finditer(text, start, end):
             if match.end() == end:
                 match = _NUMBER.match(text, match.start()) or match
             yield from _read(match[0], match.start(), text)
 
 
-def _stretches(text: str) -> list[tuple[int, int]]:
+def _stretches(text: str, names: re.Pattern[str]) -> list[tuple[int, int]]:
+    """The places around names, joined where they overlap."""
     stretches: list[list[int]] = []
-    for name in cues.NAMES.finditer(text):
+    for name in names.finditer(text):
         start, end = max(0, name.start() - 120), min(len(text), name.end() + 80)
         if stretches and start <= stretches[-1][1]:
             stretches[-1][1] = end
@@ -208,6 +222,8 @@ def _read(found: str, start: int, text: str) -> Iterator[_Number]:
         return
     if _VAGUE.search(before) and found[0] in "十百千万":
         return
+    if found == "千万":
+        return  # a figure of speech
     if found in {"百", "千", "万"} and not (_BARE_BEFORE.search(before) and not text.startswith("字文》", end)):
         return
     if idiom := _IDIOM.fullmatch(found):
@@ -215,6 +231,7 @@ def _read(found: str, start: int, text: str) -> Iterator[_Number]:
         if 0 < low < high:
             yield _Number(start, end, low, high)
         return
+    found = re.sub("[多余来]", "", found)
     value = 0.5 * number(found[1:]) if found[0] == "半" else value_of(found)
     if value is not None:
         yield _Number(start, end, value, value)
@@ -286,9 +303,10 @@ def _unit(one: _Number, text: str) -> re.Match[str] | None:
 
 
 def _labelled(one: _Number, text: str) -> bool:
-    return bool(cues.LABEL.search(text[max(0, one.start - NEAR) : one.start])) and not cues.NO_LABEL_VALUE.match(
-        text[one.end : one.end + 16]
-    )
+    before = text[max(0, one.start - NEAR) : one.start]
+    if not any(map(before.__contains__, cues.LABEL_STEMS)):
+        return False
+    return bool(cues.LABEL.search(before)) and not cues.NO_LABEL_VALUE.match(text[one.end : one.end + 16])
 
 
 # ---- what a quantity is the length of
@@ -327,6 +345,8 @@ def _bound(quantity: _Quantity, text: str) -> tuple[LengthKind, int, int]:
     if quantity.low < quantity.high:
         lead = cues.RANGE_LEAD.search(before)
         return "range", len(before) - lead.start() if lead else 0, 0
+    if text[start] in "百千万" and before[-1:] in ("上", "过", "破") and before[-2:] not in ("以上", "不过"):  # 上万字
+        return "at_least", 1, 0
     if (match := cues.EXACTLY.search(before)) and len(before) - match.end() <= 12:
         return "exact", len(before) - match.start(), 0
     if (match := cues.EXACTLY.search(behind)) and match.start() <= 8:
@@ -338,7 +358,7 @@ def _bound(quantity: _Quantity, text: str) -> tuple[LengthKind, int, int]:
         return "at_least" if up != bool(negated) else "at_most", 0, trail
     if match := cues.OR_MORE.match(behind):
         return "at_least", 0, match.end()
-    if re.search(r"\+|plus|more|above", quantity.unit):
+    if re.search(r"\+|plus|or more|above", quantity.unit):
         return "at_least", 0, 0
     if re.search(r"fewer|less", quantity.unit):
         return "at_most", 0, 0
@@ -377,8 +397,10 @@ def _is_elsewhere(before: str, behind: str) -> bool:
     return bool(
         cues.RATE.match(behind)
         or cues.RATE_BEFORE.search(before)
-        or cues.VOCABULARY.search(before)
+        or (cues.VOCABULARY.search(before) and not cues.WRITE_THE.search(before))
+        or (cues.ASKED.search(before) and re.match(r"[^.!\n]{0,20}\?", behind))
         or cues.QUESTION.search(before)
+        or cues.BY.search(before)
         or cues.LEARNT_BEHIND.match(behind)
         or (cues.LISTED.search(before) and cues.LISTED_BEHIND.match(behind))
         or (re.search(r"\b(?:in|since|until|by)\s+$", before) and cues.YEAR_BEHIND.match(behind))
@@ -425,28 +447,27 @@ def _pieces(quantity: _Quantity, before: str, behind: str, text: str) -> _Pieces
     start = quantity.first.start
     if (of := _OF_PIECES.search(before)) and cues.PIECES.fullmatch(of["noun"]) and 2 <= number(of["n"]) <= MOST_PIECES:
         return _Pieces(number(of["n"]), number(of["n"]), start - len(before) + of.start(), start - len(before) + of.end("noun"))
+    if quantity.unit.endswith("word") and (plural := cues.PLURAL_BEHIND.match(behind)) and (several := cues.SEVERAL.search(before)):
+        n = number(several["n"]) if several["n"] else 0
+        return _Pieces(n, n, start - len(before) + several.start(), start) if n and plural else _Pieces()
     match = cues.EACH_BEHIND.match(behind) or cues.EACH.search(before)
     if not match:
         return None
     key = next((group for group in match.groups() if group), "")
-    counts = list(_counts(text, max(0, start - FAR), start)) + list(_counts(text, quantity.end, min(len(text), quantity.end + 80)))
+    counts = [*reversed([*_counts(text, max(0, start - FAR), start)]), *_counts(text, quantity.end, min(len(text), quantity.end + 80))]
     found = _count(counts, key, text)
     return None if cues.TIMES.match(key) and not _names(key, found, text) else found  # "a walk every day in 800 words"
 
 
 def _count(counts: Sequence[_Pieces], key: str, text: str) -> _Pieces:
     """The count of the things that are named with "each", else the nearest count of things that texts come in."""
-    words = _stems(key)
-    sign = _sign(key)
-    likely = _Pieces()
-    for count in reversed(counts):
-        things = _things(text, count.end)
+    for count in counts:
         if _names(key, count, text):
             return count
-        if not likely.most and (cues.PIECES.search(things[:32]) or _PLURAL.match(things)):
-            likely = count
-    other = (words and cues.PIECES.search(key)) or (sign and cues.PIECES.search(sign))  # "3 articles ... each paragraph"
-    return _Pieces() if other else likely
+    if _stems(key) or _sign(key):  # "3 articles ... each paragraph"
+        return _Pieces()
+    likely = (count for count in counts if cues.PIECES.search(_things(text, count.end)[:32]) or _PLURAL.match(_things(text, count.end)))
+    return next(likely, _Pieces())
 
 
 def _stems(key: str) -> set[str]:
@@ -455,18 +476,22 @@ def _stems(key: str) -> set[str]:
 
 def _sign(key: str) -> str:
     """The first character of a noun in Chinese, Japanese or Korean."""
-    return re.sub(r"[\s\d个一的a-z约大은는이가를을의は約]", "", key)[:1]
+    found = re.search(r"[\u30a0-\u30ff\u3400-\u9fff\uac00-\ud7af]", _NO_SIGN.sub("", key))
+    return found[0] if found else ""
 
 
 def _names(key: str, count: _Pieces, text: str) -> bool:
     """Whether the things that are counted are those named with "each"."""
     things = _things(text, count.end) if count.most else ""
     sign = _sign(key)
-    return bool((sign and sign in things[:8]) or _stems(key) & {word[:4] for word in _WORD.findall(things)[:4]})
+    classified = next((nouns for classifier, nouns in _CLASSIFIED.items() if things.lstrip().startswith(classifier)), "")
+    return bool((sign and (sign in things[:8] or sign in classified)) or _stems(key) & {word[:4] for word in _WORD.findall(things)[:4]})
 
 
 def _counts(text: str, start: int, end: int) -> Iterator[_Pieces]:
     """Counts of things between two places of the text: "52 entries", 五封信, "3-5 letters"."""
+    for match in _NATIVE.finditer(text, start, end):
+        yield _Pieces(_NATIVE_VALUES[match[1]], _NATIVE_VALUES[match[1]], match.start(), match.end(1))
     low = _Pieces()
     for match in _NUMBER.finditer(text, start, end):
         n = number(match[0])
@@ -482,9 +507,7 @@ def _counts(text: str, start: int, end: int) -> Iterator[_Pieces]:
         if low.most and low.most < n and cues.RANGE.fullmatch(text[low.end : match.start()]):
             here = _Pieces(low.fewest, n, low.start, match.end())
         low = here
-        if not re.match(rf"\s?(?:-|–|~|to|至|到)\s?(?:{NUMBER})", text[match.end() : match.end() + 24]) and not cues.UNIT.match(
-            text, match.end()
-        ):
+        if not _OPENS_RANGE.match(text, match.end()) and not _unit(_Number(match.start(), match.end(), n, n), text):
             yield here
 
 
@@ -555,7 +578,8 @@ def _in_sheets(text: str) -> _Found | None:
 
 def _in_pages(text: str) -> _Found | None:
     """The first number of pages that the text wants written, not one of material that it brings along."""
-    for match in islice(cues.PAGES.finditer(text), MENTIONS):
+    found = (match for start, end in _stretches(text, cues.PAGE_NAMES) for match in cues.PAGES.finditer(text, start, end))
+    for match in islice(found, MENTIONS):
         before = text[max(0, match.start() - NEAR) : match.start()]
         if cues.PAGE_OF_MATERIAL.search(before):
             continue
