@@ -11,9 +11,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from tasks import stage, store
+from tasks.judging.duels import check_read
 from tasks.judging.pairwise import contradicts
 from tasks.judging.session import judge_answers
 from tasks.judging.templates import read_template
+from tasks.judging.verdicts import check_scored
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Judge, Model
 from tasks.schema.records import Prediction, Verdict
@@ -25,6 +27,8 @@ def run(predictions: Path, prompt: Path, out: Path, *, judge: Judge, judge_model
     said = stage.run_async(judge_answers(answers, template, judge=judge, first=judge_model, second=second_judge_model))
     store.write(out / "verdicts.jsonl", said.verdicts)
     store.write(out / "duels.jsonl", said.duels)
+    check_read(said.duels)
+    check_scored(said.verdicts, kept=out / "verdicts.jsonl")
     unscored = Counter(model for _, model, _ in _unscored(said.verdicts))
     return {
         "verdicts": len(said.verdicts),

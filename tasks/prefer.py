@@ -11,7 +11,7 @@ from pathlib import Path
 from tasks import stage, store
 from tasks.endpoints.roles import open_role
 from tasks.judging.templates import read_template
-from tasks.judging.verdicts import judge_all
+from tasks.judging.verdicts import check_scored, judge_all
 from tasks.preference.bias import length_bias
 from tasks.preference.choice import Rated, choose, rate
 from tasks.schema.params import Model, Prefer
@@ -21,11 +21,12 @@ from tasks.schema.records import Prediction, Verdict
 def run(answers: Path, prompt: Path, out: Path, *, seed: int, prefer: Prefer, judge_model: Model) -> stage.Metrics:
     found = store.read_list(answers, Prediction) if answers.stat().st_size else []  # empty: params want no alignment
     verdicts = stage.run_async(_judged(found, prompt, prefer, judge_model)) if found else []
+    store.write(out / "verdicts.jsonl", verdicts)
     requests = _by_request(found, verdicts)
     pairs, rejects = stage.split([choose(request, rated, seed=seed, margin=prefer.margin) for request, rated in requests])
+    check_scored(verdicts, kept=out / "verdicts.jsonl")
     stage.check_reject_rate(rejects, of=len(requests), at_most=prefer.max_rejects)
     bias = length_bias(pairs)
-    store.write(out / "verdicts.jsonl", verdicts)
     store.write(out / "pairs.jsonl", pairs)
     store.write(out / "rejects.jsonl", rejects)
     store.write_json(out / "bias.json", bias)

@@ -58,11 +58,11 @@ def read_completion(raw: bytes) -> Completion:
         body = loads(raw)
     except (ValueError, RecursionError):
         raise Unreadable(_no_completion(raw)) from None
-    _check_error(body)
+    check_error(body)
     choice = _choice(body)
     if choice is None or not isinstance(message := choice.get("message"), dict) or not _is_message(message):
         raise Unreadable(_no_completion(raw))
-    _check_error(choice)
+    check_error(choice)
     finish = finish_reason(choice)
     if finish_of(finish) is Finish.FAILED:
         raise ErrorInside(f"the answer ended with finish_reason {finish!r}", None)
@@ -124,7 +124,7 @@ def _is_message(message: Mapping[str, Any]) -> bool:
     return any(field in message for field in ("role", "content", "refusal", "tool_calls", "function_call", *THOUGHT_FIELDS))
 
 
-def _check_error(body: object) -> None:
+def check_error(body: object) -> None:
     """Raises ErrorInside where a body, or a choice, is or has an error."""
     if not isinstance(body, dict):
         return

@@ -18,6 +18,8 @@ import aiohttp
 from lm_eval.models.openai_completions import LocalChatCompletion, LocalCompletionsAPI
 
 from tasks import progress, store
+from tasks.endpoints import refusals
+from tasks.endpoints.completion import ErrorInside, Unreadable, check_error, read_message
 from tasks.harness.job import Job
 from tasks.schema.records import ModelConfig
 
@@ -102,15 +104,23 @@ class _Strict:
         except (aiohttp.ClientError, ConnectionError) as error:
             raise _Failed(f"cannot connect: {error or type(error).__name__}", refused=True) from None
         if status != 200:
-            problem = f"{status}: {_said(raw)}"
-            if status < 500 and status not in (*OVERLOADED, *AGAIN):
-                raise Unanswered(problem + _mend(status, weighs="logprobs" in payload))
-            raise _Failed(problem, refused=status in OVERLOADED)
+            raise _refused(status, refusals.message(raw), payload)
         try:
             outputs = json.loads(raw)
+            check_error(outputs)
             return dict(outputs) if outputs["choices"] else outputs["no choice"]
+        except ErrorInside as error:
+            raise _refused(error.status or 500, f"an error in a 200: {error}", payload) from None
         except (ValueError, LookupError, TypeError):
             raise _Failed("200 with a body that is no completion; check the URL, it should end in /v1") from None
+
+
+def _refused(status: int, said: str, payload: dict[str, Any]) -> Exception:
+    """What a refusal means: of this question alone, or one that may pass."""
+    problem = f"{status}: {refusals.shown(said)}"
+    if status < 500 and status not in (*OVERLOADED, *AGAIN):
+        return Unanswered(problem + _mend(status, weighs="logprobs" in payload))
+    return _Failed(problem, refused=status in OVERLOADED)
 
 
 class _Chat(_Strict, LocalChatCompletion):
@@ -150,11 +160,13 @@ def context_of(checkpoint: Path) -> int:
 
 
 def _texts(outputs: dict[str, Any]) -> list[str]:
-    """The answers of a completion of either kind; one without content is empty."""
+    """The answers of a completion of either kind, without thoughts; one without content is empty."""
     try:
-        return [str((choice["message"]["content"] if "message" in choice else choice["text"]) or "") for choice in outputs["choices"]]
-    except (LookupError, TypeError):
+        return [read_message(choice["message"]).text if "message" in choice else str(choice["text"] or "") for choice in outputs["choices"]]
+    except (LookupError, TypeError, AttributeError):
         raise Unanswered("200 with a body that is no completion; check the URL, it should end in /v1") from None
+    except Unreadable as error:
+        raise Unanswered(f"200, and {error}") from None
 
 
 def _check_weights(outputs: dict[str, Any], *, tokens: int) -> None:
@@ -172,15 +184,3 @@ def _mend(status: int, *, weighs: bool) -> str:
     if status in (401, 403):
         return "; set LONGWRITER_CANDIDATE_API_KEY"
     return NO_LOGPROBS if weighs else ""
-
-
-def _said(raw: bytes) -> str:
-    """A refusal's own words, on one line."""
-    text = raw.decode("utf-8", "replace")
-    try:
-        body = json.loads(text)
-        error = body.get("error", body.get("detail", body)) if isinstance(body, dict) else body
-        text = str(error.get("message", error) if isinstance(error, dict) else error)
-    except ValueError:
-        pass
-    return " ".join(text.split())[:200] or "nothing more"

@@ -6,11 +6,11 @@ from itertools import combinations
 from typing import Any, Literal, NamedTuple
 
 from tasks.cluster.shards import share_each
-from tasks.endpoints.chat import Chat, user
+from tasks.endpoints.chat import Chat, Reply, user
 from tasks.judging.grades import shown
 from tasks.judging.replies import Pairs, said, values
 from tasks.judging.templates import mark
-from tasks.judging.verdicts import check_finished
+from tasks.judging.verdicts import check_finished, thoughts_of
 from tasks.prompts import fill
 from tasks.schema.errors import ReplyError, Unanswered
 from tasks.schema.records import Duel, Prediction, Preference
@@ -92,11 +92,18 @@ def _place(value: object) -> Place:
     return PLACES[plain]
 
 
+def check_read(duels: Sequence[Duel]) -> None:
+    """Raises ReplyError where not one comparison could be read: then it is the judge, not its replies."""
+    if duels and all(duel.a_first is None and duel.b_first is None for duel in duels):
+        problem = f"not one of {2 * len(duels)} comparisons could be read, the last one: {duels[-1].problem}"
+        raise ReplyError(f"judge: {problem}; fix: name a judge in models.judge that answers in the form of its prompt")
+
+
 class _Said(NamedTuple):
     """What came of one order."""
 
     winner: Place | None
-    replies: tuple[str, ...]
+    replies: tuple[Reply, ...]
     problem: str | None
 
 
@@ -104,11 +111,11 @@ async def _compare(chat: Chat, order: Pair, tries: int, _: object) -> _Said:
     first, second = order.a.response, order.b.response
     prompt = order.a.item.prompt
     asked = fill("compare", prompt=prompt, first=first, second=second, mark=mark(prompt, first, second))
-    replies, problem = list[str](), None
+    replies, problem = list[Reply](), None
     for attempt in range(tries):
         try:
             reply = await chat(user(asked, sample=attempt, schema=SCHEMA))
-            replies.append(reply.text)
+            replies.append(reply)
             check_finished(reply)
             return _Said(parse_winner(reply.text, (first, second)), tuple(replies), None)
         except Unanswered as error:
@@ -121,6 +128,7 @@ async def _compare(chat: Chat, order: Pair, tries: int, _: object) -> _Said:
 def _duel(pair: Pair, judge: str, a_first: _Said, b_first: _Said) -> Duel:
     a_names: dict[Place | None, Preference | None] = {"first": "a", "second": "b", "tie": "tie", None: None}
     b_names: dict[Place | None, Preference | None] = {"first": "b", "second": "a", "tie": "tie", None: None}
+    replies = a_first.replies + b_first.replies
     return Duel(
         id=pair.a.item.id,
         sample=pair.a.sample,
@@ -129,6 +137,7 @@ def _duel(pair: Pair, judge: str, a_first: _Said, b_first: _Said) -> Duel:
         judge=judge,
         a_first=a_names[a_first.winner],
         b_first=b_names[b_first.winner],
-        replies=a_first.replies + b_first.replies,
+        replies=tuple(reply.text for reply in replies),
         problem=a_first.problem or b_first.problem,
+        reasoning=thoughts_of(replies),
     )

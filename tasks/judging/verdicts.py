@@ -1,6 +1,7 @@
 """A judge on many answers: each as often as is asked for, each reply read strictly, what stays unreadable left unscored."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from tasks.cluster.shards import share_each
@@ -78,27 +79,44 @@ def check_finished(reply: Reply) -> None:
         raise ReplyError(UNFINISHED[reply.finish])
 
 
+def thoughts_of(replies: Sequence[Reply]) -> tuple[str, ...]:
+    """The judge's thoughts before each reply; empty where there were none before any."""
+    return tuple(reply.reasoning for reply in replies) if any(reply.reasoning for reply in replies) else ()
+
+
+def check_scored(verdicts: Sequence[Verdict], *, kept: Path) -> None:
+    """Raises ReplyError where not one verdict of the first judge could be read: then it is the judge, not its replies."""
+    first = [verdict for verdict in verdicts if not verdict.second]
+    if first and not any(verdict.rubric for verdict in first):
+        problem = f"not one of {len(first)} verdicts could be read, the last one: {first[-1].problem}; the replies are in {kept}"
+        raise ReplyError(f"judge: {problem}; fix: name a judge in models.judge that answers in the form of its prompt")
+
+
 class _Found(NamedTuple):
     """The fields of a Verdict that the judge decides."""
 
     rubric: Rubric | None
     replies: tuple[str, ...]
     problem: str | None
+    reasoning: tuple[str, ...]
 
 
 async def _ask(chat: Chat, template: Template, prediction: Prediction, *, repeat: int, tries: int) -> _Found:
     """The first readable reply; after `tries` unreadable ones what was wrong with the last."""
-    prompt, replies, problem = template.fill(prediction.item.prompt, prediction.response), list[str](), None
+    prompt, replies, problem = template.fill(prediction.item.prompt, prediction.response), list[Reply](), None
     for attempt in range(tries):
         try:
-            reply = await chat(user(prompt, sample=draw(repeat, attempt), schema=template.schema))
-            replies.append(reply.text)
-            return _Found(_read(reply, prediction.response), tuple(replies), None)
+            replies.append(await chat(user(prompt, sample=draw(repeat, attempt), schema=template.schema)))
+            return _found(_read(replies[-1], prediction.response), replies, None)
         except Unanswered as error:
-            return _Found(None, tuple(replies), str(error))
+            return _found(None, replies, str(error))
         except ReplyError as error:
             problem = str(error)
-    return _Found(None, tuple(replies), problem)
+    return _found(None, replies, problem)
+
+
+def _found(rubric: Rubric | None, replies: Sequence[Reply], problem: str | None) -> _Found:
+    return _Found(rubric, tuple(reply.text for reply in replies), problem, thoughts_of(replies))
 
 
 def _read(reply: Reply, answer: str) -> Rubric:

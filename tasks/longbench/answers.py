@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tasks import progress, store
-from tasks.endpoints.chat import Chat, each, user
+from tasks.endpoints.chat import Chat, each, user, why_empty
 from tasks.endpoints.roles import open_role
 from tasks.schema.errors import BadInput, Unanswered
 from tasks.schema.finish import Finish, finish_of
@@ -31,6 +31,9 @@ class Answer(NamedTuple):
     tokens: int  # completion tokens of all its calls
     seconds: float  # of all its calls, one after the other
     plan: tuple[Step, ...] = ()
+    reasoning: str = ""  # the model's thoughts
+    inline: bool = False  # they stood in the text
+    problem: str = ""  # why there is no text
 
 
 Refused = Callable[[Reject], None]
@@ -97,6 +100,8 @@ async def answer_all(
                 seconds=answer.seconds,
                 decoding=decoding,
                 plan=answer.plan,
+                reasoning=answer.reasoning,
+                inline=answer.inline,
             )
 
         found = await each(asked, one, unit="answer", label=None)
@@ -123,7 +128,8 @@ def write_refused(out: Path, rejects: Sequence[Reject]) -> None:
 async def in_one_call(chat: Chat, item: BenchmarkItem, sample: int) -> Answer:
     """The prompt as it stands. Longest asks go first: started last, they would be waited for alone."""
     reply = await chat(user(item.prompt, sample=sample)._replace(urgency=float(item.length)))
-    return Answer(reply.text, reply.finish_reason, reply.usage.completion, reply.seconds)
+    tokens, problem = reply.usage.completion, "" if reply.text.strip() else why_empty(reply)
+    return Answer(reply.text, reply.finish_reason, tokens, reply.seconds, (), reply.reasoning, reply.inline, problem)
 
 
 def figures(predictions: Sequence[Prediction]) -> dict[str, float]:
@@ -142,16 +148,21 @@ class _Watch:
         self._bar = progress.bar(total=sum(item.length for item, _ in asked), unit="word", label=label)
         self._number, self._start = len(asked), time.monotonic()
         self._answers = self._tokens = 0
+        self._label, self._problems = label, Counter[str]()
 
     def __enter__(self) -> "_Watch":
         return self
 
     def __exit__(self, *_: object) -> None:
         self._bar.close()
+        if self._problems:
+            why = "; ".join(f"{count} {problem}" for problem, count in self._problems.most_common(3))
+            progress.say(f"{self._label}: {self._problems.total()} of {self._answers} answers are empty: {why}")
 
     def saw(self, item: BenchmarkItem, answer: Answer) -> None:
         self._answers += 1
         self._tokens += answer.tokens
+        self._problems.update([answer.problem] if answer.problem else [])
         rate = self._tokens / max(0.001, time.monotonic() - self._start)
         self._bar.set_postfix_str(f"{self._answers}/{self._number} answers, {rate:,.0f} tokens/s", refresh=False)
         self._bar.update(item.length)

@@ -44,6 +44,11 @@ def show_scorecard(card: Scorecard, *, title: str) -> None:
     if len(card.by_asked) <= RULER_LINES:
         console.print(_ruler(card))
     console.print(_ceiling(card))
+    if card.reasoned:
+        console.print(f"{card.reasoned} answers have thoughts before them; they are kept in `reasoning`, and are in no count and no score.")
+    if found := card.stripped:
+        script = f"S_l paper would be {found.s_l:.2f} there"
+        console.print(f"In {found.answers} answers the thoughts stood in the text: the paper's script counts them as text, {script}.")
     if card.ended_by:
         endings = (f"{count} {reason}{ENDINGS.get(reason, '')}" for reason, count in card.ended_by.items())
         console.print(f"How the answers ended: {', '.join(endings)}.", markup=False)

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from tasks import store
 from tasks.endpoints.roles import open_role
-from tasks.judging.duels import Pair, duel_all, pairs
+from tasks.judging.duels import Pair, check_read, duel_all, pairs
 from tasks.judging.pairwise import Tally, tally
 from tasks.longbench.compare import model_of, place
 from tasks.schema.errors import BadInput
@@ -37,6 +37,7 @@ def duel(a: str, b: str, *, params: Params, out: Path | None = None) -> Duels:
     duels = run_async(_asked(found, params))
     if out:
         store.write(out, duels)
+    check_read(duels)
     (summed,) = tally(duels)
     return Duels(summed, len(ours) + len(theirs) - 2 * len(found))
 

@@ -19,6 +19,7 @@ from tasks.endpoints.roles import only_model, open_role
 from tasks.judging.judged import judged as reliable
 from tasks.judging.session import judge_answers
 from tasks.judging.templates import read_template
+from tasks.judging.verdicts import check_scored
 from tasks.longbench.adapters import read_items
 from tasks.longbench.answers import Method, Refused, answer_all, decoding_of, write_refused
 from tasks.longbench.planned import through_agentwrite
@@ -99,7 +100,9 @@ def evaluate(candidate: str, out: Path, *, params: Params, options: Options) -> 
     store.write(out / "predictions.jsonl", predictions)
     write_refused(out, refused)
     verdicts = run_async(_judge(predictions, template, params)) if judged else []
-    return _score(predictions, verdicts, out)
+    card = _score(predictions, verdicts, out)
+    check_scored(verdicts, kept=out / "verdicts.jsonl")
+    return card
 
 
 def folder_of(candidate: str) -> Path:

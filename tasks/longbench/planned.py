@@ -23,11 +23,11 @@ def through_agentwrite(plan: PlanSection, write: Write) -> Method:
         asked = Instruction(id=item.id, text=item.prompt, language=item.language, words=item.length, source=f"benchmark:{item.id}")
         try:
             planned = await make_plan(counted, asked, plan=plan)
-        except ReplyError:
-            return Answer("", str(Reason.BAD_PLAN), counted.tokens, counted.seconds)
+        except ReplyError as error:
+            return Answer("", str(Reason.BAD_PLAN), counted.tokens, counted.seconds, problem=f"without a plan: {error}"[:200])
         draft = await write_draft(counted, planned, write=write, bounds=plan.paragraph_words)
         if isinstance(draft, Unwritable):
-            return Answer("", str(draft.reason), counted.tokens, counted.seconds, planned.steps)
+            return Answer("", str(draft.reason), counted.tokens, counted.seconds, planned.steps, problem=draft.detail)
         return Answer("\n\n".join(draft.paragraphs), "stop", counted.tokens, counted.seconds, planned.steps)
 
     return method

@@ -68,6 +68,13 @@ class Following(Record):
     s_l: float  # 0 to 100
 
 
+class Stripped(Record):
+    """Thoughts that stood in the texts are not counted; the paper's script, which knows no thoughts, would count them."""
+
+    answers: int  # with such thoughts
+    s_l: float  # in paper mode, as the paper's script would score all answers
+
+
 class Scorecard(Group):
     """All scores of one model. Groups that hold no item are left out."""
 
@@ -76,6 +83,8 @@ class Scorecard(Group):
     by_type: dict[str, Group]
     ruler: tuple[Point, ...]  # by asked length
     judge: str | None  # who gave S_q; None: nobody
+    reasoned: int = Field(0, description="answers whose model wrote thoughts; they are in no figure")
+    stripped: Stripped | None = None  # None: no count differs from that of the paper's script
     ended_by: dict[str, int] = Field({}, description="answers by how they ended (schema/finish.py), as far as known, commonest first")
     by_asked: tuple[Reach, ...] = ()  # the ruler, summed up for each asked length
     ceiling: Ceiling | None = None

@@ -84,4 +84,6 @@ def _scored(answer: Prediction, verdicts: Sequence[Verdict]) -> ScoredItem:
         finish_reason=answer.finish_reason,
         sample=answer.sample,
         plan=answer.plan,
+        reasoning=answer.reasoning,
+        inline=answer.inline,
     )

@@ -10,7 +10,7 @@ from tasks.longbench.intervals import Interval, Means, intervals
 from tasks.longbench.length import count_words, s_l
 from tasks.longbench.ruler import Point, ceiling, reach
 from tasks.longbench.samples import PromptScores, by_prompt
-from tasks.longbench.scorecard import BINS, OVER, Decay, FixedScores, Following, Group, Scorecard, bin_of
+from tasks.longbench.scorecard import BINS, OVER, Decay, FixedScores, Following, Group, Scorecard, Stripped, bin_of
 from tasks.longbench.words import constraint, count_fixed, s_l_fixed
 from tasks.schema.finish import Finish, finish_of
 from tasks.schema.records import Adherence, BenchmarkItem, Degeneration, FixedLength, Rubric, ScoredItem, Step
@@ -30,8 +30,13 @@ def score_item(
     finish_reason: str = "",
     sample: int = 0,
     plan: Sequence[Step] = (),
+    reasoning: str = "",
+    inline: bool = False,
 ) -> ScoredItem:
-    """One answer, scored in both modes. An empty answer has S_l 0; `quality` is S_q, None where nobody could score it."""
+    """One answer, scored in both modes. An empty answer has S_l 0; `quality` is S_q, None where nobody could score it.
+
+    `reasoning`, the model's thoughts, is in no score; `inline`: they stood in the text, so that the paper's script would count them.
+    """
     written = count_words(response)
     return ScoredItem(
         id=item.id,
@@ -44,6 +49,8 @@ def score_item(
         s_l=s_l(item.length, written),
         s_q=quality,
         finish_reason=finish_reason,
+        reasoned=bool(reasoning),
+        with_thoughts=count_words(f"<think>\n{reasoning}\n</think>\n\n{response}") if inline else None,
         fixed=fixed_length(item.prompt, item.length, response),
         degeneration=degeneration(response, finish_reason=finish_reason),
         adherence=adherence(plan, response) if plan else None,
@@ -66,6 +73,8 @@ def summarise(items: Sequence[ScoredItem], *, judge: str | None = None) -> Score
         by_bin=dict(sorted(_groups(items, lambda item: bin_of(item.asked)).items(), key=lambda entry: order.index(entry[0]))),
         by_language=_groups(items, lambda item: item.language),
         by_type=_groups([item for item in items if item.type], lambda item: item.type),
+        reasoned=sum(item.reasoned for item in items),
+        stripped=_stripped(items),
         ended_by=_ended_by([item.finish_reason for item in items]),
         ruler=points,
         by_asked=tuple(reach(points)),
@@ -73,6 +82,18 @@ def summarise(items: Sequence[ScoredItem], *, judge: str | None = None) -> Score
         degeneration=_decay([item.degeneration for item in items if item.degeneration]),
         adherence=_following([item.adherence for item in items if item.adherence]),
     )
+
+
+def _stripped(items: Sequence[ScoredItem]) -> Stripped | None:
+    """What taking the thoughts out of the texts changed, against the paper's script; None: it changed no count."""
+    found = [item for item in items if item.with_thoughts not in (None, item.written)]
+    if not found:
+        return None
+    as_official = [
+        item if item.with_thoughts is None else item.model_copy(update={"s_l": s_l(item.asked, item.with_thoughts)}) for item in items
+    ]
+    lengths = [prompt.s_l for prompt in by_prompt(as_official, mode="paper") if prompt.s_l is not None]
+    return Stripped(answers=len(found), s_l=mean(lengths))
 
 
 def _ended_by(reasons: Sequence[str]) -> dict[str, int]:

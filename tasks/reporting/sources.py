@@ -24,6 +24,7 @@ PARAMS = Path("params.yaml")
 GRAPH = Path("dvc.yaml")
 CONTRACTS = "admit", "review", "validate"  # the stages that hold one
 LIBRARIES = ("torch", "transformers", "trl", "accelerate", "datasets", "mlflow", "dvc", "prefect", "great-expectations", "openai")
+THOUGHTS = 4_000  # characters of a model's thoughts
 SHOWN = 420  # characters of an answer's head and of its tail
 
 
@@ -44,6 +45,7 @@ class Excerpt(NamedTuple):
     written: Mapping[str, int]  # by model
     head: str
     tail: str  # empty if the head is all of it
+    reasoning: str = ""  # the model's thoughts before it
 
 
 class Origin(NamedTuple):
@@ -150,7 +152,8 @@ def _excerpt(prediction: Prediction, written: Mapping[str, int]) -> Excerpt:
     text = prediction.response.strip()
     whole = len(text) <= 2 * SHOWN
     head, tail = (text, "") if whole else (text[:SHOWN], text[-SHOWN:])
-    return Excerpt(prediction.item.prompt, prediction.item.language, prediction.item.length, written, head, tail)
+    item, thoughts = prediction.item, prediction.reasoning[:THOUGHTS]
+    return Excerpt(item.prompt, item.language, item.length, written, head, tail, thoughts)
 
 
 def _origin(dataset: Path) -> Origin:

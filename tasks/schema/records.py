@@ -156,6 +156,8 @@ class Prediction(Record):
     seconds: float
     decoding: Decoding | None = None  # None: recorded elsewhere
     plan: tuple[Step, ...] = ()  # that it was written by, where one is known
+    reasoning: str = ""  # the model's thoughts, kept apart from the response: in no count and in no score
+    inline: bool = False  # the thoughts stood in the text, where the paper's script would count them
 
 
 class Evaluation(Record):
@@ -194,9 +196,10 @@ class Verdict(Record):
     repeat: int = 0  # which of this judge's verdicts on the same answer, from 0
     second: bool = False  # by the second judge: tells of the first one's reliability, and never enters a score
     rubric: Rubric | None
-    replies: tuple[str, ...]  # raw, the last one is the one that counted
+    replies: tuple[str, ...]  # without thoughts, the last one is the one that counted
     problem: str | None  # why it is unscored
     judge: str  # who said it, and how it decodes: a score means nothing without
+    reasoning: tuple[str, ...] = ()  # the judge's thoughts before each reply; empty: there were none
 
 
 Preference = Literal["a", "b", "tie"]
@@ -212,8 +215,9 @@ class Duel(Record):
     judge: str
     a_first: Preference | None  # who won when A's answer stood first; None: no reply could be read
     b_first: Preference | None
-    replies: tuple[str, ...]  # raw, of both orders
+    replies: tuple[str, ...]  # without thoughts, of both orders
     problem: str | None
+    reasoning: tuple[str, ...] = ()  # the judge's thoughts before each reply; empty: there were none
 
 
 class Answer(Record):
@@ -278,6 +282,8 @@ class ScoredItem(Record):
     s_l: float  # in paper mode, like `asked` and `written`
     s_q: float | None  # mean over the judge's readable verdicts; None: unscored
     finish_reason: str = ""  # of the answer; empty: not known
+    reasoned: bool = False  # the model wrote thoughts, which are in none of these figures
+    with_thoughts: int | None = None  # words as the paper's script counts them, where thoughts stood in the text; None: `written`
     fixed: FixedLength | None = None  # None: the text was not at hand
     degeneration: Degeneration | None = None  # None: the text was not at hand
     adherence: Adherence | None = None  # None: no plan is known

@@ -84,7 +84,8 @@ def _record_exchange(root: Any, exchange: Exchange, *, start: float) -> None:
 def _choices(reply: Reply | None) -> dict[str, Any] | None:
     if reply is None:
         return None
-    return {"choices": [{"message": {"role": "assistant", "content": reply.text}, "finish_reason": reply.finish_reason}]}
+    message = {"role": "assistant", "content": reply.text} | ({"reasoning_content": reply.reasoning} if reply.reasoning else {})
+    return {"choices": [{"message": message, "finish_reason": reply.finish_reason}]}
 
 
 def _attributes(exchange: Exchange) -> dict[str, Any]:

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
+from tasks import store
 from tasks.judging.reliability import reliability
 from tasks.judging.rubric import parse_rubric
 from tasks.judging.verdicts import draw
-from tasks.schema.errors import BadInput, BadPrompt
+from tasks.schema.errors import BadInput, BadPrompt, ReplyError
+from tasks.schema.records import Verdict
 from tasks.schema.settings import settings
 from tests.conftest import ROOT
 from tests.tasks.judging.endpoint import ASK, DIMENSIONS, GOOD, asked, endpoint, judged, prediction, run, serving
@@ -68,10 +70,11 @@ def test_an_unreadable_verdict_is_asked_for_again_and_every_reply_is_kept(tmp_pa
 @pytest.mark.parametrize("kind", UNREADABLE)
 def test_a_verdict_that_stays_unreadable_leaves_the_answer_unscored(tmp_path: Path, kind: str) -> None:
     reply, why = UNREADABLE[kind]
-    with endpoint(lambda _: reply) as seen:
-        ran = run(tmp_path, prediction("Bread."), tries=2)
-    (verdict,) = ran.verdicts
-    assert (verdict.rubric, verdict.replies, len(seen)) == (None, (reply, reply), 2)
+    with endpoint(lambda body: GOOD if "Cake." in asked(body) else reply) as seen:
+        ran = run(tmp_path, prediction("Bread."), prediction("Cake.", "b"), tries=2)
+    verdict, other = ran.verdicts
+    assert other.rubric == parse_rubric(GOOD)
+    assert (verdict.rubric, verdict.replies, len(seen)) == (None, (reply, reply), 3)
     assert (verdict.problem or "").startswith(why)
     assert (ran.metrics["unscored"], ran.metrics["student_unscored"]) == (1, 1)
 
@@ -83,10 +86,19 @@ def test_a_verdict_that_is_broken_off_is_asked_for_again(tmp_path: Path, finish:
     """Also where it could be read: what would have followed may have been another one."""
     with endpoint(lambda body: (FIVE, finish) if "seed" not in body else GOOD):
         (verdict,) = run(tmp_path / "once", prediction("Bread.")).verdicts
-        (never,) = run(tmp_path / "never", prediction("Bread."), tries=1).verdicts
+        (never,) = run(tmp_path / "never", prediction("Bread."), tries=1, unread=True).verdicts
     assert verdict.rubric == parse_rubric(GOOD)
     assert verdict.replies == (FIVE, GOOD)
     assert (never.rubric, never.replies, never.problem) == (None, (FIVE,), why)
+
+
+@pytest.mark.parametrize("pairwise", [False, True])
+def test_a_judge_of_whom_no_reply_can_be_read_is_an_error_and_its_replies_are_kept(tmp_path: Path, pairwise: bool) -> None:
+    answers = [prediction("Bread.", model=model) for model in ("student", "control")]
+    why = "comparisons could be read" if pairwise else "verdicts could be read"
+    with endpoint(lambda body: "Six fours." if "<first" in asked(body) or not pairwise else GOOD), pytest.raises(ReplyError, match=why):
+        run(tmp_path, *answers, pairwise=pairwise, tries=1)
+    assert store.read_list(tmp_path / "out" / "verdicts.jsonl", Verdict)
 
 
 def test_repeats_are_draws_of_their_own_and_come_answer_by_answer(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ class Endpoint(NamedTuple):
     seen: list[Seen]
 
 
-def said(text: str | None) -> Reply:
+def said(text: str | list[dict[str, str]] | None) -> Reply:
     return 200, {"choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}]}
 
 

@@ -59,7 +59,21 @@ def test_an_answer_without_content_is_an_empty_one(tmp_path: Path) -> None:
         assert chat(job(there.url, tmp_path)) == [[""]]
 
 
-@pytest.mark.parametrize("body", [{"error": "overworked"}, {"choices": []}, {"choices": [{"index": 0}]}, [], b"<html>", {"choices": 5}])
+def test_thoughts_are_no_part_of_an_answer(tmp_path: Path) -> None:
+    parts = [{"type": "thinking", "thinking": "41 or 42?"}, {"type": "text", "text": "42"}]
+    for content in (parts, "<think>41 or 42?</think>42", "41 or 42?\n</think>\n\n42"):
+        with endpoint(lambda *_, content=content: said(content)) as there:
+            assert chat(job(there.url, tmp_path)) == [["42"]]
+
+
+def test_an_error_in_a_200_is_one(tmp_path: Path) -> None:
+    from tasks.harness.endpoint import Unanswered
+
+    with endpoint(lambda *_: (200, {"error": "overworked"})) as there, pytest.raises(Unanswered, match="an error in a 200: overworked"):
+        chat(job(there.url, tmp_path))
+
+
+@pytest.mark.parametrize("body", [{"choices": []}, {"choices": [{"index": 0}]}, [], b"<html>", {"choices": 5}])
 def test_what_is_no_completion_is_never_an_empty_answer(tmp_path: Path, body: Any) -> None:
     from tasks.harness.endpoint import Unanswered
 
@@ -96,7 +110,7 @@ def test_a_failure_is_asked_again_as_often_as_settings_say(tmp_path: Path, monke
 
     with endpoint(sick) as there:
         assert chat(job(there.url, tmp_path, retries=2)) == [["42"]]
-    with endpoint(sick) as there, pytest.raises(module.Unanswered, match="500: nothing more"):
+    with endpoint(sick) as there, pytest.raises(module.Unanswered, match="500: no reason given"):
         chat(job(there.url, tmp_path, retries=1))
 
 

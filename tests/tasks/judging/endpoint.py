@@ -3,7 +3,7 @@
 import asyncio
 import json
 import threading
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from tasks import judge, store
+from tasks.schema.errors import ReplyError
 from tasks.schema.params import Judge, Model
 from tasks.schema.records import BenchmarkItem, Duel, Prediction, Verdict
 from tasks.schema.settings import settings
@@ -52,17 +53,23 @@ def judged(
     tries: int = 3,
     repeats: int = 1,
     pairwise: bool = False,
+    unread: bool = False,
 ) -> Ran:
-    """The stage, on a file of predictions."""
+    """The stage, on a file of predictions. `unread`: it may find that not one verdict can be read, which is an error."""
     out.mkdir(parents=True, exist_ok=True)
-    metrics = judge.run(
-        predictions,
-        prompt,
-        out,
-        judge=Judge(version=1, prompt=str(prompt), tries=tries, repeats=repeats, pairwise=pairwise),
-        judge_model=Model(name=model, revision="1", temperature=0.5, max_tokens=1024),
-        second_judge_model=Model(name=second, revision="1", temperature=0.5, max_tokens=1024) if second else None,
-    )
+    metrics: Mapping[str, float] = {}
+    try:
+        metrics = judge.run(
+            predictions,
+            prompt,
+            out,
+            judge=Judge(version=1, prompt=str(prompt), tries=tries, repeats=repeats, pairwise=pairwise),
+            judge_model=Model(name=model, revision="1", temperature=0.5, max_tokens=1024),
+            second_judge_model=Model(name=second, revision="1", temperature=0.5, max_tokens=1024) if second else None,
+        )
+    except ReplyError:
+        if not unread:
+            raise
     duels = out / "duels.jsonl"
     found = store.read_list(duels, Duel) if duels.stat().st_size else []
     return Ran(dict(metrics), store.read_list(out / "verdicts.jsonl", Verdict), found)

@@ -91,7 +91,7 @@ def test_an_unreadable_reply_is_asked_again_and_what_stays_unreadable_has_no_win
 
 def test_a_comparison_that_is_broken_off_is_not_read(tmp_path: Path) -> None:
     with endpoint(lambda body: (good_wins(body), "length" if compared(body) else "stop")):
-        (found,) = run(tmp_path, *BOTH, pairwise=True, tries=1).duels
+        (found,) = run(tmp_path, *BOTH, pairwise=True, tries=1, unread=True).duels
     assert (found.a_first, found.problem) == (None, "cut off at the judge's max_tokens")
 
 
@@ -102,8 +102,8 @@ def test_a_comparison_that_is_not_answered_has_no_winner_and_says_why(tmp_path: 
         return web.json_response({"choices": [{"finish_reason": "stop", "message": {"role": "assistant", "content": GOOD}}]})
 
     with serving(complete):
-        ran = run(tmp_path, *BOTH, pairwise=True)
-    assert (ran.duels[0].a_first, ran.duels[0].replies, ran.metrics["unscored"]) == (None, (), 0)
+        ran = run(tmp_path, *BOTH, pairwise=True, unread=True)
+    assert (ran.duels[0].a_first, ran.duels[0].replies, all(verdict.rubric for verdict in ran.verdicts)) == (None, (), True)
     assert "413, the request is not accepted (too long)" in (ran.duels[0].problem or "")
 
 

@@ -61,9 +61,8 @@ JUDGES: dict[str, Judge] = {
 
 
 def scores(folder: Path, texts: dict[str, str], *, prompt: Path = OURS) -> dict[str, Verdict]:
-    return {
-        verdict.id: verdict for verdict in run(folder, *(prediction(t, id) for id, t in texts.items()), prompt=prompt, tries=2).verdicts
-    }
+    ran = run(folder, *(prediction(t, id) for id, t in texts.items()), prompt=prompt, tries=2, unread=True)
+    return {verdict.id: verdict for verdict in ran.verdicts}
 
 
 def texts(injection: Callable[[str], str]) -> dict[str, str]:

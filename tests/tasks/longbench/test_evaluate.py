@@ -19,7 +19,7 @@ from tasks.endpoints.rehearsal import Switches, rehearsal_server
 from tasks.longbench.adapters import read_items
 from tasks.longbench.evaluate import Options, _model, evaluate, folder_of, resolve
 from tasks.longbench.scorecard import read_scorecards
-from tasks.schema.errors import BadInput, BadSettings
+from tasks.schema.errors import BadInput, BadSettings, ReplyError
 from tasks.schema.params import Params, load
 from tasks.schema.records import Prediction, ScoredItem, Verdict
 from tasks.schema.settings import settings
@@ -183,11 +183,15 @@ def test_people_are_told_how_answers_ended_and_how_far_to_trust_the_judge(tmp_pa
         assert line in seen
 
 
-def test_verdicts_that_nobody_can_read_are_no_missing_judge(tmp_path: Path, benchmark: Path) -> None:
-    with candidate() as url, endpoint(lambda _: "All six deserve a 5."):
-        seen = shown(url, tmp_path / "out", benchmark)
-    assert "no verdict of the judge could be read" in seen
-    assert "12 of its 12 verdicts could not be read" in seen
+def test_a_judge_of_whom_no_verdict_can_be_read_is_an_error_and_the_length_scores_are_kept(
+    tmp_path: Path, params: Params, benchmark: Path
+) -> None:
+    why = "not one of 12 verdicts could be read, the last one: no JSON object; the replies are in"
+    with candidate() as url, endpoint(lambda _: "All six deserve a 5."), pytest.raises(ReplyError, match=why):
+        evaluate(url, tmp_path / "out", params=params, options=options(benchmark))
+    (card,) = read_scorecards(tmp_path / "out" / "scorecard.json").values()
+    assert (card.s_q, card.unscored) == (None, 6)
+    assert card.s_l > 0
 
 
 @pytest.fixture
