@@ -21,6 +21,7 @@ from tasks.schema.settings import settings
 from tasks.stage import die_with_parent, fail
 from tasks.store import private_file, private_folder
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 DEFAULTS = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
@@ -40,7 +41,15 @@ def defaults() -> None:
         fail(str(error), code=error.exit_code)
     for name, value in {**DEFAULTS, "PREFECT_HOME": str(home / "prefect")}.items():
         os.environ.setdefault(name, value)
+    _no_proxy_for_loopback()
     private_folder(home)  # Prefect makes its own folder, but no parents
+
+
+def _no_proxy_for_loopback() -> None:
+    """A proxy of the environment is not asked for servers of this machine: Prefect's client and its server find each other directly."""
+    for name in ("NO_PROXY", "no_proxy"):
+        named = [host for host in os.environ.get(name, "").split(",") if host.strip()]
+        os.environ[name] = ",".join(dict.fromkeys([*named, *LOOPBACK]))
 
 
 @contextmanager

@@ -1,5 +1,6 @@
 """Secrets to plant in every variable that can hold one, new for each run of the tests, and the search for them."""
 
+import base64
 import gzip
 import re
 import secrets
@@ -18,6 +19,20 @@ def canary(name: str) -> str:
 
 
 PLANTED = {name: canary(name) for name in [*SETTINGS, "OPENAI_API_KEY", "HF_TOKEN", "MLFLOW_TRACKING_PASSWORD"]}
+
+
+IN_URLS = {name: canary(name) for name in ("url-password", "url-token", "proxy-password")}
+
+
+def with_credentials(url: str) -> str:
+    """A URL with planted credentials and a planted token in its query."""
+    user = f"me:{IN_URLS['url-password']}"
+    return f"{url.replace('://', f'://{user}@')}?api_key={IN_URLS['url-token']}"
+
+
+def in_urls() -> list[str]:
+    """What is planted in URLs, as headers spell it too."""
+    return [*IN_URLS.values(), base64.b64encode(f"me:{IN_URLS['url-password']}".encode()).decode()]
 
 
 def search(*more: str) -> "re.Pattern[bytes]":

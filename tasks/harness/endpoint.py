@@ -8,19 +8,27 @@ Imported by the process that measures alone: lm_eval takes seconds.
 import asyncio
 import copy
 import json
+import os
 import sys
 import time
+from collections.abc import Mapping
 from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any, cast
 
 import aiohttp
+import yarl
 from lm_eval.models.openai_completions import LocalChatCompletion, LocalCompletionsAPI
 
 from tasks import progress, store
+<<<<<<< HEAD
 from tasks.endpoints import refusals
 from tasks.endpoints.completion import ErrorInside, Unreadable, check_error, read_message
 from tasks.harness.job import Job
+=======
+from tasks.harness.job import AUTHORIZATION, QUERY, Job
+from tasks.redaction import redact
+>>>>>>> ca0d364 (Credentials in the URLs of sources, mirrors, imports and lm-evaluation-harness are kept apart or refused; canaries in URLs; no proxy for loopback)
 from tasks.schema.records import ModelConfig
 
 OVERLOADED = (429, 503, 529)
@@ -97,12 +105,12 @@ class _Strict:
     async def _asked(self, session: aiohttp.ClientSession, payload: dict[str, Any]) -> dict[str, Any]:
         own = cast(Any, self)
         try:
-            async with session.post(own.base_url, json=payload, headers=own.header, allow_redirects=False) as response:
+            async with session.post(_address(own.base_url), json=payload, headers=_headers(own.header), allow_redirects=False) as response:
                 status, raw = response.status, await response.read()
         except TimeoutError:
             raise _Failed(f"no answer within {own.timeout} s") from None
         except (aiohttp.ClientError, ConnectionError) as error:
-            raise _Failed(f"cannot connect: {error or type(error).__name__}", refused=True) from None
+            raise _Failed(f"cannot connect: {redact(str(error)) or type(error).__name__}", refused=True) from None
         if status != 200:
             raise _refused(status, refusals.message(raw), payload)
         try:
@@ -115,12 +123,24 @@ class _Strict:
             raise _Failed("200 with a body that is no completion; check the URL, it should end in /v1") from None
 
 
+<<<<<<< HEAD
 def _refused(status: int, said: str, payload: dict[str, Any]) -> Exception:
     """What a refusal means: of this question alone, or one that may pass."""
     problem = f"{status}: {refusals.shown(said)}"
     if status < 500 and status not in (*OVERLOADED, *AGAIN):
         return Unanswered(problem + _mend(status, weighs="logprobs" in payload))
     return _Failed(problem, refused=status in OVERLOADED)
+=======
+def _address(url: str) -> yarl.URL:
+    query = os.environ.get(QUERY)
+    return yarl.URL(f"{url}?{query}" if query else url, encoded=True)
+
+
+def _headers(own: Mapping[str, str]) -> dict[str, str]:
+    """The harness's, with the credentials that came in the URL in place of its key."""
+    credentials = os.environ.get(AUTHORIZATION)
+    return {**own, "Authorization": credentials} if credentials else dict(own)
+>>>>>>> ca0d364 (Credentials in the URLs of sources, mirrors, imports and lm-evaluation-harness are kept apart or refused; canaries in URLs; no proxy for loopback)
 
 
 class _Chat(_Strict, LocalChatCompletion):
@@ -184,3 +204,18 @@ def _mend(status: int, *, weighs: bool) -> str:
     if status in (401, 403):
         return "; set LONGWRITER_CANDIDATE_API_KEY"
     return NO_LOGPROBS if weighs else ""
+<<<<<<< HEAD
+=======
+
+
+def _said(raw: bytes) -> str:
+    """A refusal's own words, on one line."""
+    text = raw.decode("utf-8", "replace")
+    try:
+        body = json.loads(text)
+        error = body.get("error", body.get("detail", body)) if isinstance(body, dict) else body
+        text = str(error.get("message", error) if isinstance(error, dict) else error)
+    except ValueError:
+        pass
+    return redact(" ".join(text.split()))[:200] or "nothing more"
+>>>>>>> ca0d364 (Credentials in the URLs of sources, mirrors, imports and lm-evaluation-harness are kept apart or refused; canaries in URLs; no proxy for loopback)

@@ -7,6 +7,7 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks.schema.records import Record
 
+AUTHORIZATION, QUERY = "HARNESS_AUTHORIZATION", "HARNESS_QUERY"  # variables: of a URL with credentials, which stand in no file
 JOB, RESULT, ERROR = "job.json", "result.json", "error.txt"  # in the measurement's folder
 
 

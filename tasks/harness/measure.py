@@ -12,10 +12,11 @@ from pathlib import Path
 from tasks import store
 from tasks.endpoints.roles import Answering
 from tasks.harness import taskfile
-from tasks.harness.job import ERROR, JOB, RESULT, Job, Result
+from tasks.harness.job import AUTHORIZATION, ERROR, JOB, QUERY, RESULT, Job, Result
 from tasks.schema.errors import BadParams, BadSettings, PipelineError
 from tasks.schema.params import Probe
 from tasks.schema.settings import settings
+from tasks.schema.urls import Url
 
 QUIET = {"TOKENIZERS_PARALLELISM": "false", "PYTHONWARNINGS": "ignore", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
 NO_TELEMETRY = {"HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
@@ -47,14 +48,14 @@ def check(tasks: Sequence[str]) -> list[taskfile.TaskFile]:
 
 async def measure(probe: Probe, answering: Answering, *, checkpoint: Path) -> Result:
     """Every task of `probe`. Raises HarnessFailed with the harness's own reason. However this ends, no child outlives it."""
-    files, own = check(probe.tasks), settings()
+    files, own, address = check(probe.tasks), settings(), Url(answering.url)
     local = len(files) == len(probe.tasks) and all(file.local for file in files)
     with tempfile.TemporaryDirectory(prefix="harness-") as folder:
         job = Job(
             tasks=tuple(probe.tasks),
             files=tuple(file for task in files for file in task.files),
             local=local,
-            url=answering.url,
+            url=str(address),
             model=answering.name,
             checkpoint=checkpoint.absolute(),
             limit=probe.limit,
@@ -67,6 +68,8 @@ async def measure(probe: Probe, answering: Answering, *, checkpoint: Path) -> Re
         )
         key = answering.api_key or own.api_key("candidate")
         secret = {"OPENAI_API_KEY": key.get_secret_value() or "none"}
+        if answering.api_key is None:
+            secret |= {AUTHORIZATION: address.basic, QUERY: address.query.get_secret_value()}
         return await _result(job, {**os.environ, **QUIET, **NO_TELEMETRY, **(OFFLINE if local else {}), **secret})
 
 

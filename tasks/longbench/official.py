@@ -10,7 +10,9 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from tasks import store
+from tasks.redaction import split_url
 from tasks.schema.errors import BadInput, EndpointError
+from tasks.schema.urls import Url
 
 REVISION = "3fcfdff43deceb49f7936c6bf25ad88d61df0bfa"
 DEFAULT_URL = f"https://raw.githubusercontent.com/THUDM/LongWriter/{REVISION}"
@@ -47,6 +49,7 @@ def fetch(folder: Path, *, source: str = DEFAULT_URL) -> list[Path]:
     side. Nothing is written before all of them are right. Raises BadInput for a file that is not the paper's, EndpointError where
     the source cannot be reached.
     """
+    source = split_url(source)
     places = {pin: folder / Path(pin.path).name for pin in PINS}
     missing = [pin for pin, place in places.items() if not is_right(place, pin)]
     fetched = {pin: _checked(_bytes(pin, source), pin, source) for pin in missing}
@@ -74,7 +77,7 @@ def _checked(content: bytes, pin: Pin, source: str) -> bytes:
 def _bytes(pin: Pin, source: str) -> bytes:
     """At most one byte more than the file has: enough to know another one."""
     if urlsplit(source).scheme in ("http", "https"):
-        return _download(_join(source, pin.path), at_most=pin.size + 1)
+        return _download(Url(source), pin.path, at_most=pin.size + 1)
     root = Path(source)
     places = [root / pin.path, root / Path(pin.path).name]
     found = next((place for place in places if place.is_file()), None)
@@ -84,33 +87,36 @@ def _bytes(pin: Pin, source: str) -> bytes:
         return file.read(pin.size + 1)
 
 
-def _download(url: str, *, at_most: int) -> bytes:
+def _download(source: Url, path: str, *, at_most: int) -> bytes:
     from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
     tries = Retrying(
         stop=stop_after_attempt(TRIES), wait=wait_exponential_jitter(multiplier=0.5, max=8), retry=retry_if_exception_type(_Passing)
     )
     try:
-        return tries(_try, url, at_most)
+        return tries(_try, source, path, at_most)
     except RetryError as error:
         reason = error.last_attempt.exception()
-        raise EndpointError(f"{url}: {reason}, {TRIES} times; check the network, or give a mirror or a folder as the source") from None
+        raise EndpointError(
+            f"{_join(source, path)}: {reason}, {TRIES} times; check the network, or give a mirror or a folder as the source"
+        ) from None
 
 
-def _try(url: str, at_most: int) -> bytes:
+def _try(source: Url, path: str, at_most: int) -> bytes:
     """One try. Raises _Passing for what may pass (no connection, 408, 429, 5xx, a torn body), EndpointError for what will not."""
     from http.client import HTTPException
     from urllib.error import HTTPError
     from urllib.request import Request, urlopen
 
+    headers = {"User-Agent": "longwriter-pipeline"} | ({"Authorization": source.basic} if source.basic else {})
     try:
-        with urlopen(Request(url, headers={"User-Agent": "longwriter-pipeline"}), timeout=TIMEOUT) as response:
+        with urlopen(Request(source.under(path), headers=headers), timeout=TIMEOUT) as response:
             return _read(response, at_most)
     except HTTPError as error:
         with error:
             if error.code in (408, 429) or error.code >= 500:
                 raise _Passing(f"answers {error.code}") from None
-        raise EndpointError(f"{url}: answers {error.code} {error.reason}; check the source") from None
+        raise EndpointError(f"{_join(source, path)}: answers {error.code} {error.reason}; check the source") from None
     except (OSError, HTTPException) as error:
         raise _Passing(str(getattr(error, "reason", error)) or type(error).__name__) from None
 

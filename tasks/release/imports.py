@@ -15,6 +15,7 @@ from typing import NamedTuple
 import yaml
 
 from tasks import store
+from tasks.redaction import of_url, split_url
 from tasks.schema.errors import BadInput, SourceError
 
 RAW = Path("data/raw")
@@ -33,7 +34,12 @@ def import_file(url: str, out: Path | None, *, update: bool = False) -> Imported
 
     Raises BadInput where the file is there already, or not there to be updated; SourceError where it cannot be fetched.
     """
-    place = out or RAW / url.rstrip("/").rpartition("/")[2]
+    address = split_url(url)
+    if of_url(address):
+        problem = "the URL has credentials in it, and git would keep them in the .dvc file"
+        mend = "give them to DVC: `dvc remote add NAME URL`, `dvc remote modify --local NAME password …`, and import remote://NAME/FILE"
+        raise BadInput(address, problem, mend=mend)
+    place = out or RAW / address.rstrip("/").rpartition("/")[2]
     pinned = place.with_name(f"{place.name}.dvc")
     if place.exists() and not update:
         raise BadInput(place, "exists already", mend="to fetch it again, give UPDATE=1 (--update); or give another OUT")

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from tasks.schema.errors import BadParams
 from tasks.schema.records import Language, Share
+from tasks.schema.urls import Url
 
 Version = Annotated[int, Field(ge=1, description="raised by hand when the stage's meaning changes: its code is no dependency")]
 Percent = Annotated[float, Field(ge=0, le=100)]
@@ -83,6 +84,9 @@ class Source(Section):
     def pinned(self) -> "Source":
         if len({_place(file) for file in self.files}) > 1:
             raise ValueError(f"source {self.name}: files of several places; give each place a source of its own")
+        if any(Url(file).user_info.get_secret_value() for file in self.files if "://" in file):
+            problem = "credentials do not belong into params.yaml; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or HF_TOKEN"
+            raise ValueError(f"source {self.name}: {problem}")
         if self.place == "local" and any(Path(file).is_absolute() or ".." in Path(file).parts for file in self.files):
             raise ValueError(
                 f"source {self.name}: local files stand below the section's folder, which DVC watches; write them relative to it"

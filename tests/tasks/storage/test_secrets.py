@@ -2,9 +2,12 @@
 
 import gzip
 import os
+import socket
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ from tests.conftest import ROOT
 from tests.tasks.storage import servers
 
 SESSION, PREFECT = canaries.canary("session"), canaries.canary("prefect")
-CANARY = canaries.search(servers.SECRET, SESSION, PREFECT)
+CANARY = canaries.search(servers.SECRET, SESSION, PREFECT, *canaries.in_urls())
 
 
 def test_the_settings_that_hold_secrets_are_known() -> None:
@@ -34,6 +37,22 @@ def test_the_search_finds_a_secret_in_a_log_a_database_and_a_packed_file(tmp_pat
     assert hits(tmp_path, CANARY) == ["log/run.log", "runs.db", "trace.json.gz"]
 
 
+@contextmanager
+def teacher() -> Iterator[str]:
+    """The rehearsal endpoint as a process of its own; its URL."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = int(probe.getsockname()[1])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "tasks.endpoints.rehearsal", "--port", str(port)], cwd=ROOT, stdout=subprocess.DEVNULL
+    )
+    try:
+        yield f"http://127.0.0.1:{port}/v1"
+    finally:
+        process.terminate()
+        process.wait()
+
+
 @pytest.mark.e2e
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
@@ -44,7 +63,7 @@ def test_a_run_with_planted_secrets_leaves_none_behind(tmp_path: Path) -> None:
     subprocess.run(["git", "clone", "-q", "--no-hardlinks", str(ROOT), str(clone)], check=True)
     (tmp_path / "server").mkdir()
     (tmp_path / "aws.ini").touch()  # DVC takes no device in its place
-    with servers.rclone(tmp_path / "server") as url:
+    with servers.rclone(tmp_path / "server") as url, teacher() as answering:
         environment = {name: value for name, value in os.environ.items() if not name.startswith(("LONGWRITER_", "AWS_", "PREFECT_"))}
         environment |= PLANTED | {
             "AWS_ACCESS_KEY_ID": servers.KEY,
@@ -52,8 +71,14 @@ def test_a_run_with_planted_secrets_leaves_none_behind(tmp_path: Path) -> None:
             "AWS_CONFIG_FILE": str(tmp_path / "aws.ini"),
             "LONGWRITER_S3_ENDPOINT": url,
             "LONGWRITER_STORE": "s3://bucket/team",
+            # Teacher and selector are asked with credentials in their URLs; the others' are read only.
+            **{f"LONGWRITER_{role}_URL": canaries.with_credentials(answering) for role in ("TEACHER", "SELECTOR", "JUDGE", "CANDIDATE")},
+            "HTTPS_PROXY": f"http://me:{canaries.IN_URLS['proxy-password']}@127.0.0.1:9",
+            "NO_PROXY": "localhost,127.0.0.1",
             "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
         }
+        for role in ("TEACHER", "SELECTOR", "JUDGE", "CANDIDATE"):  # an endpoint takes a key, or what its URL has
+            del environment[f"LONGWRITER_{role}_API_KEY"]
 
         def said(*words: str) -> bytes:
             done = subprocess.run([sys.executable, "-m", *words], cwd=clone, env=environment, capture_output=True)
@@ -66,6 +91,9 @@ def test_a_run_with_planted_secrets_leaves_none_behind(tmp_path: Path) -> None:
         seen = said("flows.cli", "flow", "dataset", "--push")
         assert b"dataset/" in (listed := said("tasks.storage", "list"))
     assert not CANARY.search(seen + listed)
+    assert (clone / ".longwriter").stat().st_mode & 0o777 == 0o700
+    for path in (clone / ".longwriter").glob("**/*.db"):
+        assert path.stat().st_mode & 0o077 == 0, path
     assert (clone / ".longwriter" / "prefect").is_dir()
     assert list((tmp_path / "server" / "s3" / "bucket" / "dvc").rglob("*.dir"))
     assert hits(tmp_path, CANARY) == []
