@@ -36,18 +36,17 @@ class Account:
 
 
 def cost(usage: Usage, price: Price) -> float:
-    """Dollars of a call. Counts that cannot be true, as earlier versions kept them in the journal, make nothing cheaper than free."""
-    prompt, completion = max(0, usage.prompt), max(0, usage.completion)
-    cached = usage.cached if 0 <= usage.cached <= prompt else 0
-    cheaper = price.prompt if price.cached is None else price.cached
-    return ((prompt - cached) * price.prompt + cached * cheaper + completion * price.completion) / MILLION
+    """Dollars of a call."""
+    cached = price.prompt if price.cached is None else price.cached
+    return ((usage.prompt - usage.cached) * price.prompt + usage.cached * cached + usage.completion * price.completion) / MILLION
 
 
 def totals(lines: Iterable[Paid], prices: dict[str, Price]) -> dict[tuple[str, str], Account]:
-    """An account per role and model. A model without a price costs 0 dollars."""
+    """An account per role and model. A model without a price costs 0 dollars. Counts that cannot be true, as earlier versions kept them
+    in the journal, are left out: they would make the whole cheaper."""
     accounts: dict[tuple[str, str], Account] = defaultdict(Account)
     for line in lines:
-        usage = Usage(line.prompt, line.completion, line.cached)
+        usage = Usage(max(0, line.prompt), max(0, line.completion), line.cached if 0 <= line.cached <= line.prompt else 0)
         price = prices.get(line.model)
         accounts[line.role, line.model].add(usage, line.seconds, cost(usage, price) if price else 0.0)
     return dict(accounts)

@@ -19,7 +19,7 @@ from tasks.endpoints.openai_api import Rate, authorization, openai_chat
 from tasks.endpoints.paid_once import Counter, Opened, PaidOnce
 from tasks.endpoints.replay import journal
 from tasks.endpoints.till import Till
-from tasks.redaction import redact
+from tasks.redaction import mask_bytes, redact
 from tasks.schema.errors import BadSettings, EndpointError
 from tasks.schema.params import Model
 from tasks.schema.settings import PREFIX, Role, Settings, settings
@@ -112,7 +112,7 @@ async def only_model(url: str, key: SecretStr) -> str:
         raise EndpointError(f"{where}: cannot connect ({redact(str(error))}); start the server or mend the URL") from None
     if response.status in (401, 403):
         raise EndpointError(f"{where}: {response.status}, the key was refused; set {PREFIX}CANDIDATE_API_KEY")
-    names = wire.model_names(raw) if response.status == 200 else None
+    names = wire.model_names(mask_bytes(raw or b"")) if response.status == 200 else None
     if not names:
         problem = f"{response.status}, no list of models at /models"
         raise EndpointError(f"{where}: {problem}; check the URL, it should end in /v1, or name the model: --model NAME")

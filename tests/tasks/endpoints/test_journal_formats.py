@@ -11,9 +11,11 @@ from hypothesis import strategies as st
 
 from tasks.endpoints.chat import Reply, user
 from tasks.endpoints.formats import FORMAT, Newer, decode
+from tasks.endpoints.ledger import totals
 from tasks.endpoints.replay import Paid, ReplayStore, key_of, paid, read_journal
 from tasks.schema.errors import BadInput
 from tasks.schema.records import Usage
+from tasks.schema.settings import Price
 
 KEY, OTHER = key_of(user("one"), {"model": "m"}), key_of(user("two"), {"model": "m"})
 FIRST: dict[str, Any] = {  # as the first version wrote it
@@ -143,3 +145,11 @@ def test_whatever_json_is_in_a_record_it_is_read_refused_or_left_aside(record: o
     if isinstance(found, Paid):
         assert isinstance(found.text, str)
         assert type(found.prompt) is int
+
+
+def test_counts_that_cannot_be_true_in_an_old_journal_do_not_make_the_ledger_cheaper(tmp_path: Path) -> None:
+    wrong = [FIRST | {"completion": -7_500_000_000}, FIRST | {"cached": 900_000_000}, FIRST | {"prompt": -5, "cached": 0}]
+    path = journal(tmp_path, *(line(record, key_of(user(str(number)), {})) for number, record in enumerate(wrong)))
+    account = totals(read_journal(path), {"m": Price(prompt=1, cached=0.1, completion=1)})["teacher", "m"]
+    assert (account.prompt, account.completion, account.cached) == (24, 60, 4)
+    assert account.dollars == pytest.approx((12 - 4 + 0.4 + 12 + 60) / 1e6)
