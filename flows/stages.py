@@ -23,9 +23,9 @@ from flows import child, handover, preflight, publication, workspace
 from flows.artifacts import Progress
 from flows.graph import Stage, needed, readable
 from flows.terminal import screen
-from tasks.redaction import redact
 from tasks.schema import params
 from tasks.schema.errors import PipelineError
+from tasks.schema.redaction import redact
 from tasks.stage import die_with_parent
 
 HINTS = re.compile(  # DVC's, after a stage; the flow's user has no use for them

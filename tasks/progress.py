@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
-from tasks.redaction import redact
+from tasks.schema.redaction import redact
 
 T = TypeVar("T")
 

@@ -22,10 +22,10 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from tasks import store
-from tasks.redaction import excepthook, redact
 from tasks.schema.errors import BadInput, GateFailed, PipelineError
 from tasks.schema.params import Params, load
 from tasks.schema.records import Reject
+from tasks.schema.redaction import excepthook, redact
 
 Metrics = Mapping[str, Any]
 R = TypeVar("R")

@@ -26,10 +26,10 @@ from tasks.endpoints.chat import Reply, Request, user
 from tasks.endpoints.completion import ErrorInside, Unreadable
 from tasks.endpoints.dialect import Dialect
 from tasks.endpoints.limits import Allowance, Pace, Slots, Ticket
-from tasks.redaction import MASK, REMOVED, mask, mask_bytes, of_url, redact, register
 from tasks.schema.errors import BadSettings, EndpointError, Unanswered
 from tasks.schema.params import Model
 from tasks.schema.records import Usage
+from tasks.schema.redaction import MASK, REMOVED, mask, mask_bytes, of_url, redact, register
 from tasks.schema.settings import PREFIX, Role, Settings
 from tasks.schema.urls import Url
 

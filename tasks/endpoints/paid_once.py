@@ -10,10 +10,10 @@ from tasks.endpoints.ledger import Account
 from tasks.endpoints.openai_api import PROBE, Client, Keep, Rate
 from tasks.endpoints.replay import key_of
 from tasks.endpoints.usage import expected
-from tasks.redaction import REMOVED
 from tasks.schema.errors import SecretInReply
 from tasks.schema.params import Model
 from tasks.schema.records import Usage
+from tasks.schema.redaction import REMOVED
 from tasks.schema.settings import Role, Settings
 
 

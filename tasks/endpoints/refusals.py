@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from tasks.redaction import redact
+from tasks.schema.redaction import redact
 
 SHOWN = 200  # characters of a reason
 _READ = 20_000  # characters of a body that are looked at

@@ -25,10 +25,10 @@ import orjson
 from tasks.endpoints.chat import Reply, Request
 from tasks.endpoints.formats import FORMAT, Newer, decode, encode, is_plain
 from tasks.endpoints.room import check_limit, reserve
-from tasks.redaction import REMOVED, mask
 from tasks.schema.errors import BadInput, WorkspaceBusy
 from tasks.schema.finish import Finish, finish_of
 from tasks.schema.records import Usage
+from tasks.schema.redaction import REMOVED, mask
 from tasks.schema.settings import Role
 from tasks.store import private_folder
 from tasks.text.thoughts import split_thoughts

@@ -19,9 +19,9 @@ from tasks.endpoints.openai_api import Rate, authorization, openai_chat
 from tasks.endpoints.paid_once import Counter, Opened, PaidOnce
 from tasks.endpoints.replay import journal
 from tasks.endpoints.till import Till
-from tasks.redaction import mask_bytes, redact
 from tasks.schema.errors import BadSettings, EndpointError
 from tasks.schema.params import Model
+from tasks.schema.redaction import mask_bytes, redact
 from tasks.schema.settings import PREFIX, Role, Settings, settings
 from tasks.schema.urls import Url
 from tasks.store import folder_digest

@@ -13,9 +13,9 @@ import orjson
 from tasks.endpoints.chat import Reply, Request
 from tasks.endpoints.completion import read_completion
 from tasks.endpoints.dialect import Dialect, write
-from tasks.redaction import redact
 from tasks.schema.params import Model
 from tasks.schema.records import Usage
+from tasks.schema.redaction import redact
 from tasks.schema.urls import Url
 
 BYTES_PER_TOKEN = 16  # far above any language's: what is longer than max_tokens of them is no answer

@@ -21,15 +21,11 @@ import yarl
 from lm_eval.models.openai_completions import LocalChatCompletion, LocalCompletionsAPI
 
 from tasks import progress, store
-<<<<<<< HEAD
 from tasks.endpoints import refusals
 from tasks.endpoints.completion import ErrorInside, Unreadable, check_error, read_message
-from tasks.harness.job import Job
-=======
 from tasks.harness.job import AUTHORIZATION, QUERY, Job
-from tasks.redaction import redact
->>>>>>> ca0d364 (Credentials in the URLs of sources, mirrors, imports and lm-evaluation-harness are kept apart or refused; canaries in URLs; no proxy for loopback)
 from tasks.schema.records import ModelConfig
+from tasks.schema.redaction import redact
 
 OVERLOADED = (429, 503, 529)
 AGAIN = (408, 425)  # and all from 500
@@ -123,14 +119,14 @@ class _Strict:
             raise _Failed("200 with a body that is no completion; check the URL, it should end in /v1") from None
 
 
-<<<<<<< HEAD
 def _refused(status: int, said: str, payload: dict[str, Any]) -> Exception:
     """What a refusal means: of this question alone, or one that may pass."""
     problem = f"{status}: {refusals.shown(said)}"
     if status < 500 and status not in (*OVERLOADED, *AGAIN):
         return Unanswered(problem + _mend(status, weighs="logprobs" in payload))
     return _Failed(problem, refused=status in OVERLOADED)
-=======
+
+
 def _address(url: str) -> yarl.URL:
     query = os.environ.get(QUERY)
     return yarl.URL(f"{url}?{query}" if query else url, encoded=True)
@@ -140,7 +136,6 @@ def _headers(own: Mapping[str, str]) -> dict[str, str]:
     """The harness's, with the credentials that came in the URL in place of its key."""
     credentials = os.environ.get(AUTHORIZATION)
     return {**own, "Authorization": credentials} if credentials else dict(own)
->>>>>>> ca0d364 (Credentials in the URLs of sources, mirrors, imports and lm-evaluation-harness are kept apart or refused; canaries in URLs; no proxy for loopback)
 
 
 class _Chat(_Strict, LocalChatCompletion):
@@ -204,18 +199,3 @@ def _mend(status: int, *, weighs: bool) -> str:
     if status in (401, 403):
         return "; set LONGWRITER_CANDIDATE_API_KEY"
     return NO_LOGPROBS if weighs else ""
-<<<<<<< HEAD
-=======
-
-
-def _said(raw: bytes) -> str:
-    """A refusal's own words, on one line."""
-    text = raw.decode("utf-8", "replace")
-    try:
-        body = json.loads(text)
-        error = body.get("error", body.get("detail", body)) if isinstance(body, dict) else body
-        text = str(error.get("message", error) if isinstance(error, dict) else error)
-    except ValueError:
-        pass
-    return redact(" ".join(text.split()))[:200] or "nothing more"
->>>>>>> ca0d364 (Credentials in the URLs of sources, mirrors, imports and lm-evaluation-harness are kept apart or refused; canaries in URLs; no proxy for loopback)

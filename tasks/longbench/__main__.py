@@ -16,11 +16,11 @@ from tasks.longbench.official import DEFAULT_URL, fetch
 from tasks.longbench.recorded import models_in, score_recorded
 from tasks.longbench.scorecard import Scorecard
 from tasks.longbench.scoring import cards, write_scores
-from tasks.redaction import split_url
 from tasks.reporting import plots
 from tasks.schema.errors import BadInput
 from tasks.schema.params import load
 from tasks.schema.records import ScoredItem
+from tasks.schema.redaction import split_url
 from tasks.stage import one_line_errors
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

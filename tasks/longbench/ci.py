@@ -27,10 +27,10 @@ from tasks.longbench.display import MEASURES
 from tasks.longbench.samples import Mode
 from tasks.longbench.scorecard import Scorecard
 from tasks.longbench.summary import summarise
-from tasks.redaction import redact, split_url
 from tasks.schema.errors import BadInput, GateFailed, PipelineError
 from tasks.schema.params import Params, load
 from tasks.schema.records import Abilities
+from tasks.schema.redaction import redact, split_url
 from tasks.stage import one_line_errors
 from tasks.tracking.gate import GENERAL, Axis, Contest, weigh
 

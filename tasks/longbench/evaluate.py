@@ -25,10 +25,10 @@ from tasks.longbench.answers import Method, Refused, answer_all, decoding_of, wr
 from tasks.longbench.planned import through_agentwrite
 from tasks.longbench.scorecard import Scorecard
 from tasks.longbench.scoring import Files, Judged, cards, match, score_all, write_scores
-from tasks.redaction import split_url
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Model, Params
 from tasks.schema.records import BenchmarkItem, Evaluation, Prediction, Reject, Verdict
+from tasks.schema.redaction import split_url
 from tasks.schema.settings import settings
 from tasks.schema.standins import TINY, context_of, is_stand_in, is_tiny, missing_judge
 from tasks.schema.urls import Url

@@ -10,8 +10,8 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from tasks import store
-from tasks.redaction import split_url
 from tasks.schema.errors import BadInput, EndpointError
+from tasks.schema.redaction import split_url
 from tasks.schema.urls import Url
 
 REVISION = "3fcfdff43deceb49f7936c6bf25ad88d61df0bfa"

@@ -15,8 +15,8 @@ from typing import NamedTuple
 import yaml
 
 from tasks import store
-from tasks.redaction import of_url, split_url
 from tasks.schema.errors import BadInput, SourceError
+from tasks.schema.redaction import of_url, split_url
 
 RAW = Path("data/raw")
 PATIENCE = 20  # seconds for the host's first answer

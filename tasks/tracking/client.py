@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
-from tasks.redaction import redact
 from tasks.schema.errors import EndpointError
+from tasks.schema.redaction import redact
 from tasks.schema.settings import settings
 from tasks.store import private_file, private_folder
 

@@ -18,9 +18,9 @@ from typing import BinaryIO, Literal
 
 from pydantic import TypeAdapter
 
-from tasks.redaction import redact
 from tasks.schema.errors import PipelineError
 from tasks.schema.records import Record
+from tasks.schema.redaction import redact
 from tasks.schema.settings import settings
 from tasks.tracking import client as tracking
 from tasks.tracking import embedded, lineage

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from tasks.endpoints.chat import user
 from tasks.endpoints.roles import only_model, open_role
-from tasks.redaction import MASK, REMOVED, mask, redact, split_url
 from tasks.schema.errors import BadSettings, PipelineError, SecretInReply
 from tasks.schema.params import Model
+from tasks.schema.redaction import MASK, REMOVED, mask, redact, split_url
 from tasks.schema.settings import settings
 from tests.canaries import canary, hits
 from tests.tasks.judging.endpoint import serving
