@@ -12,7 +12,6 @@ from tasks import stage, store
 from tasks.endpoints.chat import Reply, user, why_empty
 from tasks.endpoints.openai_api import openai_chat
 from tasks.endpoints.roles import endpoint_of
-from tasks.longbench.degeneration import ended
 from tasks.longbench.length import s_l
 from tasks.longbench.words import count_fixed
 from tasks.prompts import fill
@@ -22,6 +21,7 @@ from tasks.schema.params import Model, Serve
 from tasks.schema.records import Decoding, Served, TokenizerConfig
 from tasks.schema.settings import settings
 from tasks.store import folder_digest
+from tasks.text.endings import ended
 from tasks.tracking import registry
 from tasks.tracking.client import answering
 from tasks.tracking.gate import Promoted

@@ -14,10 +14,10 @@ from tasks.agentwrite.garbage import garbage
 from tasks.corpus.cleaning import refusal
 from tasks.corpus.languages import UNKNOWN, language_of
 from tasks.endpoints.chat import Reply, why_empty
-from tasks.longbench.degeneration import ended
 from tasks.longbench.length import count_words
 from tasks.schema.finish import Finish
 from tasks.schema.records import Instruction, Language, Reason
+from tasks.text.endings import ended
 
 _PROMPTS = Path(__file__).parent.parent / "prompts"
 _DETAIL = 160  # characters

@@ -13,7 +13,6 @@ from typing import NamedTuple
 from tasks import store
 from tasks.corpus.cleaning import clean, refusal
 from tasks.corpus.duplicates import text_id
-from tasks.corpus.endings import strip_markup
 from tasks.corpus.foreign import foreign
 from tasks.corpus.languages import language_of
 from tasks.corpus.leaks import leaked
@@ -25,6 +24,7 @@ from tasks.schema.records import Message, Reason, Reject, Sample
 from tasks.sources.adapters import messages_of
 from tasks.sources.reading import rows_of
 from tasks.sources.turns import Misfit
+from tasks.text.endings import strip_markup
 
 _TURNS = ("user", "assistant")
 

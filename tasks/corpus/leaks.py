@@ -4,7 +4,7 @@ import re
 from functools import cache
 from pathlib import Path
 
-from tasks.corpus.endings import markup
+from tasks.text.endings import markup
 
 _PROMPTS = Path(__file__).parent.parent / "prompts"
 _WRITERS = ("plan", "chapters", "chapter", "write", "summarize")  # the prompts by which texts are made

@@ -99,46 +99,6 @@ _CLOSING = re.compile(
 _REACH = re.compile(r"\b(?:contact|call|e-?mail|phone|visit|reach out|write to)\b|@", re.IGNORECASE)  # as a letter ends
 _FAREWELL = re.compile(r"(?:(?:the )?end\b|fin\b|to be continued|未完待续|待续|全文完|（?完）?)", re.IGNORECASE)
 
-_LIMIT = (
-    r"(?:beyond|exceeds?|exceed|outside(?: of)?)\b[^.\n]{0,60}\b(?:scope|capacit|capabilit|limit|format|platform|response)"
-    r"|(?:constraints?|limitations?|limits?|restrictions?|confines|space) (?:\w+ ){0,2}(?:of|posed by|set by|on|in|for) (?:this|the"
-    r"|a|my|our) (?:\w+ )?"
-    r"(?:platform|format|response|medium|interface|ai|model|space|system|chat)"
-    r"|\b(?:in|for|within|by) (?:this|a single) (?:format|platform|response|interaction|medium|space|reply)\b"
-    r"|\bplatform['’]s (?:\w+ )?(?:constraints|limit\w*|context|capabilit\w*)"
-    r"|\b(?:word|length|character|text|size)(?: count)? (?:limit(?:ation)?s?|constraints?|restrictions?|requirements?)\b"
-    r"|\b\d[\d,]*[- ]words?\b[^.\n]{0,120}\b(?:too|quite|excessive\w*|extensive|feasible|unusually|impractical|impossible|error"
-    r"|considerable|unrealistic)\b"
-    r"|\b\d[\d,]*[- ]words?\b[^.\n]{0,60}\bwould\b|\b(?:that|so) long (?:in|for|here|within)\b|\b(?:feasible|practical|possible"
-    r"|able)\b[^.\n]{0,60}\b\d[\d,]*[- ]words?\b|\b(?:full|complete|entire)(?:-length)?\b[^.\n]{0,60}\b(?:would|cannot|can['’]t"
-    r"|is not|isn['’]t)\b"
-    r"|(?:篇幅|字数|平台|格式|长度)(?:有限|限制|所限|的?限制)|超出(?:了)?[^。\n]{0,12}(?:范围|限制|能力)"
-)
-_INSTEAD = (
-    r"\b(?:condensed|shorter|shortened|abridged|abbreviated|concise|brief(?:er)?|summari[sz]ed|simplified|partial|truncated"
-    r"|scaled-down|substantial)\b"
-    r"[^.\n]{0,30}\b(?:version|essay|screenplay|script|story|article|summary|excerpt|scene|start|beginning|portion|narrative|piece|text)"
-    r"|\b(?:an?|the|detailed|structured|extended)\b[^.\n]{0,30}\b(?:outline|starting point|overview|framework)\b|\b(?:start"
-    r"|begin)(?:ing)? (?:the|your|such|crafting|you)\b|\bget(?:ting)? (?:you )?started\b|\bstart you off\b|\bhelp you (?:start"
-    r"|begin|outline|draft)"
-    r"|\b(?:an?|first|opening|key|few) (?:\w+ )?(?:excerpt|sample|portion|opening scenes?|scenes|sections|beginning|introduction)\b"
-    r"|\b(?:you can|which you can|can be|could be|you['’]d (?:need|want)|you (?:would|will|may) (?:need"
-    r"|want)) (?:\w+ )?(?:to )?(?:expand|extend|build|add|develop|flesh)"
-    r"|\bexpand(?:ed|ing)? (?:up)?on\b|\b(?:does|do|did) not (?:meet|reach)\b|\bnot (?:been )?met\b|\bfalls? short\b"
-    r"|\bshorter than\b|\bcannot be met\b|\brather than the full"
-    r"|(?:精简|缩短|简化|简短|节选|部分)(?:的)?(?:版本|版|内容)?|大纲|提纲|概要"
-)
-_AUTHOR = (
-    r"\b(?:i|i['’](?:ll|m|ve|d)|me|you|your|here|request(?:ed)?|requirements?|word count|word limit)\b"
-    r"|我|您|你|要求"
-)
-_HINTS = (  # one of them stands wherever `_LIMIT` matches: found first, as it costs little
-    *("platform", "format", "response", "limit", "constraint", "restriction", "confines", "scope", "capacit", "capabilit", "medium"),
-    *("interaction", "reply", "requirement", "-word", "0 words", "full", "entire", "complete", "long in", "long for", "long here"),
-    *("space", "篇幅", "字数", "平台", "格式", "长度", "超出"),
-)
-_LIMITED, _OFFERED, _AUTHORED = (re.compile(pattern, re.IGNORECASE) for pattern in (_LIMIT, _INSTEAD, _AUTHOR))
-
 
 class Cleaned(NamedTuple):
     text: str
@@ -178,19 +138,3 @@ def _is(pattern: re.Pattern[str], line: str, *, whole: bool) -> bool:
     if not text or len(text) > _MOST or text[0] in "\"“'‘「『":
         return False
     return bool(pattern.fullmatch(text) if whole else pattern.match(text))
-
-
-def declined(text: str) -> str | None:
-    """The sentence in which the author says that this is not the length or the whole that was asked for, or None.
-
-    It speaks of a limit and of what it gives instead, in the first or the last two blocks of the text.
-    """
-    head, tail = _BLANK.split(text[:4_000].strip())[:2], _BLANK.split(text[-4_000:].strip())[-2:]
-    for block in dict.fromkeys((*head, *tail)):
-        edge = block[:800]
-        if not any(map(edge.casefold().__contains__, _HINTS)):
-            continue
-        if (limit := _LIMITED.search(edge)) and _OFFERED.search(edge) and _AUTHORED.search(edge):
-            begin = max(edge.rfind(".", 0, limit.start()), edge.rfind("\n", 0, limit.start())) + 1
-            return " ".join(edge[begin : begin + 160].split())
-    return None

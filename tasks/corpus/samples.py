@@ -11,14 +11,15 @@ from typing import NamedTuple
 
 from tasks.agentwrite.garbage import garbage
 from tasks.corpus.cleaning import clean, refusal, repeated
-from tasks.corpus.endings import cut_off, strip_markup
 from tasks.corpus.foreign import foreign
 from tasks.corpus.leaks import leaked
-from tasks.corpus.remarks import declined, strip_remarks
+from tasks.corpus.remarks import strip_remarks
 from tasks.corpus.scaffolding import strip_scaffolding
 from tasks.longbench.length import count_words, s_l
 from tasks.schema.params import Recipe
 from tasks.schema.records import Draft, Message, Reason, Sample
+from tasks.text.endings import broken_off, strip_markup
+from tasks.text.offers import declined
 
 _HEAD = 20_000  # characters of a paragraph in which an error message, noise or a refusal shows
 
@@ -87,7 +88,7 @@ def _fault(answer: str, paragraphs: list[str], words: int, draft: Draft, recipe:
         return Fault(Reason.LANGUAGE, evidence)
     if evidence := repeated(paragraphs):
         return Fault(Reason.REPEATED, evidence)
-    if evidence := cut_off(answer):
+    if evidence := broken_off(answer):
         return Fault(Reason.TRUNCATED, evidence)
     if words < recipe.words.min:
         return Fault(Reason.TOO_SHORT, f"{words} words, at least {recipe.words.min}")

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.schema.finish import Finish, finish_of
 from tasks.schema.records import Degeneration
+from tasks.text.endings import ending, strip_markup
 
 N = 4  # words or characters of an n-gram
 PARTS = 10  # of a text, by position
@@ -22,9 +22,6 @@ PERIODS = 24  # lengths of a looping block that are tried: the commonest distanc
 SURE = 40  # Latin letters, or a quarter as many Chinese characters, from which a stretch counts as being in a script
 
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]{1,32}")  # a giant token is cut, so that it can loop
-_CLOSERS = " \t\r\n\u3000*_~`#\"'”’»›)]}）】」』》〉"
-_ENDS = ".!?…。！？｡؟।"
-_LAST_WORDS = re.compile(r"(?:\bthe end|\bfin|完|终|終|完结|未完待续)$", re.I)
 _SCRIPTS: tuple[tuple[int, tuple[tuple[int, int], ...]], ...] = (  # the weight of a letter, and code points from and to
     (1, ((0x41, 0x5A), (0x61, 0x7A), (0xC0, 0x24F))),  # Latin
     (1, ((0x370, 0x3FF),)),  # Greek
@@ -63,13 +60,16 @@ _WEIGHTS = np.array([0, *(weight for weight, _ in _SCRIPTS)], np.uint8)
 
 def degeneration(text: str, *, finish_reason: str = "") -> Degeneration:
     """All measures of one answer."""
+    ends = ending(text, finish_reason=finish_reason)
+    text = strip_markup(text)
     words = word_ids(text)
     again, looping = _repeats(words)
     other, changes = other_scripts(text)
     return Degeneration(
         repetition=_share(again),
         looped=_share(looping),
-        unfinished=unfinished(text, finish_reason=finish_reason),
+        unfinished=ends.cause != "ended",
+        ending=ends.cause,
         switches=changes,
         repetition_by_part=by_part(again),
         looped_by_part=by_part(looping),
@@ -88,20 +88,6 @@ def looped(text: str) -> float:
     A loop is a block of any length (a word, a sentence, a page) that comes three times or more in a row, twelve words and more in all.
     """
     return _share(_repeats(word_ids(text)).looping)
-
-
-def unfinished(text: str, *, finish_reason: str = "") -> bool:
-    """Whether the answer breaks off: at the token limit, or without a sentence's end (or "The End", 完). An empty one does."""
-    if finish_of(finish_reason) is Finish.CUT:
-        return True
-    ending = text[-200:].rstrip(_CLOSERS)
-    return not ending or (ending[-1] not in _ENDS and not _LAST_WORDS.search(ending))
-
-
-def ended(text: str, *, finish_reason: str) -> bool:
-    """Whether the model ended a text by itself: as the endpoint says or, where it does not say, as the text's last sentence does."""
-    finish = finish_of(finish_reason)
-    return finish is Finish.ENDED or (finish is Finish.UNKNOWN and not unfinished(text))
 
 
 def switches(text: str) -> int:

@@ -29,6 +29,12 @@ ENDINGS: dict[str, str] = {
     Finish.TOOLS: " called",
     Finish.UNKNOWN: " (no finish reason that is known)",
 }
+ENDED = {
+    "cut_by_limit": "cut by the token limit",
+    "broken_off": "broken off",
+    "offers_to_continue": "with an offer to continue",
+    "declined": "with less than was asked, as they say",
+}
 MEASURES = {"s_l": "S_l", "s_q": "S_q", "s_bar": "S̄"}
 
 
@@ -219,11 +225,18 @@ def _ceiling(card: Scorecard) -> str:
     return f"{longest}; from {card.ceiling.asked} asked words on the answers stop growing, at {card.ceiling.mean:.0f} on average."
 
 
+def _causes(decay: Decay) -> str:
+    """How the answers that are not whole end."""
+    causes = [f"{ENDED[cause]} {share:.1%}" for cause, share in decay.endings.items() if cause != "ended"]
+    return f" ({', '.join(causes)})" if causes else ""
+
+
 def _decay(decay: Decay) -> str:
     repeated = f"Repeated 4-grams {decay.repetition:.1%}{_tenths(decay.repetition_by_part)}"
     looped = f"words in loops {decay.looped:.1%}{_tenths(decay.looped_by_part)}"
     answers = (
-        f"Answers with a loop {decay.with_loop:.1%}, unfinished {decay.unfinished:.1%}, that change their script {decay.switched:.1%}."
+        f"Answers with a loop {decay.with_loop:.1%}, not whole {decay.unfinished:.1%}{_causes(decay)}, "
+        f"that change their script {decay.switched:.1%}."
     )
     return f"{repeated}; {looped}.\n{answers}"
 

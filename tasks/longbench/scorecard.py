@@ -52,7 +52,8 @@ class Decay(Record):
     repetition: float
     looped: float
     with_loop: float  # share of the answers
-    unfinished: float
+    unfinished: float  # share that is not the whole: `endings` without "ended"
+    endings: dict[str, float] = Field({}, description="share of the answers by how they end; empty: scored before they were told apart")
     switched: float  # share of the answers that change their script
     repetition_by_part: tuple[float, ...]  # by tenths of the text, first to last, over the answers that are long enough
     looped_by_part: tuple[float, ...]

@@ -13,7 +13,7 @@ from tasks.longbench.samples import PromptScores, by_prompt
 from tasks.longbench.scorecard import BINS, OVER, Decay, FixedScores, Following, Group, Scorecard, Stripped, bin_of
 from tasks.longbench.words import constraint, count_fixed, s_l_fixed
 from tasks.schema.finish import Finish, finish_of
-from tasks.schema.records import Adherence, BenchmarkItem, Degeneration, FixedLength, Rubric, ScoredItem, Step
+from tasks.schema.records import Adherence, BenchmarkItem, Degeneration, Ending, FixedLength, Rubric, ScoredItem, Step
 
 
 def s_q(rubric: Rubric) -> float:
@@ -174,11 +174,17 @@ def _decay(found: Sequence[Degeneration]) -> Decay | None:
         looped=mean(one.looped for one in found),
         with_loop=mean(one.looped > 0 for one in found),
         unfinished=mean(one.unfinished for one in found),
+        endings=_endings([one.ending for one in found if one.ending]),
         switched=mean(one.switches > 0 for one in found),
         repetition_by_part=_by_part([one.repetition_by_part for one in found]),
         looped_by_part=_by_part([one.looped_by_part for one in found]),
         other_script_by_part=_by_part([one.other_script_by_part for one in found]),
     )
+
+
+def _endings(found: Sequence[Ending]) -> dict[str, float]:
+    """The share of each ending that occurs, commonest first."""
+    return {cause: count / len(found) for cause, count in Counter(found).most_common()}
 
 
 def _by_part(found: Sequence[tuple[float, ...]]) -> tuple[float, ...]:

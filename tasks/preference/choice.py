@@ -8,10 +8,10 @@ import random
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from tasks.longbench.degeneration import ended
 from tasks.longbench.length import count_words, s_l
 from tasks.longbench.summary import s_q
 from tasks.schema.records import Answer, Message, Pair, Prediction, Reason, Reject, Rubric
+from tasks.text.endings import ended
 
 
 class Rated(NamedTuple):

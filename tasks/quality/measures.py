@@ -10,15 +10,16 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from tasks.corpus.cleaning import refusal, unseen
-from tasks.corpus.endings import cut_off, strip_markup
 from tasks.corpus.foreign import foreign
 from tasks.corpus.languages import language_of
 from tasks.corpus.leaks import leaked
 from tasks.corpus.likeness import Scored, near_copies
-from tasks.corpus.remarks import declined, strip_remarks
+from tasks.corpus.remarks import strip_remarks
 from tasks.corpus.scaffolding import identifiers
 from tasks.longbench.length import count_words, s_l
 from tasks.schema.records import Message, Sample
+from tasks.text.endings import broken_off, strip_markup
+from tasks.text.offers import declined
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -106,7 +107,7 @@ def measure(row: Row, scored: Scored) -> Measures:
         identifiers=identifiers(answer),
         refusal=refusal(answer) or declined(answer),
         leaked=leaked(answer, request=prompt, language=language),
-        cut_off=cut_off(strip_markup(answer)) if row.long else None,
+        cut_off=broken_off(strip_markup(answer)) if row.long else None,
         remark=next((remark for remark in remarks if re.search(r"\w", remark)), None),
         invisible=unseen(prompt) + unseen(answer),
         broken=len(BROKEN.findall(prompt)) + len(BROKEN.findall(answer)),

@@ -5,15 +5,16 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tasks.agentwrite.garbage import garbage
 from tasks.corpus.cleaning import clean, refusal, repeated, unseen
-from tasks.corpus.endings import cut_off, strip_markup
 from tasks.corpus.foreign import foreign
 from tasks.corpus.leaks import leaked
 from tasks.corpus.likeness import Scored, near_copies
-from tasks.corpus.remarks import declined, strip_remarks
+from tasks.corpus.remarks import strip_remarks
 from tasks.corpus.scaffolding import identifiers
 from tasks.longbench.length import count_words, s_l
 from tasks.quality.measures import BROKEN
 from tasks.schema.records import Draft, Instruction
+from tasks.text.endings import broken_off, strip_markup
+from tasks.text.offers import declined
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -118,5 +119,5 @@ def _draft(row: int, draft: Draft) -> DraftMeasures:
         refusal=next((found for paragraph in paragraphs if (found := refusal(paragraph) or declined(paragraph))), None),
         garbage=next((found for paragraph in paragraphs if (found := garbage(paragraph[:20_000]))), None),
         repeated=repeated(paragraphs),
-        cut_off=cut_off(text),
+        cut_off=broken_off(text),
     )

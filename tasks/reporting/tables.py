@@ -29,8 +29,16 @@ DECAY = {
     "repetition": "repeated 4-grams, % of them",
     "looped": "words in loops, %",
     "with_loop": "answers with a loop, %",
-    "unfinished": "answers that break off, %",
+    "unfinished": "answers that are not the whole, %",
     "switched": "answers that change their script, %",
+}
+
+
+ENDINGS = {
+    "cut_by_limit": "answers cut by the token limit, %",
+    "broken_off": "answers that break off, %",
+    "offers_to_continue": "answers that offer to continue, %",
+    "declined": "answers that say they are less than was asked, %",
 }
 
 
@@ -83,10 +91,17 @@ def reaches(cards: Mapping[str, Scorecard]) -> list[Line]:
 def decay(cards: Mapping[str, Scorecard]) -> list[Line]:
     """How the answers degenerate, in percent, a column per model."""
     columns = [card.degeneration for card in cards.values()]
-    return [
+    measures = [
         _line(name, [None if column is None else 100 * getattr(column, key) for column in columns], list(cards), gap=False)
         for key, name in DECAY.items()
     ]
+    ended = [column.endings if column else {} for column in columns]
+    endings = [
+        _line(name, [100 * shares.get(key, 0.0) if shares else None for shares in ended], list(cards), gap=False)
+        for key, name in ENDINGS.items()
+        if any(shares.get(key) for shares in ended)
+    ]
+    return measures + endings
 
 
 def by_group(cards: Mapping[str, Scorecard], group: str, score: str) -> list[Line]:

@@ -241,12 +241,16 @@ class Pair(Record):
     source: str = ""  # of a general pair, file:row; empty: the student's own answers
 
 
+Ending = Literal["ended", "cut_by_limit", "broken_off", "offers_to_continue", "declined"]
+
+
 class Degeneration(Record):
     """How an answer goes wrong at length, whole and by tenths of it; how each is counted: tasks/longbench/degeneration.py."""
 
     repetition: float  # share of its n-grams of four words that came before
     looped: float  # share of its words that only repeat the block before them, three times or more in a row
-    unfinished: bool  # it breaks off
+    unfinished: bool  # it is not the whole that was asked for: any ending but "ended"
+    ending: Ending | None = None  # why it ends; None: scored before endings were told apart
     switches: int  # changes of script between its sentences
     repetition_by_part: tuple[float, ...] = ()  # ten, first to last; none where it has fewer than ten words
     looped_by_part: tuple[float, ...] = ()

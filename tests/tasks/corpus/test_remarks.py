@@ -1,6 +1,7 @@
 import pytest
 
-from tasks.corpus.remarks import declined, strip_remarks
+from tasks.corpus.remarks import strip_remarks
+from tasks.text.offers import declined
 
 TEXT = "The sea was calm.\n\nThen a wind rose, and the boats came home."
 

@@ -2,7 +2,7 @@ import random
 
 import pytest
 
-from tasks.longbench.degeneration import degeneration, looped, repeated_ngrams, switches, unfinished
+from tasks.longbench.degeneration import degeneration, looped, repeated_ngrams, switches
 
 PLAIN = " ".join(f"word{number}" for number in range(400)) + "."
 FOX = "the quick brown fox jumps over a lazy dog. "
@@ -57,32 +57,6 @@ def test_a_loop_is_found_where_it_stands() -> None:
     assert found.looped_by_part[-1] == 1
     assert found.repetition_by_part[0] == 0
     assert found.repetition_by_part[-1] == 1
-
-
-@pytest.mark.parametrize(
-    ("text", "broken_off"),
-    [
-        ("It ended.", False),
-        ("“It ended!”", False),
-        ("结束了。」\n", False),
-        ("**It ended.**  \n", False),
-        ("And so they lived.\n\nThe End", False),
-        ("（全文完）", False),
-        ("It ended, and then", True),
-        ("他们走进了", True),
-        ("First:", True),
-        ("", True),
-        ("   \n", True),
-        ("# Chapter 3", True),
-    ],
-)
-def test_an_answer_that_breaks_off_is_told_from_one_that_ends(text: str, broken_off: bool) -> None:
-    assert unfinished(text) is broken_off
-
-
-def test_an_answer_at_the_token_limit_breaks_off_whatever_it_ends_with() -> None:
-    assert unfinished("It ended.", finish_reason="length")
-    assert not unfinished("It ended.", finish_reason="stop")
 
 
 ENGLISH = "And then the whole text goes on in English, sentence after sentence. "
