@@ -11,7 +11,7 @@ from tasks.schema.redaction import redact
 
 SHOWN = 200  # characters of a reason
 _READ = 20_000  # characters of a body that are looked at
-_DEPTH = 4
+_DEPTH = 7  # objects, lists and JSON in strings within each other
 _REASONS = (
     "message",
     "msg",
