@@ -10,10 +10,10 @@ from typing import NamedTuple
 from pydantic import SecretStr
 
 from tasks import store
+from tasks.checkpoints import check_model, special_tokens, templates
 from tasks.schema.errors import BadInput, BadSettings
 from tasks.schema.records import ModelConfig
 from tasks.schema.settings import PREFIX, Settings
-from tasks.tracking.checkpoint import refuse_pickles
 
 HOST = "127.0.0.1"
 DRAIN = 2  # seconds that vLLM gives the requests under way when it is told to end
@@ -50,7 +50,18 @@ def _check(checkpoint: Path) -> None:
         raise BadInput(checkpoint / "config.json", "no such file", mend=mend)
     if not any(path.is_file() for pattern in TOKENIZERS for path in checkpoint.glob(pattern)):
         raise BadInput(checkpoint, "no tokenizer in it", mend="save the tokenizer beside the model")
-    refuse_pickles(checkpoint, [path.relative_to(checkpoint).as_posix() for path in sorted(checkpoint.rglob("*"))])
+    check_model(checkpoint)
+    _check_templates(checkpoint)
+
+
+def _check_templates(checkpoint: Path) -> None:
+    """A server renders a template for every request; one that never ends would be asked again, and again."""
+    from tasks.sft.chat_templates import check_safe
+    from tasks.sft.tokenizer import CHAT_TEMPLATE
+
+    for path, template in templates(checkpoint):
+        if template != CHAT_TEMPLATE:
+            check_safe(template, special_tokens(checkpoint), source=str(path))
 
 
 def _transformers(checkpoint: Path, settings: Settings, port: int) -> Launch:

@@ -14,6 +14,7 @@ from statistics import mean
 from typing import Any, NamedTuple
 
 from tasks import progress, store
+from tasks.checkpoints import check_model
 from tasks.longbench.recorded import read_recorded
 from tasks.schema.errors import BadInput
 from tasks.schema.records import Prediction, Record
@@ -124,9 +125,14 @@ def load(model: str, *, context: int | None = None) -> Reader:
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
+    from tasks.sft.chat_templates import check_safe
+    from tasks.sft.tokenizer import CHAT_TEMPLATE, default_template
+
     folder = Path(model).is_dir()
     if not folder and (Path(model).exists() or model.startswith((".", "/", "~")) or model.count("/") > 1):
         raise BadInput(model, "no such folder", mend="name a checkpoint folder or a hub id")
+    if folder:
+        check_model(Path(model), beside=True)
     on_gpu = torch.cuda.is_available()
     common = {"local_files_only": folder, "trust_remote_code": False}
     try:
@@ -135,8 +141,12 @@ def load(model: str, *, context: int | None = None) -> Reader:
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise BadInput(model, f"cannot be loaded: {reason}", mend="name a checkpoint with safetensors and a tokenizer") from None
-    if not tokenizer.chat_template:
+    template = default_template(tokenizer.chat_template)
+    if not template:
         raise BadInput(model, "its tokenizer has no chat template", mend="name a chat model, or add chat_template.jinja to its folder")
+    if template != CHAT_TEMPLATE:
+        tokens = {name: token for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
+        check_safe(template, tokens, source=model)
     own = getattr(loaded.config.get_text_config(), "max_position_embeddings", None)
     limits = [limit for limit in (own, context) if limit]
     if not limits:

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+from tasks.checkpoints import check_model
 from tasks.schema.errors import BadInput, BadSettings
 from tasks.schema.params import Base
 from tasks.schema.settings import Settings
@@ -46,6 +47,8 @@ def check_base(base: Base) -> None:
         pickles = [name for name in PICKLED if (folder / name).exists()]
         problem = f"{pickles[0]} is a pickle, which runs code when it is loaded" if pickles else "no .safetensors weights in it"
         raise BadInput(folder, problem, mend="save the model with save_pretrained, which writes safetensors")
+    if folder.is_dir():
+        check_model(folder, remote_code=base.remote_code, beside=True)
 
 
 def check_vocabulary(base: Base, used: int) -> None:

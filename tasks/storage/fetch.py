@@ -13,6 +13,7 @@ from typing import IO, Any, NamedTuple
 from botocore.exceptions import ClientError
 
 from tasks import store
+from tasks.checkpoints import refuse_pickles
 from tasks.progress import byte_bar
 from tasks.schema.errors import BadInput, StorageError, WorkspaceBusy
 from tasks.schema.settings import settings
@@ -20,7 +21,6 @@ from tasks.storage import objects, parts, versions
 from tasks.storage.client import S3Client, code, connect, one_line, preflight
 from tasks.storage.manifest import PIECE, File, Manifest, digests_of
 from tasks.storage.place import Place
-from tasks.tracking.checkpoint import refuse_pickles
 
 BATCH = 100  # files of several parts open at once
 TRIES = 5  # of a file of one part; the transfer manager's number
@@ -55,7 +55,7 @@ def fetch(
     preflight(client, source)
     manifest = versions.resolve(client, source, name, version)
     if not pickles:
-        refuse_pickles(f"{source}{name}/{manifest.version}", [file.path for file in manifest.files])
+        refuse_pickles(f"{source}{name}/{manifest.version}", [file.path for file in manifest.files], arrays=True)
     if target.exists() and any(target.iterdir()) if target.is_dir() else target.exists():
         if holds(target, manifest):
             return Fetched(manifest, target, new=False, fetched=0, spared=0)
@@ -64,6 +64,8 @@ def fetch(
     with _scratch(target, manifest) as scratch:
         with byte_bar(total=manifest.size, label=label) as progress:
             counts = _get(client, manifest, scratch, source, progress)
+        if not pickles:  # under another name
+            refuse_pickles(scratch, [file.path for file in manifest.files])
         _settle(scratch)
         store.take_place(scratch, target)
     return Fetched(manifest, target, True, *counts)

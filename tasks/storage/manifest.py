@@ -25,6 +25,7 @@ from tasks.storage import paths
 PART = 16 * 2**20  # bytes; what a broken transfer sends again at the most
 MAX_PARTS = 10_000  # S3's
 PIECE = 2**20  # bytes read at once
+EMPTY = b64encode(hashlib.sha256().digest()).decode("ascii")  # the digest of no bytes
 
 Digest = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]{43}=$", description="SHA-256, base64, as S3 has it")]
 
@@ -64,6 +65,8 @@ class Manifest(Record):
         for file in self.files:
             if len(file.parts) != count(file.size, self.part_size):
                 raise ValueError(f"{file.path}: {file.size} bytes in {len(file.parts)} parts")
+            if (file.parts == (EMPTY,)) != (file.size == 0):
+                raise ValueError(f"{file.path}: {file.size} bytes, and the digest of {'none' if file.size else 'some'}")
         if self.content != content(self.files, self.part_size):
             raise ValueError("content: not the digest of the files")
         return self

@@ -242,19 +242,23 @@ class Fetching(_Files):
         if "Body" in parsed:
             part: _Part = context["longwriter"]
             self.fetched += not context.get("longwriter.spared")
-            parsed["Body"] = _Held(parsed["Body"], part, self._digest(part), self.proven)
+            parsed["Body"] = _Held(parsed["Body"], part, self._digest(part), self._size(part), self.proven)
 
 
 class _Held(io.RawIOBase):
     """A body that is hashed while it is read. Raises Corrupted at its end, unless it is what it has to be."""
 
-    def __init__(self, body: Any, part: _Part, digest: str, proven: set[tuple[str, int]]):
-        self._body, self._part, self._expected, self._proven = body, part, digest, proven
-        self._digest = hashlib.sha256()
+    def __init__(self, body: Any, part: _Part, digest: str, size: int, proven: set[tuple[str, int]]):
+        self._body, self._part, self._expected, self._size, self._proven = body, part, digest, size, proven
+        self._digest, self._seen = hashlib.sha256(), 0
 
     def read(self, size: int = -1) -> bytes:
         piece: bytes = self._body.read(size)
         self._digest.update(piece)
+        self._seen += len(piece)
+        if self._seen > self._size or (not piece and self._seen < self._size):  # the manifest's size and digest may contradict each other
+            error = f"{self._seen} bytes or more came in, its manifest says {self._size}"
+            raise Corrupted(part=self._part.number + 1, key=self._part.key, error=error)
         if not piece:
             if b64encode(self._digest.digest()).decode() != self._expected:
                 raise Corrupted(part=self._part.number + 1, key=self._part.key, error="other bytes came in")

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from botocore.exceptions import ClientError
 
+from tasks.checkpoints import refuse_pickles
 from tasks.progress import byte_bar
 from tasks.schema.errors import BadInput, StorageError
 from tasks.schema.settings import settings
@@ -17,7 +18,6 @@ from tasks.storage import objects, parts, paths, versions
 from tasks.storage.client import S3Client, code, connect, one_line, preflight
 from tasks.storage.manifest import File, Manifest, describe, digest_of, seal
 from tasks.storage.place import Place
-from tasks.tracking.checkpoint import refuse_pickles
 
 ROUNDS = 3  # of sending what is missing
 LOST = (  # uploads that must start anew

@@ -5,11 +5,11 @@ import re
 from collections.abc import Iterable
 from pathlib import Path, PurePosixPath
 
+from tasks.checkpoints import refuse_pickles
 from tasks.schema.errors import BadInput
 
 KEPT = {".safetensors", ".json", ".txt", ".jinja", ".model"}  # .model: SentencePiece's protobuf
 NAME = 255  # bytes of one name, at the most
-PICKLES = {".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".joblib"}
 
 
 def files(folder: Path) -> list[Path]:
@@ -22,13 +22,6 @@ def files(folder: Path) -> list[Path]:
     if not any(path.suffix == ".safetensors" for path in kept):
         raise BadInput(folder, "no .safetensors weights in it", mend="save the model with save_pretrained")
     return kept
-
-
-def refuse_pickles(folder: Path | str, paths: Iterable[str]) -> None:
-    """Raises BadInput that names the first path that is a pickle by its suffix."""
-    for path in paths:
-        if PurePosixPath(path).suffix.lower() in PICKLES:
-            raise BadInput(f"{folder}/{path}", "a pickle, which runs code when it is loaded", mend="keep safetensors and remove it")
 
 
 def refuse_foreign(address: str, paths: Iterable[str]) -> None:

@@ -167,6 +167,30 @@ def test_no_name_in_a_manifest_leads_out_of_the_folder(at: Place, tmp_path: Path
     assert sorted(tmp_path.rglob("*")) == before
 
 
+@pytest.mark.parametrize("endpoint", ["moto"], indirect=True)
+@pytest.mark.parametrize("size", [1, 4, 6, PART])
+def test_a_size_that_contradicts_the_digest_is_never_verified(size: int, at: Place, tmp_path: Path) -> None:
+    """Names, digests and seal are right; the file has five bytes."""
+    (tmp_path / "one").write_bytes(b"bread")
+    files = (File(path="one", size=size, parts=tuple(digests_of(tmp_path / "one", PART))),)
+    lie = Manifest(name="data", version="v", content=content(files, PART), part_size=PART, files=files)
+    client = connect()
+    client.put_object(Bucket=at.bucket, Key=at.content("data", lie.content) + "one", Body=b"bread")
+    client.put_object(Bucket=at.bucket, Key=at.manifest("data", "v"), Body=seal(lie))
+    with pytest.raises(StorageError, match="not what the manifest says"):
+        fetch("data", tmp_path / "got", source=at, version="v", label=None)
+    assert not (tmp_path / "got").exists()
+
+
+def test_a_file_without_bytes_has_the_digest_of_none(tmp_path: Path) -> None:
+    (tmp_path / "one").write_bytes(b"bread")
+    for size, content_of in ((0, b"bread"), (5, b"")):
+        (tmp_path / "one").write_bytes(content_of)
+        files = (File(path="one", size=size, parts=tuple(digests_of(tmp_path / "one", PART))),)
+        with pytest.raises(ValueError, match="and the digest of"):
+            Manifest(name="data", version="v", content=content(files, PART), part_size=PART, files=files)
+
+
 @pytest.mark.parametrize("names", [("a", "A"), ("a", "a/b"), ("é", "e\u0301"), ("x/a", "X/a")])
 def test_names_that_are_one_file_on_some_systems_are_refused(names: tuple[str, str], tmp_path: Path) -> None:
     (tmp_path / "one").write_bytes(b"x")

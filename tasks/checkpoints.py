@@ -1,0 +1,210 @@
+"""Model folders that others made: what can be known of them without loading anything, before a server or a training is started.
+
+Weights are safetensors, which hold numbers. A pickle runs code when it is loaded, so pickles are refused by their names and, where the
+file is at hand, by their content: a pickle called model.safetensors is one.
+"""
+
+import bz2
+import gzip
+import lzma
+import re
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+
+import orjson
+
+from tasks.schema.errors import BadInput
+
+# Suffixes of files that are pickles, or archives of them, or (h5, keras, pyc) carry code in another way.
+PICKLES = {".bin", ".pt", ".pth", ".pt2", ".ckpt", ".pkl", ".pickle", ".pickled", ".p", ".pck", ".pcl", ".joblib", ".jbl", ".dill"}
+PICKLES |= {".cloudpickle", ".cpkl", ".t7", ".mar", ".nemo", ".sav", ".distcp", ".h5", ".hdf5", ".keras", ".pyc", ".marshal", ".shelve"}
+ARRAYS = {".npy", ".npz"}  # with a pickle in them only where they hold Python's objects
+PACKED = {".gz", ".bz2", ".xz", ".zst", ".lz4", ".z", ".zip", ".tar", ".tgz"}
+COMPRESSED = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\x00", lzma.open))
+HEADER = 100_000_000  # bytes that the header of a safetensors file may have
+MEMBERS = 10_000  # of an archive that are looked at
+ADAPTER, INDEX = "adapter_config.json", ".index.json"
+RUNS = "a pickle, which runs code when it is loaded"
+DEPTH = 4  # adapters on adapters
+
+
+def refuse_pickles(folder: Path | str, paths: Iterable[str], *, arrays: bool = False) -> None:
+    """Raises BadInput that names the first of these paths that is a pickle, by its suffix or by what is in it.
+
+    Paths are below `folder`; what is not there, such as a name in a manifest, is judged by its name. `arrays`: names of arrays pass, as
+    their content is looked at later.
+    """
+    for path in paths:
+        file = Path(folder) / path
+        there = file.is_file()
+        if named(path, arrays=arrays or there) or (there and holds_pickle(file)):
+            raise BadInput(f"{folder}/{path}", RUNS, mend="keep safetensors and remove it")
+
+
+def named(path: str, *, arrays: bool = False) -> bool:
+    """Is it a pickle by its name? `model.pth.tar` and `weights.pkl.gz` are."""
+    suffixes = [suffix.lower() for suffix in PurePosixPath(path).suffixes]
+    while suffixes and suffixes[-1] in PACKED:
+        suffixes.pop()
+    return bool(suffixes) and (suffixes[-1] in PICKLES or (suffixes[-1] in ARRAYS and not arrays))
+
+
+def holds_pickle(path: Path) -> bool:
+    """Is it a pickle, an array of Python objects, or an archive with one in it, whatever it is called?"""
+    with path.open("rb") as file:
+        head = file.read(512)
+    if _pickle(head) or _array_of_objects(head):
+        return True
+    try:
+        for magic, unpacked in COMPRESSED:
+            if head.startswith(magic):
+                with unpacked(path) as packed:
+                    return _pickle(packed.read(2))
+        if head.startswith(b"PK\x03\x04"):
+            return any(_in_zip(path))
+        if head[257:262] == b"ustar":
+            with tarfile.open(path) as archive:
+                return any(named(member.name) or member.name == "pickle" for member, _ in zip(archive, range(MEMBERS), strict=False))
+    except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, RuntimeError, NotImplementedError):
+        return False  # no archive after all, or one that nothing can read
+    return False
+
+
+def _pickle(head: bytes) -> bool:
+    """Protocols 2 to 5, all that is written since 2003, begin with an opcode of their own; so do torch's older files."""
+    return len(head) >= 2 and head[0] == 0x80 and 2 <= head[1] <= 5
+
+
+def _array_of_objects(head: bytes) -> bool:
+    if not head.startswith(b"\x93NUMPY"):
+        return False
+    described = head[8:].partition(b"descr")[2].partition(b"fortran_order")[0]
+    return re.search(rb"'[|<>=]?O\d*'", described) is not None
+
+
+def _in_zip(path: Path) -> Iterator[bool]:
+    with zipfile.ZipFile(path) as archive:
+        for member in archive.infolist()[:MEMBERS]:
+            yield named(member.filename, arrays=True)
+            if member.filename.endswith(".npy"):
+                with archive.open(member) as file:
+                    yield _array_of_objects(file.read(512))
+
+
+def check_model(folder: Path, *, remote_code: bool = False, beside: bool = False, _above: int = 0) -> None:
+    """Raises BadInput, in one line, for a model's folder that must not be loaded or cannot be.
+
+    It must hold no pickles, no weights that are not what their name says, no index that leads out of it, no adapter on a base that is
+    refused or cannot be looked at, and no code of its own unless `remote_code`. `beside`: files that are pickles by their names may lie
+    there, for loaders that take safetensors only.
+    """
+    paths = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+    refuse_pickles(folder, [path for path in paths if not (beside and named(path))])
+    for path in sorted(folder.glob("*.safetensors")):
+        check_weights(path)
+    for path in sorted(folder.glob(f"*{INDEX}")):
+        _check_index(path)
+    if not remote_code:
+        _check_code(folder)
+    if (folder / ADAPTER).is_file():
+        _check_adapter(folder / ADAPTER, above=_above)
+
+
+def check_weights(path: Path) -> None:
+    """Raises BadInput unless the header of this safetensors file fits the file. An empty one passes: nothing in it could run."""
+    size = path.stat().st_size
+    if not size:
+        return
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        header = file.read(length) if length <= min(HEADER, size - 8) else b""
+    mend = "fetch it again, or save the model with save_pretrained"
+    if not header:
+        pointer = path.open("rb").read(7) == b"version"
+        raise BadInput(path, "a Git LFS pointer, not the weights" if pointer else "no safetensors file, or one that was cut off", mend=mend)
+    try:
+        tensors = orjson.loads(header)
+        end = max((tensor["data_offsets"][1] for name, tensor in tensors.items() if name != "__metadata__"), default=0)
+    except (orjson.JSONDecodeError, TypeError, KeyError, IndexError, AttributeError):
+        raise BadInput(path, "no safetensors file: its header is not what it should be", mend=mend) from None
+    if not isinstance(end, int) or 8 + length + end != size:
+        raise BadInput(path, f"its header describes another size than its {size:,} bytes", mend=mend)
+
+
+def _check_index(path: Path) -> None:
+    mend = "save the model again with save_pretrained"
+    index = _object(path)
+    files = index.get("weight_map")
+    if not isinstance(files, dict) or not all(isinstance(name, str) for name in files.values()):
+        raise BadInput(path, "not a map of weights to files", field="weight_map", mend=mend)
+    for name in dict.fromkeys(files.values()):
+        parts = PurePosixPath(name).parts
+        if len(parts) != 1 or parts[0] in ("..", "/") or "\\" in name or "\x00" in name:
+            raise BadInput(path, f"{name[:80]!r} leads out of the model's folder", field="weight_map", mend="take the model from its maker")
+        if not name.endswith(".safetensors"):
+            raise BadInput(path, f"{name[:80]!r} is no safetensors file", field="weight_map", mend=mend)
+        if not (path.parent / name).is_file():
+            raise BadInput(path, f"{name[:80]!r} is not there", field="weight_map", mend="fetch the model again")
+
+
+def _check_code(folder: Path) -> None:
+    config = folder / "config.json"
+    if code := _object(config).get("auto_map") if config.is_file() else None:
+        shown = ", ".join(sorted(map(str, code))) if isinstance(code, dict) else "auto_map"
+        mend = "take a form of the model that transformers knows"
+        raise BadInput(config, f"runs code of its own ({shown})", field="auto_map", mend=mend)
+
+
+def _check_adapter(path: Path, *, above: int) -> None:
+    base = _object(path).get("base_model_name_or_path")
+    mend = "merge the adapter into its base (merge_and_unload) and save the whole model"
+    if not isinstance(base, str) or not Path(base).is_dir():
+        problem = f"an adapter on {str(base)[:80]!r}, whose weights cannot be looked at from here"
+        raise BadInput(path, problem, field="base_model_name_or_path", mend=mend)
+    if above >= DEPTH:
+        raise BadInput(path, "adapters on adapters without end", field="base_model_name_or_path", mend=mend)
+    try:
+        check_model(Path(base), _above=above + 1)
+    except BadInput as error:
+        raise BadInput(path, f"an adapter on a base that is refused: {error}", field="base_model_name_or_path") from None
+
+
+def _object(path: Path) -> dict[str, object]:
+    try:
+        found = orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError as error:
+        raise BadInput(path, f"not JSON: {error.msg}", mend="fetch the model again") from None
+    if not isinstance(found, dict):
+        raise BadInput(path, "not an object", mend="fetch the model again")
+    return found
+
+
+def templates(folder: Path) -> list[tuple[Path, str]]:
+    """Every chat template that loading this folder's tokenizer could bring along, and the file that it is in."""
+    found = [(path, _text(path)) for path in (folder / "chat_template.jinja", *sorted(folder.glob("additional_chat_templates/*.jinja")))]
+    for name in ("tokenizer_config.json", "chat_template.json", "processor_config.json"):
+        if (folder / name).is_file():
+            given = _object(folder / name).get("chat_template")
+            entries = [entry.get("template") for entry in given if isinstance(entry, dict)] if isinstance(given, list) else [given]
+            found += [(folder / name, text) for text in entries if isinstance(text, str)]
+    return [(path, text) for path, text in found if text]
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8") if path.is_file() else ""
+    except UnicodeDecodeError:
+        raise BadInput(path, "not UTF-8", mend="fetch the model again") from None
+
+
+def special_tokens(folder: Path) -> dict[str, str]:
+    """The variables of its chat template, as tokenizer_config.json names them: bos_token and so on."""
+    path, found = folder / "tokenizer_config.json", {"bos_token": "", "eos_token": ""}
+    for name, token in (_object(path) if path.is_file() else {}).items():
+        text = token.get("content") if isinstance(token, dict) else token
+        if name.endswith("_token") and isinstance(text, str):
+            found[name] = text
+    return found
