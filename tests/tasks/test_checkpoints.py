@@ -100,8 +100,8 @@ def test_an_array_of_numbers_passes_where_it_can_be_looked_at(tmp_path: Path) ->
 def model(folder: Path, **files: str | bytes) -> Path:
     """A model's folder, with these files; `__` in a name is a dot."""
     folder.mkdir()
-    given: dict[str, str | bytes] = {"config__json": CONFIG, "tokenizer__json": "{}", "model__safetensors": safetensors()} | files
-    for name, content in given.items():
+    plain: dict[str, str | bytes] = {"config__json": CONFIG, "tokenizer__json": "{}", "model__safetensors": safetensors()}
+    for name, content in (plain | files).items():
         (folder / name.replace("__", ".")).write_bytes(content if isinstance(content, bytes) else content.encode())
     return folder
 
