@@ -1,15 +1,19 @@
 """What a run will refuse, asked before it touches anything: inputs that are missing, sources without files, stand-ins out of place."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from dvc.dependency import ParamsDependency
 from dvc.repo import Repo
 
+from flows import graph
 from flows.graph import Stage
+from tasks import doctor
 from tasks.schema import standins
 from tasks.schema.errors import BadInput, NotReady
 from tasks.schema.params import Params
-from tasks.schema.settings import settings
+from tasks.schema.settings import Role, settings
 
 MADE_BY = {"official": "`longwriter eval official` fetches it"}  # a folder of data/raw that a command fills
 
@@ -18,8 +22,38 @@ def check(repo: Repo, stages: Sequence[Stage], params: Params) -> None:
     """Raises NotReady with all problems at once. A run that is refused leaves every output where it was."""
     names = {stage.name for stage in stages}
     problems = [*_missing_inputs(repo, names), *(_sources(params) if "collect" in names else []), *standins.misplaced(params, settings())]
+    problems += _foreseen(repo, names, params) if not problems else []
     if problems:
         raise NotReady(problems)
+
+
+def _foreseen(repo: Repo, names: set[str], params: Params) -> list[str]:
+    """What the stages that will run would stop at: a base that cannot be trained, endpoints that are missing or do not answer as they
+    have to, a spend cap without prices. Nothing is asked where nothing would run, or where the rehearsal answers."""
+    own = settings()
+    if params.base.model == standins.TINY and not any(own.url(role) or not _built_in(params, role) for role in doctor.roles(params)):
+        return []
+    changes = graph.changes(repo)
+    sections = {key for stage in repo.index.stages if _runs(stage.addressing, names, changes) for key in _sections(stage)}
+    wanted = [role for role in doctor.roles(params) if f"models.{role}" in sections]
+    problems = doctor.problems([*(doctor.base(params) if "base" in sections else []), *doctor.endpoints(params, own, wanted)])
+    return problems or doctor.problems(doctor.answers(params, own, wanted))
+
+
+def _built_in(params: Params, role: Role) -> bool:
+    """Is the role answered without an endpoint of the user's?"""
+    model = getattr(params.models, role)
+    return role == "candidate" or standins.is_stand_in(model)
+
+
+def _runs(name: str, names: set[str], changes: Mapping[str, Sequence[graph.Change]]) -> bool:
+    return name in names and bool(changes.get(name, [name]))
+
+
+def _sections(stage: Any) -> Iterator[str]:
+    for dep in stage.deps:
+        if isinstance(dep, ParamsDependency):
+            yield from map(str, dep.params)
 
 
 def _missing_inputs(repo: Repo, names: set[str]) -> Iterator[str]:

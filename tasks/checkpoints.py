@@ -94,12 +94,12 @@ def _in_zip(path: Path) -> Iterator[bool]:
                     yield _array_of_objects(file.read(512))
 
 
-def check_model(folder: Path, *, remote_code: bool = False, beside: bool = False, _above: int = 0) -> None:
+def check_model(folder: Path, *, beside: bool = False, _above: int = 0) -> None:
     """Raises BadInput, in one line, for a model's folder that must not be loaded or cannot be.
 
-    It must hold no pickles, no weights that are not what their name says, no index that leads out of it, no adapter on a base that is
-    refused or cannot be looked at, and no code of its own unless `remote_code`. `beside`: files that are pickles by their names may lie
-    there, for loaders that take safetensors only.
+    It must hold no pickles, no weights that are not what their name says, no index that leads out of it, and no adapter on a base that
+    is refused or cannot be looked at. `beside`: files that are pickles by their names may lie there, for loaders that take safetensors
+    only. Code of its own is no matter here: nothing that loads a folder is allowed to run it.
     """
     paths = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
     refuse_pickles(folder, [path for path in paths if not (beside and named(path))])
@@ -107,8 +107,6 @@ def check_model(folder: Path, *, remote_code: bool = False, beside: bool = False
         check_weights(path)
     for path in sorted(folder.glob(f"*{INDEX}")):
         _check_index(path)
-    if not remote_code:
-        _check_code(folder)
     if (folder / ADAPTER).is_file():
         _check_adapter(folder / ADAPTER, above=_above)
 
@@ -148,14 +146,6 @@ def _check_index(path: Path) -> None:
             raise BadInput(path, f"{name[:80]!r} is no safetensors file", field="weight_map", mend=mend)
         if not (path.parent / name).is_file():
             raise BadInput(path, f"{name[:80]!r} is not there", field="weight_map", mend="fetch the model again")
-
-
-def _check_code(folder: Path) -> None:
-    config = folder / "config.json"
-    if code := _object(config).get("auto_map") if config.is_file() else None:
-        shown = ", ".join(sorted(map(str, code))) if isinstance(code, dict) else "auto_map"
-        mend = "take a form of the model that transformers knows"
-        raise BadInput(config, f"runs code of its own ({shown})", field="auto_map", mend=mend)
 
 
 def _check_adapter(path: Path, *, above: int) -> None:

@@ -1,5 +1,6 @@
 """`python -m tasks.agentwrite estimate` before a run, and `ledger` at any time: what AgentWrite will cost, and what was paid."""
 
+import sys
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -7,7 +8,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from tasks import store
+from tasks import doctor, store
 from tasks.agentwrite.estimate import BYTES_PER_TOKEN, Pace, Work, pace_of
 from tasks.agentwrite.estimate import estimate as work_of
 from tasks.endpoints.ledger import totals
@@ -35,7 +36,9 @@ def estimate(
     tokens_per_second: Annotated[float, typer.Option(min=0.1, help="of one answer, where the journal does not know")] = 50.0,
     as_json: Json = False,
 ) -> None:
-    """Calls, tokens, dollars and time of plan and write, before they start. Nothing is sent."""
+    """Calls, tokens, dollars and time of plan and write, before they start. Nothing is sent.
+
+    Exits with 2, after the figures, for a base model that a run would refuse."""
     with one_line_errors():
         params, own = load(), settings()
         asked, teacher = store.read_list(instructions, Instruction), params.models.teacher
@@ -49,6 +52,10 @@ def estimate(
             print(orjson.dumps({"instructions": len(asked), **asdict(work), "wall": work.wall(slots), **dollars}).decode())
         else:
             _show(work, teacher.name, count=len(asked), rehearsed=min(sample, len(asked)), price=price, pace=pace, slots=slots)
+        for check in doctor.endpoints(params, own, ["teacher"]):
+            if check.status != "ok":
+                print(f"warning: a run would be refused: {check}", file=sys.stderr, flush=True)
+        doctor.require(doctor.base(params, fetch=False))
 
 
 def _show(work: Work, model: str, *, count: int, rehearsed: int, price: Price | None, pace: Pace, slots: int) -> None:

@@ -5,6 +5,7 @@ from typing import Annotated
 
 import typer
 
+from tasks import doctor
 from tasks.schema.errors import BadInput
 from tasks.schema.params import load
 from tasks.schema.settings import Settings, settings
@@ -33,6 +34,7 @@ def plan(
     with one_line_errors():
         asked, own = load(Path(f"profiles/{profile}.yaml") if profile else Path("params.yaml")), settings()
         check_division(asked.train.global_batch, own.processes * own.machines, own)
+        doctor.require(doctor.base(asked, fetch=False))
         shapes = shapes_of(asked.base, asked.train.tiny, vocabulary=asked.pack.vocabulary)
         chosen = strategy_of(own.accelerate_config)
         ways = [way for way in STRATEGIES if way.name != chosen.name] + [chosen]

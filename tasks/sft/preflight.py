@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from tasks.checkpoints import check_model
 from tasks.schema.errors import BadInput, BadSettings
-from tasks.schema.params import Base
+from tasks.schema.params import Base, Optimization
 from tasks.schema.settings import Settings
 from tasks.sft.budget import on_each_gpu, shapes_of, strategy_of
 from tasks.sft.configs import config_of
@@ -48,7 +48,7 @@ def check_base(base: Base) -> None:
         problem = f"{pickles[0]} is a pickle, which runs code when it is loaded" if pickles else "no .safetensors weights in it"
         raise BadInput(folder, problem, mend="save the model with save_pretrained, which writes safetensors")
     if folder.is_dir():
-        check_model(folder, remote_code=base.remote_code, beside=True)
+        check_model(folder, beside=True)
 
 
 def check_vocabulary(base: Base, used: int) -> None:
@@ -141,6 +141,18 @@ def check_disk(jobs: Sequence[Job], shapes: Shapes, settings: Settings) -> None:
         if (free := shutil.disk_usage(path).free) < size:
             problem = f"checkpoints take {size / GIB:.1f} GiB, {free / GIB:.1f} GiB are free"
             raise BadSettings(f"{path}: {problem}; free some, or lower LONGWRITER_KEEP_CHECKPOINTS")
+
+
+def model_bytes(optimization: Optimization, shapes: Shapes) -> float:
+    """Of a trained model as it is saved."""
+    return (2.0 if optimization.precision == "bf16" else 4.0) * shapes.parameters
+
+
+def room_needed(optimization: Optimization, shapes: Shapes, settings: Settings) -> float:
+    """Bytes of the checkpoints that one training keeps, and of one more while it is written."""
+    model = model_bytes(optimization, shapes)
+    states = 0.1 * model if optimization.adapter else 12.0 * shapes.parameters + model
+    return min(settings.checkpoints, settings.keep_checkpoints + 1) * states
 
 
 def gpus() -> list[Gpu]:

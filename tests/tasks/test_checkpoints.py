@@ -123,7 +123,6 @@ FAULTS: list[tuple[dict[str, str | bytes], str]] = [
     ({"model__safetensors__index__json": index("gone.safetensors")}, "'gone.safetensors' is not there"),
     ({"model__safetensors__index__json": "[1]"}, "not an object"),
     ({"adapter_config__json": '{"base_model_name_or_path": "org/of-the-hub"}'}, "an adapter on 'org/of-the-hub'"),
-    ({"config__json": CONFIG[:-1] + ', "auto_map": {"AutoModel": "m.M"}}'}, "runs code of its own"),
 ]
 
 

@@ -1,0 +1,361 @@
+"""`python -m tasks.doctor`: everything that can be known to fail before money is spent, in one command.
+
+Each check is a line: ok, warning or error, and for the last two what to do. The same checks stand before a run (flows/preflight.py), an
+estimate and a training plan, as far as those need them. Endpoints are asked one tiny request for each role; it is paid and journalled
+as any other, and the rehearsal's own are not asked at all.
+"""
+
+import asyncio
+import os
+import socket
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Annotated, Literal, get_args
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import orjson
+import typer
+
+from tasks.schema import standins
+from tasks.schema.errors import NotReady, PipelineError, WorkspaceBusy
+from tasks.schema.params import Base, Model, Params, load
+from tasks.schema.records import Record
+from tasks.schema.settings import PREFIX, Role, Settings, settings
+from tasks.stage import one_line_errors
+
+Status = Literal["ok", "warning", "error"]
+GIB = 2**30
+ANSWER = 60.0  # seconds that the tiny request may take
+TOKENS = 64  # that its answer may have
+READY = {"type": "object", "properties": {"ready": {"type": "boolean"}}, "required": ["ready"], "additionalProperties": False}
+JSON_ROLES: tuple[Role, ...] = ("selector", "judge", "second_judge")  # that are asked for JSON
+LOCAL = ("localhost", "127.0.0.1", "::1", "[::1]")
+
+
+class Check(Record):
+    """One line of the report."""
+
+    name: str
+    status: Status
+    detail: str
+    fix: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.detail}" + (f"; fix: {self.fix}" if self.fix else "")
+
+
+def examine(params: Params, own: Settings, *, ask: bool) -> Iterator[Check]:
+    """All checks, each as soon as it is made. `ask`: endpoints are asked, too, which costs some 100 tokens for each role."""
+    yield from versions()
+    yield from base(params)
+    yield from (Check(name="stand-ins", status="error", detail=problem) for problem in standins.misplaced(params, own))
+    yield from room(params, own)
+    yield from endpoints(params, own)
+    if ask:
+        yield from answers(params, own, roles(params))
+    yield from services(own)
+
+
+def base(params: Params, *, fetch: bool = True) -> Iterator[Check]:
+    """The model that is fine-tuned: its files, tokenizer, chat template and vocabulary. Without `fetch` a model of the hub is looked at
+    only where it is in the hub's cache on this machine."""
+    given = params.base
+    if given.model == standins.TINY:
+        yield Check(name="base", status="ok", detail="tiny, made on the spot")
+        return
+    if not fetch and not _at_hand(given):
+        yield Check(name="base", status="warning", detail=f"{given.model} is not on this machine: its chat template is not examined")
+        return
+    yield from _attempt("base", lambda: _base(given))
+
+
+def endpoints(params: Params, own: Settings, wanted: Iterable[Role] | None = None) -> Iterator[Check]:
+    """Is there somebody to answer for each role, with a key, and a price where a spend cap is set? Nobody is asked."""
+    for role in wanted or roles(params):
+        yield _configured(role, _model(params, role), own)
+
+
+def answers(params: Params, own: Settings, wanted: Sequence[Role]) -> list[Check]:
+    """What each role's endpoint makes of one tiny request, in the form that the role needs. Roles without a URL are left out."""
+    asked = [role for role in wanted if own.url(role) and _model(params, role)]
+    return asyncio.run(_ask_all(params, own, asked)) if asked else []
+
+
+def roles(params: Params) -> list[Role]:
+    """The roles that params.yaml has a model for."""
+    return [role for role in get_args(Role) if _model(params, role)]
+
+
+def problems(checks: Iterable[Check]) -> list[str]:
+    """The errors among them, a line each."""
+    return [str(check) for check in checks if check.status == "error"]
+
+
+def require(checks: Iterable[Check]) -> None:
+    """Says every warning on standard error. Raises NotReady with all errors."""
+    found = list(checks)
+    for check in found:
+        if check.status == "warning":
+            print(f"warning: {check}", file=sys.stderr, flush=True)
+    if errors := problems(found):
+        raise NotReady(errors)
+
+
+def versions() -> Iterator[Check]:
+    """The installed packages beside pyproject.toml's bounds, where a checkout has it."""
+    from packaging.requirements import Requirement
+
+    path = Path("pyproject.toml")
+    asked = [Requirement(line) for line in _dependencies(path)]
+    wrong = [problem for one in asked if (problem := _version_problem(one.name, one.specifier))]
+    for problem in wrong:
+        yield Check(name="versions", status="error", detail=problem, fix="`make install`")
+    if not wrong:
+        shown = ", ".join(f"{name} {metadata.version(name)}" for name in ("torch", "transformers", "trl", "prefect", "dvc", "mlflow"))
+        yield Check(name="versions", status="ok", detail=f"Python {sys.version.split()[0]}, {shown}")
+
+
+def room(params: Params, own: Settings) -> Iterator[Check]:
+    """Disk for the checkpoints, and memory on each GPU for train and align."""
+    yield from _attempt("disk and memory", lambda: _room(params, own))
+
+
+def services(own: Settings) -> Iterator[Check]:
+    """Servers and ports that the settings name: MLflow, Prefect, the object store's credentials, the training's own port."""
+    for name, url in (("MLflow", own.tracking_uri), ("Prefect", os.environ.get("PREFECT_API_URL", ""))):
+        if url.startswith("http"):
+            yield _reached(name, url)
+        else:
+            yield Check(name=name, status="ok", detail="embedded, no server")
+    for name in ("store", "checkpoint_store"):
+        if getattr(own, name):
+            yield _credentials(name)
+    if own.processes * own.machines > 1:
+        yield _port(own)
+
+
+def _base(given: Base) -> Iterator[Check]:
+    from tasks.sft.preflight import check_base, check_vocabulary
+    from tasks.sft.tokenizer import load_tokenizer
+
+    check_base(given)
+    chat = load_tokenizer(given)
+    check_vocabulary(given, len(chat.tokenizer))
+    yield Check(name="base", status="ok", detail=f"{given.model}: config, tokenizer and chat template load")
+    if chat.form is not None:
+        found = chat.form.examined
+        fix = "read docs/training.md, Chat templates"
+        detail = f"trained with {chat.form.name}, an answer ends with {found.end}, a system turn is {found.system}"
+        if found.note:
+            yield Check(name="chat template", status="warning", detail=f"{detail}; {found.note}", fix=fix)
+        elif found.system != "rendered":
+            yield Check(name="chat template", status="warning", detail=detail, fix="expect rows with a system turn among pack's rejects")
+        else:
+            yield Check(name="chat template", status="ok", detail=detail)
+
+
+def _room(params: Params, own: Settings) -> Iterator[Check]:
+    from tasks.sft.budget import on_each_gpu, shapes_of, strategy_of
+    from tasks.sft.preflight import check_gpus, gpus, room_needed
+
+    shapes, strategy, found = shapes_of(params.base, params.train.tiny, vocabulary=params.pack.vocabulary), None, gpus()
+    needed, free = room_needed(params.train, shapes, own), _free(own.home)
+    detail = f"{needed / GIB:.1f} GiB for checkpoints, {free / GIB:.1f} GiB are free"
+    here = bool(found) or params.base.model == standins.TINY  # does the training run on this machine?
+    if needed > free:
+        short = "free some, or lower LONGWRITER_KEEP_CHECKPOINTS"
+        yield Check(name="disk", status="error" if here else "warning", detail=detail, fix=short)
+    else:
+        yield Check(name="disk", status="ok", detail=detail)
+    check_gpus(own, len(found))
+    strategy = strategy_of(own.accelerate_config)
+    needs = {"train": on_each_gpu(shapes, params.train, strategy, own, context=params.pack.context)}
+    if params.sample.prompts:
+        needs["align"] = on_each_gpu(shapes, params.align, strategy, own, context=params.align.context, pairs=True)
+    for stage, memory in needs.items():
+        detail = f"{stage} needs {memory.total:.0f} GiB on each of {own.processes * own.machines} GPUs with {strategy.name}"
+        smallest = min((gpu.memory for gpu in found), default=None)
+        if smallest is None:
+            shown = f"{stage} on the CPU" if here else f"{detail}; this machine has none"
+            fix = "" if here else "run this stage on a machine with GPUs"
+            yield Check(name="memory", status="ok" if here else "warning", detail=shown, fix=fix)
+        elif smallest < memory.total:
+            yield Check(name="memory", status="error", detail=f"{detail}, the smallest has {smallest:.0f}", fix="`longwriter train plan`")
+        else:
+            yield Check(name="memory", status="ok", detail=f"{detail}, the smallest has {smallest:.0f}")
+
+
+def _free(folder: Path) -> int:
+    import shutil
+
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+    return shutil.disk_usage(there).free
+
+
+def _model(params: Params, role: Role) -> Model | None:
+    found: Model | None = getattr(params.models, role)
+    return found
+
+
+def _configured(role: Role, model: Model | None, own: Settings) -> Check:
+    variable = f"{PREFIX}{role.upper()}"
+    if model is None:
+        return Check(name=role, status="ok", detail="not configured, not asked")
+    url = own.url(role)
+    if not url:
+        if standins.is_stand_in(model):
+            return Check(name=role, status="ok", detail=f"{model.name}, answered by the built-in rehearsal endpoint")
+        if role == "candidate":
+            return Check(name=role, status="ok", detail=f"{model.name}: the pipeline serves the trained checkpoint itself")
+        problem = f"no endpoint is configured for models.{role} ({model.name})"
+        return Check(name=role, status="error", detail=problem, fix=f"set {variable}_URL to an OpenAI-compatible URL")
+    if own.spend_cap is not None and model.name not in own.prices:
+        problem = f"{PREFIX}SPEND_CAP is set, and {PREFIX}PRICES has no price of {model.name}"
+        return Check(name=role, status="error", detail=problem, fix="add its price, 0 if the endpoint is your own")
+    host = urlsplit(url).hostname or ""
+    if not own.api_key(role).get_secret_value() and host not in LOCAL and "@" not in url:
+        problem = f"{model.name} at {host}: no API key is set"
+        return Check(name=role, status="warning", detail=problem, fix=f"set {variable}_API_KEY or OPENAI_API_KEY if it wants one")
+    return Check(name=role, status="ok", detail=f"{model.name} at {host}, configured")
+
+
+async def _ask_all(params: Params, own: Settings, asked: Sequence[Role]) -> list[Check]:
+    models = [(role, model) for role in asked if (model := _model(params, role))]
+    return list(await asyncio.gather(*(_ask(role, model) for role, model in models)))
+
+
+async def _ask(role: Role, model: Model) -> Check:
+    """One request that was never made before, so that the journal does not answer it."""
+    from tasks.endpoints.chat import user
+    from tasks.endpoints.roles import open_role
+
+    name, schema = f"{role} answers", READY if role in JSON_ROLES else None
+    small = model.model_copy(update={"max_tokens": min(TOKENS, model.max_tokens)})
+    words = "Reply with the JSON object" + ' {"ready": true}' if schema else "Reply with the word ready"
+    try:
+        async with asyncio.timeout(ANSWER), open_role(role, small) as chat:
+            reply = await chat(user(f"{words}. Check {uuid4().hex[:8]}.", schema=schema))
+    except TimeoutError:
+        return Check(name=name, status="warning", detail=f"no answer within {ANSWER:g} s", fix="look after the endpoint, or wait for it")
+    except WorkspaceBusy:
+        return Check(name=name, status="warning", detail="not asked: a run is going on in this workspace", fix="ask again after it")
+    except PipelineError as error:
+        return Check(name=name, status="error", detail=str(error))
+    if schema and not _is_json(reply.text) and not reply.reasoning:
+        problem = f"not with JSON, as it was asked to ({reply.text[:60]!r}): its replies may be unreadable"
+        return Check(name=name, status="warning", detail=problem, fix="try a few with `longwriter eval run`, or take another model")
+    if not reply.usage.completion:
+        problem = "without usage: a spend cap counts the most that each call can cost"
+        return Check(name=name, status="warning", detail=problem, fix="let the endpoint report usage")
+    return Check(name=name, status="ok", detail=f"{model.name}, in {reply.seconds:.1f} s")
+
+
+def _is_json(text: str) -> bool:
+    start, end = text.find("{"), text.rfind("}")
+    try:
+        return isinstance(orjson.loads(text[start : end + 1]), dict)
+    except orjson.JSONDecodeError:
+        return False
+
+
+def _at_hand(given: Base) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    if Path(given.model).is_dir():
+        return True
+    try:
+        return isinstance(try_to_load_from_cache(given.model, "tokenizer_config.json", revision=given.revision or None), str)
+    except HFValidationError:
+        return True  # neither a folder nor a hub id: the check says so
+
+
+def _attempt(name: str, check: Callable[[], Iterator[Check]]) -> Iterator[Check]:
+    """The lines of a check that raises what a person can act on."""
+    try:
+        yield from check()
+    except PipelineError as error:
+        yield Check(name=name, status="error", detail=str(error))
+
+
+def _dependencies(pyproject: Path) -> list[str]:
+    import tomllib
+
+    if not pyproject.is_file():
+        return []
+    found = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("project", {})
+    return list(found.get("dependencies", [])) if found.get("name") == "longwriter-pipeline" else []
+
+
+def _version_problem(name: str, wanted: object) -> str | None:
+    try:
+        found = metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return f"{name} is not installed"
+    from packaging.specifiers import SpecifierSet
+
+    assert isinstance(wanted, SpecifierSet)
+    return None if wanted.contains(found, prereleases=True) else f"{name} {found} is installed, and {wanted} is needed"
+
+
+def _reached(name: str, url: str) -> Check:
+    address = urlsplit(url)
+    port = address.port or (443 if address.scheme == "https" else 80)
+    try:
+        socket.create_connection((address.hostname or "", port), timeout=5).close()
+    except OSError as error:
+        problem = f"no server at {address.hostname}:{port} ({error.strerror or 'no answer'})"
+        return Check(name=name, status="error", detail=problem, fix="start it, or unset its variable to use the embedded one")
+    return Check(name=name, status="ok", detail=f"a server listens at {address.hostname}:{port}")
+
+
+def _credentials(name: str) -> Check:
+    import boto3
+
+    variable = f"{PREFIX}{name.upper()}"
+    if boto3.Session().get_credentials() is None:
+        return Check(name=variable, status="error", detail="no AWS credentials", fix="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+    return Check(name=variable, status="ok", detail="credentials are there")
+
+
+def _port(own: Settings) -> Check:
+    if own.machine_rank:
+        return Check(name="main port", status="ok", detail=f"{own.main_address}:{own.main_port}, on machine 0")
+    with socket.socket() as probe:
+        try:
+            probe.bind(("", own.main_port))
+        except OSError:
+            problem = f"port {own.main_port} is taken, and training processes meet there"
+            return Check(name="main port", status="error", detail=problem, fix=f"set {PREFIX}MAIN_PORT to a free one")
+    return Check(name="main port", status="ok", detail=f"{own.main_port} is free")
+
+
+def doctor(
+    params: Annotated[Path, typer.Option(help="a params file, such as profiles/llama-3.1-8b.yaml")] = Path("params.yaml"),
+    ask: Annotated[bool, typer.Option(help="send one tiny request for each role that has an endpoint")] = True,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
+) -> None:
+    """Check everything that can be known to fail before money is spent. Exits with 1 if there is an error."""
+    with one_line_errors():
+        found = list[Check]()
+        for check in examine(load(params), settings(), ask=ask):
+            found.append(check)
+            if not as_json:
+                print(f"{check.status:8} {check}", flush=True)
+        counts = {status: sum(check.status == status for check in found) for status in get_args(Status)}
+        if as_json:
+            print(orjson.dumps({"checks": [check.model_dump() for check in found], "counts": counts}).decode())
+        else:
+            print(f"{counts['error']} errors, {counts['warning']} warnings")
+    if counts["error"]:
+        raise typer.Exit(1)
+
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+app.command()(doctor)
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,147 @@
+"""What can be known to fail is known before money is spent: one line each, with what to do."""
+
+import json
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from tasks import doctor
+from tasks.schema.errors import NotReady
+from tasks.schema.params import Params, load
+from tasks.schema.settings import PREFIX, settings
+from tests.conftest import ROOT
+from tests.tasks.judging.endpoint import endpoint
+from tests.tasks.sft.packs import answers, encoded
+from tests.tasks.sft.test_chat_templates import GOOD, marked
+from tests.tasks.test_checkpoints import safetensors
+
+ROLES: dict[str, Any] = {"name": "some-model", "revision": "1", "temperature": 0.5, "max_tokens": 1024}
+
+
+@pytest.fixture(autouse=True)
+def here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+
+def params(change: Callable[[dict[str, Any]], object] = lambda tree: None) -> Params:
+    tree = load(ROOT / "profiles/rehearsal.yaml").model_dump(mode="json", by_alias=True)
+    change(tree)
+    return Params.model_validate(tree)
+
+
+def real(role: str) -> Params:
+    """The rehearsal, with a model of the user's in one role."""
+    return params(lambda tree: tree["models"].update({role: ROLES}))
+
+
+def model(folder: Path, template: str) -> Path:
+    tokenizer = encoded(answers(8))[0]
+    tokenizer.save_pretrained(folder)
+    (folder / "chat_template.jinja").write_text(template.replace("<|im_end|>", "<|end|>"))
+    fields = {"model_type": "llama", "vocab_size": len(tokenizer), "hidden_size": 32, "num_hidden_layers": 1}
+    (folder / "config.json").write_text(json.dumps(fields | {"num_attention_heads": 2, "intermediate_size": 64}))
+    (folder / "model.safetensors").write_bytes(safetensors())
+    return folder
+
+
+def with_base(folder: Path) -> Params:
+    return params(lambda tree: tree["base"].update({"model": str(folder)}))
+
+
+def by_name(checks: Any) -> dict[str, doctor.Check]:
+    return {check.name: check for check in checks}
+
+
+def test_the_rehearsal_passes_without_a_request() -> None:
+    found = list(doctor.examine(params(), settings(), ask=True))
+    assert doctor.problems(found) == []
+    assert {check.status for check in found} == {"ok"}
+    assert "built-in rehearsal endpoint" in by_name(found)["judge"].detail
+    assert not (settings().home / "replay.jsonl").exists()
+
+
+def test_each_fault_of_a_base_is_one_line(tmp_path: Path) -> None:
+    (good,) = [check for check in doctor.base(with_base(model(tmp_path / "good", marked(GOOD)))) if check.name == "chat template"]
+    assert (good.status, good.detail) == ("ok", "trained with its own, an answer ends with <|end|>, a system turn is rendered")
+    silent = with_base(model(tmp_path / "silent", marked("{% generation %}{{ m.content }}{% endgeneration %}")))
+    (problem,) = doctor.problems(doctor.base(silent))
+    assert "cannot be trained with: nothing ends an answer" in problem
+    (tmp_path / "good/model.safetensors").write_bytes(b"\x80\x04K\x01.")
+    (problem,) = doctor.problems(doctor.base(with_base(tmp_path / "good")))
+    assert "model.safetensors: a pickle" in problem
+    with pytest.raises(NotReady, match="a pickle"):
+        doctor.require(doctor.base(with_base(tmp_path / "good")))
+
+
+def test_a_template_that_drops_system_turns_is_a_warning(tmp_path: Path) -> None:
+    found = by_name(doctor.base(with_base(model(tmp_path / "model", marked(GOOD, system="")))))
+    assert found["chat template"].status == "warning"
+    assert "a system turn is dropped" in found["chat template"].detail
+
+
+def test_a_role_without_an_endpoint_and_a_cap_without_a_price_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    (teacher,) = doctor.endpoints(real("teacher"), settings(), ["teacher"])
+    assert str(teacher) == (
+        "teacher: no endpoint is configured for models.teacher (some-model); fix: set LONGWRITER_TEACHER_URL to an OpenAI-compatible URL"
+    )
+    monkeypatch.setenv(f"{PREFIX}TEACHER_URL", "https://models.example/v1")
+    monkeypatch.setenv(f"{PREFIX}SPEND_CAP", "5")
+    settings.cache_clear()
+    (teacher,) = doctor.endpoints(real("teacher"), settings(), ["teacher"])
+    assert teacher.detail == "LONGWRITER_SPEND_CAP is set, and LONGWRITER_PRICES has no price of some-model"
+    monkeypatch.setenv(f"{PREFIX}PRICES", '{"some-model": {"prompt": 1, "completion": 2}}')
+    settings.cache_clear()
+    (teacher,) = doctor.endpoints(real("teacher"), settings(), ["teacher"])
+    assert (teacher.status, teacher.detail) == ("warning", "some-model at models.example: no API key is set")
+
+
+def test_each_role_with_an_endpoint_is_asked_once_in_the_form_that_it_needs() -> None:
+    with endpoint(lambda _: '{"ready": true}') as bodies:
+        (judge,) = doctor.answers(real("judge"), settings(), ["judge", "teacher"])
+        assert (judge.name, judge.status) == ("judge answers", "ok")
+        doctor.answers(real("judge"), settings(), ["judge"])
+    assert len(bodies) == 2, "the journal does not answer"
+    assert all(body["response_format"]["type"] == "json_schema" and body["max_tokens"] <= 64 for body in bodies)
+
+
+def test_an_endpoint_that_answers_in_another_form_or_not_at_all_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    with endpoint(lambda _: "Certainly! I am ready."):
+        (judge,) = doctor.answers(real("judge"), settings(), ["judge"])
+    assert judge.status == "warning"
+    assert "not with JSON" in judge.detail
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setenv(f"{PREFIX}JUDGE_URL", f"http://127.0.0.1:{port}/v1")
+    settings.cache_clear()
+    (judge,) = doctor.answers(real("judge"), settings(), ["judge"])
+    assert judge.status == "error"
+    assert "JUDGE_URL" in judge.detail
+
+
+def test_a_server_that_is_named_and_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        monkeypatch.setenv(f"{PREFIX}TRACKING_URI", f"http://127.0.0.1:{free.getsockname()[1]}")
+    settings.cache_clear()
+    assert by_name(doctor.services(settings()))["MLflow"].status == "error"
+
+
+def test_the_command_prints_a_line_a_check_or_json_and_ends_with_1_for_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    done = CliRunner().invoke(doctor.app, ["--params", "profiles/rehearsal.yaml", "--no-ask"])
+    assert done.exit_code == 0
+    assert done.output.splitlines()[-1] == "0 errors, 0 warnings"
+    monkeypatch.setenv(f"{PREFIX}PROCESSES", "512")
+    settings.cache_clear()
+    mine = tmp_path / "params.yaml"
+    mine.write_text((ROOT / "profiles/rehearsal.yaml").read_text().replace("name: rehearsal-judge,", "name: some-model,"))
+    done = CliRunner().invoke(doctor.app, ["--params", str(mine), "--no-ask", "--json"])
+    assert done.exit_code == 1
+    found = json.loads(done.output.splitlines()[-1])
+    wrong = {check["name"]: check["detail"] for check in found["checks"] if check["status"] == "error"}
+    assert found["counts"]["error"] == len(wrong) == 1
+    assert "no endpoint is configured for models.judge (some-model)" in wrong["judge"]
