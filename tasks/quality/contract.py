@@ -9,13 +9,14 @@ from collections.abc import Sequence
 from tasks.quality.rules import Contract, Rule, balanced, between, none_of, quantile, rows, total, unique
 from tasks.schema.params import Admit, Review, Spread, Validate
 
+REVIEW, VALIDATE = "review.within_s_l, review.min_s_l", "validate.within_s_l, validate.min_s_l"  # keys of params.yaml
 ROLES = r"^(?:system )?user assistant(?: user assistant)*$"
 
 
 def instructions(admit: Admit) -> Contract:
     """What teacher's money is spent on."""
     rules = (
-        rows(admit.min_rows),
+        rows(admit.min_rows, key="admit.min_rows"),
         unique("unique_ids", "critical", "id", "no id occurs twice"),
         none_of("no_near_duplicates", "critical", "near_duplicate", "no instruction is nearly another"),
         none_of("not_contaminated", "critical", "contaminated", "no instruction is a benchmark prompt, or nearly"),
@@ -23,9 +24,15 @@ def instructions(admit: Admit) -> Contract:
         none_of("no_injection", "critical", "steering", "none tries to steer the pipeline's own prompts"),
         between("no_invisible_characters", "critical", "invisible", "no zero-width characters or direction marks", at_most=0),
         between("no_broken_characters", "critical", "broken", "no replacement or control characters, no halves of any", at_most=0),
-        *_spread(admit.lengths, "asked"),
-        total("explicit_lengths", "warning", "explicit", f"at least {admit.min_explicit} name a length", at_least=admit.min_explicit),
-        balanced("critical", "language", at_least=admit.min_language_share),
+        *_spread(admit.lengths, "asked", key="admit.lengths"),
+        total(
+            "explicit_lengths",
+            "warning",
+            "explicit",
+            f"at least {admit.min_explicit} name a length (admit.min_explicit)",
+            at_least=admit.min_explicit,
+        ),
+        balanced("critical", "language", at_least=admit.min_language_share, key="admit.min_language_share"),
     )
     return Contract("admit", "Instructions", "what the teacher is asked to plan and write", rules, ("asked", "characters"))
 
@@ -33,7 +40,7 @@ def instructions(admit: Admit) -> Contract:
 def drafts(review: Review) -> Contract:
     """What the teacher wrote, before anything is cleaned: held to its plans."""
     rules = (
-        rows(review.min_rows),
+        rows(review.min_rows, key="review.min_rows"),
         unique("unique_ids", "critical", "id", "no id occurs twice"),
         between("one_paragraph_per_step", "critical", "unplanned", "as many paragraphs as the plan has steps", at_least=0, at_most=0),
         between("no_empty_paragraphs", "critical", "empty", "every paragraph has words", at_most=0),
@@ -41,7 +48,7 @@ def drafts(review: Review) -> Contract:
             "plan_adds_up",
             "critical",
             "plan_s_l",
-            f"{review.within_s_l:.0%} of the plans add up to the asked length, to an S_l of {review.min_s_l:g} or more",
+            f"{review.within_s_l:.0%} of the plans add up to the asked length, to an S_l of {review.min_s_l:g} or more ({REVIEW})",
             at_least=review.min_s_l,
             mostly=review.within_s_l,
         ),
@@ -49,12 +56,12 @@ def drafts(review: Review) -> Contract:
             "follows_plan",
             "critical",
             "s_l",
-            f"{review.within_s_l:.0%} of the drafts follow their plan's length, to an S_l of {review.min_s_l:g} or more",
+            f"{review.within_s_l:.0%} of the drafts follow their plan's length, to an S_l of {review.min_s_l:g} or more ({REVIEW})",
             at_least=review.min_s_l,
             mostly=review.within_s_l,
         ),
-        none_of("in_its_language", "critical", "foreign", "every draft is in its language", mostly=review.clean),
-        none_of("no_refusals", "critical", "refusal", "no paragraph is a refusal", mostly=review.clean),
+        none_of("in_its_language", "critical", "foreign", "every draft is in its language (review.clean)", mostly=review.clean),
+        none_of("no_refusals", "critical", "refusal", "no paragraph is a refusal (review.clean)", mostly=review.clean),
         none_of("no_garbage", "critical", "garbage", "no paragraph is an error message, a page or noise", mostly=review.clean),
         none_of("not_cut_off", "critical", "cut_off", "no draft stops in the middle of a sentence", mostly=review.clean),
         none_of("no_repeated_paragraphs", "critical", "repeated", "no paragraph comes twice", mostly=review.clean),
@@ -67,18 +74,20 @@ def drafts(review: Review) -> Contract:
 def training_set(validate: Validate, *, context: int, within_context: float) -> Contract:
     """What the model is trained on: the long texts, and the general chats that are mixed in."""
     rules = (
-        total("enough_rows", "critical", "long", f"at least {validate.min_rows:,} long texts", at_least=validate.min_rows),
+        total(
+            "enough_rows", "critical", "long", f"at least {validate.min_rows:,} long texts (validate.min_rows)", at_least=validate.min_rows
+        ),
         *conversations(validate),
         between("words_as_declared", "critical", "miscounted", "written_words is what a recount gives", at_least=0, at_most=0),
-        *_spread(validate.lengths, "long_written"),
-        balanced("critical", "long_language", at_least=validate.min_language_share),
+        *_spread(validate.lengths, "long_written", key="validate.lengths"),
+        balanced("critical", "long_language", at_least=validate.min_language_share, key="validate.min_language_share"),
         none_of("not_contaminated", "critical", "contaminated", "no request is a benchmark prompt, or nearly"),
         none_of("no_near_duplicates", "critical", "near_duplicate", "no long text's request is nearly another"),
         between(
             "within_context",
             "critical",
             "tokens",
-            f"{within_context:.0%} of the conversations fit into {context:,} tokens of the base's tokenizer",
+            f"{within_context:.0%} of the conversations fit into {context:,} tokens of the base's tokenizer (pack.context)",
             at_most=context,
             mostly=within_context,
         ),
@@ -118,7 +127,7 @@ def conversations(validate: Validate) -> tuple[Rule, ...]:
             "follows_length",
             "critical",
             "s_l",
-            f"{validate.within_s_l:.0%} of the rows that ask for a length have an S_l of {validate.min_s_l:g} or more",
+            f"{validate.within_s_l:.0%} of the rows that ask for a length have an S_l of {validate.min_s_l:g} or more ({VALIDATE})",
             at_least=validate.min_s_l,
             mostly=validate.within_s_l,
         ),
@@ -127,7 +136,7 @@ def conversations(validate: Validate) -> tuple[Rule, ...]:
             "little_repetition",
             "critical",
             "repetition",
-            f"at most {validate.max_repetition:.0%} of an answer's sentences occur before in it",
+            f"at most {validate.max_repetition:.0%} of an answer's sentences occur before in it (validate.max_repetition)",
             at_most=validate.max_repetition,
         ),
         between("no_identifiers", "critical", "identifiers", "no line begins with its number in the plan", at_most=0),
@@ -140,7 +149,17 @@ def conversations(validate: Validate) -> tuple[Rule, ...]:
     )
 
 
-def _spread(lengths: Spread, column: str) -> tuple[Rule, ...]:
+def _explicit(count: int) -> str:
+    return f"at least {count} name a length (admit.min_explicit)"
+
+
+def _long_texts(count: int) -> str:
+    return f"at least {count:,} long texts (validate.min_rows)"
+
+
+def _spread(lengths: Spread, column: str, *, key: str) -> tuple[Rule, ...]:
     """The distribution of lengths, by three of its quantiles."""
     parts = ((0.1, lengths.p10), (0.5, lengths.p50), (0.9, lengths.p90))
-    return tuple(quantile("critical", column, q, at_least=bounds.min, at_most=bounds.max) for q, bounds in parts)
+    return tuple(
+        quantile("critical", column, q, at_least=bounds.min, at_most=bounds.max, key=f"{key}.p{q * 100:.0f}") for q, bounds in parts
+    )

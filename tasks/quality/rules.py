@@ -53,21 +53,23 @@ def between(
     return Rule(name, severity, "ExpectColumnValuesToBeBetween", arguments, meaning)
 
 
-def rows(at_least: int) -> Rule:
-    return Rule("enough_rows", "critical", "ExpectTableRowCountToBeBetween", {"min_value": at_least}, f"at least {at_least:,} rows")
+def rows(at_least: int, *, key: str) -> Rule:
+    """`key`, here and below: what sets the bound in params.yaml."""
+    meaning = f"at least {at_least:,} rows ({key})"
+    return Rule("enough_rows", "critical", "ExpectTableRowCountToBeBetween", {"min_value": at_least}, meaning)
 
 
 def total(name: str, severity: Severity, column: str, meaning: str, *, at_least: float) -> Rule:
     return Rule(name, severity, "ExpectColumnSumToBeBetween", {"column": column, "min_value": at_least}, meaning)
 
 
-def quantile(severity: Severity, column: str, q: float, *, at_least: float, at_most: float) -> Rule:
-    meaning = f"{q:.0%} of the rows are shorter than some length between {at_least:,} and {at_most:,} words"
+def quantile(severity: Severity, column: str, q: float, *, at_least: float, at_most: float, key: str) -> Rule:
+    meaning = f"{q:.0%} of the rows are shorter than some length between {at_least:,} and {at_most:,} words ({key})"
     arguments = {"column": column, "quantile": q, "min_value": at_least, "max_value": at_most}
     return Rule(f"lengths_p{q * 100:.0f}", severity, "ExpectColumnQuantileToBeBetween", arguments, meaning)
 
 
-def balanced(severity: Severity, column: str, *, at_least: float) -> Rule:
-    meaning = f"the rarer language has {at_least:.0%} of the rows or more"
+def balanced(severity: Severity, column: str, *, at_least: float, key: str) -> Rule:
+    meaning = f"the rarer language has {at_least:.0%} of the rows or more ({key})"
     arguments = {"column": column, "min_value": at_least}
     return Rule("languages_balanced", severity, "ExpectColumnRarestShareToBeBetween", arguments, meaning)
