@@ -77,11 +77,16 @@ def _within(path: Path, out: Path) -> bool:
 def _sources(params: Params) -> Iterator[str]:
     """A line for each local source of collect without a file to read."""
     from tasks.sources.files import files_of
+    from tasks.sources.forecast import refusals
 
     folder = Path(params.collect.folder)
+    missing = False
     for entry in [*params.collect.sources, *params.collect.decontaminate]:
         if entry.place == "local":
             try:
                 files_of(entry, folder)
             except BadInput as error:
+                missing = True
                 yield str(error)
+    if not missing:
+        yield from refusals(params)

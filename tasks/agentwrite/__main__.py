@@ -8,18 +8,18 @@ from typing import Annotated
 import orjson
 import typer
 
-from tasks import doctor, store
-from tasks.agentwrite.estimate import BYTES_PER_TOKEN, Pace, Work, pace_of
+from tasks import doctor
+from tasks.agentwrite.estimate import BYTES_PER_TOKEN, Pace, Work, pace_of, prompts_of
 from tasks.agentwrite.estimate import estimate as work_of
 from tasks.endpoints.ledger import totals
 from tasks.endpoints.replay import read_journal
 from tasks.endpoints.roles import JOURNAL
 from tasks.schema.params import load
-from tasks.schema.records import Instruction
 from tasks.schema.settings import PREFIX, Price, settings
 from tasks.stage import one_line_errors
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+INSTRUCTIONS = Path("data/collect/instructions.jsonl")
 Json = Annotated[bool, typer.Option("--json", help="one JSON object, on the last line")]
 
 
@@ -30,7 +30,7 @@ def agentwrite() -> None:
 
 @app.command()
 def estimate(
-    instructions: Annotated[Path, typer.Argument(help="instructions.jsonl of the stage collect")],
+    prompts: Annotated[Path | None, typer.Argument(help="a file of prompts; else what collect made, or its sources in params.yaml")] = None,
     sample: Annotated[int, typer.Option(min=2, help="instructions that are rehearsed; the others are scaled")] = 200,
     ttft: Annotated[float, typer.Option(min=0, help="seconds to the first token, where the journal does not know")] = 1.0,
     tokens_per_second: Annotated[float, typer.Option(min=0.1, help="of one answer, where the journal does not know")] = 50.0,
@@ -41,7 +41,8 @@ def estimate(
     Exits with 2, after the figures, for a base model that a run would refuse."""
     with one_line_errors():
         params, own = load(), settings()
-        asked, teacher = store.read_list(instructions, Instruction), params.models.teacher
+        given = prompts or (INSTRUCTIONS if INSTRUCTIONS.is_file() else None)
+        (asked, unnamed), teacher = prompts_of(given, params.collect), params.models.teacher
         pace = pace_of(read_journal(own.home / JOURNAL), teacher.name, first_token=ttft, tokens_per_second=tokens_per_second)
         work = work_of(asked, plan=params.plan, write=params.write, pace=pace, sample=sample)
         price, slots = own.prices.get(teacher.name), own.concurrency
@@ -49,8 +50,13 @@ def estimate(
             dollars = (
                 {"dollars": work.dollars(price, cache=True), "dollars_without_cache": work.dollars(price, cache=False)} if price else {}
             )
-            print(orjson.dumps({"instructions": len(asked), **asdict(work), "wall": work.wall(slots), **dollars}).decode())
+            counts = {"instructions": len(asked), "without_length": unnamed}
+            print(orjson.dumps({**counts, **asdict(work), "wall": work.wall(slots), **dollars}).decode())
         else:
+            if unnamed:
+                words = params.collect.words
+                middle = f"the middle of collect.words, {words.min} to {words.max}"
+                print(f"{unnamed} of {len(asked)} prompts name no length: each counts as {middle}")
             _show(work, teacher.name, count=len(asked), rehearsed=min(sample, len(asked)), price=price, pace=pace, slots=slots)
         for check in doctor.endpoints(params, own, ["teacher"]):
             if check.status != "ok":

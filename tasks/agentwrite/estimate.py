@@ -6,23 +6,29 @@ current tokenizers, Chinese 3 to 4), answers that need no second try, and the te
 """
 
 import asyncio
+import itertools
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import StatisticsError, linear_regression
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
-from tasks import progress
+from tasks import progress, store
 from tasks.agentwrite.glance import shared
 from tasks.agentwrite.planner import make_plan
 from tasks.agentwrite.writer import write_draft
+from tasks.corpus.languages import language_of
 from tasks.endpoints import rehearsal_roles
 from tasks.endpoints.chat import Reply, Request
 from tasks.endpoints.ledger import cost
 from tasks.endpoints.replay import Paid
 from tasks.schema.errors import ReplyError
-from tasks.schema.params import PlanSection, Write
-from tasks.schema.records import Instruction, Usage
+from tasks.schema.params import Collect, PlanSection, Write
+from tasks.schema.records import Instruction, Language, Usage
 from tasks.schema.settings import Price
+from tasks.sources.reading import asks, asks_of, plain
+from tasks.text.length_requests import parse_length_request
 
 BYTES_PER_TOKEN = 4
 SEEN = 50  # calls of the same model in the journal from which its pace is known
@@ -63,6 +69,40 @@ class Work:
     def dollars(self, price: Price, *, cache: bool) -> float:
         usage = Usage(round(self.prompt), round(self.completion), round(self.repeated) if cache else 0)
         return cost(usage, price)
+
+
+class Given(NamedTuple):
+    """Instructions to estimate for; `unnamed` of them name no length and count as the middle of collect.words."""
+
+    instructions: list[Instruction]
+    unnamed: int
+
+
+def prompts_of(path: Path | None, collect: Collect) -> Given:
+    """The instructions of the stage collect, or the prompts of any file that collect could read; without a file those of its sources.
+
+    A prompt without a length counts as the geometric middle of collect.words. Raises BadInput for a file that cannot be read.
+    """
+    if path and _has_instructions(path):
+        return Given(store.read_list(path, Instruction), 0)
+    asked = asks_of(plain(path)) if path else itertools.chain(*(asks(entry, Path(collect.folder)) for entry in collect.sources))
+    middle = round(math.sqrt(collect.words.min * collect.words.max))
+    instructions, unnamed = list[Instruction](), 0
+    for number, ask in enumerate(asked, 1):
+        words, language = parse_length_request(ask.text).target, language_of(ask.text)
+        given = {"id": f"{number:016x}", "text": ask.text, "words": words or middle, "source": f"{path or 'collect.sources'}:{number}"}
+        written = language if language in get_args(Language) else "en"  # only counted here, never written
+        instructions.append(Instruction.model_validate(given | {"language": written}))
+        unnamed += words is None
+    return Given(instructions, unnamed)
+
+
+def _has_instructions(path: Path) -> bool:
+    """Is it a file of the stage collect? Raises BadInput where there is no file, or nothing in it."""
+    if path.suffix not in (".jsonl", ""):
+        return False
+    first = next(iter(store.rows(path)))
+    return first.data is not None and Instruction.model_fields.keys() - {"wish"} <= first.data.keys()
 
 
 def estimate(instructions: Sequence[Instruction], *, plan: PlanSection, write: Write, pace: Pace, sample: int) -> Work:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.agentwrite.estimate import Pace, Work, pace_of
+from tasks import store
+from tasks.agentwrite.estimate import Pace, Work, pace_of, prompts_of
 from tasks.agentwrite.estimate import estimate as work_of
 from tasks.endpoints.replay import Paid
 from tasks.schema.params import load
@@ -100,3 +101,23 @@ def test_the_journals_own_calls_tell_the_pace() -> None:
     same = [line._replace(completion=100, seconds=2.0) for line in lines]
     assert pace_of(same, "m", first_token=1, tokens_per_second=50)[:2] == (0.0, 50.0)
     assert pace_of(lines, "another", first_token=1, tokens_per_second=50)[:2] == (1, 50)
+
+
+def test_any_file_of_prompts_can_be_estimated(tmp_path: Path) -> None:
+    collect = load(ROOT / "params.yaml").collect
+    rows = [
+        '{"prompt": "Write a 600-word essay about bread."}',
+        '{"instruction": "写一篇400字的散文", "output": "x"}',
+        '{"prompt": "Write a saga."}',
+    ]
+    (tmp_path / "mine.jsonl").write_text("\n".join(rows) + "\n")
+    found = prompts_of(tmp_path / "mine.jsonl", collect)
+    assert [one.words for one in found.instructions] == [600, 400, round((collect.words.min * collect.words.max) ** 0.5)]
+    assert found.unnamed == 1
+    store.write(tmp_path / "collected.jsonl", found.instructions)
+    assert prompts_of(tmp_path / "collected.jsonl", collect) == (found.instructions, 0)
+
+
+def test_without_a_file_the_sources_of_params_are_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    assert len(prompts_of(None, load(ROOT / "params.yaml").collect).instructions) > 400

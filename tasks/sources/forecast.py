@@ -1,0 +1,57 @@
+"""What collect and the contracts will refuse of a small pool of prompts, told before anything is paid: every threshold at once."""
+
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+from tasks.corpus.languages import language_of
+from tasks.schema.errors import BadInput
+from tasks.schema.params import Params
+from tasks.sources.files import files_of
+from tasks.sources.reading import asks_of
+from tasks.text.length_requests import parse_length_request
+
+SMALL = 4 * 2**20  # bytes of all local sources; more than that is read by collect alone
+
+
+def refusals(params: Params) -> list[str]:
+    """A line, with its key of params.yaml, for each threshold that these prompts cannot reach. Empty for large or remote sources.
+
+    An upper bound: collect, the teacher and the checks may still reject more.
+    """
+    collect = params.collect
+    if any(entry.place != "local" for entry in collect.sources):
+        return []
+    files = [file for entry in collect.sources for file in files_of(entry, Path(collect.folder))]
+    if sum(file.nbytes for file in files) > SMALL:
+        return []
+    try:
+        texts = [ask.text for file in files for ask in asks_of(file)]
+    except BadInput:
+        return []  # collect counts rows that cannot be read, within collect.max_malformed
+    return list(_refusals(texts, params))
+
+
+def _refusals(texts: list[str], params: Params) -> Iterator[str]:
+    words = params.collect.words
+    asked = [parse_length_request(text).target for text in texts]
+    fits = [text for text, target in zip(texts, asked, strict=True) if target is None or target in words]
+    outside = len(texts) - len(fits)
+    if outside and len(fits) < max(params.admit.min_rows, params.review.min_rows, params.validate_.min_rows):
+        yield f"collect.words: {outside} of {len(texts)} prompts ask for a length outside {words.min} to {words.max} words; widen it"
+    for key, least in (
+        ("admit.min_rows", params.admit.min_rows),
+        ("review.min_rows", params.review.min_rows),
+        ("validate.min_rows", params.validate_.min_rows),
+    ):
+        if len(fits) < least:
+            yield f"{key}: {least:,}, but at most {len(fits)} prompts are fit; lower it or bring more prompts"
+    languages = Counter(language_of(text) for text in fits)
+    if kept := [count for language, count in languages.items() if language in params.collect.languages]:
+        share = min(kept) / sum(kept)
+        for key, floor in (
+            ("admit.min_language_share", params.admit.min_language_share),
+            ("validate.min_language_share", params.validate_.min_language_share),
+        ):
+            if share < floor:
+                yield f"{key}: {floor:g}, but the rarer language has {share:.2f} of the prompts; lower it or bring more"
