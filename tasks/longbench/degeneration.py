@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks.corpus.languages import latin_stretches
 from tasks.schema.records import Degeneration
 from tasks.text.endings import ending, strip_markup
 
@@ -18,10 +19,14 @@ N = 4  # words or characters of an n-gram
 PARTS = 10  # of a text, by position
 TIMES = 3  # that the same block comes in a row, from which it is a loop
 LEAST = 12  # words of a loop, all its copies together: "no, no, no" is none
+NEAR_TIMES, NEAR = 5, 0.8  # that nearly the same block comes in a row, and the share of its words that stay, from which it is a loop
+LONG, LONG_TIMES = 40, 2.5  # words of a block that is a loop with its third copy only half there
+SIGNS, SIGN_LINES, SOLID = 60, 20, 200  # of a stretch without letters that is a loop: signs, over so many lines, or so many signs at all
 PERIODS = 24  # lengths of a looping block that are tried: the commonest distances between equal n-grams
 SURE = 40  # Latin letters, or a quarter as many Chinese characters, from which a stretch counts as being in a script
 
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]{1,32}")  # a giant token is cut, so that it can loop
+_UNLETTERED = re.compile(r"(?:[^\w]|_)+")
 _SCRIPTS: tuple[tuple[int, tuple[tuple[int, int], ...]], ...] = (  # the weight of a letter, and code points from and to
     (1, ((0x41, 0x5A), (0x61, 0x7A), (0xC0, 0x24F))),  # Latin
     (1, ((0x370, 0x3FF),)),  # Greek
@@ -55,6 +60,7 @@ def _script_table() -> NDArray[np.uint8]:
 
 
 _TABLE = _script_table()
+_CJK = 8  # the number of kana and Chinese characters
 _WEIGHTS = np.array([0, *(weight for weight, _ in _SCRIPTS)], np.uint8)
 
 
@@ -65,6 +71,7 @@ def degeneration(text: str, *, finish_reason: str = "") -> Degeneration:
     words = word_ids(text)
     again, looping = _repeats(words)
     other, changes = other_scripts(text)
+    changes += max(0, len(latin_stretches(text)) - 1)
     return Degeneration(
         repetition=_share(again),
         looped=_share(looping),
@@ -85,7 +92,8 @@ def repeated_ngrams(text: str) -> float:
 def looped(text: str) -> float:
     """Share of the words that only repeat, within a loop, what stands one block before them, 0 to 1; a loop's first copy is not among them.
 
-    A loop is a block of any length (a word, a sentence, a page) that comes three times or more in a row, twelve words and more in all.
+    A loop is a block of any length (a word, a sentence, a page) that comes three times or more in a row, twelve words and more in all; or
+    five times with a fifth of its words changed; or a stretch of a few signs over and over.
     """
     return _share(_repeats(word_ids(text)).looping)
 
@@ -93,15 +101,34 @@ def looped(text: str) -> float:
 def switches(text: str) -> int:
     """How often the text changes its script from one stretch of sentences to the next; a quoted sentence is there and back: two.
 
-    Languages that share a script are not told apart; names and terms within a sentence do not count.
+    Of languages that share a script those of the Latin one are told apart, and Japanese from Chinese; names and terms within a sentence
+    do not count.
     """
-    return other_scripts(text)[1]
+    return other_scripts(text)[1] + max(0, len(latin_stretches(text)) - 1)
 
 
 def word_ids(text: str) -> Places:
     """A text's words as numbers, equal where the words are."""
     known: dict[str, int] = {}
-    return np.fromiter((known.setdefault(word, len(known)) for word in _WORD.findall(text.lower())), np.int64)
+    return np.fromiter((known.setdefault(word, len(known)) for word in _words(text.lower())), np.int64)
+
+
+def _words(text: str) -> list[str]:
+    """The words; in a long stretch of a few signs over and over ("!!!!", "- " on line after line) each sign counts as a word."""
+    words, place = list[str](), 0
+    for match in _UNLETTERED.finditer(text):
+        if match.end() - match.start() >= SIGNS and (signs := _sign_loop(match[0])):
+            words += _WORD.findall(text, place, match.start())
+            words += signs
+            place = match.end()
+    return words + _WORD.findall(text, place)
+
+
+def _sign_loop(stretch: str) -> list[str]:
+    """The signs of a stretch without letters, if there are many of a few; a rule of dashes is none."""
+    signs = "".join(stretch.split())
+    many = len(signs) >= SOLID or (len(signs) >= SIGNS and stretch.count("\n") >= SIGN_LINES)
+    return list(signs) if many and len(set(signs)) <= 4 else []
 
 
 def by_part(marks: Marks) -> tuple[float, ...]:
@@ -120,7 +147,8 @@ def other_scripts(text: str) -> tuple[tuple[float, ...], int]:
     parts = zip(np.array_split(weights, PARTS), np.array_split(own, PARTS), strict=True)
     shares = tuple(1 - float(part[mine].sum()) / float(part.sum()) if part.any() else 0.0 for part, mine in parts)
     present = [int(script) for script in np.flatnonzero(totals >= SURE)]
-    return shares, _changes(points, scripts, present) if len(present) > 1 else 0
+    mixed = len(present) > 1 or (_CJK in present and bool(((points >= 0x3041) & (points <= 0x30FF)).any()))
+    return shares, _changes(points, scripts, present) if mixed else 0
 
 
 def _repeats(words: Places) -> Repeats:
@@ -153,10 +181,26 @@ def _in_loops(words: Places, gaps: Places) -> Marks:
     for period in np.argsort(-counts, kind="stable")[: min(PERIODS, int((counts > 0).sum()))]:
         same = words[period:] == words[:-period]
         edges = np.flatnonzero(np.diff(np.concatenate(([False], same, [False])).astype(np.int8))).reshape(-1, 2)
-        long = edges[:, 1] - edges[:, 0] >= max((TIMES - 1) * int(period), LEAST - int(period))
+        times = TIMES if period < LONG else LONG_TIMES
+        long = edges[:, 1] - edges[:, 0] >= max((times - 1) * int(period), LEAST - int(period))
         for start, end in edges[long]:
             looping[start + period : end + period] = True
+        _mark_near(looping, same, int(period))
     return looping
+
+
+def _mark_near(looping: Marks, same: Marks, period: int) -> None:
+    """Marks the stretches in which nearly every word is that of one block before: the block comes again with a word changed."""
+    window = max((NEAR_TIMES - 1) * period, LEAST * NEAR_TIMES)
+    if len(same) < window:
+        return
+    sums = np.concatenate(([0], np.cumsum(same)))
+    near = np.flatnonzero(sums[window:] - sums[:-window] >= NEAR * window)
+    if len(near):
+        steps = np.zeros(len(looping) + 1, np.int64)
+        np.add.at(steps, near + period, 1)
+        np.add.at(steps, near + period + window, -1)
+        looping |= np.cumsum(steps)[:-1] > 0
 
 
 def _changes(points: NDArray[np.uint32], scripts: NDArray[np.uint8], present: Sequence[int]) -> int:
@@ -167,6 +211,11 @@ def _changes(points: NDArray[np.uint32], scripts: NDArray[np.uint8], present: Se
         weight = np.bincount(sentences[scripts == script], minlength=len(most)) * int(_WEIGHTS[script])
         main[weight > most] = script
         most = np.maximum(most, weight)
+    kana = np.bincount(sentences[(points >= 0x3041) & (points <= 0x30FF)], minlength=len(most)) * 4
+    japanese = kana * 8 > most
+    if japanese.any() and not japanese[(main == _CJK) & (most >= 2 * SURE)].all():
+        main[japanese & (main == _CJK)] = len(_WEIGHTS)
+        most[~japanese & (main == _CJK) & (most < 2 * SURE)] = 0  # a short title without kana may be Japanese
     sure = main[most >= SURE]
     return int((sure[1:] != sure[:-1]).sum())
 

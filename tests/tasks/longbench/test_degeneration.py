@@ -108,3 +108,71 @@ def test_ten_megabytes_of_one_thing_are_measured(name: str) -> None:
 def test_odd_characters_are_measured_like_all_others() -> None:
     for text in ("\ud800 half of a character.", "\x00\x01.", "😀" * 50, "\u2028" * 20):
         assert 0 <= degeneration(text).repetition <= 1
+
+
+BLOCK = (
+    "The old harbour lay quiet under a thin fog. Anna counted the boats twice, wrote the number into her book and shut the door of the"
+    " office behind her. On the pier a boy was mending a net, a gull watched him, and the tide went out as slowly as it had come in that morning."
+)
+VERSES = tuple(
+    BLOCK.replace("Anna", name).replace("boats", thing) for name, thing in (("Ben", "sails"), ("Carla", "lamps"), ("Dora", "ropes"))
+)
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+LOOPS = {
+    "numbered": "\n\n".join(f"Chapter {number}: {BLOCK}" for number in range(1, 13)),
+    "one word changes": " ".join(f"She walked to the {letter * 4} and looked at the grey sea without a word." for letter in LETTERS),
+    "one Chinese character changes": "".join(
+        f"第{number}天，她来到海边，看着远处的船慢慢开过来，心里十分平静。" for number in "一二三四五六七八九"
+    ),
+    "two and a half copies": "\n\n".join([BLOCK, *VERSES] * 2 + [BLOCK, VERSES[0]]),
+    "one sign": f"{BLOCK} {'!' * 500}",
+    "a sign and a space": f"{BLOCK} {'— ' * 300}",
+    "empty bullets": f"{BLOCK}\n{'- ' * 1}" + "\n- " * 100,
+    "a syllable": "ha" * 500,
+}
+NO_LOOPS = {
+    "a table": "\n".join(f"| item {number} | {number * 37 % 101} | yes |" for number in range(40)),
+    "code": "\n".join(f"function f{number}() {{ return {number}; }}" for number in range(40)),
+    "a quiz": "\n".join(
+        f"{number}. What is {number} times {number + 3}?\nA. {number}\nB. 12\nC. Both\nD. None of them" for number in range(9)
+    ),
+    "a plan": "\n".join(
+        f"Week {number}\nMonday: rest\nTuesday: {LETTERS[number] * 4} {LETTERS[-number] * 5} run\nSunday: rest" for number in range(1, 20)
+    ),
+    "a list of words": "\n".join(f"word{number} – 苹果" for number in range(50)),
+    "rules": f"\n\n{'-' * 80}\n\n".join((BLOCK, "It rained.", "Nobody came.")),
+    "leaders": "\n".join(f"Part {number} {'.' * 60} {number * 7}" for number in range(1, 15)),
+    "a song": "\n\n".join(
+        f"{LETTERS[number] * 4} came home {LETTERS[-number] * 5} late\nOh carry me home,\nover the sea." for number in range(1, 5)
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LOOPS)
+def test_nearly_the_same_block_and_signs_over_and_over_are_loops(name: str) -> None:
+    assert looped(LOOPS[name]) > 0
+
+
+@pytest.mark.parametrize("name", NO_LOOPS)
+def test_what_has_a_form_is_no_loop(name: str) -> None:
+    assert looped(NO_LOOPS[name]) == 0
+
+
+@pytest.mark.parametrize(
+    ("text", "count"),
+    [
+        (
+            BLOCK + " Der Kapitän schaute lange auf das Meer und sagte nichts mehr. Danach ging er nach Hause und schlief die ganze Nacht.",
+            1,
+        ),
+        (BLOCK * 3, 0),
+        ("她每天都去河边钓鱼，从来没有人知道她的名字叫什么。昔々、あるところにおじいさんとおばあさんが住んでいました。", 1),
+    ],
+)
+def test_languages_of_one_script_are_told_apart_where_that_is_sure(text: str, count: int) -> None:
+    assert switches(text) == count
+
+
+def test_a_token_behind_the_text_is_no_word_and_no_ending() -> None:
+    assert degeneration(f"{BLOCK}<|im_end|>") == degeneration(BLOCK)
+    assert degeneration(f"{BLOCK}\n\n(To be continued)").ending == "offers_to_continue"
