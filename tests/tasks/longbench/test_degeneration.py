@@ -112,7 +112,7 @@ def test_odd_characters_are_measured_like_all_others() -> None:
 
 BLOCK = (
     "The old harbour lay quiet under a thin fog. Anna counted the boats twice, wrote the number into her book and shut the door of the"
-    " office behind her. On the pier a boy was mending a net, a gull watched him, and the tide went out as slowly as it had come in that morning."
+    " office behind her. On the pier a boy was mending a net, a gull watched him, and the tide went out as slowly as it had come in."
 )
 VERSES = tuple(
     BLOCK.replace("Anna", name).replace("boats", thing) for name, thing in (("Ben", "sails"), ("Carla", "lamps"), ("Dora", "ropes"))
