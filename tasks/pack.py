@@ -43,8 +43,8 @@ def run(dataset: Path, general: Path, passed: Path, out: Path, *, base: Base, pa
     total = len(kept.words) + len(rejects)
     stage.check_reject_rate(rejects, of=total, at_most=pack.max_rejects)
     if not kept.words:
-        problem = f"all {total} samples are longer than {pack.context} tokens" if total else "no samples in it"
-        raise BadInput(dataset, problem, mend="raise pack.context" if total else "run the stages before it on a source that has rows")
+        problem, mend = _nothing_left(rejects, context=pack.context)
+        raise BadInput(dataset, problem, mend=mend)
     store.write(out / "rejects.jsonl", rejects)
     reader = kept.samples.close()
     student = write_packs(kept.samples, reader, range(len(kept.words)), out / "packs" / "student", context=pack.context)
@@ -56,6 +56,15 @@ def run(dataset: Path, general: Path, passed: Path, out: Path, *, base: Base, pa
         metrics |= {"control_cap_words": cap, **_named("control", control)}
     scratch.unlink()
     return metrics | {"by_twin": encoder.rows_by_twin, "by_tokenizer": encoder.rows_by_tokenizer}
+
+
+def _nothing_left(rejects: Sequence[Reject], *, context: int) -> tuple[str, str]:
+    """Why there is no sample to pack, and what to do."""
+    if not rejects:
+        return "no samples in it", "run the stages before it on a source that has rows"
+    if all(reject.reason is Reason.TOO_LONG for reject in rejects):
+        return f"all {len(rejects)} samples are longer than {context} tokens", "raise pack.context"
+    return f"all {len(rejects)} samples are rejected, such as {rejects[0].id}: {rejects[0].detail}", "name a template in base.chat_template"
 
 
 def tokenizer_for(samples: Iterable[Sample], *, base: Base, pack: Pack) -> ChatTokenizer:

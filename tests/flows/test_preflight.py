@@ -3,12 +3,17 @@
 from pathlib import Path
 
 import pytest
+from aiohttp import web
 from dvc.repo import Repo
 
 from flows import graph, preflight
 from tasks.schema.errors import NotReady
 from tasks.schema.params import Params, load
+from tasks.schema.settings import settings
 from tests.conftest import ROOT
+from tests.tasks.judging.endpoint import endpoint, serving
+from tests.tasks.sft.test_chat_templates import marked
+from tests.tasks.test_doctor import model
 
 
 def refused(params: Params, folder: Path = ROOT) -> tuple[str, ...]:
@@ -52,3 +57,34 @@ def test_the_rehearsal_itself_is_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     with Repo(str(ROOT)) as repo:
         preflight.check(repo, graph.needed(repo), load(ROOT / "params.yaml"))
+
+
+def test_a_base_that_cannot_be_trained_and_a_cap_without_prices_are_known_before_the_first_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(ROOT)
+    with endpoint(lambda _: "ready", role="teacher") as asked:
+        monkeypatch.setenv("LONGWRITER_SPEND_CAP", "1")
+        for role in ("SELECTOR", "JUDGE", "SECOND_JUDGE"):
+            monkeypatch.setenv(f"LONGWRITER_{role}_URL", "http://127.0.0.1:9/v1")
+        settings.cache_clear()
+        tree = load(ROOT / "params.yaml").model_dump(mode="json", by_alias=True)
+        tree["base"]["model"] = str(model(tmp_path / "model", marked("{{ m.content }}<|end|>")))
+        (tmp_path / "model/model.safetensors").write_bytes(b"\x80\x04.")
+        problems = refused(Params.model_validate(tree))
+        assert "model.safetensors: a pickle" in problems[0]
+        assert [problem.partition(":")[0] for problem in problems[1:]] == ["teacher", "selector", "judge", "second_judge"]
+        assert "LONGWRITER_PRICES has no price of rehearsal-teacher" in problems[1]
+        assert asked == []
+
+
+def test_an_endpoint_that_does_not_answer_is_known_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+
+    async def refuses(_: web.Request) -> web.Response:
+        return web.json_response({"error": {"message": "no such key"}}, status=401)
+
+    with serving(refuses, "teacher"):
+        (problem,) = refused(load(ROOT / "params.yaml"))
+    assert problem.startswith("teacher answers: ")
+    assert "LONGWRITER_TEACHER_API_KEY" in problem

@@ -11,6 +11,8 @@ from tasks.schema.errors import BadInput, GateFailed
 from tasks.schema.params import Base, Pack
 from tasks.schema.records import Message, Reason, Reject, Sample
 from tasks.sft.packing import read_packs
+from tests.tasks.sft.test_chat_templates import GOOD, marked
+from tests.tasks.test_doctor import model
 
 TINY = Base(model="tiny", revision="", remote_code=False)
 
@@ -80,6 +82,22 @@ def test_a_base_that_is_no_model_is_named(tmp_path: Path) -> None:
     (tmp_path / "base").mkdir()
     with pytest.raises(BadInput, match=r"config\.json: no such file; check base\.model"):
         run(tmp_path, [sample(100)], base=Base(model=str(tmp_path / "base"), revision="", remote_code=False))
+
+
+def test_a_row_that_the_chat_template_does_not_render_is_a_reject(tmp_path: Path) -> None:
+    """Its system turn would be lost, or the template says no."""
+    made = model(tmp_path / "model", marked(GOOD, system="{% if m.content == 'Be kind.' %}{{ raise_exception('no system') }}{% endif %}"))
+    rows = [sample(50, number) for number in range(3)]
+    for number, said in ((1, "Be brief."), (2, "Be kind.")):
+        rows[number] = rows[number].model_copy(update={"messages": (Message(role="system", content=said), *rows[number].messages)})
+    base = Base(model=str(made), revision="", remote_code=False)
+    metrics = run(tmp_path, rows, base=base, context=1024, cap=0, rejects=0.7)
+    rejects = list(store.read(tmp_path / "out/rejects.jsonl", Reject))
+    assert (metrics["samples"], metrics["rejects"]) == (3, 2)
+    assert [(reject.reason, reject.detail) for reject in rejects] == [
+        (Reason.UNRENDERABLE, "the chat template leaves out the system turn"),
+        (Reason.UNRENDERABLE, "the chat template refuses the conversation: no system"),
+    ]
 
 
 def test_general_chats_are_packed_with_the_long_texts(tmp_path: Path) -> None:
