@@ -14,6 +14,7 @@ from tasks.judging.verdicts import check_finished, thoughts_of
 from tasks.prompts import fill
 from tasks.schema.errors import ReplyError, Unanswered
 from tasks.schema.records import Duel, Prediction, Preference
+from tasks.text.topics import topic_of
 
 Place = Literal["first", "second", "tie"]
 
@@ -131,6 +132,7 @@ def _duel(pair: Pair, judge: str, a_first: _Said, b_first: _Said) -> Duel:
     replies = a_first.replies + b_first.replies
     return Duel(
         id=pair.a.item.id,
+        topic=topic_of(pair.a.item.prompt, pair.a.item.length),
         sample=pair.a.sample,
         a=pair.a.model,
         b=pair.b.model,

@@ -13,6 +13,7 @@ from tasks.longbench.summary import s_q
 from tasks.schema.records import Record, Rubric, Verdict
 
 Grade = Callable[[Rubric], float]  # of a verdict, 0 to 100
+Both = Sequence[tuple[Sequence[Rubric], Sequence[Rubric]]]  # the first and the second judge's verdicts on each answer
 Rubrics = Mapping[tuple[str, str, int], Sequence[Rubric]]  # the readable verdicts on each answer: prompt, model, sample
 
 
@@ -29,8 +30,9 @@ class Alike(Record):
 class Agreement(Record):
     second_judge: str
     answers: int  # that both judges graded
-    overall: Alike  # of S_q; its kappa is over the grades of all dimensions
+    overall: Alike  # of S_q; its kappa is the mean over the dimensions that have one
     by_dimension: dict[str, Alike]
+    kappa_pooled: float | None  # over the grades of all dimensions as one: high also where judges agree only on which dimension is better
 
 
 class Reliability(Record):
@@ -115,15 +117,22 @@ def _agreement(first: Rubrics, second: Rubrics, judge: str) -> Agreement | None:
     both = [(first[key], second[key]) for key in first if key in second]
     if not both:
         return None
+    kappas = {name: _kappa(_grades(both, (name,))) for name in DIMENSIONS}
+    known = [kappa for kappa in kappas.values() if kappa is not None]
     return Agreement(
         second_judge=judge,
         answers=len(both),
-        overall=_alike(both, s_q, DIMENSIONS),
-        by_dimension={name: _alike(both, _points(name), (name,)) for name in DIMENSIONS},
+        overall=_alike(both, s_q, fmean(known) if known else None),
+        by_dimension={name: _alike(both, _points(name), kappas[name]) for name in DIMENSIONS},
+        kappa_pooled=_kappa(_grades(both, DIMENSIONS)),
     )
 
 
-def _alike(both: Sequence[tuple[Sequence[Rubric], Sequence[Rubric]]], grade: Grade, dimensions: Sequence[str]) -> Alike:
+def _grades(both: Both, dimensions: Sequence[str]) -> list[tuple[int, int]]:
+    return [(getattr(a, name), getattr(b, name)) for ours, theirs in both for a in ours for b in theirs for name in dimensions]
+
+
+def _alike(both: Both, grade: Grade, kappa: float | None) -> Alike:
     means = [(fmean(map(grade, ours)), fmean(map(grade, theirs))) for ours, theirs in both]
     differences = [their - our for our, their in means]
     pearson, spearman = _correlations(means)
@@ -132,7 +141,7 @@ def _alike(both: Sequence[tuple[Sequence[Rubric], Sequence[Rubric]]], grade: Gra
         mean_absolute=fmean(map(abs, differences)),
         pearson=pearson,
         spearman=spearman,
-        kappa=_kappa([(getattr(a, name), getattr(b, name)) for ours, theirs in both for a in ours for b in theirs for name in dimensions]),
+        kappa=kappa,
     )
 
 

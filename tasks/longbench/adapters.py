@@ -142,8 +142,14 @@ def _lifebench_recorded(entry: Entry) -> list[Ask]:
     if not entry.has("index"):
         raise entry.bad("prompt", "missing field")
     method = entry.data.get("control_method", "equal to")
-    name = f"LIFEBench {entry.data['index']}, {method} {length} words"
-    return [Ask(name, length, kind, language="zh" if entry.data.get("lang") == "cn" else "en")]
+    task = f"LIFEBench {entry.data['index']}"
+    chinese = entry.data.get("lang") == "cn"
+    return [Ask(f"{task}, {method} {length} words", length, kind, language="zh" if chinese else "en", topic=_spelled(task))]
+
+
+def _spelled(name: str) -> str:
+    """A name in which no number is read: its digits as letters."""
+    return name.translate({ord(str(digit)): chr(ord("a") + digit) for digit in range(10)})
 
 
 def _stated(row: Mapping[str, Any]) -> bool:

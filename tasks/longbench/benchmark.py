@@ -77,6 +77,7 @@ class Ask(NamedTuple):
     type: str = ""
     id: str = ""  # empty: made of prompt and length
     language: Language | None = None  # None: told by the prompt
+    topic: str = ""  # empty: told by the prompt
 
 
 def read_benchmark(path: Path) -> list[BenchmarkItem]:

@@ -1,26 +1,28 @@
 """Two evaluations side by side: is A better than B, worse, or can this many items not tell?
 
-Items are matched by their ids, never by order, and the difference is taken item by item: most of what makes one prompt easy
-and another hard cancels out. The verdict of a row needs both a 95% interval that leaves 0 out and p ≤ 0.05 by the sign-flip
-test, which is Holm-corrected over all rows of bins and languages; the three overall rows are one question asked three ways and
-are not corrected. The paper's table has no items, so that there the mean of A stands against a figure, and within the gap
-that reruns show nothing is told. Several answers to one prompt count as one, by their mean.
+Items are matched by their ids and their prompts, never by order, and the difference is taken item by item: most of what makes one
+prompt easy and another hard cancels out. Several answers to one prompt count as one, by their mean, and prompts of one topic are
+flipped together. The verdict of a row needs both a 95% interval that leaves 0 out and p ≤ 0.05 by the sign-flip test, which is
+Holm-corrected over all rows of bins and languages; the three overall rows are one question asked three ways and are not corrected.
+A verdict on S_q or S̄ has to be the same with the unscored answers of A at 0 and those of B at 100, and the other way round. The
+paper's table has no items: there the mean of A is compared with a figure, and within the gap that reruns show nothing is told.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from statistics import mean
 from typing import Literal, NamedTuple
 
 from tasks import store
-from tasks.longbench.intervals import LEVEL, Interval, holm, intervals, sign_flip
 from tasks.longbench.published import ITEMS, RERUN_GAP, Published, is_papers, published
 from tasks.longbench.samples import Mode, PromptScores, by_prompt
 from tasks.longbench.scorecard import BINS, OVER, bin_of
 from tasks.longbench.summary import summarise
 from tasks.schema.errors import BadInput
 from tasks.schema.records import ByName, External, Record, ScoredItem
+from tasks.statistics import FEWEST, LEVEL, Interval, Tested, holm, intervals
+from tasks.statistics import paired as tested
 
 Outcome = Literal["better", "worse", "cannot tell"]
 Measure = Literal["s_l", "s_q", "s_bar"]
@@ -58,7 +60,7 @@ class Row(Record):
     a: float
     b: float
     difference: float
-    interval: Interval | None  # of the difference, at 95%; None: a single pair
+    interval: Interval | None  # of the difference, at 95%; None: too few topics, or no difference anywhere
     p: float | None  # None: against the paper
     p_holm: float | None  # corrected; None: this row is not
     verdict: Outcome
@@ -70,6 +72,7 @@ class Comparison(Record):
     mode: Mode
     verdict: Outcome  # of S̄ overall; of S_l where nothing is scored on both sides
     items: int  # in common
+    topics: int  # of them: prompts that differ by their asked length alone are one; all counted apart where topics are not known
     unscored: int  # of them, on one side or on both
     only_a: tuple[str, ...]
     only_b: tuple[str, ...]
@@ -101,39 +104,41 @@ def read_side(source: str) -> Side:
     path, model = place(source, "items.jsonl")
     items = store.read_list(path, ScoredItem)
     model = model_of(path, [item.model for item in items], model)
-    found: dict[tuple[str, int], ScoredItem] = {}
-    for line, item in enumerate(items, 1):
+    found: dict[tuple[str, int], tuple[int, ScoredItem]] = {}
+    for line, item in zip(_lines(path), items, strict=True):
         key = (item.id, item.sample)
         if item.model == model and key in found:
-            raise BadInput(path, f"{item.id} by {model} is there twice", line=line, field="id", mend="run score again")
+            sample = f", sample {item.sample}," if item.sample else ""
+            problem = f"{item.id} by {model}{sample} is there twice, first in line {found[key][0]}"
+            raise BadInput(path, problem, line=line, field="id", mend="remove the line, or run score again")
         if item.model == model:
-            found[key] = item
-    return Side(f"{path}:{model}", list(found.values()), _judge(path.with_name(CARD), model))
+            found[key] = line, item
+    return Side(f"{path}:{model}", [item for _, item in found.values()], _judge(path.with_name(CARD), model))
 
 
 def paired(a: Side, b: Side, *, mode: Mode = "paper") -> Comparison:
-    """Prompt by prompt over those that both have. Raises BadInput if they have none in common, or an id asks for two lengths."""
+    """Prompt by prompt over those that both have. Raises BadInput if they have none in common, or one id is of two prompts or lengths."""
     of_a, of_b = a.scores(mode), b.scores(mode)
     common = [identity for identity in of_a if identity in of_b]
     if not common:
         raise BadInput(b.name, f"no item in common with {a.name}", mend="compare evaluations of the same benchmark")
     pairs = [(of_a[identity], of_b[identity]) for identity in common]
-    for one, other in pairs:
-        if one.asked != other.asked:
-            raise BadInput(b.name, f"{one.id} asks for {other.asked} words, and for {one.asked} in {a.name}", mend="score both again")
-    overall = _paired_rows("overall", pairs)
+    _check_same(a, b, pairs)
+    overall = [told.row for told in _paired_rows("overall", pairs)]
     rows = [*overall, *_corrected(list(chain.from_iterable(_paired_rows(name, group) for name, group in _groups(pairs).items())))]
+    topics = len({_topic(one, other) for one, other in pairs})
     return Comparison(
         a=a.name,
         b=b.name,
         mode=mode,
         verdict=overall[-1].verdict,
         items=len(common),
+        topics=topics,
         unscored=sum(one.s_q is None or other.s_q is None for one, other in pairs),
         only_a=tuple(identity for identity in of_a if identity not in of_b),
         only_b=tuple(identity for identity in of_b if identity not in of_a),
         rows=tuple(rows),
-        notes=tuple(_notes(a, b, corrected=len(rows) - len(overall))),
+        notes=(*_notes(a, b, corrected=len(rows) - len(overall)), *_pair_notes(pairs, rows, topics=topics)),
     )
 
 
@@ -147,8 +152,8 @@ def against_paper(side: Side, row: Published) -> Comparison:
     for measure in ("s_l", "s_q", "s_bar"):
         value, interval, figure = getattr(card, measure), getattr(card, f"{measure}_interval"), getattr(row, measure).value
         if value is not None:
-            apart = Interval(low=interval.low - figure, high=interval.high - figure) if interval else None
-            told = _outcome(apart, margin=RERUN_GAP) if same else "cannot tell"
+            apart = _minus(interval, figure)
+            told = _at_both([_outcome(apart, margin=RERUN_GAP), *_at_bounds(side, measure, figure)]) if same else "cannot tell"
             number = _scored(side) if measure == "s_q" else card.items
             found = {"items": number, "a": value, "b": figure, "difference": value - figure, "interval": apart}
             rows.append(Row(group="overall", measure=measure, p=None, p_holm=None, verdict=told, **found))
@@ -158,12 +163,43 @@ def against_paper(side: Side, row: Published) -> Comparison:
         mode="paper",
         verdict=rows[-1].verdict,
         items=card.items,
+        topics=card.topics or card.items,
         unscored=card.unscored,
         only_a=(),
         only_b=(),
         rows=tuple(rows),
         notes=tuple(_paper_notes(side, row, same=same)),
     )
+
+
+def _minus(interval: Interval | None, figure: float) -> Interval | None:
+    return Interval(low=interval.low - figure, high=interval.high - figure) if interval else None
+
+
+def _at_bounds(side: Side, measure: str, figure: float) -> list[Outcome]:
+    """What would be told of S_q or S̄ with all unscored answers at 0, and with all at 100; nothing where none is unscored."""
+    prompts = by_prompt(side.answers, mode="paper")
+    if measure == "s_l" or not any(prompt.unscored for prompt in prompts):
+        return []
+    lengths, clusters = [prompt.s_l or 0.0 for prompt in prompts], [prompt.cluster for prompt in prompts]
+    ends = ([prompt.s_q_least for prompt in prompts], [prompt.s_q_most for prompt in prompts])
+    found = [getattr(intervals(lengths, end, clusters), measure) for end in ends]
+    return [_outcome(_minus(interval, figure), margin=RERUN_GAP) for interval in found]
+
+
+def _check_same(a: Side, b: Side, pairs: "Pairs") -> None:
+    """Raises BadInput where one id is of two prompts, or of two lengths."""
+    others = [one.id for one, other in pairs if one.prompt and other.prompt and one.prompt != other.prompt]
+    if others:
+        problem = f"another prompt than in {a.name} under the id of {len(others)} of {len(pairs)} items, such as {others[0]}"
+        raise BadInput(b.name, problem, field="prompt", mend="compare evaluations of the same benchmark")
+    for one, other in pairs:
+        if one.asked != other.asked:
+            raise BadInput(b.name, f"{one.id} asks for {other.asked} words, and for {one.asked} in {a.name}", mend="score both again")
+
+
+def _topic(one: PromptScores, other: PromptScores) -> str:
+    return one.cluster if one.topic else other.cluster
 
 
 def _scored(side: Side) -> int:
@@ -190,6 +226,10 @@ def model_of(path: Path, found: Sequence[str], wanted: str) -> str:
     raise BadInput(path, problem, field="model", mend=f"name one of {', '.join(models)}, such as {path}:{models[0]}")
 
 
+def _lines(path: Path) -> Iterator[int]:
+    return (row.line for row in store.rows(path))
+
+
 def _judge(scorecard: Path, model: str) -> str | None:
     card = store.read_document(scorecard, ByName[_Judge]).root.get(model) if scorecard.is_file() else None
     return card.judge if card else None
@@ -198,26 +238,65 @@ def _judge(scorecard: Path, model: str) -> str | None:
 Pairs = Sequence[tuple[PromptScores, PromptScores]]
 
 
-def _paired_rows(group: str, pairs: Pairs) -> list[Row]:
+class _Told(NamedTuple):
+    """A row, and the largest of the p that its verdict rests on: as scored, and with the unscored answers at both bounds."""
+
+    row: Row
+    p: float
+
+
+def _paired_rows(group: str, pairs: Pairs) -> list[_Told]:
     """A row per measure, uncorrected; S_q and S̄ only where a pair is scored on both sides."""
     lengths = [(one.s_l, other.s_l) for one, other in pairs if one.s_l is not None and other.s_l is not None]
     length = [one - other for one, other in lengths]
     quality = [one.s_q - other.s_q if one.s_q is not None and other.s_q is not None else None for one, other in pairs]
     scored = [(one.s_q, other.s_q) for one, other in pairs if one.s_q is not None and other.s_q is not None]
-    found = intervals(length, quality)
-    p = dict(zip(("s_l", "s_q", "s_bar"), sign_flip(length, quality), strict=True))
+    topics = [_topic(one, other) for one, other in pairs]
+    found = tested(length, quality, topics)
     a, b = mean(one for one, _ in lengths), mean(other for _, other in lengths)
-    rows = [_row(group, "s_l", len(pairs), a, b, found.s_l, p["s_l"])]
-    if scored:
+    rows = [_row(group, "s_l", len(pairs), a, b, [found.s_l])]
+    if scored and found.s_q and found.s_bar:
+        bounds = [tested(length, ends, topics) for ends in _bounds(pairs)]
         a_q, b_q = mean(one for one, _ in scored), mean(other for _, other in scored)
-        rows.append(_row(group, "s_q", len(scored), a_q, b_q, found.s_q, p["s_q"]))
-        rows.append(_row(group, "s_bar", len(pairs), (a + a_q) / 2, (b + b_q) / 2, found.s_bar, p["s_bar"]))
+        rows.append(_row(group, "s_q", len(scored), a_q, b_q, [found.s_q, *(one.s_q for one in bounds if one.s_q)]))
+        both = [found.s_bar, *(one.s_bar for one in bounds if one.s_bar)]
+        rows.append(_row(group, "s_bar", len(pairs), (a + a_q) / 2, (b + b_q) / 2, both))
     return rows
 
 
-def _row(group: str, measure: Measure, items: int, a: float, b: float, interval: Interval | None, p: float | None) -> Row:
-    told = _outcome(interval) if p is not None and p <= 1 - LEVEL + 1e-12 else "cannot tell"
-    return Row(group=group, measure=measure, items=items, a=a, b=b, difference=a - b, interval=interval, p=p, p_holm=None, verdict=told)
+def _bounds(pairs: Pairs) -> list[list[float]]:
+    """The differences in S_q with the unscored answers at their worst for A, and at their best; nothing where none is unscored."""
+    if not any(one.unscored or other.unscored for one, other in pairs):
+        return []
+    worst = [one.s_q_least - other.s_q_most for one, other in pairs]
+    return [worst, [one.s_q_most - other.s_q_least for one, other in pairs]]
+
+
+def _row(group: str, measure: Measure, items: int, a: float, b: float, found: Sequence[Tested]) -> _Told:
+    """`found` is the test of what is scored, then those at the bounds of what is not."""
+    told = _at_both([_outcome(one.interval) if _significant(one.p) else "cannot tell" for one in found])
+    first = found[0]
+    row = Row(
+        group=group,
+        measure=measure,
+        items=items,
+        a=a,
+        b=b,
+        difference=a - b,
+        interval=first.interval,
+        p=first.p,
+        p_holm=None,
+        verdict=told,
+    )
+    return _Told(row, max(one.p for one in found))
+
+
+def _at_both(outcomes: Sequence[Outcome]) -> Outcome:
+    return outcomes[0] if len(set(outcomes)) == 1 else "cannot tell"
+
+
+def _significant(p: float) -> bool:
+    return p <= 1 - LEVEL + 1e-12
 
 
 def _outcome(interval: Interval | None, *, margin: float = 0.0) -> Outcome:
@@ -226,11 +305,11 @@ def _outcome(interval: Interval | None, *, margin: float = 0.0) -> Outcome:
     return "better" if interval.low > margin else "worse"
 
 
-def _corrected(rows: Sequence[Row]) -> list[Row]:
-    adjusted = holm([1.0 if row.p is None else row.p for row in rows])
+def _corrected(found: Sequence[_Told]) -> list[Row]:
+    adjusted = holm([told.p for told in found])
     return [
-        row.model_copy(update={"p_holm": p, "verdict": row.verdict if p <= 1 - LEVEL + 1e-12 else "cannot tell"})
-        for row, p in zip(rows, adjusted, strict=True)
+        told.row.model_copy(update={"p_holm": p, "verdict": told.row.verdict if _significant(p) else "cannot tell"})
+        for told, p in zip(found, adjusted, strict=True)
     ]
 
 
@@ -248,6 +327,20 @@ def _notes(a: Side, b: Side, *, corrected: int) -> list[str]:
     )
     if a.judge and b.judge and a.judge != b.judge:
         notes.append(f"the judges differ, S_q and S̄ do not compare: A {a.judge}; B {b.judge}")
+    return notes
+
+
+def _pair_notes(pairs: Pairs, rows: Sequence[Row], *, topics: int) -> list[str]:
+    notes = []
+    if topics < len(pairs):
+        notes.append(f"prompts that differ by their asked length alone count as one topic: {topics} topics")
+    if topics < FEWEST:
+        notes.append(f"{topics} topics are too few to tell anything: at least {FEWEST} are needed")
+    if not all(one.prompt and other.prompt for one, other in pairs):
+        notes.append("items without a digest of their prompt are paired by id alone, and topics are not known; score them again")
+    undone = [row for row in rows if row.group == "overall" and row.verdict == "cannot tell" and row.interval and row.p is not None]
+    if any(_significant(row.p or 0.0) and _outcome(row.interval) != "cannot tell" for row in undone):
+        notes.append("with the unscored answers at 0 or at 100 points the overall difference could be none: nothing is told")
     return notes
 
 

@@ -11,9 +11,9 @@ from typing import NamedTuple
 from tasks.longbench.baseline import Baseline, Figures, groups
 from tasks.longbench.compare import Comparison, Measure, Row, Side, paired
 from tasks.longbench.display import MEASURES
-from tasks.longbench.intervals import Interval
 from tasks.longbench.samples import Mode
 from tasks.longbench.scorecard import Group, Scorecard
+from tasks.statistics import Interval
 
 MARKER = "<!-- longwriter: evaluation -->"  # by which a comment is found again, to be updated
 ARROWS = {"better": "▲", "worse": "▼", "cannot tell": "○"}

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 from tasks.judging.pairwise import Tally
 from tasks.judging.reliability import Reliability
 from tasks.longbench.compare import Comparison, Row
-from tasks.longbench.intervals import Interval
 from tasks.longbench.nll import Nll
 from tasks.longbench.ruler import tried_lengths
 from tasks.longbench.scorecard import BINS, OVER, Decay, Following, Group, Scorecard
 from tasks.schema.finish import Finish
+from tasks.statistics import Interval
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -78,7 +78,10 @@ def show_judge(found: Reliability) -> None:
         console.print(f"{found.identical:.0%} of {found.repeated} answers have the same grades in all repeats.")
     if found.agreement:
         alike, kappa = found.agreement.overall, found.agreement.overall.kappa
-        weighted = "" if kappa is None else f", kappa {kappa:.2f}"
+        pooled = found.agreement.kappa_pooled
+        weighted = (
+            "" if kappa is None else f", kappa {kappa:.2f} (mean over the dimensions; {'-' if pooled is None else f'{pooled:.2f}'} pooled)"
+        )
         apart = f"{alike.bias:+.1f} points on average, {alike.mean_absolute:.1f} apart{weighted}"
         console.print(f"Second judge: {found.agreement.second_judge}, on {found.agreement.answers} answers: {apart}.", markup=False)
 
@@ -93,14 +96,16 @@ def show_duels(found: Tally, *, only_one: int) -> None:
     console.print(f"{found.unread:6}  not readable in one order or both")
     if only_one:
         console.print(f"{only_one} answers have no partner on the other side and are left out.")
-    if found.first_place is not None and (of := found.first_place_interval):
-        share = f"{found.first_place:.0%} of the comparisons, 95% {of.low:.0%} to {of.high:.0%}"
+    if found.first_place is not None:
+        of = found.first_place_interval
+        share = f"{found.first_place:.0%} of the comparisons" + (f", 95% {of.low:.0%} to {of.high:.0%}" if of else "")
         console.print(f"The text in the first place won {share}: 50% is no bias.")
     rate, of = found.win_rate, found.win_rate_interval
-    if rate is None or of is None:
+    if rate is None:
         return console.print("cannot tell: nobody won a duel")
-    told = "A is preferred" if of.low > 0.5 else "B is preferred" if of.high < 0.5 else "cannot tell"
-    console.print(f"A won {rate:.0%} of the duels that somebody won, 95% {of.low:.0%} to {of.high:.0%}: [bold]{told}[/bold]")
+    around = f", 95% {of.low:.0%} to {of.high:.0%}" if of else ""
+    tested = "" if found.p is None else f", p {found.p:.4f} over {found.topics} topics"
+    console.print(f"A won {rate:.0%} of the duels that somebody won{around}{tested}: [bold]{found.verdict}[/bold]")
 
 
 def show_models(cards: Mapping[str, Scorecard], *, title: str) -> None:

@@ -31,6 +31,7 @@ def duel(a: str, b: str, *, params: Params, out: Path | None = None) -> Duels:
     from tasks.stage import run_async
 
     ours, theirs = read_answers(a), read_answers(b)
+    _check_prompts(a, b, ours, theirs)
     found = pairs([*(one.model_copy(update={"model": a}) for one in ours), *(one.model_copy(update={"model": b}) for one in theirs)])
     if not found:
         raise BadInput(b, f"no prompt in common with {a}", mend="name two evaluations of the same benchmark")
@@ -40,6 +41,15 @@ def duel(a: str, b: str, *, params: Params, out: Path | None = None) -> Duels:
     check_read(duels)
     (summed,) = tally(duels)
     return Duels(summed, len(ours) + len(theirs) - 2 * len(found))
+
+
+def _check_prompts(a: str, b: str, ours: Sequence[Prediction], theirs: Sequence[Prediction]) -> None:
+    """Raises BadInput where one id is of two prompts: the answers would be to different questions."""
+    prompts = {answer.item.id: answer.item.prompt for answer in ours}
+    other = next((one.item.id for one in theirs if prompts.get(one.item.id, one.item.prompt) != one.item.prompt), None)
+    if other is not None:
+        problem = f"another prompt than in {a} under the id {other}"
+        raise BadInput(b, problem, field="item.prompt", mend="name two evaluations of the same benchmark")
 
 
 def read_answers(source: str) -> list[Prediction]:

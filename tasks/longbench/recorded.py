@@ -22,6 +22,7 @@ class Recorded(NamedTuple):
     response: str
     plan: tuple[Step, ...]  # empty: none is known
     finish_reason: str  # empty: not known
+    topic: str  # empty: told by the prompt
 
 
 class _Planned(Record):
@@ -37,7 +38,9 @@ def score_recorded(
     """
     for one in read_recorded(path, length=length, format=format, skipped=skipped):
         name = model or path.name
-        yield score_item(one.item, name, one.response, None, finish_reason=one.finish_reason, sample=one.sample, plan=one.plan)
+        yield score_item(
+            one.item, name, one.response, None, finish_reason=one.finish_reason, sample=one.sample, plan=one.plan, topic=one.topic
+        )
 
 
 def models_in(path: Path) -> dict[str, Path]:
@@ -70,7 +73,7 @@ def read_recorded(
         for ask in asks:
             item = item_of(ask)
             finish_reason = entry.text("finish_reason", empty=True) if entry.data.get("finish_reason") is not None else ""
-            yield Recorded(item, places.take(item, entry), response, _plan(entry), finish_reason)
+            yield Recorded(item, places.take(item, entry), response, _plan(entry), finish_reason, ask.topic)
 
 
 def _asks(entry: Entry, adapter: Adapter, length: int | None) -> Sequence[Ask]:

@@ -1,6 +1,7 @@
 """Several answers to one prompt are one observation: scores are averaged per prompt, and every interval is over prompts.
 
-Counted one by one, the answers to a prompt would pass for as many prompts, and every interval would be too narrow.
+Counted one by one, the answers to a prompt would pass for as many prompts, and every interval would be too narrow. So would prompts
+of one topic: `cluster` says which count together.
 """
 
 from collections.abc import Iterable
@@ -16,6 +17,8 @@ class PromptScores(NamedTuple):
     """The mean scores of all answers to one prompt, and what is known of the unscored ones."""
 
     id: str
+    prompt: str  # digest; empty: not known
+    topic: str  # empty: not known
     type: str
     language: Language
     asked: int
@@ -25,6 +28,11 @@ class PromptScores(NamedTuple):
     s_q: float | None  # over the scored answers; None: there is none
     s_q_least: float  # if all unscored answers had 0
     s_q_most: float  # if all had 100
+
+    @property
+    def cluster(self) -> str:
+        """The topic; the prompt alone where that is not known."""
+        return self.topic or f"prompt {self.id}"
 
 
 def by_prompt(items: Iterable[ScoredItem], *, mode: Mode) -> list[PromptScores]:
@@ -42,6 +50,8 @@ def _averaged(answers: list[ScoredItem], mode: Mode) -> PromptScores:
     missing = number - len(scored)
     return PromptScores(
         id=first.id,
+        prompt=first.prompt,
+        topic=first.topic,
         type=first.type,
         language=first.language,
         asked=first.asked,

@@ -10,10 +10,10 @@ from pathlib import Path
 from pydantic import Field
 
 from tasks import store
-from tasks.longbench.intervals import Interval
 from tasks.longbench.ruler import Ceiling, Point, Reach
 from tasks.schema.errors import BadInput
 from tasks.schema.records import ByName, Record
+from tasks.statistics import Interval
 
 # Upper bounds in words, each open but the last of the paper's: one of its items asks for 20,000. LongWrite-Ruler asks for 30,000.
 BINS = ((500, "[0,500)"), (2000, "[500,2000)"), (4000, "[2000,4000)"), (20001, "[4000,20000]"))
@@ -33,12 +33,13 @@ class Group(Record):
     """The scores of some prompts, 0 to 100. Unscored answers count in S_l and never in S_q: they are shown, not imputed."""
 
     items: int  # prompts
+    topics: int | None = None  # prompts that differ by their asked length alone count as one; None: not known
     answers: int  # to them, as many to each as were drawn
     s_l: float  # mean S_l over all prompts, as all means; in paper mode
     s_q: float | None  # mean S_q over the prompts with a scored answer; None: there is none
     s_bar: float | None  # S̄ = (S_l + S_q) / 2; None where S_q is; in paper mode
     unscored: int  # answers without a readable verdict, or not judged at all
-    s_l_interval: Interval | None = None  # 95%, by the bootstrap over prompts; None: one prompt alone has none
+    s_l_interval: Interval | None = None  # 95%, over topics; None: one topic alone has none
     s_q_interval: Interval | None = None
     s_bar_interval: Interval | None = None
     s_q_bounds: Interval | None = None  # S_q if all unscored answers had 0, and if all had 100; None: none is unscored, or none is scored

@@ -6,7 +6,6 @@ from statistics import mean
 
 from tasks.longbench.adherence import adherence
 from tasks.longbench.degeneration import PARTS, degeneration
-from tasks.longbench.intervals import Interval, Means, intervals
 from tasks.longbench.length import count_words, s_l
 from tasks.longbench.ruler import Point, ceiling, reach
 from tasks.longbench.samples import PromptScores, by_prompt
@@ -14,6 +13,8 @@ from tasks.longbench.scorecard import BINS, OVER, Decay, FixedScores, Following,
 from tasks.longbench.words import constraint, count_fixed, s_l_fixed
 from tasks.schema.finish import Finish, finish_of
 from tasks.schema.records import Adherence, BenchmarkItem, Degeneration, Ending, FixedLength, Rubric, ScoredItem, Step
+from tasks.statistics import Interval, Means, intervals
+from tasks.text.topics import prompt_digest, topic_of
 
 
 def s_q(rubric: Rubric) -> float:
@@ -32,14 +33,18 @@ def score_item(
     plan: Sequence[Step] = (),
     reasoning: str = "",
     inline: bool = False,
+    topic: str = "",
 ) -> ScoredItem:
     """One answer, scored in both modes. An empty answer has S_l 0; `quality` is S_q, None where nobody could score it.
 
     `reasoning`, the model's thoughts, is in no score; `inline`: they stood in the text, so that the paper's script would count them.
+    `topic` names the topic where it is known; empty: told by the prompt without its length.
     """
     written = count_words(response)
     return ScoredItem(
         id=item.id,
+        prompt=prompt_digest(item.prompt),
+        topic=topic_of(topic or item.prompt, item.length),
         model=model,
         sample=sample,
         type=item.type,
@@ -125,6 +130,7 @@ def _group(items: Sequence[ScoredItem]) -> Group:
     unscored = sum(prompt.unscored for prompt in prompts)
     return Group(
         items=len(prompts),
+        topics=len({prompt.cluster for prompt in prompts}),
         answers=len(items),
         s_l=length,
         s_q=quality,
@@ -143,7 +149,7 @@ def _means(prompts: Sequence[PromptScores]) -> tuple[float, float | None, Means]
     lengths = [prompt.s_l for prompt in prompts if prompt.s_l is not None]
     qualities = [prompt.s_q for prompt in prompts]
     scored = [quality for quality in qualities if quality is not None]
-    return mean(lengths), mean(scored) if scored else None, intervals(lengths, qualities)
+    return mean(lengths), mean(scored) if scored else None, intervals(lengths, qualities, [prompt.cluster for prompt in prompts])
 
 
 def _fixed(items: Sequence[ScoredItem]) -> FixedScores | None:

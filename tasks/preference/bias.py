@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from statistics import mean
 from typing import NamedTuple
 
-from tasks.longbench.intervals import Interval, wilson
 from tasks.longbench.scorecard import BINS, OVER, bin_of
 from tasks.schema.records import Pair, Record
+from tasks.statistics import Interval, wilson
 
 
 class Margins(Record):

@@ -209,6 +209,7 @@ class Duel(Record):
     """Two answers to one prompt, compared by the judge in both orders: one that prefers a place, not a text, contradicts itself."""
 
     id: str  # of the benchmark item
+    topic: str = ""  # the same for all prompts that differ by their asked length alone; empty: not known
     sample: int = 0
     a: str  # models
     b: str
@@ -277,6 +278,8 @@ class Adherence(Record):
 
 class ScoredItem(Record):
     id: str
+    prompt: str = Field("", description="first 16 hexadecimal digits of the prompt's SHA-256; empty: not known")
+    topic: str = Field("", description="the same for all prompts that differ by their asked length alone; empty: not known")
     model: str
     sample: int = 0
     type: str

@@ -1,7 +1,7 @@
 """What a person needs who is asked to approve of a promotion, and what is remembered of the answer."""
 
-from tasks.longbench.intervals import Interval
 from tasks.longbench.scorecard import Scorecard
+from tasks.statistics import Interval
 from tasks.tracking import succession
 from tasks.tracking.gate import Decision
 

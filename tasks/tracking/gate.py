@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from tasks.longbench.compare import Comparison, Row
-from tasks.longbench.intervals import Interval
 from tasks.longbench.scorecard import FixedScores, Scorecard
 from tasks.schema.params import Promote
 from tasks.schema.records import Record
+from tasks.statistics import Interval
 
 GAIN, WORST, UNSCORED, REPETITION, GENERAL = "gain_over_champion", "worst_group", "unscored", "repetition", "general."
 DIRECTIONS = {GAIN: "above", WORST: "at most", UNSCORED: "at most", REPETITION: "at most"}  # every other axis: at least
@@ -145,7 +145,11 @@ def _against(contest: Contest, promote: Promote) -> tuple[Axis, ...]:
 def _gain(found: Comparison, bound: float) -> Axis:
     row = next((row for row in found.rows if (row.group, row.measure) == ("overall", "s_bar")), None)
     if row is None or row.interval is None or not _finite(row.difference, row.interval.low, row.interval.high):
-        note = "no prompt is scored on both sides" if row is None else "too few prompts are scored on both sides for an interval"
+        note = (
+            "no prompt is scored on both sides"
+            if row is None
+            else "no interval: too few topics are scored on both sides, or all scores are equal"
+        )
         return Axis(name=GAIN, value=None, bound=bound, passed=False, note=note)
     partly = f"over {found.items} of {found.items + len(found.only_b)} prompts" if found.only_b else None
     return Axis(name=GAIN, value=row.difference, bound=bound, passed=row.interval.low > bound, interval=row.interval, note=partly)

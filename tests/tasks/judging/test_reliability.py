@@ -128,3 +128,22 @@ def test_two_answers_correlate_perfectly_whatever_they_are() -> None:
 def test_a_second_judge_alone_is_no_judge() -> None:
     with pytest.raises(ValueError, match="no verdict of a first judge"):
         reliability([said("a", rubric(3), second=True)])
+
+
+def test_judges_that_agree_on_no_answer_have_no_kappa_although_they_grade_one_dimension_higher() -> None:
+    """Pooled, the gap between dimensions passes for agreement on the answers."""
+    luck = random.Random(4)
+
+    def graded() -> Rubric:
+        return rubric(5, *(luck.choice((1, 2)) for _ in range(5)))
+
+    places = [(place, second) for place in range(200) for second in (False, True)]
+    grades = [graded().model_copy(update={"relevance": luck.choice((4, 5))}) for _ in places]
+    verdicts = [said(f"i{place}", grade, second=second) for (place, second), grade in zip(places, grades, strict=True)]
+    found = reliability(verdicts).agreement
+    assert found
+    assert all(abs(alike.kappa or 0) < 0.2 for alike in found.by_dimension.values())
+    assert found.overall.kappa == pytest.approx(fmean(alike.kappa or 0 for alike in found.by_dimension.values()))
+    assert abs(found.overall.kappa or 0) < 0.1
+    assert found.kappa_pooled
+    assert found.kappa_pooled > 0.6

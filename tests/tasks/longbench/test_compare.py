@@ -73,6 +73,30 @@ def test_items_are_matched_by_id_and_not_by_order(tmp_path: Path) -> None:
     assert straight.rows == mixed.rows
 
 
+def test_another_benchmark_with_the_same_ids_is_refused_in_one_line(tmp_path: Path) -> None:
+    ours = [each.model_copy(update={"prompt": f"p{each.id}", "topic": each.id}) for each in scores(12)]
+    theirs = [each.model_copy(update={"prompt": f"q{each.id}" if place > 2 else each.prompt}) for place, each in enumerate(ours)]
+    a, b = evaluation(tmp_path / "a", ours), evaluation(tmp_path / "b", theirs)
+    assert compare(a, a).items == 12
+    problem = r"b/items.jsonl:student: prompt: another prompt than in .*a/items.jsonl:student under the id of 9 of 12 items"
+    with pytest.raises(BadInput, match=problem):
+        compare(a, b)
+    old = evaluation(tmp_path / "old", scores(12))
+    assert any("paired by id alone" in note for note in compare(a, old).notes)
+    assert not any("paired by id alone" in note for note in compare(a, a).notes)
+
+
+def test_prompts_of_one_topic_are_one_observation(tmp_path: Path) -> None:
+    """Five topics at eight lengths: of five flips of a sign none is rare enough to tell anything."""
+    topics = [each.model_copy(update={"topic": f"t{place % 5}"}) for place, each in enumerate(scores(more=4))]
+    a, b = evaluation(tmp_path / "a", topics), evaluation(tmp_path / "b", scores(seed=2))
+    found = compare(a, b)
+    assert (found.items, found.topics, found.verdict) == (40, 5, "cannot tell")
+    assert any("count as one topic: 5 topics" in note for note in found.notes)
+    apart = compare(evaluation(tmp_path / "c", scores(more=4)), b)
+    assert (apart.items, apart.topics, row(apart, "overall", "s_l").verdict) == (40, 40, "better")
+
+
 def test_items_of_one_side_alone_are_listed(tmp_path: Path) -> None:
     items = scores()
     found = compare(evaluation(tmp_path / "a", items[2:]), evaluation(tmp_path / "b", items[:-1]))
@@ -87,7 +111,20 @@ def test_unscored_items_leave_the_quality_alone(tmp_path: Path) -> None:
     assert found.unscored == 4
     assert (row(found, "overall", "s_l").items, row(found, "overall", "s_q").items) == (20, 16)
     assert row(found, "overall", "s_q").b == 60
-    assert found.verdict == "better"
+
+
+def test_a_verdict_on_quality_holds_with_the_unscored_answers_at_both_bounds(tmp_path: Path) -> None:
+    b = evaluation(tmp_path / "b", [item(place, 70, 60) for place in range(40)])
+    few = evaluation(tmp_path / "few", [item(place, 70, None if place < 1 else 80 + place % 3) for place in range(40)])
+    many = evaluation(tmp_path / "many", [item(place, 70, None if place < 12 else 80 + place % 3) for place in range(40)])
+    assert row(compare(few, b), "overall", "s_q").verdict == "better"
+    for found, difference in ((compare(many, b), 21.0), (compare(b, many), -21.0)):
+        quality = row(found, "overall", "s_q")
+        assert quality.difference == pytest.approx(difference, abs=0.1)
+        assert quality.interval
+        assert not quality.interval.low <= 0 <= quality.interval.high
+        assert (quality.verdict, found.verdict) == ("cannot tell", "cannot tell")
+        assert any("unscored answers at 0 or at 100 points" in note for note in found.notes)
 
 
 def test_without_a_judge_the_length_score_decides(tmp_path: Path) -> None:
@@ -111,8 +148,8 @@ def test_bins_and_languages_are_rows_and_corrected_for_their_number(tmp_path: Pa
 def test_three_items_tell_nothing_however_much_they_differ(tmp_path: Path) -> None:
     found = compare(evaluation(tmp_path / "a", scores(3, more=40)), evaluation(tmp_path / "b", scores(3)))
     assert found.verdict == "cannot tell"
-    assert row(found, "en", "s_l").interval is not None
-    assert row(found, "zh", "s_l").interval is None  # one item
+    assert row(found, "overall", "s_l").interval is None
+    assert any("3 topics are too few to tell anything: at least 6 are needed" in note for note in found.notes)
 
 
 def test_judges_that_differ_are_named(tmp_path: Path) -> None:

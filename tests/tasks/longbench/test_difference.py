@@ -29,7 +29,8 @@ def items(share: float, *, count: int = 24, s_q: float | None = 70.0, seed: int 
     for place in range(count):
         language: Language = "zh" if languages.split()[place % len(languages.split())] == "zh" else "en"
         asked = LENGTHS[place % 4]
-        item = BenchmarkItem(id=f"i{place}", prompt=f"Write {asked} words.", type="News", length=asked, language=language)
+        prompt = f"Write {asked} words on subject {place}."
+        item = BenchmarkItem(id=f"i{place}", prompt=prompt, type="News", length=asked, language=language)
         text = " ".join(noise.choices(WORDS, k=round(asked * share * (0.95 + 0.1 * noise.random()))))
         found.append(score_item(item, "student", text, None if s_q is None else s_q + noise.random(), finish_reason="stop"))
     return found

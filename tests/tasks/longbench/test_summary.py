@@ -7,6 +7,7 @@ from tasks.longbench.scorecard import bin_of, flat, read_scorecards
 from tasks.longbench.summary import mean_s_l, s_q, score_item, summarise
 from tasks.schema.errors import BadInput
 from tasks.schema.records import BenchmarkItem, Language, Rubric, ScoredItem
+from tasks.statistics import intervals
 
 
 def rubric(*scores: int) -> Rubric:
@@ -14,7 +15,7 @@ def rubric(*scores: int) -> Rubric:
 
 
 def item(asked: int, written: int, rubric: Rubric | None = None, *, language: Language = "en", type: str = "News") -> ScoredItem:
-    own = BenchmarkItem(id=f"{asked}-{written}", prompt="p", type=type, length=asked, language=language)
+    own = BenchmarkItem(id=f"{asked}-{written}", prompt=f"On {written} things", type=type, length=asked, language=language)
     return score_item(own, "student", "word " * written, s_q(rubric) if rubric else None)
 
 
@@ -122,12 +123,27 @@ def test_both_modes_stand_side_by_side_and_share_nothing_but_the_quality() -> No
 
 def test_several_answers_to_a_prompt_are_one_observation() -> None:
     drawn = [(asked, sample, 0 if sample else asked) for asked in (100, 200) for sample in range(4)]
-    answers = [item(asked, words).model_copy(update={"id": str(asked), "sample": sample}) for asked, sample, words in drawn]
+    answers = [
+        item(asked, words).model_copy(update={"id": str(asked), "topic": str(asked), "sample": sample}) for asked, sample, words in drawn
+    ]
     card, single = summarise(answers), summarise([item(100, 100), item(200, 200)])
     assert (card.items, card.answers, card.unscored, card.s_l) == (2, 8, 8, 25)
     assert card.s_l_interval is not None
-    assert card.s_l_interval.low == card.s_l_interval.high == 25  # both prompts have the same mean: nothing varies between prompts
+    of_two = intervals([25, 25], [None, None]).s_l
+    assert card.s_l_interval == of_two, "of two prompts, not of eight answers"
     assert (single.items, single.answers) == (2, 2)
+
+
+def test_prompts_of_one_topic_are_one_observation() -> None:
+    prompts = [(topic, asked) for topic in ("tea", "rivers", "bread") for asked in (100, 200, 400, 800)]
+    asked_for = [BenchmarkItem(id=f"{t}{n}", prompt=f"A {n}-word essay on {t}", type="", length=n, language="en") for t, n in prompts]
+    card = summarise([score_item(own, "student", "word " * 100, None) for own in asked_for])
+    apart = summarise([score_item(own, "student", "word " * 100, None).model_copy(update={"topic": own.id}) for own in asked_for])
+    assert (card.items, card.topics, apart.topics) == (12, 3, 12)
+    assert card.s_l_interval
+    assert apart.s_l_interval
+    assert card.s_l_interval.low < apart.s_l_interval.low < card.s_l < apart.s_l_interval.high < card.s_l_interval.high
+    assert card.by_bin["[500,2000)"].topics == 3
 
 
 def test_an_answer_that_is_unscored_beside_a_scored_one_is_in_the_bounds() -> None:
