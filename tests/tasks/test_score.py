@@ -15,7 +15,8 @@ FAIR = Rubric(relevance=3, accuracy=3, coherence=3, clarity=3, breadth_and_depth
 
 
 def prediction(asked: int, written: int, model: str = "student") -> Prediction:
-    item = BenchmarkItem(id=f"i{asked}", prompt=f"Write {asked} words.", type="News", length=asked, language="en")
+    prompt = f"Write {asked} words on subject {'x' * (asked // 100)}."
+    item = BenchmarkItem(id=f"i{asked}", prompt=prompt, type="News", length=asked, language="en")
     return Prediction(item=item, model=model, response="word " * written, finish_reason="stop", tokens=written, seconds=0.1)
 
 

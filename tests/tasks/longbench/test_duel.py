@@ -13,12 +13,19 @@ from tasks.schema.errors import BadInput
 from tasks.schema.params import Params, load
 from tasks.schema.records import Duel, Prediction
 from tests.conftest import ROOT
-from tests.tasks.judging.endpoint import Body, asked, endpoint, prediction
+from tests.tasks.judging.endpoint import Body, asked, endpoint
+from tests.tasks.judging.endpoint import prediction as answer
 
 
 @pytest.fixture(scope="module")
 def params() -> Params:
     return load(ROOT / "params.yaml")
+
+
+def prediction(response: str, id: str, *, model: str = "student") -> Prediction:
+    """To a prompt of its own."""
+    found = answer(response, id, model=model)
+    return found.model_copy(update={"item": found.item.model_copy(update={"prompt": f"Write about subject {id}."})})
 
 
 def evaluation(folder: Path, *answers: Prediction) -> str:
@@ -62,3 +69,10 @@ def test_sides_that_cannot_be_compared_are_named(tmp_path: Path, params: Params)
         duel(f"{a}:nobody", b, params=params)
     with pytest.raises(BadInput, match="no such file"):
         duel(str(tmp_path / "none"), b, params=params)
+
+
+def test_another_prompt_under_the_same_id_is_refused(tmp_path: Path, params: Params) -> None:
+    a = evaluation(tmp_path / "a", prediction("One.", "1"))
+    b = evaluation(tmp_path / "b", answer("Two.", "1"))
+    with pytest.raises(BadInput, match=r"b: item\.prompt: another prompt than in .* under the id 1; name two evaluations of the same"):
+        duel(a, b, params=params)
