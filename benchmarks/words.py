@@ -75,7 +75,7 @@ HARD_CASES = [
     Case("Tom &amp; <b>Jerry</b><br/>run<!-- soon -->", 3, "tags, comments and entities are none"),
     Case("Ph.D. in node.js v2.0", 4, "a full stop inside a name"),
     Case("…!?— ***", 0, "nothing to read"),
-    Case("ฉันรักภาษาไทย", 4, "Thai has no spaces: wrong here, a known limit"),
+    Case("ฉันรักภาษาไทย", 4, "Thai has no spaces between words"),
     Case("ta có đất nước", 4, "Vietnamese, as written: by syllables"),
 ]
 

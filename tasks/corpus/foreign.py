@@ -9,7 +9,9 @@ _FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 
 
 def foreign(text: str, language: str) -> str | None:
-    """The other language, with the words that are in it, or None. Code between fences has no language."""
+    """The other language, with the words that are in it, or None. Code between fences has no language; to `unknown` nothing is foreign."""
+    if language == UNKNOWN:
+        return None
     prose = _FENCE.sub(" ", text) if "```" in text else text
     for start in dict.fromkeys((0, max(0, (len(prose) - _WINDOW) // 2), max(0, len(prose) - _WINDOW))):
         stretch = prose[start : start + _WINDOW]

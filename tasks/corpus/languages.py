@@ -9,6 +9,8 @@ import re
 import pycld2
 
 UNKNOWN = "unknown"  # nothing in it that could tell
+_TODAY = {"iw": "he", "jw": "jv", "sr-ME": "sr"}  # CLD2's codes that ISO 639 has withdrawn
+_PLAIN = 0.75  # share of the words in ASCII from which a text that CLD2 is not sure of is English: résumé is said in English too
 
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 _KANA = re.compile(r"[\u3041-\u30ff]")
@@ -23,7 +25,7 @@ _READ = 8_000  # characters that are looked at
 
 
 def language_of(text: str) -> str:
-    """`en`, `zh`, the code of another language, or `unknown` where there is nothing to tell it by."""
+    """The ISO 639 code of the language (two letters, or three where it has no two), or `unknown` where there is nothing to tell it by."""
     text = text[:_READ]
     if text.isascii():
         return _latin(text) if _LETTER.search(text) else UNKNOWN
@@ -73,11 +75,14 @@ def _latin(text: str) -> str:
     code, sure = _told(text)
     if code != "en" and len(text) > 4 * _EDGE and _told(f"{text[:_EDGE]}\n{text[-_EDGE:]}") == ("en", True):
         return "en"  # it brings along a text in another language
-    return code if sure else "en" if text.isascii() else code
+    words = _LATIN.findall(text)
+    return code if sure or sum(map(str.isascii, words)) < _PLAIN * len(words) else "en"
 
 
 def _told(text: str) -> tuple[str, bool]:
     """The code of the language that most of the text is in, and whether CLD2 stands by it."""
     sure, _, languages = pycld2.detect(_UNREADABLE.sub(" ", text), isPlainText=True, bestEffort=True)
     code = str(languages[0][1])
-    return (UNKNOWN, False) if code == "un" else (code, bool(sure))
+    if code == "un" or code.startswith("xx-"):  # a script without a language
+        return UNKNOWN, False
+    return _TODAY.get(code, code.partition("-")[0]), bool(sure)

@@ -18,8 +18,7 @@ from itertools import pairwise
 from statistics import mean
 from typing import TYPE_CHECKING
 
-from tasks.longbench.benchmark import language_of
-from tasks.longbench.length import count_words, s_l
+from tasks.longbench.length import chinese_share, count_words, s_l
 from tasks.schema.records import Adherence, Step
 
 if TYPE_CHECKING:
@@ -30,6 +29,7 @@ MOST = 2000  # passages; of a longer text neighbours are taken together
 LOOK = 500_000  # characters of a text whose words are weighed, spread over its passages; all of them are counted
 IN_DOUBT = 0.05  # cosine that a whole text's distance from a step's own place in the plan takes from a passage
 STEM = 6  # letters of a word that count, so that "governing" and "government" are one
+CHINESE = 0.25  # share of Chinese characters from which a text's tokens are its characters
 SPACED = 0.06  # share of white space in a text under which its script puts no spaces between words
 
 _BLANK_LINES, _LINES, _SENTENCES = re.compile(r"\n\s*\n"), re.compile(r"\n+"), re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
@@ -99,7 +99,7 @@ def _tokens_of(text: str) -> Callable[[str], list[str]]:
     """Stems of words; single characters and pairs of them where the script puts no spaces between words."""
     sample = text[:20_000]
     bare = sum(map(str.isspace, sample)) < SPACED * len(sample)
-    return _characters if bare or language_of(sample) == "zh" else _stems
+    return _characters if bare or chinese_share(sample) >= CHINESE else _stems
 
 
 def _stems(text: str) -> list[str]:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tasks import store
+from tasks.corpus import languages
 from tasks.longbench.length import chinese_share
 from tasks.schema.errors import BadInput
-from tasks.schema.records import BenchmarkItem, Language
+from tasks.schema.records import BenchmarkItem
 
 MEND = "mend or remove the line"
 _OTHERS = {  # by their first bytes
@@ -76,7 +77,7 @@ class Ask(NamedTuple):
     length: int  # words
     type: str = ""
     id: str = ""  # empty: made of prompt and length
-    language: Language | None = None  # None: told by the prompt
+    language: str = ""  # ISO 639; empty: told by the prompt
     topic: str = ""  # empty: told by the prompt
 
 
@@ -122,9 +123,13 @@ def item_id(prompt: str, length: int) -> str:
     return hashlib.sha256(f"{length}\0{prompt}".encode()).hexdigest()[:12]
 
 
-def language_of(text: str) -> Language:
-    """Chinese when at least a quarter of the visible characters are CJK ideographs (U+4E00 to U+9FFF), else English."""
-    return "zh" if chinese_share(text) >= 0.25 else "en"
+def language_of(text: str) -> str:
+    """The ISO 639 code of a language other than English and Chinese; of those two Chinese when at least a quarter of the visible
+    characters are CJK ideographs (U+4E00 to U+9FFF), else English, also where nothing tells it."""
+    told = languages.language_of(text)
+    if told in ("en", "zh", languages.UNKNOWN):
+        return "zh" if chinese_share(text) >= 0.25 else "en"
+    return told
 
 
 def entries(path: Path) -> Iterator[Entry]:

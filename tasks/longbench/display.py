@@ -35,6 +35,7 @@ ENDED = {
     "offers_to_continue": "with an offer to continue",
     "declined": "with less than was asked, as they say",
 }
+PAPERS = ("en", "zh")  # languages of which the paper's count knows the words
 MEASURES = {"s_l": "S_l", "s_q": "S_q", "s_bar": "S̄"}
 
 
@@ -47,6 +48,8 @@ def show_scorecard(card: Scorecard, *, title: str) -> None:
         console.print(f"S_q and S̄ are empty: {why}. S_l is the length score alone.")
     if bounds := card.s_q_bounds:
         console.print(f"{card.unscored} unscored: S_q is {bounds.low:.1f} if all of them had 0, and {bounds.high:.1f} if all had 100.")
+    if others := [name for name in card.by_language if name not in PAPERS]:
+        console.print(f"The paper's count knows words of English and Chinese alone: of {', '.join(others)} read S_l fixed, not S_l paper.")
     if len(card.by_asked) <= RULER_LINES:
         console.print(_ruler(card))
     console.print(_ceiling(card))

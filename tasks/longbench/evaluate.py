@@ -22,7 +22,7 @@ from tasks.judging.templates import read_template
 from tasks.judging.verdicts import check_scored
 from tasks.longbench.adapters import read_items
 from tasks.longbench.answers import Method, Refused, answer_all, decoding_of, write_refused
-from tasks.longbench.planned import through_agentwrite
+from tasks.longbench.planned import check_languages, through_agentwrite
 from tasks.longbench.scorecard import Scorecard
 from tasks.longbench.scoring import Files, Judged, cards, match, score_all, write_scores
 from tasks.schema.errors import BadInput
@@ -72,6 +72,8 @@ def evaluate(candidate: str, out: Path, *, params: Params, options: Options) -> 
     items, skipped = read_items(benchmark, options.format)
     if skipped:
         print(f"{benchmark}: {len(skipped)} rows state no length that can be read and are left out, such as {skipped[0]}", file=sys.stderr)
+    if options.agentwrite:
+        check_languages(items)
     who = resolve(candidate)
     model = run_async(_model(who, params, options, items))
     judged = options.judged and _has_judge(who, model, params)

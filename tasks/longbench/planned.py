@@ -3,16 +3,25 @@
 So the paper evaluates GPT-4o with AgentWrite. The plans are then known, and the answers are held to them.
 """
 
+from collections.abc import Iterable
+
 from tasks.agentwrite.faults import Unwritable
 from tasks.agentwrite.planner import make_plan
 from tasks.agentwrite.writer import write_draft
 from tasks.endpoints.chat import Chat, Reply, Request
 from tasks.longbench.answers import Answer, Method
-from tasks.schema.errors import ReplyError
+from tasks.schema.errors import BadInput, ReplyError
 from tasks.schema.params import PlanSection, Write
-from tasks.schema.records import BenchmarkItem, Instruction, Reason
+from tasks.schema.records import BenchmarkItem, Instruction, Language, Reason
 
 DRAWS = 1000  # sample indices that the tries of one answer may use
+
+
+def check_languages(items: Iterable[BenchmarkItem]) -> None:
+    """Raises BadInput for an item in a language that AgentWrite's prompts do not know."""
+    if other := next((item for item in items if item.language not in ("en", "zh")), None):
+        problem = f"item {other.id} is in {other.language}; AgentWrite plans and writes in en and zh"
+        raise BadInput("benchmark", problem, mend="leave --agentwrite out, or take prompts in en and zh")
 
 
 def through_agentwrite(plan: PlanSection, write: Write) -> Method:
@@ -20,7 +29,8 @@ def through_agentwrite(plan: PlanSection, write: Write) -> Method:
 
     async def method(chat: Chat, item: BenchmarkItem, sample: int) -> Answer:
         counted = _Counted(chat, sample)
-        asked = Instruction(id=item.id, text=item.prompt, language=item.language, words=item.length, source=f"benchmark:{item.id}")
+        language: Language = "zh" if item.language == "zh" else "en"
+        asked = Instruction(id=item.id, text=item.prompt, language=language, words=item.length, source=f"benchmark:{item.id}")
         try:
             planned = await make_plan(counted, asked, plan=plan)
         except ReplyError as error:

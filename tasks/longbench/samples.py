@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from statistics import mean
 from typing import Literal, NamedTuple
 
-from tasks.schema.records import Language, ScoredItem
+from tasks.schema.records import ScoredItem
 
 Mode = Literal["paper", "fixed"]
 
@@ -20,7 +20,7 @@ class PromptScores(NamedTuple):
     prompt: str  # digest; empty: not known
     topic: str  # empty: not known
     type: str
-    language: Language
+    language: str  # ISO 639
     asked: int
     answers: int
     unscored: int  # answers

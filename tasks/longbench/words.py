@@ -6,18 +6,22 @@ What is one word:
 - Joined by an apostrophe, hyphen (not a dash), `_`, `@`, `&`, or a middle dot between letters or digits: don't, state-of-the-art, R&D.
 - Joined by a comma, colon or slash between digits: 1,000.5, 12:30, 1/2. Between letters these part words: and/or is two.
 - Joined by a full stop before a digit, a small letter or a single letter: 3.14, e.g., U.S.A., Node.js.
-- Each Han character (extensions and compatibility ideographs too) and each kana, long marks included; Hangul goes by spaces.
+- Each Han character (extensions and compatibility ideographs too) and each kana, long marks included: Chinese and Japanese lengths
+  are asked in characters. Hangul goes by spaces.
+- Thai, Lao, Khmer and Burmese, which have no spaces between words: the words that ICU's dictionaries find.
 - An address, of a page or an e-mail, where it stands in the text; behind a Markdown link it is none.
 
 What is none: punctuation, symbols, emoji, circled numbers; of Markdown and HTML the marks, list numbers, fences with their language,
-pictures, footnote marks, definitions of links, tags and comments. Scripts that put no spaces between words (Thai, Lao, Khmer, Burmese)
-are counted by their spaces: a known limit.
+pictures, footnote marks, definitions of links, tags and comments.
+
+These are the word boundaries of Unicode (UAX #29), with its own remedy for what it leaves to dictionaries, and three changes: a
+hyphen, `_`, `@` or `&` joins; a slash between digits joins; a kana counts alone. They are the same for every language.
 """
 
 import html
 import re
 import unicodedata
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -90,7 +94,23 @@ _MARKUP = (
 
 def count_fixed(text: str) -> int:
     """Words as a person counts them: the rules are at the head of this file. Any text, linear in its length."""
-    return _counter()(_without_markup(text))
+    text = _without_markup(text)
+    runs = _UNSPACED.findall(text)
+    return _counter()(_UNSPACED.sub(" ", text)) + _in_dictionary(runs) if runs else _counter()(text)
+
+
+_UNSPACED = re.compile(  # letters and marks of the scripts that have no spaces between words, without digits and signs
+    "[\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ecf\u0edc-\u0edf\u1780-\u17d3\u17d7\u17dc\u17dd"  # Thai, Lao, Khmer
+    "\u1000-\u103f\u1050-\u1089\u108e\u109a-\u109d\ua9e0-\ua9ef\ua9fa-\ua9fe\uaa60-\uaa7f]+"  # Burmese
+)
+
+
+def _in_dictionary(runs: Sequence[str]) -> int:
+    """Words of runs of letters without spaces. Raises ImportError without icu4py."""
+    from icu4py.breakers import WordBreaker
+
+    text = " ".join(runs)
+    return sum(text[start] != " " for start, _ in WordBreaker(text, "und").segments())
 
 
 def _without_markup(text: str) -> str:

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from tasks.corpus.cleaning import refusal, unseen
 from tasks.corpus.foreign import foreign
-from tasks.corpus.languages import language_of
+from tasks.corpus.languages import UNKNOWN, language_of
 from tasks.corpus.leaks import leaked
 from tasks.corpus.likeness import Scored, near_copies
 from tasks.corpus.remarks import strip_remarks
 from tasks.corpus.scaffolding import identifiers
 from tasks.longbench.length import count_words, s_l
+from tasks.longbench.words import count_fixed
 from tasks.schema.records import Message, Sample
 from tasks.text.endings import broken_off, strip_markup
 from tasks.text.offers import declined
@@ -24,6 +25,7 @@ from tasks.text.offers import declined
 if TYPE_CHECKING:
     import pandas as pd
 
+PAPERS = ("en", "zh", UNKNOWN)  # languages in which the paper's count counts something
 _SENTENCE = re.compile(r"[^.!?。！？\n]+")
 BROKEN = re.compile("[\ufffd\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
@@ -81,12 +83,16 @@ def row_of(number: int, sample: Sample, *, long: bool = True) -> Row:
 
 
 def measure(row: Row, scored: Scored) -> Measures:
-    """The measures of one row. The answer is all that the assistant says, the request all that the user does."""
+    """The measures of one row. The answer is all that the assistant says, the request all that the user does.
+
+    Words are the paper's in English and Chinese; in other languages, of which the paper counts next to nothing, those of fixed mode.
+    """
     if row.problem is not None:
         return unreadable(row, row.problem)
     answer = "\n\n".join(message.content for message in row.messages if message.role == "assistant")
     prompt = "\n\n".join(message.content for message in row.messages if message.role == "user")
-    written, language = count_words(answer), row.language or language_of(prompt)
+    language = row.language or language_of(prompt)
+    written = count_words(answer) if language in PAPERS else count_fixed(answer)
     remarks = strip_remarks(strip_markup(answer)).removed
     return Measures(
         row=row.number,
@@ -141,7 +147,7 @@ def without_copies(measured: list[Measures], requests: Sequence[tuple[int, str, 
 def repetition(text: str) -> float:
     """Share of the sentences that occur before in the text, case and spacing aside; 0 without sentences."""
     sentences = [" ".join(part.lower().split()) for part in _SENTENCE.findall(text)]
-    spoken = [sentence for sentence in sentences if count_words(sentence)]
+    spoken = [sentence for sentence in sentences if any(map(str.isalpha, sentence))]
     return 1 - len(set(spoken)) / len(spoken) if spoken else 0.0
 
 

@@ -9,7 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from tasks.schema.errors import BadParams
 from tasks.schema.records import Language, Share
@@ -110,12 +110,25 @@ class Collect(Section):
     sources: list[Source] = Field(min_length=1)
     decontaminate: list[Source] = Field(description="what else the run is scored on, beside `benchmark`: none of it gets into the data")
     count: int = Field(ge=1, description="instructions to draw, at the most")
-    languages: list[Language] = Field(min_length=1)
+    languages: list[Language] = Field(
+        min_length=1,
+        description="en, zh: what the prompts, filters and length readers of the pipeline know; prompts of any language are evaluated",
+    )
     words: Bounds = Field(description="asked lengths worth training on; asks without a length are judged by the selector alone")
     near_duplicate: Share = Field(description="Jaccard similarity from which a row counts as a copy")
     toxicity: Literal["words", "off"] = Field(description="words: a word list too; off: the flags of the source alone")
     personal_data: Literal["mask", "keep"] = Field(description="mask: addresses, numbers and keys become placeholders such as [EMAIL]")
     max_malformed: Share = Field(description="share of unreadable rows that may be set aside; 0 stops at the first")
+
+    @field_validator("languages", mode="before")
+    @classmethod
+    def known(cls, languages: object) -> object:
+        others = [code for code in languages if code not in get_args(Language)] if isinstance(languages, list) else []
+        if others:
+            raise ValueError(
+                f"instructions are collected and written in en and zh, not in {others[0]}; prompts of any language can be evaluated"
+            )
+        return languages
 
     @model_validator(mode="after")
     def told_apart(self) -> "Collect":

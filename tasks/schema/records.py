@@ -11,6 +11,7 @@ from typing import Annotated, Generic, Literal, NamedTuple, TypeVar
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel
 
 Language = Literal["en", "zh"]
+LanguageCode = Annotated[str, Field(pattern=r"^[a-z]{2,3}$", description="ISO 639; what is trained on is in one of `Language`")]
 Words = Annotated[int, Field(gt=0, description="a length in words (English) or characters (Chinese)")]
 LengthKind = Literal["exact", "at_least", "at_most", "range", "none"]
 Score = Annotated[int, Field(ge=1, le=5)]
@@ -132,7 +133,7 @@ class BenchmarkItem(Record):
     prompt: str
     type: str
     length: Words
-    language: Language
+    language: LanguageCode
 
 
 class Decoding(Record):
@@ -283,7 +284,7 @@ class ScoredItem(Record):
     model: str
     sample: int = 0
     type: str
-    language: Language
+    language: LanguageCode
     asked: int
     written: int
     s_l: float  # in paper mode, like `asked` and `written`

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from tasks.corpus.dataset import FILE, read_dataset
-from tasks.longbench.benchmark import entries, language_of
+from tasks.longbench.benchmark import Entry, entries, language_of
 from tasks.longbench.length import count_words
 from tasks.longbench.recorded import PROMPTS, RESPONSES
-from tasks.schema.records import Message, Sample
+from tasks.schema.records import Language, Message, Sample
 
 ENDS = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|$)|[。！？…]+[”’」』）]*|\n")  # of sentences and of lines
 
@@ -49,9 +49,17 @@ def read_texts(path: Path) -> Iterator[Sample]:
             yield Sample(
                 id=identity,
                 messages=said,
-                language=language_of(answer),
+                language=_language(answer, entry),
                 asked_words=None,
                 written_words=words,
                 paragraphs=answer.count("\n\n") + 1,
                 source=f"{entry.path.name}:{entry.line}",
             )
+
+
+def _language(answer: str, entry: Entry) -> Language:
+    """Raises BadInput for a language that is not trained on."""
+    told = language_of(answer)
+    if told not in ("en", "zh"):
+        raise entry.bad(next(name for name in RESPONSES if entry.has(name)), f"written in {told}; the study trains on texts in en and zh")
+    return "zh" if told == "zh" else "en"

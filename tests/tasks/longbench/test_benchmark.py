@@ -119,6 +119,18 @@ def test_a_file_that_is_not_utf8_is_named_with_the_byte(tmp_path: Path) -> None:
         read_benchmark(written(tmp_path, b'{"prompt": "\xff", "length": 5}\n'))
 
 
-@pytest.mark.parametrize(("text", "language"), [("Write about 北京.", "en"), ("写一篇关于 GPT 的文章", "zh"), ("", "en"), ("123", "en")])
-def test_the_language_is_that_of_most_of_the_script(text: str, language: str) -> None:
+@pytest.mark.parametrize(
+    ("text", "language"),
+    [
+        ("Write about 北京.", "en"),
+        ("写一篇关于 GPT 的文章", "zh"),
+        ("", "en"),
+        ("123", "en"),
+        ("Écris un essai de 500 mots sur la mer.", "fr"),
+        ("海について800字で書いてください。", "ja"),
+        ("Напиши эссе на 500 слов о море.", "ru"),
+        ("כתוב חיבור של 500 מילים על הים", "he"),
+    ],
+)
+def test_the_language_is_that_of_most_of_the_text(text: str, language: str) -> None:
     assert language_of(text) == language

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from icu4py.breakers import WordBreaker
 
 from benchmarks.words import HARD_CASES, Case
 from tasks.longbench.length import count_by_definition, count_words, s_l
@@ -13,7 +14,6 @@ from tasks.longbench.words import Constraint, constraint, count_fixed, s_l_fixed
 LONGBENCH = Path("../shared/data/longbench_write/longbench_write.jsonl")
 AT_LEAST = 27  # prompts of LongBench-Write that ask for so much or more
 RIGHT_AT_LEAST, OF = 28, 31  # what the fixed count owes, on any table of hard cases
-LIMITS = {"ฉันรักภาษาไทย"}  # no spaces between words: known to be wrong
 
 LONG = "词" * 200  # long enough for the counting over arrays
 NEAR_WORDS = st.text(alphabet=st.sampled_from("aZzé_0٣½中鿿䷿ꀀ〇々かᄒ“’·\u0301\u200d\u00a0 ,.\n\ud800𝐀𠀀🙂[]^`@{"))
@@ -40,7 +40,7 @@ def test_every_character_parts_or_joins_letters_as_the_definition_has_it() -> No
         assert count_words(text) == count_by_definition(text), hex(first)
 
 
-@pytest.mark.parametrize("case", [case for case in HARD_CASES if case.text not in LIMITS], ids=lambda case: case.why)
+@pytest.mark.parametrize("case", HARD_CASES, ids=lambda case: case.why)
 def test_a_hard_case_is_counted_as_a_person_would(case: Case) -> None:
     assert count_fixed(case.text) == case.words
 
@@ -85,6 +85,10 @@ def test_the_fixed_count_of_any_text_is_that_of_its_lines(text: str) -> None:
         "- [x",
         "\u0301",
         "🙂",
+        "ผมกินข้าว",
+        "ก ",
+        "ក",
+        "ກ1",
     ],
 )
 @pytest.mark.timeout(60)  # what takes the square of the length would be at it for hours
@@ -92,6 +96,38 @@ def test_a_long_text_is_counted_in_linear_time(piece: str) -> None:
     text = piece * (1_000_000 // len(piece)) + "@ www. :// ]( <"
     assert count_fixed(text) >= 0
     assert count_words(text) >= 0
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("Le soleil se lève aujourd’hui sur la vallée.", 8),
+        ("Der Fluss fließt über die Felder.", 6),
+        ("Река течёт мимо старого дома.", 5),
+        ("الشمس تشرق فوق البحر", 4),
+        ("नदी गाँव के पास बहती है।", 6),
+        ("השמש זורחת מעל הים", 4),
+        ("강물이 마을 옆으로 흐른다.", 4),  # by spaces
+        ("川が流れる。", 5),  # by characters
+        ("แม่น้ำไหลผ่านหมู่บ้าน", 4),  # by a dictionary
+        ("ខ្ញុំស្រឡាញ់ភាសាខ្មែរ", 3),
+        ("ຂ້ອຍຮັກເຈົ້າ", 3),
+        ("မြစ်ကြီး", 2),
+        ("Thai: แม่น้ำ 3 สาย, and more", 6),
+    ],
+)
+def test_words_of_any_language_are_counted_as_it_writes_them(text: str, words: int) -> None:
+    assert count_fixed(text) == words
+
+
+@given(
+    st.lists(st.sampled_from(["река", "soleil", "l’eau", "δέντρο", "नदी", "الشمس", "강물", "1,5", "Über"]), min_size=1, max_size=30),
+    st.sampled_from([" ", ", ", ". ", "\n"]),
+)
+def test_the_fixed_count_is_that_of_unicodes_word_boundaries(words: list[str], between: str) -> None:
+    text = between.join(words)
+    unicode = sum(any(map(str.isalnum, text[start:end])) for start, end in WordBreaker(text, "und").segments())
+    assert count_fixed(text) == unicode == len(words)
 
 
 @given(LENGTHS, st.integers(0, 10**6))
