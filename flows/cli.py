@@ -34,6 +34,7 @@ FLOWS, WORKSPACE = "flows.commands", "flows.overview"
 TREE: dict[str, Leaf | Branch] = {
     "run": Leaf(f"{FLOWS}:run", "Run the whole pipeline: raw prompts to a promoted model and a report.", "run --profile rehearsal"),
     "status": Leaf(f"{WORKSPACE}:status", "Show which stages are up to date, which are not, and why.", "status"),
+    "doctor": Leaf("tasks.doctor:doctor", "Check everything that can be known to fail before money is spent.", "doctor"),
     "estimate": Leaf(
         "tasks.agentwrite.__main__:estimate", "Estimate calls, tokens, dollars and time before a run.", "estimate data/raw/pool.jsonl"
     ),

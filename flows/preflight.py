@@ -22,22 +22,23 @@ def check(repo: Repo, stages: Sequence[Stage], params: Params) -> None:
     """Raises NotReady with all problems at once. A run that is refused leaves every output where it was."""
     names = {stage.name for stage in stages}
     problems = [*_missing_inputs(repo, names), *(_sources(params) if "collect" in names else []), *standins.misplaced(params, settings())]
-    problems += _foreseen(repo, names, params) if not problems else []
+    problems += [problem for problem in _foreseen(repo, names, params, ask=not problems) if problem not in problems]
     if problems:
         raise NotReady(problems)
 
 
-def _foreseen(repo: Repo, names: set[str], params: Params) -> list[str]:
+def _foreseen(repo: Repo, names: set[str], params: Params, *, ask: bool) -> list[str]:
     """What the stages that will run would stop at: a base that cannot be trained, endpoints that are missing or do not answer as they
-    have to, a spend cap without prices. Nothing is asked where nothing would run, or where the rehearsal answers."""
+    have to, a spend cap without prices. Nothing is asked where nothing would run, or where the rehearsal answers. Without `ask`, for a
+    run that is refused already, no endpoint is asked and nothing is fetched."""
     own = settings()
     if params.base.model == standins.TINY and not any(own.url(role) or not _built_in(params, role) for role in doctor.roles(params)):
         return []
     changes = graph.changes(repo)
     sections = {key for stage in repo.index.stages if _runs(stage.addressing, names, changes) for key in _sections(stage)}
     wanted = [role for role in doctor.roles(params) if f"models.{role}" in sections]
-    problems = doctor.problems([*(doctor.base(params) if "base" in sections else []), *doctor.endpoints(params, own, wanted)])
-    return problems or doctor.problems(doctor.answers(params, own, wanted))
+    problems = doctor.problems([*(doctor.base(params, fetch=ask) if "base" in sections else []), *doctor.endpoints(params, own, wanted)])
+    return problems or (doctor.problems(doctor.answers(params, own, wanted)) if ask else [])
 
 
 def _built_in(params: Params, role: Role) -> bool:
