@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import GetCoreSchemaHandler, SecretStr
 from pydantic_core import CoreSchema, core_schema
 
-_PARTS = re.compile(r"(?P<scheme>(?:[A-Za-z][A-Za-z0-9+.-]*:)?//)?(?P<rest>.*)", re.DOTALL)
+_PARTS = re.compile(r"(?P<scheme>(?:[A-Za-z][A-Za-z0-9+.-]*:)?//|(?i:https?):/)?(?P<rest>.*)", re.DOTALL)
 _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.%]*\]|[^\s:@\[\]]*)(?::\d*)?")
 
 
@@ -67,7 +67,7 @@ def _split(given: str) -> tuple[str, str, str, str, str]:
     """Scheme, credentials, host, path, query. Only what has a scheme or credentials is taken apart: the rest may be a path."""
     found = _PARTS.fullmatch(given)
     assert found
-    scheme, rest = found["scheme"] or "", found["rest"]
+    scheme, rest = (found["scheme"] or "").lower(), found["rest"]
     if not scheme and not re.match(r"[^\s/@]+:[^\s/@]+@", rest):
         return "", "", "", given, ""
     rest = rest.partition("#")[0] if "@" not in rest.partition("#")[2] else rest

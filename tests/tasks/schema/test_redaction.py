@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import copy
 import json
 import re
 from collections.abc import Awaitable, Callable
@@ -19,6 +20,7 @@ from tasks.schema.errors import BadSettings, PipelineError, SecretInReply
 from tasks.schema.params import Model
 from tasks.schema.redaction import MASK, REMOVED, mask, redact, split_url
 from tasks.schema.settings import settings
+from tasks.schema.urls import Url
 from tests.canaries import canary, hits
 from tests.tasks.judging.endpoint import serving
 
@@ -144,6 +146,36 @@ def test_a_long_secret_is_masked_wherever_it_is_and_however_it_was_cut(before: s
     split_url(f"http://:{secret}@host/v1")
     kept = secret[: max(16, len(secret) - cut)]
     assert kept not in mask(f"{before}{kept} {after}")
+
+
+@pytest.mark.parametrize(
+    ("given", "shown", "info"),
+    [
+        ("https://me:p%40ss@host:8000/v1?api_key=1#x", "https://host:8000/v1", "me:p@ss"),
+        ("https://me:p@ss@host/v1", "https://host/v1", "me:p@ss"),
+        ("https://me:p/ss?x@host/v1", "https://host/v1", "me:p/ss?x"),
+        ("HTTPS://token@host/v1", "https://host/v1", "token"),
+        ("http:/me:pass@host/v1", "http:/host/v1", "me:pass"),
+        ("me:pass@host/v1", "host/v1", "me:pass"),
+        ("postgresql://me:pass@host/runs?sslmode=require", "postgresql://host/runs", "me:pass"),
+        ("http://[::1]:8000/v1", "http://[::1]:8000/v1", ""),
+        ("http://host/v1/user@example", "http://host/v1/user@example", ""),
+        ("models:/longwriter@challenger", "models:/longwriter@challenger", ""),
+        ("data/a:b/c?d#e@f", "data/a:b/c?d#e@f", ""),
+        ("sqlite:////home/me/runs.db", "sqlite:////home/me/runs.db", ""),
+        ("", "", ""),
+    ],
+)
+def test_a_url_is_split_from_its_credentials_and_other_text_is_left_alone(given: str, shown: str, info: str) -> None:
+    url = Url(given)
+    assert (str(url), url.user_info.get_secret_value(), url.full.get_secret_value()) == (shown, info, given)
+    assert copy.deepcopy(url).full == url.full
+    assert Url(url) is url
+
+
+@given(st.text())
+def test_any_text_can_be_asked_whether_it_is_a_url(text: str) -> None:
+    assert isinstance(Url(text).is_http, bool)
 
 
 def basic(request: web.Request) -> str:
