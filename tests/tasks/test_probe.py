@@ -1,6 +1,7 @@
 """The stage probe: lm-evaluation-harness for real, against an endpoint that knows some of the answers."""
 
 import asyncio
+import base64
 import json
 import subprocess
 import sys
@@ -66,6 +67,18 @@ def test_the_score_is_the_share_of_right_answers_and_the_key_is_sent(
     shown = capfd.readouterr().err
     assert "facts: 100%" in shown
     assert shown.strip().count("\n") == 0, "nothing but the bar, redrawn"
+
+
+@pytest.mark.slow
+def test_credentials_in_the_candidates_url_are_sent_with_each_question_and_written_nowhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with endpoint(lambda *_: said("a long story")) as there:
+        monkeypatch.setenv("LONGWRITER_CANDIDATE_URL", there.url.replace("://", "://me:canary-5f4dcc3b@"))
+        settings.cache_clear()
+        run(tmp_path, FACTS, limit=2)
+    assert {seen.key for seen in there.seen} == {f"Basic {base64.b64encode(b'me:canary-5f4dcc3b').decode()}"}
+    assert "canary" not in (tmp_path / "out/harness.json").read_text() + "".join(capfd.readouterr())
 
 
 @pytest.mark.slow
