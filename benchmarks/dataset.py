@@ -73,7 +73,7 @@ def draft(number: int) -> Draft:
         for part in range(1, PARAGRAPHS + 1)
     )
     text = f"请写一篇关于第{number}座桥的五千字文章" if number % 2 else f"Write 5,000 words about bridge number {number}."
-    given = {"id": f"{number:016x}", "text": text, "language": language, "words": PARAGRAPHS * WORDS, "wish": "exact"}
+    given = {"id": f"{number:016x}", "text": text, "language": language, "words": PARAGRAPHS * WORDS, "length_kind": "exact"}
     asked = Instruction.model_validate({**given, "source": f"bench:{number}"})
     return Draft(instruction=asked, steps=tuple(Step(point=f"point {n}", words=WORDS) for n in range(PARAGRAPHS)), paragraphs=texts)
 

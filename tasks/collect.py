@@ -109,7 +109,14 @@ def _leave(pool: Candidates, fit: list[Fit], drawn: list[Fit], rejects: Rejects,
 
 
 def _instruction(asked: Candidate, words: int) -> Instruction:
-    given = {"id": asked.id, "text": asked.text, "language": asked.language, "words": words, "wish": asked.wish, "source": asked.source}
+    given = {
+        "id": asked.id,
+        "text": asked.text,
+        "language": asked.language,
+        "words": words,
+        "length_kind": asked.length_kind,
+        "source": asked.source,
+    }
     return Instruction.model_validate(given)
 
 

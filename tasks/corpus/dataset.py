@@ -28,7 +28,7 @@ SCHEMA = pa.schema(
         "language": pa.string(),
         "asked_words": pa.int32(),
         "written_words": pa.int32(),
-        "wish": pa.string(),
+        "length_kind": pa.string(),
         "paragraphs": pa.int32(),
         "source": pa.string(),
     }
@@ -55,7 +55,7 @@ tags: [{{ tags | join(", ") }}]
 | rows set aside here | {{ rejected }} |
 
 Columns: `id`, `messages` (role and content), `language`, `asked_words` (null: no length was looked at), `written_words` (Chinese
-characters plus English words), `wish` (how the request names its length), `paragraphs`, `source` (file:row of the request).
+characters plus English words), `length_kind` (how the request names its length), `paragraphs`, `source` (file:row of the request).
 Rebuilt by the stages collect to assemble; what made it is in params.yaml.
 """
 

@@ -51,7 +51,7 @@ def sample_of(draft: Draft, recipe: Recipe, taken: Counter[str]) -> Sample | Fau
         messages=(Message(role="user", content=clean(instruction.text)), Message(role="assistant", content=answer)),
         language=instruction.language,
         asked_words=instruction.words,
-        wish=instruction.wish,
+        length_kind=instruction.length_kind,
         written_words=words,
         paragraphs=len(paragraphs),
         source=instruction.source,
@@ -99,7 +99,7 @@ def _fault(answer: str, paragraphs: list[str], words: int, draft: Draft, recipe:
 
 def _left_out(words: int, draft: Draft, recipe: Recipe) -> Fault | None:
     asked = draft.instruction
-    if recipe.explicit_only and asked.wish == "none":
+    if recipe.explicit_only and asked.length_kind == "none":
         return Fault(Reason.NO_EXPLICIT_LENGTH, "the request names no length")
     if (score := s_l(asked.words, words)) < recipe.min_s_l:
         return Fault(

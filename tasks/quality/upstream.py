@@ -79,7 +79,7 @@ def _instruction(row: int, one: Instruction, scored: Scored, near: str | None) -
         source=one.source,
         language=one.language,
         asked=one.words,
-        explicit=int(one.wish != "none"),
+        explicit=int(one.length_kind != "none"),
         characters=len(one.text),
         foreign=foreign(one.text, one.language),
         steering=leaked(one.text, request="", language=one.language),

@@ -32,7 +32,7 @@ class Part(NamedTuple):
     asked: tuple[int, int, int]
     words: int
     bins: Sequence[tuple[str, Mapping[str, int]]]  # lengths in words, with rows by language
-    wishes: Mapping[str, int]
+    length_kinds: Mapping[str, int]
 
 
 class Facts(NamedTuple):
@@ -83,17 +83,17 @@ def gather(data: Path, params: Params, *, version: str, commit: str) -> Facts:
 
 
 def _part(folder: Path) -> Part:
-    languages, wishes, written, asked = Counter[str](), Counter[str](), list[int](), list[int]()
+    languages, length_kinds, written, asked = Counter[str](), Counter[str](), list[int](), list[int]()
     bins: list[Counter[str]] = [Counter() for _ in BINS]
     for sample in read_dataset(folder):
         languages[sample.language] += 1
-        wishes[sample.wish] += 1
+        length_kinds[sample.length_kind] += 1
         written.append(sample.written_words)
         asked += [sample.asked_words] if sample.asked_words else []
         place = next(place for place, (_, most) in enumerate(BINS) if most is None or sample.written_words < most)
         bins[place][sample.language] += 1
     named = [(f"{low:,} to {high:,}" if high else f"{low:,} and more", counts) for (low, high), counts in zip(BINS, bins, strict=True)]
-    return Part(len(written), dict(sorted(languages.items())), spread(written), spread(asked), sum(written), named, dict(wishes))
+    return Part(len(written), dict(sorted(languages.items())), spread(written), spread(asked), sum(written), named, dict(length_kinds))
 
 
 def _numbers(path: Path) -> dict[str, float]:

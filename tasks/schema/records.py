@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, RootModel
 Language = Literal["en", "zh"]
 LanguageCode = Annotated[str, Field(pattern=r"^[a-z]{2,3}$", description="ISO 639; what is trained on is in one of `Language`")]
 Words = Annotated[int, Field(gt=0, description="a length in words (English) or characters (Chinese)")]
-LengthKind = Literal["exact", "at_least", "at_most", "range", "none"]
+LengthKind = Literal["exact", "least", "most", "range", "none"]
 Score = Annotated[int, Field(ge=1, le=5)]
 Share = Annotated[float, Field(ge=0, le=1)]
 V = TypeVar("V")
@@ -82,7 +82,7 @@ class Instruction(Record):
     text: str
     language: Language
     words: Words  # the asked length
-    wish: LengthKind = "none"  # how the text asks for it; none: it names no length, and `words` is the selector's
+    length_kind: LengthKind = "none"  # how the text asks for it; none: it names no length, and `words` is the selector's
     source: str  # file:row
 
 
@@ -121,7 +121,7 @@ class Sample(Record):
     language: Language
     asked_words: Words | None  # None: general data, where nobody looks at lengths
     written_words: Words
-    wish: LengthKind = "none"  # how the request names its length
+    length_kind: LengthKind = "none"  # how the request names its length
     paragraphs: int
     source: str
 

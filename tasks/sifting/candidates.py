@@ -13,8 +13,8 @@ from tasks.corpus.duplicates import Bands
 from tasks.sifting.sift import Kept
 
 LANGUAGES = ("en", "zh")
-WISHES = ("none", "exact", "at_least", "at_most", "range")
-_LAYOUT = "id <u8, rank <u8, start <i8, length <i4, file <i4, row <i8, words <i4, language u1, wish u1"
+LENGTH_KINDS = ("none", "exact", "least", "most", "range")
+_LAYOUT = "id <u8, rank <u8, start <i8, length <i4, file <i4, row <i8, words <i4, language u1, length_kind u1"
 _FACTS = np.dtype([(name, form) for name, form in (field.split() for field in _LAYOUT.split(", "))])
 
 
@@ -23,7 +23,7 @@ class Candidate(NamedTuple):
     text: str
     language: str
     words: int | None
-    wish: str
+    length_kind: str
     source: str
 
 
@@ -58,7 +58,7 @@ class Candidates:
             start = self._texts.tell()
             self._texts.write(text)
             words = -1 if one.words is None else one.words
-            coded = LANGUAGES.index(one.language), WISHES.index(one.wish)
+            coded = LANGUAGES.index(one.language), LENGTH_KINDS.index(one.length_kind)
             facts[place] = (int(one.id, 16), one.rank, start, len(text), len(self._files) - 1, before + one.number, words, *coded)
         self._chunks.append(facts)
         self._sketches.write(np.ascontiguousarray(sketches, np.uint32).tobytes())
@@ -102,5 +102,5 @@ class Candidates:
     def __getitem__(self, place: int) -> Candidate:
         fact = self.facts[place]
         words = int(fact["words"])
-        language, wish = LANGUAGES[fact["language"]], WISHES[fact["wish"]]
-        return Candidate(self.id(place), self.text(place), language, None if words < 0 else words, wish, self.source(place))
+        language, length_kind = LANGUAGES[fact["language"]], LENGTH_KINDS[fact["length_kind"]]
+        return Candidate(self.id(place), self.text(place), language, None if words < 0 else words, length_kind, self.source(place))

@@ -35,7 +35,7 @@ class Kept(NamedTuple):
     rank: int  # of two texts with the same id the lower one stays: by the text, as rows may come in any order
     language: str
     words: int | None  # asked for
-    wish: str
+    length_kind: str
 
 
 class Refused(NamedTuple):

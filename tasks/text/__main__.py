@@ -9,14 +9,12 @@ import orjson
 import typer
 
 from tasks.schema.errors import BadInput
-from tasks.schema.records import LengthKind
 from tasks.stage import one_line_errors
 from tasks.store import Row, row_of, rows, shorten
 from tasks.text.length_requests import LengthRequest, parse_length_request
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-KINDS: dict[LengthKind, str] = {"exact": "exact", "at_least": "least", "at_most": "most", "range": "range", "none": "none"}
 FIELDS = ("prompt", "text")
 STDIN = Path("-")
 
@@ -34,9 +32,9 @@ class ReadPrompt(NamedTuple):
         return {
             **({} if self.id is None else {"id": self.id}),
             "target": request.target,
-            "kind": KINDS[request.kind],
+            "kind": request.kind,
             "low": request.low if request.kind == "range" else None,
-            "high": request.high if request.kind in ("range", "at_most") else None,
+            "high": request.high if request.kind in ("range", "most") else None,
             "phrase": request.phrase or None,
             "band": request.band,
         }
@@ -95,7 +93,7 @@ def _shown(row: ReadPrompt) -> str:
     request, band = row.request, row.request.band
     target = "-" if request.target is None else f"{request.target:,}"
     satisfied = f"{band[0]:,} to {band[1]:,}" if band else "-"
-    return f"{row.line:>6}  {KINDS[request.kind]:5}  {target:>9}  {satisfied:>19}  {request.phrase}"
+    return f"{row.line:>6}  {request.kind:5}  {target:>9}  {satisfied:>19}  {request.phrase}"
 
 
 if __name__ == "__main__":

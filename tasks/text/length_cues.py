@@ -82,12 +82,13 @@ STEMS = tuple(
 LABEL = _compile(
     r"(?:\bword[\s_-]?(?:count|limit|length|range|target|budget|requirement|minimum|maximum)s?|\b(?:number|amount) of words"
     r"|(?<![a-z]\s)\bwords?(?=\s{0,2}[:=≥≤<>])"
-    r"|\blength(?=\s{0,3}(?:[:=*]|of|is|should|must|about))|\blength requirement|字数|篇幅|文字数|글자\s?수|분량)"
+    r"|\blength(?=\s{0,3}(?:[:=*]|of|is|should|must|about))|\blength requirement|\btotal words|字数|篇幅|文字数|글자\s?수|분량)"
     r"(?P<conn>(?:[\s:：=*_|()\"≥≤<>⩾⩽-]|要求|限制|控制|建议|大概|大约|约|不少于|不低于|至少|为|是|在|は|が|を|は|를|은|는|이|가"
     r"|should|must|shall|can|may|be|is|was|of|to|the|a|an|about|approximately|minimum|maximum|min|max|limit|target|no|not|more|less"
     r"|fewer|than|at|least|most|under|over|up|within|exceed|limited|kept|set|range|ranges|stay|remain|fall|go|below|above|exceeding"
-    r"|longer|shorter|need|needs|has|have|exactly"
-    r"|around|roughly|between|from|介于|不|别|勿|莫|能|得|可|应|该|要|低于|少于|超过|多于|大于|小于|上限|下限|最多|最少|最低|最高"
+    r"|longer|shorter|need|needs|has|have|exactly|requirements?"
+    r"|around|roughly|between|from|介于|不|别|勿|莫|请|切|最好|能|得|可|应|该|要|低于|少于|超过|多于|大于|小于|上限|下限|最多|最少"
+    r"|最低|最高"
     r"|范围|限|共"
     r"|'|n't){0,14})$"
 )
@@ -153,7 +154,7 @@ OR_MORE = _behind(
     r"|minimum)|plus\b(?! or)|and upwards?)" + _ALONE + r"|\s(?:is|are) (?:the|our|my|a) (?:absolute |bare )?(?:minimum|least)\b"
     r"|[\s,]{1,2}(?:no|not) (?:less|fewer|shorter)\b(?! than)|,?(?:不要|不能|不可)(?:再)?少(?!于)|\s?nicht unterschreiten"
     r"|\s?\+(?!\s?[/\d-])|\s?(?:及|或|或者|与)?\s?(?:以上|之上|往上|更多|打底)|\s?起(?!来|伏|点|草|初|源)"
-    r"|\s?(?:を|も|は|が)?(?:下回らな|下回ら|下回ってはい|下回っては)|より(?:も)?(?:長|多)い|\s?이상|\s?(?:을|를)?\s?넘게"
+    r"|\s?(?:を|も|は|が)?(?:下回らな|下回ら|下回ってはい|下回っては)|より(?:も)?(?:長|多)[いく]|\s?이상|\s?(?:을|를)?\s?넘게"
     r"|[\s,(-]{0,3}(?:oder mehr|oder länger|mindestens|minimum|au moins|ou plus|o más|como mínimo|mínimo|minimo|o più|ou mais"
     r"|no mínimo|и более|и больше|минимум|of meer|minimaal)" + _ALONE
 )
@@ -163,8 +164,9 @@ OR_LESS = _behind(
     + _ALONE
     + r"|\s(?:is|are) (?:the|our|my|a) (?:absolute |hard )?(?:max(?:imum)?|limit|ceiling|cap|most)\b"
     r"|[\s,]{1,2}(?:no|not) (?:more|longer)\b(?! than)|,?(?:不要|不能|不可)(?:再)?多(?!于)|\s?nicht (?:überschreiten|übersteigen)"
-    r"|\s?(?:及|或|或者)?\s?(?:以(?:内|下)|之内|之下|内(?![容部心在外])|封顶|为限|为上限)"
-    r"|\s?(?:まで(?!に|の(?:本|記))|を?(?:上限|限度)|が(?:上限|限度))|\s?(?:이내|까지|안쪽?으로|내로)"
+    r"|\s?(?:及|或|或者)?\s?(?:以(?:内|下)|之内|之下|内(?![容部心在外])|封顶|不到|为限|为上限)"
+    r"|\s?(?:より(?:も)?(?:短い|短く|少な[いく])|まで(?!に|の(?:本|記))|を?(?:上限|限度)|が(?:上限|限度))|\s?(?:이내|까지|안쪽?으로"
+    r"|내로)"
     r"|[\s,(-]{0,3}(?:oder weniger|maximal|h[öo]chstens|maximum|au (?:plus|maximum)|ou moins|o menos|como máximo|máximo|al massimo"
     r"|massimo|o meno|ou menos|no máximo|и менее|максимум|of minder|maximaal)" + _ALONE
 )
@@ -226,7 +228,7 @@ EACH = _compile(
     r"|各(?=[篇章节段部份封条则幕回集项个点组话写约自不有为大段]|\s?\d|$)(?P<ge>[^,。;!?\n]{0,12})"
     r"|(?:それぞれ|各自|分别)(?P<ja>[^。\n]{0,8})|(?:1つの|一つの|1|一)(?P<nj>段落|章|話|節|編|パート|項目)(?:は|が|を|に"
     r"|で)(?P<nk>[^。、\n]{0,8})"
-    r"|(?P<ni>.{1,3})(?:あたり|につき|ごとに|毎に)(?P<jb>[^。、\n]{0,8})"
+    r"|(?<!\d)1(?P<nr>回|話|章|節|段落)(?:約)?|(?P<ni>.{1,3})(?:あたり|につき|ごとに|毎に)(?P<jb>[^。、\n]{0,8})"
     r"|(?<![가-힣])각(?:각|자)?(?P<ko>[^.,\n]{0,10})|(?P<dang>[가-힣]{1,4})(?:당|마다)\s?(?P<kb>[^.,\n]{0,8}))$"
 )
 EACH_BEHIND = _compile(
@@ -350,7 +352,7 @@ PART = _compile(
     r"(?P<conn>(?:[\s:：(\"*-]|\b(?:of|with|in|is|are|be|has|have|to|should|must|shall|can|may|not|no|never|at|least|most|about"
     r"|around|approximately|roughly|exactly|than|more|less|fewer|longer|shorter|under|over|within|up|a|an|maximum|max"
     r"|minimum|exceed|exceeding|that|kept|limited|length|the)\b|字数|长度|要求|控制|限制|限|建议|不得|不能|不要|不应|不|超过|少于"
-    r"|多于|要|需|在|为|是|约|大约|最多|至少|写|得|可|能|应|は|の|を|が|は|은|는|을|의|최대|최소|文字数){0,14})$"
+    r"|多于|要|需|在|为|是|约|大约|最多|至少|写|得|可|能|应|は|の|を|が|は|은|는|을|의|최대|최소|文字数){0,14})(?<!to a )(?<!to an )$"
 )
 PART_BEHIND = _compile(
     rf"^[\s-]{{0,2}}(?:long\s)?(?:的|の|짜리\s?)?(?P<part>(?:{_TITLES}|{_PARTS})\b|标题|题目|口号|标语|タイトル|見出し|제목)"
@@ -371,14 +373,17 @@ ORDERED = _compile(
 )
 # A text that the prompt brings along.
 WORKED_ON = _compile(
-    r"read (?:the|this|my|through)|summar|condens|shorten|rewrit|expand|translat|analy[sz]|review|edit|proofread|paraphras|correct"
+    r"convert|transform|adapt|using (?:the|this|my)|based on|attached|enclosed|read (?:the|this|my|through)|summar|condens|shorten"
+    r"|rewrit|expand|translat|analy[sz]|review|edit|proofread|paraphras|correct"
     r"|improve|polish|critique"
     r"|feedback|grade|compress|trim|cut (?:this|my|the|it|down|from)|reduc|digest|abridg|boil"
     r"|缩写|概括|总结|扩写|改写|压缩|提炼|翻译|润色|缩短|扩展|修改|点评|批改|续写|缩减|精简|归纳|提取|删减|浓缩|摘要|整理成|要約"
     r"|まとめ|翻訳|添削|書き直|縮|요약|번역|줄여|다듬|고쳐|수정|첨삭"
 )
 BROUGHT = _compile(
-    r"(?:\b(?:the|this|my|our)\s(?:[\w-]+\s){1,3}\((?:about |approx\.? |around |roughly |of |some )?|\b(?:this|that|these|those|the"
+    r"(?:\b(?:the|this|that)\s(?!it\b|they\b|essay\b|answer\b)\w+\s(?:has|had|contains)\s[^.;!?]{0,30}|\b(?:the|this|my"
+    r"|our)\s(?:[\w-]+\s){1,3}\((?:about "
+    r"|approx\.? |around |roughly |of |some )?|\b(?:this|that|these|those|the"
     r"|my|our|your|his|her|following|attached|original|existing|enclosed|given"
     r"|provided|source|current)\W{1,2}(?:(?!in\b|to\b|at\b|with|under\b|over\b|above\b|below\b|least\b|most\b|very\b|region\b"
     r"|range\b|total\b|limit\b)[\w-]+\s)?"
@@ -386,6 +391,17 @@ BROUGHT = _compile(
     r"|对)(?:一[篇份段]|这[篇份段]|我的|下面|原文|[^,。\n]{0,3})|原文(?:有|约|共|是)?|この|その|次の|下記の|上記の|元の|添付の"
     r"|(?<![가-힣])(?:이|다음|아래|위|첨부한?|저)\s?)$"
 )
+# Statements about another text: "the dictionary has 170,000 words", 这本书有三十万字.
+STATED = _compile(
+    r"(?<!that )(?<!which )(?<!it )\b(?:has|had|contains|contained|invented|said|spoke|speaks|wrote|knows|knew|used|coined|borrowed"
+    r"|counted)\s+"
+    r"(?:(?:only|about|over|just|some|nearly|around|roughly|almost)\s+)?$"
+    r"|[这那该本此][^,。;\n]{0,8}(?:有|共|长达|达|约有)(?:约|大约|近)?$"
+)
+NOW = _compile(r"^\s(?:long\s)?(?:now|already|so far|currently|at the moment|at present|right now)\b")
+REMOVED = _compile(r"\b(?:trim|cut|remov\w+|delet\w+|drop|tak\w+|los\w+)\s+(?:about\s|another\s)?$")
+REMOVED_BEHIND = _compile(r"^\s(?:from|off|out of)\b")
+ORDINAL = _compile(r"(?:\b(?:page|question|step|level|figure|grade)\s|第)$")
 OWNED = _compile(
     r"(?:\b(?:i|we)(?:['’]ve)?(?: have| had)?(?: already| just| once| recently)? (?:have|wrote|written|got|submitted|finished|read"
     r"|translated)(?: already)?\s+(?:an?\s|about\s|around\s|over\s|some\s|this\s|the\s|my\s)*"
@@ -393,7 +409,8 @@ OWNED = _compile(
     r"|\b(?:my|our|attached|original|following|current|source|existing|manuscript|transcript|input|given"
     r"|enclosed)\b(?:\s[\w-]+){0,3}?\s+(?:(?:is|was|has|had|contains|runs(?: to)?|counts|comes to|totals|consists of|are|spans"
     r"|stretches to)(?: currently| now| about| around| roughly| over| already| some| almost| nearly)*)\s+"
-    r"|(?:我|已经|我已|他|她)(?:已经)?写[了过完](?:一[篇部份])?|我有一?[篇部份]|原文(?:有|约|共|是|字数)?(?:大约|约)?|(?:文章|原稿"
+    r"|(?:我|已经|我已|他|她)(?:已经)?写[了过完](?:一[篇部份封个本段])?|我有一?[篇部份]|原文(?:有|约|共|是|字数)?(?:大约|约)?"
+    r"|(?:文章|原稿"
     r"|材料|论文)(?:目前|现在|已经|现有|现)(?:有|是|约)?)$"
 )
 MADE_FROM = _compile(
@@ -412,7 +429,8 @@ NUMBERED = _compile(
 )
 
 PAGES = _compile(
-    rf"(?P<value>{NUMBER})(?:\s*(?:-|–|to|or)\s*(?P<high>{NUMBER}))?[\s-]*(?:full |(?:single|double)-spaced |a4 )?pages?\b(?! numbers?)"
+    rf"(?P<value>{NUMBER})(?:\s?\(\d{{1,4}}\))?(?:-?\s*(?:-|–|to|or)\s*(?P<high>{NUMBER}))?[\s-]*(?:full |(?:single|double)-spaced "
+    rf"|a4 )?pages?\b(?! numbers?)"
     rf"|(?P<zh>\d{{1,3}}|[一二两三四五六七八九十]{{1,3}})\s*(?:页(?!码|面|岩|眉|脚)|张a4)"
 )
 SHEETS = _compile(

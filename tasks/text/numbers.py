@@ -25,7 +25,8 @@ _WORD = "|".join(sorted(_SMALL, key=len, reverse=True))
 _POWER = "|".join(_POWERS)
 _FIRST = rf"(?:\ba(?=[\s-]+(?:{_POWER}|half|quarter)\b)|\b(?:half|quarters?)(?=[\s-]+(?:an?|of|{_POWER})\b)|\b(?:{_WORD}|{_POWER})\b)"
 _NEXT = (
-    rf"[\s-]+(?:(?:(?<=hundred[\s-])|(?<=thousand[\s-])|(?<=million[\s-]))and[\s-]+(?:{_WORD}|a[\s-]+(?:half|quarter))\b|and[\s-]+a[\s-]+half\b"
+    rf"[\s-]+(?:(?:(?<=hundred[\s-])|(?<=thousand[\s-])|(?<=million[\s-]))and[\s-]+(?:{_WORD}|a[\s-]+(?:half|quarter))\b"
+    rf"|and[\s-]+a[\s-]+half\b"
     rf"|(?:of[\s-]+)?a(?=[\s-]+(?:{_POWER})\b)|(?:{_WORD}|{_POWER})\b|(?:half|quarters?)(?=[\s-]+(?:a\s|of\s|{_POWER})))"
 )
 ENGLISH = rf"(?:{_FIRST}|(?<!\d)(?<!\d[.,]){DIGITS}(?=[\s-]+(?:{_POWER}|and[\s-]+a[\s-]+half)\b))(?:{_NEXT}){{0,9}}"

@@ -29,7 +29,8 @@ _END_READ = 100  # characters in which the end of a channel is looked for
 _BARE_CHANNEL = re.compile(r"analysis(?=[^\s\w]|[A-Z]|[^\x00-\x7f])")  # the same without its special tokens
 _BARE_FINAL = "assistantfinal"
 _ANSWER = re.compile(
-    r"(?:<(answer|output|response)>(.*)</\1>|<\|START_RESPONSE\|>(.*)<\|END_RESPONSE\|>|<\|begin_of_solution\|>(.*)<\|end_of_solution\|>)\s*\Z",
+    r"(?:<(answer|output|response)>(.*)</\1>|<\|START_RESPONSE\|>(.*)<\|END_RESPONSE\|>"
+    r"|<\|begin_of_solution\|>(.*)<\|end_of_solution\|>)\s*\Z",
     re.IGNORECASE | re.DOTALL,
 )
 _SENTENCE_END = ".!?。！？…\"'”’)）]}*`"

@@ -28,7 +28,7 @@ def asked(number: int, **changes: object) -> Instruction:
         else f"Write about 300 words on how {topic} were made in old towns."
     )
     given = Instruction(
-        id=f"i{number}", text=text, language=cast_language(language), words=300, wish="exact", source=f"pool.jsonl:{number}"
+        id=f"i{number}", text=text, language=cast_language(language), words=300, length_kind="exact", source=f"pool.jsonl:{number}"
     )
     return given.model_copy(update=changes)
 
@@ -76,4 +76,4 @@ def test_what_is_wrong_with_the_whole_is_named(name: str, changes: dict[str, obj
 
 
 def test_too_few_explicit_lengths_are_a_warning(tmp_path: Path) -> None:
-    assert run(tmp_path, [asked(n, wish="none") for n in range(10)])["warnings"] == 1
+    assert run(tmp_path, [asked(n, length_kind="none") for n in range(10)])["warnings"] == 1

@@ -17,9 +17,9 @@ BREAD = "Bread was baked in clay ovens long before anybody wrote down how. Peopl
 OVENS = "Later every village had one oven for all, and the day of baking was a day of talk. The loaves were marked so that each found home."
 
 
-def draft(*paragraphs: str, id: str = "a", words: int = 40, wish: LengthKind = "exact") -> Draft:
+def draft(*paragraphs: str, id: str = "a", words: int = 40, length_kind: LengthKind = "exact") -> Draft:
     text = "Write 40 words about bread."
-    instruction = Instruction(id=id, text=text, language="en", words=words, wish=wish, source=f"pool.jsonl:{id}")
+    instruction = Instruction(id=id, text=text, language="en", words=words, length_kind=length_kind, source=f"pool.jsonl:{id}")
     return Draft(instruction=instruction, steps=tuple(Step(point="x", words=20) for _ in paragraphs), paragraphs=paragraphs)
 
 
@@ -85,7 +85,7 @@ def test_too_many_rejects_stop_the_stage_with_the_commonest_reason(tmp_path: Pat
 
 
 def test_the_filtered_recipe_leaves_out_unnamed_and_missed_lengths_and_calls_neither_a_fault(tmp_path: Path) -> None:
-    drafts = (draft(BREAD, OVENS, id="kept"), draft(BREAD, OVENS, id="none", wish="none"), draft(BREAD, OVENS, id="off", words=90))
+    drafts = (draft(BREAD, OVENS, id="kept"), draft(BREAD, OVENS, id="none", length_kind="none"), draft(BREAD, OVENS, id="off", words=90))
     run(tmp_path, *drafts, recipe="filtered", max_rejects=0.0)
     assert [sample.id for sample in read_dataset(tmp_path / "out/dataset")] == ["kept"]
     rejects = {reject.id: reject for reject in store.read(tmp_path / "out/rejects.jsonl", Reject)}

@@ -17,7 +17,9 @@ PARAMS = load(ROOT / "profiles/rehearsal.yaml").review.model_copy(update={"min_r
 
 def draft(number: int, *paragraphs: str, planned: int = 50, asked: int = 100) -> Draft:
     written = paragraphs or tuple(paragraph(topic="bread", language="en", words=50, part=part, parts=2, seed=number) for part in (1, 2))
-    ask = Instruction(id=f"d{number}", text="Write about bread.", language="en", words=asked, wish="exact", source=f"pool.jsonl:{number}")
+    ask = Instruction(
+        id=f"d{number}", text="Write about bread.", language="en", words=asked, length_kind="exact", source=f"pool.jsonl:{number}"
+    )
     return Draft(instruction=ask, steps=(Step(point="a", words=planned), Step(point="b", words=planned)), paragraphs=written)
 
 
