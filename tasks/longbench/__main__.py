@@ -82,12 +82,13 @@ def score(
         found = cards(items, {})
         if out:
             write_scores(out, items, found)
-        if models and as_json:
+        several = bool(models) or len(found) > 1
+        if several and as_json:
             print(orjson.dumps({name: _plain(card) for name, card in found.items()}).decode(), flush=True)
-        elif models:
+        elif several:
             show_models(found, title=str(predictions))
         else:
-            _show(found[predictions.name], title=str(predictions), as_json=as_json)
+            _show(next(iter(found.values())), title=str(predictions), as_json=as_json)
 
 
 @app.command()

@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 from tasks import store
 from tasks.longbench.adapters import DEFAULT, Adapter, adapter_of, understood
+from tasks.longbench.answer_rows import answers_in
 from tasks.longbench.benchmark import Ask, Entry, entries, item_of
 from tasks.longbench.summary import score_item
 from tasks.schema.records import BenchmarkItem, Record, ScoredItem, Step
 
 PROMPTS = ("prompt", "instruction")
-RESPONSES = ("response", "output", "answer", "prediction")
 
 
 class Recorded(NamedTuple):
@@ -23,6 +23,9 @@ class Recorded(NamedTuple):
     plan: tuple[Step, ...]  # empty: none is known
     finish_reason: str  # empty: not known
     topic: str  # empty: told by the prompt
+    reasoning: str  # the model's thoughts; empty: there are none
+    inline: bool  # they stood in the text
+    model: str  # who answered; empty: the row does not say
 
 
 class _Planned(Record):
@@ -34,12 +37,22 @@ def score_recorded(
 ) -> Iterator[ScoredItem]:
     """Every recorded answer of `model`, called like the file if it has no name, scored by S_l alone: nobody has judged it.
 
+    Rows of the stage predict name their model themselves.
+
     The other arguments are `read_recorded`'s.
     """
     for one in read_recorded(path, length=length, format=format, skipped=skipped):
-        name = model or path.name
         yield score_item(
-            one.item, name, one.response, None, finish_reason=one.finish_reason, sample=one.sample, plan=one.plan, topic=one.topic
+            one.item,
+            one.model or model or path.name,
+            one.response,
+            None,
+            finish_reason=one.finish_reason,
+            sample=one.sample,
+            plan=one.plan,
+            reasoning=one.reasoning,
+            inline=one.inline,
+            topic=one.topic,
         )
 
 
@@ -58,22 +71,25 @@ def read_recorded(
 
     Without a format, the prompt is `prompt` or `instruction`; a named one reads prompt and length its own way. The answer is
     `response`, `output`, `answer` or `prediction`; `id`, `sample`, `type`, `plan` and `finish_reason` may be there; other fields are
-    ignored. The same item again is its next sample.
+    ignored. Rows of other tools and whole chat completions are read too (answer_rows.py), and thoughts come off every answer. The same
+    item again is its next sample. Of an evaluation's folder, predictions.jsonl is read.
     A row that states no length which can be read is refused, or its place is added to `skipped`, if that is given.
     Raises BadInput with the line and the field of the first row that lacks a field or has it of the wrong type.
     """
     adapter, places = adapter_of(format), _Places()
-    for entry in entries(path):
+    own = path / "predictions.jsonl"
+    for found in (answer for entry in entries(own if own.is_file() else path) for answer in answers_in(entry)):
+        entry = found.entry
         asks = understood(entry, adapter, lambda row: _asks(row, adapter, length))
-        response = entry.text(*RESPONSES, empty=True)
         if not asks and skipped is None:
             raise entry.bad("length", "the row states no length that can be read", mend="remove the line, or add `length` to it")
         if not asks and skipped is not None:
             skipped.append(f"{entry.path}:{entry.line}")
         for ask in asks:
             item = item_of(ask)
-            finish_reason = entry.text("finish_reason", empty=True) if entry.data.get("finish_reason") is not None else ""
-            yield Recorded(item, places.take(item, entry), response, _plan(entry), finish_reason, ask.topic)
+            text, reasoning, inline = found.content
+            sample = places.take(item, entry, model=found.model)
+            yield Recorded(item, sample, text, _plan(entry), found.finish_reason, ask.topic, reasoning, inline, found.model)
 
 
 def _asks(entry: Entry, adapter: Adapter, length: int | None) -> Sequence[Ask]:
@@ -85,7 +101,6 @@ def _asks(entry: Entry, adapter: Adapter, length: int | None) -> Sequence[Ask]:
 
 def _plain(entry: Entry, length: int | None) -> Ask:
     prompt = entry.text(*PROMPTS)
-    entry.text(*RESPONSES, empty=True)
     if not entry.has("length") and length is None:
         mend = "add it to the row, or give one for all: LENGTH=4000 with make, --length 4000 here"
         raise entry.bad("length", "missing field", mend=mend)
@@ -104,12 +119,12 @@ class _Places:
     """Which samples of which items were there before, and where."""
 
     def __init__(self) -> None:
-        self._samples: dict[str, dict[int, int]] = {}  # by item id: the line of each sample
+        self._samples: dict[tuple[str, str], dict[int, int]] = {}  # by model and item id: the line of each sample
         self._asks: dict[str, tuple[int, int]] = {}  # by item id: what it stands for
 
-    def take(self, item: BenchmarkItem, entry: Entry) -> int:
+    def take(self, item: BenchmarkItem, entry: Entry, *, model: str) -> int:
         """The sample that this row is: as it says, else the next one. Raises BadInput where it was there, or its id means another ask."""
-        meant, lines = (hash(item.prompt), item.length), self._samples.setdefault(item.id, {})
+        meant, lines = (hash(item.prompt), item.length), self._samples.setdefault((model, item.id), {})
         if self._asks.setdefault(item.id, meant) != meant:
             raise entry.bad(
                 "id", f"{item.id} stands for another ask in an earlier row", mend="give each prompt and length an id of its own"

@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Literal
 
 from tasks.corpus.dataset import FILE, read_dataset
+from tasks.longbench.answer_rows import RESPONSES
 from tasks.longbench.benchmark import Entry, entries, language_of
 from tasks.longbench.length import count_words
-from tasks.longbench.recorded import PROMPTS, RESPONSES
+from tasks.longbench.recorded import PROMPTS
 from tasks.schema.records import Language, Message, Sample
 
 ENDS = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|$)|[。！？…]+[”’」』）]*|\n")  # of sentences and of lines

@@ -5,6 +5,7 @@ import gzip
 import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -56,8 +57,8 @@ async def serving(say: Callable[[Body], Answer], seen: list[Body] | None = None)
         said = say(asked)
         if isinstance(said, web.Response):
             return said
-        status, said = said if isinstance(said, tuple) else (200, said)
-        raw = json.dumps(said).encode() if isinstance(said, dict) else said.encode() if isinstance(said, str) else said
+        status, content = said if isinstance(said, tuple) else (200, said)
+        raw = json.dumps(content).encode() if isinstance(content, dict) else content.encode() if isinstance(content, str) else content
         return web.Response(body=raw, status=status, content_type="application/json")
 
     application = web.Application()
@@ -479,13 +480,9 @@ async def judged(chat: Chat, answer: Prediction) -> Any:
 def test_without_a_finish_reason_a_paragraph_has_to_end_its_last_sentence(finish: str | None) -> None:
     writing = Write(version=1, mode="serial", feedback=False, context=8000, tries=1, retakes=0, max_rejects=0.5)
     plan = Plan(instruction=INSTRUCTION, steps=STEPS)
-    cut, whole = (
-        worked(
-            lambda asked, end=end: body(paragraph(asked)[:end], finish=finish),
-            lambda chat: write_draft(chat, plan, write=writing, bounds=BOUNDS),
-        )
-        for end in (-7, None)
-    )
+    work = partial(write_draft, plan=plan, write=writing, bounds=BOUNDS)
+    cut = worked(lambda asked: body(paragraph(asked)[:-7], finish=finish), work)
+    whole = worked(lambda asked: body(paragraph(asked), finish=finish), work)
     assert isinstance(whole, Draft)
     assert not isinstance(cut, Draft)
     assert cut.reason == "truncated"
