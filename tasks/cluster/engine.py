@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from tasks.cluster.post import Post
 from tasks.schema.errors import BadSettings, PipelineError
+from tasks.schema.redaction import redact
 from tasks.schema.settings import PREFIX, settings
 
 LOCAL = "local"
@@ -79,7 +80,7 @@ def _join(address: str) -> None:
     try:
         ray.init(**where, logging_level=logging.ERROR, log_to_driver=True, configure_logging=True)
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
-        problem = " ".join(str(error).split())[:300]
+        problem = redact(" ".join(str(error).split()))[:300]
         raise PipelineError(f"cluster {address}: Ray cannot join it ({type(error).__name__}: {problem}); check {VARIABLE}") from None
 
 
@@ -150,4 +151,4 @@ def _reason(error: BaseException) -> BaseException:
     if isinstance(error, RayTaskError):
         cause: BaseException = error.cause if isinstance(error.cause, BaseException) else error
         return cause
-    return Lost(" ".join(str(error).split())[:300]) if isinstance(error, RayError) else error
+    return Lost(redact(" ".join(str(error).split()))[:300]) if isinstance(error, RayError) else error

@@ -26,6 +26,7 @@ from pydantic import SecretStr
 from tasks import progress
 from tasks.endpoints.launch import HOST, NO_VLLM, Launch, launch_of
 from tasks.schema.errors import BadSettings, PipelineError, ServerError
+from tasks.schema.redaction import redact
 from tasks.schema.settings import PREFIX, Settings
 from tasks.stage import die_with_parent
 
@@ -170,7 +171,7 @@ def _lines(log: Path) -> list[str]:
     """The end of a log, without blank lines and colours."""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - TAIL))
-        text = _ESCAPES.sub("", file.read().decode("utf-8", "replace"))
+        text = redact(_ESCAPES.sub("", file.read().decode("utf-8", "replace")))
     return [line.strip() for line in text.splitlines() if line.strip()]
 
 

@@ -19,6 +19,7 @@ from tasks import store
 from tasks.endpoints.wire import shown
 from tasks.harness.job import ERROR, RESULT, Job, Result, Score, Unmeasurable
 from tasks.harness.taskfile import is_file
+from tasks.schema.redaction import redact
 from tasks.stage import die_with_parent
 
 SEED = 1234  # the harness's own, as in endpoint
@@ -173,7 +174,7 @@ def _slip(given: str, error: Exception) -> Unmeasurable:
 
 
 def _short(error: BaseException) -> str:
-    return " ".join(f"{type(error).__name__}: {error}".split())[:200]
+    return redact(" ".join(f"{type(error).__name__}: {error}".split()))[:200]
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_ra
 
 from tasks.schema.errors import BadInput, SourceError
 from tasks.schema.params import Source
+from tasks.schema.redaction import redact
 from tasks.sources.patterns import below, fixed_prefix, matching, say_left_out
 
 TRIES = 6
@@ -143,4 +144,4 @@ class _Reader(io.RawIOBase):
 
 
 def _said(error: Exception) -> str:
-    return " ".join(str(error).split())[:200]
+    return redact(" ".join(str(error).split()))[:200]

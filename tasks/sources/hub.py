@@ -9,6 +9,7 @@ from typing import BinaryIO, TypeVar
 
 from tasks.schema.errors import BadInput, SourceError
 from tasks.schema.params import Source
+from tasks.schema.redaction import redact
 from tasks.sources.patterns import below, fixed_prefix, matching, say_left_out
 
 PREFIX = "hf://datasets/"
@@ -79,5 +80,5 @@ def _asked(place: str, question: Callable[[], R]) -> R:
     except errors.OfflineModeIsEnabled:
         raise SourceError(f"{place}: HF_HUB_OFFLINE forbids to ask the hub; unset it once") from None
     except unreachable as error:
-        said = " ".join(str(error).split())[:160]
+        said = redact(" ".join(str(error).split()))[:160]
         raise SourceError(f"{place}: the hub cannot be reached ({said}); check the network and HF_ENDPOINT, or fetch the files") from None

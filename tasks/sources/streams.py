@@ -16,6 +16,7 @@ import orjson
 import pyarrow as pa
 
 from tasks.schema.errors import BadInput
+from tasks.schema.redaction import redact
 
 PACKED = (".gz", ".zst")
 BOM = b"\xef\xbb\xbf"
@@ -72,7 +73,7 @@ def _unpacked(raw: BinaryIO, place: str) -> Iterator[io.BufferedReader]:
     except (EOFError, gzip.BadGzipFile, zlib.error, pa.ArrowInvalid, OSError) as error:
         if not packed(place):
             raise
-        said = " ".join(str(error).split())[:120]
+        said = redact(" ".join(str(error).split()))[:120]
         raise BadInput(place, f"not readable as {kind}: {said}", mend="fetch or write the file again") from None
 
 
@@ -97,7 +98,7 @@ def _items(stream: io.BufferedReader, place: str, longest: int) -> Iterator[byte
         problem = f"an item of more than {longest // 2**20} MiB"
         raise BadInput(place, problem, line=number + 1, mend="mend or remove the item") from None
     except (ijson.JSONError, UnicodeDecodeError) as error:
-        said = " ".join(str(error).split())[:120]
+        said = redact(" ".join(str(error).split()))[:120]
         raise BadInput(place, f"not JSON: {said}", line=number + 1, mend="mend the item, or fetch the file again") from None
 
 

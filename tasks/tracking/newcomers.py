@@ -11,6 +11,7 @@ from tasks.longbench.adapters import read_items
 from tasks.longbench.compare import Side
 from tasks.schema.params import Params
 from tasks.schema.records import Record
+from tasks.schema.redaction import redact
 from tasks.tracking import registry, rollback
 from tasks.tracking.conditions import UNDER, digest, under
 
@@ -58,7 +59,7 @@ def begin(number: str, params: Params) -> Newcomer:
 
 def fail(number: str, reason: str) -> None:
     """Write down why a try did not end well."""
-    rollback.tag(number, {FAILED: " ".join(reason.split())[:500] or "no reason given"})
+    rollback.tag(number, {FAILED: redact(" ".join(reason.split()))[:500] or "no reason given"})
 
 
 def over(side: Side) -> dict[str, str | None]:

@@ -5,6 +5,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 from tasks.schema.errors import EndpointError
+from tasks.schema.redaction import redact
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -83,4 +84,4 @@ class Changes:
 
 
 def _first_line(error: BaseException) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+    return redact((str(error).splitlines() or [type(error).__name__])[0])[:200]
