@@ -102,7 +102,7 @@ def _has_instructions(path: Path) -> bool:
     if path.suffix not in (".jsonl", ""):
         return False
     first = next(iter(store.rows(path)))
-    return first.data is not None and Instruction.model_fields.keys() - {"wish"} <= first.data.keys()
+    return first.data is not None and Instruction.model_fields.keys() - {"length_kind"} <= first.data.keys()
 
 
 def estimate(instructions: Sequence[Instruction], *, plan: PlanSection, write: Write, pace: Pace, sample: int) -> Work:

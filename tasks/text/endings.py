@@ -45,7 +45,8 @@ _LAST_WORDS = re.compile(
     r"(?:\bthe end|\bfin|\bend|\bcurtain|\bblackout|\bfade (?:out|to black)|\bcut to black|完|终|終|完结|全剧终|结束)$", re.IGNORECASE
 )
 _FAREWELL = re.compile(
-    r"\b(?:regards|sincerely|truly|love|yours|wishes|thanks|thank you|cheers|respectfully|faithfully|cordially|best|warmly|fondly|gratitude"
+    r"\b(?:regards|sincerely|truly|love|yours|wishes|thanks|thank you|cheers|respectfully|faithfully|cordially|best|warmly|fondly"
+    r"|gratitude"
     r"|gratefully|blessings|hugs|kisses|xoxo|affectionately|farewell)\b|此致|敬礼",
     re.IGNORECASE,
 )
@@ -54,7 +55,8 @@ _SENTENCE = re.compile(
     r"(?:He|She|They|We|I|It|The|As|And|But|When|His|Her|Then|There|In|At|On|After|Before|With|My|Our|This|That)\b(?: [a-z’'-]+){3}"
 )
 _HANGING = re.compile(  # words after which something has to come
-    r"\b(?:a|an|the|and|or|but|of|to|in|on|at|by|for|from|with|into|as|that|which|who|is|are|was|were|be|been|has|have|had|will|would|could"
+    r"\b(?:a|an|the|and|or|but|of|to|in|on|at|by|for|from|with|into|as|that|which|who|is|are|was|were|be|been|has|have|had|will"
+    r"|would|could"
     r"|should|can|may|might|must|i|he|she|they|we|his|her|their|my|our|your|its|this|these|if|when|while|because|than|not"
     r"|very|so|up|then)\Z",
     re.IGNORECASE,

@@ -341,13 +341,14 @@ _TITLES = (
     r"|captions|标题|题目|副标题|主标题|小标题|口号|标语|タイトル|見出し|题名|題名|제목|소제목|부제"
 )
 _PARTS = (
-    r"abstract|introduction|intro|conclusion|summary|foreword|preface|epilogue|prologue|bio|opening|hook|teaser|lede|sentence"
+    r"abstract|introduction|intro|conclusion|(?<!the )summary|foreword|preface|epilogue|prologue|bio|opening|hook|teaser|lede|sentence"
     r"|sentences|lines?|quote|quotes|paragraphs|bullet points?|bullets|footnotes?|sections|chapters|answers|captions|stanzas?"
     r"|abstracts|摘要|引言|开头|结尾|结论|导语|导言|前言|引子|尾声|内容提要|概要|要旨|序論|結論|서론|결론|초록|요약|句子|每句|段落"
 )
 TITLES = _compile(_TITLES)
 PART = _compile(
-    rf"(?P<part>\b(?:{_TITLES}|{_PARTS})\b|标题|题目|副标题|主标题|小标题|口号|标语|タイトル|見出し|题名|제목|소제목|부제|摘要|引言"
+    rf"(?P<part>\b(?:{_TITLES}|(?<!your )(?:{_PARTS}))\b|标题|题目|副标题|主标题|小标题|口号|标语|タイトル|見出し|题名|제목|소제목"
+    rf"|부제|摘要|引言"
     rf"|开头|结尾|结论|导语|导言|前言|引子|尾声|内容提要|序論|結論|서론|결론|초록)"
     r"(?P<conn>(?:[\s:：(\"*-]|\b(?:of|with|in|is|are|be|has|have|to|should|must|shall|can|may|not|no|never|at|least|most|about"
     r"|around|approximately|roughly|exactly|than|more|less|fewer|longer|shorter|under|over|within|up|a|an|maximum|max"

@@ -26,7 +26,8 @@ _LIMIT = (
 _INSTEAD = (
     r"\b(?:condensed|shorter|shortened|abridged|abbreviated|concise|brief(?:er)?|summari[sz]ed|simplified|partial|truncated"
     r"|scaled-down|substantial)\b"
-    r"[^.\n]{0,30}\b(?:version|essay|screenplay|script|story|article|summary|excerpt|scene|start|beginning|portion|narrative|piece|text)"
+    r"[^.\n]{0,30}\b(?:version|essay|screenplay|script|story|article|summary|excerpt|scene|start|beginning|portion|narrative|piece"
+    r"|text)"
     r"|\b(?:an?|the|detailed|structured|extended)\b[^.\n]{0,30}\b(?:outline|starting point|overview|framework)\b|\b(?:start"
     r"|begin)(?:ing)? (?:the|your|such|crafting|you)\b|\bget(?:ting)? (?:you )?started\b|\bstart you off\b|\bhelp you (?:start"
     r"|begin|outline|draft)"
@@ -49,7 +50,8 @@ _HINTS = (  # one of them stands wherever `_LIMIT` matches: found first, as it c
 _LIMITED, _OFFERED, _AUTHORED = (re.compile(pattern, re.IGNORECASE) for pattern in (_LIMIT, _INSTEAD, _AUTHOR))
 _REST = r"(?:rest|remainder|remaining|next|following|second|subsequent|further|additional|more|other)"
 _PIECE = (
-    r"(?:parts?|sections?|chapters?|scenes?|acts?|paragraphs?|segments?|installments?|portions?|episodes?|words|pages|of (?:the|this|it))"
+    r"(?:parts?|sections?|chapters?|scenes?|acts?|paragraphs?|segments?|installments?|portions?|episodes?|words|pages|of (?:the"
+    r"|this|it))"
 )
 _GO_ON = (
     rf"(?:continue|proceed|keep (?:going|writing)|carry on|go on|finish|complete|(?:write|provide|send|post|add|generate"
@@ -68,7 +70,8 @@ _CONTINUED_WITHIN = re.compile(  # in brackets, behind the last words
     re.IGNORECASE,
 )
 _WORK = (
-    r"(?:essay|article|story|screenplay|script|draft|piece|narrative|novel|report|guide|text|answer|response|chapter|document|paper|speech)"
+    r"(?:essay|article|story|screenplay|script|draft|piece|narrative|novel|report|guide|text|answer|response|chapter|document|paper"
+    r"|speech)"
 )
 _OFFER = re.compile(
     rf"\b(?:would you like|do you want|shall|should)\b[^.?\n]{{0,30}}\b(?:me|i|us|we)\b(?: to)?[^.?\n]{{0,40}}\b{_GO_ON}"
@@ -83,8 +86,10 @@ _OFFER = re.compile(
     rf"|\b(?:this|the) {_WORK} is (?:only|just|merely) (?:the )?(?:first|beginning|start|opening)\b"
     rf"|\b{_REST} {_PIECE}[^.\n]{{0,30}}\b(?:will|would|can|could|to)\b[^.\n]{{0,20}}\b(?:follow|come|be (?:continued"
     rf"|provided|written|added|sent))\b"
-    r"|(?:如果|若|如)?[您你]?(?:需要|想要?|希望|愿意|要)[^。\n]{0,20}(?:继续|续写|后续|剩余|余下|下一(?:部分|章|节))[^。\n]{0,20}|(?:是否|要不要|需不需要)[^。\n]{0,10}(?:继续|续写)"
-    r"|(?:回复|输入|发送)[“\"‘'「]?继续|(?:以上|这|上面)(?:只|仅)?(?:是|为)[^。\n]{0,12}(?:第一|开头|前[一二两三半])(?:部分|章|节|段)|我(?:会|可以|将|再)(?:接着"
+    r"|(?:如果|若|如)?[您你]?(?:需要|想要?|希望|愿意|要)[^。\n]{0,20}(?:继续|续写|后续|剩余|余下|下一(?:部分|章|节))[^。\n]{0,20}"
+    r"|(?:是否|要不要|需不需要)[^。\n]{0,10}(?:继续|续写)"
+    r"|(?:回复|输入|发送)[“\"‘'「]?继续|(?:以上|这|上面)(?:只|仅)?(?:是|为)[^。\n]{0,12}(?:第一|开头|前[一二两三半])(?:部分|章|节"
+    r"|段)|我(?:会|可以|将|再)(?:接着"
     r"|继续)(?:写|完成|输出|补)|(?:其余|剩余|余下|后续)(?:部分|内容|章节)[^。\n]{0,12}(?:继续|下次|稍后|再)",
     re.IGNORECASE,
 )
