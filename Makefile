@@ -22,6 +22,7 @@ $(INSTALLED): requirements/pipeline.txt pyproject.toml
 	test -x $(PYTHON) || python3.11 -m venv $(VENV)
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check -r requirements/pipeline.txt
 	$(PYTHON) -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	mkdir -p .longwriter/dvc/repo && chmod 700 .longwriter
 	touch $@
 
 run: $(INSTALLED)  ## run the whole pipeline: raw prompts to a promoted model and a report

@@ -40,6 +40,7 @@ TREE: dict[str, Leaf | Branch] = {
     ),
     "ledger": Leaf("tasks.agentwrite.__main__:ledger", "Show what was paid, by role and model.", "ledger"),
     "report": Leaf(f"{WORKSPACE}:report", "Show where the report of the last run is; --open opens it.", "report --open"),
+    "repro": Leaf("flows.verified_dvc:repro", "Run what changed by DVC alone, without Prefect, from a verified cache.", "repro"),
     "stages": Leaf(f"{WORKSPACE}:stages", "List the stages in the order in which they run.", "stages"),
     "use": Leaf(f"{WORKSPACE}:use", "Copy a profile to params.yaml.", "use llama-3.1-8b"),
     "eval": Branch(

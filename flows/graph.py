@@ -1,16 +1,23 @@
 """dvc.yaml's graph as a list of stages, and DVC's view of what changed. Read from DVC; imports no Prefect."""
 
+import os
+import re
+import sqlite3
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dvc.config import ConfigError
 from dvc.exceptions import DvcException
 from dvc.lock import LockError
 from dvc.repo import Repo
 from dvc.utils.serialize import ParseError
+from dvc_data.hashfile.cache import DiskError
 
+from flows.verified_dvc import SITE_CACHE, keep_private
 from tasks.schema.errors import BadInput, WorkspaceBusy
 
 GRAPH = "dvc.yaml"
+FILES = re.compile(r"[\w./-]*(?:dvc\.lock|dvc\.yaml|params\.yaml)")  # in a message of DVC's
 CODE = (".py", ".txt", ".j2", ".css")  # of a dependency that is a file of the project, not data
 
 
@@ -34,15 +41,30 @@ class readable:
     """Turns DVC's errors into the pipeline's: one line, without a traceback."""
 
     def __enter__(self) -> None:
-        return None
+        keep_private()
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: Any) -> None:
         if isinstance(error, LockError):
             raise WorkspaceBusy("another DVC command runs in this workspace; wait for it, then run again") from None
         if isinstance(error, ParseError) and (mark := getattr(error.__cause__, "problem_mark", None)):
-            raise BadInput(error.path, f"not YAML: {getattr(error.__cause__, 'problem', '')}", line=mark.line + 1, mend="mend it") from None
+            problem = f"not YAML: {getattr(error.__cause__, 'problem', '')}"
+            raise BadInput(error.path, problem, line=mark.line + 1, mend=_fix_of(error.path)) from None
+        if isinstance(error, ConfigError):
+            raise BadInput(".dvc/config", " ".join(str(error).split()), mend=_fix_of(".dvc/config")) from None
         if isinstance(error, DvcException):
-            raise BadInput("dvc.yaml", " ".join(str(error).split()), mend="mend dvc.yaml or params.yaml") from None
+            problem = " ".join(str(error).split())
+            file = os.path.relpath(next(iter(FILES.findall(problem)), GRAPH))
+            raise BadInput(file, problem, mend=_fix_of(file)) from None
+        if isinstance(error, sqlite3.DatabaseError | DiskError):
+            mend = f"remove it, only time is lost: `rm -r {SITE_CACHE}`"
+            raise BadInput(SITE_CACHE, f"DVC's list of known digests is damaged ({error})", mend=mend) from None
+
+
+def _fix_of(file: str) -> str:
+    """What to do about a damaged file of the project."""
+    if file.endswith(("dvc.lock", ".dvc/config")):
+        return f"fix: take the committed one, `git checkout -- {file}`"
+    return f"fix: correct it, or take the committed one, `git checkout -- {file}`"
 
 
 def needed(repo: Repo, target: str | None = None) -> list[Stage]:
@@ -91,7 +113,8 @@ def _order(repo: Repo, target: str | None) -> list[Any]:
 
     ends = [stage for stage in place if (stage.addressing == target if target else stage.path_in_repo == GRAPH)]
     if not ends:
-        raise BadInput("dvc.yaml", f"no stage {target}", mend="`longwriter stages` lists them")
+        problem = f"no stage {target}" if target else "no stages in it"
+        raise BadInput(GRAPH, problem, mend="`longwriter stages` lists them" if target else _fix_of(GRAPH))
     for end in ends:
         visit(end)
     return list(order)

@@ -19,7 +19,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
-from flows import child, handover, preflight, publication, workspace
+from flows import child, handover, preflight, publication, verified_dvc, workspace
 from flows.artifacts import Progress
 from flows.graph import Stage, needed, readable
 from flows.terminal import screen
@@ -59,6 +59,7 @@ def run(target: str | None = None, *, push: bool = False, elsewhere: bool = Fals
     given = params.load()  # every key, also of stages that would not run: a misspelt one must not hide behind `Cached`
     with workspace.lock(), readable():
         publish = push and publication.wanted()
+        verified_dvc.install()
         repo = Repo()
         remote = bool(repo.config["core"].get("remote"))
         stages = needed(repo, target)
@@ -121,7 +122,7 @@ def bring_up_to_date(repo: Repo, name: str, *, pull: bool = False, may_run: bool
     """
     if not _changed(repo, name):
         return Completed(name=CACHED, message="dvc: unchanged")
-    command = [sys.executable, "-m", "dvc", "repro", "--single-item", *(["--pull"] if pull else []), name]
+    command = [sys.executable, "-m", "flows.verified_dvc", "repro", "--single-item", *(["--pull"] if pull else []), name]
     with Progress(name, get_run_logger()) as progress:
         output = _Log(progress)
 
@@ -139,6 +140,7 @@ def bring_up_to_date(repo: Repo, name: str, *, pull: bool = False, may_run: bool
 
 def _changed(repo: Repo, name: str) -> bool:
     with readable():
+        verified_dvc.put_back(repo.stage.collect(name))
         return bool(repo.status(targets=[name]))
 
 
@@ -150,7 +152,7 @@ def by_child(module: str, *words: str) -> None:
     """`python -m MODULE WORDS`, its bar and lines as a stage's. Raises StageFailed with its last error line."""
     with Progress(words[0], get_run_logger()) as progress:
         output = _Log(progress)
-        if code := child.run([sys.executable, "-m", module, *words], output.see):
+        if code := child.run([sys.executable, "-m", "flows.verified_dvc" if module == "dvc" else module, *words], output.see):
             raise StageFailed(f"{module} {words[0]}: {output.reason()}", exit_code=code)
 
 
