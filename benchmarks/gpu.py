@@ -24,6 +24,7 @@ from pydantic import JsonValue
 from benchmarks import packing
 from tasks import store
 from tasks.endpoints.prose import paragraph
+from tasks.processes import die_with_parent
 from tasks.schema.errors import PipelineError
 from tasks.schema.params import Adapter, Base, Optimization, Tiny
 from tasks.schema.records import ByName
@@ -33,7 +34,6 @@ from tasks.sft.job import JOB, Job, Point, Sft
 from tasks.sft.launch import join, plan, train_all
 from tasks.sft.packing import Samples, best_fit_decreasing, write_packs
 from tasks.sft.tokenizer import train_tokenizer
-from tasks.stage import die_with_parent
 
 ROOT = Path(__file__).parents[1]
 WARM = 2  # steps that are not counted: kernels are compiled and tuned in them

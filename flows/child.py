@@ -13,7 +13,7 @@ from typing import NamedTuple
 import psutil
 from prefect import runtime
 
-from tasks.stage import die_with_parent
+from tasks.processes import bound
 from tasks.tracking import lineage
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -38,7 +38,7 @@ def run(command: Sequence[str], see: Callable[[Output], None]) -> int:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         start_new_session=True,
-        preexec_fn=die_with_parent,
+        preexec_fn=bound(),
     )
     with ended(process):
         for piece in pieces(process):

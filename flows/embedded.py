@@ -11,14 +11,15 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import tasks  # noqa: F401  telemetry off, before Prefect is imported
+from tasks.processes import bound
 from tasks.schema.errors import BadSettings, ServerError
 from tasks.schema.settings import settings
-from tasks.stage import die_with_parent, fail
+from tasks.stage import fail
 from tasks.store import private_file, private_folder
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -99,14 +100,19 @@ def _start(port: int, output: int) -> "subprocess.Popen[bytes]":
         stdout=output,
         stderr=output,
         start_new_session=True,  # Ctrl-C is for the flow: the server goes after it has reported
-        preexec_fn=_for_its_owner,
+        preexec_fn=_for_its_owner(),
     )
 
 
-def _for_its_owner() -> None:
-    """In the server's process: its database is readable by its owner alone, and it ends with the flow."""
-    os.umask(0o077)
-    die_with_parent()
+def _for_its_owner() -> Callable[[], None]:
+    """For the server's process, before it begins: its database is readable by its owner alone, and it ends with the flow."""
+    end_with_flow = bound()
+
+    def before_exec() -> None:
+        os.umask(0o077)
+        end_with_flow()
+
+    return before_exec
 
 
 def _wait(process: "subprocess.Popen[bytes]", url: str, *, seconds: float, log: Path) -> None:

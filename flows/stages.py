@@ -23,10 +23,10 @@ from flows import child, handover, preflight, publication, verified_dvc, workspa
 from flows.artifacts import Progress
 from flows.graph import Stage, needed, readable
 from flows.terminal import screen
+from tasks.processes import die_with_parent
 from tasks.schema import params
 from tasks.schema.errors import PipelineError
 from tasks.schema.redaction import redact
-from tasks.stage import die_with_parent
 
 HINTS = re.compile(  # DVC's, after a stage; the flow's user has no use for them
     r"(Updat|Generat)ing lock file |To (track the changes with git|enable auto staging), run:|\s*git add |\s*dvc config |Use `dvc push` "

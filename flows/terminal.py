@@ -13,6 +13,7 @@ from typing import Any, TextIO
 
 from flows import embedded, workspace
 from flows.graph import Stage
+from tasks.processes import die_with_make
 from tasks.stage import one_line_errors
 
 BAR_SECONDS = 5.0  # between two states of a bar where it cannot be redrawn in place
@@ -89,6 +90,7 @@ def screen() -> Screen:
 
 def show(flow: Callable[..., Any], **given: Any) -> None:
     """Run a flow here and now, and show it; exits the process unless all went well. A result that is text is printed."""
+    die_with_make()
     terminal = Terminal(sys.stdout)
     _screen.set(terminal)
     with one_line_errors():

@@ -2,10 +2,12 @@
 
 Stages are verbs (one file, one `run`); library packages are nouns. Importing `tasks` switches every tool's telemetry
 off: it has to happen before those tools are imported, child processes inherit it, and it is the only import-time
-effect in the project. A value that the user has set wins.
+effect in the project. A value that the user has set wins. (A stage, and a process that works for one, also ends with its parent from
+its first moment on: what is imported after this takes a second, in which its parent may die.)
 """
 
 import os
+import sys
 
 TELEMETRY_OFF = {
     "DO_NOT_TRACK": "1",
@@ -21,3 +23,8 @@ TELEMETRY_OFF = {
 
 for _name, _value in TELEMETRY_OFF.items():
     os.environ.setdefault(_name, _value)
+
+if sys.argv[:1] == ["-m"] and ("DVC_STAGE" in os.environ or "LONGWRITER_OWNER" in os.environ):  # `python -m tasks.…`, at its start
+    from tasks.processes import die_with_parent
+
+    die_with_parent()

@@ -10,7 +10,6 @@ exit code; Ctrl-C is 130, SIGTERM 143, and the process dies with whoever started
 """
 
 import asyncio
-import ctypes
 import errno
 import inspect
 import os
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
 from tasks import store
+from tasks.processes import die_with_parent
 from tasks.schema.errors import BadInput, GateFailed, PipelineError
 from tasks.schema.params import Params, load
 from tasks.schema.records import Reject
@@ -29,7 +29,6 @@ from tasks.schema.redaction import excepthook, redact
 
 Metrics = Mapping[str, Any]
 R = TypeVar("R")
-PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 
 def main(run: Callable[..., Metrics], argv: list[str] | None = None) -> None:
@@ -126,12 +125,6 @@ def run_async(work: Coroutine[Any, Any, R]) -> R:
 def fail(message: str, *, code: int) -> NoReturn:
     print("error: " + " ".join(redact(message).splitlines()), file=sys.stderr, flush=True)
     sys.exit(code)
-
-
-def die_with_parent() -> None:
-    """Ask the kernel for SIGTERM when the parent dies (Linux): after a kill -9 of the run no stage goes on spending."""
-    if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
 def _shown(value: Any) -> str:

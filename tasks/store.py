@@ -12,17 +12,20 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import orjson
 from pydantic import BaseModel, ValidationError
 
+from tasks import processes
 from tasks.schema.errors import BadInput
 
 R = TypeVar("R", bound=BaseModel)
 
 MAX_LINE = 64 * 2**20  # bytes; a longer line is a broken file, not a record
+_SCRATCH = re.compile(r"\.(?P<name>.+)\.(?P<place>[0-9a-f]{6})-(?P<mark>\d+-\d+)\.[0-9a-f]{4}\.(?P<kind>part|old)", re.DOTALL)
 _LONE_SURROGATE = re.compile(rb"(?<!\\)(?:\\\\)*\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
 
@@ -226,9 +229,9 @@ def private_file(path: Path) -> None:
 
 
 def take_place(scratch: Path, path: Path) -> None:
-    """Move a whole file or folder into place; what was there before goes when the new is there."""
-    if path.is_dir():
-        discard = path.with_name(f".{path.name}.{secrets.token_hex(4)}.old")
+    """Move a whole file or folder into place; what was there before is removed when the new is there."""
+    if path.is_dir() and not path.is_symlink():
+        discard = path.with_name(_scratch_name(path, "old"))
         os.replace(path, discard)
         os.replace(scratch, path)
         shutil.rmtree(discard)
@@ -238,17 +241,66 @@ def take_place(scratch: Path, path: Path) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A scratch path (file or folder, in the same folder) that takes `path`'s place when the block ends well, and is removed when not."""
+    """A scratch path (file or folder, in the same folder) that takes `path`'s place when the block ends well, and is removed when not.
+
+    Its name says which process owns it. What dead processes left beside `path` is removed. Raises BadInput where `path` cannot be
+    replaced: the working directory, a folder above it, or a link to a folder.
+    """
+    check_replaceable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{path.name}.{secrets.token_hex(4)}.part")
+    _sweep_once(path.parent.absolute())
+    scratch = path.with_name(_scratch_name(path, "part"))
     try:
         yield scratch
         take_place(scratch, path)
     finally:
-        if scratch.is_dir():
-            shutil.rmtree(scratch, ignore_errors=True)
+        _remove(scratch)
+
+
+def check_replaceable(path: Path) -> None:
+    """Raises BadInput for a path that is no folder or file of its own."""
+    mend = "fix: name a folder of its own"
+    if path.is_symlink() and (path.is_dir() or not path.exists()):
+        raise BadInput(path, "a link, which cannot be replaced by a folder", mend=f"{mend}, or the one that it points to")
+    if path.name in ("", "..") or (path.is_dir() and Path.cwd().is_relative_to(path.resolve())):
+        raise BadInput(path, "the working directory, or a folder above it, cannot be replaced", mend=mend)
+    if path.is_mount():
+        raise BadInput(path, "a mount point cannot be replaced", mend=f"{mend} below it")
+
+
+def _scratch_name(path: Path, suffix: str) -> str:
+    """`.NAME.PLACE-PID-START.TOKEN.part`: hidden, beside its target, with its owner."""
+    return f".{path.name}.{processes.place()}-{processes.mark()}.{secrets.token_hex(2)}.{suffix}"
+
+
+def sweep(folder: Path) -> None:
+    """Remove what dead processes of this machine left half-written in the folder. What a living one owns stays, and so does what a process
+    of another machine, or of another container, owns: whether it lives is not known."""
+    try:
+        names = os.listdir(folder)
+    except OSError:
+        return
+    for name in names:
+        found = _SCRATCH.fullmatch(name)
+        if not found or found["place"] != processes.place() or processes.lives(found["mark"]):
+            continue
+        if found["kind"] == "old" and not (folder / found["name"]).exists():  # killed between the two moves of `take_place`
+            os.replace(folder / name, folder / found["name"])
         else:
-            scratch.unlink(missing_ok=True)
+            _remove(folder / name)
+
+
+@cache
+def _sweep_once(folder: Path) -> None:
+    """Once in a process: a folder may hold many files."""
+    sweep(folder)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def digest(*paths: Path) -> str:

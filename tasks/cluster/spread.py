@@ -13,8 +13,8 @@ from itertools import chain, islice
 from multiprocessing import get_context
 from typing import Any, NamedTuple, TypeVar
 
-from tasks import stage
 from tasks.cluster.engine import TRIES, Lost, engine
+from tasks.processes import die_with_parent, mark
 from tasks.schema.errors import PipelineError, SourceError
 from tasks.schema.settings import settings
 
@@ -67,7 +67,7 @@ def _next(waiting: deque[_Pending], start: Start) -> tuple[Any, Any]:
 @contextmanager
 def _pool(work: Callable[[Any, Any], Any], given: Any, processes: int) -> Iterator[tuple[Start, int]]:
     """Fresh processes: a fork of one that has threads may hang. They get `given` once."""
-    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_begin, initargs=(given,))
+    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_begin, initargs=(given, mark()))
     try:
         yield lambda item: pool.submit(_work, work, item), processes
     finally:
@@ -77,10 +77,10 @@ def _pool(work: Callable[[Any, Any], Any], given: Any, processes: int) -> Iterat
 _given: Any = None  # of a worker process, for all its work
 
 
-def _begin(given: Any) -> None:
+def _begin(given: Any, owner: str) -> None:
     global _given
     _given = given
-    stage.die_with_parent()
+    die_with_parent(owner=owner)
 
 
 def _work(work: Callable[[Any, Any], Any], item: Any) -> Any:

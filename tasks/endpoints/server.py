@@ -25,10 +25,10 @@ from pydantic import SecretStr
 
 from tasks import progress
 from tasks.endpoints.launch import HOST, NO_VLLM, Launch, launch_of
+from tasks.processes import bound
 from tasks.schema.errors import BadSettings, PipelineError, ServerError
 from tasks.schema.redaction import redact
 from tasks.schema.settings import PREFIX, Settings
-from tasks.stage import die_with_parent
 
 RESTARTS = 3  # of one server, in all
 POLL = 0.2  # seconds between looks at whether the process lives
@@ -153,7 +153,7 @@ def _start(launch: Launch, log: Path, more: Mapping[str, str]) -> psutil.Popen:
             stdout=sink,
             stderr=subprocess.STDOUT,
             start_new_session=True,  # Ctrl-C in the terminal reaches the owner alone, which then stops the server
-            preexec_fn=die_with_parent,
+            preexec_fn=bound(),
         )
 
 

@@ -19,8 +19,8 @@ from tasks import store
 from tasks.endpoints.wire import shown
 from tasks.harness.job import ERROR, RESULT, Job, Result, Score, Unmeasurable
 from tasks.harness.taskfile import is_file
+from tasks.processes import die_with_parent
 from tasks.schema.redaction import redact
-from tasks.stage import die_with_parent
 
 SEED = 1234  # the harness's own, as in endpoint
 MAIN = ("acc_norm", "acc", "exact_match")  # a task's main metric is the first of these that it reports, else its own first

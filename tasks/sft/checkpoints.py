@@ -55,15 +55,25 @@ def problem(folder: Path, *, world: int | None = None) -> str | None:
     return None
 
 
-def newest(scratch: Path, *, world: int, warn: Callable[[str], None]) -> Path | None:
-    """The newest checkpoint that holds. Those after it are removed, as they will be written again, each with a warning."""
+def newest(scratch: Path, *, world: int, warn: Callable[[str], None], known: int | None = None) -> Path | None:
+    """The newest checkpoint that holds, of those up to step `known`, the last with numbers in the history; of all, where there is none of
+    those. Later ones are removed, each with a warning, as they will be written again."""
+    holds: list[Path] = []
     for folder in reversed(_all(scratch)):
         wrong = problem(folder, world=world)
+        if wrong is None and known is not None and step(folder) > known:
+            holds.append(folder)
+            continue
         if wrong is None:
+            for later in holds:
+                warn(f"{later.name}: the history ends at step {known}; going on from {folder.name}")
+                shutil.rmtree(later)
             return folder
         warn(f"{folder.name}: {wrong}; going on from the one before it")
         shutil.rmtree(folder)
-    return None
+    if holds:
+        warn(f"the history ends at step {known}; going on from {holds[0].name}, the numbers of the steps in between are lost")
+    return holds[0] if holds else None
 
 
 def prune(scratch: Path, *, keep: int) -> None:

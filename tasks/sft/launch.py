@@ -4,9 +4,11 @@ A training's scratch folder lies outside DVC's outputs, named by everything that
 same training started again goes on from its newest whole checkpoint; when all are done the scratch folders go.
 """
 
+import fcntl
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -14,7 +16,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from pydantic import ValidationError
+
 from tasks import progress, store
+from tasks.processes import bound, owned
 from tasks.schema.errors import BadSettings, TrainingFailed
 from tasks.schema.params import Base, Optimization
 from tasks.schema.settings import Settings
@@ -22,6 +27,9 @@ from tasks.sft import checkpoints, mirror
 from tasks.sft.job import ERROR, HISTORY, JOB, RESOLVED, Job, Method, Point, Resolved, optimization_of, where
 
 POLL = 0.2  # seconds
+DYING = 30.0  # seconds that processes of a killed run may take to be gone
+GRACE = 30.0  # seconds between SIGTERM and SIGKILL; accelerate's launcher passes it on and waits
+LOCK = "owner.lock"
 DDP = Path(__file__).parents[2] / "infra/accelerate/ddp.yaml"
 
 
@@ -78,11 +86,12 @@ def train_all(jobs: Sequence[Job], settings: Settings, *, watch: Callable[[Point
     waiting = [job.model_copy(update={"bar": number == 0 or settings.trainings == 1}) for number, job in enumerate(jobs)]
     running: dict[subprocess.Popen[bytes], Job] = {}
     seen = {job.name: _Tail(job.scratch / HISTORY) for job in jobs}
+    owned = {job.name: own(job) for job in jobs}
     try:
         while waiting or running:
             while waiting and len(running) < settings.trainings:
                 job = waiting.pop(0)
-                running[_start(job, settings)] = job
+                running[_start(job, settings, owned[job.name])] = job
             for process in [process for process in running if process.poll() is not None]:
                 _check(running.pop(process), process.returncode)
             time.sleep(POLL)
@@ -91,47 +100,105 @@ def train_all(jobs: Sequence[Job], settings: Settings, *, watch: Callable[[Point
                     seen[job.name].tell(watch)
     finally:
         _end(running)
+        for lock in owned.values():
+            os.close(lock)
     done = [Trained(list(store.read(job.scratch / HISTORY, Point)), store.read_document(job.scratch / RESOLVED, Resolved)) for job in jobs]
     for job in jobs:
         shutil.rmtree(job.scratch)
     return done
 
 
+def own(job: Job) -> int:
+    """Take the training's scratch folder; an open lock file, which the training's processes inherit. The kernel drops the lock with the
+    last of them. Raises TrainingFailed while processes of another run hold it."""
+    job.scratch.mkdir(parents=True, exist_ok=True)
+    lock = os.open(job.scratch / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+    until = time.monotonic() + DYING
+    while True:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() < until:
+                time.sleep(POLL)
+                continue
+            os.close(lock)
+            raise TrainingFailed(
+                f"{job.scratch}: another process trains the {job.name} here; wait for it or end it, then run again"
+            ) from None
+        except OSError:  # a file system without locks
+            pass
+        return lock
+
+
 class _Tail:
-    """The newest whole line of a file that grows."""
+    """The newest whole line of a file that grows, and is cut where a training goes on from an earlier step."""
 
     def __init__(self, path: Path) -> None:
-        self._path, self._read = path, 0
+        self._path, self._read, self._file = path, 0, 0
 
     def tell(self, watch: Callable[[Point], None]) -> None:
-        if not self._path.exists() or self._path.stat().st_size <= self._read:
+        """Nothing that it finds in the file ends a training: what cannot be read now is read again later."""
+        try:
+            with self._path.open("rb") as file:
+                found = os.fstat(file.fileno())
+                if found.st_size < self._read or found.st_ino != self._file:
+                    self._read, self._file = 0, found.st_ino
+                file.seek(self._read)
+                whole, newline, _ = file.read().rpartition(b"\n")
+        except OSError:
             return
-        with self._path.open("rb") as file:
-            file.seek(self._read)
-            whole, newline, _ = file.read().rpartition(b"\n")
         if newline:
             self._read += len(whole) + 1
-            watch(Point.model_validate_json(whole.rpartition(b"\n")[2]))
+            if point := _point(whole.rpartition(b"\n")[2]):
+                watch(point)
 
 
-def _start(job: Job, settings: Settings) -> subprocess.Popen[bytes]:
-    job.scratch.mkdir(parents=True, exist_ok=True)
+def _point(line: bytes) -> Point | None:
+    """None for what is no step: a line that was read from its middle on, as the file was cut and grew again in between."""
+    try:
+        return Point.model_validate_json(line)
+    except ValidationError:
+        return None
+
+
+def cut_history(path: Path, *, warn: Callable[[str], None]) -> int:
+    """Remove the history from its first line on that is not whole or not the next step; the last step that is left."""
+    if not path.exists():
+        return 0
+    lines = path.read_bytes().split(b"\n")
+    kept: list[bytes] = []
+    for line in lines[:-1]:
+        point = _point(line)
+        if point is None or point.step != len(kept) + 1:
+            break
+        kept.append(line)
+    if len(kept) < len(lines) - 1 or lines[-1]:
+        warn(f"{path.name}: line {len(kept) + 1} was cut off or damaged when an earlier run ended; its steps are trained again")
+        with store.replacing(path) as scratch:
+            scratch.write_bytes(b"".join(line + b"\n" for line in kept))
+    return len(kept)
+
+
+def _start(job: Job, settings: Settings, lock: int) -> subprocess.Popen[bytes]:
     (job.scratch / ERROR).unlink(missing_ok=True)
+    store.sweep(job.scratch)
 
     def warn(what: str) -> None:
         progress.say(f"warning: train {job.name}: {what}")
 
     mirror.restore(job.scratch, world=job.where.world, warn=warn)
-    resume = checkpoints.newest(job.scratch, world=job.where.world, warn=warn)
+    known = cut_history(job.scratch / HISTORY, warn=warn)
+    resume = checkpoints.newest(job.scratch, world=job.where.world, known=known, warn=warn)
     store.write_json(job.scratch / JOB, job.model_copy(update={"resume": resume}))
-    return join(job, settings)
+    return join(job, settings, lock)
 
 
-def join(job: Job, settings: Settings) -> subprocess.Popen[bytes]:
-    """This machine's processes of a training."""
+def join(job: Job, settings: Settings, *locks: int) -> subprocess.Popen[bytes]:
+    """This machine's processes of a training. They end with this process, from their first moment on."""
     # Threads that wait asleep: spinning ones make a training on a busy machine ten times slower.
-    environment = {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": str(job.where.threads), **os.environ}
-    return subprocess.Popen([*launcher(job, settings), "-m", "tasks.sft.trainer", str(job.scratch / JOB)], env=environment)
+    environment = {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": str(job.where.threads), **os.environ, **owned()}
+    command = [*launcher(job, settings), "-m", "tasks.sft.trainer", str(job.scratch / JOB)]
+    return subprocess.Popen(command, env=environment, preexec_fn=bound(signal.SIGKILL), pass_fds=locks)
 
 
 def work_for_others(settings: Settings) -> None:
@@ -173,4 +240,8 @@ def _end(running: dict[subprocess.Popen[bytes], Job]) -> None:
     for process in running:
         process.terminate()
     for process in running:
-        process.wait()
+        try:
+            process.wait(GRACE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()

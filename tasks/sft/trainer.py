@@ -6,15 +6,17 @@ and what is saved at the end are the same for all. Modules that need torch at im
 
 import logging
 import os
+import signal
 import sys
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tasks import store
+from tasks.processes import die_with_parent
 from tasks.schema.errors import PipelineError
 from tasks.sft.job import ERROR, RESOLVED, Job
-from tasks.stage import die_with_parent, fail
+from tasks.stage import fail
 
 if TYPE_CHECKING:
     from tasks.sft.watch import Watched
@@ -95,7 +97,7 @@ def _in_its_precision(job: Job, trainer: "Watched") -> None:
 
 
 def main() -> None:
-    die_with_parent()
+    die_with_parent(signal.SIGKILL)  # it has nothing to put away: what is sealed is whole, what is not is none
     job = Job.model_validate_json(Path(sys.argv[1]).read_bytes())
     try:
         train(job)

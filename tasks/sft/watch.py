@@ -16,7 +16,7 @@ import torch
 from accelerate.utils import broadcast_object_list, gather_object
 from transformers import Trainer, TrainerCallback
 
-from tasks import progress
+from tasks import progress, store
 from tasks.schema.errors import TrainingFailed
 from tasks.sft import checkpoints, mirror
 from tasks.sft.job import HISTORY, Job, Point, Resolved
@@ -160,11 +160,12 @@ def resumed_at(checkpoint: Path | None) -> int:
 
 
 def forget_after(history: Path, *, step: int) -> None:
-    """Steps that will be trained again are no history yet; nor is half a line."""
+    """Steps that will be trained again are no history yet. The launcher has cut what is not whole."""
     if not history.exists():
         return
     lines = [line for line in history.read_bytes().split(b"\n")[:-1] if Point.model_validate_json(line).step <= step]
-    history.write_bytes(b"".join(line + b"\n" for line in lines))
+    with store.replacing(history) as scratch:
+        scratch.write_bytes(b"".join(line + b"\n" for line in lines))
 
 
 def _computed_in(job: Job) -> torch.dtype:

@@ -59,8 +59,10 @@ def fetch(
     if target.exists() and any(target.iterdir()) if target.is_dir() else target.exists():
         if holds(target, manifest):
             return Fetched(manifest, target, new=False, fetched=0, spared=0)
+        store.check_replaceable(target)
         if not replace:
             raise BadInput(target, "is there, with something else in it", mend="name another folder, or say --replace")
+    store.check_replaceable(target)
     with _scratch(target, manifest) as scratch:
         with byte_bar(total=manifest.size, label=label) as progress:
             counts = _get(client, manifest, scratch, source, progress)

@@ -16,7 +16,7 @@ SCRIPT = """
 import os, subprocess, sys, time
 from pathlib import Path
 
-from tasks.stage import die_with_parent
+from tasks.processes import die_with_parent
 
 die_with_parent()
 source, output = map(Path, sys.argv[1:])
@@ -29,7 +29,7 @@ if "broken" in text and output.stem == "second":
 if "crash" in text:
     raise ValueError("a defect")
 if "slow" in text:
-    sleep = "import time; from tasks.stage import die_with_parent; die_with_parent(); time.sleep(300)"
+    sleep = "import time; from tasks.processes import die_with_parent; die_with_parent(); time.sleep(300)"
     child = subprocess.Popen([sys.executable, "-c", sleep])
     Path("pids").write_text(f"{os.getpid()} {child.pid}")
     child.wait()

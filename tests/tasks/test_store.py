@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -7,6 +10,7 @@ from hypothesis import strategies as st
 from tasks import store
 from tasks.schema.errors import BadInput
 from tasks.schema.records import Abilities, ByName, Instruction, Metrics, ModelConfig, SavedTokenizer, Step
+from tests.conftest import ROOT
 
 GOOD = b'{"id":"1","text":"a","language":"en","words":3,"source":"f:1"}\n'
 
@@ -160,3 +164,55 @@ def test_state_is_for_its_owner_alone_and_a_folder_of_somebody_elses_keeps_its_m
     (own / "runs.db").chmod(0o644)
     store.private_file(own / "runs.db")
     assert ((own / "runs.db").read_text(), mode(own / "runs.db")) == ("kept", 0o600)
+
+
+@pytest.mark.parametrize("at", [".", "..", "/", "link", "dangling", "deep/.."])
+def test_what_cannot_be_replaced_is_refused_before_anything_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: str) -> None:
+    work = tmp_path / "work"
+    (work / "deep").mkdir(parents=True)
+    (work / "link").symlink_to(tmp_path, target_is_directory=True)
+    (work / "dangling").symlink_to(tmp_path / "nowhere")
+    monkeypatch.chdir(work)
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(BadInput, match=r"replaced.*; fix: name a folder of its own"), store.replacing(Path(at)):
+        raise AssertionError("it was begun")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def run(code: str, folder: Path) -> "subprocess.Popen[str]":
+    script = f"import os, time\nfrom pathlib import Path\nfrom tasks import store\n{code}"
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.Popen([sys.executable, "-c", script], cwd=folder, env=environment, text=True, stdout=subprocess.PIPE)
+
+
+def test_what_a_killed_process_left_is_removed_by_the_next_one_and_what_a_living_one_owns_stays(tmp_path: Path) -> None:
+    work = "with store.replacing(Path('{}')) as scratch:\n scratch.mkdir(); (scratch / 'half').touch(); print(flush=True); time.sleep(300)"
+    dead, alive = run(work.format("out"), tmp_path), run(work.format("other"), tmp_path)
+    for process in (dead, alive):
+        assert process.stdout
+        process.stdout.readline()
+    dead.kill()
+    dead.wait()
+    assert len(list(tmp_path.glob(".*.part"))) == 2
+    third = run("store.write_text(Path('third'), 'whole')", tmp_path)
+    assert third.wait() == 0
+    assert [path.name.split(".")[1] for path in tmp_path.glob(".*.part")] == ["other"]
+    alive.kill()
+    alive.wait()
+
+
+def test_a_folder_that_was_killed_between_its_two_moves_comes_back(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/whole").touch()
+    work = "os.replace(Path('out'), store._scratch_name(Path('out'), 'old'))\nos._exit(9)"
+    assert run(work, tmp_path).wait() == 9
+    assert not (tmp_path / "out").exists()
+    store.sweep(tmp_path)
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["whole"]
+
+
+def test_what_another_machine_left_half_written_is_not_touched(tmp_path: Path) -> None:
+    (tmp_path / ".out.abcdef-1-1.0000.part").mkdir()
+    (tmp_path / ".notes.part").touch()
+    store.sweep(tmp_path)
+    assert len(list(tmp_path.iterdir())) == 2
