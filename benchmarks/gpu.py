@@ -216,7 +216,7 @@ def _result(job: Job, settings: Settings, note: str = "") -> Result:
     (done,) = train_all([job], settings)
     counted = done.history[WARM:]
     speed, mfu = (median(getattr(point, name) for point in counted) for name in ("tokens_per_second", "mfu"))
-    rate, device = done.resolved.matrix_rate, done.resolved.device
+    rate, device = done.machine.matrix_rate, done.machine.device
     return Result(speed, mfu, max(point.memory_gib for point in done.history), rate, device, note)
 
 
@@ -227,7 +227,7 @@ def _resumed(job: Job, settings: Settings) -> Result:
     (again,) = train_all([job], settings)
     apart = max(abs(one.loss - other.loss) for one, other in zip(calm.history, again.history, strict=True))
     last: Point = again.history[-1]
-    rate, device = again.resolved.matrix_rate, again.resolved.device
+    rate, device = again.machine.matrix_rate, again.machine.device
     note = f"losses at most {apart:.1e} from the unbroken training's"
     return Result(last.tokens_per_second, last.mfu, last.memory_gib, rate, device, note)
 

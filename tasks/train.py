@@ -50,6 +50,11 @@ def run(packs: Path, tokenizer: Path, out: Path, *, seed: int, base: Base, train
     check_jobs(jobs, settings(), context=longest(packs / names[0]), vocabulary=vocabulary)
     with live_run("train", {"base": base.model, "steps": steps[names[0]], "learning_rate": train.learning_rate}) as live:
         done = train_all(jobs, settings(), watch=lambda point: live.log(point.numbers()))
+    machine = done[0].machine
+    print(
+        f"trained on {machine.world} x {machine.device}, {machine.matrix_rate / 1e12:.3g} TFLOP/s, attention {machine.attention}",
+        flush=True,
+    )
     history = [point for trained in done for point in trained.history]
     store.write(out / "history.jsonl", history)
     store.write_json(out / "resolved.json", ByName[Resolved]({name: trained.resolved for name, trained in zip(names, done, strict=True)}))

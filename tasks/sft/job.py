@@ -13,7 +13,8 @@ from tasks.schema.params import Base, Optimization, Tiny
 from tasks.schema.records import Record
 from tasks.schema.settings import Attention, Settings
 
-JOB, HISTORY, RESOLVED, ERROR = "job.json", "history.jsonl", "resolved.json", "error.txt"  # in a job's scratch folder
+JOB, HISTORY, ERROR = "job.json", "history.jsonl", "error.txt"  # in a job's scratch folder
+RESOLVED, MACHINE = "resolved.json", "machine.json"
 
 
 class _Told(BaseModel):
@@ -38,12 +39,17 @@ class Dpo(_Told):
 
 
 class Resolved(Record):
-    """What a job became: resolved.json."""
+    """What a job became, as far as its result depends on it: resolved.json. The same on every machine, and after every kill."""
 
     arguments: dict[str, JsonValue]  # the trainer's
     model: dict[str, JsonValue]  # its config
     parameters: int
     trained: int  # parameters that the training changes
+
+
+class Machine(Record):
+    """What a training ran on. It changes the speed, so it is in no output of a stage."""
+
     device: str
     matrix_rate: float  # floating point operations a second of all devices
     distributed: str

@@ -24,7 +24,7 @@ from tasks.schema.errors import BadSettings, TrainingFailed
 from tasks.schema.params import Base, Optimization
 from tasks.schema.settings import Settings
 from tasks.sft import checkpoints, mirror
-from tasks.sft.job import ERROR, HISTORY, JOB, RESOLVED, Job, Method, Point, Resolved, optimization_of, where
+from tasks.sft.job import ERROR, HISTORY, JOB, MACHINE, RESOLVED, Job, Machine, Method, Point, Resolved, optimization_of, where
 
 POLL = 0.2  # seconds
 DYING = 30.0  # seconds that processes of a killed run may take to be gone
@@ -34,10 +34,11 @@ DDP = Path(__file__).parents[2] / "infra/accelerate/ddp.yaml"
 
 
 class Trained(NamedTuple):
-    """What a training tells when it is done: its steps, and what it resolved its job to."""
+    """What a training tells when it is done: its steps, what it resolved its job to, and what it ran on."""
 
     history: list[Point]
     resolved: Resolved
+    machine: Machine
 
 
 def plan(
@@ -102,10 +103,15 @@ def train_all(jobs: Sequence[Job], settings: Settings, *, watch: Callable[[Point
         _end(running)
         for lock in owned.values():
             os.close(lock)
-    done = [Trained(list(store.read(job.scratch / HISTORY, Point)), store.read_document(job.scratch / RESOLVED, Resolved)) for job in jobs]
+    done = [_told(job.scratch) for job in jobs]
     for job in jobs:
         shutil.rmtree(job.scratch)
     return done
+
+
+def _told(scratch: Path) -> Trained:
+    history = list(store.read(scratch / HISTORY, Point))
+    return Trained(history, store.read_document(scratch / RESOLVED, Resolved), store.read_document(scratch / MACHINE, Machine))
 
 
 def own(job: Job) -> int:

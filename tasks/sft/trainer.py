@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from tasks import store
 from tasks.processes import die_with_parent
 from tasks.schema.errors import PipelineError
-from tasks.sft.job import ERROR, RESOLVED, Job
+from tasks.sft.job import ERROR, MACHINE, RESOLVED, Job
 from tasks.stage import fail
 
 if TYPE_CHECKING:
@@ -42,6 +42,7 @@ def train(job: Job) -> None:
     trainer.remove_callback(PrinterCallback)  # the history has what it would print
     if trainer.is_world_process_zero():
         store.write_json(job.scratch / RESOLVED, trainer.resolved())
+        store.write_json(job.scratch / MACHINE, trainer.machine())
     trainer.train(resume_from_checkpoint=str(job.resume) if job.resume else None)
     _save(job, trainer)
     trainer.accelerator.wait_for_everyone()

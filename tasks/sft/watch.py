@@ -4,6 +4,7 @@ Imported in the process that trains only. Mixed into a TRL trainer: `class Super
 """
 
 import json
+import re
 import time
 from collections import deque
 from pathlib import Path
@@ -19,9 +20,14 @@ from transformers import Trainer, TrainerCallback
 from tasks import progress, store
 from tasks.schema.errors import TrainingFailed
 from tasks.sft import checkpoints, mirror
-from tasks.sft.job import HISTORY, Job, Point, Resolved
+from tasks.sft.job import HISTORY, Job, Machine, Point, Resolved
 from tasks.sft.order import order
 
+CIRCUMSTANCE = re.compile(  # arguments that say where and how fast a training runs, what it shows and keeps; and secrets and paths
+    r"^(per_device_|gradient_accumulation_steps|use_cpu|activation_|gradient_checkpointing|dataloader_|save_|local_rank|ddp_|fsdp|deepspeed"
+    r"|parallelism_config|accelerator_config|use_liger|liger_|log|disable_tqdm|resume_|run_name|report_to|project|hub_|push_to_hub|trackio_"
+    r"|ignore_data_skip|debug|torch_compile|torch_empty_cache|skip_memory)|(token|_dir)$"
+)
 RECENT = 32  # steps whose median a new loss is held against
 
 
@@ -66,20 +72,26 @@ class Watched(Trainer):
         super()._save_checkpoint(*args, **kwargs)
 
     def resolved(self) -> Resolved:
-        """What the job became: the trainer's arguments, the model's config, what it runs on."""
-        config = {name: value for name, value in self.args.to_dict().items() if not name.endswith(("token", "_dir"))}
-        said = {
-            "arguments": config,
-            "model": self.model.config.to_dict(),
-            "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
-            "trained": sum(parameter.numel() for parameter in self.model.parameters() if parameter.requires_grad),
-            "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
-            "matrix_rate": self._rate,
-            "distributed": str(self.accelerator.distributed_type),
-            "world": self._job.where.world,
-            "attention": self.model.config._attn_implementation,
-        }
-        return Resolved.model_validate_json(json.dumps(said, default=str))
+        """What the job became: the trainer's arguments and the model's config, without paths and circumstance."""
+        arguments = {name: value for name, value in self.args.to_dict().items() if not CIRCUMSTANCE.search(name)}
+        model = {name: value for name, value in self.model.config.to_dict().items() if name != "_name_or_path"}
+        parameters = list(self.model.parameters())
+        return Resolved(
+            arguments=json.loads(json.dumps(arguments, default=str)),
+            model=json.loads(json.dumps(model, default=str)),
+            parameters=sum(parameter.numel() for parameter in parameters),
+            trained=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+        )
+
+    def machine(self) -> Machine:
+        """What the job runs on."""
+        return Machine(
+            device=torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+            matrix_rate=self._rate,
+            distributed=str(self.accelerator.distributed_type),
+            world=self._job.where.world,
+            attention=self.model.config._attn_implementation,
+        )
 
     def own_numbers(self) -> dict[str, float]:
         """What the method counts beside the loss, over the step's global batch."""

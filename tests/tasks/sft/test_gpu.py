@@ -26,7 +26,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def losses(packed: Path, folder: Path, **changes: Any) -> list[float]:
     settings = Settings(home=folder / "home", trainings=1, checkpoints=0)
     (done,) = train_all([job(packed, folder / "out", settings, steps=6, **changes)], settings)
-    assert done.resolved.device != "cpu"
+    assert done.machine.device != "cpu"
     return [point.loss for point in done.history]
 
 

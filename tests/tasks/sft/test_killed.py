@@ -148,7 +148,6 @@ def test_two_trainings_killed_while_they_write_go_on_to_the_same_numbers_and_fil
                 file.write(b'{"model":"student","step":9')
         (one.scratch / "checkpoint-999").mkdir()
         (one.scratch / "checkpoint-999/model.safetensors").write_bytes(b"half")
-    killed_in_the_middle(folder, made, 0.1)
     finish(folder, made)
     assert keep_histories(folder, made) == expected
     same(tmp_path / "calm", folder, names)
