@@ -8,6 +8,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import tasks  # noqa: F401  telemetry off, before Prefect is imported
+from tasks import databases
 from tasks.processes import bound
 from tasks.schema.errors import BadSettings, ServerError
 from tasks.schema.settings import settings
@@ -23,6 +25,7 @@ from tasks.stage import fail
 from tasks.store import private_file, private_folder
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOOK = 0.5  # seconds between looks at whether the server lives
 DEFAULTS = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
@@ -69,12 +72,15 @@ def server() -> Iterator[None]:
     private_folder(log.parent)
     for database in log.parent.glob("prefect.db*"):
         private_file(database)
+    databases.check(log.with_name("prefect.db"), holds="Prefect's record of runs", loses="the history of runs in Prefect, and no data")
     with log.open("wb") as output:
         port = _free_port()
         process = _start(port, output.fileno())
     url = f"http://127.0.0.1:{port}/api"
+    over = threading.Event()
     try:
         _wait(process, url, seconds=float(PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS.value()), log=log)
+        threading.Thread(target=_watch, args=(process, log, over), name="prefect's server", daemon=True).start()
         with temporary_settings(updates={PREFECT_API_URL: url}):
             close_killed_runs()
             try:
@@ -82,7 +88,19 @@ def server() -> Iterator[None]:
             finally:
                 _drain()
     finally:
+        over.set()
         _stop(process)
+
+
+def _watch(process: "subprocess.Popen[bytes]", log: Path, over: threading.Event) -> None:
+    """A server that died is said at once. Prefect's client would ask for it for minutes, in the flow and again at the flow's end, so the
+    process ends here; what it started ends with it, and keeps what it has paid for."""
+    while not over.wait(LOOK):
+        if process.poll() is not None and not over.is_set():
+            sys.stdout.flush()
+            problem = f"Prefect's embedded API ended with exit code {process.returncode} while the run was on; see {log}"
+            print(f"error: {problem}; fix: run again, what is done is kept", file=sys.stderr, flush=True)
+            os._exit(ServerError.exit_code)
 
 
 def _free_port() -> int:

@@ -51,7 +51,7 @@ def install() -> None:
     release_dead()
     LocalHashFileDB.check = _check  # type: ignore[method-assign]
     HashFileDB.DEFAULT_VERIFY = True  # of what a remote sends
-    Tree.load = classmethod(_load)  # type: ignore[method-assign]
+    Tree.load = classmethod(_load)  # type: ignore[assignment, method-assign]
 
 
 def keep_private() -> None:
@@ -70,7 +70,7 @@ def release_dead() -> None:
     file = Path(".dvc/tmp/rwlock")
     if not file.is_file():
         return
-    from zc.lockfile import LockError, LockFile
+    from zc.lockfile import LockError, LockFile  # type: ignore[import-untyped]
 
     try:
         guard = LockFile(f"{file}.lock")  # DVC's own, held while the list is read and written

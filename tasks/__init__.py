@@ -24,7 +24,8 @@ TELEMETRY_OFF = {
 for _name, _value in TELEMETRY_OFF.items():
     os.environ.setdefault(_name, _value)
 
-if sys.argv[:1] == ["-m"] and ("DVC_STAGE" in os.environ or "LONGWRITER_OWNER" in os.environ):  # `python -m tasks.…`, at its start
+_FOR_OTHERS = "DVC_STAGE" in os.environ or "LONGWRITER_OWNER" in os.environ
+if _FOR_OTHERS and sys.argv[:1] == ["-m"] and "tasks.tracking.recorder" not in sys.orig_argv:  # which writes down how its stage ended
     from tasks.processes import die_with_parent
 
     die_with_parent()

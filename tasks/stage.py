@@ -27,6 +27,20 @@ from tasks.schema.params import Params, load
 from tasks.schema.records import Reject
 from tasks.schema.redaction import excepthook, redact
 
+# Errors that say something about a path that was given, and nothing about this program.
+OF_A_PATH = {
+    errno.EACCES,
+    errno.EBUSY,
+    errno.EIO,
+    errno.EISDIR,
+    errno.ELOOP,
+    errno.ENAMETOOLONG,
+    errno.ENOTDIR,
+    errno.ENXIO,
+    errno.EPERM,
+    errno.EROFS,
+    errno.ESTALE,
+}
 Metrics = Mapping[str, Any]
 R = TypeVar("R")
 
@@ -84,6 +98,8 @@ class one_line_errors:
     """Turns errors that a person can mend into one line on standard error and an exit code; leaves defects their traceback."""
 
     def __enter__(self) -> None:
+        if sys.flags.optimize > 1:
+            fail("PYTHONOPTIMIZE: 2 (or -OO) removes texts that libraries need to start; fix: unset it, or set it to 1", code=2)
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         sys.excepthook = excepthook
 
@@ -92,7 +108,7 @@ class one_line_errors:
             fail(str(error), code=error.exit_code)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             fail(f"{error.filename or 'disk'}: {os.strerror(error.errno)}; free some space and run again, what is done is kept", code=1)
-        if isinstance(error, NotADirectoryError | IsADirectoryError | PermissionError) and error.filename:
+        if isinstance(error, OSError) and error.filename and error.errno in OF_A_PATH:
             fail(f"{error.filename}: {error.strerror}; check the path and who may use it", code=2)
         if isinstance(error, KeyboardInterrupt):
             fail("interrupted; run again to go on from here", code=130)

@@ -1,11 +1,9 @@
 """Processes that end: with whoever started them, with all that they started, and when nobody owns them any more."""
 
-import ctypes
 import os
 import signal
 import subprocess
-import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -13,8 +11,8 @@ import psutil
 
 from flows.child import family
 from infra.team.services import OWNER, Service
+from tasks.processes import bound
 from tasks.schema.errors import ServerError
-from tasks.stage import PR_SET_PDEATHSIG
 
 GRACE = 15.0  # seconds between the polite signal and SIGKILL
 
@@ -37,20 +35,10 @@ def start(service: Service, *, log: Path) -> "subprocess.Popen[bytes]":
                 user=service.account.uid,
                 group=service.account.gid,
                 extra_groups=[] if service.account.uid is not None else None,
-                preexec_fn=_with_owner(service.stop),
+                preexec_fn=bound(service.stop),  # called after the change of account, which would undo it
             )
         except OSError as error:
             raise ServerError(f"{service.name}: {service.command[0]}: {error.strerror}") from None
-
-
-def _with_owner(number: signal.Signals) -> Callable[[], None]:
-    library = ctypes.CDLL(None) if sys.platform == "linux" else None
-
-    def bind() -> None:  # after the change of account, which would undo it
-        if library:
-            library.prctl(PR_SET_PDEATHSIG, number)
-
-    return bind
 
 
 def end(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:

@@ -135,7 +135,8 @@ def spread(values: list[int]) -> tuple[int, int, int]:
 def count(folder: Path) -> int:
     """How many rows a dataset has; 0 where there is none."""
     path = folder / FILE
-    return int(pq.read_metadata(path).num_rows) if path.is_file() else 0
+    with _parquet(path):
+        return int(pq.read_metadata(path).num_rows) if path.is_file() else 0
 
 
 def read_dataset(folder: Path) -> Iterator[Sample]:
@@ -143,12 +144,19 @@ def read_dataset(folder: Path) -> Iterator[Sample]:
     path = folder / FILE
     if not path.is_file():
         raise BadInput(path, "no such file", mend="run the stage assemble: `make run`")
-    try:
-        file = pq.ParquetFile(path)
-    except pa.ArrowInvalid as error:
-        raise BadInput(path, f"not Parquet: {error}", mend="run the stage assemble again") from None
     row = 0
-    for batch in file.iter_batches(batch_size=BATCH):
-        for data in batch.to_pylist():
-            row += 1
-            yield parse(data, Sample, path=path, line=row)
+    with _parquet(path):
+        for batch in pq.ParquetFile(path).iter_batches(batch_size=BATCH):
+            for data in batch.to_pylist():
+                row += 1
+                yield parse(data, Sample, path=path, line=row)
+
+
+@contextmanager
+def _parquet(path: Path) -> Iterator[None]:
+    """Turns what a damaged file makes pyarrow raise into one line."""
+    try:
+        yield
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        problem = (str(error).splitlines() or [type(error).__name__])[0][:200]
+        raise BadInput(path, f"damaged, or not Parquet: {problem}", mend="fix: run the stage that writes it again") from None

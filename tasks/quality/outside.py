@@ -94,7 +94,7 @@ def _parquet(file: Path) -> Iterator[splits.Row]:
             if not table.metadata.num_rows:
                 raise BadInput(file, "empty file", mend="it needs at least one row")
             yield from _numbered(table.iter_batches(batch_size=64))
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise BadInput(file, f"not readable as Parquet: {str(error).splitlines()[0]}", mend="fetch or write the file again") from None
 
 
@@ -117,7 +117,7 @@ def _arrow(file: Path, name: str) -> Iterator[_Found]:
         with pa.memory_map(str(file)) as source:
             for row in _numbered(batch for batch in pa.ipc.open_stream(source)):
                 yield _Found(name, row.number, row.data, row.problem)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise BadInput(
             file, f"not readable as an Arrow stream: {str(error).splitlines()[0]}", mend="write it anew by save_to_disk"
         ) from None

@@ -159,7 +159,7 @@ def _twice(line: bytes, data: Mapping[str, Any]) -> str | None:
 def _table(file: File) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(opened(file), buffer_size=2**20, pre_buffer=False)
-    except (pa.ArrowInvalid, OSError) as error:
+    except (pa.ArrowException, OSError) as error:
         raise BadInput(file.place, f"not readable as Parquet: {str(error).splitlines()[0]}", mend="fetch or write the file again") from None
 
 
@@ -206,7 +206,7 @@ def _table_rows(split: Split, turns: int | None) -> Iterator[Row]:
                     yield from _numbered(wanted, turns, max(first, split.start) - split.start)
                 if at >= split.stop:
                     return
-        except (pa.ArrowInvalid, OSError) as error:
+        except (pa.ArrowException, OSError) as error:
             problem = f"not readable as Parquet: {str(error).splitlines()[0]}"
             row = split.before - split.start + at + 1
             raise BadInput(split.file.place, problem, line=row, mend="fetch or write the file again") from None

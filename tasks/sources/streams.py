@@ -70,7 +70,7 @@ def _unpacked(raw: BinaryIO, place: str) -> Iterator[io.BufferedReader]:
             yield io.BufferedReader(cast(io.RawIOBase, stream))
         else:
             yield io.BufferedReader(cast(io.RawIOBase, raw))
-    except (EOFError, gzip.BadGzipFile, zlib.error, pa.ArrowInvalid, OSError) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error, pa.ArrowException, OSError) as error:
         if not packed(place):
             raise
         said = redact(" ".join(str(error).split()))[:120]

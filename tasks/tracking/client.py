@@ -1,6 +1,7 @@
 """Opens MLflow: the server that the settings name, or SQLite and a folder of artifacts under the settings' home."""
 
 import os
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -9,10 +10,11 @@ from typing import TYPE_CHECKING
 
 from pydantic import BaseModel, ConfigDict
 
+from tasks import databases
 from tasks.schema.errors import EndpointError
 from tasks.schema.redaction import redact
 from tasks.schema.settings import settings
-from tasks.store import private_file, private_folder
+from tasks.tracking import embedded
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -52,7 +54,7 @@ def uri() -> str:
 
 def shown_uri() -> str:
     """The same without credentials; also what `mlflow ui --backend-store-uri` is given for the embedded store."""
-    return str(settings().tracking_uri) or f"sqlite:///{settings().home.resolve()}/mlflow.db"
+    return str(settings().tracking_uri) or f"sqlite:///{embedded_file()}"
 
 
 def connect() -> "MlflowClient":
@@ -78,13 +80,22 @@ def _sign_in() -> None:
 
 @contextmanager
 def answering() -> Iterator[None]:
-    """Turns an error of MLflow's within the block into one line, as an EndpointError."""
+    """Turns an error of MLflow's within the block into one line: EndpointError; BadInput or WorkspaceBusy for the embedded store's file."""
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
-    except MlflowException as error:
-        raise EndpointError(f"MLflow: {redact(' '.join(str(error).split()))[:400]}; run again when it works") from None
+    except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
+        problem = redact(" ".join(str(error).split()))[:400]
+        if not settings().tracking_uri and databases.is_damage(problem):
+            raise embedded.explained(embedded_file(), problem[:200]) from None
+        raise EndpointError(f"MLflow: {problem}; run again when it works") from None
+
+
+def embedded_file() -> Path:
+    """The embedded store's database."""
+    return settings().home.resolve() / "mlflow.db"
 
 
 @cache
@@ -96,21 +107,32 @@ def _client(address: str) -> "MlflowClient":
     for chatty in ("alembic", "mlflow.store.db.utils"):  # a line for each of the embedded store's migrations
         logging.getLogger(chatty).setLevel(logging.WARNING)
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # its own default keeps a refused connection waiting for minutes
-    private_folder(settings().home)
-    client = mlflow.MlflowClient(tracking_uri=address, registry_uri=address)
-    try:
-        client.search_experiments(max_results=1)
-    except mlflow.exceptions.MlflowException as error:
-        problem = redact(str(error).splitlines()[0].replace(address, "the server"))[:200]  # the address may carry a password
-        raise EndpointError(f"MLflow: {problem}; check LONGWRITER_TRACKING_URI, or unset it for the embedded store") from None
     if not settings().tracking_uri:
-        private_file(settings().home / "mlflow.db")
+        embedded.make(embedded_file())
+    with _opened(address):
+        client = mlflow.MlflowClient(tracking_uri=address, registry_uri=address)
+        client.search_experiments(max_results=1)
     return client
+
+
+@contextmanager
+def _opened(address: str) -> Iterator[None]:
+    """Turns what opening a store can end in into one line. Raises EndpointError, BadInput, WorkspaceBusy."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
+        problem = redact(str(error).splitlines()[0].replace(address, "the server"))[:200]  # the address may carry a password
+        if not settings().tracking_uri:
+            raise embedded.explained(embedded_file(), problem) from None
+        raise EndpointError(f"MLflow: {problem}; check LONGWRITER_TRACKING_URI, or unset it for the embedded store") from None
 
 
 def experiment(client: "MlflowClient") -> str:
     """The experiment's id; it is created when it is not there."""
     if found := client.get_experiment_by_name(names().experiment):
         return str(found.experiment_id)
-    location = None if settings().tracking_uri else (settings().home.resolve() / "mlartifacts").as_uri()
+    location = None if settings().tracking_uri else (settings().home.resolve() / embedded.ARTIFACTS).as_uri()
     return str(client.create_experiment(names().experiment, artifact_location=location))

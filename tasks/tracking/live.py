@@ -19,6 +19,7 @@ from types import TracebackType
 
 from tqdm import tqdm
 
+from tasks.processes import owned
 from tasks.schema.settings import settings
 from tasks.tracking.recorder import Begin, End, Numbers, Status, encode
 from tasks.tracking.traces import Exchange, Trace
@@ -140,7 +141,7 @@ def _start() -> "subprocess.Popen[bytes]":
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     recorder = subprocess.Popen(
         [sys.executable, "-m", "tasks.tracking.recorder"],
-        env=os.environ | {"PYTHONPATH": path},
+        env=os.environ | {"PYTHONPATH": path} | owned(),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,

@@ -1,8 +1,9 @@
 """The process that writes a stage's progress into MLflow: `python -m tasks.tracking.recorder`, started by `live`.
 
 It reads messages on standard input, a line each, and answers with a line on standard output when something cannot be recorded.
-It ends when its input does: with the status that it was told, or as KILLED when the stage died without a word. It is never
-hurried while it works on the embedded store, which is always there and only slow to make; a server gets a deadline.
+It ends when its input does, or the stage: with the status that it was told, or as KILLED when the stage died without a word, and then
+within seconds. After a stage that ended well it is not hurried while it works on the embedded store, which is always there and only slow
+to make; a server gets a deadline.
 """
 
 import os
@@ -14,11 +15,12 @@ import time
 from contextlib import redirect_stdout
 from pathlib import Path
 from types import TracebackType
-from typing import BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 from pydantic import TypeAdapter
 
-from tasks.schema.errors import PipelineError
+from tasks import processes
+from tasks.schema.errors import EndpointError, PipelineError
 from tasks.schema.records import Record
 from tasks.schema.redaction import redact
 from tasks.schema.settings import settings
@@ -27,10 +29,15 @@ from tasks.tracking import embedded, lineage
 from tasks.tracking.runs import KIND
 from tasks.tracking.traces import Trace, record_trace
 
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 SQLITE = "sqlite:///"
+PROCESS = "process"  # the tag with the stage's place and mark, see tasks.processes
 RETRY = 60.0  # seconds before a server that failed is tried again
-DEADLINE = {"FINISHED": 20, "FAILED": 20, "KILLED": 5}  # seconds after the stage's end until a server is given up
+DEADLINE = {"FINISHED": 20, "FAILED": 20, "KILLED": 3}  # seconds after the stage's end until a server is given up; killed: any store
+LOOK = 0.5  # seconds between looks at whether the stage lives
 IMPATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}  # MLflow's own: minutes
 
 
@@ -70,6 +77,7 @@ class Inbox:
         self.end: End | None = None
         self.begin = LINE.validate_json(source.readline())
         threading.Thread(target=self._read, args=(source,), daemon=True).start()
+        threading.Thread(target=self._watch, args=(os.environ.get(processes.OWNER, ""),), daemon=True).start()
 
     def wait(self) -> None:
         """Until there is something to write."""
@@ -86,6 +94,16 @@ class Inbox:
             line = source.readline()
             self._put(LINE.validate_json(line) if line.endswith(b"\n") else End(status="KILLED", when=time.time()))
 
+    def _watch(self, stage: str) -> None:
+        """A killed stage is dead though its input stays open: a process that it forked may hold the other end."""
+        while self.end is None and stage:
+            if not processes.lives(stage):
+                time.sleep(LOOK)  # what it said before it ended is read first
+                if self.end is None:
+                    self._put(End(status="KILLED", when=time.time()))
+                return
+            time.sleep(LOOK)
+
     def _put(self, message: Message) -> None:
         with self._news:
             if isinstance(message, Numbers):
@@ -94,7 +112,7 @@ class Inbox:
                 self.traces.append(message)
             elif isinstance(message, End):
                 self.end = message
-                if not tracking.uri().startswith(SQLITE):
+                if message.status == "KILLED" or not tracking.uri().startswith(SQLITE):
                     signal.alarm(DEADLINE[message.status])
             self._news.notify_all()
 
@@ -130,7 +148,9 @@ class Recorder:
         if tracking.uri().startswith(SQLITE):
             embedded.make(Path(tracking.uri().removeprefix(SQLITE)))
         client, begin = tracking.connect(), self._begin
-        tags = {**lineage.tags(client, tracking.experiment(client), stage=begin.stage), KIND: "progress"}
+        _close_dead(client, begin.stage)
+        own = {KIND: "progress", PROCESS: f"{processes.place()}-{os.environ.get(processes.OWNER, '')}"}
+        tags = {**lineage.tags(client, tracking.experiment(client), stage=begin.stage), **own}
         run = client.create_run(tracking.experiment(client), start_time=int(begin.began * 1000), run_name=begin.stage, tags=tags)
         self._run_id = str(run.info.run_id)
         client.log_batch(self._run_id, params=[Param(name, value) for name, value in begin.params.items()])
@@ -141,6 +161,15 @@ class Recorder:
         when, step = int((self._begin.began + numbers.seconds) * 1000), int(numbers.seconds)
         metrics = [Metric(name, value, when, step) for name, value in numbers.values.items()]
         tracking.connect().log_batch(self._run_id, metrics=metrics)
+
+
+def _close_dead(client: "MlflowClient", stage: str) -> None:
+    """Runs of the stage that look alive, of processes of this machine that are gone: their recorders were killed too."""
+    filters = f"attributes.status = 'RUNNING' and tags.{KIND} = 'progress' and tags.stage = '{stage}'"
+    for run in client.search_runs([tracking.experiment(client)], filter_string=filters):
+        place, _, mark = run.data.tags.get(PROCESS, "").partition("-")
+        if place == processes.place() and not processes.lives(mark):
+            client.set_terminated(run.info.run_id, "KILLED")
 
 
 def main() -> None:
@@ -157,6 +186,7 @@ def main() -> None:
 
 def _record_all(recorder: Recorder, inbox: Inbox) -> None:
     from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
 
     over = False
     while not over:
@@ -164,7 +194,7 @@ def _record_all(recorder: Recorder, inbox: Inbox) -> None:
         over = inbox.end is not None
         try:
             recorder.write(inbox)
-        except (PipelineError, MlflowException, OSError) as error:
+        except (PipelineError, MlflowException, SQLAlchemyError, OSError) as error:
             _complain(_reason(error))
             if not over:
                 inbox.wait_for_end(RETRY)
@@ -172,7 +202,7 @@ def _record_all(recorder: Recorder, inbox: Inbox) -> None:
 
 def _reason(error: Exception) -> str:
     """What lies beneath: the message of a request that failed begins with a long address and how often it was tried."""
-    beneath = str(error.__context__ if isinstance(error, PipelineError) and error.__context__ else error).rpartition("Caused by ")[2]
+    beneath = str(error.__context__ if isinstance(error, EndpointError) and error.__context__ else error).rpartition("Caused by ")[2]
     return f"{beneath}; check LONGWRITER_TRACKING_URI" if settings().tracking_uri else beneath
 
 

@@ -11,14 +11,17 @@ from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
 
+import psutil
 import pytest
 
+from tasks import processes
 from tasks.endpoints.chat import Reply
 from tasks.schema.records import Message, Usage
 from tasks.schema.settings import settings
 from tasks.tracking import live, runs
 from tasks.tracking.client import connect, experiment
 from tasks.tracking.live import live_run
+from tasks.tracking.recorder import PROCESS
 from tasks.tracking.traces import Exchange
 from tests.conftest import ROOT
 
@@ -113,11 +116,31 @@ def test_a_stage_that_is_broken_off_says_so(error: BaseException, status: str) -
 @pytest.mark.usefixtures("mlflow_home")
 def test_the_run_of_a_killed_stage_does_not_look_alive() -> None:
     script = (
-        "import os, signal, time\nfrom tasks.tracking import live\nlive.DELAY = 0.0\n"
-        "with live.live_run('killed', {}) as run:\n run.log({'words': 1}); time.sleep(1); os.kill(os.getpid(), signal.SIGKILL)"
+        "import time\nfrom tasks.tracking import live\nlive.DELAY, live.EVERY = 0.0, 0.1\n"
+        "with live.live_run('killed', {}) as run:\n run.log({'words': 1}); time.sleep(300)"
     )
-    subprocess.run([sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": str(ROOT)}, check=False, timeout=60)
+    stage = subprocess.Popen([sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": str(ROOT)})
+    while not found("killed"):
+        assert stage.poll() is None
+        time.sleep(0.2)
+    below = psutil.Process(stage.pid).children(recursive=True)
+    assert below
+    stage.kill()
+    stage.wait()
+    assert not psutil.wait_procs(below, timeout=5)[1], "the recorder outlived its stage"
     assert eventually("killed") == "KILLED"
+
+
+@pytest.mark.usefixtures("mlflow_home")
+def test_a_stage_killed_with_its_recorder_is_closed_by_the_next_run_of_the_stage() -> None:
+    client = connect()
+    tags = {"stage": "write", runs.KIND: "progress", PROCESS: f"{processes.place()}-999999999-1"}
+    dead = client.create_run(experiment(client), tags=tags)
+    other = client.create_run(experiment(client), tags=tags | {PROCESS: f"{processes.place()}-{processes.mark()}"})
+    with live_run("write", {}) as run:
+        run.log({"words": 1})
+    assert client.get_run(dead.info.run_id).info.status == "KILLED"
+    assert client.get_run(other.info.run_id).info.status == "RUNNING"
 
 
 def eventually(stage: str) -> str:

@@ -1,0 +1,68 @@
+"""SQLite files of the embedded stores, looked at before a library opens them: damaged or locked, they are one line that says what to do."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from tasks.schema.errors import BadInput, WorkspaceBusy
+
+QUICK = 2**28  # bytes up to which every page is looked at: about half a second
+SAID = ("malformed", "not a database", "database is locked", "readonly database", "disk I/O error", "is full", "unable to open database")
+WAIT = 20.0  # seconds that another process may hold the file
+
+
+def check(path: Path, *, holds: str, loses: str) -> None:
+    """Raises BadInput for a file that is damaged or cannot be written, WorkspaceBusy for one that another process keeps locked.
+
+    `holds` says what is in the file, `loses` what moving it aside loses.
+    """
+    if not path.exists():
+        return
+    with readable(path, holds=holds, loses=loses), closing(sqlite3.connect(path, timeout=WAIT, isolation_level=None)) as base:
+        base.execute("PRAGMA busy_timeout = 20000")
+        base.execute("BEGIN IMMEDIATE")
+        base.execute("ROLLBACK")
+        if path.stat().st_size <= QUICK:
+            (found,) = base.execute("PRAGMA quick_check(1)").fetchone()
+            if found != "ok":
+                raise sqlite3.DatabaseError(" ".join(str(found).split()))
+        else:
+            base.execute("SELECT count(*) FROM sqlite_master").fetchone()
+
+
+@contextmanager
+def readable(path: Path, *, holds: str, loses: str) -> Iterator[None]:
+    """Turns SQLite's errors within the block into one line."""
+    try:
+        yield
+    except sqlite3.Error as error:
+        raise explained(path, str(error), holds=holds, loses=loses) from None
+
+
+def explained(path: Path, problem: str, *, holds: str, loses: str) -> BadInput | WorkspaceBusy:
+    """The line for what SQLite says of a file."""
+    if "locked" in problem or "busy" in problem:
+        return WorkspaceBusy(f"{path} ({holds}): another process keeps it locked; fix: end that process (`fuser {path}` names it)")
+    if "readonly" in problem or "read-only" in problem:
+        return BadInput(path, f"{holds}: cannot be written (read-only)", mend="fix: make the file and its folder writable")
+    if "full" in problem:
+        return BadInput(path, f"{holds}: its disk is full", mend="fix: free some space and run again")
+    if "unable to open" in problem:
+        return BadInput(path, f"{holds}: cannot be opened", mend="fix: check the path and its permissions")
+    mend = f"fix: move it aside, `mv {path} {path}.damaged`, and run again; this loses {loses}"
+    return BadInput(path, f"{holds}: damaged ({problem})", mend=mend)
+
+
+def is_damage(problem: str) -> bool:
+    """Whether a library's message is about the file, and not about what was asked of it."""
+    said = (
+        "malformed",
+        "not a database",
+        "database is locked",
+        "readonly database",
+        "disk I/O error",
+        "is full",
+        "unable to open database",
+    )
+    return any(words in problem for words in said)
