@@ -25,6 +25,7 @@ from tasks.stage import fail
 from tasks.store import private_file, private_folder
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
+LOSES = "the history of runs in Prefect, and no data"
 LOOK = 0.5  # seconds between looks at whether the server lives
 DEFAULTS = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
@@ -72,7 +73,7 @@ def server() -> Iterator[None]:
     private_folder(log.parent)
     for database in log.parent.glob("prefect.db*"):
         private_file(database)
-    databases.check(log.with_name("prefect.db"), holds="Prefect's record of runs", loses="the history of runs in Prefect, and no data")
+    check_database(log.with_name("prefect.db"))
     with log.open("wb") as output:
         port = _free_port()
         process = _start(port, output.fileno())
@@ -90,6 +91,11 @@ def server() -> Iterator[None]:
     finally:
         over.set()
         _stop(process)
+
+
+def check_database(path: Path) -> None:
+    """Raises BadInput for a damaged database of Prefect's, WorkspaceBusy for one that is locked."""
+    databases.check(path, holds="Prefect's record of runs", loses=LOSES)
 
 
 def _watch(process: "subprocess.Popen[bytes]", log: Path, over: threading.Event) -> None:

@@ -20,7 +20,6 @@ def check(path: Path, *, holds: str, loses: str) -> None:
     if not path.exists():
         return
     with readable(path, holds=holds, loses=loses), closing(sqlite3.connect(path, timeout=WAIT, isolation_level=None)) as base:
-        base.execute("PRAGMA busy_timeout = 20000")
         base.execute("BEGIN IMMEDIATE")
         base.execute("ROLLBACK")
         if path.stat().st_size <= QUICK:
