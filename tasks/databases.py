@@ -35,7 +35,7 @@ def readable(path: Path, *, holds: str, loses: str) -> Iterator[None]:
     """Turns SQLite's errors within the block into one line."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise explained(path, str(error), holds=holds, loses=loses) from None
 
 

@@ -86,9 +86,9 @@ def answering() -> Iterator[None]:
 
     try:
         yield
-    except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, UnicodeDecodeError) as error:
         problem = redact(" ".join(str(error).split()))[:400]
-        if not settings().tracking_uri and databases.is_damage(problem):
+        if not settings().tracking_uri and (databases.is_damage(problem) or isinstance(error, UnicodeDecodeError)):
             raise embedded.explained(embedded_file(), problem[:200]) from None
         raise EndpointError(f"MLflow: {problem}; run again when it works") from None
 
@@ -123,7 +123,7 @@ def _opened(address: str) -> Iterator[None]:
 
     try:
         yield
-    except (MlflowException, SQLAlchemyError, sqlite3.Error) as error:
+    except (MlflowException, SQLAlchemyError, sqlite3.Error, UnicodeDecodeError) as error:
         problem = redact(str(error).splitlines()[0].replace(address, "the server"))[:200]  # the address may carry a password
         if not settings().tracking_uri:
             raise embedded.explained(embedded_file(), problem) from None
