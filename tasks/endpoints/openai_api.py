@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from itertools import count
-from typing import Protocol
+from typing import Literal, Protocol
 
 import aiohttp
 import tenacity
@@ -37,7 +37,8 @@ DRAIN, DRAIN_AFTER_ERROR = 8.0, 60.0  # seconds that answers under way may take 
 OVERLOADED = (429, 503, 529)
 NOT_ALLOWED = (401, 402, 403, 407)  # a wrong key or an empty account, or a moderation of this one request
 AGAIN = (408, 409, 425)  # of the other statuses from 400 to 499, those that may pass
-PROBE = "Reply with the word yes."  # the harmless request
+PROBE = "Reply with the number 1."  # the harmless request
+Probed = Literal["answered", "not accepted", "refused"]  # what becomes of it: the second shows that requests are looked at
 PROBE_TRIES = (0.0, 1.0)  # seconds before each
 FIRST_WAIT, LONGEST_WAIT = 0.5, 30.0  # seconds of back-off, full jitter
 SLOWEST = 10.0  # tokens a second of a candidate's answer, waiting included
@@ -139,7 +140,7 @@ class Client:
         self._miscounted = False  # has it been said that its counts of tokens cannot be used?
         self._under_way: set[asyncio.Task[Reply]] = set()
         self.probe_purse: Purse = free  # pays for the harmless request
-        self._probing: asyncio.Task[bool] | None = None
+        self._probing: asyncio.Task[Probed] | None = None
 
     async def __call__(self, request: Request) -> Reply:
         return await self.ask(request, purse=free)
@@ -330,28 +331,31 @@ class Client:
         """Is it this request alone? Another was answered since, or the harmless one is now. Requests that fail, or are not accepted,
         are taken for bad ones until there are too many in a row."""
         if not isinstance(error, Refused) and not getattr(error, "advice", ""):
-            return self._failures <= FAILURES * (self.settings.retries + 1) or await self._is_up()
+            return self._failures <= FAILURES * (self.settings.retries + 1) or await self._probed() == "answered"
         waited = asked.refused < time.monotonic() - self.settings.patience
         since = asked.refused if waited else asked.sent
-        return self._last_answer > since or await self._is_up()
+        return self._last_answer > since or await self._probed() != "refused"
 
-    async def _is_up(self) -> bool:
-        """Is the harmless request answered? For all that want to know at the same time it is sent once."""
+    async def _probed(self) -> Probed:
+        """What becomes of the harmless request. For all that want to know at the same time it is sent once."""
         if self._probing is None or self._probing.done():
             self._probing = asyncio.create_task(self._probe())
         return await asyncio.shield(self._probing)
 
-    async def _probe(self) -> bool:
+    async def _probe(self) -> Probed:
         request = user(PROBE, sample=time.time_ns() % 2**31)._replace(words=1)
         for pause in PROBE_TRIES:
             await asyncio.sleep(pause)
             try:
                 async with self.probe_purse() as keep:
                     await self._sent(request, self._dialect, Ticket(), 1, keep)
-                return True
-            except (Failed, NotAllowed, Rewritten, EndpointError):
+                return "answered"
+            except NotAllowed as error:
+                if not error.advice:
+                    return "not accepted"
+            except (Failed, Rewritten, EndpointError):
                 continue
-        return False
+        return "refused"
 
 
 @asynccontextmanager

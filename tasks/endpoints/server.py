@@ -29,6 +29,7 @@ from tasks.processes import bound
 from tasks.schema.errors import BadSettings, PipelineError, ServerError
 from tasks.schema.redaction import redact
 from tasks.schema.settings import PREFIX, Settings
+from tasks.store import private_folder
 
 RESTARTS = 3  # of one server, in all
 POLL = 0.2  # seconds between looks at whether the process lives
@@ -57,6 +58,7 @@ async def model_server(checkpoint: Path, settings: Settings, *, port: int = 0) -
     say; ServerError, with the end of its log, when the port is in use, when the server does not come up within
     settings.startup_timeout, and, inside the block, when it was started again RESTARTS times and is down once more.
     """
+    private_folder(settings.home)
     port = _free_port(port)
     launch = launch_of(checkpoint, settings, port)
     log = settings.home.absolute() / "logs" / f"serve-{checkpoint.name}-{port}.log"

@@ -35,6 +35,7 @@ def figures(verdict: Verdict) -> dict[str, int]:
 
 def _stop(data: Path, checked: Checked, *, docs: Path) -> NoReturn:
     """The stage's own output is discarded when its gate fails: what a person needs is kept in `<home>/contracts/<stage>`."""
+    store.private_folder(settings().home)
     kept = settings().home / "contracts" / checked.verdict.name
     with store.replacing(kept) as scratch:
         shutil.copytree(docs, scratch / DOCS)

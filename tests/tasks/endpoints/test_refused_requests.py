@@ -117,3 +117,16 @@ def test_a_pause_that_is_longer_than_patience_is_not_made(status: int, said: str
         begun = time.monotonic()
         assert isinstance(ask("slow", "loaf")["slow"], Unanswered)
         assert time.monotonic() - begun < 60
+
+
+def test_an_endpoint_that_accepts_no_request_at_all_stops_the_run() -> None:
+    endpoint = Endpoint(lambda _: (400, {}))
+    with serving(endpoint.complete):
+        found = ask(*(f"loaf {number}" for number in range(40)))
+    assert any(isinstance(result, EndpointError) for result in found.values())
+
+
+def test_a_refused_request_is_its_own_affair_where_the_harmless_one_is_not_liked_either() -> None:
+    endpoint = Endpoint(lambda text: (429, FAR) if text == "bad" else (422, {}))
+    with serving(endpoint.complete):
+        assert isinstance(ask("bad")["bad"], Unanswered)
