@@ -41,6 +41,7 @@ class Reply(NamedTuple):
 def why_empty(reply: Reply) -> str:
     """Why a reply has no text, and what to do about it."""
     limit = f"models.{reply.role}.max_tokens" if reply.role else "max_tokens of its model in params"
+    limit += " (evaluate: --max-tokens)" if reply.role == "candidate" else ""
     tokens = f" {reply.usage.completion}" if reply.usage.completion else ""
     match reply.finish:
         case Finish.CUT if reply.reasoning:

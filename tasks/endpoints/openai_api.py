@@ -268,7 +268,8 @@ class Client:
             learned = dialect.learn(spoken, raw, status=status, temperature=self.model.temperature, seed=seed, schema=schema)
         except dialect.NoTemperature as error:
             own = f"models.{self._role}.temperature is {self.model.temperature:g}"
-            problem = f"it takes no temperature but its default, and {own}; set it to 1 ({refusals.shown(str(error))})"
+            fix = "set it to 1" + (" (evaluate: --temperature 1)" if self._role == "candidate" else "")
+            problem = f"it takes no temperature but its default, and {own}; {fix}; it says: {refusals.shown(str(error))}"
             raise EndpointError(f"{self._where}: {problem}") from None
         if learned is None:
             return

@@ -49,6 +49,8 @@ class Switches(NamedTuple):
     filtered: float = 0.0  # finish_reason content_filter
     huge: float = 0.0  # HUGE bytes of text
     repeating: float = 0.0  # the text so far comes again
+    thinking: float = 0.0  # thoughts before the text, in <think> tags
+    parts: float = 0.0  # content as a list of parts, with thoughts in a part of their own
     miss: float = 0.0  # each paragraph is up to this share longer or shorter than asked
     api_key: str = ""  # 401 for any other
     seed: int = 0
@@ -56,6 +58,7 @@ class Switches(NamedTuple):
 
 STORM_BEGINS = 20
 HUGE = 4 * 2**20
+THOUGHTS = 'Paragraph 1 could have 900 words, and {"relevance": 5} could be said, but first things first.'
 
 
 class Rehearsal:
@@ -120,7 +123,9 @@ class Rehearsal:
                 await asyncio.sleep(wait - (time.monotonic() - start))
             self.busy += time.monotonic() - start
         cached = self._cached(messages)
-        response = web.Response(body=orjson.dumps(_completion(body, messages, text, finish, cached)), content_type="application/json")
+        completion = _completion(body, messages, text, finish, cached)
+        self._dress(completion["choices"][0]["message"], asked)
+        response = web.Response(body=orjson.dumps(completion), content_type="application/json")
         self.answered += 1
         self.served[asked] += 1
         return response
@@ -164,6 +169,14 @@ class Rehearsal:
             (switches.repeating, rehearsal_roles.text_so_far(messages) or text, "stop"),
         )
         return next(((said, finish) for rate, said, finish in bad if luck() < rate), (text, "stop"))
+
+    def _dress(self, message: dict[str, Any], asked: str) -> None:
+        """The same text as servers of reasoning models send it."""
+        luck = random.Random(f"{self.switches.seed} {asked} dress").random
+        if luck() < self.switches.thinking:
+            message["content"] = f"<think>\n{THOUGHTS}\n</think>\n\n{message['content']}"
+        elif luck() < self.switches.parts:
+            message["content"] = [{"type": "thinking", "thinking": THOUGHTS}, {"type": "text", "text": message["content"]}]
 
     def _cached(self, messages: list[tuple[str, str]]) -> int:
         """Tokens of the longest beginning, in blocks, that an earlier prompt had too: what a prefix cache without a limit would hold."""

@@ -15,8 +15,9 @@ from aiohttp import web
 from tasks.agentwrite.planner import plan_or_reject
 from tasks.agentwrite.writer import write_draft
 from tasks.corpus.selection import choose
-from tasks.endpoints.chat import Chat, Reply, Request, user
+from tasks.endpoints.chat import Chat, Reply, Request, user, why_empty
 from tasks.endpoints.openai_api import openai_chat
+from tasks.endpoints.rehearsal import Switches, rehearsal_server
 from tasks.endpoints.replay import ReplayStore, key_of, paid
 from tasks.endpoints.roles import JOURNAL, open_role
 from tasks.judging.templates import read_template
@@ -154,8 +155,6 @@ def test_a_text_that_speaks_of_tags_stays_as_it_is(text: str) -> None:
     ],
 )
 def test_an_empty_reply_says_why_it_is_empty(said: Body, why: str) -> None:
-    from tasks.endpoints.chat import why_empty
-
     (reply,) = ask(said, role="judge")
     assert reply.text == ""
     assert why in why_empty(reply)
@@ -502,3 +501,21 @@ def test_a_plan_and_a_paragraph_of_thoughts_alone_say_what_to_raise() -> None:
     assert "raise models.teacher.max_tokens" in lost.detail
     with pytest.raises(ReplyError, match=r"only reasoning, cut at max_tokens 20: raise models\.selector\.max_tokens"):
         worked(lambda _: said, lambda chat: choose(chat, INSTRUCTION.text), "selector")
+
+
+def test_a_draft_is_the_same_whether_its_teacher_thinks_aloud_or_not() -> None:
+    short = Bounds(min=40, max=60)
+    section = PlanSection(version=1, paragraph_words=short, deviation=0.1, max_paragraphs=20, tries=1, max_rejects=0.5)
+    writing = Write(version=1, mode="serial", feedback=True, context=8000, tries=1, retakes=1, max_rejects=0.5)
+    teacher = Model(name="rehearsal-teacher", revision="1", temperature=1.0, max_tokens=4096)
+
+    async def drafted(switches: Switches) -> Draft:
+        async with rehearsal_server(switches) as url, openai_chat("teacher", url, teacher, Settings(retries=0)) as chat:
+            planned = await plan_or_reject(chat, INSTRUCTION.model_copy(update={"words": 500}), section)
+            assert isinstance(planned, Plan)
+            draft = await write_draft(chat, planned, write=writing, bounds=short)
+            assert isinstance(draft, Draft)
+            return draft
+
+    plain, thinking = asyncio.run(drafted(Switches())), asyncio.run(drafted(Switches(thinking=0.5, parts=1.0)))
+    assert plain == thinking
