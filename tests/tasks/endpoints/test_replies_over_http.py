@@ -511,7 +511,7 @@ def test_a_draft_is_the_same_whether_its_teacher_thinks_aloud_or_not() -> None:
 
     async def drafted(switches: Switches) -> Draft:
         async with rehearsal_server(switches) as url, openai_chat("teacher", url, teacher, Settings(retries=0)) as chat:
-            planned = await plan_or_reject(chat, INSTRUCTION.model_copy(update={"words": 500}), section)
+            planned = await plan_or_reject(chat, INSTRUCTION, section)
             assert isinstance(planned, Plan)
             draft = await write_draft(chat, planned, write=writing, bounds=short)
             assert isinstance(draft, Draft)
