@@ -10,7 +10,7 @@ from typing import NamedTuple
 from pydantic import SecretStr
 
 from tasks import store
-from tasks.checkpoints import check_model, special_tokens, templates
+from tasks.checkpoints import check_model
 from tasks.schema.errors import BadInput, BadSettings
 from tasks.schema.records import ModelConfig
 from tasks.schema.settings import PREFIX, Settings
@@ -43,6 +43,8 @@ def launch_of(checkpoint: Path, settings: Settings, port: int) -> Launch:
 
 
 def _check(checkpoint: Path) -> None:
+    from tasks.sft.chat_templates import check_folder
+
     mend = "give a folder that holds a model and its tokenizer"
     if not checkpoint.is_dir():
         raise BadInput(checkpoint, "no such folder", mend=mend)
@@ -51,17 +53,7 @@ def _check(checkpoint: Path) -> None:
     if not any(path.is_file() for pattern in TOKENIZERS for path in checkpoint.glob(pattern)):
         raise BadInput(checkpoint, "no tokenizer in it", mend="save the tokenizer beside the model")
     check_model(checkpoint)
-    _check_templates(checkpoint)
-
-
-def _check_templates(checkpoint: Path) -> None:
-    """A server renders a template for every request; one that never ends would be asked again, and again."""
-    from tasks.sft.chat_templates import check_safe
-    from tasks.sft.tokenizer import CHAT_TEMPLATE
-
-    for path, template in templates(checkpoint):
-        if template != CHAT_TEMPLATE:
-            check_safe(template, special_tokens(checkpoint), source=str(path))
+    check_folder(checkpoint)  # a server renders its template for every request
 
 
 def _transformers(checkpoint: Path, settings: Settings, port: int) -> Launch:

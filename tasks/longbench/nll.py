@@ -125,14 +125,15 @@ def load(model: str, *, context: int | None = None) -> Reader:
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from tasks.sft.chat_templates import check_safe
-    from tasks.sft.tokenizer import CHAT_TEMPLATE, default_template
+    from tasks.sft.chat_templates import check_folder, check_safe
+    from tasks.sft.tokenizer import default_template
 
     folder = Path(model).is_dir()
     if not folder and (Path(model).exists() or model.startswith((".", "/", "~")) or model.count("/") > 1):
         raise BadInput(model, "no such folder", mend="name a checkpoint folder or a hub id")
     if folder:
         check_model(Path(model), beside=True)
+        check_folder(Path(model))
     on_gpu = torch.cuda.is_available()
     common = {"local_files_only": folder, "trust_remote_code": False}
     try:
@@ -144,7 +145,7 @@ def load(model: str, *, context: int | None = None) -> Reader:
     template = default_template(tokenizer.chat_template)
     if not template:
         raise BadInput(model, "its tokenizer has no chat template", mend="name a chat model, or add chat_template.jinja to its folder")
-    if template != CHAT_TEMPLATE:
+    if not folder:
         tokens = {name: token for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
         check_safe(template, tokens, source=model)
     own = getattr(loaded.config.get_text_config(), "max_position_embeddings", None)

@@ -6,17 +6,12 @@ from typing import Any, NamedTuple
 
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Base
-from tasks.sft.chat_templates import Form, Vocabulary, training_form
+from tasks.sft.chat_templates import TINY, Form, Vocabulary, training_form
 from tasks.sft.configs import stop_ids
 
 PAD, USER, ASSISTANT, END = "<|pad|>", "<|user|>", "<|assistant|>", "<|end|>"
 
-# A turn is its role's token and its text; only the assistant's turns end with the end token, which is a target: the model learns to stop.
-CHAT_TEMPLATE = (
-    "{% for message in messages %}{% if message.role == 'assistant' %}<|assistant|>{% generation %}{{ message.content }}<|end|>"
-    "{% endgeneration %}{% else %}<|user|>{{ message.content }}{% endif %}{% endfor %}"
-    "{% if add_generation_prompt %}<|assistant|>{% endif %}"
-)
+CHAT_TEMPLATE = TINY
 
 
 def train_tokenizer(texts: Sequence[str], *, vocabulary: int) -> Any:

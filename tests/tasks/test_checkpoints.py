@@ -156,6 +156,8 @@ def test_a_hostile_chat_template_is_refused_before_a_server_is_started(tmp_path:
     written = model(tmp_path / "one", chat_template__jinja=LOOP)
     with pytest.raises(BadInput, match=r"chat_template\.jinja: its chat template is refused: a short conversation takes more than"):
         launch_of(written, settings(), 1)
+    with pytest.raises(BadInput, match=r"chat_template\.jinja: its chat template is refused"):
+        load(str(written))
     inside = model(tmp_path / "two", tokenizer_config__json=json.dumps({"chat_template": "{{ ''.__class__ }}"}))
     with pytest.raises(BadInput, match=r"tokenizer_config\.json: its chat template is refused: it reaches for the attribute __class__"):
         launch_of(inside, settings(), 1)
