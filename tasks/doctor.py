@@ -1,4 +1,4 @@
-"""`python -m tasks.doctor`: everything that can be known to fail before money is spent, in one command.
+"""`longwriter doctor`: everything that can be known to fail before money is spent, in one command.
 
 Each check is a line: ok, warning or error, and for the last two what to do. The same checks stand before a run (flows/preflight.py), an
 estimate and a training plan, as far as those need them. Endpoints are asked one tiny request for each role; it is paid and journalled
@@ -334,14 +334,15 @@ def _port(own: Settings) -> Check:
 
 
 def doctor(
-    params: Annotated[Path, typer.Option(help="a params file, such as profiles/llama-3.1-8b.yaml")] = Path("params.yaml"),
+    profile: Annotated[str, typer.Option(help="a file of profiles/, without .yaml; params.yaml if not given")] = "",
+    params: Annotated[Path, typer.Option(help="a params file of another place")] = Path("params.yaml"),
     ask: Annotated[bool, typer.Option(help="send one tiny request for each role that has an endpoint")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
 ) -> None:
     """Check everything that can be known to fail before money is spent. Exits with 1 if there is an error."""
     with one_line_errors():
         found = list[Check]()
-        for check in examine(load(params), settings(), ask=ask):
+        for check in examine(load(Path(f"profiles/{profile}.yaml") if profile else params), settings(), ask=ask):
             found.append(check)
             if not as_json:
                 print(f"{check.status:8} {check}", flush=True)

@@ -132,7 +132,7 @@ def test_a_server_that_is_named_and_not_there_is_an_error(monkeypatch: pytest.Mo
 
 
 def test_the_command_prints_a_line_a_check_or_json_and_ends_with_1_for_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    done = CliRunner().invoke(doctor.app, ["--params", "profiles/rehearsal.yaml", "--no-ask"])
+    done = CliRunner().invoke(doctor.app, ["--profile", "rehearsal", "--no-ask"])
     assert done.exit_code == 0
     assert done.output.splitlines()[-1] == "0 errors, 0 warnings"
     monkeypatch.setenv(f"{PREFIX}PROCESSES", "512")
