@@ -39,6 +39,7 @@ def make(path: Path) -> None:
         if not path.exists():
             store.sweep(path.parent)
             _create(path)
+        private_file(path)  # also one that an earlier version made
         _move_addresses(path)
 
 
