@@ -256,3 +256,13 @@ def test_the_lengths_of_longbench_write_are_read_as_its_authors_did() -> None:
     missed = [row for row in rows if parse_length_request(row["prompt"]).target != row["length"]]
     assert len(missed) <= WITHOUT_A_LENGTH
     assert all(parse_length_request(row["prompt"]).target is None for row in missed)
+
+
+def test_the_middle_of_a_long_prompt_is_material() -> None:
+    material = f"{'The committee met again. ' * 400}The report had 7,000 words and 90 pages. {'The committee met again. ' * 400}"
+    assert parse_length_request(f"Summarise this.\n{material}").kind == "none"
+    assert parse_length_request(f"Summarise this in 300 words.\n{material}").target == 300
+    assert parse_length_request(f"{material}\nSummarise this in 300 words.").target == 300
+    for shift in range(12):  # a number at the cut is not read by half
+        text = f"{'字' * (1_990 + shift)}12000字{'字' * 9_000}"
+        assert parse_length_request(text).target in (None, 12_000)
