@@ -286,7 +286,8 @@ RATE_BEFORE = _compile(
 )
 # Words to be learnt, listed or counted, not written.
 VOCABULARY = _compile(
-    r"(?:vocabulary of|\b(?:per|every)|\b(?:first|last|next|previous|following|opening|common(?:est)?|frequent|which|what|knows?|learn|memori[sz]e"
+    r"(?:vocabulary of|\b(?:per|every)|\b(?:first|last|next|previous|following|opening|common(?:est)?|frequent|which|what|knows?"
+    r"|learn|memori[sz]e"
     r"|teach me"
     r"|count|these|those|top)(?: the)?"
     r"|\bhow (?:many|long)\b[^.?!\n]{0,40}|\bworth|认识|学会|学习|掌握|识|背|背诵|词汇量|常用(?:的)?(?:汉?字)?|背诵"
