@@ -1,6 +1,5 @@
 """The selector's word on an ask that the rules let pass: does it need a long answer, how long, and what kind of text is it?"""
 
-import re
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -9,7 +8,6 @@ from tasks.endpoints.chat import Chat, user, why_empty
 from tasks.prompts import fill
 from tasks.schema.errors import ReplyError
 
-_FENCE = re.compile(r"\A```\w*\s*(.*?)\s*```\Z", re.DOTALL)
 TRIES = 2
 
 Topic = Literal["fiction", "essay", "academic", "report", "guide", "business", "letter", "script", "other"]
@@ -30,7 +28,7 @@ async def choose(chat: Chat, instruction: str) -> Choice:
         reply = await chat(user(prompt, sample=sample, schema=Choice.model_json_schema()))
         said = reply.text.strip()
         try:
-            return Choice.model_validate_json(_FENCE.sub(r"\1", said))
+            return Choice.model_validate_json(said[said.find("{") : said.rfind("}") + 1])  # without what is around it
         except ValidationError:
             problem = f"was: {said[:120]!r}" if said else f"had {why_empty(reply)}"
     raise ReplyError(f"no choice in {TRIES} replies, the last {problem}")

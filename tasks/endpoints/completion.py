@@ -25,7 +25,11 @@ _RAW = 40  # characters of a finish reason
 
 
 class Unreadable(Exception):
-    """A 200 with something else than a chat completion: a page, broken JSON, no choices, a picture in place of text."""
+    """A 200 with something else than a chat completion: a page, broken JSON, no choices."""
+
+
+class NoText(Unreadable):
+    """A chat completion with content that is no text: a picture, a number."""
 
 
 class ErrorInside(Exception):
@@ -70,7 +74,7 @@ def read_completion(raw: bytes) -> Completion:
 
 
 def read_message(message: Mapping[str, Any]) -> Content:
-    """A message's text and thoughts. A refusal in a field of its own is its text. Raises Unreadable for parts that are no text."""
+    """A message's text and thoughts. A refusal in a field of its own is its text. Raises NoText for parts that are none."""
     content = message.get("content")
     if content is None or content == "" or content == []:
         content = message.get("refusal") if isinstance(message.get("refusal"), str) else ""
@@ -80,7 +84,7 @@ def read_message(message: Mapping[str, Any]) -> Content:
 def read_content(content: object, *, beside: Mapping[str, Any] | None = None) -> Content:
     """A message's content as text and thoughts; `beside`: the fields next to it, where thoughts may be.
 
-    Raises Unreadable for a part of another kind than text or thoughts, naming its type.
+    Raises NoText for a part of another kind than text or thoughts, naming its type.
     """
     texts, thoughts = list[str](), list[str]()
     for is_thought, text in _parts(content):
@@ -156,7 +160,7 @@ def _parts(content: object, depth: int = _DEPTH) -> Iterator[tuple[bool, str]]:
         case dict():
             yield from _part(content, depth)
         case _:
-            raise Unreadable(f"the content is {type(content).__name__}, not text")
+            raise NoText(f"the content is {type(content).__name__}, not text")
 
 
 def _part(part: Mapping[str, Any], depth: int) -> Iterator[tuple[bool, str]]:
@@ -168,7 +172,7 @@ def _part(part: Mapping[str, Any], depth: int) -> Iterator[tuple[bool, str]]:
     elif kind in (*_TEXT_PARTS, None) and (words := _words(part)) is not None:
         yield from _parts(words, depth - 1)
     else:
-        raise Unreadable(f"the content has a part of type {str(kind)[:40]!r}, which is no text")
+        raise NoText(f"the content has a part of type {str(kind)[:40]!r}, which is no text")
 
 
 def _thought_parts(value: object, depth: int = _DEPTH) -> Iterator[tuple[bool, str]]:

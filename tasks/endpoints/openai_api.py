@@ -23,7 +23,7 @@ from pydantic import SecretStr
 from tasks import progress
 from tasks.endpoints import dialect, refusals, usage, wire
 from tasks.endpoints.chat import Reply, Request, user
-from tasks.endpoints.completion import ErrorInside, Unreadable
+from tasks.endpoints.completion import ErrorInside, NoText, Unreadable
 from tasks.endpoints.dialect import Dialect
 from tasks.endpoints.limits import Allowance, Pace, Slots, Ticket
 from tasks.schema.errors import BadSettings, EndpointError, Unanswered
@@ -81,8 +81,8 @@ class Unreachable(Failed):
     """There is no connection to be had."""
 
 
-class Oversize(Failed):
-    """An answer without an end, or far longer than max_tokens allow. It may be paid for, so it is asked for once more and no more."""
+class Unusable(Failed):
+    """An answer that is no text, or has no end. It may be paid for, so it is asked for once more and no more."""
 
 
 class Rewritten(Exception):
@@ -155,7 +155,7 @@ class Client:
             if isinstance(error, Refused):
                 asked.refused = min(asked.refused, time.monotonic())
                 return self._given_up(state.start_time, own=state.idle_for + (pause or 0.0))
-            most = min(1, self.settings.retries) if isinstance(error, Oversize) else self.settings.retries
+            most = min(1, self.settings.retries) if isinstance(error, Unusable) else self.settings.retries
             return next(failures) > most or (pause is not None and state.idle_for + pause > self.settings.patience)
 
         may_pass = tenacity.retry_if_exception_type(Failed)
@@ -233,10 +233,12 @@ class Client:
             return self._refusal(response.status, response, raw or b"", refusals.message(raw or b""), ticket)
         if raw is None:
             most = self.model.max_tokens * wire.BYTES_PER_TOKEN
-            raise Oversize(f"the answer is over the size limit: {wire.BYTES_PER_TOKEN} bytes for each of max_tokens, {most:,} bytes")
+            raise Unusable(f"the answer is over the size limit: {wire.BYTES_PER_TOKEN} bytes for each of max_tokens, {most:,} bytes")
         try:
             seconds = time.monotonic() - start
             reply = wire.reply(raw, role=self._role, seconds=seconds, charged=partial(self._charged, request))
+        except NoText as error:
+            raise Unusable(refusals.shown(str(error))) from None
         except Unreadable as error:
             raise Failed(refusals.shown(str(error))) from None
         except ErrorInside as error:

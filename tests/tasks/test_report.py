@@ -89,7 +89,17 @@ def write_evaluation(data: Path, languages: tuple[Language, Language], hostile: 
             item = BenchmarkItem(id=f"b{place}", prompt=f"Ask {hostile}", type=kind, length=asked, language=language)
             written = min(asked, limit)
             answer = f"{hostile} " + "word " * written
-            predictions.append(Prediction(item=item, model=model, response=answer, finish_reason="stop", tokens=written, seconds=0.1))
+            predictions.append(
+                Prediction(
+                    item=item,
+                    model=model,
+                    response=answer,
+                    finish_reason="stop",
+                    tokens=written,
+                    seconds=0.1,
+                    reasoning=f"First I think. {hostile}",
+                )
+            )
             score, quality = s_l(asked, written), 60.0 if scored else None
             items.append(
                 ScoredItem(id=item.id, model=model, type=kind, language=language, asked=asked, written=written, s_l=score, s_q=quality)
@@ -174,6 +184,15 @@ def test_hostile_text_is_shown_as_text(tmp_path: Path) -> None:
     assert page.loaded == []
     assert HOSTILE in page.text
     assert "49 " not in page.text.split("</script>")[1][:80]
+
+
+def test_thoughts_are_folded_and_named_as_such(tmp_path: Path) -> None:
+    page = render(tmp_path, finished_run(tmp_path / "data"))
+    folded = page.partition("<details><summary>the model's thoughts, which are in no count and no score</summary>")[2].partition(
+        "</details>"
+    )[0]
+    assert "First I think." in folded
+    assert "First I think." not in page.replace(folded, "", 1).partition("<details>")[0]
 
 
 def test_what_is_unscored_is_a_dash_and_not_a_zero(tmp_path: Path) -> None:

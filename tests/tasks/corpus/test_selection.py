@@ -25,6 +25,7 @@ class Scripted:
         '{"needs_long_answer": true, "words": 900, "topic": "essay"}',
         '```json\n{"needs_long_answer": true, "words": 900, "topic": "essay"}\n```',
         ' {"topic":"essay","words":900,"needs_long_answer":true}\n',
+        'My choice: {"topic":"essay","words":900,"needs_long_answer":true}. I hope that helps!',
     ],
 )
 def test_a_choice_is_one_json_object_in_a_fence_or_without(text: str) -> None:
