@@ -165,19 +165,22 @@ OR_LESS = _behind(
     + r"|\s(?:is|are) (?:the|our|my|a) (?:absolute |hard )?(?:max(?:imum)?|limit|ceiling|cap|most)\b"
     r"|[\s,]{1,2}(?:no|not) (?:more|longer)\b(?! than)|,?(?:不要|不能|不可)(?:再)?多(?!于)|\s?nicht (?:überschreiten|übersteigen)"
     r"|\s?(?:及|或|或者)?\s?(?:以(?:内|下)|之内|之下|内(?![容部心在外])|封顶|不到|为限|为上限)"
-    r"|\s?(?:より(?:も)?(?:短い|短く|少な[いく])|まで(?!に|の(?:本|記))|を?(?:上限|限度)|が(?:上限|限度))|\s?(?:이내|까지|안쪽?으로"
+    r"|\s?(?:より(?:も)?(?:短い|短く|少な[いく])|まで(?!に|の(?:本|記))|を?(?:上限|限度)|が(?:上限|限度))|\s?(?:(?:을|를|이"
+    r"|가)?\s?안\s?넘|이내|까지|안쪽?으로"
     r"|내로)"
     r"|[\s,(-]{0,3}(?:oder weniger|maximal|h[öo]chstens|maximum|au (?:plus|maximum)|ou moins|o menos|como máximo|máximo|al massimo"
     r"|massimo|o meno|ou menos|no máximo|и менее|максимум|of minder|maximaal)" + _ALONE
 )
 # Comparisons behind the number, which a negation behind them turns round: 900字未満にならない, 900자 이하로 쓰지 마세요.
 MORE_BEHIND = _compile(r"^\s?(?:(?:を|も)?(?:超え|上回|超過|越え|オーバー)|(?:을|를|이|가)?\s?(?:초과|넘)|보다\s?(?:길|많|더 길))")
-LESS_BEHIND = _compile(r"^\s?(?:以下|未満|に満たない|に満たぬ|に足りない|を?下回|미만|이하|(?:에)?\s?미달|보다\s?(?:짧|적|더 짧))")
+LESS_BEHIND = _compile(
+    r"^\s?(?:以下|未満|を?切[らるっ]|に満たない|に満たぬ|に足りない|を?下回|미만|이하|(?:에)?\s?미달|보다\s?(?:짧|적|더 짧))"
+)
 NOT_BEHIND = _compile(
     r"^(?:もの|文章?|答案|に|と|で|は|の|も|が|を|る|て|し|して|なっ|なる|なら|って|書[かい]て?|こと|場合|ては|と"
     r"|さ){0,5}(?:ら?ない|ぬ|ず|ません"
     r"|いけ|だめ|ダメ|不可|禁止|無効|失格)"
-    r"|^(?:으?로|은|는|을|를|이|가|게|쓰|되|하|기|면|되면|쓰면|\s){0,5}(?:지\s?(?:않|마|말|못)|안\s?(?:돼|되|됩|된)|금지|불가|않)"
+    r"|^(?:으?로|은|는|을|를|이|가|게|쓰|되|하|기|으?면|되면|쓰면|\s){0,5}(?:지\s?(?:않|마|말|못)|안\s?(?:돼|되|됩|된)|금지|불가|않)"
 )
 ABOUT = _compile(r"^\s{0,2}(?:左右|上下|前后|程度|前後|ほど|くらい|ぐらい|정도|내외|안팎|가량|쯤|or so\b)")
 EXACTLY = _compile(
@@ -222,7 +225,9 @@ PLUS_MINUS = _compile(
 # ---- pieces that have the length each
 
 EACH = _compile(
-    r"(?:\bnone(?: of (?:them|these|which))?(?P<none>\s[^,.;!?\n]{0,40})|\b(?:each"
+    r"(?:\b(?P<sub>chapter|section|paragraph|episode|scene|entry|sentence)\s(?:lengths?|word counts?)\b[^,.;!?\n]{0,24}"
+    r"|(?<=[,。、;\s])一(?P<yz>[篇章节段封条则幕回集话])(?:约|大约|大概)?|\bnone(?: of (?:them|these"
+    r"|which))?(?P<none>\s[^,.;!?\n]{0,40})|\b(?:each"
     r"|every)\b(?P<en>,?[^,.;!?\n]{0,44}(?:,\s(?:please\s)?(?:write|give|use|provide|include|add)\b[^,.;!?\n]{0,24})?)"
     r"|每(?!当|逢|年|天|日|次|千|万|百)(?P<zh>[^,。;!?\n]{0,14})"
     r"|各(?=[篇章节段部份封条则幕回集项个点组话写约自不有为大段]|\s?\d|$)(?P<ge>[^,。;!?\n]{0,12})"

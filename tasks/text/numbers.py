@@ -12,8 +12,11 @@ _SMALL = {word: n for n, word in enumerate(f"{_ONES} {_TEENS}".split(), 1)} | {w
 _POWERS = {"million": 1_000_000, "thousand": 1_000, "hundred": 100, "dozen": 12}
 _FRACTIONS = {"half": 0.5, "quarter": 0.25, "quarters": 0.25}
 
-# In digits, with groups of three (1,500 1.500 1'500) or of two (1,00,000), or with a decimal point.
-DIGITS = r"(?:\d{1,3}(?:[,.'’]\d{3})+(?!\d)|\d{1,2}(?:,\d{2})+,\d{3}(?!\d)|\d{1,12}(?:\.\d+)?)"
+# In digits, with groups of three (1,500 1.500 1'500) or of two (1,00,000), or with a decimal point (a comma in front of k or thousand).
+DIGITS = (
+    r"(?:\d{1,3},\d{1,2}(?=[\s-]?(?:[kK](?![A-Za-z])|thousand|million|[万千]))"
+    r"|\d{1,3}(?:[,.'’]\d{3})+(?!\d)|\d{1,2}(?:,\d{2})+,\d{3}(?!\d)|\d{1,12}(?:\.\d+)?)"
+)
 _NUMERALS = "零〇一二两三四五六七八九十百千万"
 # Two alternatives: a figure with 百, 千 or 万 behind it, or numerals alone. Runs are bounded, so that a match takes constant time.
 CHINESE = (

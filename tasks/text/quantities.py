@@ -99,6 +99,8 @@ def _read(found: str, start: int, text: str) -> Iterator[Number]:
         return
     if _VAGUE.search(before) and found[0] in "十百千万":
         return
+    if found.split()[0] in ("hundred", "thousand", "million") and re.search(r"\d[\s-]$", before):
+        return  # the power of a number that was not understood
     if found == "千万":
         return  # a figure of speech
     if found in {"百", "千", "万"} and not (_BARE_BEFORE.search(before) and not text.startswith("字文》", end)):
