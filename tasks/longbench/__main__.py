@@ -23,6 +23,7 @@ from tasks.schema.records import ScoredItem
 from tasks.schema.redaction import split_url
 from tasks.stage import one_line_errors
 
+REPEATED = 3  # rows that a line names
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
@@ -167,12 +168,16 @@ def nll(
 
 def _recorded(models: Mapping[str, Path], length: int | None, format: str | None) -> list[ScoredItem]:
     """Every answer of every model. Says which rows are left out; raises BadInput where that are all of them."""
-    skipped: list[str] = []
+    skipped, repeated = list[str](), list[str]()
     items = [
         item
         for name, path in models.items()
-        for item in score_recorded(path, length=length, format=format, skipped=skipped if format else None, model=name)
+        for item in score_recorded(path, length=length, format=format, skipped=skipped if format else None, repeated=repeated, model=name)
     ]
+    if repeated:
+        more = f" and {len(repeated) - REPEATED} more" if len(repeated) > REPEATED else ""
+        problem = "answers are there twice, word for word, and count as two samples"
+        print(f"{len(repeated)} {problem}: {', '.join(repeated[:REPEATED])}{more}", file=sys.stderr)
     if skipped:
         print(f"{len(skipped)} rows state no length that can be read and are left out, such as {skipped[0]}", file=sys.stderr)
     if not items:

@@ -33,7 +33,13 @@ class _Planned(Record):
 
 
 def score_recorded(
-    path: Path, *, length: int | None = None, format: str | None = None, skipped: list[str] | None = None, model: str = ""
+    path: Path,
+    *,
+    length: int | None = None,
+    format: str | None = None,
+    skipped: list[str] | None = None,
+    repeated: list[str] | None = None,
+    model: str = "",
 ) -> Iterator[ScoredItem]:
     """Every recorded answer of `model`, called like the file if it has no name, scored by S_l alone: nobody has judged it.
 
@@ -41,7 +47,7 @@ def score_recorded(
 
     The other arguments are `read_recorded`'s.
     """
-    for one in read_recorded(path, length=length, format=format, skipped=skipped):
+    for one in read_recorded(path, length=length, format=format, skipped=skipped, repeated=repeated):
         yield score_item(
             one.item,
             one.model or model or path.name,
@@ -65,7 +71,12 @@ def models_in(path: Path) -> dict[str, Path]:
 
 
 def read_recorded(
-    path: Path, *, length: int | None = None, format: str | None = None, skipped: list[str] | None = None
+    path: Path,
+    *,
+    length: int | None = None,
+    format: str | None = None,
+    skipped: list[str] | None = None,
+    repeated: list[str] | None = None,
 ) -> Iterator[Recorded]:
     """Every answer in a file, a folder of files or a glob. A row's own length goes before the one given for all.
 
@@ -73,7 +84,8 @@ def read_recorded(
     `response`, `output`, `answer` or `prediction`; `id`, `sample`, `type`, `plan` and `finish_reason` may be there; other fields are
     ignored. Rows of other tools and whole chat completions are read too (answer_rows.py), and thoughts come off every answer. The same
     item again is its next sample. Of an evaluation's folder, predictions.jsonl is read.
-    A row that states no length which can be read is refused, or its place is added to `skipped`, if that is given.
+    A row that states no length which can be read is refused, or its place is added to `skipped`, if that is given. Where the same
+    answer is given again without a sample's number, both places are added to `repeated`: it may be the same row twice.
     Raises BadInput with the line and the field of the first row that lacks a field or has it of the wrong type.
     """
     adapter, places = adapter_of(format), _Places()
@@ -89,6 +101,8 @@ def read_recorded(
             item = item_of(ask)
             text, reasoning, inline = found.content
             sample = places.take(item, entry, model=found.model)
+            if repeated is not None and (first := places.said_before(item, text, entry, model=found.model)):
+                repeated.append(f"{entry.path}:{entry.line} is {first}")
             yield Recorded(item, sample, text, _plan(entry), found.finish_reason, ask.topic, reasoning, inline, found.model)
 
 
@@ -119,23 +133,30 @@ class _Places:
     """Which samples of which items were there before, and where."""
 
     def __init__(self) -> None:
-        self._samples: dict[tuple[str, str], dict[int, int]] = {}  # by model and item id: the line of each sample
-        self._asks: dict[str, tuple[int, int]] = {}  # by item id: what it stands for
+        self._samples: dict[tuple[str, str], dict[int, str]] = {}  # by model and item id: file and line of each sample
+        self._asks: dict[str, tuple[int, int, str]] = {}  # by item id: prompt and length, and where they are
+        self._answers: dict[tuple[str, str, int], str] = {}  # by model, item id and answer: file and line
 
     def take(self, item: BenchmarkItem, entry: Entry, *, model: str) -> int:
         """The sample that this row is: as it says, else the next one. Raises BadInput where it was there, or its id means another ask."""
-        meant, lines = (hash(item.prompt), item.length), self._samples.setdefault((model, item.id), {})
-        if self._asks.setdefault(item.id, meant) != meant:
-            raise entry.bad(
-                "id", f"{item.id} stands for another ask in an earlier row", mend="give each prompt and length an id of its own"
-            )
+        place, lines = f"{entry.path.name}:{entry.line}", self._samples.setdefault((model, item.id), {})
+        *meant, first = self._asks.setdefault(item.id, (hash(item.prompt), item.length, place))
+        if meant != [hash(item.prompt), item.length]:
+            problem = f"{item.id} stands for another ask in an earlier row, {first}"
+            raise entry.bad("id", problem, mend="give each prompt and length an id of its own")
         sample = self._said(entry)
         if sample is None:
             sample = max(lines, default=-1) + 1
         if sample in lines:
-            raise entry.bad("sample", f"sample {sample} of {item.id} is there twice, first in line {lines[sample]}")
-        lines[sample] = entry.line
+            raise entry.bad("sample", f"sample {sample} of {item.id} is there twice, first in {lines[sample]}")
+        lines[sample] = place
         return sample
+
+    def said_before(self, item: BenchmarkItem, answer: str, entry: Entry, *, model: str) -> str:
+        """Where the same answer to the item was before, if the row does not say which sample it is; else an empty text."""
+        place = f"{entry.path.name}:{entry.line}"
+        first = self._answers.setdefault((model, item.id, hash(answer)), place)
+        return "" if first == place or entry.data.get("sample") is not None else first
 
     def _said(self, entry: Entry) -> int | None:
         value = entry.data.get("sample")

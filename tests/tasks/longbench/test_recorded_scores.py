@@ -124,6 +124,33 @@ def test_the_same_prompt_again_is_its_next_sample(tmp_path: Path) -> None:
     assert len({item.id for item in found}) == 2
 
 
+def test_an_answer_that_is_there_twice_is_named_with_both_places(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    row = {"prompt": "Write.", "response": "Good.", "length": 5}
+    (tmp_path / "model/a.jsonl").write_text(json.dumps(row) + "\n" + json.dumps(row | {"response": "Better."}) + "\n")
+    (tmp_path / "model/b.jsonl").write_text("\n" + json.dumps(row) + "\n")
+    done = score(tmp_path / "model")
+    assert done.returncode == 0
+    assert "1 answers are there twice, word for word, and count as two samples" in done.stderr
+    assert f"{tmp_path / 'model/b.jsonl'}:2 is a.jsonl:1" in done.stderr
+    sampled = rows(tmp_path, row | {"sample": 0}, row | {"sample": 1})
+    assert "twice" not in score(sampled).stderr
+
+
+def test_items_in_other_languages_are_named_counted_and_out_of_the_means_of_english(tmp_path: Path) -> None:
+    russian = {"prompt": "Напиши о реке пять слов, пожалуйста.", "response": "Река течёт мимо старого дома.", "length": 5}
+    thai = {"prompt": "เขียนเกี่ยวกับแม่น้ำ", "response": "แม่น้ำไหลผ่านหมู่บ้าน", "length": 4}
+    english = {"prompt": "Write five words about a river.", "response": "It flows past a house.", "length": 5}
+    done = score(rows(tmp_path, english, russian, thai), "--json")
+    card = json.loads(done.stdout.splitlines()[-1])
+    assert {name: (group["s_l"], group["fixed"]["s_l"]) for name, group in card["by_language"].items()} == {
+        "en": (100, 100),
+        "ru": (0, 100),
+        "th": (0, 100),
+    }
+    assert "of ru, th read S_l fixed, not S_l paper" in " ".join(score(tmp_path / "predictions.jsonl").stdout.split())
+
+
 def test_ids_samples_and_plans_of_a_row_are_taken_as_they_are(tmp_path: Path) -> None:
     row = {"prompt": "p", "response": "Bees make honey.", "length": 3, "id": "item-7", "plan": [{"point": "honey of bees", "words": 3}]}
     found = list(score_recorded(rows(tmp_path, row | {"sample": 3}, row, row | {"sample": 0, "plan": None})))
