@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
+from flows.cli import app
 from tasks import doctor
 from tasks.schema.errors import NotReady
 from tasks.schema.params import Params, load
@@ -145,3 +146,20 @@ def test_the_command_prints_a_line_a_check_or_json_and_ends_with_1_for_an_error(
     wrong = {check["name"]: check["detail"] for check in found["checks"] if check["status"] == "error"}
     assert found["counts"]["error"] == len(wrong) == 1
     assert "no endpoint is configured for models.judge (some-model)" in wrong["judge"]
+
+
+PLANNED = ["train", "plan", "--tokens", "1000"]
+ESTIMATED = ["estimate", str(ROOT / "data/raw/pool.jsonl"), "--sample", "2"]
+
+
+@pytest.mark.parametrize("command", [PLANNED, ESTIMATED], ids=lambda command: command[0])
+def test_a_plan_and_an_estimate_end_with_what_a_run_would_refuse(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = model(tmp_path / "model", marked(GOOD))
+    (made / "model.safetensors").write_bytes(b"\x80\x04K\x01.")
+    (tmp_path / "params.yaml").write_text((ROOT / "profiles/rehearsal.yaml").read_text().replace("model: tiny,", f"model: {made},"))
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, command)
+    assert done.exit_code == 2
+    assert "model.safetensors: a pickle, which runs code when it is loaded" in done.stderr.splitlines()[-1]
