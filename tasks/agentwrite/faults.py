@@ -5,7 +5,6 @@ plainly English or Chinese.
 """
 
 import re
-import unicodedata
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -18,6 +17,7 @@ from tasks.longbench.length import count_words
 from tasks.schema.finish import Finish
 from tasks.schema.records import Instruction, Language, Reason
 from tasks.text.endings import ended
+from tasks.text.unicode import normalized
 
 _PROMPTS = Path(__file__).parent.parent / "prompts"
 _DETAIL = 160  # characters
@@ -191,11 +191,11 @@ def _weight(text: str) -> float:
 
 
 def _flat(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
+    return " ".join(normalized("NFC", text).casefold().split())
 
 
 def _look(text: str, language: Language) -> _Look:
-    text = unicodedata.normalize("NFC", text).casefold().strip()
+    text = normalized("NFC", text).casefold().strip()
     first, line, rest = text.partition("\n")
     headed = bool(line) and len(first) <= 80 and not first.rstrip().endswith(_ENDED)
     flat = " ".join(text.split())

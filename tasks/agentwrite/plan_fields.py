@@ -8,6 +8,8 @@ from typing import Any, Literal, NamedTuple
 
 from tasks.text.numbers import FIGURES, NUMBER, number
 
+LONGEST_LINE = 4000  # characters of a plan's line; what comes behind is no plan
+LONGEST_NAME = 200  # characters of a table's cell, of a column's name or of a key that are looked at
 MAX_WORDS = 100_000  # of one paragraph or chapter; a larger count is a misprint
 Field = Literal["number", "words", "point", "title"]
 
@@ -82,7 +84,15 @@ def fold(text: str) -> str:
 
 
 def take_count(text: str, *, marked: bool = False) -> tuple[int | None, str]:
-    """The word count that a line names, and the line without it. `marked`: only one with a label or in brackets; prose has numbers too."""
+    """The word count that a line names, and the line without it. `marked`: only one with a label or in brackets; prose has numbers too.
+
+    It is looked for in the first LONGEST_LINE characters.
+    """
+    count, rest = _take_count(text[:LONGEST_LINE], marked=marked)
+    return count, rest + text[LONGEST_LINE:]
+
+
+def _take_count(text: str, *, marked: bool) -> tuple[int | None, str]:
     folded = fold(text)
     if total := _RUNNING_TOTAL.search(folded):
         text, folded = text[: total.start()], folded[: total.start()]
@@ -103,7 +113,7 @@ def count_of(value: Any) -> int | None:
     """The word count that a table's cell or a JSON value holds."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return round(min(value, MAX_WORDS + 1))
-    match = _BARE.match(fold(value)) if isinstance(value, str) else None
+    match = _BARE.match(fold(value.strip()[:LONGEST_NAME])) if isinstance(value, str) else None
     return _words(match) if match else None
 
 
@@ -119,13 +129,13 @@ def _value(text: str) -> int:
 
 def field_of(name: str) -> Field | None:
     """What a column, a key or a label holds, by its name."""
-    plain = re.sub(r"[\s_*-]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", fold(name))).strip(" :()[]")
+    plain = re.sub(r"[\s_*-]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", fold(name[:LONGEST_NAME]))).strip(" :()[]")
     return next((field for field, pattern in _FIELDS if plain and pattern.fullmatch(plain)), None)
 
 
 def point_of(text: str) -> str:
     """What a line says without its label; a title before the label stays before it."""
-    label = _POINT.search(fold(text))
+    label = _POINT.search(fold(text[:LONGEST_LINE]))
     if not label:
         return tidy(text)
     title, point = tidy(text[: label.start()]), tidy(text[label.end() :])

@@ -10,7 +10,7 @@ from tasks.agentwrite.plan_fields import TOTAL, Field, Line, count_of, field_of,
 from tasks.text.numbers import number
 
 _FENCE = re.compile(r"```\w*\s*\n(.*?)```", re.DOTALL)
-_RULE = re.compile(r"^[\s|:-]*-[\s|:-]*$")
+_RULE = re.compile(r"^(?=[\s|:]*-)[\s|:-]*$")
 _CELL = re.compile(r"(?<!\\)\|")
 _ORDINAL = re.compile(r"^\D{0,12}?(?P<n>\d{1,4}|[一二两三四五六七八九十百]{1,5})(?:\s*[段章节]\w?)?[\W_]*$")
 _DEFAULT: dict[int, tuple[Field | None, ...]] = {

@@ -9,14 +9,13 @@ import re
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from tasks.agentwrite.plan_fields import MAX_WORDS, TOTAL, Line, field_of, fold, point_of, take_count, tidy
+from tasks.agentwrite.plan_fields import LONGEST_LINE, MAX_WORDS, TOTAL, Line, field_of, fold, point_of, take_count, tidy
 from tasks.agentwrite.plan_forms import read_json, read_table
 from tasks.schema.errors import ReplyError
 from tasks.text.numbers import number
 
 Noun = Literal["paragraph", "chapter"]
 
-LONGEST_LINE = 4000  # characters; what comes behind is no plan
 _PLAIN = re.compile(r"(Paragraph|Chapter) (\d{1,4}) - Main Point: (.*) - Word Count: (\d{1,12}) words")
 _MARKUP = re.compile(r"\*\*|__|`")
 _RUN = re.compile(r"([\W_])\1{7,}")  # of blanks, dashes, dots: they say nothing, and cost time

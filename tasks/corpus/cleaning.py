@@ -8,13 +8,16 @@ import re
 import unicodedata
 from collections.abc import Sequence
 
+from tasks.text.unicode import normalized
+
 _NEWLINE = re.compile(r"\r\n?|[\x0b\x0c\x85\u2028\u2029]")
 _INVISIBLE = re.compile(
     r"[\x00-\x08\x0e-\x1f\x7f-\x9f\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff]"
 )
 _ZERO_WIDTH = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 _JOINER = re.compile(r"[\u200c\u200d]+")
-_SPACES = re.compile(r"(?<=\S)[ \t\u00a0]{2,}(?=\S)")
+_SPACES = re.compile(r"(?<=\S)(?:[ \t\u00a0\u3000]{2,}|\u3000)(?=\S)")
+_INDENT = re.compile(r"^[ \t\u00a0]*\u3000[ \t\u00a0\u3000]*", re.MULTILINE)  # as Chinese paragraphs begin
 _BLANK = " \t\u00a0\u3000"
 _BLANK_LINES = re.compile(r"\n{3,}")
 
@@ -57,10 +60,12 @@ def clean(text: str) -> str:
     Zero-width spaces, byte order marks, bidi controls and control characters go. Joiners stay inside graphemes (emoji
     families, Indic and Arabic script) and go anywhere else. Never raises.
     """
-    text = _INVISIBLE.sub("", unicodedata.normalize("NFC", _NEWLINE.sub("\n", text)))
+    text = _INVISIBLE.sub("", normalized("NFC", _NEWLINE.sub("\n", text)))
     if not text.isascii():
         text = _JOINER.sub(_joiner, text)
-    if "  " in text or "\t" in text or "\u00a0" in text:
+    if "\u3000" in text:
+        text = _INDENT.sub("", text)
+    if "  " in text or "\t" in text or "\u00a0" in text or "\u3000" in text:
         text = _SPACES.sub(" ", text)
     text = "\n".join([line.rstrip(_BLANK) for line in text.split("\n")])
     return _BLANK_LINES.sub("\n\n", text).strip() if "\n\n\n" in text else text.strip()
@@ -101,7 +106,7 @@ def repeated(paragraphs: Sequence[str]) -> str | None:
     """Which paragraphs are the same but for case and white space, or None."""
     seen: dict[str, int] = {}
     for place, paragraph in enumerate(paragraphs, 1):
-        text = " ".join(unicodedata.normalize("NFC", paragraph).casefold().split())
+        text = " ".join(normalized("NFC", paragraph).casefold().split())
         if len(text) + 2 * len(_HAN.findall(text[:_SHORTEST])) >= _SHORTEST and seen.setdefault(text, place) != place:
             return f"paragraphs {seen[text]} and {place} are the same: {text[:40]}"
     return None

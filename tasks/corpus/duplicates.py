@@ -8,7 +8,6 @@ on disk: a million texts need 120 MB of it, and the texts themselves are asked f
 """
 
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
@@ -19,6 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 from rensa import RMinHash
+
+from tasks.text.unicode import normalized
 
 SHINGLE = {"en": 3, "zh": 4}  # tokens
 BUCKET = 64  # texts of one band, kept and far from each other, that a further one is compared with
@@ -43,7 +44,7 @@ class Match(NamedTuple):
 
 def normal(text: str) -> str:
     """NFC, casefolded, white space collapsed: what makes two rows the same ask."""
-    return " ".join(unicodedata.normalize("NFC", text).casefold().split())
+    return " ".join(normalized("NFC", text).casefold().split())
 
 
 def text_id(text: str) -> str:
@@ -55,7 +56,7 @@ def tokens_of(text: str) -> list[str]:
     """Words, and single characters of Chinese. Punctuation and case do not count."""
     if text.isascii():
         return _ASCII.findall(text.lower())
-    return _TOKEN.findall(unicodedata.normalize("NFKC", text).casefold())
+    return _TOKEN.findall(normalized("NFKC", text).casefold())
 
 
 def runs(tokens: Sequence[str], size: int) -> Iterator[str]:

@@ -5,6 +5,7 @@ what is a real number of its kind, so that years, prices and asked lengths are l
 """
 
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator
 from ipaddress import ip_address
@@ -16,11 +17,13 @@ _MAYBE = re.compile(r"@|\d(?:[\s().:/-]{0,2}\d){6}|://|\b(?:sk|pk|rk|gh[opsu]|xo
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![\w-])")
 _LOGIN = re.compile(r"(?<=://)[^\s/:@]{1,64}:[^\s/@]{1,128}(?=@)")
 _KEY = re.compile(
-    r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----.{0,8000}?-----END [A-Z ]{0,30}PRIVATE KEY-----"
-    r"|\b(?:sk|pk|rk)[-_](?:live[-_]|test[-_]|proj[-_]|ant[-_])?[A-Za-z0-9_-]{20,}|\bgh[opsu]_[A-Za-z0-9]{30,}|\bhf_[A-Za-z0-9]{30,}"
+    r"\b(?:sk|pk|rk)[-_](?:live[-_]|test[-_]|proj[-_]|ant[-_])?[A-Za-z0-9_-]{20,}|\bgh[opsu]_[A-Za-z0-9]{30,}|\bhf_[A-Za-z0-9]{30,}"
     r"|\bxox[abps]-[A-Za-z0-9-]{10,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|\bAIza[\w-]{35}|\beyJ[\w-]{10,}\.[\w-]{10,}\.[\w-]{10,}",
     re.DOTALL,
 )
+_KEY_BEGIN = re.compile(r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----")
+_KEY_END = re.compile(r"-----END [A-Z ]{0,30}PRIVATE KEY-----")
+_KEY_CHARS = 8_000
 _IP = re.compile(r"(?<![\d.])(?:\d{1,3}\.){3}\d{1,3}(?![\d.])")
 _LONG = re.compile(r"(?<![\d.])\d(?:[ -]?\d){11,18}[Xx]?(?![\d.])")  # card, Chinese identity card
 _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){2,7}(?: ?[A-Z0-9]{1,3})?\b")
@@ -40,15 +43,29 @@ def masked(text: str, language: str) -> tuple[str, Counter[str]]:
     if not _MAYBE.search(text):
         return text, kinds
     for find in _FINDERS:
-        found = list(find(text, language))
-        for start, end, kind in reversed(found):
-            text = f"{text[:start]}[{kind}]{text[end:]}"
-            kinds[kind] += 1
+        parts, place = list[str](), 0
+        for start, end, kind in sorted(find(text, language)):
+            if start >= place:
+                parts += (text[place:start], f"[{kind}]")
+                place = end
+                kinds[kind] += 1
+        text = "".join((*parts, text[place:]))
     return text, kinds
 
 
 def _keys(text: str, _: str) -> Iterator[_Found]:
-    yield from (_Found(*match.span(), "KEY") for match in _KEY.finditer(text))
+    yield from sorted((*_blocks(text), *(_Found(*match.span(), "KEY") for match in _KEY.finditer(text))))
+
+
+def _blocks(text: str) -> Iterator[_Found]:
+    """Private keys in PEM, each from its first line to the next last one."""
+    ends = [match.end() for match in _KEY_END.finditer(text)]
+    done = 0
+    for match in _KEY_BEGIN.finditer(text):
+        place = bisect_right(ends, match.end())
+        if match.start() >= done and place < len(ends) and ends[place] - match.end() <= _KEY_CHARS:
+            done = ends[place]
+            yield _Found(match.start(), done, "KEY")
 
 
 def _logins(text: str, _: str) -> Iterator[_Found]:

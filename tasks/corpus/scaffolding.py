@@ -5,7 +5,8 @@ A heading of the text itself, such as "Part 2 of 4" or 第2部分，共4部分, 
 """
 
 import re
-import unicodedata
+
+from tasks.text.unicode import normalized
 
 _FENCE = re.compile(r"\A(```+|~~~+)[\w-]*\n(.*?)\n?\1\s*\Z", re.DOTALL)
 _OPEN_FENCE = re.compile(r"\A(?:```+|~~~+)[\w-]*\n|\n(?:```+|~~~+)\s*\Z")
@@ -69,4 +70,4 @@ def _is_point(line: str, point: str) -> bool:
 
 
 def _bare(text: str) -> str:
-    return " ".join(unicodedata.normalize("NFC", text).casefold().split()).strip(_EDGES)
+    return " ".join(normalized("NFC", text).casefold().split()).strip(_EDGES)

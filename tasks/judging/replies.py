@@ -7,12 +7,12 @@ place, and nothing inside it counts.
 
 import json
 import re
-import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
 
 from tasks.schema.errors import ReplyError
 from tasks.text.thoughts import split_thoughts
+from tasks.text.unicode import normalized
 
 MAX_REPLY = 200_000  # characters; a verdict has a few hundred
 DEPTH = 24  # of brackets within brackets
@@ -68,7 +68,7 @@ def said(reply: str) -> str:
     thoughts, text = split_thoughts(reply)
     if not text.strip():
         raise ReplyError("nothing follows the judge's thoughts" if thoughts else "empty reply")
-    return unicodedata.normalize("NFKC", text).lstrip("\ufeff")
+    return normalized("NFKC", text).lstrip("\ufeff")
 
 
 def values(text: str) -> Iterator[Found]:

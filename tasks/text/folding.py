@@ -1,7 +1,8 @@
 """Text as patterns match it: NFKC, lower case, Traditional Chinese characters and formal numerals as the simplified and common ones."""
 
 import re
-import unicodedata
+
+from tasks.text.unicode import normalized
 
 _PAIRS = (
     "萬万 兩两 寫写 數数 於于 過过 餘余 來来 個个 頁页 張张 篇篇 節节 則则 總总 計计 達达 約约 內内 與与 紙纸 編编 領领 讀读 聽听"
@@ -28,7 +29,7 @@ def normal(text: str) -> str:
         return text
     if _FRACTION.search(text):
         text = _FRACTION.sub(lambda match: _FRACTIONS[match[0]], _HALF.sub("0", text))
-    return unicodedata.normalize("NFKC", _MARKS.sub(" ", text))
+    return normalized("NFKC", _MARKS.sub(" ", text))
 
 
 def fold(normal_text: str) -> str:
