@@ -57,7 +57,6 @@ UNIT = _compile(
     rf"|(?P<letters>{_OR}[\s-]*(?P<chinese>chinese\s+|汉)?characters?(?![a-z]|\s+(?:name|arc|sheet)))"
     rf"|(?P<cjk>\s?\+?\s?(?:多|余|来|把|馀)?\+?\s?(?:个|個)?{_ZI})|(?P<go>\s?{_GO})|(?P<korean>\s?{_JA})"
 )
-VAGUE_UNIT = _compile(r"^\s?几")
 CJK_UNIT = _compile(rf"\s?\+?\s?(?:多|余|来)?\s?个?{_ZI}")
 # Numbers are looked for around these alone.
 NAMES = _compile(
@@ -109,7 +108,7 @@ _AT_LEAST = (
     r"|[≥⩾]|>\s?=?|至少|最少|最低|起码|下限|不下|不止"
     r"|少なくとも|最低(?:でも|限)?|최소(?:한)?|적어도|최저|못해도"
     r"|mindestens|wenigstens|au moins|minimum|al menos|por lo menos|como m[íi]nimo|m[íi]nimo|almeno|minimo|come minimo|pelo menos"
-    r"|no m[íi]nimo|минимум|как минимум|минимум|ten minste|minstens"
+    r"|no m[íi]nimo|как минимум|минимум|ten minste|minstens"
 )
 _AT_MOST = (
     r"at (?:the )?(?:very )?most|at (?:an? |the )?(?:absolute )?maximum|\bmax(?:imum)?\b\.?"
