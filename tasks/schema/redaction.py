@@ -65,11 +65,13 @@ def redact(text: str) -> str:
 
 def mask(text: str, *, by: str = MASK) -> str:
     """A text without the secrets that are known here. Nothing else is touched: for what a model wrote."""
-    for secret in _needles()[0]:
+    needles = _needles()[0]
+    for secret in needles:
         if secret in text:
             text = text.replace(secret, by)
-        if len(secret) >= LONG and secret[:HEAD] in text:
-            text = _without_beginnings(text, secret, by)
+    for head in {secret[:HEAD] for secret in needles if len(secret) >= LONG}:  # afterwards: two secrets may begin alike
+        if head in text:
+            text = _without_beginnings(text, [secret for secret in needles if secret.startswith(head)], by)
     return text
 
 
@@ -84,14 +86,12 @@ def excepthook(kind: type[BaseException], error: BaseException, trace: Traceback
     sys.stderr.flush()
 
 
-def _without_beginnings(text: str, secret: str, by: str) -> str:
-    """Every place where at least the first HEAD characters of a secret are, as far as they go."""
+def _without_beginnings(text: str, secrets: list[str], by: str) -> str:
+    """Every place where at least the HEAD characters are with which these secrets begin, as far as any of them goes."""
     parts, place = [], 0
-    while (found := text.find(secret[:HEAD], place)) >= 0:
+    while (found := text.find(secrets[0][:HEAD], place)) >= 0:
         parts += [text[place:found], by]
-        place = found + HEAD
-        while place < len(text) and place - found < len(secret) and text[place] == secret[place - found]:
-            place += 1
+        place = found + max(len(os.path.commonprefix([secret, text[found : found + len(secret)]])) for secret in secrets)  # noqa: RUF071 (characters are meant)
     return "".join([*parts, text[place:]])
 
 

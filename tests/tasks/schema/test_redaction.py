@@ -140,6 +140,12 @@ def test_what_has_the_shape_of_a_secret_is_masked_in_messages(text: str, shown: 
     assert redact(text) == shown
 
 
+def test_two_secrets_that_begin_alike_are_both_masked_whole() -> None:
+    one, other = "service-key-2026-aaaa1111bbbb", "service-key-2026-cccc2222dddd"
+    split_url(f"http://:{one}@host/v1"), split_url(f"http://:{other}@host/v1")
+    assert mask(f"{one} {other} {one[:-4]} {other[:-4]}") == " ".join([MASK] * 4)
+
+
 @given(st.text(), st.text(), st.integers(0, 60))
 def test_a_long_secret_is_masked_wherever_it_is_and_however_it_was_cut(before: str, after: str, cut: int) -> None:
     secret = "k3y-9f8e7d6c5b4a39281706f5e4d3c2b1a0"
