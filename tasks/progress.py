@@ -1,19 +1,55 @@
 """The one bar: done, total, rate and time left, on standard error. tqdm does the work."""
 
 import sys
+import threading
+import time
+import weakref
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
-from tqdm import tqdm
+from tqdm import tqdm as plain_bar
 
 from tasks.schema.redaction import redact
 
 T = TypeVar("T")
 
+EVERY = 1.0  # seconds between two states of a bar, also while no item ends
 QUIET = 3.0  # seconds after which a wait says that it is one
 
 
-def bar(*, total: int | None, unit: str, label: str | None, delay: float = 0.0) -> "tqdm[Any]":
+class tqdm(plain_bar):  # type: ignore[type-arg]
+    """A bar that moves every second: tqdm alone draws it when an item ends, and a long item looks like a run that hangs."""
+
+    _shown: ClassVar["weakref.WeakSet[tqdm]"] = weakref.WeakSet()
+    _ticker: ClassVar[threading.Thread | None] = None
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        if not self.disable:
+            self._shown.add(self)
+            if tqdm._ticker is None or not tqdm._ticker.is_alive():  # none in a forked child
+                tqdm._ticker = threading.Thread(target=_tick, name="bars", daemon=True)
+                tqdm._ticker.start()
+
+    def close(self) -> None:
+        self._shown.discard(self)
+        super().close()
+
+    def tick(self) -> None:
+        """Draw the bar again if it is shown and nothing else has drawn it for a second."""
+        now = time.time()
+        if now - self.start_t >= max(self.delay or 0.0, EVERY) and now - self.last_print_t >= EVERY:
+            self.refresh()
+
+
+def _tick() -> None:
+    while True:
+        time.sleep(EVERY)
+        for one in list(tqdm._shown):
+            one.tick()
+
+
+def bar(*, total: int | None, unit: str, label: str | None, delay: float = 0.0) -> tqdm:
     """A bar to update by hand: `with bar(total=…, unit="call", label="judge") as progress: progress.update()`. No label, no bar.
 
     `delay`: seconds before it shows, so that what fails at once is one line.
@@ -22,7 +58,7 @@ def bar(*, total: int | None, unit: str, label: str | None, delay: float = 0.0) 
     return tqdm(total=total, unit=unit, desc=label, disable=hidden, delay=delay, mininterval=1.0, dynamic_ncols=True, file=sys.stderr)
 
 
-def byte_bar(*, total: int, label: str | None) -> "tqdm[Any]":
+def byte_bar(*, total: int, label: str | None) -> tqdm:
     """The same for bytes, shown as KiB, MiB and GiB, once it takes more than a second."""
     scale: dict[str, Any] = {"unit": "B", "unit_scale": True, "unit_divisor": 1024, "delay": 1.0}
     return tqdm(total=total, desc=label, disable=label is None, mininterval=1.0, dynamic_ncols=True, file=sys.stderr, **scale)
@@ -33,7 +69,7 @@ def track(items: Iterable[T], *, unit: str, label: str, total: int | None = None
     return tqdm(items, total=total, unit=unit, desc=label, mininterval=1.0, dynamic_ncols=True, file=sys.stderr)
 
 
-def waiting(label: str) -> "tqdm[Any]":
+def waiting(label: str) -> tqdm:
     """A line for a wait that has no parts to count: the time gone by, and a note by `set_postfix_str`. Gone with the wait, unless short."""
     form = "{desc}: {elapsed}{postfix}"
     return tqdm(

@@ -18,9 +18,10 @@ ROOT = Path(__file__).parent.parent
 # A run in a shell's background begins with Ctrl-C ignored, and the processes that tests interrupt would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-# Machines are shared: how long an example takes says nothing.
-hypothesis_settings.register_profile("shared machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-hypothesis_settings.load_profile("shared machine")
+# Machines are shared: how long an example takes says nothing. The suite is the same in every run; HYPOTHESIS_PROFILE=explore draws anew.
+hypothesis_settings.register_profile("fixed", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.register_profile("explore", deadline=None, max_examples=2_000, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

@@ -19,8 +19,13 @@ Version = Annotated[int, Field(ge=1, description="raised by hand when the stage'
 Percent = Annotated[float, Field(ge=0, le=100)]
 
 
+NAME = r"^[a-z0-9][a-z0-9._-]*$"  # of a source or a recipe: it becomes part of a path
+LARGEST = 10**9  # of any number in params.yaml but the seed
+DEEPEST = 20  # levels of nesting
+
+
 class Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class Model(Section):
@@ -61,7 +66,7 @@ class Bounds(Section):
 class Source(Section):
     """Rows that others made: where they are, in what shape, which state of them, and under what terms."""
 
-    name: str = Field(pattern=r"^[a-z0-9][a-z0-9._-]*$", description="begins the `source` of every row that is read from it")
+    name: str = Field(pattern=NAME, description="begins the `source` of every row that is read from it")
     files: list[str] = Field(
         min_length=1,
         description="files, folders or globs: below the section's folder, in a bucket (s3://bucket/key) or of a dataset of the hub"
@@ -168,7 +173,7 @@ class Recipe(Section):
 class General(Section):
     """Chats of ordinary length that are mixed in, so that a model which learns to write long does not forget the rest."""
 
-    ratio: float = Field(ge=0, description="general chats for each long text; the paper has 30; 0: none")
+    ratio: float = Field(ge=0, le=1_000, description="general chats for each long text; the paper has 30; 0: none")
     sources: list[Source] = Field(description="whole conversations; local files stand below collect.folder")
 
     @model_validator(mode="after")
@@ -180,7 +185,9 @@ class General(Section):
 
 class Assemble(Section):
     recipe: str = Field(description="the one of `recipes` that is made")
-    recipes: dict[str, Recipe] = Field(description="longwriter-6k is the paper's, longwriter-filtered that of arXiv 2410.10210")
+    recipes: dict[Annotated[str, Field(pattern=NAME)], Recipe] = Field(
+        description="longwriter-6k is the paper's, longwriter-filtered that of arXiv 2410.10210"
+    )
     general: General
     max_rejects: Share = Field(description="of drafts with a fault; what a recipe leaves out is none")
 
@@ -278,15 +285,15 @@ class Adapter(Section):
 class Optimization(Section):
     """How weights are moved, whatever the loss: what SFT and DPO have in common."""
 
-    epochs: float = Field(gt=0)
+    epochs: float = Field(gt=0, le=10_000)
     global_batch: int = Field(ge=1, description="rows (packs, pairs) per optimizer step, over all processes and accumulation")
-    learning_rate: float = Field(gt=0)
+    learning_rate: float = Field(gt=0, le=10)
     schedule: Literal["cosine", "linear", "constant_with_warmup"]
     warmup: Share = Field(description="share of all steps")
-    weight_decay: float = Field(ge=0)
+    weight_decay: float = Field(ge=0, le=10)
     betas: tuple[Share, Share]
-    max_grad_norm: float = Field(gt=0)
-    max_loss_jump: float = Field(gt=0, description="nats over the median of the last 32 steps at which a training stops")
+    max_grad_norm: float = Field(gt=0, le=1e9)
+    max_loss_jump: float = Field(gt=0, le=1e9, description="nats over the median of the last 32 steps at which a training stops")
     precision: Literal["fp32", "bf16"]
     adapter: Adapter | None = Field(description="null: all weights are trained")
 
@@ -319,8 +326,8 @@ class Align(Optimization):
     """DPO of the student, against itself as it was."""
 
     version: Version
-    beta: float = Field(gt=0, description="how dear it is to leave the reference (arXiv 2305.18290, equation 7)")
-    sft_weight: float = Field(ge=0, description="of the chosen answers' own loss beside DPO's; 0: none")
+    beta: float = Field(gt=0, le=1_000, description="how dear it is to leave the reference (arXiv 2305.18290, equation 7)")
+    sft_weight: float = Field(ge=0, le=10_000, description="of the chosen answers' own loss beside DPO's; 0: none")
     context: int = Field(ge=64, description="tokens of a request with one of its answers; a pair with a longer one is a Reject, never cut")
     max_rejects: Share
 
@@ -353,7 +360,7 @@ class Promote(Section):
     mode: Literal["paper", "fixed"] = Field(description="whose word count and reading of lengths the gate looks at")
     min_s_bar: Percent
     min_s_l: Percent
-    min_gain_over_champion: float = Field(description="points of S̄ that the whole 95% interval of the gain must lie above")
+    min_gain_over_champion: float = Field(ge=-100, le=100, description="points of S̄ that the whole 95% interval of the gain must lie above")
     max_group_loss: Percent = Field(description="points of S̄ that no bin and no language may lose against the champion")
     max_unscored: Share
     max_repetition: Share = Field(description="mean share of an answer's 4-grams that came before in it")
@@ -381,7 +388,7 @@ class Study(Section):
 
 
 class Params(Section):
-    seed: int = Field(ge=0)
+    seed: int = Field(ge=0, lt=2**32)
     benchmark: str = Field(min_length=1, description="a JSONL file in LongBench-Write's format: prompt, type, length")
     models: Models
     base: Base
@@ -416,6 +423,10 @@ def load(path: Path = Path("params.yaml")) -> Params:
         raise BadParams(path, "no such file", mend="`longwriter use rehearsal` writes one") from None
     except UnicodeDecodeError as error:
         raise BadParams(path, f"not UTF-8 at byte {error.start}", mend="save it as UTF-8") from None
+    except RecursionError:
+        raise BadParams(path, f"nested more than {DEEPEST} levels deep", mend="the profiles show what it should look like") from None
+    except ValueError as error:  # a number of more digits than Python reads
+        raise BadParams(path, f"not readable: {str(error)[:80]}", mend="correct the value") from None
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise BadParams(
@@ -423,12 +434,27 @@ def load(path: Path = Path("params.yaml")) -> Params:
         ) from None
     if not isinstance(tree, dict):
         raise BadParams(path, "not a mapping of sections", mend="`longwriter use rehearsal` writes one")
+    _check_values(path, tree)
     try:
         return Params.model_validate(tree)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         keys = [key for key in first["loc"] if key != "validate_"]
         raise BadParams(path, _problem(first), line=_line(tree, keys), field=".".join(map(str, keys)), mend=_mend(first, keys)) from None
+
+
+def _check_values(path: Path, tree: Any) -> None:
+    """Raises BadParams for nesting without end and for numbers that no setting can mean, before they meet arithmetic."""
+    waiting: list[tuple[Any, tuple[Any, ...]]] = [(tree, ())]
+    while waiting:
+        value, keys = waiting.pop()
+        if len(keys) > DEEPEST:
+            raise BadParams(path, f"nested more than {DEEPEST} levels deep", line=_line(tree, list(keys)), field=str(keys[0]))
+        if isinstance(value, dict | list):
+            waiting += [(child, (*keys, key)) for key, child in (value.items() if isinstance(value, dict) else enumerate(value))]
+        elif isinstance(value, int | float) and not isinstance(value, bool) and keys != ("seed",) and abs(value) > LARGEST:
+            problem = f"{str(value)[:24]} is out of range; the largest number is {LARGEST:,}"
+            raise BadParams(path, problem, line=_line(tree, list(keys)), field=".".join(map(str, keys)), mend="correct the value")
 
 
 def _problem(error: Any) -> str:

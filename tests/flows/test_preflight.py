@@ -88,3 +88,12 @@ def test_an_endpoint_that_does_not_answer_is_known_before_the_run(monkeypatch: p
         (problem,) = refused(load(ROOT / "params.yaml"))
     assert problem.startswith("teacher answers: ")
     assert "LONGWRITER_TEACHER_API_KEY" in problem
+
+
+def test_data_outside_of_the_checkout_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    tree = load(ROOT / "params.yaml").model_dump(mode="json", by_alias=True)
+    tree["benchmark"], tree["collect"]["folder"] = "/etc/passwd", "../../elsewhere"
+    problems = refused(Params.model_validate(tree))
+    assert "benchmark: /etc/passwd is outside of the checkout; copy it into data/raw and name it there" in problems
+    assert any(problem.startswith("collect.folder: ../../elsewhere is outside") for problem in problems)

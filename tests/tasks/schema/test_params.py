@@ -19,6 +19,12 @@ def test_every_params_file_in_the_repository_is_valid(path: Path) -> None:
     [
         ("  tries: 2", "  tires: 2", "plan.tries: missing key"),
         ("seed: 42", "seed: -1", "seed: Input should be greater than or equal to 0, got -1"),
+        ("min_gain_over_champion: 0.0", "min_gain_over_champion: .nan", "promote.min_gain_over_champion: Input should be a finite number"),
+        ("min_s_bar: 50.0", "min_s_bar: .inf", "promote.min_s_bar: inf is out of range"),
+        ("learning_rate: 3.0e-3", "learning_rate: 1.0e+20", "train.learning_rate: 1e+20 is out of range"),
+        ("epochs: 8", "epochs: 100000", "train.epochs: Input should be less than or equal to 10000"),
+        ("max_tokens: 4096", "max_tokens: 99999999999999999999", "models.teacher.max_tokens: 99999999999999999999 is out of range"),
+        ("    longwriter-6k: {words", "    ../outside: {words", "assemble.recipes"),
         ("seed: 42", "seed: many", "seed: Input should be a valid integer"),
         ("  layers:", "  leyers:", "missing key"),
         ("seed: 42", "seed: 42\nteacher_url: http://x", "teacher_url: unknown key; remove it"),
@@ -54,6 +60,23 @@ def test_a_wrong_key_or_value_is_named_with_its_line(tmp_path: Path, before: str
     assert says in str(error.value)
     assert error.value.line
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("value", "says"),
+    [
+        ("[" * 5_000 + "]" * 5_000, "nested more than 20 levels deep"),
+        ("[" * 25 + "]" * 25, "nested more than 20"),
+        ("9" * 5_000, "not readable"),
+    ],
+)
+def test_hostile_values_are_one_line(tmp_path: Path, value: str, says: str) -> None:
+    text = (ROOT / "profiles" / "rehearsal.yaml").read_text().replace("seed: 42", f"seed: {value}", 1)
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(BadParams) as error:
+        load(tmp_path / "params.yaml")
+    assert says in str(error.value)
+    assert len(str(error.value)) < 300
 
 
 def test_an_unknown_key_is_found_on_its_own_line(tmp_path: Path) -> None:
