@@ -34,6 +34,7 @@ def make(path: Path) -> None:
     private_folder(path.parent)
     with _alone(path.with_name(f"{path.name}.lock")):
         if path.exists():
+            private_file(path)  # an earlier version made it readable by everybody
             databases.check(path, holds=HOLDS, loses=LOSES)
             _set_aside_half_made(path)
         if not path.exists():
