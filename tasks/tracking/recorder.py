@@ -92,7 +92,10 @@ class Inbox:
         """To the end that the stage tells, or to that of the input, where half a line may stand."""
         while self.end is None:
             line = source.readline()
-            self._put(LINE.validate_json(line) if line.endswith(b"\n") else End(status="KILLED", when=time.time()))
+            if line.endswith(b"\n"):
+                self._put(LINE.validate_json(line))
+            else:
+                self._died()
 
     def _watch(self, stage: str) -> None:
         """A killed stage is dead though its input stays open: a process that it forked may hold the other end."""
@@ -100,9 +103,14 @@ class Inbox:
             if not processes.lives(stage):
                 time.sleep(LOOK)  # what it said before it ended is read first
                 if self.end is None:
-                    self._put(End(status="KILLED", when=time.time()))
+                    self._died()
                 return
             time.sleep(LOOK)
+
+    def _died(self) -> None:
+        """The stage was killed: nothing of it works on for long, on any store. The next run of the stage closes what is left open."""
+        signal.alarm(DEADLINE["KILLED"])
+        self._put(End(status="KILLED", when=time.time()))
 
     def _put(self, message: Message) -> None:
         with self._news:
@@ -112,7 +120,7 @@ class Inbox:
                 self.traces.append(message)
             elif isinstance(message, End):
                 self.end = message
-                if message.status == "KILLED" or not tracking.uri().startswith(SQLITE):
+                if not tracking.uri().startswith(SQLITE):
                     signal.alarm(DEADLINE[message.status])
             self._news.notify_all()
 
