@@ -13,7 +13,7 @@ import orjson
 import pytest
 from dvc.repo import Repo
 
-from flows import stages, verified_dvc
+from flows import verified_dvc
 from flows.longwriter import longwriter
 from tasks.schema.errors import BadInput
 from tests.conftest import ROOT
@@ -197,7 +197,6 @@ def test_dvcs_site_cache_lies_in_the_checkout_and_is_nobody_elses(toy: Path) -> 
     for folder in (toy / verified_dvc.SITE_CACHE, toy / verified_dvc.SITE_CACHE / "repo"):
         assert stat.S_IMODE(folder.stat().st_mode) == 0o700
     assert f"site_cache_dir = {verified_dvc.SITE_CACHE}" in (ROOT / ".dvc/config").read_text()
-    assert stages.verified_dvc is verified_dvc
 
 
 def test_an_entry_of_a_dead_process_whose_number_lives_again_blocks_no_run(done: Path) -> None:
