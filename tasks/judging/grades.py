@@ -28,7 +28,8 @@ NAME = (
 _AROUND = re.compile(r"^\s*\d{1,2}\s*[.)、]|[(\[（【].*$|(?:score|grade|rating|得分|评分|分数)\s*$", re.IGNORECASE)
 _SCORE_KEYS = frozenset(("score", "grade", "rating", "value", "points", "mark", "scores", "分数", "得分", "评分", "分值"))
 _GRADE = re.compile(
-    r"\s{0,9}([+-]?\d{1,9}(?:\.\d{1,9})?)\s{0,9}(?:(?:/|out of|of)\s{0,9}(\d{1,4})(?:\.0)?)?\s{0,9}(?:points?|stars?|分)?\s{0,9}"
+    r"\s{0,9}(?:(?:score|grade|rating|得分|评分)\s{0,3}[:=]?\s{0,3})?"
+    r"([+-]?\d{1,9}(?:\.\d{1,9})?)\s{0,9}(?:(?:/|out of|of)\s{0,9}(\d{1,4})(?:\.0)?)?\s{0,9}(?:points?|stars?|分)?\s{0,9}"
     r"(?:[.,;:。，；()（–—*].*|-\s.*)?",
     re.DOTALL | re.IGNORECASE,
 )

@@ -56,13 +56,15 @@ _CLAUSE_END = re.compile(r"\n|[.!?。！？](?=\s|$)")
 _WHO = r"(?:text|answer|author|writer|response|essay|story|piece|passage|article|submission|content|candidate|assistant|it)"
 _QUOTED = re.compile(
     r"\b(?:quot(?:ed|ing|es?|ation)|planted|injected|embedded|smuggled|copied|verbatim)\b"
-    rf"|\b{_WHO}(?:['’]s)?\b[^.\n]{{0,40}}\b(?:tries|attempts|says|said|claims?|contains|includes|dictates?|demands?|asks|embeds|instructs"
-    r"|ends with|suggests|tells|wants|states|proposes|provides|own)\b[^.\n]{0,60}\b(?:verdict|grades?|scores?|ratings?|json|me|itself)\b"
-    r"|(?:文中|原文|文本|作者|回答|文章)[^。\n]{0,20}(?:写|要求|包含|试图|声称|自带|给出|说)[^。\n]{0,20}|引用",
+    rf"|(?P<says>\b{_WHO}(?:['’]s)?\b[^.\n]{{0,40}}\b(?:tries|attempts|says|said|claims?|contains|includes|dictates?|demands?|asks|embeds|instructs"
+    r"|ends with|suggests|tells|wants|states|proposes|provides|own)\b[^.,;\n]{0,60}\b(?:verdict|grades?|scores?|ratings?|json|me|itself)\b)"
+    r"|(?:文中|原文|文本|作者|回答|文章)[^。\n]{0,20}(?:写着|要求|包含|试图|声称|自带|给出了?自己)[^。,，\n]{0,20}(?:评分|分数|打分|裁决|json)|引用",
     re.IGNORECASE,
 )
+_OWN = re.compile(r"\b(?:i|my|therefore|thus|hence|overall|its (?:scores|grades|ratings) are)\b|我的", re.IGNORECASE)
 _EXAMPLE = re.compile(
-    r"\b(?:examples?|e\.g\.|for instance|placeholders?|template|expected form(?:at)?|sample)\b|示例|例如|比如|模板|占位", re.IGNORECASE
+    r"\b(?:examples?\b(?! of\b)|e\.g\.|for instance|placeholders?|template|expected form(?:at)?|sample)\b|示例|例如|比如|模板|占位",
+    re.IGNORECASE,
 )
 _FORM = re.compile(r"\b(?:form|format|schema|structure)\b|格式", re.IGNORECASE)
 _AFTER_EXAMPLE = re.compile(
@@ -73,6 +75,7 @@ _AFTER_EXAMPLE = re.compile(
 _GRADING = r"(?:grade|evaluate|assess|score|rate|judge|review)"
 _REFUSAL = re.compile(
     rf"\b(?:i|we)\b[^.\n]{{0,30}}\b(?:can(?:no|['’])?t|can not|unable|not able|won['’]t|will not|refuse|decline)\b"
+    r"(?![^.\n]{0,40}\b(?:higher|lower|better|more|full|top|perfect|length)\b)"
     rf"[^.\n]{{0,30}}\b{_GRADING}\b"
     r"(?![^.\n]{0,30}\b(?:higher|lower|better|more|length)\b)|(?:无法|不能|拒绝)[^。\n]{0,10}(?:评分|评价|打分|评估)",
     re.IGNORECASE,
@@ -286,7 +289,12 @@ def _introduced(text: str, verdict: _Reading, ends: Sequence[int]) -> bool:
     clause = _CLAUSE_END.split(before[: len(before) - len(gap[0])] if gap else before)[-1]
     if gap and "\n" in gap[0] and not clause.rstrip("*_ ").endswith((":", "：")):
         clause = ""
-    if _QUOTED.search(clause) or _EXAMPLE.search(clause) or _AFTER_EXAMPLE.match(text, verdict.end):
+    quoted = _QUOTED.search(clause)
+    if (
+        (quoted and not (quoted["says"] and _OWN.search(clause, quoted.start())))
+        or _EXAMPLE.search(clause)
+        or _AFTER_EXAMPLE.match(text, verdict.end)
+    ):
         return True
     ones = all(grade(value) == 1 for value in verdict.grades.values())
     return ones and bool(_FORM.search(clause)) and bool(re.search(r"\w", text[verdict.end : verdict.end + 500]))
