@@ -139,7 +139,8 @@ def test_a_stage_killed_with_its_recorder_is_closed_by_the_next_run_of_the_stage
     other = client.create_run(experiment(client), tags=tags | {PROCESS: f"{processes.place()}-{processes.mark()}"})
     with live_run("write", {}) as run:
         run.log({"words": 1})
-    assert client.get_run(dead.info.run_id).info.status == "KILLED"
+        while client.get_run(dead.info.run_id).info.status != "KILLED":
+            time.sleep(0.2)
     assert client.get_run(other.info.run_id).info.status == "RUNNING"
 
 
