@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from tasks import stage, store
-from tasks.judging.judged import judged as reliable
+from tasks.judging.judged import Judged
+from tasks.judging.pairwise import tally
+from tasks.judging.reliability import Gathered
 from tasks.longbench.scorecard import Scorecard, flat
 from tasks.longbench.scoring import Files, cards, match, score_all, write_scores
 from tasks.longbench.summary import mean_s_l
@@ -19,13 +21,14 @@ from tasks.schema.records import Duel, Prediction, ScoredItem, Verdict
 
 
 def run(predictions: Path, judged: Path, out: Path, *, pack: Pack) -> stage.Metrics:
-    answers, verdicts = store.read_list(predictions, Prediction), store.read_list(judged / "verdicts.jsonl", Verdict)
-    matched = match(answers, verdicts, Files(predictions, judged / "verdicts.jsonl"))
-    items = score_all(answers, matched)
+    files, gathered = Files(predictions, judged / "verdicts.jsonl"), Gathered()
+    matched = match(store.read(predictions, Prediction), gathered.passing(store.read(files.verdicts, Verdict)), files)
+    items = score_all(store.read(predictions, Prediction), matched)
     found = cards(items, matched)
     write_scores(out, items, found)
     duels = judged / "duels.jsonl"
-    store.write_json(out / "reliability.json", reliable(verdicts, store.read(duels, Duel) if duels.stat().st_size else ()))
+    told = tally(store.read(duels, Duel) if duels.stat().st_size else ())
+    store.write_json(out / "reliability.json", Judged(judge=gathered.reliability(), duels=tuple(told)))
     _write_ruler(out / "ruler.csv", items)
     return {**flat(found), **_above_cap(items, found, share=pack.control_cap)}
 

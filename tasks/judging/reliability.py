@@ -4,9 +4,9 @@ Everything is in points of S_q, 0 to 100, a dimension's grade d counting (d − 
 correlation of constant scores, is None.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from math import sqrt
-from statistics import fmean, variance
+from statistics import fmean
 
 from tasks.judging.grades import DIMENSIONS
 from tasks.longbench.summary import s_q
@@ -14,6 +14,7 @@ from tasks.schema.records import Record, Rubric, Verdict
 
 Grade = Callable[[Rubric], float]  # of a verdict, 0 to 100
 Both = Sequence[tuple[Sequence[Rubric], Sequence[Rubric]]]  # the first and the second judge's verdicts on each answer
+_Graded = dict[tuple[str, str, int], list[Rubric]]
 Rubrics = Mapping[tuple[str, str, int], Sequence[Rubric]]  # the readable verdicts on each answer: prompt, model, sample
 
 
@@ -51,17 +52,52 @@ class Reliability(Record):
 
 def reliability(verdicts: Iterable[Verdict]) -> Reliability:
     """Of the first judge's verdicts, with what the second one said of the same answers. Raises ValueError if the first said nothing."""
-    verdicts = list(verdicts)
-    own = [verdict for verdict in verdicts if not verdict.second]
-    if not own:
-        raise ValueError("no verdict of a first judge")
-    first, second = _readable(own), _readable([verdict for verdict in verdicts if verdict.second])
+    gathered = Gathered()
+    for _ in gathered.passing(verdicts):
+        pass
+    return gathered.reliability()
+
+
+class Gathered:
+    """Verdicts that are read once, for another purpose too: their grades are kept, equal ones once, and their texts are not."""
+
+    def __init__(self) -> None:
+        self._names: tuple[dict[str, None], dict[str, None]] = ({}, {})  # of the first judge and of the second one
+        self._graded: tuple[_Graded, _Graded] = ({}, {})
+        self._known: dict[tuple[int, ...], Rubric] = {}
+        self._verdicts = self._unread = 0
+
+    def passing(self, verdicts: Iterable[Verdict]) -> Iterator[Verdict]:
+        """The same verdicts, each noted as it passes."""
+        for verdict in verdicts:
+            self._add(verdict)
+            yield verdict
+
+    def _add(self, verdict: Verdict) -> None:
+        self._names[verdict.second].setdefault(verdict.judge)
+        self._verdicts += not verdict.second
+        self._unread += not verdict.second and verdict.rubric is None
+        if verdict.rubric:
+            grades = tuple(getattr(verdict.rubric, name) for name in DIMENSIONS)
+            rubric = self._known.setdefault(grades, verdict.rubric)
+            self._graded[verdict.second].setdefault((verdict.id, verdict.model, verdict.sample), []).append(rubric)
+
+    def reliability(self) -> Reliability:
+        """Raises ValueError if the first judge said nothing."""
+        if not self._verdicts:
+            raise ValueError("no verdict of a first judge")
+        names = ["; ".join(found) for found in self._names]
+        return _reliability(names, self._graded, verdicts=self._verdicts, unread=self._unread)
+
+
+def _reliability(names: Sequence[str], graded: "tuple[_Graded, _Graded]", *, verdicts: int, unread: int) -> Reliability:
+    first, second = graded
     repeated = [rubrics for rubrics in first.values() if len(rubrics) > 1]
     deviation = _deviation(repeated, s_q)
     return Reliability(
-        judge=_names(own),
-        verdicts=len(own),
-        unread=sum(verdict.rubric is None for verdict in own),
+        judge=names[0],
+        verdicts=verdicts,
+        unread=unread,
         answers=len(first),
         repeated=len(repeated),
         deviation=deviation,
@@ -69,20 +105,8 @@ def reliability(verdicts: Iterable[Verdict]) -> Reliability:
         standard_error=None if deviation is None else deviation * sqrt(fmean(1 / len(rubrics) for rubrics in repeated)),
         identical=fmean(len(set(rubrics)) == 1 for rubrics in repeated) if repeated else None,
         icc=_icc([[s_q(rubric) for rubric in rubrics] for rubrics in repeated]),
-        agreement=_agreement(first, second, _names([verdict for verdict in verdicts if verdict.second])),
+        agreement=_agreement(first, second, names[1]),
     )
-
-
-def _readable(verdicts: Iterable[Verdict]) -> dict[tuple[str, str, int], list[Rubric]]:
-    found: dict[tuple[str, str, int], list[Rubric]] = {}
-    for verdict in verdicts:
-        if verdict.rubric:
-            found.setdefault((verdict.id, verdict.model, verdict.sample), []).append(verdict.rubric)
-    return found
-
-
-def _names(verdicts: Iterable[Verdict]) -> str:
-    return "; ".join(dict.fromkeys(verdict.judge for verdict in verdicts))
 
 
 def _points(dimension: str) -> Grade:
@@ -93,8 +117,14 @@ def _deviation(repeated: Sequence[Sequence[Rubric]], grade: Grade) -> float | No
     """Standard deviation within answers: the root of the mean of their variances, weighted by degrees of freedom."""
     if not repeated:
         return None
-    squares = sum((len(rubrics) - 1) * variance(map(grade, rubrics)) for rubrics in repeated)
+    squares = sum(_squares(list(map(grade, rubrics))) for rubrics in repeated)
     return sqrt(squares / sum(len(rubrics) - 1 for rubrics in repeated))
+
+
+def _squares(values: Collection[float]) -> float:
+    """The sum of squared deviations from the mean."""
+    mean = fmean(values)
+    return sum((value - mean) ** 2 for value in values)
 
 
 def _icc(groups: Sequence[Sequence[float]]) -> float | None:
@@ -107,7 +137,7 @@ def _icc(groups: Sequence[Sequence[float]]) -> float | None:
     sizes = [len(group) for group in groups]
     total, overall = sum(sizes), fmean(value for group in groups for value in group)
     between = sum(len(group) * (fmean(group) - overall) ** 2 for group in groups) / (len(groups) - 1)
-    within = sum((len(group) - 1) * variance(group) for group in groups) / (total - len(groups))
+    within = sum(map(_squares, groups)) / (total - len(groups))
     size = (total - sum(size**2 for size in sizes) / total) / (len(groups) - 1)
     spread = between + (size - 1) * within
     return (between - within) / spread if spread > 1e-9 else None

@@ -5,7 +5,9 @@ Everything but the words' one regular expression runs on arrays, so that an answ
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Sequence
+from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +28,7 @@ PERIODS = 24  # lengths of a looping block that are tried: the commonest distanc
 SURE = 40  # Latin letters, or a quarter as many Chinese characters, from which a stretch counts as being in a script
 
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]{1,32}")  # a giant token is cut, so that it can loop
-_UNLETTERED = re.compile(r"(?:[^\w]|_)+")
+_UNLETTERED = re.compile(rf"[\W_]{{{SIGNS},}}")
 _SCRIPTS: tuple[tuple[int, tuple[tuple[int, int], ...]], ...] = (  # the weight of a letter, and code points from and to
     (1, ((0x41, 0x5A), (0x61, 0x7A), (0xC0, 0x24F))),  # Latin
     (1, ((0x370, 0x3FF),)),  # Greek
@@ -109,15 +111,16 @@ def switches(text: str) -> int:
 
 def word_ids(text: str) -> Places:
     """A text's words as numbers, equal where the words are."""
-    known: dict[str, int] = {}
-    return np.fromiter((known.setdefault(word, len(known)) for word in _words(text.lower())), np.int64)
+    known = defaultdict[str, int](count().__next__)
+    words = _words(text.lower())
+    return np.fromiter(map(known.__getitem__, words), np.int64, count=len(words))
 
 
 def _words(text: str) -> list[str]:
     """The words; in a long stretch of a few signs over and over ("!!!!", "- " on line after line) each sign counts as a word."""
     words, place = list[str](), 0
     for match in _UNLETTERED.finditer(text):
-        if match.end() - match.start() >= SIGNS and (signs := _sign_loop(match[0])):
+        if signs := _sign_loop(match[0]):
             words += _WORD.findall(text, place, match.start())
             words += signs
             place = match.end()
@@ -133,7 +136,16 @@ def _sign_loop(stretch: str) -> list[str]:
 
 def by_part(marks: Marks) -> tuple[float, ...]:
     """The share of marks in each tenth of the text, first to last; none for a text of fewer than ten words."""
-    return tuple(_share(part) for part in np.array_split(marks, PARTS)) if len(marks) >= PARTS else ()
+    if len(marks) < PARTS:
+        return ()
+    starts, sizes = _parts(len(marks))
+    return tuple((np.add.reduceat(marks, starts, dtype=np.int64) / sizes).tolist())
+
+
+def _parts(number: int) -> tuple[Places, Places]:
+    """Where each tenth of so many places begins, and how many it has; the first ones have one more where they are not equal."""
+    sizes = number // PARTS + (np.arange(PARTS) < number % PARTS)
+    return np.concatenate(([0], np.cumsum(sizes)[:-1])), sizes
 
 
 def other_scripts(text: str) -> tuple[tuple[float, ...], int]:
@@ -144,11 +156,18 @@ def other_scripts(text: str) -> tuple[tuple[float, ...], int]:
     if not totals.any():
         return (), 0
     weights, own = _WEIGHTS[scripts], scripts == totals.argmax()
-    parts = zip(np.array_split(weights, PARTS), np.array_split(own, PARTS), strict=True)
-    shares = tuple(1 - float(part[mine].sum()) / float(part.sum()) if part.any() else 0.0 for part, mine in parts)
+    shares = tuple(1 - mine / whole if whole else 0.0 for mine, whole in zip(_by_part(weights * own), _by_part(weights), strict=True))
     present = [int(script) for script in np.flatnonzero(totals >= SURE)]
     mixed = len(present) > 1 or (_CJK in present and bool(((points >= 0x3041) & (points <= 0x30FF)).any()))
     return shares, _changes(points, scripts, present) if mixed else 0
+
+
+def _by_part(weights: NDArray[np.uint8]) -> list[int]:
+    """The sum of each tenth; of a text of fewer than ten characters, some tenths are empty."""
+    sums = np.concatenate(([0], np.cumsum(weights, dtype=np.int64)))
+    starts, sizes = _parts(len(weights))
+    found: list[int] = (sums[starts + sizes] - sums[starts]).tolist()
+    return found
 
 
 def _repeats(words: Places) -> Repeats:

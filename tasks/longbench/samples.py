@@ -5,7 +5,7 @@ of one topic: `cluster` says which count together.
 """
 
 from collections.abc import Iterable
-from statistics import mean
+from statistics import fmean
 from typing import Literal, NamedTuple
 
 from tasks.schema.records import ScoredItem
@@ -57,8 +57,8 @@ def _averaged(answers: list[ScoredItem], mode: Mode) -> PromptScores:
         asked=first.asked,
         answers=number,
         unscored=missing,
-        s_l=None if None in lengths else mean(length for length in lengths if length is not None),
-        s_q=mean(scored) if scored else None,
+        s_l=None if None in lengths else fmean(length for length in lengths if length is not None),
+        s_q=fmean(scored) if scored else None,
         s_q_least=sum(scored) / number,
         s_q_most=(sum(scored) + 100 * missing) / number,
     )

@@ -1,18 +1,34 @@
 """Predictions and verdicts become scored items. They are matched by prompt, model and sample, never by their order."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from pathlib import Path
-from statistics import mean
+from statistics import fmean
+from sys import intern
 from typing import NamedTuple
 
 from tasks import store
+from tasks.cluster.spread import spread
 from tasks.longbench.scorecard import Scorecard, Scorecards
 from tasks.longbench.summary import s_q, score_item, summarise
 from tasks.schema.errors import BadInput
 from tasks.schema.records import Prediction, ScoredItem, Verdict
+from tasks.schema.settings import settings
 
 Key = tuple[str, str, int]  # prompt, model, sample
-Judged = Mapping[Key, Sequence[Verdict]]
+PART = 200  # answers that are scored in one piece
+
+
+class Said(NamedTuple):
+    """What one verdict of the first judge comes to: its text stays in the file."""
+
+    repeat: int
+    s_q: float | None  # None: unread
+    judge: str
+
+
+Judged = Mapping[Key, Sequence[Said]]
 
 
 class Files(NamedTuple):
@@ -22,17 +38,30 @@ class Files(NamedTuple):
     verdicts: Path
 
 
-def score_all(answers: Sequence[Prediction], judged: Judged) -> list[ScoredItem]:
-    """Every answer, scored; S_q is the mean over the judge's readable verdicts on it, None where there is none."""
-    return [_scored(answer, judged[_key(answer)]) for answer in answers]
+def score_all(answers: Iterable[Prediction], judged: Judged) -> list[ScoredItem]:
+    """Every answer, scored; S_q is the mean over the judge's readable verdicts on it, None where there is none.
+
+    The texts are read one after the other and not kept. More than `PART` of them are scored in several processes.
+    """
+    pieces = ([(answer, _s_q(judged[_key(answer)])) for answer in part] for part in batched(answers, PART))
+    return [item for _, items in spread(_score_part, pieces, None, processes=settings().sifters) for item in items]
+
+
+def batched(answers: Iterable[Prediction], size: int) -> Iterator[list[Prediction]]:
+    """Lists of `size` answers, the last one shorter. Python 3.12 has it in itertools."""
+    rest = iter(answers)
+    while part := list(islice(rest, size)):
+        yield part
 
 
 def cards(items: Sequence[ScoredItem], judged: Judged) -> dict[str, Scorecard]:
     """A scorecard per model, in the order in which the models first occur."""
     found: dict[str, Scorecard] = {}
+    judges: dict[str, set[str]] = defaultdict(set)
+    for (_, model, _), verdicts in judged.items():
+        judges[model].update(verdict.judge for verdict in verdicts)
     for model in dict.fromkeys(item.model for item in items):
-        judges = sorted({verdict.judge for (_, of, _), verdicts in judged.items() if of == model for verdict in verdicts})
-        found[model] = summarise([item for item in items if item.model == model], judge="; ".join(judges) or None)
+        found[model] = summarise([item for item in items if item.model == model], judge="; ".join(sorted(judges[model])) or None)
     return found
 
 
@@ -42,27 +71,35 @@ def write_scores(out: Path, items: Sequence[ScoredItem], found: Mapping[str, Sco
     store.write_json(out / "scorecard.json", Scorecards(found))
 
 
-def match(answers: Iterable[Prediction], verdicts: Iterable[Verdict], files: Files) -> dict[Key, list[Verdict]]:
+def match(answers: Iterable[Prediction], verdicts: Iterable[Verdict], files: Files) -> dict[Key, list[Said]]:
     """The first judge's verdicts on each answer. Raises BadInput for a second answer or verdict under one name, and for one that lacks."""
-    judged: dict[Key, list[Verdict]] = {}
-    for line, answer in enumerate(answers, 1):
-        if _key(answer) in judged:
-            raise BadInput(files.predictions, f"{_name(_key(answer))} is there twice", line=line, field="item.id", mend="run predict again")
-        judged[_key(answer)] = []
-    for line, verdict in enumerate(verdicts, 1):
+    judged: dict[Key, list[Said]] = {}
+    for place, answer in enumerate(answers):
+        if (key := _key(answer)) in judged:
+            problem = f"{_name(key)} is there twice, first in line {_line(files.predictions, list(judged).index(key))}"
+            line = _line(files.predictions, place)
+            raise BadInput(files.predictions, problem, line=line, field="item.id", mend="remove the line, or run predict again")
+        judged[key] = []
+    for place, verdict in enumerate(verdicts):
         key = (verdict.id, verdict.model, verdict.sample)
         known = judged.get(key)
         if known is None:
             problem = f"{_name(key)} has no prediction in {files.predictions}"
-            raise BadInput(files.verdicts, problem, line=line, field="id", mend="run judge again")
+            raise BadInput(files.verdicts, problem, line=_line(files.verdicts, place), field="id", mend="run judge again")
         if not verdict.second:
             if any(other.repeat == verdict.repeat for other in known):
-                raise BadInput(files.verdicts, f"{_name(key)} is there twice", line=line, field="id", mend="run judge again")
-            known.append(verdict)
+                problem, line = f"the verdict on {_name(key)}, repeat {verdict.repeat}, is there twice", _line(files.verdicts, place)
+                raise BadInput(files.verdicts, problem, line=line, field="id", mend="remove the line, or run judge again")
+            known.append(Said(verdict.repeat, s_q(verdict.rubric) if verdict.rubric else None, intern(verdict.judge)))
     for key, known in judged.items():
         if not known:
             raise BadInput(files.verdicts, f"no verdict on {_name(key)}", field="id", mend="run judge again")
     return judged
+
+
+def _line(path: Path, place: int) -> int:
+    """The number of the line on which the record at `place`, from 0, is: blank lines count."""
+    return next(islice(store.rows(path), place, None)).line
 
 
 def _key(answer: Prediction) -> Key:
@@ -74,13 +111,21 @@ def _name(key: Key) -> str:
     return f"{identity} by {model}" + (f", sample {sample}" if sample else "")
 
 
-def _scored(answer: Prediction, verdicts: Sequence[Verdict]) -> ScoredItem:
-    scores = [s_q(verdict.rubric) for verdict in verdicts if verdict.rubric]
+def _s_q(verdicts: Sequence[Said]) -> float | None:
+    scores = [verdict.s_q for verdict in verdicts if verdict.s_q is not None]
+    return fmean(scores) if scores else None
+
+
+def _score_part(part: Sequence[tuple[Prediction, float | None]], _: None) -> list[ScoredItem]:
+    return [_scored(answer, quality) for answer, quality in part]
+
+
+def _scored(answer: Prediction, quality: float | None) -> ScoredItem:
     return score_item(
         answer.item,
         answer.model,
         answer.response,
-        mean(scores) if scores else None,
+        quality,
         finish_reason=answer.finish_reason,
         sample=answer.sample,
         plan=answer.plan,

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from statistics import mean
+from statistics import fmean
 
 from tasks.longbench.adherence import adherence
 from tasks.longbench.degeneration import PARTS, degeneration
@@ -19,7 +19,7 @@ from tasks.text.topics import prompt_digest, topic_of
 
 def s_q(rubric: Rubric) -> float:
     """The quality score, 0 to 100: the mean over the six dimensions d (each 1 to 5) of (d − 1) · 25 (paper, section 4.1)."""
-    return mean((score - 1) * 25 for score in rubric.model_dump().values())
+    return fmean((getattr(rubric, name) - 1) * 25 for name in Rubric.model_fields)
 
 
 def score_item(
@@ -98,7 +98,7 @@ def _stripped(items: Sequence[ScoredItem]) -> Stripped | None:
         item if item.with_thoughts is None else item.model_copy(update={"s_l": s_l(item.asked, item.with_thoughts)}) for item in items
     ]
     lengths = [prompt.s_l for prompt in by_prompt(as_official, mode="paper") if prompt.s_l is not None]
-    return Stripped(answers=len(found), s_l=mean(lengths))
+    return Stripped(answers=len(found), s_l=fmean(lengths))
 
 
 def _ended_by(reasons: Sequence[str]) -> dict[str, int]:
@@ -112,7 +112,7 @@ def _ended_by(reasons: Sequence[str]) -> dict[str, int]:
 def mean_s_l(items: Iterable[ScoredItem], *, over: float) -> float | None:
     """Mean S_l of the items that ask for more than `over` words; None if none does."""
     found = [item.s_l for item in items if item.asked > over]
-    return mean(found) if found else None
+    return fmean(found) if found else None
 
 
 def _groups(items: Iterable[ScoredItem], key: Callable[[ScoredItem], str]) -> dict[str, Group]:
@@ -149,7 +149,7 @@ def _means(prompts: Sequence[PromptScores]) -> tuple[float, float | None, Means]
     lengths = [prompt.s_l for prompt in prompts if prompt.s_l is not None]
     qualities = [prompt.s_q for prompt in prompts]
     scored = [quality for quality in qualities if quality is not None]
-    return mean(lengths), mean(scored) if scored else None, intervals(lengths, qualities, [prompt.cluster for prompt in prompts])
+    return fmean(lengths), fmean(scored) if scored else None, intervals(lengths, qualities, [prompt.cluster for prompt in prompts])
 
 
 def _fixed(items: Sequence[ScoredItem]) -> FixedScores | None:
@@ -161,13 +161,13 @@ def _fixed(items: Sequence[ScoredItem]) -> FixedScores | None:
 
 
 def _bounds(prompts: Sequence[PromptScores]) -> Interval:
-    return Interval(low=mean(prompt.s_q_least for prompt in prompts), high=mean(prompt.s_q_most for prompt in prompts))
+    return Interval(low=fmean(prompt.s_q_least for prompt in prompts), high=fmean(prompt.s_q_most for prompt in prompts))
 
 
 def _following(found: Sequence[Adherence]) -> Following | None:
     if not found:
         return None
-    covered, ordered, length = (mean(getattr(one, name) for one in found) for name in ("covered", "ordered", "s_l"))
+    covered, ordered, length = (fmean(getattr(one, name) for one in found) for name in ("covered", "ordered", "s_l"))
     return Following(answers=len(found), covered=covered, ordered=ordered, s_l=length)
 
 
@@ -176,12 +176,12 @@ def _decay(found: Sequence[Degeneration]) -> Decay | None:
         return None
     return Decay(
         items=len(found),
-        repetition=mean(one.repetition for one in found),
-        looped=mean(one.looped for one in found),
-        with_loop=mean(one.looped > 0 for one in found),
-        unfinished=mean(one.unfinished for one in found),
+        repetition=fmean(one.repetition for one in found),
+        looped=fmean(one.looped for one in found),
+        with_loop=fmean(one.looped > 0 for one in found),
+        unfinished=fmean(one.unfinished for one in found),
         endings=_endings([one.ending for one in found if one.ending]),
-        switched=mean(one.switches > 0 for one in found),
+        switched=fmean(one.switches > 0 for one in found),
         repetition_by_part=_by_part([one.repetition_by_part for one in found]),
         looped_by_part=_by_part([one.looped_by_part for one in found]),
         other_script_by_part=_by_part([one.other_script_by_part for one in found]),
@@ -195,4 +195,4 @@ def _endings(found: Sequence[Ending]) -> dict[str, float]:
 
 def _by_part(found: Sequence[tuple[float, ...]]) -> tuple[float, ...]:
     parts = [one for one in found if len(one) == PARTS]
-    return tuple(mean(part) for part in zip(*parts, strict=True))
+    return tuple(fmean(part) for part in zip(*parts, strict=True))
