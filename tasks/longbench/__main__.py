@@ -14,6 +14,7 @@ from tasks.longbench.compare import compare as comparison
 from tasks.longbench.display import show_comparison, show_duels, show_judge, show_models, show_nll, show_scorecard
 from tasks.longbench.official import DEFAULT_URL, fetch
 from tasks.longbench.recorded import models_in, score_recorded
+from tasks.longbench.samples import other_prompts
 from tasks.longbench.scorecard import Scorecard
 from tasks.longbench.scoring import cards, write_scores
 from tasks.reporting import plots
@@ -87,7 +88,7 @@ def score(
         if several and as_json:
             print(orjson.dumps({name: _plain(card) for name, card in found.items()}).decode(), flush=True)
         elif several:
-            show_models(found, title=str(predictions))
+            show_models(found, title=str(predictions), remark=other_prompts(items))
         else:
             _show(next(iter(found.values())), title=str(predictions), as_json=as_json)
 

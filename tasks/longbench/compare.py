@@ -92,20 +92,21 @@ def compare(a: str, b: str, *, mode: Mode = "paper") -> Comparison:
         raise BadInput(a, "a published model has no items to stand for A", mend="give it as B")
     if b.startswith(PAPER) and mode == "fixed":
         raise BadInput(b, "the paper's scores are its own mode's", mend="compare in paper mode")
-    side = read_side(a)
-    return against_paper(side, published(b.removeprefix(PAPER))) if b.startswith(PAPER) else paired(side, read_side(b), mode=mode)
+    side = read_side(a, texts=False)
+    if b.startswith(PAPER):
+        return against_paper(side, published(b.removeprefix(PAPER)))
+    return paired(side, read_side(b, texts=False), mode=mode)
 
 
-def read_side(source: str) -> Side:
+def read_side(source: str, *, texts: bool = True) -> Side:
     """`data/score`, `data/score:control`, `…/items.jsonl:control` or the scorecard.json beside it.
 
-    Raises BadInput if it is not there, or holds an item twice.
+    Without `texts` what was measured of the texts, most of a file, is left out. Raises BadInput if it is not there, or holds an item twice.
     """
     path, model = place(source, "items.jsonl")
-    items = store.read_list(path, ScoredItem)
-    model = model_of(path, [item.model for item in items], model)
+    model = model_of(path, list({str(row.data["model"]) for row in store.rows(path) if row.data and "model" in row.data}), model)
     found: dict[tuple[str, int], tuple[int, ScoredItem]] = {}
-    for line, item in zip(_lines(path), items, strict=True):
+    for line, item in _items(path, texts=texts):
         key = (item.id, item.sample)
         if item.model == model and key in found:
             sample = f", sample {item.sample}," if item.sample else ""
@@ -226,8 +227,15 @@ def model_of(path: Path, found: Sequence[str], wanted: str) -> str:
     raise BadInput(path, problem, field="model", mend=f"name one of {', '.join(models)}, such as {path}:{models[0]}")
 
 
-def _lines(path: Path) -> Iterator[int]:
-    return (row.line for row in store.rows(path))
+def _items(path: Path, *, texts: bool) -> Iterator[tuple[int, ScoredItem]]:
+    """Every item with the number of its line. Raises BadInput at the first line that is none."""
+    for row in store.rows(path):
+        if row.data is None:
+            raise BadInput(path, row.problem or "", line=row.line, mend="correct or remove the line")
+        if not texts:
+            for field in ("degeneration", "adherence"):
+                row.data.pop(field, None)
+        yield row.line, store.parse(row.data, ScoredItem, path=path, line=row.line)
 
 
 def _judge(scorecard: Path, model: str) -> str | None:

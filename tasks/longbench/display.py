@@ -111,7 +111,7 @@ def show_duels(found: Tally, *, only_one: int) -> None:
     console.print(f"A won {rate:.0%} of the duels that somebody won{around}{tested}: [bold]{found.verdict}[/bold]")
 
 
-def show_models(cards: Mapping[str, Scorecard], *, title: str) -> None:
+def show_models(cards: Mapping[str, Scorecard], *, title: str, remark: str | None) -> None:
     """S_l of several models' recorded answers, in all and by asked length; by bin, where many lengths were asked."""
     from rich.markup import escape
     from rich.table import Table
@@ -128,7 +128,10 @@ def show_models(cards: Mapping[str, Scorecard], *, title: str) -> None:
     for name, card in cards.items():
         own = [f"{scores[name][column]:.2f}" if column in scores[name] else "-" for column in columns]
         table.add_row(escape(name), str(card.answers), *_cells(card)[2:4], *own)
-    _console().print(table)
+    console = _console()
+    console.print(table)
+    if remark:
+        console.print(remark, markup=False)
 
 
 def _by_asked(card: Scorecard) -> dict[str, float]:

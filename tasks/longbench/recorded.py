@@ -9,6 +9,7 @@ from tasks.longbench.adapters import DEFAULT, Adapter, adapter_of, understood
 from tasks.longbench.answer_rows import answers_in
 from tasks.longbench.benchmark import Ask, Entry, entries, item_of
 from tasks.longbench.summary import score_item
+from tasks.schema.errors import BadInput
 from tasks.schema.records import BenchmarkItem, Record, ScoredItem, Step
 
 PROMPTS = ("prompt", "instruction")
@@ -89,6 +90,9 @@ def read_recorded(
     Raises BadInput with the line and the field of the first row that lacks a field or has it of the wrong type.
     """
     adapter, places = adapter_of(format), _Places()
+    if length is not None and adapter.name != DEFAULT:
+        problem = f"not used with the format {adapter.name}, in which each row states its own length"
+        raise BadInput("length", problem, mend="leave out LENGTH (--length), or FORMAT (--format)")
     own = path / "predictions.jsonl"
     for found in (answer for entry in entries(own if own.is_file() else path) for answer in answers_in(entry)):
         entry = found.entry

@@ -64,6 +64,21 @@ def _averaged(answers: list[ScoredItem], mode: Mode) -> PromptScores:
     )
 
 
+def other_prompts(items: Iterable[ScoredItem]) -> str | None:
+    """What to say where the models of these items did not all answer the same prompts; None: they did."""
+    prompts: dict[str, set[tuple[str, str]]] = {}
+    for item in items:
+        prompts.setdefault(item.model, set()).add((item.id, item.prompt))
+    common = set.intersection(*prompts.values()) if prompts else set[tuple[str, str]]()
+    if all(len(own) == len(common) for own in prompts.values()):
+        return None
+    counts = ", ".join(f"{model} {len(own)}" for model, own in prompts.items())
+    return (
+        f"The models did not answer the same prompts: {len(common)} are common to all, and each row is over its model's own ({counts}). "
+        "`compare` pairs two models by prompt."
+    )
+
+
 def length_score(item: ScoredItem, mode: Mode) -> float | None:
     """S_l as `mode` counts it; None where fixed mode has no text to count."""
     if mode == "paper":

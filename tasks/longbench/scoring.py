@@ -88,7 +88,7 @@ def match(answers: Iterable[Prediction], verdicts: Iterable[Verdict], files: Fil
             raise BadInput(files.verdicts, problem, line=_line(files.verdicts, place), field="id", mend="run judge again")
         if not verdict.second:
             if any(other.repeat == verdict.repeat for other in known):
-                problem, line = f"the verdict on {_name(key)}, repeat {verdict.repeat}, is there twice", _line(files.verdicts, place)
+                problem, line = f"{_name(key)} is there twice, with repeat {verdict.repeat}", _line(files.verdicts, place)
                 raise BadInput(files.verdicts, problem, line=line, field="id", mend="remove the line, or run judge again")
             known.append(Said(verdict.repeat, s_q(verdict.rubric) if verdict.rubric else None, intern(verdict.judge)))
     for key, known in judged.items():
