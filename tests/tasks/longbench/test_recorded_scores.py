@@ -151,6 +151,20 @@ def test_items_in_other_languages_are_named_counted_and_out_of_the_means_of_engl
     assert "of ru, th read S_l fixed, not S_l paper" in " ".join(score(tmp_path / "predictions.jsonl").stdout.split())
 
 
+def test_a_length_for_all_with_a_format_that_reads_lengths_is_refused(tmp_path: Path) -> None:
+    path = rows(tmp_path, {"query": "About 500 words.", "response": "r"})
+    with pytest.raises(BadInput, match="length: not used with the format writingbench, in which each row states its own length; leave out"):
+        list(score_recorded(path, length=400, format="writingbench"))
+
+
+def test_a_table_of_models_says_where_they_answered_other_prompts(tmp_path: Path) -> None:
+    folder = models(tmp_path / "all", one="a b", other="a b c d")
+    assert "did not answer the same prompts" not in score(folder).stdout
+    rows(folder / "other", {"prompt": "p 2", "response": "a", "length": 2})
+    shown = " ".join(score(folder).stdout.split())
+    assert "The models did not answer the same prompts: 1 are common to all, and each row is over its model's own (one 2, other 1)" in shown
+
+
 def test_ids_samples_and_plans_of_a_row_are_taken_as_they_are(tmp_path: Path) -> None:
     row = {"prompt": "p", "response": "Bees make honey.", "length": 3, "id": "item-7", "plan": [{"point": "honey of bees", "words": 3}]}
     found = list(score_recorded(rows(tmp_path, row | {"sample": 3}, row, row | {"sample": 0, "plan": None})))
