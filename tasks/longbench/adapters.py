@@ -79,7 +79,7 @@ def understood(entry: Entry, adapter: Adapter, asks: Callable[[Entry], Sequence[
     except BadInput as error:
         if looks_like := next((other for other in ADAPTERS.values() if other.name != adapter.name and other.fits(entry.data)), None):
             name = looks_like.name
-            mend = f"this looks like {name}: FORMAT={name} with make, --format {name} here"
+            mend = f"this looks like {name}: give --format {name}"
             raise entry.bad(error.field or "", error.problem, mend=mend) from None
         raise
 

@@ -120,7 +120,7 @@ def _asks(entry: Entry, adapter: Adapter, length: int | None) -> Sequence[Ask]:
 def _plain(entry: Entry, length: int | None) -> Ask:
     prompt = entry.text(*PROMPTS)
     if not entry.has("length") and length is None:
-        mend = "add it to the row, or give one for all: LENGTH=4000 with make, --length 4000 here"
+        mend = "add it to the row, or give one for all: --length 4000"
         raise entry.bad("length", "missing field", mend=mend)
     asked = entry._replace(data={"length": length, **entry.data}).length()
     kind = entry.data.get("type", "")

@@ -65,7 +65,7 @@ def import_(
         print(f"{pinned}: the file has not changed at its origin")
         return
     print(f"{pinned}: git add {pinned} {pinned.with_name('.gitignore')}")
-    again = f"make import URL={url} OUT={pinned.with_suffix('')} UPDATE=1"
+    again = f"longwriter data import {url} --out {pinned.with_suffix('')} --update"
     if followed:
         print(f"when the file changes at its origin:  dvc update {pinned}")
     else:

@@ -42,9 +42,9 @@ def import_file(url: str, out: Path | None, *, update: bool = False) -> Imported
     place = out or RAW / address.rstrip("/").rpartition("/")[2]
     pinned = place.with_name(f"{place.name}.dvc")
     if place.exists() and not update:
-        raise BadInput(place, "exists already", mend="to fetch it again, give UPDATE=1 (--update); or give another OUT")
+        raise BadInput(place, "exists already", mend="to fetch it again, give --update; or give another --out")
     if update and not pinned.exists():
-        raise BadInput(pinned, "no such file", mend="import the file first, without UPDATE=1")
+        raise BadInput(pinned, "no such file", mend="import the file first, without --update")
     before = _md5(pinned)
     followed = _validated(url)
     place.parent.mkdir(parents=True, exist_ok=True)

@@ -67,7 +67,7 @@ def test_a_release_is_tagged_committed_and_fetched_and_opened_as_others_do(works
     from datasets import load_dataset
     from huggingface_hub import DatasetCard
 
-    done = command(workspace, "release", "data", "v1.0.0")
+    done = command(workspace, "release", "v1.0.0")
     assert done.returncode == 0, done.stderr
     assert ran(workspace, "git", "tag").stdout.strip() == "longwriter-6k@v1.0.0"
     assert not ran(workspace, "git", "status", "--porcelain").stdout
@@ -84,15 +84,15 @@ def test_a_release_is_tagged_committed_and_fetched_and_opened_as_others_do(works
 
 
 def test_a_version_is_never_made_twice_and_never_of_uncommitted_or_unchecked_data(workspace: Path) -> None:
-    assert "there is such a version already" in command(workspace, "release", "data", "v1.0.0").stderr
-    assert "write v1.0.0" in command(workspace, "release", "data", "1.0").stderr
+    assert "there is such a version already" in command(workspace, "release", "v1.0.0").stderr
+    assert "write v1.0.0" in command(workspace, "release", "1.0").stderr
     (workspace / "params.yaml").write_text((workspace / "params.yaml").read_text() + "# changed\n")
-    assert "params.yaml: not committed" in command(workspace, "release", "data", "v1.0.1").stderr
+    assert "params.yaml: not committed" in command(workspace, "release", "v1.0.1").stderr
     commit(workspace)
     write_dataset(workspace / "again", good(25))
     shutil.copy(workspace / "again/train.parquet", workspace / "data/assemble/dataset/train.parquet")
     shutil.rmtree(workspace / "again")
-    done = command(workspace, "release", "data", "v1.0.1")
+    done = command(workspace, "release", "v1.0.1")
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "not the data that passed the contract" in done.stderr
 
@@ -101,7 +101,7 @@ def test_what_changed_between_two_versions_is_told_by_row_and_field(workspace: P
     longer = sample(4, answer=prose(4, "en") + " It rained.", asked=62)
     make(workspace, [*good()[2:4], longer, *good()[5:], sample(30)])
     commit(workspace)
-    assert command(workspace, "release", "data", "v1.1.0").returncode == 0
+    assert command(workspace, "release", "v1.1.0").returncode == 0
     done = command(workspace, "diff", "v1.0.0", "longwriter-6k@v1.1.0", "--out", str(tmp_path / "diff"), "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
