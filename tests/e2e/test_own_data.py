@@ -34,7 +34,7 @@ def base_model(folder: Path) -> Path:
     tokenizer.decoder = decoders.ByteLevel()
     special = ["<|end|>", "<|user|>", "<|assistant|>", "<|system|>"]
     alphabet = pre_tokenizers.ByteLevel.alphabet()
-    tokenizer.train_from_iterator(PROMPTS * 20, trainers.BpeTrainer(vocab_size=1024, special_tokens=special, initial_alphabet=alphabet))
+    tokenizer.train_from_iterator(PROMPTS * 20, trainers.BpeTrainer(vocab_size=300, special_tokens=special, initial_alphabet=alphabet))
     fast = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|end|>", pad_token="<|end|>")
     fast.chat_template = TEMPLATE
     config = LlamaConfig(
@@ -96,7 +96,7 @@ def edit(path: Path, base: Path) -> None:
     tree["benchmark"] = "data/raw/benchmark.jsonl"
     for role in ("teacher", "selector", "judge"):
         tree["models"][role]["name"] = f"my-{role}"
-    tree["models"]["candidate"]["max_tokens"] = 64
+    tree["models"]["candidate"]["max_tokens"] = 4096  # of 300 tokens one ends: even a model that learned nothing ends by itself
     tree["base"]["model"] = str(base)
     tree["plan"]["paragraph_words"] = {"min": 40, "max": 60}
     tree["pack"]["context"] = 4096

@@ -89,10 +89,10 @@ def test_a_chinese_template_is_filled_in_chinese(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "format", "said"),
     [
-        (ESSAY, None, "prompt: missing field; this looks like hellobench: FORMAT=hellobench"),
-        (QUERY, None, "prompt: missing field; this looks like writingbench: FORMAT=writingbench"),
-        (TEMPLATE, None, "prompt: missing field; this looks like lifebench: FORMAT=lifebench"),
-        ({"prompt": "p", "length": 5}, "hellobench", "instruction: missing field; this looks like longbench-write: FORMAT=longbench-write"),
+        (ESSAY, None, "prompt: missing field; this looks like hellobench: give --format hellobench"),
+        (QUERY, None, "prompt: missing field; this looks like writingbench: give --format writingbench"),
+        (TEMPLATE, None, "prompt: missing field; this looks like lifebench: give --format lifebench"),
+        ({"prompt": "p", "length": 5}, "hellobench", "instruction: missing field; this looks like longbench-write: give --format longbench-write"),
         ({"text": "p"}, "hellobench", "instruction: missing field; mend or remove the line"),
         ({"task": "Answer."}, "lifebench", "task: no {word_count} in it; mend or remove the line"),
     ],
@@ -108,7 +108,7 @@ def test_a_row_of_another_format_is_named_with_the_format_that_it_looks_like(
 
 def test_recorded_rows_of_another_format_are_named_too(tmp_path: Path) -> None:
     path = written(tmp_path / "r.jsonl", ESSAY)
-    with pytest.raises(BadInput, match=r"r\.jsonl:1: length: missing field; this looks like hellobench: FORMAT=hellobench"):
+    with pytest.raises(BadInput, match=r"r\.jsonl:1: length: missing field; this looks like hellobench: give --format hellobench"):
         list(read_recorded(path))
 
 
