@@ -17,7 +17,7 @@ EVERY = 1.0  # seconds between two states of a bar, also while no item ends
 QUIET = 3.0  # seconds after which a wait says that it is one
 
 
-class tqdm(plain_bar):  # type: ignore[type-arg]
+class tqdm(plain_bar):
     """A bar that moves every second: tqdm alone draws it when an item ends, and a long item looks like a run that hangs."""
 
     _shown: ClassVar["weakref.WeakSet[tqdm]"] = weakref.WeakSet()

@@ -92,7 +92,7 @@ def test_a_chinese_template_is_filled_in_chinese(tmp_path: Path) -> None:
         (ESSAY, None, "prompt: missing field; this looks like hellobench: give --format hellobench"),
         (QUERY, None, "prompt: missing field; this looks like writingbench: give --format writingbench"),
         (TEMPLATE, None, "prompt: missing field; this looks like lifebench: give --format lifebench"),
-        ({"prompt": "p", "length": 5}, "hellobench", "instruction: missing field; this looks like longbench-write: give --format longbench-write"),
+        ({"prompt": "p", "length": 5}, "hellobench", "instruction: missing field; this looks like longbench-write: give --format long"),
         ({"text": "p"}, "hellobench", "instruction: missing field; mend or remove the line"),
         ({"task": "Answer."}, "lifebench", "task: no {word_count} in it; mend or remove the line"),
     ],
