@@ -2,39 +2,76 @@
 
 One call per instruction, two where the first plan cannot be used; its prompt is the instruction, its answer a line per
 paragraph. A text too long for one list of paragraphs takes a call for its chapters and one for each of them. An instruction
-without a usable plan becomes a Reject.
+without a usable plan becomes a Reject. Instructions are read as they are worked on: memory does not grow with their texts.
 """
 
+from array import array
+from collections.abc import Iterator
+from itertools import chain, islice
 from pathlib import Path
 
-from tasks import stage, store
+from tasks import progress, stage, store
 from tasks.agentwrite.planner import plan_or_reject
-from tasks.cluster.shards import share_each
+from tasks.cluster.engine import meet
+from tasks.cluster.shards import share
 from tasks.endpoints.roles import open_role
 from tasks.schema.params import Model, PlanSection
 from tasks.schema.records import Instruction, Plan, Reject
 
+BLOCK = 10_000  # instructions that are put in order at a time: the first request does not wait for a long file to be read
+
 
 def run(instructions: Path, admitted: Path, out: Path, *, plan: PlanSection, teacher_model: Model) -> stage.Metrics:
     """`admitted` is not read: it stands for the instructions' contract that has to have passed."""
-    asked = store.read_list(instructions, Instruction)
-    plans, rejects = stage.split(stage.run_async(_plans(asked, plan, teacher_model)))
-    stage.check_reject_rate(rejects, of=len(asked), at_most=plan.max_rejects)
-    store.write(out / "plans.jsonl", plans)
-    store.write(out / "rejects.jsonl", rejects)
-    paragraphs = sum(len(p.steps) for p in plans)
-    return {
-        "instructions": len(asked),
-        "plans": len(plans),
-        "rejects": len(rejects),
-        "paragraphs": paragraphs,
-        "in_chapters": sum(bool(p.chapters) for p in plans),
-    }
+    made = stage.run_async(_plans(instructions, out, plan, teacher_model))
+    asked = len(made.plans) + len(made.rejects)
+    stage.check_reject_rate(made.rejects.records(Reject), of=asked, at_most=plan.max_rejects)
+    plans, rejects = made.plans.write(out / "plans.jsonl"), made.rejects.write(out / "rejects.jsonl")
+    return {"instructions": asked, "plans": plans, "rejects": rejects, "paragraphs": made.paragraphs, "in_chapters": made.in_chapters}
 
 
-async def _plans(asked: list[Instruction], plan: PlanSection, model: Model) -> list[Plan | Reject]:
+async def _plans(instructions: Path, out: Path, plan: PlanSection, model: Model) -> "_Made":
+    meet()
+    count, places = store.count(instructions), array("q")
+    first = next(asked := _longest_first(instructions, places))  # a file that cannot be read is an error before any role is opened
     async with open_role("teacher", model) as chat:
-        return await share_each(chat, asked, plan_or_reject, plan, unit="plan", label="plan")
+        with progress.bar(total=count, unit="plan", label="plan") as bar:
+            made = _Made(out, places, bar)
+            await share(chat, chain((first,), asked), plan_or_reject, plan, listener=made, count=count, name="plan")
+            return made
+
+
+def _longest_first(path: Path, places: "array[int]") -> Iterator[Instruction]:
+    """All instructions, the longest texts of each block first. Their places in the file are appended to `places` as they come."""
+    numbered = enumerate(store.placed(path, Instruction))
+    while block := [(-asked.words, place, start) for place, (start, asked) in islice(numbered, BLOCK)]:
+        for _, place, start in sorted(block):
+            places.append(place)
+            yield store.read_at(path, start, Instruction)
+
+
+class _Made:
+    """Takes what comes of each instruction, by its place in the file, onto the disk."""
+
+    def __init__(self, out: Path, places: "array[int]", bar: progress.tqdm):
+        self.plans, self.rejects = store.Spool(out), store.Spool(out)
+        self.paragraphs = self.in_chapters = 0
+        self._places, self._bar = places, bar
+
+    def begin(self, number: int, item: Instruction) -> None:
+        return None
+
+    def heard(self, number: int, said: object) -> None:
+        return None
+
+    def done(self, number: int, result: Plan | Reject) -> None:
+        if isinstance(result, Reject):
+            self.rejects.put(self._places[number], result)
+        else:
+            self.plans.put(self._places[number], result)
+            self.paragraphs += len(result.steps)
+            self.in_chapters += bool(result.chapters)
+        self._bar.update()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import os
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -24,7 +24,7 @@ from tasks import store
 from tasks.processes import die_with_parent
 from tasks.schema.errors import BadInput, GateFailed, PipelineError
 from tasks.schema.params import Params, load
-from tasks.schema.records import Reject
+from tasks.schema.records import Reason, Reject
 from tasks.schema.redaction import excepthook, redact
 
 # Errors that say something about a path that was given, and nothing about this program.
@@ -130,12 +130,15 @@ def run_async(work: Coroutine[Any, Any, R]) -> R:
         loop.add_signal_handler(signal.SIGTERM, terminate)
         return await work
 
+    before = signal.getsignal(signal.SIGTERM)
     try:
         return asyncio.run(cancellable())
     except asyncio.CancelledError:
         if terminated:
             sys.exit(143)
         raise
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # the loop leaves the default behind, which removes no scratch files
 
 
 def fail(message: str, *, code: int) -> NoReturn:
@@ -152,12 +155,16 @@ def split(results: Sequence[R | Reject]) -> tuple[list[R], list[Reject]]:
     return [r for r in results if not isinstance(r, Reject)], [r for r in results if isinstance(r, Reject)]
 
 
-def check_reject_rate(rejects: Sequence[Reject], *, of: int, at_most: float) -> None:
+def check_reject_rate(rejects: Iterable[Reject], *, of: int, at_most: float) -> None:
     """Raises GateFailed when more than the share `at_most` was set aside, with the commonest reason and an example."""
-    if len(rejects) > at_most * of:
-        reason, count = Counter(reject.reason for reject in rejects).most_common(1)[0]
-        example = next(reject for reject in rejects if reject.reason == reason)
+    reasons, examples = Counter[Reason](), dict[Reason, Reject]()
+    for reject in rejects:
+        reasons[reject.reason] += 1
+        examples.setdefault(reject.reason, reject)
+    if reasons.total() > at_most * of:
+        reason, count = reasons.most_common(1)[0]
+        example = examples[reason]
         raise GateFailed(
-            f"{example.stage}: {len(rejects)} of {of} records rejected, params allow {at_most:.1%}; {count} for {reason}, "
+            f"{example.stage}: {reasons.total()} of {of} records rejected, params allow {at_most:.1%}; {count} for {reason}, "
             f"such as {example.source}: {example.detail}"
         )

@@ -112,7 +112,7 @@ class _Shared:
         """Let shards that are still under way end, so that what they have asked for is kept: it is paid for."""
         if running := [future for future in self._running if not future.done()]:
             self._desk.stop()
-            await asyncio.wait(running, timeout=DRAIN + 2)
+            await asyncio.wait(running, timeout=DRAIN + 1)
 
     async def _one(self, items: list[tuple[int, Any]]) -> None:
         """A shard to its end, by another worker where one dies."""

@@ -8,7 +8,6 @@ on disk: a million texts need 120 MB of it, and the texts themselves are asked f
 """
 
 import re
-from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from hashlib import sha256
@@ -107,13 +106,13 @@ def near_places(sketches: Bands, shingles: Callable[[int], frozenset[str]], *, t
     `sketches` come in the order of precedence. Few texts share a band with another: only those are asked for, by `shingles`.
     """
     recent = lru_cache(maxsize=20_000)(shingles)
-    kept: dict[tuple[int, int], list[int]] = defaultdict(list)
+    kept: dict[int, list[int]] = {}
     sizes = np.zeros(len(sketches), np.uint32)  # of the sets, where they were looked at
     for place, buckets in _meeting(sketches):
         near = None
         mine = recent(place)
         sizes[place] = size = len(mine)
-        for other in sorted({other for bucket in buckets for other in kept[bucket]}):
+        for other in sorted({other for bucket in buckets for other in kept.get(bucket, ())}):
             if min(size, sizes[other]) / max(size, sizes[other]) < threshold:  # no set of that size can be near
                 continue
             similarity = jaccard(recent(other), mine)
@@ -124,11 +123,11 @@ def near_places(sketches: Bands, shingles: Callable[[int], frozenset[str]], *, t
             yield near
             continue
         for bucket in buckets:
-            if len(kept[bucket]) < BUCKET:
-                kept[bucket].append(place)
+            if len(known := kept.setdefault(bucket, [])) < BUCKET:
+                known.append(place)
 
 
-def _meeting(sketches: Bands) -> Iterator[tuple[int, list[tuple[int, int]]]]:
+def _meeting(sketches: Bands) -> Iterator[tuple[int, list[int]]]:
     """Places that share a band with another, in their order, each with its buckets. Memory holds one band, and 8 bytes a meeting."""
     places, numbers = [np.zeros(0, np.uint32)], [np.zeros(0, np.uint8)]
     for band in range(sketches.shape[1]):
@@ -141,7 +140,7 @@ def _meeting(sketches: Bands) -> Iterator[tuple[int, list[tuple[int, int]]]]:
     edges = [0, *(np.flatnonzero(where[1:] != where[:-1]) + 1), len(where)] if len(where) else []
     for start, stop in pairwise(edges):
         place = int(where[start])
-        yield place, [(int(band), int(sketches[place, band])) for band in which[start:stop]]
+        yield place, [int(band) << 32 | int(sketches[place, band]) for band in which[start:stop]]
 
 
 def _shared(values: NDArray[np.uint32]) -> NDArray[Any]:

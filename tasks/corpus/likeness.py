@@ -1,14 +1,21 @@
 """Which requests repeat a prompt that is scored on, and which are nearly another request of the same data: as evidence, or None."""
 
-from collections.abc import Callable, Sequence
+import os
+import tempfile
+from array import array
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
+
 from tasks.corpus.contamination import Prompts
-from tasks.corpus.duplicates import near_duplicates, shingled, tokens_of
+from tasks.corpus.duplicates import Bands, bands, near_places, shape, shingled, shingles_of, tokens_of
 from tasks.schema.params import Collect
 from tasks.sources import reading
 
 NEAR = 0.8  # Jaccard similarity of shingles
+BATCH = 1000  # requests that are hashed at once
 Scored = Callable[[str, str], str | None]  # from a request and its language to the benchmark prompt that it repeats
 
 
@@ -28,10 +35,59 @@ def repeats(prompts: Sequence[str]) -> Scored:
     return repeated
 
 
+class Requests:
+    """Requests that are compared with one another: of each, memory holds 8 bytes, and the disk the hashes of its bands."""
+
+    def __init__(self, folder: Path | None = None):
+        """`folder`: where the hashes lie, in a file that is gone with this object; None: the system's for such files."""
+        self._sketches = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed, and so removed, with this object)
+        self._ids = array("Q")
+        self._waiting: list[frozenset[str]] = []
+
+    def __len__(self) -> int:
+        return len(self._ids)
+
+    def add(self, text: str, language: str) -> None:
+        one = shingled(text, language)
+        self._ids.append(int(one.id, 16))
+        self._waiting.append(one.shingles)
+        if len(self._waiting) >= BATCH:
+            self._sketch()
+
+    def copies(self, again: Callable[[int], tuple[str, str]]) -> Iterator[tuple[int, int, float]]:
+        """Places of those that are an earlier one, or nearly, each with its place and their similarity: equal ones first.
+
+        `again` gives the request of a place and its language once more: of those that may be near another.
+        """
+        self._sketch()
+        ids = np.asarray(self._ids, np.uint64)
+        _, first, which = np.unique(ids, return_index=True, return_inverse=True)
+        stays = first[which]
+        for place in np.flatnonzero(stays != np.arange(len(ids))):
+            yield int(place), int(stays[place]), 1.0
+        places = np.sort(first)
+        near = near_places(self._ordered(places), lambda rank: shingles_of(*again(int(places[rank]))), threshold=NEAR)
+        for rank, other, similarity in near:
+            yield int(places[rank]), int(places[other]), similarity
+
+    def _sketch(self) -> None:
+        self._sketches.seek(0, os.SEEK_END)
+        self._sketches.write(bands(self._waiting, threshold=NEAR).tobytes())
+        self._sketches.flush()
+        self._waiting.clear()
+
+    def _ordered(self, places: NDArray[np.int64]) -> Bands:
+        """The hashes of these, in their order."""
+        number, _ = shape(NEAR)
+        if not len(places):
+            return np.zeros((0, number), np.uint32)
+        whole: Bands = np.memmap(self._sketches, np.uint32, "r", shape=(len(self), number))
+        return whole if len(places) == len(self) else whole[places]
+
+
 def near_copies(requests: Sequence[tuple[str, str]]) -> dict[int, tuple[int, float]]:
     """Of requests and their languages the places of those that are an earlier one, or nearly, with its place and their similarity."""
-    texts = [shingled(text, language) for text, language in requests]
-    first = {text.id: place for place, text in reversed(list(enumerate(texts)))}
-    copies = {place: (first[text.id], 1.0) for place, text in enumerate(texts) if first[text.id] != place}
-    near = near_duplicates([texts[place] for place in sorted(first.values())], threshold=NEAR)
-    return copies | {first[id]: (first[match.id], match.similarity) for id, match in near.items()}
+    compared = Requests()
+    for text, language in requests:
+        compared.add(text, language)
+    return {place: (other, similarity) for place, other, similarity in compared.copies(requests.__getitem__)}

@@ -33,7 +33,7 @@ from tasks.schema.redaction import MASK, REMOVED, mask, mask_bytes, of_url, reda
 from tasks.schema.settings import PREFIX, Role, Settings
 from tasks.schema.urls import Url
 
-DRAIN, DRAIN_AFTER_ERROR = 8.0, 60.0  # seconds that answers under way may take when the run is interrupted, or fails: they are paid for
+DRAIN, DRAIN_AFTER_ERROR = 4.0, 60.0  # seconds that answers under way may take when the run is interrupted, or fails: they are paid for
 OVERLOADED = (429, 503, 529)
 NOT_ALLOWED = (401, 402, 403, 407)  # a wrong key or an empty account, or a moderation of this one request
 AGAIN = (408, 409, 425)  # of the other statuses from 400 to 499, those that may pass

@@ -1,16 +1,20 @@
 """The measures of what comes before the dataset: instructions before money is spent on them, drafts before they are cleaned."""
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, NamedTuple
+from array import array
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tasks import progress, store
 from tasks.agentwrite.garbage import garbage
 from tasks.corpus.cleaning import clean, refusal, repeated, unseen
 from tasks.corpus.foreign import foreign
 from tasks.corpus.leaks import leaked
-from tasks.corpus.likeness import Scored, near_copies
+from tasks.corpus.likeness import Requests, Scored
 from tasks.corpus.remarks import strip_remarks
 from tasks.corpus.scaffolding import identifiers
 from tasks.longbench.length import count_words, s_l
+from tasks.quality.columns import table
 from tasks.quality.measures import BROKEN
 from tasks.schema.records import Draft, Instruction
 from tasks.text.endings import broken_off, strip_markup
@@ -62,17 +66,30 @@ class DraftMeasures(NamedTuple):
     cut_off: str | None
 
 
-def instructions_frame(instructions: Iterable[Instruction], scored: Scored) -> "pd.DataFrame":
-    import pandas as pd
+def instructions_frame(path: Path, scored: Scored, *, scratch: Path) -> "pd.DataFrame":
+    """The instructions of a file, measured. Texts that may be near copies are read again; `scratch` is a folder for temporary files."""
+    compared, starts = Requests(scratch), array("q")
 
-    asked = list(instructions)
-    near = near_copies([(one.text, one.language) for one in asked])
-    copies = {place: f"{likeness:.0%} of {asked[other].id}" for place, (other, likeness) in near.items()}
-    measured = [_instruction(place + 1, one, scored, copies.get(place)) for place, one in enumerate(asked)]
-    return pd.DataFrame(measured, columns=list(InstructionMeasures._fields))
+    def measured() -> Iterator[InstructionMeasures]:
+        asked = progress.track(store.placed(path, Instruction), unit="instruction", label="admit", total=store.count(path))
+        for row, (start, one) in enumerate(asked, 1):
+            starts.append(start)
+            compared.add(one.text, one.language)
+            yield _instruction(row, one, scored)
+
+    def again(place: int) -> tuple[str, str]:
+        one = store.read_at(path, starts[place], Instruction)
+        return one.text, one.language
+
+    frame = table(measured(), InstructionMeasures)
+    evidence: list[Any] = [None] * len(frame)
+    for place, other, likeness in compared.copies(again):
+        evidence[place] = f"{likeness:.0%} of {frame['id'].iat[other]}"
+    frame["near_duplicate"] = evidence
+    return frame
 
 
-def _instruction(row: int, one: Instruction, scored: Scored, near: str | None) -> InstructionMeasures:
+def _instruction(row: int, one: Instruction, scored: Scored) -> InstructionMeasures:
     return InstructionMeasures(
         row=row,
         id=one.id,
@@ -86,14 +103,12 @@ def _instruction(row: int, one: Instruction, scored: Scored, near: str | None) -
         invisible=unseen(one.text),
         broken=len(BROKEN.findall(one.text)),
         contaminated=scored(one.text, one.language),
-        near_duplicate=near,
+        near_duplicate=None,
     )
 
 
 def drafts_frame(drafts: Iterable[Draft]) -> "pd.DataFrame":
-    import pandas as pd
-
-    return pd.DataFrame([_draft(row, draft) for row, draft in enumerate(drafts, 1)], columns=list(DraftMeasures._fields))
+    return table((_draft(row, draft) for row, draft in enumerate(drafts, 1)), DraftMeasures)
 
 
 def _draft(row: int, draft: Draft) -> DraftMeasures:

@@ -1,0 +1,37 @@
+"""Measures as a table: rows become columns block by block, so that memory holds the columns alone."""
+
+from collections.abc import Iterable
+from itertools import islice
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+BLOCK = 10_000  # rows
+
+
+def table(rows: Iterable[NamedTuple], kind: type[NamedTuple]) -> "pd.DataFrame":
+    """`rows`, all of the class `kind`, as a frame of its fields: what `pd.DataFrame(list(rows))` holds, without the list.
+
+    Numbers are int64 or float64, texts Arrow strings; a column without any value is one of None.
+    """
+    import pandas as pd
+    import pyarrow as pa
+
+    waiting, fields = iter(rows), kind._fields
+    blocks: list[list[pa.Array]] = []
+    while block := list(islice(waiting, BLOCK)):
+        blocks.append([pa.array(values) for values in zip(*block, strict=True)])
+    if not blocks:
+        return pd.DataFrame([], columns=list(fields))
+    return pd.DataFrame({name: _column(list(parts)) for name, parts in zip(fields, zip(*blocks, strict=True), strict=True)})
+
+
+def _column(parts: list["pa.Array"]) -> Any:
+    """The parts of a column as one: a part without any value has no type of its own."""
+    import pyarrow as pa
+
+    kinds = {part.type for part in parts} - {pa.null()}
+    kind = pa.float64() if len(kinds) > 1 else next(iter(kinds), pa.null())
+    return pa.chunked_array([part.cast(kind) for part in parts]).to_pandas()
