@@ -53,7 +53,7 @@ def test_an_interval_covers_the_mean_of_recorded_scores_from_twenty_items_on() -
     for folder in sorted(RECORDED.iterdir()):
         for asked, scores in recorded(folder).items():
             for size in (20, 40):
-                assert covered(np.array(scores), size, times=80) >= 0.9, (folder.name, asked, size)
+                assert covered(np.array(scores), size, times=120) >= 0.9, (folder.name, asked, size)
 
 
 def recorded(folder: Path) -> dict[int, list[float]]:
@@ -110,12 +110,12 @@ def test_an_interval_of_topics_at_several_lengths_covers_and_one_of_items_would_
     assert correlation < 0.6 or hits["items"] < 0.87 * 200
 
 
-@pytest.mark.parametrize("correlation", [0.0, 0.3, 0.6, 0.9])
-@pytest.mark.parametrize("number", [8, 12, 40])
+@pytest.mark.parametrize("correlation", [0.3, 0.9])
+@pytest.mark.parametrize("number", [8, 40])
 def test_a_difference_that_is_none_is_told_in_at_most_six_of_a_hundred_cases(number: int, correlation: float) -> None:
     """Two models of the same quality: what they make of a topic correlates over its lengths."""
     luck, told = np.random.default_rng(number), 0
-    for _ in range(600):
+    for _ in range(3000):
         ours, names = topics(luck, number=number, lengths=4, correlation=correlation)
         theirs, _ = topics(luck, number=number, lengths=4, correlation=correlation)
         found = paired(list(ours - theirs), [None] * len(ours), names).s_l
@@ -123,7 +123,7 @@ def test_a_difference_that_is_none_is_told_in_at_most_six_of_a_hundred_cases(num
         told += found.p <= 0.05
         leaves_out = not found.interval.low <= 0 <= found.interval.high
         assert leaves_out == (found.p <= 0.05) or found.p == pytest.approx(0.05, abs=0.003)
-    assert told <= 0.06 * 600
+    assert told <= 0.06 * 3000
 
 
 def test_the_interval_of_a_difference_is_where_the_test_says_nothing() -> None:
