@@ -2,6 +2,7 @@
 
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated
 
@@ -53,7 +54,7 @@ def check(
     sys.exit(0 if checked.verdict.passed else 1)
 
 
-def _show(path: Path, verdict: Verdict, failed: list[FailedRow], folder: Path) -> None:
+def _show(path: Path, verdict: Verdict, failed: Iterable[FailedRow], folder: Path) -> None:
     rows = {row.row for row in failed if row.severity == "critical"}
     print(f"{path}: {verdict.rows:,} rows; {len(rows):,} of them break something critical" if rows else f"{path}: {verdict.rows:,} rows")
     for outcome in verdict.expectations:

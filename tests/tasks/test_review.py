@@ -54,7 +54,7 @@ def test_each_planted_defect_is_named_with_its_row(tmp_path: Path) -> None:
     with pytest.raises(GateFailed) as failure:
         run(tmp_path, [*(draft(n) for n in range(6)), *PLANTED.values()])
     for name, planted in PLANTED.items():
-        assert re.search(rf"{name} \([^()]*\b{planted.instruction.id}\b", str(failure.value)), name
+        assert re.search(rf"\b{name} \([^;]*; [^;]*\b{planted.instruction.id}\b", str(failure.value)), name
 
 
 def test_what_the_cleaning_takes_off_is_a_warning(tmp_path: Path) -> None:
