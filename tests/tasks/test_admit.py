@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -77,3 +79,31 @@ def test_what_is_wrong_with_the_whole_is_named(name: str, changes: dict[str, obj
 
 def test_too_few_explicit_lengths_are_a_warning(tmp_path: Path) -> None:
     assert run(tmp_path, [asked(n, length_kind="none") for n in range(10)])["warnings"] == 1
+
+
+def test_near_copies_are_found_across_blocks_of_a_long_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.corpus.likeness.BATCH", 3)
+    monkeypatch.setattr("tasks.quality.columns.BLOCK", 4)
+    copies = [asked(0, id="again", text=asked(0).text.upper()), asked(2, id="near", text=asked(2).text.replace("Write about", "about"))]
+    with pytest.raises(GateFailed, match=r"no_near_duplicates \([^;]*; 2 rows: again, near"):
+        run(tmp_path, [*(asked(n) for n in range(10)), *copies])
+
+
+def test_a_frame_holds_measures_and_no_texts(tmp_path: Path) -> None:
+    """The same measures of texts that are ten times as long take no more memory."""
+
+    def peak(repeats: int) -> int:
+        folder = tmp_path / str(repeats)
+        folder.mkdir()
+        texts = (f"Write about 300 words on the {'very ' * repeats}long road number {number} to the sea." for number in range(5_000))
+        store.write(folder / "instructions.jsonl", (asked(0, id=f"i{number}", text=text) for number, text in enumerate(texts)))
+        code = (
+            "import sys; from pathlib import Path; from benchmarks.processes import most_memory; import pandas, pyarrow\n"
+            "from tasks.corpus.likeness import repeats; from tasks.quality.upstream import instructions_frame\n"
+            "folder = Path(sys.argv[1]); frame = instructions_frame(folder / 'instructions.jsonl', repeats(['x y z']), scratch=folder)\n"
+            "assert len(frame) == 5_000; print(most_memory())"
+        )
+        done = subprocess.run([sys.executable, "-c", code, str(folder)], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+        return int(done.stdout)
+
+    assert peak(500) < peak(5) + 10 * 2**20  # the longer texts are 12 MB
