@@ -32,13 +32,11 @@ class Chain(NamedTuple):
 
 def run(plans: Path, out: Path, *, write: Write, plan: PlanSection, teacher_model: Model) -> stage.Metrics:
     chains = [_chain(place, start, planned) for place, (start, planned) in enumerate(store.placed(plans, Plan))]
-    drafts, rejects = store.Spool(out), dict[int, Reject]()
+    drafts, rejects = store.Spool(out), store.Spool(out)
     counts = stage.run_async(_all(chains, plans, drafts, rejects, write, plan, teacher_model))
-    lost = [rejects[place] for place in sorted(rejects)]
-    stage.check_reject_rate(lost, of=len(chains), at_most=write.max_rejects)
-    written = drafts.write(out / "drafts.jsonl")
-    store.write(out / "rejects.jsonl", lost)
-    return {"plans": len(chains), "drafts": written, "rejects": len(lost), **counts}
+    stage.check_reject_rate(rejects.records(Reject), of=len(chains), at_most=write.max_rejects)
+    written, lost = drafts.write(out / "drafts.jsonl"), rejects.write(out / "rejects.jsonl")
+    return {"plans": len(chains), "drafts": written, "rejects": lost, **counts}
 
 
 def _chain(place: int, start: int, planned: Plan) -> Chain:
@@ -46,7 +44,7 @@ def _chain(place: int, start: int, planned: Plan) -> Chain:
 
 
 async def _all(
-    chains: list[Chain], plans: Path, drafts: store.Spool, rejects: dict[int, Reject], write: Write, plan: PlanSection, model: Model
+    chains: list[Chain], plans: Path, drafts: store.Spool, rejects: store.Spool, write: Write, plan: PlanSection, model: Model
 ) -> dict[str, float]:
     """Drafts go to the spool as they end: memory holds those under way."""
     longest_first = sorted(chains, key=lambda chain: -chain.words)
@@ -62,7 +60,7 @@ async def _all(
 class _Taken:
     """Takes what comes of each plan. `places` in the file, in the order in which they are worked on."""
 
-    def __init__(self, places: list[int], watch: Watch, drafts: store.Spool, rejects: dict[int, Reject]):
+    def __init__(self, places: list[int], watch: Watch, drafts: store.Spool, rejects: store.Spool):
         self._places, self._watch, self._drafts, self._rejects = places, watch, drafts, rejects
         self._plans: dict[int, Plan] = {}  # under way
         self.totals = {"words": 0, "within_10_percent": 0}
@@ -78,7 +76,7 @@ class _Taken:
         place, planned = self._places[number], self._plans.pop(number)
         self._watch.end(place)
         if isinstance(result, Unwritable):
-            self._rejects[place] = _reject(planned, result)
+            self._rejects.put(place, _reject(planned, result))
             return
         self._drafts.put(place, result)
         words = sum(map(count_words, result.paragraphs))
