@@ -3,21 +3,30 @@
 Asked lengths are spread as LongBench-Write's are. No schedule can end before max(longest answer, all slot time / slots), the lower
 bound. Predictions and verdicts are two stages, one after the other, each with a bound of its own. One more request is in flight for
 every eight slots, so that a slot that falls free finds one waiting. Journal, checks, bar and files are part of what is timed.
+
+Then `score` of 5,000 predictions of about 1,000 words with three verdicts each: seconds, as a multiple of counting their words once in
+both modes in one process, and peak memory. `--score 50000 --only-score` measures that number of predictions and nothing else.
 """
 
+import argparse
 import os
 import random
+import subprocess
+import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import orjson
 
 from benchmarks.loopback import endpoint, health
 from tasks import judge, predict, score, store
+from tasks.endpoints.prose import paragraph
+from tasks.longbench.length import count_words
+from tasks.longbench.words import count_fixed
 from tasks.schema.params import Model, load
-from tasks.schema.records import Prediction
+from tasks.schema.records import BenchmarkItem, Language, Prediction, Rubric, Verdict
 from tasks.schema.settings import settings
 
 ITEMS, SLOTS, SEED = 120, 20, 7
@@ -26,7 +35,30 @@ SPREAD = ((26, 100, 499), (36, 500, 1999), (31, 2000, 3999), (27, 4000, 8000))  
 CANDIDATE = Model(name="rehearsal-candidate", revision="1", temperature=0.5, max_tokens=32768)
 
 
+SAMPLES, REPEATS = 4, 3  # answers to a prompt, verdicts on an answer
+_SCORE = """
+import sys
+from pathlib import Path
+from tasks import score
+from tasks.schema.params import load
+if __name__ == "__main__":
+    work = Path(sys.argv[1])
+    score.run(work / "predictions.jsonl", work, work / "scored", pack=load().pack)
+    print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
+"""
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(description="The evaluation against the least time that the endpoint allows.")
+    parser.add_argument("--score", type=int, default=5_000, help="predictions that are scored (default: 5,000)")
+    parser.add_argument("--only-score", action="store_true", help="measure scoring alone")
+    given = parser.parse_args()
+    if not given.only_score:
+        evaluate()
+    measure_score(given.score)
+
+
+def evaluate() -> None:
     params = load()
     print(f"{ITEMS} items, {SLOTS} slots, {LATENCY} s + 1/{TOKENS_PER_SECOND:.0f} s a token, endpoint on the same cores")
     print(f"{'':12}{'wall s':>8}{'bound s':>9}{'x bound':>9}")
@@ -54,6 +86,56 @@ def main() -> None:
         start = time.monotonic()
         score.run(predictions, work / "judged", work / "scored", pack=params.pack)
         print(f"{'score':12}{time.monotonic() - start:8.2f}   both modes, intervals, ruler, degeneration: no model is called")
+
+
+def measure_score(number: int) -> None:
+    """Seconds and peak memory of `score`, in a process of its own with its workers, beside counting the words alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        work = Path(folder)
+        (work / "scored").mkdir()
+        store.write(work / "predictions.jsonl", (_prediction(place) for place in range(number)))
+        store.write(work / "verdicts.jsonl", _verdicts(number))
+        (work / "duels.jsonl").touch()
+        (work / "run.py").write_text(_SCORE)
+        counting = 0.0
+        for answer in store.read(work / "predictions.jsonl", Prediction):
+            start = time.process_time()
+            count_words(answer.response)
+            count_fixed(answer.response)
+            counting += time.process_time() - start
+        start, before = time.monotonic(), os.times()
+        command = [sys.executable, str(work / "run.py"), str(work)]
+        done = subprocess.run(command, check=True, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": os.getcwd()})
+        wall, after = time.monotonic() - start, os.times()
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    print(
+        f"score {number} predictions, {number * REPEATS} verdicts: {wall:.1f} s, {cpu:.1f} CPU s, {cpu / counting:.1f} times the", end=" "
+    )
+    print(f"{counting:.1f} CPU s of counting words alone; {int(done.stdout) / 1024:.0f} MiB at the peak, workers apart")
+
+
+def _prediction(place: int) -> Prediction:
+    """One of four answers of 500 to 1,500 words; every eighth prompt is Chinese."""
+    prompt, sample = divmod(place, SAMPLES)
+    language: Language = "en" if prompt % 8 else "zh"
+    asked = (500, 1000, 2000, 4000)[prompt % 4]
+    parts = random.Random(place).randint(5, 15)
+    topic = "bread and its uses" if language == "en" else "面包的用处"
+    text = [paragraph(topic=topic, language=language, words=100, part=n, parts=parts, seed=place) for n in range(1, parts + 1)]
+    request = f"Write a {asked}-word essay on bread, number {prompt}." if language == "en" else f"写一篇{asked}字的文章，编号{prompt}。"
+    item = BenchmarkItem(id=str(prompt), prompt=request, type="News", length=asked, language=language)
+    response = "\n\n".join(text)
+    return Prediction(item=item, model="student", sample=sample, response=response, finish_reason="stop", tokens=1, seconds=1.0)
+
+
+def _verdicts(number: int) -> Iterator[Verdict]:
+    luck = random.Random(SEED)
+    for place in range(number):
+        for repeat in range(REPEATS):
+            rubric = Rubric(**{name: luck.randint(1, 5) for name in Rubric.model_fields})
+            prompt, sample = divmod(place, SAMPLES)
+            row = {"id": str(prompt), "model": "student", "sample": sample, "repeat": repeat, "rubric": rubric}
+            yield Verdict(**row, replies=("",), problem=None, judge="judge")  # type: ignore[arg-type]
 
 
 def longest(predictions: Path) -> float:

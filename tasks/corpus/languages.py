@@ -45,22 +45,24 @@ def language_of(text: str) -> str:
     return _latin(" ".join(_LATIN.findall(text))) if latin * 4 >= other else _told(text)[0]
 
 
-def latin_stretches(text: str) -> list[str]:
-    """The languages of the Latin script that a text is in, one after the other; a sentence or two of another one is a stretch.
+def latin_switches(text: str) -> int:
+    """How often a text changes from one language of the Latin script to another; a sentence or two of another one is a stretch.
 
-    Only what CLD2 is sure of, within the text and alone. Linear in the text's length.
+    A stretch counts if CLD2 is sure of its language, within the text and alone. Linear in the text's length.
     """
     readable = _UNREADABLE.sub(" ", text)
-    raw = readable.encode("utf-8", "replace")
     *_, spans = pycld2.detect(readable, isPlainText=True, bestEffort=True, returnVectors=True)
-    found = list[str]()
-    for start, length, _, code in spans:
-        if length < _STRETCH or code in ("un", *found[-1:]):
+    stretches = [(start, length, code) for start, length, _, code in spans if length >= _STRETCH and code != "un"]
+    if len({code for _, _, code in stretches}) < 2:
+        return 0  # most texts: no stretch has to be looked at alone
+    raw, found = readable.encode("utf-8", "replace"), list[str]()
+    for start, length, code in stretches:
+        if code in found[-1:]:
             continue
         stretch = raw[start : start + length].decode("utf-8", "ignore")
         if 2 * len("".join(_LATIN.findall(stretch))) > len(stretch) and _told(stretch) == (code, True):
             found.append(str(code))
-    return found
+    return max(0, len(found) - 1)
 
 
 def _weights(text: str) -> tuple[int, int, int]:

@@ -1,19 +1,18 @@
 """How a text goes wrong at length: it repeats itself, loops, breaks off, or slips into another language; and where.
 
 Pure functions of a text. Words are runs of letters and digits, case aside; a Chinese character or a kana is a word of its own.
-Everything but the words' one regular expression runs on arrays, so that an answer of 10 MB takes a second.
+Everything runs on arrays, so that an answer of 10 MB takes a second.
 """
 
-import re
-from collections import defaultdict
 from collections.abc import Sequence
-from itertools import count
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.corpus.languages import latin_stretches
+from tasks.corpus.languages import latin_switches
+from tasks.longbench.length import word_characters
 from tasks.schema.records import Degeneration
 from tasks.text.endings import ending, strip_markup
 
@@ -27,8 +26,10 @@ SIGNS, SIGN_LINES, SOLID = 60, 20, 200  # of a stretch without letters that is a
 PERIODS = 24  # lengths of a looping block that are tried: the commonest distances between equal n-grams
 SURE = 40  # Latin letters, or a quarter as many Chinese characters, from which a stretch counts as being in a script
 
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]{1,32}")  # a giant token is cut, so that it can loop
-_UNLETTERED = re.compile(rf"[\W_]{{{SIGNS},}}")
+LONGEST = 32  # characters of a word, a power of two: a giant token is cut, so that it can loop
+_CJK_WORDS = ((0x3040, 0x30FF), (0x3400, 0x9FFF))  # kana and Chinese characters: each is a word
+_OTHER, _LETTER, _ALONE, _SIGN = range(4)  # of no word; of a word with its neighbours; a word alone; a sign that is a word alone
+_FACTORS = np.random.default_rng(7).integers(2**63, size=LONGEST, dtype=np.uint64) * np.uint64(2) + np.uint64(1)  # odd
 _SCRIPTS: tuple[tuple[int, tuple[tuple[int, int], ...]], ...] = (  # the weight of a letter, and code points from and to
     (1, ((0x41, 0x5A), (0x61, 0x7A), (0xC0, 0x24F))),  # Latin
     (1, ((0x370, 0x3FF),)),  # Greek
@@ -73,7 +74,7 @@ def degeneration(text: str, *, finish_reason: str = "") -> Degeneration:
     words = word_ids(text)
     again, looping = _repeats(words)
     other, changes = other_scripts(text)
-    changes += max(0, len(latin_stretches(text)) - 1)
+    changes += latin_switches(text)
     return Degeneration(
         repetition=_share(again),
         looped=_share(looping),
@@ -106,32 +107,57 @@ def switches(text: str) -> int:
     Of languages that share a script those of the Latin one are told apart, and Japanese from Chinese; names and terms within a sentence
     do not count.
     """
-    return other_scripts(text)[1] + max(0, len(latin_stretches(text)) - 1)
+    return other_scripts(text)[1] + latin_switches(text)
 
 
 def word_ids(text: str) -> Places:
-    """A text's words as numbers, equal where the words are."""
-    known = defaultdict[str, int](count().__next__)
-    words = _words(text.lower())
-    return np.fromiter(map(known.__getitem__, words), np.int64, count=len(words))
+    """A text's words as numbers: equal where the words are; two different words get the same number once in 10^19.
+
+    In a long stretch of a few signs over and over ("!!!!", "- " on line after line) each sign counts as a word.
+    """
+    text = text.lower()
+    codes = _codes(text)
+    kinds = _kinds(0x10000 if text.isascii() or codes.max() < 0x10000 else 0x110000).take(codes)
+    _mark_sign_loops(text, codes, kinds)
+    within = np.flatnonzero(kinds)
+    if not len(within):
+        return np.zeros(0, np.int64)
+    codes, alone = codes[within], kinds[within] >= _ALONE
+    starts = np.flatnonzero(np.concatenate(([True], alone[1:] | alone[:-1] | (np.diff(within) > 1))))
+    place = np.arange(len(codes)) - np.repeat(starts, np.diff(starts, append=len(codes)))  # of each character within its word
+    place &= LONGEST - 1
+    return np.add.reduceat(_FACTORS.take(place) * codes, np.flatnonzero(place == 0)).view(np.int64)
 
 
-def _words(text: str) -> list[str]:
-    """The words; in a long stretch of a few signs over and over ("!!!!", "- " on line after line) each sign counts as a word."""
-    words, place = list[str](), 0
-    for match in _UNLETTERED.finditer(text):
-        if signs := _sign_loop(match[0]):
-            words += _WORD.findall(text, place, match.start())
-            words += signs
-            place = match.end()
-    return words + _WORD.findall(text, place)
+def _codes(text: str) -> NDArray[np.uint32]:
+    """The code points, lone surrogates too."""
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
 
 
-def _sign_loop(stretch: str) -> list[str]:
+@cache
+def _kinds(size: int) -> NDArray[np.uint8]:
+    """What each code point below `size` is to the words."""
+    kinds = np.frombuffer(word_characters(size), np.uint8).copy()
+    kinds[ord("_")] = _OTHER
+    for first, last in _CJK_WORDS:
+        kinds[first : last + 1] = np.where(kinds[first : last + 1], _ALONE, _SIGN)
+    return kinds
+
+
+def _mark_sign_loops(text: str, codes: NDArray[np.uint32], kinds: NDArray[np.uint8]) -> None:
+    """Makes each sign a word in the long stretches without letters that consist of a few signs."""
+    letters = np.concatenate(([-1], np.flatnonzero((kinds == _LETTER) | (kinds == _ALONE)), [len(kinds)]))
+    for before in np.flatnonzero(np.diff(letters) > SIGNS):
+        start, end = letters[before] + 1, letters[before + 1]
+        if signs := _sign_loop(text[start:end]):
+            kinds[start:end][np.isin(codes[start:end], list(map(ord, signs)))] = _SIGN
+
+
+def _sign_loop(stretch: str) -> set[str]:
     """The signs of a stretch without letters, if there are many of a few; a rule of dashes is none."""
     signs = "".join(stretch.split())
     many = len(signs) >= SOLID or (len(signs) >= SIGNS and stretch.count("\n") >= SIGN_LINES)
-    return list(signs) if many and len(set(signs)) <= 4 else []
+    return found if many and len(found := set(signs)) <= 4 else set()
 
 
 def by_part(marks: Marks) -> tuple[float, ...]:
@@ -150,7 +176,7 @@ def _parts(number: int) -> tuple[Places, Places]:
 
 def other_scripts(text: str) -> tuple[tuple[float, ...], int]:
     """The share of another script than the text's main one in each tenth, and how often the script changes between stretches."""
-    points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    points = _codes(text)
     scripts = _TABLE[np.minimum(points, len(_TABLE) - 1)]
     totals = np.bincount(scripts, minlength=len(_WEIGHTS)) * _WEIGHTS.astype(np.int64)
     if not totals.any():

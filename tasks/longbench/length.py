@@ -54,14 +54,14 @@ def _wide_counter() -> Callable[[str], int]:
         touching = differs(letter[1:], letter[:-1]).nonzero()[0]  # by turns: the character before a run, the last one of it
         touching[1::2] += 1
         near = codes.take(touching)
-        glued = read(_word_characters(1 << 16 if near.max() < 1 << 16 else 0x110000), bool).take(near)
+        glued = read(word_characters(1 << 16 if near.max() < 1 << 16 else 0x110000), bool).take(near)
         return int(words + touching.size // 2 - nonzero(glued[::2] | glued[1::2]))
 
     return count
 
 
 @cache
-def _word_characters(size: int) -> bytes:
+def word_characters(size: int) -> bytes:
     """One for each code point under `size` that is in \\w, else zero."""
     return bytes(character.isalnum() or character == "_" for character in map(chr, range(size)))
 

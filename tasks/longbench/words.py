@@ -22,11 +22,11 @@ import html
 import re
 import unicodedata
 from collections.abc import Callable, Sequence
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from tasks.longbench.length import s_l
-from tasks.text.length_requests import parse_length_request
+from tasks.text.length_requests import LengthRequest, parse_length_request
 
 if TYPE_CHECKING:
     import numpy as np
@@ -95,7 +95,7 @@ _MARKUP = (
 def count_fixed(text: str) -> int:
     """Words as a person counts them: the rules are at the head of this file. Any text, linear in its length."""
     text = _without_markup(text)
-    runs = _UNSPACED.findall(text)
+    runs = [] if text.isascii() else _UNSPACED.findall(text)
     return _counter()(_UNSPACED.sub(" ", text)) + _in_dictionary(runs) if runs else _counter()(text)
 
 
@@ -168,6 +168,11 @@ def _kinds(size: int) -> bytes:
     return bytes(kinds)
 
 
+@lru_cache(maxsize=1_000)  # several answers to one prompt mostly follow each other
+def _request(prompt: str) -> LengthRequest:
+    return parse_length_request(prompt)
+
+
 class Constraint(NamedTuple):
     """The lengths in words, both ends included, that an ask is content with."""
 
@@ -182,7 +187,7 @@ def constraint(prompt: str, length: int) -> Constraint:
     """
     if length <= 0:
         raise ValueError(f"asked {length}: a length is positive")
-    request = parse_length_request(prompt)
+    request = _request(prompt)
     return Constraint(*request.band) if request.target == length and request.band else Constraint(length, length)
 
 

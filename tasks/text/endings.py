@@ -104,7 +104,7 @@ def broken_off(text: str) -> str | None:
     while len(lines) > 1 and _RULE.match(lines[-1]):
         lines.pop()
     last = lines[-1].strip()
-    if len(_FENCE.findall(text)) % 2:
+    if "```" in text and len(_FENCE.findall(text)) % 2:
         return f"a code block is not closed; ends with “…{last[-60:]}”"
     if not _breaks_off(last, lines):
         return None

@@ -73,25 +73,53 @@ _WORK = (
     r"(?:essay|article|story|screenplay|script|draft|piece|narrative|novel|report|guide|text|answer|response|chapter|document|paper"
     r"|speech)"
 )
-_OFFER = re.compile(
-    rf"\b(?:would you like|do you want|shall|should)\b[^.?\n]{{0,30}}\b(?:me|i|us|we)\b(?: to)?[^.?\n]{{0,40}}\b{_GO_ON}"
-    rf"|\b(?:if you(?:['’]d| would)? (?:like|want|wish|prefer|need)|let me know|just say|feel free to ask|please ask|tell me"
-    rf"|ask me)\b[^.\n]{{0,120}}\b(?:continue|proceed|keep going|carry on|go on)\b"
-    rf"|\b(?:if you(?:['’]d| would)? (?:like|want|wish|need)|let me know)\b[^.\n]{{0,120}}\b{_REST} {_PIECE}"
-    rf"|\b(?:i|we)(?:['’]ll| can| could| will| would| am able to| am happy to|['’]m happy to)\b[^.\n]{{0,40}}\b{_GO_ON}\b"
-    rf"|\b(?:say|type|reply|respond|send|write|prompt)\b[^.\n]{{0,20}}[\"“'‘*`]{{0,3}}(?:continue|go on|next|proceed)[\"”'’*`]{{1,3}}"
-    rf"|\b(?:this|that|here|above|so far)\b[^.\n]{{0,30}}\b(?:is|was|are|were)\b[^.\n]{{0,20}}\b(?:only|just|merely)\b[^.\n]{{0,20}}"
-    rf"\b(?:first|beginning|start|opening|initial|part|portion|excerpt)\b[^.\n]{{0,20}}\b(?:of (?:the|this|your|my|an?"
-    rf"|our) (?:\w+ ){{0,2}}{_WORK}|{_PIECE})"
-    rf"|\b(?:this|the) {_WORK} is (?:only|just|merely) (?:the )?(?:first|beginning|start|opening)\b"
-    rf"|\b{_REST} {_PIECE}[^.\n]{{0,30}}\b(?:will|would|can|could|to)\b[^.\n]{{0,20}}\b(?:follow|come|be (?:continued"
-    rf"|provided|written|added|sent))\b"
-    r"|(?:如果|若|如)?[您你]?(?:需要|想要?|希望|愿意|要)[^。\n]{0,20}(?:继续|续写|后续|剩余|余下|下一(?:部分|章|节))[^。\n]{0,20}"
-    r"|(?:是否|要不要|需不需要)[^。\n]{0,10}(?:继续|续写)"
-    r"|(?:回复|输入|发送)[“\"‘'「]?继续|(?:以上|这|上面)(?:只|仅)?(?:是|为)[^。\n]{0,12}(?:第一|开头|前[一二两三半])(?:部分|章|节"
-    r"|段)|我(?:会|可以|将|再)(?:接着"
-    r"|继续)(?:写|完成|输出|补)|(?:其余|剩余|余下|后续)(?:部分|内容|章节)[^。\n]{0,12}(?:继续|下次|稍后|再)",
-    re.IGNORECASE,
+_REST_WORDS = ("rest", "remain", "next", "following", "second", "subsequent", "further", "additional", "more", "other")
+_ONWARD = ("continue", "proceed", "keep going", "keep writing", "carry on", "go on", "finish", "complete", *_REST_WORDS)
+_ABLE = ("'ll", "’ll", " can", " could", " will", " would", " am able to", " am happy to", "'m happy to", "’m happy to")
+# Each form of an offer. One word of each group is in all that the pattern matches: found first, as it costs little.
+_OFFERS = tuple(
+    (re.compile(pattern, re.IGNORECASE), groups)
+    for pattern, groups in (
+        (
+            rf"\b(?:would you like|do you want|shall|should)\b[^.?\n]{{0,30}}\b(?:me|i|us|we)\b(?: to)?[^.?\n]{{0,40}}\b{_GO_ON}",
+            (("would you like", "do you want", "shall", "should"), _ONWARD),
+        ),
+        (
+            rf"\b(?:if you(?:['’]d| would)? (?:like|want|wish|prefer|need)|let me know|just say|feel free to ask|please ask|tell me"
+            rf"|ask me)\b[^.\n]{{0,120}}\b(?:continue|proceed|keep going|carry on|go on)\b"
+            rf"|\b(?:if you(?:['’]d| would)? (?:like|want|wish|need)|let me know)\b[^.\n]{{0,120}}\b{_REST} {_PIECE}",
+            (("if you", "let me know", "just say", "feel free to ask", "please ask", "tell me", "ask me"), _ONWARD),
+        ),
+        (
+            rf"\b(?:i|we)(?:['’]ll| can| could| will| would| am able to| am happy to|['’]m happy to)\b[^.\n]{{0,40}}\b{_GO_ON}\b",
+            (tuple(f"{who}{able}" for who in ("i", "we") for able in _ABLE), _ONWARD),
+        ),
+        (
+            r"\b(?:say|type|reply|respond|send|write|prompt)\b[^.\n]{0,20}[\"“'‘*`]{0,3}"
+            r"(?:continue|go on|next|proceed)[\"”'’*`]{1,3}",
+            (("say", "type", "reply", "respond", "send", "write", "prompt"), ("continue", "go on", "next", "proceed")),
+        ),
+        (
+            rf"\b(?:this|that|here|above|so far)\b[^.\n]{{0,30}}\b(?:is|was|are|were)\b[^.\n]{{0,20}}\b(?:only|just|merely)\b"
+            rf"[^.\n]{{0,20}}\b(?:first|beginning|start|opening|initial|part|portion|excerpt)\b[^.\n]{{0,20}}"
+            rf"\b(?:of (?:the|this|your|my|an?|our) (?:\w+ ){{0,2}}{_WORK}|{_PIECE})"
+            rf"|\b(?:this|the) {_WORK} is (?:only|just|merely) (?:the )?(?:first|beginning|start|opening)\b",
+            (("only", "just", "merely"),),
+        ),
+        (
+            rf"\b{_REST} {_PIECE}[^.\n]{{0,30}}\b(?:will|would|can|could|to)\b[^.\n]{{0,20}}"
+            rf"\b(?:follow|come|be (?:continued|provided|written|added|sent))\b",
+            (_REST_WORDS, ("follow", "come", "be continued", "be provided", "be written", "be added", "be sent")),
+        ),
+        (
+            r"(?:如果|若|如)?[您你]?(?:需要|想要?|希望|愿意|要)[^。\n]{0,20}(?:继续|续写|后续|剩余|余下|下一(?:部分|章|节))[^。\n]{0,20}"
+            r"|(?:是否|要不要|需不需要)[^。\n]{0,10}(?:继续|续写)"
+            r"|(?:回复|输入|发送)[“\"‘'「]?继续|(?:以上|这|上面)(?:只|仅)?(?:是|为)[^。\n]{0,12}(?:第一|开头|前[一二两三半])(?:部分|章|节"
+            r"|段)|我(?:会|可以|将|再)(?:接着"
+            r"|继续)(?:写|完成|输出|补)|(?:其余|剩余|余下|后续)(?:部分|内容|章节)[^。\n]{0,12}(?:继续|下次|稍后|再)",
+            (("续", "余", "下一", "第一", "开头", "前", "接着"),),
+        ),
+    )
 )
 _OFFERING = (
     "continu",
@@ -156,6 +184,13 @@ def offers_more(text: str) -> str | None:
         said = block.strip().lstrip("*_#>()（）[]【】-–—=~ ")
         if len(block) > _MOST or said[:1] in _SPOKEN or not any(map(block.casefold().__contains__, _OFFERING)):
             continue
-        if (match := _OFFER.search(said)) and _AUTHOR_SPEAKS.search(said):
+        if (match := _offer(said)) and _AUTHOR_SPEAKS.search(said):
             return " ".join(match[0].split())[:160]
     return None
+
+
+def _offer(said: str) -> re.Match[str] | None:
+    """The first offer to go on, of whatever form."""
+    folded = said.casefold()
+    likely = (pattern for pattern, groups in _OFFERS if all(any(map(folded.__contains__, group)) for group in groups))
+    return min(filter(None, (pattern.search(said) for pattern in likely)), key=re.Match.start, default=None)

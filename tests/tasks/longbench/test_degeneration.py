@@ -1,8 +1,9 @@
 import random
+import re
 
 import pytest
 
-from tasks.longbench.degeneration import degeneration, looped, repeated_ngrams, switches
+from tasks.longbench.degeneration import degeneration, looped, repeated_ngrams, switches, word_ids
 
 PLAIN = " ".join(f"word{number}" for number in range(400)) + "."
 FOX = "the quick brown fox jumps over a lazy dog. "
@@ -176,3 +177,21 @@ def test_languages_of_one_script_are_told_apart_where_that_is_sure(text: str, co
 def test_a_token_behind_the_text_is_no_word_and_no_ending() -> None:
     assert degeneration(f"{BLOCK}<|im_end|>") == degeneration(BLOCK)
     assert degeneration(f"{BLOCK}\n\n(To be continued)").ending == "offers_to_continue"
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_words_are_numbered_alike_exactly_where_the_definition_finds_the_same_word(seed: int) -> None:
+    luck = random.Random(seed)
+    signs = "aB1_ .・ー中あ\u0301é\U00020000\U0001f600İßª½\ud800"
+    text = "".join(luck.choice(signs) * luck.choice([1, 1, 2, 31, 32, 33]) for _ in range(200))
+    words = re.findall(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W_\u3040-\u30ff\u3400-\u9fff]{1,32}", text.lower())
+    known: dict[str, int] = {}
+    numbers = [known.setdefault(word, number) for word, number in zip(words, word_ids(text).tolist(), strict=True)]
+    assert numbers == word_ids(text).tolist()
+    assert len(set(known.values())) == len(known)
+
+
+def test_signs_are_words_only_in_a_long_stretch_of_a_few() -> None:
+    assert len(word_ids("one " + "!" * 300 + " two")) == 302
+    assert len(word_ids("one " + "-" * 100 + " two")) == 2  # a rule
+    assert len(word_ids("- \n" * 70)) == 70

@@ -52,7 +52,7 @@ MEASURES: dict[str, Callable[[str], object]] = {
     "identity": duplicates.text_id,
     "shingles": lambda text: duplicates.shingled(text, "en"),
     "language": languages.language_of,
-    "stretches of languages": languages.latin_stretches,
+    "switches of language": languages.latin_switches,
     "foreign text": lambda text: foreign.foreign(text, "en"),
     "leaks": lambda text: leaks.leaked(text, request=PROMPT, language="en"),
     "contamination": lambda text: SCORED(text, "en"),
