@@ -104,7 +104,10 @@ def read_side(source: str, *, texts: bool = True) -> Side:
     Without `texts` what was measured of the texts, most of a file, is left out. Raises BadInput if it is not there, or holds an item twice.
     """
     path, model = place(source, "items.jsonl")
-    model = model_of(path, list({str(row.data["model"]) for row in store.rows(path) if row.data and "model" in row.data}), model)
+    models = {str(row.data["model"]) for row in store.rows(path) if row.data and "model" in row.data}
+    if not models:
+        raise BadInput(path, "no row names its model: these are no scored items", field="model", mend="give the folder of a score")
+    model = model_of(path, list(models), model)
     found: dict[tuple[str, int], tuple[int, ScoredItem]] = {}
     for line, item in _items(path, texts=texts):
         key = (item.id, item.sample)

@@ -107,7 +107,7 @@ class Settings(BaseSettings):
     @classmethod
     def _without_credentials(cls, value: Url) -> Url:
         if value.user_info.get_secret_value() or value.query.get_secret_value():
-            raise ValueError("credentials do not belong into it; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
+            raise ValueError("credentials do not belong in it; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY")
         return value
 
     @field_validator(*(f"{role}_api_key" for role in get_args(Role)))

@@ -144,14 +144,14 @@ def _against(contest: Contest, promote: Promote) -> tuple[Axis, ...]:
 
 def _gain(found: Comparison, bound: float) -> Axis:
     row = next((row for row in found.rows if (row.group, row.measure) == ("overall", "s_bar")), None)
+    partly = f"over {found.items} of {found.items + len(found.only_b)} prompts" if found.only_b else None
     if row is None or row.interval is None or not _finite(row.difference, row.interval.low, row.interval.high):
         note = (
             "no prompt is scored on both sides"
             if row is None
             else "no interval: too few topics are scored on both sides, or all scores are equal"
         )
-        return Axis(name=GAIN, value=None, bound=bound, passed=False, note=note)
-    partly = f"over {found.items} of {found.items + len(found.only_b)} prompts" if found.only_b else None
+        return Axis(name=GAIN, value=None, bound=bound, passed=False, note=f"{note}, {partly}" if partly else note)
     return Axis(name=GAIN, value=row.difference, bound=bound, passed=row.interval.low > bound, interval=row.interval, note=partly)
 
 

@@ -109,7 +109,7 @@ def test_the_dataset_opens_with_the_datasets_library(tmp_path: Path) -> None:
 
 def test_a_file_that_is_no_parquet_is_named(tmp_path: Path) -> None:
     (tmp_path / "train.parquet").write_text("no")
-    with pytest.raises(BadInput, match=r"train\.parquet: not Parquet"):
+    with pytest.raises(BadInput, match=r"train\.parquet: damaged, or not Parquet"):
         list(read_dataset(tmp_path))
 
 

@@ -51,7 +51,7 @@ def test_recorded_outputs_of_real_models_have_their_known_scores(model: str, tho
 @pytest.mark.skipif(not RECORDED.is_dir(), reason="the recorded outputs of HelloBench are not on this machine")
 def test_one_command_over_all_models_prints_hellobenchs_table() -> None:
     done = score(RECORDED, "--format", "hellobench")
-    shown = {cells[0]: cells[-4:] for line in done.stdout.splitlines() if len(cells := line.replace("│", " ").split()) > 4}
+    shown = {cells[0]: cells[-4:] for line in done.stdout.splitlines() if "│" in line and len(cells := line.replace("│", " ").split()) > 4}
     assert {model: tuple(map(float, shown[model])) for model in GOLDEN} == GOLDEN
 
 
@@ -203,7 +203,7 @@ FINE = {"prompt": "p", "response": "r", "length": 5}
         ((FINE, b'{"prompt": "p", "response": "\\udc00", "length": 5}\n'), ":2: a lone surrogate escape"),
         ((FINE, {"prompt": "p", "length": 5}), ":2: response: missing field"),
         ((FINE, {"response": "r", "length": 5}), ":2: prompt: missing field"),
-        ((FINE, {"prompt": "p", "response": "r"}), ":2: length: missing field; add it to the row, or give one for all: LENGTH=4000"),
+        ((FINE, {"prompt": "p", "response": "r"}), ":2: length: missing field; add it to the row, or give one for all: --length 4000"),
         ((FINE, FINE | {"length": -1}), ":2: length: -1, but a length is positive"),
         ((FINE, FINE | {"length": 0}), ":2: length: 0, but a length is positive"),
         ((FINE, FINE | {"length": "5"}), ":2: length: not a whole number: '5'"),

@@ -48,8 +48,11 @@ def refusal() -> str:
         ({"AWS_SECRET_ACCESS_KEY": None}, "half of the credentials"),
         ({"AWS_PROFILE": "nobody"}, "AWS_PROFILE names no profile"),
         ({"LONGWRITER_S3_ENDPOINT": "http://127.0.0.1:9", "AWS_MAX_ATTEMPTS": "1"}, "nobody answers at the endpoint"),
-        ({"LONGWRITER_S3_ENDPOINT": f"http://me:{OTHER}@127.0.0.1"}, "LONGWRITER_S3_ENDPOINT: not http(s)://HOST[:PORT] without user"),
-        ({"LONGWRITER_STORE": f"s3://me:{OTHER}@bucket"}, "LONGWRITER_STORE: not s3://BUCKET/PREFIX; mend it"),
+        (
+            {"LONGWRITER_S3_ENDPOINT": f"http://me:{OTHER}@127.0.0.1"},
+            "LONGWRITER_S3_ENDPOINT: Value error, credentials do not belong in it",
+        ),
+        ({"LONGWRITER_STORE": f"s3://me:{OTHER}@bucket"}, "LONGWRITER_STORE: Value error, credentials do not belong in it"),
         ({"LONGWRITER_STORE": ""}, "LONGWRITER_STORE is not set"),
         ({"LONGWRITER_STORE": "s3://no-such-bucket/x"}, "no such bucket; `longwriter store bucket` makes it"),
     ],
