@@ -4,11 +4,12 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psutil
 import pytest
+from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows import embedded
 from tasks import databases
@@ -30,6 +31,13 @@ def flipped(path: Path) -> None:
     for place in range(4096, len(data), 2001):
         data[place] ^= 0xFF
     path.write_bytes(data)
+
+
+@pytest.fixture(autouse=True)
+def no_server() -> Iterator[None]:
+    """Another file's tests may have a server for the whole session."""
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        yield
 
 
 @pytest.fixture
