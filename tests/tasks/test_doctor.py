@@ -18,7 +18,7 @@ from tests.conftest import ROOT
 from tests.tasks.judging.endpoint import endpoint
 from tests.tasks.sft.packs import answers, encoded
 from tests.tasks.sft.test_chat_templates import GOOD, marked
-from tests.tasks.test_checkpoints import safetensors
+from tests.tasks.test_checkpoint_files import safetensors
 
 ROLES: dict[str, Any] = {"name": "some-model", "revision": "1", "temperature": 0.5, "max_tokens": 1024}
 
