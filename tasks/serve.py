@@ -43,6 +43,7 @@ def run(promoted: Path, out: Path, *, seed: int, serve: Serve, candidate_model: 
         raise
     written = count_fixed(reply.text)
     length = s_l(serve.words, written)
+    not_ended = _problem(reply, candidate_model)
     served = Served(
         version=decided.version,
         alias=decided.alias,
@@ -52,7 +53,7 @@ def run(promoted: Path, out: Path, *, seed: int, serve: Serve, candidate_model: 
         tokens=reply.usage.completion,
         seconds=reply.seconds,
         finish_reason=reply.finish_reason,
-        problem=_problem(reply, candidate_model) or _off_length(serve, written, length),
+        problem=not_ended or _off_length(serve, written, length),
         template=template,
         decoding=Decoding(**candidate_model.model_dump(), seed=seed, checkpoint=folder_digest(folder)),
     )
@@ -65,8 +66,7 @@ def run(promoted: Path, out: Path, *, seed: int, serve: Serve, candidate_model: 
         )
     store.write_json(out / "served.json", served)
     (out / "answer.txt").write_text(reply.text, encoding="utf-8")
-    ended = _problem(reply, candidate_model) is None
-    return {"asked": served.asked, "written": written, "s_l": length, "tokens": served.tokens, "ended_by_itself": int(ended)}
+    return {"asked": served.asked, "written": written, "s_l": length, "tokens": served.tokens, "ended_by_itself": int(not_ended is None)}
 
 
 async def _answer(folder: Path, model: Model, *, words: int, seed: int) -> Reply:
