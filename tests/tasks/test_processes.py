@@ -98,7 +98,7 @@ def test_a_command_that_make_started_ends_with_make(tmp_path: Path) -> None:
     code = "import os, time; from tasks.processes import die_with_make; die_with_make(); print(os.getpid(), flush=True); time.sleep(300)"
     (tmp_path / "command.py").write_text(code)
     (tmp_path / "Makefile").write_text(f"run:\n\t@{sys.executable} command.py\n")
-    make = subprocess.Popen(["make", "run"], cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True)
+    make = subprocess.Popen(["make", "--no-print-directory", "run"], cwd=tmp_path, env=environment(), stdout=subprocess.PIPE, text=True)
     assert make.stdout
     child = int(make.stdout.readline())
     make.kill()
