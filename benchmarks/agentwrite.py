@@ -33,7 +33,7 @@ from benchmarks.loopback import endpoint, health
 from benchmarks.processes import cpu_seconds
 from tasks import store
 from tasks.agentwrite.planner import render, render_step
-from tasks.cluster.engine import meet
+from tasks.cluster.engine import connect
 from tasks.prompts import fill
 from tasks.schema.params import load
 from tasks.schema.records import Instruction, Plan, Step
@@ -161,7 +161,7 @@ def _memory(process: psutil.Process) -> int:
 
 def contend(name: str, work: Path, url: str, slots: int) -> None:
     """In the contender's process: its run alone is timed, not Python's start, nor a cluster's."""
-    meet()
+    connect()
     settings.cache_clear()  # the contender sets its own
     wall, cpu = time.monotonic(), cpu_seconds()
     CONTENDERS[name](work, url, slots)

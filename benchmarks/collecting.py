@@ -21,8 +21,8 @@ from typing import Any, NamedTuple
 import psutil
 
 from benchmarks.processes import cpu_seconds
-from tasks.cluster.engine import meet
-from tasks.corpus.wildchat import write_chats
+from tasks.cluster.engine import connect
+from tasks.rehearsal.wildchat import write_chats
 from tasks.schema.params import Collect, Source, load
 from tasks.text.length_requests import parse_length_request
 
@@ -121,10 +121,10 @@ def rules() -> tuple[Collect, list[str]]:
 
 def ours(folder: Path) -> None:
     from tasks.corpus.contamination import Prompts
-    from tasks.sifting.candidates import Candidates
-    from tasks.sifting.copies import equal, near
-    from tasks.sifting.pool import Rejects, fill
-    from tasks.sifting.sift import Rules
+    from tasks.filtering.candidates import Candidates
+    from tasks.filtering.copies import equal, near
+    from tasks.filtering.pool import Rejects, fill
+    from tasks.filtering.sift import Rules
 
     collect, prompts = rules()
     entry = Source(name="wildchat", files=["*.parquet"], format="parquet", adapter="wildchat", revision="", licence="CC0-1.0")
@@ -141,7 +141,7 @@ def ours(folder: Path) -> None:
             left = near(pool, places, lambda place, other, similarity: None, threshold=collect.near_duplicate)
             return facts["rows"], sum(1 for _ in left)
 
-    meet()
+    connect()
     report(work)
 
 
@@ -149,7 +149,7 @@ def peer(folder: Path) -> None:
     import datasets
 
     from tasks.corpus.contamination import Prompts
-    from tasks.sifting.sift import Rules
+    from tasks.filtering.sift import Rules
 
     datasets.disable_progress_bars()
     collect, prompts = rules()
@@ -168,7 +168,7 @@ def peer(folder: Path) -> None:
 
 def peer_map(row: dict[str, Any], rules: Any) -> dict[str, Any]:
     """The same functions on a row of `datasets`."""
-    from tasks.sifting.sift import Fit, judged
+    from tasks.filtering.sift import Fit, judged
     from tasks.sources.adapters import ask_of
 
     found = judged(ask_of(row, "wildchat"), rules)

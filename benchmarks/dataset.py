@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from tasks import store
-from tasks.endpoints.prose import paragraph
+from tasks.rehearsal.prose import paragraph
 from tasks.schema.records import Draft, Instruction, Step
 
 DRAFTS, PARAGRAPHS, WORDS, SEED = int(os.environ.get("DRAFTS", "6000")), 10, 500, 7
@@ -33,12 +33,12 @@ CODE = {
     "assemble.run(Path({drafts!r}), Path(), Path(params.collect.folder), Path(params.benchmark), out, seed=1, collect=params.collect,"
     " assemble=own)\n",
     "contract": "from pathlib import Path\nfrom tasks.corpus.dataset import read_dataset\nfrom tasks.corpus.likeness import scored_on\n"
-    "from tasks.quality import contract\nfrom tasks.quality.checkpoint import check\n"
-    "from tasks.quality.measures import frame, measure, row_of\nfrom tasks.schema.params import load\nparams = load()\n"
+    "from tasks.contracts import contract\nfrom tasks.contracts.checkpoint import check\n"
+    "from tasks.contracts.measures import frame, measure, row_of\nfrom tasks.schema.params import load\nparams = load()\n"
     "scored = scored_on(Path(params.benchmark), Path(params.collect.folder), params.collect)\n"
     "rows = (row_of(n, one) for n, one in enumerate(read_dataset(Path({out!r}) / 'assemble/dataset'), 1))\n"
     "measured = frame(measure(row, scored) for row in rows)\n"
-    "check(measured, contract.outside(params.validate_, context=None), docs=Path({out!r}) / 'docs')\n",
+    "check(measured, contract.outside(params.validate_dataset, context=None), docs=Path({out!r}) / 'docs')\n",
 }
 
 

@@ -22,12 +22,12 @@ import orjson
 
 from benchmarks.loopback import endpoint, health
 from tasks import judge, predict, score, store
-from tasks.endpoints.prose import paragraph
-from tasks.longbench.length import count_words
-from tasks.longbench.words import count_fixed
+from tasks.rehearsal.prose import paragraph
 from tasks.schema.params import Model, load
 from tasks.schema.records import BenchmarkItem, Language, Prediction, Rubric, Verdict
 from tasks.schema.settings import settings
+from tasks.text.counts import count_words
+from tasks.text.words import count_fixed
 
 ITEMS, SLOTS, SEED = 120, 20, 7
 LATENCY, TOKENS_PER_SECOND = 1.0, 2000.0

@@ -1,6 +1,6 @@
 """Training on one GPU: tokens/s and MFU of random weights in the shapes of real models, at the context of the recipes.
 
-Each row is a training by the pipeline's own path (tasks.sft.launch), in processes of its own: one that runs out of memory is a row that
+Each row is a training by the pipeline's own path (tasks.training.launch), in processes of its own. A row that runs out of memory
 says so. The peer is plain transformers' Trainer with padding on the same samples. MFU is the share of the card's matrix rate, measured
 when the row began. Rows that are done stay in `results.json` under --out: run again within the time that a machine is lent, and it goes
 on with the rest. `--dry` walks the same path on a CPU, with a model of 0.1 million parameters and texts of a few words.
@@ -23,17 +23,17 @@ from pydantic import JsonValue
 
 from benchmarks import packing
 from tasks import store
-from tasks.endpoints.prose import paragraph
 from tasks.processes import die_with_parent
+from tasks.rehearsal.prose import paragraph
 from tasks.schema.errors import PipelineError
 from tasks.schema.params import Adapter, Base, Optimization, Tiny
 from tasks.schema.records import ByName
 from tasks.schema.settings import Attention, Settings
-from tasks.sft.conversations import IGNORED, Tokens
-from tasks.sft.job import JOB, Job, Point, Sft
-from tasks.sft.launch import join, plan, train_all
-from tasks.sft.packing import Samples, best_fit_decreasing, write_packs
-from tasks.sft.tokenizer import train_tokenizer
+from tasks.training.conversations import IGNORED, Tokens
+from tasks.training.job import JOB, Job, Point, Sft
+from tasks.training.launch import join, plan, train_all
+from tasks.training.packing import Samples, best_fit_decreasing, write_packs
+from tasks.training.tokenizer import train_tokenizer
 
 ROOT = Path(__file__).parents[1]
 WARM = 2  # steps that are not counted: kernels are compiled and tuned in them

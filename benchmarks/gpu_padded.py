@@ -16,10 +16,10 @@ import torch
 from torch.nn.utils.rnn import pad_sequence
 from transformers import AutoModelForCausalLM, LlamaConfig, LlamaForCausalLM, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
-from tasks.sft.conversations import IGNORED
-from tasks.sft.packing import read_packs
-from tasks.sft.shapes import Shapes
-from tasks.sft.watch import held, matrix_rate
+from tasks.training.conversations import IGNORED
+from tasks.training.packing import read_packs
+from tasks.training.shapes import Shapes
+from tasks.training.watch import held, matrix_rate
 
 Example = dict[str, list[int]]
 

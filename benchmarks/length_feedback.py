@@ -10,11 +10,11 @@ from tasks.agentwrite.budget import on_target
 from tasks.agentwrite.writer import write_draft
 from tasks.endpoints.chat import each
 from tasks.endpoints.openai_api import openai_chat
-from tasks.endpoints.rehearsal import Switches, rehearsal_server
-from tasks.longbench.length import count_words
+from tasks.rehearsal.endpoint import Switches, rehearsal_server
 from tasks.schema.params import Bounds, Model, Write
 from tasks.schema.records import Draft, Instruction, Plan, Step
 from tasks.schema.settings import Settings
+from tasks.text.counts import count_words
 
 SAMPLES, MISS, SEED = 256, 0.4, 7
 TEACHER = Model(name="rehearsal-teacher", revision="1", temperature=1.0, max_tokens=4096)

@@ -15,7 +15,7 @@ def endpoint(*switches: str) -> Iterator[str]:
     """Its base URL, for as long as the block lasts; `switches` are name=value, as in rehearsal.Switches."""
     port = free_port()
     given = [word for switch in switches for word in ("--switch", switch)]
-    server = [sys.executable, "-m", "tasks.endpoints.rehearsal", "--port", str(port), *given]
+    server = [sys.executable, "-m", "tasks.rehearsal.endpoint", "--port", str(port), *given]
     process = subprocess.Popen(server, stdout=subprocess.PIPE)
     try:
         assert process.stdout

@@ -15,8 +15,8 @@ from typing import Any
 import numpy as np
 
 from benchmarks.processes import most_memory
-from tasks.sft.conversations import Tokens
-from tasks.sft.packing import Ints, Samples, best_fit_decreasing, write_packs
+from tasks.training.conversations import Tokens
+from tasks.training.packing import Ints, Samples, best_fit_decreasing, write_packs
 
 CONTEXT, TOTAL, AT_ONCE = 32_768, 189_500_000, 1_000
 

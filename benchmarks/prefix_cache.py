@@ -29,17 +29,17 @@ import aiohttp
 from tasks.agentwrite.context import Frame
 from tasks.agentwrite.glance import shared
 from tasks.agentwrite.writer import write_draft
-from tasks.endpoints import rehearsal_roles
 from tasks.endpoints.chat import Chat, Reply, Request, each, user
 from tasks.endpoints.openai_api import openai_chat
-from tasks.endpoints.prose import paragraph
 from tasks.endpoints.server import model_server
+from tasks.rehearsal import roles
+from tasks.rehearsal.prose import paragraph
 from tasks.schema.errors import BadSettings
 from tasks.schema.params import Bounds, Model, Write
 from tasks.schema.records import Draft, Instruction, Plan, Step
 from tasks.schema.settings import PREFIX, Settings, settings
-from tasks.sft.tokenizer import ASSISTANT, CHAT_TEMPLATE, END, PAD, USER
 from tasks.stage import one_line_errors
+from tasks.training.tokenizer import ASSISTANT, CHAT_TEMPLATE, END, PAD, USER
 
 SAMPLES, SEED = 16, 7
 WORDS, POINT = 200, 20  # of a paragraph, of its line in the plan
@@ -148,7 +148,7 @@ class Rehearsed:
         self.repeated += shared(self._before, prompt)
         self._before = prompt
         self._sent.append((prompt, reply))
-        text = rehearsal_roles.answer("rehearsal-teacher", [("user", asked)], seed=request.sample)
+        text = roles.answer("rehearsal-teacher", [("user", asked)], seed=request.sample)
         return reply._replace(text=text, finish_reason="stop")
 
 
@@ -224,7 +224,7 @@ def own_settings() -> Settings:
 def texts() -> list[str]:
     """What the tokenizer is trained on: what the prompts will be made of."""
     asked = [Frame(plan, context=CONTEXT).prompt(1, plan.steps[0], "") for plan in plans()]
-    return [*asked, *(rehearsal_roles.essay(plan.instruction.text, seed=0) for plan in plans())]
+    return [*asked, *(roles.essay(plan.instruction.text, seed=0) for plan in plans())]
 
 
 async def main() -> None:

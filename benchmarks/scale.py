@@ -27,12 +27,13 @@ WORDS = (
 )
 SIGNS = "桥水灯山河城市船书米茶纸石木铁火花鸟鱼海岛林田园路门钟铃绳蜂糖布玻璃地图学校历史工匠集市冬夏春秋雨雪风云星月"
 ADMIT = (
-    "from pathlib import Path\nfrom tasks import admit\nfrom tasks.schema.params import load\nparams = load()\n"
-    "spread = params.admit.lengths.model_copy(update={{name: bounds.model_copy(update={{'min': 1, 'max': 100_000}})"
-    " for name, bounds in params.admit.lengths}})\n"
-    "given = {{'admit': params.admit.model_copy(update={{'lengths': spread}}), 'collect': params.collect}}\n"
+    "from pathlib import Path\nfrom tasks import validate_instructions\nfrom tasks.schema.params import load\nparams = load()\n"
+    "spread = params.validate_instructions.lengths.model_copy(update={{name: bounds.model_copy(update={{'min': 1, 'max': 100_000}})"
+    " for name, bounds in params.validate_instructions.lengths}})\n"
+    "bounds = params.validate_instructions.model_copy(update={{'lengths': spread}})\n"
+    "given = {{'validate_instructions': bounds, 'collect': params.collect}}\n"
     "out = Path({out!r})\nout.mkdir()\n"
-    "admit.run(Path({asked!r}), Path(params.collect.folder), Path(params.benchmark), out, **given)\n"
+    "validate_instructions.run(Path({asked!r}), Path(params.collect.folder), Path(params.benchmark), out, **given)\n"
 )
 
 
@@ -41,8 +42,8 @@ def main() -> None:
         asked = Path(folder) / "instructions.jsonl"
         store.write(asked, instructions(ROWS))
         print(f"{ROWS:,} instructions, {asked.stat().st_size / 1e6:,.0f} MB")
-        wall, cpu, memory = measured(ADMIT.format(asked=str(asked), out=f"{folder}/admit"))
-        print(f"admit: {wall:.1f} s wall, {cpu:.1f} s CPU, peak {memory:,.0f} MiB", flush=True)
+        wall, cpu, memory = measured(ADMIT.format(asked=str(asked), out=f"{folder}/validate_instructions"))
+        print(f"validate_instructions: {wall:.1f} s wall, {cpu:.1f} s CPU, peak {memory:,.0f} MiB", flush=True)
         with endpoint("latency=0.1") as url:
             planning(Path(folder), asked, url)
 
@@ -50,7 +51,7 @@ def main() -> None:
 def planning(folder: Path, asked: Path, url: str) -> None:
     """The plan stage for SECONDS after its first plan, then SIGTERM."""
     environment = os.environ | {"LONGWRITER_HOME": str(folder / "home"), "LONGWRITER_TEACHER_URL": url}
-    command = [sys.executable, "-m", "tasks.plan", str(asked), str(folder / "admit"), str(folder / "plan")]
+    command = [sys.executable, "-m", "tasks.plan", str(asked), str(folder / "validate_instructions"), str(folder / "plan")]
     start = time.monotonic()
     with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as stage:
         while not health(url)["answered"]:

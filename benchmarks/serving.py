@@ -17,8 +17,8 @@ from typing import NamedTuple
 import aiohttp
 
 from benchmarks.prefix_cache import make_checkpoint
-from tasks.endpoints.rehearsal_roles import essay
 from tasks.endpoints.server import Served, model_server
+from tasks.rehearsal.roles import essay
 from tasks.schema.settings import PREFIX, Settings, settings
 from tasks.stage import one_line_errors
 

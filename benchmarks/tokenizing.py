@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from tasks.endpoints.prose import paragraph
 from tasks.pack import AT_ONCE
+from tasks.rehearsal.prose import paragraph
 from tasks.schema.records import Message
-from tasks.sft.conversations import Encoder, Tokens
-from tasks.sft.tokenizer import ASSISTANT, CHAT_TEMPLATE, END, PAD, USER
+from tasks.training.conversations import Encoder, Tokens
+from tasks.training.tokenizer import ASSISTANT, CHAT_TEMPLATE, END, PAD, USER
 
 ROWS, WORDS = 1_200, 2_500
 LLAMA = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"

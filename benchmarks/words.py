@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tasks.endpoints.prose import paragraph
-from tasks.longbench.length import chinese_share, count_by_definition, count_words
-from tasks.longbench.words import count_fixed
+from tasks.rehearsal.prose import paragraph
+from tasks.text.counts import chinese_share, count_by_definition, count_words
+from tasks.text.words import count_fixed
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
 ENGLISH = sorted(DATA.glob("hellobench/*/*/*.jsonl"))

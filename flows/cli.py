@@ -27,7 +27,7 @@ class Branch(NamedTuple):
     commands: Mapping[str, Leaf]
 
 
-EVAL, DATA, TRAIN = "tasks.longbench.__main__", "tasks.quality.__main__", "tasks.sft.__main__"
+EVAL, DATA, TRAIN = "tasks.evaluation.__main__", "tasks.contracts.__main__", "tasks.training.__main__"
 MODELS, STORE, TEAM, RELEASE = "tasks.tracking.__main__", "tasks.storage.__main__", "infra.team.__main__", "tasks.release.__main__"
 FLOWS, WORKSPACE = "flows.commands", "flows.overview"
 
@@ -54,7 +54,7 @@ TREE: dict[str, Leaf | Branch] = {
             "duel": Leaf(f"{EVAL}:duel", "Let the judge compare answers in pairs.", "eval duel data/predict:student data/predict:control"),
             "nll": Leaf(f"{EVAL}:nll", "Measure the NLL of answers by position.", "eval nll answers.jsonl MODEL_FOLDER"),
             "verdicts": Leaf("tasks.judging.__main__:verdicts", "Show how recorded judge replies are read.", "eval verdicts replies.jsonl"),
-            "ci": Leaf("tasks.longbench.ci:ci_eval", "Evaluate in CI: a comment, and exit code 1 on failure.", "eval ci --out ci-eval"),
+            "ci": Leaf("tasks.evaluation.ci:ci_eval", "Evaluate in CI: a comment, and exit code 1 on failure.", "eval ci --out ci-eval"),
             "official": Leaf(f"{EVAL}:official", "Fetch the paper's prompts and benchmark files.", "eval official"),
         },
     ),
@@ -91,7 +91,7 @@ TREE: dict[str, Leaf | Branch] = {
             "allow": Leaf(f"{MODELS}:allow", "Allow a version that was rolled back to be promoted again.", "models allow 3"),
             "approve": Leaf(f"{MODELS}:approve", "Record who approved of a promotion.", "models approve 3 --by Ada"),
             "preview": Leaf(f"{MODELS}:preview", "Show what the gate would decide now.", "models preview"),
-            "candidates": Leaf(f"{MODELS}:newcomers", "List versions that have not been evaluated.", "models candidates"),
+            "candidates": Leaf(f"{MODELS}:unevaluated", "List versions that have not been evaluated.", "models candidates"),
         },
     ),
     "store": Branch(

@@ -48,16 +48,16 @@ class readable:
             raise WorkspaceBusy("another DVC command runs in this workspace; wait for it, then run again") from None
         if isinstance(error, ParseError) and (mark := getattr(error.__cause__, "problem_mark", None)):
             problem = f"not YAML: {getattr(error.__cause__, 'problem', '')}"
-            raise BadInput(error.path, problem, line=mark.line + 1, mend=_fix_of(error.path)) from None
+            raise BadInput(error.path, problem, line=mark.line + 1, fix=_fix_of(error.path)) from None
         if isinstance(error, ConfigError):
-            raise BadInput(".dvc/config", " ".join(str(error).split()), mend=_fix_of(".dvc/config")) from None
+            raise BadInput(".dvc/config", " ".join(str(error).split()), fix=_fix_of(".dvc/config")) from None
         if isinstance(error, DvcException):
             problem = " ".join(str(error).split())
             file = os.path.relpath(next(iter(FILES.findall(problem)), GRAPH))
-            raise BadInput(file, problem, mend=_fix_of(file)) from None
+            raise BadInput(file, problem, fix=_fix_of(file)) from None
         if isinstance(error, sqlite3.DatabaseError | DiskError):
-            mend = f"remove it, only time is lost: `rm -r {SITE_CACHE}`"
-            raise BadInput(SITE_CACHE, f"DVC's list of known digests is damaged ({error})", mend=mend) from None
+            fix = f"remove it, only time is lost: `rm -r {SITE_CACHE}`"
+            raise BadInput(SITE_CACHE, f"DVC's list of known digests is damaged ({error})", fix=fix) from None
 
 
 def _fix_of(file: str) -> str:
@@ -114,7 +114,7 @@ def _order(repo: Repo, target: str | None) -> list[Any]:
     ends = [stage for stage in place if (stage.addressing == target if target else stage.path_in_repo == GRAPH)]
     if not ends:
         problem = f"no stage {target}" if target else "no stages in it"
-        raise BadInput(GRAPH, problem, mend="`longwriter stages` lists them" if target else _fix_of(GRAPH))
+        raise BadInput(GRAPH, problem, fix="`longwriter stages` lists them" if target else _fix_of(GRAPH))
     for end in ends:
         visit(end)
     return list(order)

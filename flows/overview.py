@@ -76,7 +76,7 @@ def report(
         with graph.readable(), Repo() as repo:
             made = dict(results.pages(repo))
         if "report" not in made:
-            raise BadInput("report", "there is none yet", mend="`longwriter run` makes it")
+            raise BadInput("report", "there is none yet", fix="`longwriter run` makes it")
     page = made["report"]
     print(page)
     if open_it:

@@ -73,7 +73,7 @@ def _missing_inputs(repo: Repo, names: set[str]) -> Iterator[str]:
             if dep.is_in_repo and path not in seen and not path.exists() and not any(_within(path, out) for out in made):
                 seen.add(path)
                 fix = next((words for folder, words in MADE_BY.items() if folder in path.parts), "put it there, or correct params.yaml")
-                yield f"{path.relative_to(repo.root_dir)}: no such file, and the stage {stage.addressing} reads it; {fix}"
+                yield f"{path.relative_to(repo.root_dir)}: no such file, and the stage {stage.addressing} reads it; fix: {fix}"
 
 
 def _within(path: Path, out: Path) -> bool:
@@ -86,7 +86,7 @@ def _outside(root: Path, params: Params) -> Iterator[str]:
         "benchmark": params.benchmark,
         "collect.folder": params.collect.folder,
         "judge.prompt": params.judge.prompt,
-        "prefer.prompt": params.prefer.prompt,
+        "build_pairs.prompt": params.build_pairs.prompt,
         "study.texts": params.study.texts,
         "study.ruler": params.study.ruler,
     }

@@ -22,12 +22,12 @@ def use(name: str, *, force: bool = False) -> None:
     """
     profile = FOLDER / f"{name}.yaml"
     if name not in names():
-        raise BadInput(profile, "no such profile", mend=f"there are {', '.join(names())}")
+        raise BadInput(profile, "no such profile", fix=f"there are {', '.join(names())}")
     load(profile)
     if PARAMS.is_file() and not _is_kept(PARAMS.read_bytes()):
         if not force:
             problem = "has edits that no profile and no commit holds"
-            raise BadInput(PARAMS, problem, mend="commit it, copy it to profiles/, or use --force (the old file becomes params.yaml.bak)")
+            raise BadInput(PARAMS, problem, fix="commit it, copy it to profiles/, or use --force (the old file becomes params.yaml.bak)")
         store.write_text(KEPT, PARAMS.read_text(encoding="utf-8"))
     store.write_text(PARAMS, profile.read_text(encoding="utf-8"))
 

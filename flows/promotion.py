@@ -41,7 +41,7 @@ def promotion(push: bool = False, approval: bool = False) -> dict[str, str]:
     demand_server()
     with workspace.lock():  # what was approved of is what is promoted
         stages.run("score", push=push)
-        stages.run("probe", push=push)
+        stages.run("evaluate_general", push=push)
         arguments = _arguments_of_promote()
         answer = ask(tracking("preview", *arguments[:4]))
         stages.run("promote", push=push)

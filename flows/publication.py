@@ -3,7 +3,7 @@
 from tasks.schema.settings import settings
 
 AFTER = {  # a stage that is up to date, and what `python -m tasks.storage` does then; all of it is free when nothing changed
-    "validate": [["publish", "dataset"]],
+    "validate_dataset": [["publish", "dataset"]],
     "promote": [["publish", "checkpoint", "--registered"], ["follow"]],
 }
 

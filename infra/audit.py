@@ -30,12 +30,12 @@ class Finding(NamedTuple):
 def pinned(lock: Path) -> int:
     """How many packages a lock names. Raises BadInput for a line that leaves a version open, or names a URL."""
     if not lock.is_file():
-        raise BadInput(lock, "no such file", mend="make lock")
+        raise BadInput(lock, "no such file", fix="make lock")
     count = 0
     for number, line in enumerate(lock.read_text(encoding="utf-8").splitlines(), start=1):
         if line.strip() and not line.lstrip().startswith("#"):
             if not PINNED.fullmatch(line.strip()):
-                raise BadInput(lock, f"not NAME==VERSION: {line.strip()[:60]}", line=number, mend="make lock")
+                raise BadInput(lock, f"not NAME==VERSION: {line.strip()[:60]}", line=number, fix="make lock")
             count += 1
     return count
 
@@ -73,7 +73,7 @@ def main(
             found, checked, skipped = ask(one, service, url)
             print(f"{one}: {count} packages, {checked} checked, {len(found)} vulnerabilities", flush=True)
             for finding in found:
-                print(f"  {finding.package}: {finding.identity}, mended in {finding.fixed_in}")
+                print(f"  {finding.package}: {finding.identity}, corrected in {finding.fixed_in}")
             if not checked:
                 raise ServerError(f"{one}: the service `{service}` knows none of {skipped} packages (a mirror?): nothing was checked")
             if skipped:

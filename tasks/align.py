@@ -12,17 +12,17 @@ from statistics import fmean
 from typing import Any
 
 from tasks import progress, stage, store
-from tasks.preference.tokens import Encoded, PairEncoder
 from tasks.schema.errors import BadInput, BadSettings
 from tasks.schema.params import Align, Base
 from tasks.schema.records import Pair, Reason, Reject
 from tasks.schema.settings import settings
-from tasks.sft.job import Dpo, Point
-from tasks.sft.launch import plan, train_all
-from tasks.sft.order import steps_of
-from tasks.sft.preflight import check_base, check_jobs
-from tasks.sft.tokenizer import load_tokenizer
 from tasks.tracking.live import live_run
+from tasks.training.job import Dpo, Point
+from tasks.training.launch import plan, train_all
+from tasks.training.pair_tokens import Encoded, PairEncoder
+from tasks.training.preflight import check_base, check_jobs
+from tasks.training.row_order import steps_of
+from tasks.training.tokenizer import load_tokenizer
 
 STUDENT, ALIGNED = "student", "aligned"
 CLOSING = 0.1  # share of the steps, the last ones, whose mean is the closing figure
@@ -54,7 +54,7 @@ def _encoded(pairs: Sequence[Pair], student: Path, context: int) -> Iterator[tup
 def tokenizer_of(student: Path) -> Any:
     """With the form of its chat template to train with. Raises BadInput if there is no student."""
     if not student.is_dir():
-        raise BadInput(student, "no such checkpoint", mend="run train again")
+        raise BadInput(student, "no such checkpoint", fix="run train again")
     return load_tokenizer(Base(model=str(student), revision="", remote_code=False)).tokenizer
 
 

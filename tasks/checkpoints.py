@@ -41,7 +41,7 @@ def refuse_pickles(folder: Path | str, paths: Iterable[str], *, arrays: bool = F
         file = Path(folder) / path
         there = file.is_file()
         if named(path, arrays=arrays or there) or (there and holds_pickle(file)):
-            raise BadInput(f"{folder}/{path}", RUNS, mend="keep safetensors and remove it")
+            raise BadInput(f"{folder}/{path}", RUNS, fix="keep safetensors and remove it")
 
 
 def named(path: str, *, arrays: bool = False) -> bool:
@@ -119,43 +119,43 @@ def check_weights(path: Path) -> None:
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         header = file.read(length) if length <= min(HEADER, size - 8) else b""
-    mend = "fetch it again, or save the model with save_pretrained"
+    fix = "fetch it again, or save the model with save_pretrained"
     if not header:
         pointer = path.open("rb").read(7) == b"version"
-        raise BadInput(path, "a Git LFS pointer, not the weights" if pointer else "no safetensors file, or one that was cut off", mend=mend)
+        raise BadInput(path, "a Git LFS pointer, not the weights" if pointer else "no safetensors file, or one that was cut off", fix=fix)
     try:
         tensors = orjson.loads(header)
         end = max((tensor["data_offsets"][1] for name, tensor in tensors.items() if name != "__metadata__"), default=0)
     except (orjson.JSONDecodeError, TypeError, KeyError, IndexError, AttributeError):
-        raise BadInput(path, "no safetensors file: its header is not what it should be", mend=mend) from None
+        raise BadInput(path, "no safetensors file: its header is not what it should be", fix=fix) from None
     if not isinstance(end, int) or 8 + length + end != size:
-        raise BadInput(path, f"its header describes another size than its {size:,} bytes", mend=mend)
+        raise BadInput(path, f"its header describes another size than its {size:,} bytes", fix=fix)
 
 
 def _check_index(path: Path) -> None:
-    mend = "save the model again with save_pretrained"
+    fix = "save the model again with save_pretrained"
     index = _object(path)
     files = index.get("weight_map")
     if not isinstance(files, dict) or not all(isinstance(name, str) for name in files.values()):
-        raise BadInput(path, "not a map of weights to files", field="weight_map", mend=mend)
+        raise BadInput(path, "not a map of weights to files", field="weight_map", fix=fix)
     for name in dict.fromkeys(files.values()):
         parts = PurePosixPath(name).parts
         if len(parts) != 1 or parts[0] in ("..", "/") or "\\" in name or "\x00" in name:
-            raise BadInput(path, f"{name[:80]!r} leads out of the model's folder", field="weight_map", mend="take the model from its maker")
+            raise BadInput(path, f"{name[:80]!r} leads out of the model's folder", field="weight_map", fix="take the model from its maker")
         if not name.endswith(".safetensors"):
-            raise BadInput(path, f"{name[:80]!r} is no safetensors file", field="weight_map", mend=mend)
+            raise BadInput(path, f"{name[:80]!r} is no safetensors file", field="weight_map", fix=fix)
         if not (path.parent / name).is_file():
-            raise BadInput(path, f"{name[:80]!r} is not there", field="weight_map", mend="fetch the model again")
+            raise BadInput(path, f"{name[:80]!r} is not there", field="weight_map", fix="fetch the model again")
 
 
 def _check_adapter(path: Path, *, above: int) -> None:
     base = _object(path).get("base_model_name_or_path")
-    mend = "merge the adapter into its base (merge_and_unload) and save the whole model"
+    fix = "merge the adapter into its base (merge_and_unload) and save the whole model"
     if not isinstance(base, str) or not Path(base).is_dir():
         problem = f"an adapter on {str(base)[:80]!r}, whose weights cannot be looked at from here"
-        raise BadInput(path, problem, field="base_model_name_or_path", mend=mend)
+        raise BadInput(path, problem, field="base_model_name_or_path", fix=fix)
     if above >= DEPTH:
-        raise BadInput(path, "adapters on adapters without end", field="base_model_name_or_path", mend=mend)
+        raise BadInput(path, "adapters on adapters without end", field="base_model_name_or_path", fix=fix)
     try:
         check_model(Path(base), _above=above + 1)
     except BadInput as error:
@@ -166,9 +166,9 @@ def _object(path: Path) -> dict[str, object]:
     try:
         found = orjson.loads(path.read_bytes())
     except orjson.JSONDecodeError as error:
-        raise BadInput(path, f"not JSON: {error.msg}", mend="fetch the model again") from None
+        raise BadInput(path, f"not JSON: {error.msg}", fix="fetch the model again") from None
     if not isinstance(found, dict):
-        raise BadInput(path, "not an object", mend="fetch the model again")
+        raise BadInput(path, "not an object", fix="fetch the model again")
     return found
 
 
@@ -187,7 +187,7 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8") if path.is_file() else ""
     except UnicodeDecodeError:
-        raise BadInput(path, "not UTF-8", mend="fetch the model again") from None
+        raise BadInput(path, "not UTF-8", fix="fetch the model again") from None
 
 
 def special_tokens(folder: Path) -> dict[str, str]:

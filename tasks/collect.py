@@ -19,13 +19,13 @@ from tasks.corpus.filters import Fault
 from tasks.corpus.selection import choose
 from tasks.endpoints.chat import Chat, work_off
 from tasks.endpoints.roles import open_role
+from tasks.filtering.candidates import Candidate, Candidates
+from tasks.filtering.pool import Rejects, fill
+from tasks.filtering.sift import Rules
 from tasks.schema.errors import GateFailed, ReplyError, Unanswered
 from tasks.schema.params import Collect, Model
 from tasks.schema.records import Instruction, Reason
 from tasks.schema.settings import settings
-from tasks.sifting.candidates import Candidate, Candidates
-from tasks.sifting.pool import Rejects, fill
-from tasks.sifting.sift import Rules
 from tasks.sources import reading
 
 UNDER_WAY = 4  # asks in memory for each request in flight
@@ -57,7 +57,7 @@ def _prompts(folder: Path, benchmark: Path, collect: Collect) -> Prompts:
 
 def _without_copies(pool: Candidates, rejects: Rejects, *, threshold: float) -> Iterator[int]:
     """Places by id. Of equal asks the first by text stays, of near ones the first by id."""
-    from tasks.sifting.copies import equal, near
+    from tasks.filtering.copies import equal, near
 
     unique = equal(pool, lambda place, first: rejects.add(pool, place, (Reason.DUPLICATE, f"the same as {pool.source(first)}")))
 

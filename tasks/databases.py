@@ -44,13 +44,13 @@ def explained(path: Path, problem: str, *, holds: str, loses: str) -> BadInput |
     if "locked" in problem or "busy" in problem:
         return WorkspaceBusy(f"{path} ({holds}): another process keeps it locked; fix: end that process (`fuser {path}` names it)")
     if "readonly" in problem or "read-only" in problem:
-        return BadInput(path, f"{holds}: cannot be written (read-only)", mend="fix: make the file and its folder writable")
+        return BadInput(path, f"{holds}: cannot be written (read-only)", fix="make the file and its folder writable")
     if "full" in problem:
-        return BadInput(path, f"{holds}: its disk is full", mend="fix: free some space and run again")
+        return BadInput(path, f"{holds}: its disk is full", fix="free some space and run again")
     if "unable to open" in problem:
-        return BadInput(path, f"{holds}: cannot be opened", mend="fix: check the path and its permissions")
-    mend = f"fix: move it aside, `mv {path} {path}.damaged`, and run again; this loses {loses}"
-    return BadInput(path, f"{holds}: damaged ({problem})", mend=mend)
+        return BadInput(path, f"{holds}: cannot be opened", fix="check the path and its permissions")
+    fix = f"move it aside, `mv {path} {path}.damaged`, and run again; this loses {loses}"
+    return BadInput(path, f"{holds}: damaged ({problem})", fix=fix)
 
 
 def is_damage(problem: str) -> bool:

@@ -138,8 +138,8 @@ def services(own: Settings) -> Iterator[Check]:
 
 
 def _base(given: Base) -> Iterator[Check]:
-    from tasks.sft.preflight import check_base, check_vocabulary
-    from tasks.sft.tokenizer import load_tokenizer
+    from tasks.training.preflight import check_base, check_vocabulary
+    from tasks.training.tokenizer import load_tokenizer
 
     check_base(given)
     chat = load_tokenizer(given)
@@ -158,8 +158,8 @@ def _base(given: Base) -> Iterator[Check]:
 
 
 def _room(params: Params, own: Settings) -> Iterator[Check]:
-    from tasks.sft.budget import on_each_gpu, shapes_of, strategy_of
-    from tasks.sft.preflight import check_gpus, gpus, room_needed
+    from tasks.training.budget import on_each_gpu, shapes_of, strategy_of
+    from tasks.training.preflight import check_gpus, gpus, room_needed
 
     shapes, strategy, found = shapes_of(params.base, params.train.tiny, vocabulary=params.pack.vocabulary), None, gpus()
     needed, free = room_needed(params.train, shapes, own), _free(own.home)

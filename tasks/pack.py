@@ -15,10 +15,10 @@ from tasks.corpus.dataset import read_dataset
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Base, Pack
 from tasks.schema.records import Message, Reason, Reject, Sample
-from tasks.sft.conversations import CHECKED, Encoder, Tokens, Unrenderable
-from tasks.sft.packing import Samples, write_packs
-from tasks.sft.preflight import check_base, check_vocabulary
-from tasks.sft.tokenizer import ChatTokenizer, load_tokenizer, train_tokenizer
+from tasks.training.conversations import CHECKED, Encoder, Tokens, Unrenderable
+from tasks.training.packing import Samples, write_packs
+from tasks.training.preflight import check_base, check_vocabulary
+from tasks.training.tokenizer import ChatTokenizer, load_tokenizer, train_tokenizer
 
 AT_ONCE = 256  # samples
 
@@ -43,8 +43,8 @@ def run(dataset: Path, general: Path, passed: Path, out: Path, *, base: Base, pa
     total = len(kept.words) + len(rejects)
     stage.check_reject_rate(rejects, of=total, at_most=pack.max_rejects)
     if not kept.words:
-        problem, mend = _nothing_left(rejects, context=pack.context)
-        raise BadInput(dataset, problem, mend=mend)
+        problem, fix = _nothing_left(rejects, context=pack.context)
+        raise BadInput(dataset, problem, fix=fix)
     store.write(out / "rejects.jsonl", rejects)
     reader = kept.samples.close()
     student = write_packs(kept.samples, reader, range(len(kept.words)), out / "packs" / "student", context=pack.context)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from tasks import progress, stage, store
 from tasks.agentwrite.planner import plan_or_reject
-from tasks.cluster.engine import meet
+from tasks.cluster.engine import connect
 from tasks.cluster.shards import share
 from tasks.endpoints.roles import open_role
 from tasks.schema.params import Model, PlanSection
@@ -31,7 +31,7 @@ def run(instructions: Path, admitted: Path, out: Path, *, plan: PlanSection, tea
 
 
 async def _plans(instructions: Path, out: Path, plan: PlanSection, model: Model) -> "_Made":
-    meet()
+    connect()
     count, places = store.count(instructions), array("q")
     first = next(asked := _longest_first(instructions, places))  # a file that cannot be read is an error before any role is opened
     async with open_role("teacher", model) as chat:

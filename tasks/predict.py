@@ -20,7 +20,7 @@ def run(benchmark: Path, trained: Path, aligned: Path, out: Path, *, seed: int, 
     """`trained` and `aligned` are folders of checkpoints; the second is empty where params want no alignment."""
     items, folders = read_items(benchmark).items, candidates(trained, aligned)
     if not folders:
-        raise BadInput(trained, "no checkpoint folder in it", mend="run train again")
+        raise BadInput(trained, "no checkpoint folder in it", fix="run train again")
     refused: list[Reject] = []
     predictions = [
         prediction

@@ -18,11 +18,11 @@ from tasks.schema.errors import BadInput
 from tasks.schema.params import Align, Base, Pack, Promote, Train
 from tasks.schema.records import Abilities
 from tasks.tracking import checkpoint, gate, registry
+from tasks.tracking.alias_moves import FALLEN
+from tasks.tracking.champion_scores import CANDIDATE, CARD, ITEMS, contest
 from tasks.tracking.client import answering
-from tasks.tracking.conditions import UNDER, under
+from tasks.tracking.eval_fingerprint import UNDER, under
 from tasks.tracking.recording import record_alignment, record_evaluation, record_training, score_tags
-from tasks.tracking.rival import CANDIDATE, CARD, ITEMS, contest
-from tasks.tracking.succession import FALLEN
 
 STUDENT, ALIGNED = "student", "aligned"
 
@@ -82,7 +82,7 @@ def preview(trained: Path, aligned: Path, scored: Path, general: Path, *, promot
 def _chosen(cards: Mapping[str, Scorecard], trained: Path, aligned: Path, scored: Path, general: Path, promote: Promote) -> Candidate:
     """The aligned student, unless there is none or the student is better. Raises BadInput without a student's scorecard."""
     if STUDENT not in cards:
-        raise BadInput(scored / CARD, f"no scorecard of {STUDENT}", field=STUDENT, mend="run the stages predict to score again")
+        raise BadInput(scored / CARD, f"no scorecard of {STUDENT}", field=STUDENT, fix="run the stages predict to score again")
     name = STUDENT
     if ALIGNED in cards and _points(cards[ALIGNED], promote.mode) >= _points(cards[STUDENT], promote.mode):
         name = ALIGNED
@@ -112,13 +112,13 @@ def _decide(
         chosen.card,
         version.number if version else "new",
         model=chosen.name,
-        reigns=registry.reigns(version),
+        is_champion=registry.is_champion(version),
         contest=contest(candidate, champion, mode=promote.mode) if champion else None,
         general=chosen.abilities,
         promote=promote,
         training_run=training,
         evaluation_run=evaluation,
-        barred=version.tags.get(FALLEN) if version else None,
+        blocked=version.tags.get(FALLEN) if version else None,
     )
 
 

@@ -1,7 +1,7 @@
 """sample: the SFT student answers training requests again, several times each (paper, section 4.3), over HTTP like any candidate.
 
 Requests × answers × their lengths drive the cost; each answer is in the journal before it is used, so that a killed run goes on where
-it was. Which requests, and why the training data's own: tasks/preference/requests.py. With `sample.prompts` 0 nothing is served.
+it was. Which requests, and why the training data's own: tasks/training/pair_requests.py. With `sample.prompts` 0 nothing is served.
 """
 
 from pathlib import Path
@@ -9,9 +9,9 @@ from pathlib import Path
 from tasks import stage, store
 from tasks.corpus.dataset import read_dataset
 from tasks.longbench.answers import answers_of, figures, write_refused
-from tasks.preference.requests import draw
 from tasks.schema.params import Model, SampleSection
 from tasks.schema.records import Prediction, Reject
+from tasks.training.pair_requests import draw
 
 STUDENT = "student"
 

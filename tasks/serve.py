@@ -12,8 +12,6 @@ from tasks import stage, store
 from tasks.endpoints.chat import Reply, user, why_empty
 from tasks.endpoints.openai_api import openai_chat
 from tasks.endpoints.roles import endpoint_of
-from tasks.longbench.length import s_l
-from tasks.longbench.words import count_fixed
 from tasks.prompts import fill
 from tasks.schema.errors import BadInput, EndpointError, GateFailed, ReplyError, ServerError
 from tasks.schema.finish import Finish
@@ -21,7 +19,9 @@ from tasks.schema.params import Model, Serve
 from tasks.schema.records import Decoding, Served, TokenizerConfig
 from tasks.schema.settings import settings
 from tasks.store import folder_digest
+from tasks.text.counts import s_l
 from tasks.text.endings import ended
+from tasks.text.words import count_fixed
 from tasks.tracking import registry
 from tasks.tracking.client import answering
 from tasks.tracking.gate import Promoted
@@ -83,9 +83,9 @@ def _checkpoint(decided: Promoted, path: Path) -> Path:
     if version is None or version.number != decided.version:
         there = f"version {version.number}" if version else "no version"
         problem = f"it made version {decided.version} the {decided.alias}, and the alias points to {there} now"
-        raise BadInput(path, problem, mend=f"decide anew: `{AGAIN}`")
+        raise BadInput(path, problem, fix=f"decide anew: `{AGAIN}`")
     if (trained := registry.trained_digest(decided.training_run)) != version.tags[registry.DIGEST]:
-        raise BadInput(path, f"version {version.number} is not the checkpoint of its training run ({trained})", mend=f"`{AGAIN}`")
+        raise BadInput(path, f"version {version.number} is not the checkpoint of its training run ({trained})", fix=f"`{AGAIN}`")
     return registry.fetch(registry.address(decided.alias))
 
 
@@ -97,7 +97,7 @@ def _template(folder: Path) -> str:
     config = folder / "tokenizer_config.json"
     written = store.read_document(config, TokenizerConfig).chat_template if config.is_file() else None
     if not isinstance(written, str):
-        raise BadInput(path, "no chat template in the checkpoint", mend="save the tokenizer with the model, and promote again")
+        raise BadInput(path, "no chat template in the checkpoint", fix="save the tokenizer with the model, and promote again")
     return hashlib.sha256(written.encode()).hexdigest()
 
 
@@ -123,11 +123,11 @@ def _failed(decided: Promoted, problem: str) -> None:
     with answering():
         if decided.alias == "challenger":
             return tag(decided.version, said)
-        fall = roll_back(f"served, it failed: {problem}", to_nobody=True, tags=said)
-    now = f"version {fall.champion} is champion again" if fall.champion else "nobody is champion, as there was none before it"
+        rollback = roll_back(f"served, it failed: {problem}", to_nobody=True, tags=said)
+    now = f"version {rollback.champion} is champion again" if rollback.champion else "nobody is champion, as there was none before it"
     raise GateFailed(
         f"serve: version {decided.version} as champion: {problem}; {now}; "
-        f"mend it, then `python -m tasks.tracking allow {decided.version}` and `{AGAIN}`"
+        f"correct it, then `python -m tasks.tracking allow {decided.version}` and `{AGAIN}`"
     ) from None
 
 

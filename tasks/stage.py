@@ -73,7 +73,7 @@ def arguments(run: Callable[..., Metrics], argv: Sequence[str]) -> list[Any]:
 
 def _whole(text: str) -> int:
     if not text.isdecimal():
-        raise BadInput(text, "not a whole number", mend="mend the command in dvc.yaml")
+        raise BadInput(text, "not a whole number", fix="correct the command in dvc.yaml")
     return int(text)
 
 
@@ -95,7 +95,7 @@ def _section(params: Params, name: str) -> Any:
 
 
 class one_line_errors:
-    """Turns errors that a person can mend into one line on standard error and an exit code; leaves defects their traceback."""
+    """Turns errors that a person can correct into one line on standard error and an exit code; leaves defects their traceback."""
 
     def __enter__(self) -> None:
         if sys.flags.optimize > 1:

@@ -42,7 +42,7 @@ class Row(NamedTuple):
 def rows(path: Path) -> Iterator[Row]:
     """Every non-blank line of a JSONL file, readable or not. Raises BadInput if the file is missing or holds no row at all."""
     if not path.is_file():
-        raise BadInput(path, "no such file", mend="check the path")
+        raise BadInput(path, "no such file", fix="check the path")
     found = False
     with path.open("rb") as file:
         offset, number = 0, 0
@@ -62,7 +62,7 @@ def rows(path: Path) -> Iterator[Row]:
                 found = True
                 yield row_of(number, line, start)
     if not found:
-        raise BadInput(path, "empty file", mend="it needs at least one JSON object, one a line")
+        raise BadInput(path, "empty file", fix="it needs at least one JSON object, one a line")
 
 
 def row_of(number: int, line: bytes, start: int) -> Row:
@@ -89,7 +89,7 @@ def _why(line: bytes, start: int, error: orjson.JSONDecodeError) -> str:
 
 
 def read(path: Path, record: type[R]) -> Iterator[R]:
-    """Every record of a file, as `record`. Raises BadInput with the line, the field and the mend at the first that is not one."""
+    """Every record of a file, as `record`. Raises BadInput with the line, the field and the correct at the first that is not one."""
     return (found for _, found in placed(path, record))
 
 
@@ -97,7 +97,7 @@ def placed(path: Path, record: type[R]) -> Iterator[tuple[int, R]]:
     """As `read`, each record with the byte at which its line begins: for `read_at`, where memory is not to hold all."""
     for row in rows(path):
         if row.data is None:
-            raise BadInput(path, row.problem or "", line=row.line, mend="mend or remove the line")
+            raise BadInput(path, row.problem or "", line=row.line, fix="correct or remove the line")
         yield row.start, parse(row.data, record, path=path, line=row.line)
 
 
@@ -108,7 +108,7 @@ def read_at(path: Path, start: int, record: type[R]) -> R:
         return record.model_validate_json(file.readline().removeprefix(b"\xef\xbb\xbf"))
 
 
-def parse(data: Any, record: type[R], *, path: Path, line: int | None, mend: str = "mend or remove the line") -> R:
+def parse(data: Any, record: type[R], *, path: Path, line: int | None, fix: str = "correct or remove the line") -> R:
     """JSON data as `record`. Raises BadInput that names the first field that does not fit."""
     try:
         # Round trip through JSON text: pydantic's strict mode then takes lists for tuples and strings for enums.
@@ -118,7 +118,7 @@ def parse(data: Any, record: type[R], *, path: Path, line: int | None, mend: str
         field = ".".join(map(str, first["loc"])) or None
         known = {"missing": "missing field", "extra_forbidden": "unknown field"}
         problem = known.get(first["type"]) or f"{first['msg']}, got {shorten(first['input'])}"
-        raise BadInput(path, problem, line=line, field=field, mend=mend) from None
+        raise BadInput(path, problem, line=line, field=field, fix=fix) from None
 
 
 def shorten(value: Any) -> str:
@@ -205,22 +205,22 @@ def write_text(path: Path, text: str) -> None:
         scratch.write_text(text, encoding="utf-8")
 
 
-def read_document(path: Path, record: type[R], *, mend: str = "run the stage that writes it: `make run`") -> R:
+def read_document(path: Path, record: type[R], *, fix: str = "run the stage that writes it: `make run`") -> R:
     """One JSON document as `record`. Raises BadInput if it is missing or not JSON, and names the first field that does not fit."""
     try:
         text = path.read_bytes()
     except FileNotFoundError:
-        raise BadInput(path, "no such file", mend=mend) from None
-    return parse_document(text, record, path=path, mend=mend)
+        raise BadInput(path, "no such file", fix=fix) from None
+    return parse_document(text, record, path=path, fix=fix)
 
 
-def parse_document(text: bytes, record: type[R], *, path: Path, mend: str) -> R:
+def parse_document(text: bytes, record: type[R], *, path: Path, fix: str) -> R:
     """As `read_document`, of a document that was read already; `path` is its name in errors."""
     try:
         data = orjson.loads(text)
     except orjson.JSONDecodeError as error:
-        raise BadInput(path, f"not JSON: {error.msg}", line=error.lineno, mend=mend) from None
-    return parse(data, record, path=path, line=None, mend=mend)
+        raise BadInput(path, f"not JSON: {error.msg}", line=error.lineno, fix=fix) from None
+    return parse(data, record, path=path, line=None, fix=fix)
 
 
 def private_folder(path: Path) -> None:
@@ -272,13 +272,13 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def check_replaceable(path: Path) -> None:
     """Raises BadInput for a path that is no folder or file of its own."""
-    mend = "fix: name a folder of its own"
+    fix = "name a folder of its own"
     if path.is_symlink() and (path.is_dir() or not path.exists()):
-        raise BadInput(path, "a link, which cannot be replaced by a folder", mend=f"{mend}, or the one that it points to")
+        raise BadInput(path, "a link, which cannot be replaced by a folder", fix=f"{fix}, or the one that it points to")
     if path.name in ("", "..") or (path.is_dir() and Path.cwd().is_relative_to(path.resolve())):
-        raise BadInput(path, "the working directory, or a folder above it, cannot be replaced", mend=mend)
+        raise BadInput(path, "the working directory, or a folder above it, cannot be replaced", fix=fix)
     if path.is_mount():
-        raise BadInput(path, "a mount point cannot be replaced", mend=f"{mend} below it")
+        raise BadInput(path, "a mount point cannot be replaced", fix=f"{fix} below it")
 
 
 def _scratch_name(path: Path, suffix: str) -> str:

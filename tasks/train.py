@@ -14,12 +14,12 @@ from tasks import stage, store
 from tasks.schema.params import Base, Train
 from tasks.schema.records import ByName, SavedTokenizer
 from tasks.schema.settings import settings
-from tasks.sft.job import Point, Resolved, Sft
-from tasks.sft.launch import plan, train_all
-from tasks.sft.order import steps_of
-from tasks.sft.packing import count_packs, longest
-from tasks.sft.preflight import check_base, check_jobs, check_vocabulary
 from tasks.tracking.live import live_run
+from tasks.training.job import Point, Resolved, Sft
+from tasks.training.launch import plan, train_all
+from tasks.training.packing import count_packs, longest
+from tasks.training.preflight import check_base, check_jobs, check_vocabulary
+from tasks.training.row_order import steps_of
 
 STUDENT = "student"
 CURVE = 100  # points of the loss curve, per model

@@ -10,15 +10,15 @@ from typing import NamedTuple
 
 from tasks import stage, store
 from tasks.agentwrite.budget import on_target
-from tasks.agentwrite.faults import Unwritable
 from tasks.agentwrite.glance import Glance, Manner, Todo, drafted
+from tasks.agentwrite.paragraph_checks import Unwritable
 from tasks.agentwrite.watch import Watch
-from tasks.cluster.engine import meet
+from tasks.cluster.engine import connect
 from tasks.cluster.shards import share
 from tasks.endpoints.roles import open_role
-from tasks.longbench.length import count_words
 from tasks.schema.params import Model, PlanSection, Write
 from tasks.schema.records import Draft, Plan, Reject
+from tasks.text.counts import count_words
 
 
 class Chain(NamedTuple):
@@ -48,7 +48,7 @@ async def _all(
 ) -> dict[str, float]:
     """Drafts go to the spool as they end: memory holds those under way."""
     longest_first = sorted(chains, key=lambda chain: -chain.words)
-    meet()
+    connect()
     async with open_role("teacher", model) as teacher:
         with Watch("write", teacher.account, chains=[chain.paragraphs for chain in chains], params={"model": str(model)}) as watch:
             taken = _Taken([chain.place for chain in longest_first], watch, drafts, rejects)

@@ -51,21 +51,21 @@ def load(target: Path) -> dict[str, str]:
     Raises BadInput for what is none, for a missing name, for an address on a wrong port, and for a file that others can read.
     """
     if not target.is_file():
-        raise BadInput(target, "no such file", mend="longwriter team env")
+        raise BadInput(target, "no such file", fix="longwriter team env")
     if stat.S_IMODE(target.stat().st_mode) & 0o077:
-        raise BadInput(target, "others may read it, and it holds passwords", mend=f"chmod 600 {target}")
+        raise BadInput(target, "others may read it, and it holds passwords", fix=f"chmod 600 {target}")
     values: dict[str, str] = {}
     for number, line in enumerate(target.read_text(encoding="utf-8").splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
             continue
         name, is_there, value = line.partition("=")
         if not is_there or not name.isidentifier():
-            raise BadInput(target, "not NAME=value", line=number, mend="mend the line, or remove the file and longwriter team env")
+            raise BadInput(target, "not NAME=value", line=number, fix="correct the line, or remove the file and longwriter team env")
         values[name] = REFERENCE.sub(lambda found: values.get(found[1], found[0]), value)
     _check_urls(target, values)
     missing = [name for name in fresh(PORTS) if not values.get(name)]
     if missing:
-        raise BadInput(target, "missing", field=missing[0], mend="add it, or remove the file and longwriter team env")
+        raise BadInput(target, "missing", field=missing[0], fix="add it, or remove the file and longwriter team env")
     return values
 
 
@@ -76,7 +76,7 @@ def _check_urls(target: Path, values: Mapping[str, str]) -> None:
         wanted = values.get(f"TEAM_{port}_PORT", "")
         if parts.hostname in ("127.0.0.1", "localhost") and wanted and str(parts.port) != wanted:
             problem = f"port {parts.port}, but TEAM_{port}_PORT is {wanted}"
-            raise BadInput(target, problem, field=name, mend=f"write ${{TEAM_{port}_PORT}} in place of the number")
+            raise BadInput(target, problem, field=name, fix=f"write ${{TEAM_{port}_PORT}} in place of the number")
 
 
 def fresh(ports: Mapping[str, int]) -> dict[str, str]:

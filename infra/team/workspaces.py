@@ -14,7 +14,7 @@ def make(source: Path, clone: Path, values: Mapping[str, str]) -> None:
         clone.parent.mkdir(parents=True, exist_ok=True)
         done = subprocess.run(["git", "clone", "--quiet", str(source), str(clone)], capture_output=True, text=True)
         if done.returncode:
-            raise BadInput(source, f"git clone: {done.stderr.strip().splitlines()[-1]}", mend="run it in a git checkout with a commit")
+            raise BadInput(source, f"git clone: {done.stderr.strip().splitlines()[-1]}", fix="run it in a git checkout with a commit")
     (clone / ".dvc" / "config.local").write_text(remote(values), encoding="utf-8")
 
 

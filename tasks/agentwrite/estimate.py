@@ -18,16 +18,16 @@ from tasks import progress, store
 from tasks.agentwrite.glance import shared
 from tasks.agentwrite.planner import make_plan
 from tasks.agentwrite.writer import write_draft
-from tasks.corpus.languages import language_of
-from tasks.endpoints import rehearsal_roles
 from tasks.endpoints.chat import Reply, Request
 from tasks.endpoints.ledger import cost
 from tasks.endpoints.replay import Paid
+from tasks.rehearsal import roles
 from tasks.schema.errors import ReplyError
 from tasks.schema.params import Collect, PlanSection, Write
 from tasks.schema.records import Instruction, Language, Usage
 from tasks.schema.settings import Price
 from tasks.sources.reading import asks, asks_of, plain
+from tasks.text.languages import language_of
 from tasks.text.length_requests import parse_length_request
 
 BYTES_PER_TOKEN = 4
@@ -123,7 +123,7 @@ async def _rehearse(instruction: Instruction, total: Work, *, plan: PlanSection,
     async def chat(request: Request) -> Reply:
         nonlocal chain, before
         prompt = "".join(message.content for message in request.messages)
-        text = rehearsal_roles.answer("rehearsal-teacher", [(m.role, m.content) for m in request.messages], seed=request.sample)
+        text = roles.answer("rehearsal-teacher", [(m.role, m.content) for m in request.messages], seed=request.sample)
         tokens = round(len(text.encode()) / BYTES_PER_TOKEN)
         total.calls += 1
         total.prompt += len(prompt.encode()) / BYTES_PER_TOKEN

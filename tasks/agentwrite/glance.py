@@ -3,12 +3,12 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
-from tasks.agentwrite.faults import Unwritable
+from tasks.agentwrite.paragraph_checks import Unwritable
 from tasks.agentwrite.writer import Event, See, write_draft
 from tasks.endpoints.chat import Chat
-from tasks.longbench.length import count_words
 from tasks.schema.params import Bounds, Write
 from tasks.schema.records import Draft, Plan
+from tasks.text.counts import count_words
 from tasks.tracking.traces import Exchange
 
 

@@ -10,13 +10,13 @@ from typing import NamedTuple
 
 from tasks.agentwrite.budget import next_words, on_target
 from tasks.agentwrite.context import Frame, Window, overflow
-from tasks.agentwrite.faults import Earlier, Unwritable, find_fault
+from tasks.agentwrite.paragraph_checks import Earlier, Unwritable, find_fault
 from tasks.endpoints.chat import Chat, Reply, Request, user
-from tasks.longbench.length import count_words
 from tasks.prompts import fill
 from tasks.schema.errors import Unanswered
 from tasks.schema.params import Bounds, Write
 from tasks.schema.records import Draft, Plan, Reason, Step
+from tasks.text.counts import count_words
 
 
 class Event(NamedTuple):

@@ -52,7 +52,7 @@ def engine() -> Engine:
     return _engine(settings().cluster)
 
 
-def meet() -> None:
+def connect() -> None:
     """Join the settings' cluster, if there is one, before anything is begun. Raises as `engine` does."""
     if settings().cluster:
         engine()
@@ -94,12 +94,12 @@ def _reach(address: str) -> None:
     """Ray itself would try for a minute, and end the process where there is nobody."""
     host, colon, port = address.removeprefix(CLIENT).rpartition(":")
     if not colon or not port.isdecimal():
-        raise BadSettings(f"{VARIABLE}: neither `{LOCAL}`, HOST:PORT nor {CLIENT}HOST:PORT; mend the variable")
+        raise BadSettings(f"{VARIABLE}: neither `{LOCAL}`, HOST:PORT nor {CLIENT}HOST:PORT; correct the variable")
     try:
         socket.create_connection((host, int(port)), timeout=PATIENCE).close()
     except OSError as error:
         problem = error.strerror or str(error)
-        raise PipelineError(f"cluster {address}: cannot be reached ({problem}); start it, or mend or unset {VARIABLE}") from None
+        raise PipelineError(f"cluster {address}: cannot be reached ({problem}); start it, or correct or unset {VARIABLE}") from None
 
 
 class _Ray:

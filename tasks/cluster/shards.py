@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from tasks import progress
 from tasks.cluster import line
 from tasks.cluster.desk import Desk, Listener
-from tasks.cluster.engine import TRIES, Engine, Lost, engine, meet
+from tasks.cluster.engine import TRIES, Engine, Lost, connect, engine
 from tasks.cluster.line import Shard, Tell, Work
 from tasks.endpoints.chat import Chat, work_off
 from tasks.endpoints.openai_api import DRAIN, Rate
@@ -34,7 +34,7 @@ async def share_each(
     chat: Chat, items: Sequence[T], work: Callable[[Chat, T, G, Tell], Awaitable[R]], given: G, *, unit: str, label: str | None
 ) -> list[R]:
     """`work(chat, item, given, tell)` over all items; results in the items' order. Draws a bar, unless `label` is None."""
-    meet()
+    connect()
     with progress.bar(total=len(items), unit=unit, label=label) as bar:
         gathered = _Gathered(bar)
         await share(chat, items, work, given, listener=gathered, count=len(items), at_once=len(items), name=label or unit)

@@ -57,8 +57,8 @@ def _next(waiting: deque[_Pending], start: Start) -> tuple[Any, Any]:
         try:
             return item, future.result()
         except BrokenProcessPool:
-            mend = "for memory most likely; set LONGWRITER_SIFTERS to fewer and run again"
-            raise SourceError(f"a worker process was killed, {mend}") from None
+            fix = "for memory most likely; set LONGWRITER_SIFTERS to fewer and run again"
+            raise SourceError(f"a worker process was killed; fix: {fix}") from None
         except Lost as lost:
             why, future = str(lost), start(item)
     raise PipelineError(f"{TRIES} workers of the cluster died over one part ({why}); look after its memory and run again")

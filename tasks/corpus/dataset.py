@@ -143,7 +143,7 @@ def read_dataset(folder: Path) -> Iterator[Sample]:
     """Every sample, in bounded memory. Raises BadInput with the row and field of one that does not fit."""
     path = folder / FILE
     if not path.is_file():
-        raise BadInput(path, "no such file", mend="run the stage assemble: `make run`")
+        raise BadInput(path, "no such file", fix="run the stage assemble: `make run`")
     row = 0
     with _parquet(path):
         for batch in pq.ParquetFile(path).iter_batches(batch_size=BATCH):
@@ -159,4 +159,4 @@ def _parquet(path: Path) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         problem = (str(error).splitlines() or [type(error).__name__])[0][:200]
-        raise BadInput(path, f"damaged, or not Parquet: {problem}", mend="fix: run the stage that writes it again") from None
+        raise BadInput(path, f"damaged, or not Parquet: {problem}", fix="run the stage that writes it again") from None

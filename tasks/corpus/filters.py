@@ -8,13 +8,13 @@ from collections.abc import Callable
 from functools import cached_property
 from typing import NamedTuple
 
-from tasks.corpus.cleaning import clean
 from tasks.corpus.duplicates import text_id
-from tasks.corpus.languages import language_of
 from tasks.corpus.toxicity import toxic_word
 from tasks.schema.params import Collect
 from tasks.schema.records import Reason
 from tasks.sources.adapters import Ask
+from tasks.text.cleaning import clean
+from tasks.text.languages import language_of
 from tasks.text.length_requests import LengthRequest, parse_length_request
 
 

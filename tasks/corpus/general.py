@@ -11,20 +11,20 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tasks import store
-from tasks.corpus.cleaning import clean, refusal
 from tasks.corpus.duplicates import text_id
-from tasks.corpus.foreign import foreign
-from tasks.corpus.languages import language_of
-from tasks.corpus.leaks import leaked
 from tasks.corpus.likeness import Scored
-from tasks.longbench.length import count_words
 from tasks.schema.errors import GateFailed
 from tasks.schema.params import General
 from tasks.schema.records import Message, Reason, Reject, Sample
 from tasks.sources.adapters import messages_of
 from tasks.sources.reading import rows_of
 from tasks.sources.turns import Misfit
+from tasks.text.cleaning import clean, refusal
+from tasks.text.counts import count_words
 from tasks.text.endings import strip_markup
+from tasks.text.languages import language_of
+from tasks.text.prompt_leak import leaked
+from tasks.text.wrong_language import foreign
 
 _TURNS = ("user", "assistant")
 

@@ -9,17 +9,17 @@ import re
 from collections import Counter
 from typing import NamedTuple
 
-from tasks.agentwrite.garbage import garbage
-from tasks.corpus.cleaning import clean, refusal, repeated
-from tasks.corpus.foreign import foreign
-from tasks.corpus.leaks import leaked
-from tasks.corpus.remarks import strip_remarks
-from tasks.corpus.scaffolding import strip_scaffolding
-from tasks.longbench.length import count_words, s_l
 from tasks.schema.params import Recipe
 from tasks.schema.records import Draft, Message, Reason, Sample
+from tasks.text.cleaning import clean, refusal, repeated
+from tasks.text.counts import count_words, s_l
 from tasks.text.endings import broken_off, strip_markup
+from tasks.text.meta_comments import strip_remarks
+from tasks.text.non_prose import garbage
 from tasks.text.offers import declined
+from tasks.text.plan_markup import strip_scaffolding
+from tasks.text.prompt_leak import leaked
+from tasks.text.wrong_language import foreign
 
 _HEAD = 20_000  # characters of a paragraph in which an error message, noise or a refusal shows
 

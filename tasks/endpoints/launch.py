@@ -43,15 +43,15 @@ def launch_of(checkpoint: Path, settings: Settings, port: int) -> Launch:
 
 
 def _check(checkpoint: Path) -> None:
-    from tasks.sft.chat_templates import check_folder
+    from tasks.training.chat_templates import check_folder
 
-    mend = "give a folder that holds a model and its tokenizer"
+    fix = "give a folder that holds a model and its tokenizer"
     if not checkpoint.is_dir():
-        raise BadInput(checkpoint, "no such folder", mend=mend)
+        raise BadInput(checkpoint, "no such folder", fix=fix)
     if not (checkpoint / "config.json").is_file():
-        raise BadInput(checkpoint / "config.json", "no such file", mend=mend)
+        raise BadInput(checkpoint / "config.json", "no such file", fix=fix)
     if not any(path.is_file() for pattern in TOKENIZERS for path in checkpoint.glob(pattern)):
-        raise BadInput(checkpoint, "no tokenizer in it", mend="save the tokenizer beside the model")
+        raise BadInput(checkpoint, "no tokenizer in it", fix="save the tokenizer beside the model")
     check_model(checkpoint)
     check_folder(checkpoint)  # a server renders its template for every request
 
@@ -69,9 +69,9 @@ def _transformers(checkpoint: Path, settings: Settings, port: int) -> Launch:
 def _context(checkpoint: Path) -> int:
     """The longest sequence of a checkpoint, in tokens. Raises BadInput if its config.json does not say."""
     path = checkpoint / "config.json"
-    context = store.read_document(path, ModelConfig, mend="give a causal language model's folder").max_position_embeddings
+    context = store.read_document(path, ModelConfig, fix="give a causal language model's folder").max_position_embeddings
     if context is None or context <= 0:
-        raise BadInput(path, "not a positive number", field="max_position_embeddings", mend="give a causal language model's folder")
+        raise BadInput(path, "not a positive number", field="max_position_embeddings", fix="give a causal language model's folder")
     return context
 
 

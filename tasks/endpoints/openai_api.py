@@ -217,7 +217,7 @@ class Client:
             waited = time.monotonic() - start
             raise Failed(f"no answer within {waited:.0f} s; raise {PREFIX}TIMEOUT or look after the server") from None
         except aiohttp.ClientConnectorCertificateError as error:
-            problem = f"its certificate is not trusted ({redact(str(error.certificate_error))}); mend {self._variable}_URL"
+            problem = f"its certificate is not trusted ({redact(str(error.certificate_error))}); correct {self._variable}_URL"
             raise EndpointError(f"{self._where}: {problem}") from None
         except aiohttp.ClientConnectorError as error:
             if self._ever:  # an endpoint that never was there is not overloaded: no pauses, each request has its own few tries
@@ -271,7 +271,7 @@ class Client:
         except dialect.NoTemperature as error:
             own = f"models.{self._role}.temperature is {self.model.temperature:g}"
             fix = "set it to 1" + (" (evaluate: --temperature 1)" if self._role == "candidate" else "")
-            problem = f"it takes no temperature but its default, and {own}; {fix}; it says: {refusals.shown(str(error))}"
+            problem = f"it takes no temperature but its default, and {own}; fix: {fix}; it says: {refusals.shown(str(error))}"
             raise EndpointError(f"{self._where}: {problem}") from None
         if learned is None:
             return
@@ -379,12 +379,12 @@ async def openai_chat(
     `api_key` is the endpoint's own, in place of the role's; an empty one is none. `up`: it is known to be there, so that it is waited for
     from the first request on when it cannot be reached. `rate`: shared with others; None: the settings', for this Chat alone.
 
-    At most settings.concurrency requests are in flight. Errors name the role, the URL and what to mend; never the key. When the
+    At most settings.concurrency requests are in flight. Errors name the role, the URL and what to correct; never the key. When the
     block ends early, answers under way are waited for, so that they are kept: they are paid for.
     """
     address = Url(url)
     if not address.is_http:
-        raise BadSettings(f"{PREFIX}{role.upper()}_URL: not a URL that begins with http:// or https://; mend the variable")
+        raise BadSettings(f"{PREFIX}{role.upper()}_URL: not a URL that begins with http:// or https://; correct the variable")
     headers = {"Content-Type": "application/json"} | authorization(role, address, settings, api_key=api_key)
     proxy = wire.proxy_of(address)
     connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)

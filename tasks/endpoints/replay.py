@@ -96,7 +96,7 @@ class ReplayStore:
             self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
             os.fchmod(self._file, 0o600)
         except (IsADirectoryError, PermissionError) as error:
-            raise BadInput(path, f"cannot be opened: {error.strerror}", mend="the journal of paid replies belongs here, a file") from None
+            raise BadInput(path, f"cannot be opened: {error.strerror}", fix="the journal of paid replies belongs here, a file") from None
         try:
             self._lock()
             self._places: dict[bytes, int] = {}  # half of a key: start of its line << 32 | length
@@ -257,7 +257,7 @@ def _paid(line: bytes, path: Path, number: int | None = None) -> Paid | None:
     found = decode(memoryview(line)[HEAD:], Paid)
     if isinstance(found, Newer):
         problem = f"a newer version wrote this record: its format is {found.format}, this version reads up to {FORMAT}"
-        raise BadInput(path, problem, line=number, mend="upgrade, or name another LONGWRITER_HOME; nothing of the journal is lost")
+        raise BadInput(path, problem, line=number, fix="upgrade, or name another LONGWRITER_HOME; nothing of the journal is lost")
     return found
 
 

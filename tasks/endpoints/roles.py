@@ -77,7 +77,7 @@ async def _find(role: Role, model: Model, checkpoint: Path | None, own: Settings
     if own.url(role):
         return Answering(own.url(role), model.name)
     if model.name.startswith("rehearsal-"):
-        from tasks.endpoints.rehearsal import Switches, rehearsal_server
+        from tasks.rehearsal.endpoint import Switches, rehearsal_server
 
         url = await stack.enter_async_context(rehearsal_server(Switches(latency=own.rehearsal_latency)))
         return Answering(url, model.name)
@@ -94,7 +94,7 @@ async def only_model(url: str, key: SecretStr) -> str:
     """The name of the one model that an endpoint serves. Raises BadSettings when there are more, EndpointError when it does not say."""
     address = Url(url)
     if not address.is_http:
-        raise BadSettings("the candidate's URL does not begin with http:// or https://; mend it")
+        raise BadSettings("the candidate's URL does not begin with http:// or https://; correct it")
     where = f"candidate at {wire.shown(url)}"
     credentials = authorization("candidate", address, settings(), api_key=None if address.basic else key)
     proxy = wire.proxy_of(address)
@@ -109,7 +109,7 @@ async def only_model(url: str, key: SecretStr) -> str:
     except TimeoutError:
         raise EndpointError(f"{where}: no list of models within {ANSWER_TIME:g} s; look after the server") from None
     except (aiohttp.ClientError, ConnectionError) as error:
-        raise EndpointError(f"{where}: cannot connect ({redact(str(error))}); start the server or mend the URL") from None
+        raise EndpointError(f"{where}: cannot connect ({redact(str(error))}); start the server or correct the URL") from None
     if response.status in (401, 403):
         raise EndpointError(f"{where}: {response.status}, the key was refused; set {PREFIX}CANDIDATE_API_KEY")
     names = wire.model_names(mask_bytes(raw or b"")) if response.status == 200 else None

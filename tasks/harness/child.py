@@ -72,8 +72,8 @@ def load(given: str, manager: Any) -> Task:
     entry = manager.task_index.get(given)
     if entry is None and not is_file(given):
         near = get_close_matches(given, manager.all_tasks, n=3)
-        mend = f"did you mean {', '.join(near)}?" if near else "`python -m lm_eval ls tasks` shows them; a file's name ends in .yaml"
-        raise Unmeasurable(f"{given}: lm-evaluation-harness knows no such task; {mend}", code=2)
+        fix = f"did you mean {', '.join(near)}?" if near else "`python -m lm_eval ls tasks` shows them; a file's name ends in .yaml"
+        raise Unmeasurable(f"{given}: lm-evaluation-harness knows no such task; fix: {fix}", code=2)
     if entry is not None and entry.kind is Kind.TAG:
         raise _no_score(given, "a tag", sorted(entry.tags))
     try:
@@ -118,7 +118,7 @@ def evaluated(task: Task, job: Job) -> Mapping[str, Any]:
     except Unanswered as error:
         raise Unmeasurable(f"{task.given}: the endpoint at {shown(job.url)} cannot answer it ({error})") from None
     except OSError as error:
-        raise Unmeasurable(f"{task.given}: a file cannot be read ({_short(error)}); mend the task, or the checkpoint") from None
+        raise Unmeasurable(f"{task.given}: a file cannot be read ({_short(error)}); correct the task, or the checkpoint") from None
     except (*SLIPS, TemplateError) as error:
         raise _slip(task.given, error) from None
     return dict(found or {})
@@ -170,7 +170,7 @@ def _no_score(given: str, kind: str, tasks: list[str]) -> Unmeasurable:
 
 
 def _slip(given: str, error: Exception) -> Unmeasurable:
-    return Unmeasurable(f"{given}: lm-evaluation-harness cannot use the task ({_short(error)}); mend it, or name another", code=2)
+    return Unmeasurable(f"{given}: lm-evaluation-harness cannot use the task ({_short(error)}); correct it, or name another", code=2)
 
 
 def _short(error: BaseException) -> str:

@@ -14,7 +14,7 @@ from tasks.endpoints.roles import Answering
 from tasks.harness import taskfile
 from tasks.harness.job import AUTHORIZATION, ERROR, JOB, QUERY, RESULT, Job, Result
 from tasks.schema.errors import BadParams, BadSettings, PipelineError
-from tasks.schema.params import Probe
+from tasks.schema.params import EvaluateGeneral
 from tasks.schema.settings import settings
 from tasks.schema.urls import Url
 
@@ -37,29 +37,33 @@ class BadTask(HarnessFailed):
 def check(tasks: Sequence[str]) -> list[taskfile.TaskFile]:
     """Before anything is served. Raises BadSettings without the harness, BadInput for a task file that is none, BadParams for doubles."""
     if find_spec("lm_eval") is None:
-        raise BadSettings("probe.tasks needs lm-evaluation-harness; pip install 'lm-eval[api]' (the extra `general` in pyproject.toml)")
+        raise BadSettings(
+            "evaluate_general.tasks needs lm-evaluation-harness; pip install 'lm-eval[api]' (the extra `general` in pyproject.toml)"
+        )
     files = {task: taskfile.read(Path(task)) for task in tasks if taskfile.is_file(task)}
     names = Counter((files[task].name or task) if task in files else task for task in tasks)
     name, times = names.most_common(1)[0]
     if times > 1:
-        raise BadParams("params.yaml", f"{name} is named {times} times", field="probe.tasks", mend="its score has one name; name it once")
+        raise BadParams(
+            "params.yaml", f"{name} is named {times} times", field="evaluate_general.tasks", fix="its score has one name; name it once"
+        )
     return list(files.values())
 
 
-async def measure(probe: Probe, answering: Answering, *, checkpoint: Path) -> Result:
-    """Every task of `probe`. Raises HarnessFailed with the harness's own reason. However this ends, no child outlives it."""
-    files, own, address = check(probe.tasks), settings(), Url(answering.url)
-    local = len(files) == len(probe.tasks) and all(file.local for file in files)
+async def measure(evaluate_general: EvaluateGeneral, answering: Answering, *, checkpoint: Path) -> Result:
+    """Every task of `evaluate_general`. Raises HarnessFailed with the harness's own reason. However this ends, no child outlives it."""
+    files, own, address = check(evaluate_general.tasks), settings(), Url(answering.url)
+    local = len(files) == len(evaluate_general.tasks) and all(file.local for file in files)
     with tempfile.TemporaryDirectory(prefix="harness-") as folder:
         job = Job(
-            tasks=tuple(probe.tasks),
+            tasks=tuple(evaluate_general.tasks),
             files=tuple(file for task in files for file in task.files),
             local=local,
             url=str(address),
             model=answering.name,
             checkpoint=checkpoint.absolute(),
-            limit=probe.limit,
-            fewshot=probe.fewshot,
+            limit=evaluate_general.limit,
+            fewshot=evaluate_general.fewshot,
             concurrency=own.concurrency,
             retries=own.retries,
             patience=own.patience,

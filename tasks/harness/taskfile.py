@@ -24,16 +24,16 @@ def read(path: Path) -> TaskFile:
     included = [path.parent / str(name) for name in _listed(tree.get("include"))]
     name = tree.get("task")
     if "group" in tree or isinstance(name, list):
-        raise BadInput(path, "a group, which lm-evaluation-harness takes by name only", mend="name the files of its tasks")
+        raise BadInput(path, "a group, which lm-evaluation-harness takes by name only", fix="name the files of its tasks")
     if not (isinstance(name, str) or included):
-        raise BadInput(path, "`task` gives it no name", mend="add one")
+        raise BadInput(path, "`task` gives it no name", fix="add one")
     arguments = tree.get("dataset_kwargs")
     given = list(_listed(arguments.get("data_files") if isinstance(arguments, Mapping) else None))
     remote = any("://" in str(file) for file in given)
     data = [] if remote else [found for file in given for found in _found(str(file), path)]
     missing = next((file for file in included if not file.is_file()), None)
     if missing:
-        raise BadInput(path, f"{missing}: no such file", field="include", mend="it is looked for beside the task's file")
+        raise BadInput(path, f"{missing}: no such file", field="include", fix="it is looked for beside the task's file")
     return TaskFile(name if isinstance(name, str) else None, (path, *included, *data), local=bool(data))
 
 
@@ -43,15 +43,15 @@ def _tree(path: Path) -> Mapping[str, Any]:
     try:
         tree = YAML(typ="rt").load(path.read_text(encoding="utf-8"))  # "rt" takes the harness's own tags, such as !function
     except (FileNotFoundError, IsADirectoryError):
-        raise BadInput(path, "no such task file", mend="mend probe.tasks in params.yaml") from None
+        raise BadInput(path, "no such task file", fix="correct evaluate_general.tasks in params.yaml") from None
     except UnicodeDecodeError as error:
-        raise BadInput(path, f"not UTF-8 at byte {error.start}", mend="save it as UTF-8") from None
+        raise BadInput(path, f"not UTF-8 at byte {error.start}", fix="save it as UTF-8") from None
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = mark.line + 1 if mark else None
-        raise BadInput(path, f"not YAML: {getattr(error, 'problem', error)}", line=line, mend="mend the syntax") from None
+        raise BadInput(path, f"not YAML: {getattr(error, 'problem', error)}", line=line, fix="correct the syntax") from None
     if not isinstance(tree, Mapping):
-        raise BadInput(path, "not a mapping of a task's fields", mend="see profiles/general/facts.yaml")
+        raise BadInput(path, "not a mapping of a task's fields", fix="see profiles/general/facts.yaml")
     return tree
 
 
@@ -69,5 +69,5 @@ def _found(file: str, task: Path) -> list[Path]:
     """A data file, or all that a pattern matches, from the folder where the pipeline runs."""
     found = [Path(file)] if Path(file).is_file() else sorted(Path().glob(file)) if not Path(file).is_absolute() else []
     if not found:
-        raise BadInput(task, f"{file}: no such file", field="dataset_kwargs.data_files", mend="name it from the repository's root")
+        raise BadInput(task, f"{file}: no such file", field="dataset_kwargs.data_files", fix="name it from the repository's root")
     return found

@@ -59,7 +59,7 @@ def read_items(path: Path, format: str | None = None) -> Benchmark:
     items = list(items_of(_asks(path, adapter, skipped)))
     if not items:
         raise BadInput(
-            path, f"none of its {len(skipped)} rows states a length that can be read", mend="give the benchmark's length-constrained set"
+            path, f"none of its {len(skipped)} rows states a length that can be read", fix="give the benchmark's length-constrained set"
         )
     return Benchmark(items, skipped)
 
@@ -79,8 +79,8 @@ def understood(entry: Entry, adapter: Adapter, asks: Callable[[Entry], Sequence[
     except BadInput as error:
         if looks_like := next((other for other in ADAPTERS.values() if other.name != adapter.name and other.fits(entry.data)), None):
             name = looks_like.name
-            mend = f"this looks like {name}: give --format {name}"
-            raise entry.bad(error.field or "", error.problem, mend=mend) from None
+            fix = f"this looks like {name}: give --format {name}"
+            raise entry.bad(error.field or "", error.problem, fix=fix) from None
         raise
 
 
@@ -88,7 +88,7 @@ def adapter_of(format: str | None) -> Adapter:
     """The adapter of that name. Raises BadInput that lists the names there are."""
     name = format or DEFAULT
     if name not in ADAPTERS:
-        raise BadInput("format", f"no benchmark format {name!r}", mend=f"one of {', '.join(ADAPTERS)}")
+        raise BadInput("format", f"no benchmark format {name!r}", fix=f"one of {', '.join(ADAPTERS)}")
     return ADAPTERS[name]
 
 

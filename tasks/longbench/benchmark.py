@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tasks import store
-from tasks.corpus import languages
-from tasks.longbench.length import chinese_share
 from tasks.schema.errors import BadInput
 from tasks.schema.records import BenchmarkItem
+from tasks.text import languages
+from tasks.text.counts import chinese_share
 
-MEND = "mend or remove the line"
+FIX = "correct or remove the line"
 _OTHERS = {  # by their first bytes
     b"\x1f\x8b": "this is gzip, unpack it first",
     b"PK\x03\x04": "this is a ZIP archive or a spreadsheet",
@@ -51,7 +51,7 @@ class Entry(NamedTuple):
         """The asked length, a positive whole number. Raises BadInput otherwise: a length is never guessed."""
         field = next((name for name in fields if name in self.data), "length")
         if field not in self.data:
-            raise self.bad(field, "missing field", mend="add the number of words that the prompt asks for")
+            raise self.bad(field, "missing field", fix="add the number of words that the prompt asks for")
         value = self.data[field]
         if isinstance(value, bool) or not isinstance(value, int):
             raise self.bad(field, f"not a whole number: {store.shorten(value)}")
@@ -66,8 +66,8 @@ class Entry(NamedTuple):
             return "" if value is None else str(value)
         return self.text("id")
 
-    def bad(self, field: str, problem: str, *, mend: str = MEND) -> BadInput:
-        return BadInput(self.path, problem, line=self.line, field=field, mend=mend)
+    def bad(self, field: str, problem: str, *, fix: str = FIX) -> BadInput:
+        return BadInput(self.path, problem, line=self.line, field=field, fix=fix)
 
 
 class Ask(NamedTuple):
@@ -103,8 +103,8 @@ def items_of(rows: Iterable[tuple[Entry, Ask]]) -> Iterator[BenchmarkItem]:
         first = seen.setdefault(item.id, entry)
         if first is not entry:
             problem = f"{item.id} is there twice" if ask.id else "the same prompt and length are there twice"
-            mend = "give each row an id of its own" if ask.id else "remove the line"
-            raise entry.bad("id" if ask.id else "prompt", f"{problem}, first in {first.path.name}:{first.line}", mend=mend)
+            fix = "give each row an id of its own" if ask.id else "remove the line"
+            raise entry.bad("id" if ask.id else "prompt", f"{problem}, first in {first.path.name}:{first.line}", fix=fix)
         yield item
 
 
@@ -138,7 +138,7 @@ def entries(path: Path) -> Iterator[Entry]:
         for row in store.rows(file):
             if row.data is None:
                 problem = row.problem or ""
-                raise BadInput(file, problem, line=row.line, mend=_mend(file, problem) if row.line == 1 else MEND)
+                raise BadInput(file, problem, line=row.line, fix=_mend(file, problem) if row.line == 1 else FIX)
             yield Entry(row.data, file, row.line)
 
 
@@ -150,7 +150,7 @@ def _files(path: Path) -> list[Path]:
     else:
         found = sorted(map(Path, glob(str(path))))
     if not found:
-        raise BadInput(path, "no .jsonl file here", mend="name a JSONL file, a folder of them, or a pattern such as 'folder/*4k*.jsonl'")
+        raise BadInput(path, "no .jsonl file here", fix="name a JSONL file, a folder of them, or a pattern such as 'folder/*4k*.jsonl'")
     return found
 
 
@@ -168,4 +168,4 @@ def _mend(file: Path, problem: str) -> str:
         return f"JSON over several lines becomes one object a line by `jq -c . {file.name}`"
     if problem.startswith("not JSON") and not first.startswith(b"{"):
         return "it has to be JSON Lines: one JSON object a line, no CSV and no plain text"
-    return MEND
+    return FIX

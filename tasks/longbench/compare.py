@@ -45,9 +45,7 @@ class Side(NamedTuple):
         """By prompt. Raises BadInput where fixed mode has no text to count."""
         found = {prompt.id: prompt for prompt in by_prompt(self.answers, mode=mode)}
         if any(prompt.s_l is None for prompt in found.values()):
-            raise BadInput(
-                self.name, "no scores in fixed mode", field="fixed", mend="score the predictions again, or compare in paper mode"
-            )
+            raise BadInput(self.name, "no scores in fixed mode", field="fixed", fix="score the predictions again, or compare in paper mode")
         return found
 
 
@@ -89,9 +87,9 @@ class _Judge(External):
 def compare(a: str, b: str, *, mode: Mode = "paper") -> Comparison:
     """Compare `FILE[:MODEL]` or a score folder with another, or with `paper:MODEL`. Raises BadInput where that cannot be done."""
     if a.startswith(PAPER):
-        raise BadInput(a, "a published model has no items to stand for A", mend="give it as B")
+        raise BadInput(a, "a published model has no items to stand for A", fix="give it as B")
     if b.startswith(PAPER) and mode == "fixed":
-        raise BadInput(b, "the paper's scores are its own mode's", mend="compare in paper mode")
+        raise BadInput(b, "the paper's scores are its own mode's", fix="compare in paper mode")
     side = read_side(a, texts=False)
     if b.startswith(PAPER):
         return against_paper(side, published(b.removeprefix(PAPER)))
@@ -106,7 +104,7 @@ def read_side(source: str, *, texts: bool = True) -> Side:
     path, model = place(source, "items.jsonl")
     models = {str(row.data["model"]) for row in store.rows(path) if row.data and "model" in row.data}
     if not models:
-        raise BadInput(path, "no row names its model: these are no scored items", field="model", mend="give the folder of a score")
+        raise BadInput(path, "no row names its model: these are no scored items", field="model", fix="give the folder of a score")
     model = model_of(path, list(models), model)
     found: dict[tuple[str, int], tuple[int, ScoredItem]] = {}
     for line, item in _items(path, texts=texts):
@@ -114,7 +112,7 @@ def read_side(source: str, *, texts: bool = True) -> Side:
         if item.model == model and key in found:
             sample = f", sample {item.sample}," if item.sample else ""
             problem = f"{item.id} by {model}{sample} is there twice, first in line {found[key][0]}"
-            raise BadInput(path, problem, line=line, field="id", mend="remove the line, or run score again")
+            raise BadInput(path, problem, line=line, field="id", fix="remove the line, or run score again")
         if item.model == model:
             found[key] = line, item
     return Side(f"{path}:{model}", [item for _, item in found.values()], _judge(path.with_name(CARD), model))
@@ -125,7 +123,7 @@ def paired(a: Side, b: Side, *, mode: Mode = "paper") -> Comparison:
     of_a, of_b = a.scores(mode), b.scores(mode)
     common = [identity for identity in of_a if identity in of_b]
     if not common:
-        raise BadInput(b.name, f"no item in common with {a.name}", mend="compare evaluations of the same benchmark")
+        raise BadInput(b.name, f"no item in common with {a.name}", fix="compare evaluations of the same benchmark")
     pairs = [(of_a[identity], of_b[identity]) for identity in common]
     _check_same(a, b, pairs)
     overall = [told.row for told in _paired_rows("overall", pairs)]
@@ -196,10 +194,10 @@ def _check_same(a: Side, b: Side, pairs: "Pairs") -> None:
     others = [one.id for one, other in pairs if one.prompt and other.prompt and one.prompt != other.prompt]
     if others:
         problem = f"another prompt than in {a.name} under the id of {len(others)} of {len(pairs)} items, such as {others[0]}"
-        raise BadInput(b.name, problem, field="prompt", mend="compare evaluations of the same benchmark")
+        raise BadInput(b.name, problem, field="prompt", fix="compare evaluations of the same benchmark")
     for one, other in pairs:
         if one.asked != other.asked:
-            raise BadInput(b.name, f"{one.id} asks for {other.asked} words, and for {one.asked} in {a.name}", mend="score both again")
+            raise BadInput(b.name, f"{one.id} asks for {other.asked} words, and for {one.asked} in {a.name}", fix="score both again")
 
 
 def _topic(one: PromptScores, other: PromptScores) -> str:
@@ -227,14 +225,14 @@ def model_of(path: Path, found: Sequence[str], wanted: str) -> str:
     if (wanted or PREFERRED) in models:
         return wanted or PREFERRED
     problem = f"no items of {wanted}" if wanted else f"items of {len(models)} models"
-    raise BadInput(path, problem, field="model", mend=f"name one of {', '.join(models)}, such as {path}:{models[0]}")
+    raise BadInput(path, problem, field="model", fix=f"name one of {', '.join(models)}, such as {path}:{models[0]}")
 
 
 def _items(path: Path, *, texts: bool) -> Iterator[tuple[int, ScoredItem]]:
     """Every item with the number of its line. Raises BadInput at the first line that is none."""
     for row in store.rows(path):
         if row.data is None:
-            raise BadInput(path, row.problem or "", line=row.line, mend="correct or remove the line")
+            raise BadInput(path, row.problem or "", line=row.line, fix="correct or remove the line")
         if not texts:
             for field in ("degeneration", "adherence"):
                 row.data.pop(field, None)

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Sequence
 from statistics import mean
 
-from tasks.longbench.length import s_l
 from tasks.schema.records import Record
+from tasks.text.counts import s_l
 
 GROWTH = 1.25  # of the mean answer, for twice the ask: who writes what is asked has 2, and who has stopped has 1 and noise
 

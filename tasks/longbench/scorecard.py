@@ -104,10 +104,10 @@ def bin_of(asked: int) -> str:
 
 def read_scorecards(path: Path) -> Mapping[str, Scorecard]:
     """scorecard.json: a scorecard per model. Raises BadInput that names the field that does not fit."""
-    mend = "run the stage score again"
-    found = store.read_document(path, Scorecards, mend=mend).root
+    fix = "run the stage score again"
+    found = store.read_document(path, Scorecards, fix=fix).root
     if not found:
-        raise BadInput(path, "no scorecard of any model", mend=mend)
+        raise BadInput(path, "no scorecard of any model", fix=fix)
     return found
 
 

@@ -4,17 +4,17 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean
 
-from tasks.longbench.adherence import adherence
-from tasks.longbench.degeneration import PARTS, degeneration
-from tasks.longbench.length import count_words, s_l
 from tasks.longbench.ruler import Point, ceiling, reach
 from tasks.longbench.samples import PromptScores, by_prompt
 from tasks.longbench.scorecard import BINS, OVER, Decay, FixedScores, Following, Group, Scorecard, Stripped, bin_of
-from tasks.longbench.words import constraint, count_fixed, s_l_fixed
 from tasks.schema.finish import Finish, finish_of
 from tasks.schema.records import Adherence, BenchmarkItem, Degeneration, Ending, FixedLength, Rubric, ScoredItem, Step
 from tasks.statistics import Interval, Means, intervals
+from tasks.text.adherence import adherence
+from tasks.text.counts import count_words, s_l
+from tasks.text.degeneration import PARTS, degeneration
 from tasks.text.topics import prompt_digest, topic_of
+from tasks.text.words import constraint, count_fixed, s_l_fixed
 
 
 def s_q(rubric: Rubric) -> float:

@@ -18,15 +18,15 @@ GRAPH, FILE = Path("dvc.yaml"), "train.parquet"
 def release(data: Path, version: str) -> tuple[str, Path]:
     """The tag and the folder. Raises BadInput before anything is written: a version that is there, a tree with changes, old data."""
     if not re.fullmatch(r"v\d+\.\d+\.\d+", version):
-        raise BadInput("VERSION", f"{version} is no version", mend="write v1.0.0: major, minor, patch")
+        raise BadInput("VERSION", f"{version} is no version", fix="write v1.0.0: major, minor, patch")
     params = load()
     folder = artifact(params.assemble.recipe)
     tag = f"{params.assemble.recipe}@{version}"
     if _git("tag", "--list", tag):
-        raise BadInput(tag, "there is such a version already", mend="a version is never made anew; take the next one")
+        raise BadInput(tag, "there is such a version already", fix="a version is never made anew; take the next one")
     if changed := _git("status", "--porcelain", "--untracked-files=no"):
         first = changed.splitlines()[0].split(maxsplit=1)[1]
-        raise BadInput(first, "not committed", mend="commit what made the data (dvc.lock and params.yaml too), so that the tag has it")
+        raise BadInput(first, "not committed", fix="commit what made the data (dvc.lock and params.yaml too), so that the tag has it")
     facts = gather(data, params, version=version, commit=_git("rev-parse", "HEAD"))
     write(folder, data, facts)
     _track(folder, tag, version, facts)
@@ -39,7 +39,7 @@ def artifact(name: str) -> Path:
 
     declared = YAML(typ="safe").load(GRAPH.read_text(encoding="utf-8")).get("artifacts") or {}
     if name not in declared:
-        raise BadInput(GRAPH, f"no artifact {name}", field="artifacts", mend="declare it there: path and type")
+        raise BadInput(GRAPH, f"no artifact {name}", field="artifacts", fix="declare it there: path and type")
     return Path(declared[name]["path"])
 
 
@@ -69,7 +69,7 @@ def _register(name: str, version: str, message: str) -> None:
     try:
         register(".", name, ref="HEAD", version=version, message=message, stdout=False)
     except GTOException as error:
-        raise BadInput(f"{name}@{version}", str(error), mend="take a version that follows the others") from None
+        raise BadInput(f"{name}@{version}", str(error), fix="take a version that follows the others") from None
 
 
 def _git(*words: str) -> str:
@@ -81,5 +81,5 @@ def _run(*words: str) -> str:
     done = subprocess.run(words, capture_output=True, text=True)
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
-        raise BadInput(" ".join(words[:4]), said[-1] if said else "failed without a word", mend="mend it, and release again")
+        raise BadInput(" ".join(words[:4]), said[-1] if said else "failed without a word", fix="correct it, and release again")
     return done.stdout.strip()

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tasks import store
+from tasks.contracts.verdict import Passed, Verdict
 from tasks.corpus.dataset import read_dataset, spread
 from tasks.endpoints.ledger import Account, totals
 from tasks.endpoints.replay import Paid, read_journal
 from tasks.endpoints.roles import JOURNAL
-from tasks.quality.verdict import Passed, Verdict
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Params, Source
 from tasks.schema.records import Metrics, Reject
@@ -20,7 +20,7 @@ from tasks.schema.settings import settings
 BINS = ((0, 500), (500, 2_000), (2_000, 4_000), (4_000, 10_000), (10_000, 20_000), (20_000, None))
 MAKERS = ("collect", "plan", "write", "assemble")  # the stages that set rows aside
 PROMPTS = ("select", "plan", "chapters", "chapter", "write", "summarize")
-MEND = "run the dataset's stages: `longwriter flow dataset`"
+FIX = "run the dataset's stages: `longwriter flow dataset`"
 
 
 class Part(NamedTuple):
@@ -58,10 +58,10 @@ class Facts(NamedTuple):
 
 def gather(data: Path, params: Params, *, version: str, commit: str) -> Facts:
     """Raises BadInput where a stage has not run, or where the contract was held to other data than what lies there now."""
-    dataset, general, checked = data / "assemble/dataset", data / "assemble/general", data / "validate"
+    dataset, general, checked = data / "assemble/dataset", data / "assemble/general", data / "validate_dataset"
     passed = store.read_document(checked / "passed.json", Passed)
     if (digest := store.digest(dataset, general)) != passed.sha256:
-        raise BadInput(dataset, "not the data that passed the contract", mend=MEND)
+        raise BadInput(dataset, "not the data that passed the contract", fix=FIX)
     verdict = store.read_document(checked / "verdict.json", Verdict)
     own = settings()
     return Facts(

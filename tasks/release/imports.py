@@ -37,14 +37,14 @@ def import_file(url: str, out: Path | None, *, update: bool = False) -> Imported
     address = split_url(url)
     if of_url(address):
         problem = "the URL has credentials in it, and git would keep them in the .dvc file"
-        mend = "give them to DVC: `dvc remote add NAME URL`, `dvc remote modify --local NAME password …`, and import remote://NAME/FILE"
-        raise BadInput(address, problem, mend=mend)
+        fix = "give them to DVC: `dvc remote add NAME URL`, `dvc remote modify --local NAME password …`, and import remote://NAME/FILE"
+        raise BadInput(address, problem, fix=fix)
     place = out or RAW / address.rstrip("/").rpartition("/")[2]
     pinned = place.with_name(f"{place.name}.dvc")
     if place.exists() and not update:
-        raise BadInput(place, "exists already", mend="to fetch it again, give --update; or give another --out")
+        raise BadInput(place, "exists already", fix="to fetch it again, give --update; or give another --out")
     if update and not pinned.exists():
-        raise BadInput(pinned, "no such file", mend="import the file first, without --update")
+        raise BadInput(pinned, "no such file", fix="import the file first, without --update")
     before = _md5(pinned)
     followed = _validated(url)
     place.parent.mkdir(parents=True, exist_ok=True)

@@ -6,12 +6,12 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
+from tasks.contracts.external_data import Columns, read
 from tasks.corpus.duplicates import text_id
-from tasks.longbench.length import count_words, s_l
-from tasks.quality.outside import Columns, read
 from tasks.release.build import artifact
 from tasks.schema.errors import BadInput
 from tasks.schema.params import load
+from tasks.text.counts import count_words, s_l
 
 PIPELINE = Path("data/assemble/dataset")  # what a revision without a release is looked up by
 
@@ -55,7 +55,7 @@ def _fetched(revision: str, wanted: Path, to: Path, *, asked: str) -> Path:
     except (SCMError, DvcException, OSError) as error:
         said = str(error).strip().splitlines()
         problem = f"neither a path nor a revision with {wanted}: {said[0] if said else type(error).__name__}"
-        raise BadInput(asked, problem, mend="name a folder, a file, a git revision or a version such as v1.0.0") from None
+        raise BadInput(asked, problem, fix="name a folder, a file, a git revision or a version such as v1.0.0") from None
     return to
 
 
@@ -65,7 +65,7 @@ def side_of(path: Path) -> Side:
     long = path / "long"
     for row in read(long if long.is_dir() else path, Columns()):
         if row.problem is not None:
-            raise BadInput(path, row.problem, line=row.number, mend="`longwriter data check` lists all such rows")
+            raise BadInput(path, row.problem, line=row.number, fix="`longwriter data check` lists all such rows")
         request = "\n\n".join(message.content for message in row.messages if message.role == "user")
         answer = "\n\n".join(message.content for message in row.messages if message.role == "assistant")
         written, digest = count_words(answer), text_id(request)

@@ -5,12 +5,12 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from tasks import store
+from tasks import plots, store
 from tasks.longbench.scorecard import Scorecard
-from tasks.preference.bias import LengthBias
-from tasks.reporting import plots, tables
+from tasks.reporting import tables
 from tasks.reporting.sources import Run
 from tasks.schema.standins import TINY, is_stand_in
+from tasks.training.pair_bias import LengthBias
 
 STYLES = Path(__file__).parent / "page.css"
 

@@ -8,21 +8,21 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tasks import store
+from tasks.contracts.verdict import Verdict
 from tasks.corpus.dataset import FILE, read_dataset
+from tasks.history import Entry, read_history
 from tasks.judging.judged import Judged
-from tasks.longbench.length import count_words
 from tasks.longbench.scorecard import Scorecard, read_scorecards
-from tasks.preference.bias import LengthBias
-from tasks.quality.verdict import Verdict
-from tasks.reporting.history import Entry, read_history
 from tasks.schema.params import Params, load
 from tasks.schema.records import Abilities, Metrics, Prediction, Reject, ScoredItem, Served
+from tasks.text.counts import count_words
 from tasks.tracking.commit import Commit, commit
 from tasks.tracking.gate import Decision
+from tasks.training.pair_bias import LengthBias
 
 PARAMS = Path("params.yaml")
 GRAPH = Path("dvc.yaml")
-CONTRACTS = "admit", "review", "validate"  # the stages that hold one
+CONTRACTS = "validate_instructions", "validate_drafts", "validate_dataset"  # the stages that hold one
 LIBRARIES = ("torch", "transformers", "trl", "accelerate", "datasets", "mlflow", "dvc", "prefect", "great-expectations", "openai")
 THOUGHTS = 4_000  # characters of a model's thoughts
 SHOWN = 420  # characters of an answer's head and of its tail
@@ -89,8 +89,8 @@ def gather(data: Path) -> Run:
         rejects={folder.name: _reasons(folder / "rejects.jsonl") for folder in _stages(data, "rejects.jsonl")},
         contracts=[store.read_document(data / stage / "verdict.json", Verdict) for stage in CONTRACTS],
         judged=store.read_document(data / "score" / "reliability.json", Judged),
-        general=store.read_document(data / "probe" / "general.json", Abilities).root,
-        bias=store.read_document(data / "prefer" / "bias.json", LengthBias),
+        general=store.read_document(data / "evaluate_general" / "general.json", Abilities).root,
+        bias=store.read_document(data / "build_pairs" / "bias.json", LengthBias),
         alignment=read_history(data / "align" / "history.jsonl") if (data / "align" / "history.jsonl").stat().st_size else [],
         decision=store.read_document(data / "promote" / "decision.json", Decision),
         served=store.read_document(data / "serve" / "served.json", Served),

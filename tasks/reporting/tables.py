@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 from tasks import store
 from tasks.longbench.scorecard import BINS, Group, Scorecard
 from tasks.longbench.summary import mean_s_l
-from tasks.preference.bias import LengthBias, Margins
 from tasks.reporting.sources import Run
 from tasks.schema.records import ByName, Headline
+from tasks.training.pair_bias import LengthBias, Margins
 
 HEADLINES = {
     "s_bar": "S̄, paper mode",

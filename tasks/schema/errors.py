@@ -1,4 +1,4 @@
-"""Every error that the pipeline raises on purpose. Each one is a single line for a person: where, what, how to mend it.
+"""Every error that the pipeline raises on purpose. Each one is a single line for a person: where, what, how to fix it.
 
 A `PipelineError` that reaches a command line is printed as that line, without a traceback, and ends the process with
 its `exit_code`. Anything else is a defect of the pipeline and keeps its traceback.
@@ -17,24 +17,24 @@ class PipelineError(Exception):
 class BadInput(PipelineError):
     """A file that was given, or written by an earlier stage, is not what it has to be.
 
-    Rendered as `file:line: field: problem; mend`, leaving out what is not known.
+    Rendered as `file:line: field: problem; fix: FIX`, leaving out what is not known.
     """
 
     exit_code = 2
 
-    def __init__(self, path: Path | str, problem: str, *, line: int | None = None, field: str | None = None, mend: str | None = None):
-        self.path, self.problem, self.line, self.field, self.mend = str(path), problem, line, field, mend
+    def __init__(self, path: Path | str, problem: str, *, line: int | None = None, field: str | None = None, fix: str | None = None):
+        self.path, self.problem, self.line, self.field, self.fix = str(path), problem, line, field, fix
         where = str(path) if line is None else f"{path}:{line}"
         message = ": ".join(part for part in (where, field, problem) if part)
-        super().__init__(f"{message}; {mend}" if mend else message)
+        super().__init__(f"{message}; fix: {fix}" if fix else message)
 
     def __reduce__(self) -> tuple[object, ...]:
         """So that it comes whole out of another process."""
-        return _again, (type(self), self.path, self.problem, self.line, self.field, self.mend)
+        return _again, (type(self), self.path, self.problem, self.line, self.field, self.fix)
 
 
-def _again(kind: type[BadInput], path: str, problem: str, line: int | None, field: str | None, mend: str | None) -> BadInput:
-    return kind(path, problem, line=line, field=field, mend=mend)
+def _again(kind: type[BadInput], path: str, problem: str, line: int | None, field: str | None, fix: str | None) -> BadInput:
+    return kind(path, problem, line=line, field=field, fix=fix)
 
 
 class SourceError(PipelineError):

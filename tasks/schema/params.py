@@ -210,7 +210,7 @@ class Spread(Section):
     p90: Bounds
 
 
-class Admit(Section):
+class ValidateInstructions(Section):
     """The instructions' contract."""
 
     min_rows: int = Field(ge=1)
@@ -219,7 +219,7 @@ class Admit(Section):
     lengths: Spread = Field(description="of the asked lengths")
 
 
-class Review(Section):
+class ValidateDrafts(Section):
     """The drafts' contract."""
 
     min_rows: int = Field(ge=1)
@@ -228,7 +228,7 @@ class Review(Section):
     clean: Share = Field(description="share of drafts that must be free of each fault; assemble sets the others aside")
 
 
-class Validate(Section):
+class ValidateDataset(Section):
     """The training set's contract."""
 
     min_rows: int = Field(ge=1, description="long texts")
@@ -314,7 +314,7 @@ class SampleSection(Section):
     answers: int = Field(ge=2, description="to each request")
 
 
-class Prefer(Section):
+class BuildPairs(Section):
     version: Version
     prompt: str = Field(min_length=1, description="file: the judge's prompt, as judge.prompt")
     tries: int = Field(ge=1, description="times that a verdict is asked for before the answer is unscored")
@@ -345,7 +345,7 @@ class Judge(Section):
     pairwise: bool = Field(description="also compare the models' answers two by two, in both orders")
 
 
-class Probe(Section):
+class EvaluateGeneral(Section):
     """General ability, by lm-evaluation-harness."""
 
     version: Version
@@ -364,7 +364,7 @@ class Promote(Section):
     max_group_loss: Percent = Field(description="points of S̄ that no bin and no language may lose against the champion")
     max_unscored: Share
     max_repetition: Share = Field(description="mean share of an answer's 4-grams that came before in it")
-    min_general: dict[str, Share] = Field(description="floor per task of probe.tasks; a task that was not measured fails")
+    min_general: dict[str, Share] = Field(description="floor per task of evaluate_general.tasks; a task that was not measured fails")
 
 
 class Serve(Section):
@@ -393,20 +393,20 @@ class Params(Section):
     models: Models
     base: Base
     collect: Collect
-    admit: Admit
+    validate_instructions: ValidateInstructions
     plan: PlanSection
     write: Write
-    review: Review
+    validate_drafts: ValidateDrafts
     assemble: Assemble
-    validate_: Validate = Field(alias="validate")
+    validate_dataset: ValidateDataset
     pack: Pack
     train: Train
     sample: SampleSection
-    prefer: Prefer
+    build_pairs: BuildPairs
     align: Align
     predict: Predict
     judge: Judge
-    probe: Probe
+    evaluate_general: EvaluateGeneral
     promote: Promote
     serve: Serve
     study: Study
@@ -420,27 +420,27 @@ def load(path: Path = Path("params.yaml")) -> Params:
         text = path.read_text(encoding="utf-8")
         tree: Any = YAML(typ="rt").load(text)
     except FileNotFoundError:
-        raise BadParams(path, "no such file", mend="`longwriter use rehearsal` writes one") from None
+        raise BadParams(path, "no such file", fix="`longwriter use rehearsal` writes one") from None
     except UnicodeDecodeError as error:
-        raise BadParams(path, f"not UTF-8 at byte {error.start}", mend="save it as UTF-8") from None
+        raise BadParams(path, f"not UTF-8 at byte {error.start}", fix="save it as UTF-8") from None
     except RecursionError:
-        raise BadParams(path, f"nested more than {DEEPEST} levels deep", mend="the profiles show what it should look like") from None
+        raise BadParams(path, f"nested more than {DEEPEST} levels deep", fix="the profiles show what it should look like") from None
     except ValueError as error:  # a number of more digits than Python reads
-        raise BadParams(path, f"not readable: {str(error)[:80]}", mend="correct the value") from None
+        raise BadParams(path, f"not readable: {str(error)[:80]}", fix="correct the value") from None
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         raise BadParams(
-            path, f"not YAML: {getattr(error, 'problem', error)}", line=mark.line + 1 if mark else None, mend="mend the syntax"
+            path, f"not YAML: {getattr(error, 'problem', error)}", line=mark.line + 1 if mark else None, fix="correct the syntax"
         ) from None
     if not isinstance(tree, dict):
-        raise BadParams(path, "not a mapping of sections", mend="`longwriter use rehearsal` writes one")
+        raise BadParams(path, "not a mapping of sections", fix="`longwriter use rehearsal` writes one")
     _check_values(path, tree)
     try:
         return Params.model_validate(tree)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        keys = [key for key in first["loc"] if key != "validate_"]
-        raise BadParams(path, _problem(first), line=_line(tree, keys), field=".".join(map(str, keys)), mend=_mend(first, keys)) from None
+        keys = list(first["loc"])
+        raise BadParams(path, _problem(first), line=_line(tree, keys), field=".".join(map(str, keys)), fix=_mend(first, keys)) from None
 
 
 def _check_values(path: Path, tree: Any) -> None:
@@ -454,7 +454,7 @@ def _check_values(path: Path, tree: Any) -> None:
             waiting += [(child, (*keys, key)) for key, child in (value.items() if isinstance(value, dict) else enumerate(value))]
         elif isinstance(value, int | float) and not isinstance(value, bool) and keys != ("seed",) and abs(value) > LARGEST:
             problem = f"{str(value)[:24]} is out of range; the largest number is {LARGEST:,}"
-            raise BadParams(path, problem, line=_line(tree, list(keys)), field=".".join(map(str, keys)), mend="correct the value")
+            raise BadParams(path, problem, line=_line(tree, list(keys)), field=".".join(map(str, keys)), fix="correct the value")
 
 
 def _problem(error: Any) -> str:
@@ -470,7 +470,7 @@ def _mend(error: Any, keys: list[Any]) -> str:
     if error["type"] == "missing":
         return "add it; the profiles show its place"
     if error["type"] != "extra_forbidden":
-        return "mend the value"
+        return "correct the value"
     near = get_close_matches(str(keys[-1]), _fields(keys[:-1]), n=1)
     return f"did you mean {near[0]}?" if near else "remove it; where a run happens is set by LONGWRITER_* variables, not here"
 

@@ -247,7 +247,7 @@ Ending = Literal["ended", "cut_by_limit", "broken_off", "offers_to_continue", "d
 
 
 class Degeneration(Record):
-    """How an answer goes wrong at length, whole and by tenths of it; how each is counted: tasks/longbench/degeneration.py."""
+    """How an answer goes wrong at length, whole and by tenths of it; how each is counted: tasks/text/degeneration.py."""
 
     repetition: float  # share of its n-grams of four words that came before
     looped: float  # share of its words that only repeat the block before them, three times or more in a row
@@ -269,7 +269,7 @@ class FixedLength(Record):
 
 
 class Adherence(Record):
-    """How an answer follows the plan that it was written by; how each is counted: tasks/longbench/adherence.py."""
+    """How an answer follows the plan that it was written by; how each is counted: tasks/text/adherence.py."""
 
     steps: int
     covered: float  # share of the plan's steps that a passage of the text is about
@@ -314,7 +314,9 @@ class Served(Record):
 
 
 Metrics = ByName[int | float | None]  # of a stage: its metrics.json
-Abilities = ByName[Mapping[str, Share | None]]  # general.json of the stage probe: scores by candidate and task; None: a task gave no score
+Abilities = ByName[
+    Mapping[str, Share | None]
+]  # general.json of the stage evaluate_general: scores by candidate and task; None: a task gave no score
 
 
 class Headline(External):

@@ -133,7 +133,7 @@ class Settings(BaseSettings):
         try:
             return sendable(SecretStr(os.environ.get("OPENAI_API_KEY", "")))
         except ValueError as error:
-            raise BadSettings(f"environment: OPENAI_API_KEY: {error}; mend the variable or unset it") from None
+            raise BadSettings(f"environment: OPENAI_API_KEY: {error}; correct the variable or unset it") from None
 
     def own_api_key(self, role: Role) -> SecretStr:
         """The role's key, without OPENAI_API_KEY."""
@@ -150,6 +150,6 @@ def settings() -> Settings:
         return Settings()
     except ValidationError as error:
         problems = ", ".join(f"{PREFIX}{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors(include_input=False))
-        raise BadSettings(f"environment: {problems}; mend the variable or unset it") from None
+        raise BadSettings(f"environment: {problems}; correct the variable or unset it") from None
     except SettingsError:  # of the fields that are read as JSON; there is one
-        raise BadSettings(f"environment: {PREFIX}PRICES: not JSON; mend the variable or unset it") from None
+        raise BadSettings(f"environment: {PREFIX}PRICES: not JSON; correct the variable or unset it") from None

@@ -66,4 +66,4 @@ def _line(role: Role, model: Model | None, own: Settings, why: str) -> str:
     if model is None or not is_stand_in(model) or own.url(role):
         return ""
     fix = f"set models.{role}.name in params.yaml and {PREFIX}{role.upper()}_URL"
-    return f"models.{role} ({model.name}) is a stand-in that answers by rules, and {why}; {fix}"
+    return f"models.{role} ({model.name}) is a stand-in that answers by rules, and {why}; fix: {fix}"

@@ -36,7 +36,7 @@ def listing(entry: Source) -> list[Object]:
         raise BadInput(
             entry.files[0],
             f"source {entry.name} is not the pinned one: {len(found)} objects with digest {now}",
-            mend="if the change is meant, make it the revision in params.yaml",
+            fix="if the change is meant, make it the revision in params.yaml",
         )
     return found
 
@@ -61,7 +61,7 @@ def _matching(pattern: str) -> Iterator[Object]:
     objects = {found.key: found for found in _objects(name, fixed_prefix(key), pattern)}
     wanted = matching(key, objects)
     if not wanted:
-        raise BadInput(pattern, "no object matches", mend="check the source's files in params.yaml")
+        raise BadInput(pattern, "no object matches", fix="check the source's files in params.yaml")
     if key not in objects and fixed_prefix(key) == key:
         say_left_out(pattern, below(key, objects), wanted)
     yield from (objects[found] for found in wanted)

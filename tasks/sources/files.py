@@ -48,15 +48,15 @@ def _matching(folder: Path, pattern: str, entry: Source) -> Iterator[Path]:
     paths = folder.glob(pattern) if any(sign in pattern for sign in "*?[") else [folder / pattern]
     found = [path for path in paths if path.exists()]
     if not found:
-        mend = f"check the files of {entry.name} in params.yaml"
-        raise BadInput(folder / pattern, f"source {entry.name}: no such file or folder", mend=mend)
+        fix = f"check the files of {entry.name} in params.yaml"
+        raise BadInput(folder / pattern, f"source {entry.name}: no such file or folder", fix=fix)
     for path in found:
         if path.is_file():
             yield path
             continue
         found_below = in_folder(path)
         if not found_below:
-            raise BadInput(path, f"source {entry.name}: no file to read in this folder", mend=f"put in one of {', '.join(READABLE)}")
+            raise BadInput(path, f"source {entry.name}: no file to read in this folder", fix=f"put in one of {', '.join(READABLE)}")
         yield from found_below
 
 

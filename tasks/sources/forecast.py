@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-from tasks.corpus.languages import language_of
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Params
 from tasks.sources.files import files_of
 from tasks.sources.reading import asks_of
+from tasks.text.languages import language_of
 from tasks.text.length_requests import parse_length_request
 
 SMALL = 4 * 2**20  # bytes of all local sources; more than that is read by collect alone
@@ -37,12 +37,14 @@ def _refusals(texts: list[str], params: Params) -> Iterator[str]:
     asked = [parse_length_request(text).target for text in texts]
     fits = [text for text, target in zip(texts, asked, strict=True) if target is None or target in words]
     outside = len(texts) - len(fits)
-    if outside and len(fits) < max(params.admit.min_rows, params.review.min_rows, params.validate_.min_rows):
+    if outside and len(fits) < max(
+        params.validate_instructions.min_rows, params.validate_drafts.min_rows, params.validate_dataset.min_rows
+    ):
         yield f"collect.words: {outside} of {len(texts)} prompts ask for a length outside {words.min} to {words.max} words; widen it"
     for key, least in (
-        ("admit.min_rows", params.admit.min_rows),
-        ("review.min_rows", params.review.min_rows),
-        ("validate.min_rows", params.validate_.min_rows),
+        ("validate_instructions.min_rows", params.validate_instructions.min_rows),
+        ("validate_drafts.min_rows", params.validate_drafts.min_rows),
+        ("validate_dataset.min_rows", params.validate_dataset.min_rows),
     ):
         if len(fits) < least:
             yield f"{key}: {least:,}, but at most {len(fits)} prompts are fit; lower it or bring more prompts"
@@ -50,8 +52,8 @@ def _refusals(texts: list[str], params: Params) -> Iterator[str]:
     if kept := [count for language, count in languages.items() if language in params.collect.languages]:
         share = min(kept) / sum(kept)
         for key, floor in (
-            ("admit.min_language_share", params.admit.min_language_share),
-            ("validate.min_language_share", params.validate_.min_language_share),
+            ("validate_instructions.min_language_share", params.validate_instructions.min_language_share),
+            ("validate_dataset.min_language_share", params.validate_dataset.min_language_share),
         ):
             if share < floor:
                 yield f"{key}: {floor:g}, but the rarer language has {share:.2f} of the prompts; lower it or bring more"

@@ -24,7 +24,7 @@ def listing(entry: Source) -> list[tuple[str, str, int]]:
         sizes = _asked(pattern, lambda dataset=dataset: _tree(dataset, entry.revision))  # type: ignore[misc]
         wanted = matching(inside, sizes)
         if not wanted:
-            raise BadInput(pattern, f"source {entry.name}: no file matches", mend=f"check the files of {entry.name} in params.yaml")
+            raise BadInput(pattern, f"source {entry.name}: no file matches", fix=f"check the files of {entry.name} in params.yaml")
         if inside not in sizes and fixed_prefix(inside) == inside:
             say_left_out(pattern, below(inside, sizes), wanted)
         found |= {path: (f"{PREFIX}{dataset}/{path}", sizes[path]) for path in wanted}
@@ -50,7 +50,7 @@ def _parts(pattern: str) -> tuple[str, str]:
     """`organisation/name`, and what is below it."""
     pieces = pattern.removeprefix(PREFIX).split("/")
     if not pattern.startswith(PREFIX) or len(pieces) < 2 or not all(pieces[:2]):
-        raise BadInput(pattern, "no dataset of the hub", mend="write hf://datasets/organisation/name, or a file of it")
+        raise BadInput(pattern, "no dataset of the hub", fix="write hf://datasets/organisation/name, or a file of it")
     return "/".join(pieces[:2]), "/".join(pieces[2:])
 
 

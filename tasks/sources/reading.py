@@ -29,7 +29,7 @@ def rows_of_file(file: File) -> Iterator[Row]:
                 yield row._replace(number=before + number)
         before += number
     if not found:
-        raise BadInput(file.place, "empty file", mend="it needs at least one row")
+        raise BadInput(file.place, "empty file", fix="it needs at least one row")
 
 
 def asks(entry: Source, folder: Path) -> Iterator[Ask]:
@@ -45,12 +45,12 @@ def asks_of(file: File) -> Iterator[Ask]:
                 raise Misfit(row.problem)
             yield ask_of(row.data, file.entry.adapter)
         except Misfit as problem:
-            raise BadInput(file.place, str(problem), line=row.number, mend="mend or remove the row") from None
+            raise BadInput(file.place, str(problem), line=row.number, fix="correct or remove the row") from None
 
 
 def plain(path: Path) -> File:
     """A file that stands in params by its path alone."""
     entry = Source(name="file", files=[path.name], format="auto", adapter="auto", revision="", licence="unknown")
     if not path.is_file():
-        raise BadInput(path, "no such file", mend="check the path in params.yaml")
+        raise BadInput(path, "no such file", fix="check the path in params.yaml")
     return local_file(path, entry, path.name)

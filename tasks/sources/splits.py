@@ -55,7 +55,7 @@ def splits_of(file: File) -> Iterator[Split]:
     with _table(file) as table:
         whole, before = table.metadata.num_rows, 0
         if not whole:
-            raise BadInput(file.place, "empty file", mend="it needs at least one row")
+            raise BadInput(file.place, "empty file", fix="it needs at least one row")
         columns = _columns(table, file, whole=False)
         for group in range(table.metadata.num_row_groups):
             rows = table.metadata.row_group(group).num_rows
@@ -89,7 +89,7 @@ def _held(file: File) -> Iterator[Split]:
             found = True
             yield Split(file, piece.nbytes, piece.start, piece.start + len(piece.lines), held=piece.lines)
     if not found:
-        raise BadInput(file.place, "empty file", mend="it needs at least one row")
+        raise BadInput(file.place, "empty file", fix="it needs at least one row")
 
 
 def _is_streamed(file: File) -> bool:
@@ -97,9 +97,9 @@ def _is_streamed(file: File) -> bool:
     with opened(file) as stream:
         start = head(stream, file.place)
     if not start:
-        raise BadInput(file.place, "empty file", mend="it needs at least one JSON object, one a line")
+        raise BadInput(file.place, "empty file", fix="it needs at least one JSON object, one a line")
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise BadInput(file.place, "UTF-16, not UTF-8", mend="`iconv -f UTF-16 -t UTF-8` converts it")
+        raise BadInput(file.place, "UTF-16, not UTF-8", fix="`iconv -f UTF-16 -t UTF-8` converts it")
     return packed(file.place) or is_array(file.place, start)
 
 
@@ -160,7 +160,7 @@ def _table(file: File) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(opened(file), buffer_size=2**20, pre_buffer=False)
     except (pa.ArrowException, OSError) as error:
-        raise BadInput(file.place, f"not readable as Parquet: {str(error).splitlines()[0]}", mend="fetch or write the file again") from None
+        raise BadInput(file.place, f"not readable as Parquet: {str(error).splitlines()[0]}", fix="fetch or write the file again") from None
 
 
 def _columns(table: pq.ParquetFile, file: File, *, whole: bool) -> list[str]:
@@ -171,7 +171,7 @@ def _columns(table: pq.ParquetFile, file: File, *, whole: bool) -> list[str]:
     if not any(normal(leaf.split(".")[0]) in fields for leaf in found):
         names = ", ".join(table.schema_arrow.names[:8])
         problem = f"no column is one of {', '.join(fields)}; there are {names}"
-        raise BadInput(file.place, problem, mend="rename one, or take another adapter")
+        raise BadInput(file.place, problem, fix="rename one, or take another adapter")
     return found
 
 
@@ -209,7 +209,7 @@ def _table_rows(split: Split, turns: int | None) -> Iterator[Row]:
         except (pa.ArrowException, OSError) as error:
             problem = f"not readable as Parquet: {str(error).splitlines()[0]}"
             row = split.before - split.start + at + 1
-            raise BadInput(split.file.place, problem, line=row, mend="fetch or write the file again") from None
+            raise BadInput(split.file.place, problem, line=row, fix="fetch or write the file again") from None
 
 
 def _numbered(batch: pa.RecordBatch, turns: int | None, before: int) -> Iterator[Row]:

@@ -74,7 +74,7 @@ def _unpacked(raw: BinaryIO, place: str) -> Iterator[io.BufferedReader]:
         if not packed(place):
             raise
         said = redact(" ".join(str(error).split()))[:120]
-        raise BadInput(place, f"not readable as {kind}: {said}", mend="fetch or write the file again") from None
+        raise BadInput(place, f"not readable as {kind}: {said}", fix="fetch or write the file again") from None
 
 
 def _lines(stream: io.BufferedReader, longest: int) -> Iterator[bytes]:
@@ -96,10 +96,10 @@ def _items(stream: io.BufferedReader, place: str, longest: int) -> Iterator[byte
             counted.since, number = 0, number + 1
     except _TooLong:
         problem = f"an item of more than {longest // 2**20} MiB"
-        raise BadInput(place, problem, line=number + 1, mend="mend or remove the item") from None
+        raise BadInput(place, problem, line=number + 1, fix="correct or remove the item") from None
     except (ijson.JSONError, UnicodeDecodeError) as error:
         said = redact(" ".join(str(error).split()))[:120]
-        raise BadInput(place, f"not JSON: {said}", line=number + 1, mend="mend the item, or fetch the file again") from None
+        raise BadInput(place, f"not JSON: {said}", line=number + 1, fix="correct the item, or fetch the file again") from None
 
 
 def _line(item: Any) -> bytes:

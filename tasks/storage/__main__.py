@@ -208,7 +208,7 @@ def bucket(
 def _pairs(given: list[str]) -> dict[str, str]:
     for pair in given:
         if not pair.partition("=")[0] or "=" not in pair:
-            raise BadInput("--label", f"{pair!r} is not KEY=VALUE", mend="mend it")
+            raise BadInput("--label", f"{pair!r} is not KEY=VALUE", fix="correct it")
     return dict(pair.split("=", 1) for pair in given)
 
 

@@ -28,7 +28,7 @@ else:
 SKEW = 300.0  # seconds that two clocks may differ; S3 refuses 15 minutes
 ATTEMPTS = 12  # of a request: adaptive mode waits up to 20 s between two, so that an outage of a minute is sat out
 CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or give the machine a role"
-MENDS = {
+FIXES = {
     "InvalidAccessKeyId": f"the access key is unknown there; {CREDENTIALS}",
     "SignatureDoesNotMatch": f"the secret key does not fit the access key; {CREDENTIALS}",
     "ExpiredToken": "the session has expired; sign in again",
@@ -100,7 +100,7 @@ def _endpoint() -> str | None:
     parts = urlsplit(given)
     if given and (parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password):
         name = f"{PREFIX}S3_ENDPOINT" if settings().s3_endpoint else "AWS_ENDPOINT_URL_S3"
-        raise BadSettings(f"environment: {name}: not http(s)://HOST[:PORT] without user and password; mend it")
+        raise BadSettings(f"environment: {name}: not http(s)://HOST[:PORT] without user and password; correct it")
     return given or None
 
 
@@ -148,10 +148,10 @@ def _refused(what: str, error: Any) -> NoReturn:
     found = code(error)
     status = str(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
     if status in ("400", "403") and abs(seconds := _fast(error)) > SKEW:
-        mend = f"this machine's clock is {abs(seconds) / 60:.0f} minutes {'ahead of' if seconds > 0 else 'behind'} the server's; set it"
-        raise StorageError(f"{what}: {error.operation_name} refused ({found or status}): {mend}") from None
-    mend = MENDS.get(found) or (MENDS.get(status) if status != "404" else None) or "look the code up in S3's documentation"
-    raise StorageError(f"{what}: {error.operation_name} refused ({found or status}): {mend}") from None
+        fix = f"this machine's clock is {abs(seconds) / 60:.0f} minutes {'ahead of' if seconds > 0 else 'behind'} the server's; set it"
+        raise StorageError(f"{what}: {error.operation_name} refused ({found or status}); fix: {fix}") from None
+    fix = FIXES.get(found) or (FIXES.get(status) if status != "404" else None) or "look the code up in S3's documentation"
+    raise StorageError(f"{what}: {error.operation_name} refused ({found or status}); fix: {fix}") from None
 
 
 def _fast(error: Any) -> float:
@@ -169,8 +169,8 @@ def _reason(error: BaseException) -> str:
         "NoCredentialsError": f"no credentials; {CREDENTIALS}",
         "PartialCredentialsError": f"half of the credentials; {CREDENTIALS}",
         "CredentialRetrievalError": f"the credentials could not be fetched; {CREDENTIALS}",
-        "ProfileNotFound": "AWS_PROFILE names no profile; mend it",
-        "ConfigParseError": "AWS's config file cannot be read; mend it",
+        "ProfileNotFound": "AWS_PROFILE names no profile; correct it",
+        "ConfigParseError": "AWS's config file cannot be read; correct it",
         "NoRegionError": "no region; set AWS_REGION",
         "TokenRetrievalError": "the session has expired; sign in again",
         "UnauthorizedSSOTokenError": "the session has expired; sign in again",

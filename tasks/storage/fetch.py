@@ -61,7 +61,7 @@ def fetch(
             return Fetched(manifest, target, new=False, fetched=0, spared=0)
         store.check_replaceable(target)
         if not replace:
-            raise BadInput(target, "is there, with something else in it", mend="name another folder, or say --replace")
+            raise BadInput(target, "is there, with something else in it", fix="name another folder, or say --replace")
     store.check_replaceable(target)
     with _scratch(target, manifest) as scratch:
         with byte_bar(total=manifest.size, label=label) as progress:
@@ -89,7 +89,7 @@ def _scratch(target: Path, manifest: Manifest) -> Iterator[Path]:
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = target.with_name(f".{target.name}.{manifest.content[:12]}.part")
     if scratch.is_symlink() or any(path.is_symlink() for path in scratch.rglob("*")):
-        raise BadInput(scratch, "has a link in it", mend="remove it and run again")
+        raise BadInput(scratch, "has a link in it", fix="remove it and run again")
     scratch.mkdir(exist_ok=True)
     _enough_space(scratch, manifest)
     descriptor = os.open(scratch, os.O_RDONLY | os.O_DIRECTORY)

@@ -34,11 +34,11 @@ def check(paths: Iterable[str], *, source: str) -> None:
     folders: dict[str, str] = {}
     for path in paths:
         if reason := problem(path):
-            raise BadInput(source, f"file name {path[:80]!r} refused: {reason}", mend="rename it")
+            raise BadInput(source, f"file name {path[:80]!r} refused: {reason}", fix="rename it")
         key = unicodedata.normalize("NFC", path).casefold()
         above = [key[:at] for at, character in enumerate(key) if character == "/"]
         if clash := files.get(key) or folders.get(key) or next((files[folder] for folder in above if folder in files), None):
-            raise BadInput(source, f"file name {path!r} refused: it cannot stand beside {clash!r} on every file system", mend="rename one")
+            raise BadInput(source, f"file name {path!r} refused: it cannot stand beside {clash!r} on every file system", fix="rename one")
         files[key] = path
         folders.update(dict.fromkeys(above, path))
 
@@ -46,15 +46,15 @@ def check(paths: Iterable[str], *, source: str) -> None:
 def files(folder: Path) -> list[Path]:
     """A folder's regular files, sorted. Raises BadInput for links and whatever else is neither file nor folder."""
     if not folder.is_dir():
-        raise BadInput(folder, "no such folder", mend="check the path, or run the stage that makes it: `make run`")
+        raise BadInput(folder, "no such folder", fix="check the path, or run the stage that makes it: `make run`")
     found = []
     for path in sorted(folder.rglob("*")):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
-            raise BadInput(path, "neither a file nor a folder", mend="put the file itself there; links are not followed")
+            raise BadInput(path, "neither a file nor a folder", fix="put the file itself there; links are not followed")
         if path.is_file():
             found.append(path)
     if not found:
-        raise BadInput(folder, "no files in it", mend="nothing to publish")
+        raise BadInput(folder, "no files in it", fix="nothing to publish")
     check((path.relative_to(folder).as_posix() for path in found), source=str(folder))
     return found
 
@@ -62,5 +62,5 @@ def files(folder: Path) -> list[Path]:
 def plain_name(name: str, *, what: str) -> str:
     """A name of a collection, a version or an alias, as given. Raises BadInput unless it is lower-case, digits, `.`, `_` and `-`."""
     if not _NAME.fullmatch(name) or name.endswith("."):
-        raise BadInput(f"{name[:80]!r}", f"not fit for {what}", mend="use a-z, 0-9, `.`, `_` and `-`, at most 64 of them")
+        raise BadInput(f"{name[:80]!r}", f"not fit for {what}", fix="use a-z, 0-9, `.`, `_` and `-`, at most 64 of them")
     return name

@@ -48,6 +48,6 @@ def place(url: str = "") -> Place:
     if not given:
         raise BadSettings(f"environment: {PREFIX}STORE is not set; name the bucket, as s3://BUCKET/PREFIX")
     if not (found := _URL.fullmatch(given)) or "//" in (found["prefix"] or "") or ".." in given:
-        raise BadSettings(f"environment: {PREFIX}STORE: not s3://BUCKET/PREFIX; mend it")
+        raise BadSettings(f"environment: {PREFIX}STORE: not s3://BUCKET/PREFIX; correct it")
     prefix = (found["prefix"] or "").strip("/")
     return Place(found["bucket"], f"{prefix}/" if prefix else "")

@@ -78,7 +78,7 @@ def existing(client: S3Client, to: Place, manifest: Manifest) -> Manifest | None
     if (found := versions.manifest(client, to, manifest.name, manifest.version)) is None:
         return None
     if found.content != manifest.content:
-        raise BadInput(f"s3://{to.bucket}/{key}", "this version is there, with other content", mend="versions never change: name a new one")
+        raise BadInput(f"s3://{to.bucket}/{key}", "this version is there, with other content", fix="versions never change: name a new one")
     return found
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from tasks.quality.verdict import Verdict
+from tasks.contracts.verdict import Verdict
 from tasks.schema.errors import BadInput, GateFailed
 from tasks.storage import paths, versions
 from tasks.storage.client import connect
@@ -20,7 +20,7 @@ from tasks.tracking.gate import Promoted
 DATASET, CHECKPOINT = "dataset", "checkpoint"
 MODEL = "model_version"  # the label
 PROMOTED = Path("data/promote/promoted.json")
-DATA, VERDICT = Path("data/assemble/dataset"), Path("data/validate/verdict.json")
+DATA, VERDICT = Path("data/assemble/dataset"), Path("data/validate_dataset/verdict.json")
 STUDENT = Path("data/train/checkpoints/student")
 
 
@@ -39,7 +39,7 @@ def given(name: str, folder: Path | None) -> Release:
     if folder is None:
         known = {DATASET: dataset, CHECKPOINT: student}
         if name not in known:
-            raise BadInput(name, "no folder is named", mend=f"name one; only {' and '.join(known)} are known without")
+            raise BadInput(name, "no folder is named", fix=f"name one; only {' and '.join(known)} are known without")
         return known[name]()
     files = tuple(checkpoint.files(folder)) if name == CHECKPOINT else None
     return Release(name, folder, files, _code())
@@ -50,7 +50,7 @@ def dataset() -> Release:
     try:
         passed = Verdict.model_validate_json(_text(VERDICT)).passed
     except ValidationError:
-        raise BadInput(VERDICT, "not a verdict", mend="run the stage validate: `longwriter flow dataset`") from None
+        raise BadInput(VERDICT, "not a verdict", fix="run the stage validate_dataset: `longwriter flow dataset`") from None
     if not passed:
         raise GateFailed(f"{VERDICT}: the dataset did not pass its contract; it is not published")
     return Release(DATASET, DATA, None, _code())
@@ -67,7 +67,7 @@ def registered() -> Release:
     try:
         number = Promoted.model_validate_json(_text(PROMOTED)).version
     except ValidationError:
-        raise BadInput(PROMOTED, "not what the stage promote writes", mend="run it again: `longwriter flow promotion`") from None
+        raise BadInput(PROMOTED, "not what the stage promote writes", fix="run it again: `longwriter flow promotion`") from None
     one = student()
     return one._replace(labels={**one.labels, MODEL: number})
 
@@ -119,5 +119,5 @@ def _code() -> dict[str, str]:
 
 def _text(path: Path) -> bytes:
     if not path.is_file():
-        raise BadInput(path, "no such file", mend="run the stage that writes it: `make run`")
+        raise BadInput(path, "no such file", fix="run the stage that writes it: `make run`")
     return path.read_bytes()

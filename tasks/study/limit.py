@@ -8,8 +8,8 @@ from math import isfinite
 from statistics import fmean
 from typing import NamedTuple
 
-from tasks.longbench.length import count_words
 from tasks.schema.records import Prediction, Record
+from tasks.text.counts import count_words
 
 LEVEL = 0.95
 CEILING = 0.95  # of the answers: a single longest one grows with the number of answers and with every loop of a small model

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Literal
 
 from tasks.corpus.dataset import FILE, read_dataset
-from tasks.longbench.answer_rows import RESPONSES
+from tasks.evaluation.answer_rows import RESPONSES
+from tasks.evaluation.recorded import PROMPTS
 from tasks.longbench.benchmark import Entry, entries, language_of
-from tasks.longbench.length import count_words
-from tasks.longbench.recorded import PROMPTS
 from tasks.schema.records import Language, Message, Sample
+from tasks.text.counts import count_words
 
 ENDS = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|$)|[。！？…]+[”’」』）]*|\n")  # of sentences and of lines
 

@@ -67,13 +67,13 @@ def read_lengths(path: Path) -> Iterator[ReadPrompt]:
     name = "standard input" if path == STDIN else path
     for row in _standard_input() if path == STDIN else rows(path):
         if row.data is None:
-            raise BadInput(name, row.problem or "not readable", line=row.line, mend="fix: correct or remove the line")
+            raise BadInput(name, row.problem or "not readable", line=row.line, fix="correct or remove the line")
         field = next((field for field in FIELDS if row.data.get(field) is not None), None)
         if field is None:
-            raise BadInput(name, "no field `prompt` or `text`", line=row.line, mend="fix: name the field with the prompt `prompt`")
+            raise BadInput(name, "no field `prompt` or `text`", line=row.line, fix="name the field with the prompt `prompt`")
         value = row.data[field]
         if not isinstance(value, str):
-            raise BadInput(name, f"not a text, got {shorten(value)}", line=row.line, field=field, mend="fix: give the prompt as one string")
+            raise BadInput(name, f"not a text, got {shorten(value)}", line=row.line, field=field, fix="give the prompt as one string")
         identity = row.data.get("id")
         yield ReadPrompt(row.line, None if identity is None else str(identity), parse_length_request(value))
 
@@ -86,7 +86,7 @@ def _standard_input() -> Iterator[Row]:
             yield row_of(number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, start)
         start += len(line)
     if not found:
-        raise BadInput("standard input", "no rows", mend="fix: send one JSON object a line")
+        raise BadInput("standard input", "no rows", fix="send one JSON object a line")
 
 
 def _shown(row: ReadPrompt) -> str:

@@ -10,8 +10,8 @@ from tasks.schema.errors import BadInput
 from tasks.schema.params import load
 from tasks.stage import one_line_errors
 from tasks.tracking import registry, rollback
+from tasks.tracking.alias_moves import PROMOTED
 from tasks.tracking.client import answering, names
-from tasks.tracking.succession import PROMOTED
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 Which = Annotated[str, typer.Argument(help="a version's number, or an alias", metavar="VERSION")]
@@ -53,8 +53,8 @@ def allow(version: Which) -> None:
     """Let a version that was rolled back be promoted again."""
     with one_line_errors(), answering():
         number = _number(version)
-        barred = rollback.allow(number)
-        print(f"version {number} {'may be promoted again' if barred else 'was not rolled back; nothing to allow'}")
+        blocked = rollback.allow(number)
+        print(f"version {number} {'may be promoted again' if blocked else 'was not rolled back; nothing to allow'}")
 
 
 @app.command()
@@ -62,7 +62,9 @@ def preview(
     trained: Annotated[Path, typer.Argument(help="folder of the stage train")] = Path("data/train"),
     aligned: Annotated[Path, typer.Argument(help="folder of the stage align")] = Path("data/align"),
     scored: Annotated[Path, typer.Argument(help="folder of the stage score")] = Path("data/score"),
-    general: Annotated[Path, typer.Argument(help="general.json of the stage probe")] = Path("data/probe/general.json"),
+    general: Annotated[Path, typer.Argument(help="general.json of the stage evaluate_general")] = Path(
+        "data/evaluate_general/general.json"
+    ),
 ) -> None:
     """The scores, and what the stage promote would decide about them now, as Markdown. Registers nothing, moves nothing."""
     from tasks.promote import preview as previewed
@@ -104,9 +106,9 @@ def evaluated(
 
 
 @app.command()
-def newcomers(as_json: Annotated[bool, typer.Option("--json", help="one JSON list on standard output")] = False) -> None:
+def unevaluated(as_json: Annotated[bool, typer.Option("--json", help="one JSON list on standard output")] = False) -> None:
     """Versions that nobody has evaluated under params.yaml's benchmark and judge, and how often that was tried."""
-    from tasks.tracking.newcomers import look
+    from tasks.tracking.unevaluated import look
 
     with one_line_errors(), answering():
         found = look(load())
@@ -123,19 +125,19 @@ def newcomers(as_json: Annotated[bool, typer.Option("--json", help="one JSON lis
 @app.command()
 def begin(number: Number) -> None:
     """Write down that a version is to be evaluated, once more, under params.yaml's benchmark and judge."""
-    from tasks.tracking import newcomers
+    from tasks.tracking import unevaluated
 
     with one_line_errors(), answering():
-        print(orjson.dumps(newcomers.begin(number, load()).model_dump()).decode())
+        print(orjson.dumps(unevaluated.begin(number, load()).model_dump()).decode())
 
 
 @app.command()
 def fail(number: Number, reason: Annotated[str, typer.Option(help="of the failure, in a line")] = "") -> None:
     """Write down why a version's evaluation did not end well."""
-    from tasks.tracking import newcomers
+    from tasks.tracking import unevaluated
 
     with one_line_errors(), answering():
-        newcomers.fail(number, reason)
+        unevaluated.fail(number, reason)
         print(f"version {number} could not be evaluated")
 
 
@@ -146,7 +148,7 @@ def _number(version: str) -> str:
     held = registry.holders()
     if version not in held:
         known = f"known are {', '.join(sorted(held))}" if held else "there is none yet"
-        raise BadInput(f"models:/{names().model}@{version}", "the alias points to no version", mend=known)
+        raise BadInput(f"models:/{names().model}@{version}", "the alias points to no version", fix=known)
     return held[version]
 
 

@@ -2,7 +2,7 @@
 
 from tasks.longbench.scorecard import Scorecard
 from tasks.statistics import Interval
-from tasks.tracking import succession
+from tasks.tracking import alias_moves
 from tasks.tracking.gate import Decision
 
 
@@ -30,7 +30,7 @@ def page(card: Scorecard, decision: Decision) -> str:
 
 def approved(by: str, note: str) -> dict[str, str]:
     """The tags of a version that a person approved of."""
-    return {"approved_by": " ".join(by.split()), "approval_note": " ".join(note.split()), "approved": succession.now()}
+    return {"approved_by": " ".join(by.split()), "approval_note": " ".join(note.split()), "approved": alias_moves.now()}
 
 
 def _figure(value: float | None) -> str:

@@ -15,12 +15,12 @@ NAME = 255  # bytes of one name, at the most
 def files(folder: Path) -> list[Path]:
     """The checkpoint's files, sorted. Raises BadInput for a pickle, and for a folder without weights."""
     if not folder.is_dir():
-        raise BadInput(folder, "no such folder", mend="run the stage train: `make run`")
+        raise BadInput(folder, "no such folder", fix="run the stage train: `make run`")
     found = sorted(path for path in folder.rglob("*") if path.is_file())
     refuse_pickles(folder, [path.relative_to(folder).as_posix() for path in found])
     kept = [path for path in found if path.suffix in KEPT]
     if not any(path.suffix == ".safetensors" for path in kept):
-        raise BadInput(folder, "no .safetensors weights in it", mend="save the model with save_pretrained")
+        raise BadInput(folder, "no .safetensors weights in it", fix="save the model with save_pretrained")
     return kept
 
 
@@ -31,7 +31,7 @@ def refuse_foreign(address: str, paths: Iterable[str]) -> None:
     """
     for path in paths:
         if problem := RUNS if named(path) else _foreign(path):
-            raise BadInput(f"{address}: {path[:80]!r}", problem, mend="look at the store: this was not registered by the pipeline")
+            raise BadInput(f"{address}: {path[:80]!r}", problem, fix="look at the store: this was not registered by the pipeline")
 
 
 def _foreign(path: str) -> str | None:

@@ -88,8 +88,8 @@ def _set_aside_half_made(path: Path) -> None:
     if stamp == _newest():
         return
     if runs:
-        mend = f"fix: keep a copy of the file, then `mlflow db upgrade sqlite:///{path}`"
-        raise BadInput(path, f"{HOLDS}: its tables are of another version of MLflow ({stamp})", mend=mend)
+        fix = f"keep a copy of the file, then `mlflow db upgrade sqlite:///{path}`"
+        raise BadInput(path, f"{HOLDS}: its tables are of another version of MLflow ({stamp})", fix=fix)
     aside = path.with_name(f"{path.name}.half-made")
     os.replace(path, aside)
     progress.say(f"warning: {path}: it was cut off while it was made, and holds no run; moved to {aside}, and made again")

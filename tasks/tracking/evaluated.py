@@ -8,10 +8,10 @@ from tasks.longbench.compare import read_side
 from tasks.longbench.scorecard import Scorecards, read_scorecards
 from tasks.schema.errors import BadInput
 from tasks.schema.records import Evaluation
-from tasks.tracking import newcomers, registry, rollback
+from tasks.tracking import registry, rollback, unevaluated
+from tasks.tracking.champion_scores import CARD, ITEMS, model_of
 from tasks.tracking.client import names
 from tasks.tracking.recording import record_evaluation, score_tags
-from tasks.tracking.rival import CARD, ITEMS, model_of
 
 
 def hand_in(number: str, evaluation: Path) -> str:
@@ -23,7 +23,7 @@ def hand_in(number: str, evaluation: Path) -> str:
     _of_this(registry.fetch(f"models:/{names().model}/{number}"), evaluation / "evaluation.json")
     cards = read_scorecards(evaluation / CARD)
     if len(cards) != 1:
-        raise BadInput(evaluation / CARD, f"scorecards of {len(cards)} models", mend="evaluate the version alone")
+        raise BadInput(evaluation / CARD, f"scorecards of {len(cards)} models", fix="evaluate the version alone")
     ((model, card),), name = cards.items(), model_of(version)
     side = read_side(f"{evaluation / ITEMS}:{model}")
     with tempfile.TemporaryDirectory() as scratch:
@@ -31,12 +31,12 @@ def hand_in(number: str, evaluation: Path) -> str:
         store.write(items, (item.model_copy(update={"model": name}) for item in side.answers))
         store.write_json(card_file, Scorecards({name: card}))
         run_id = record_evaluation(card_file, items, {name: card}, checkpoint_digest=version.tags[registry.DIGEST])
-    rollback.tag(number, {**score_tags(card, {}), "evaluation_run": run_id, **newcomers.over(side)})
+    rollback.tag(number, {**score_tags(card, {}), "evaluation_run": run_id, **unevaluated.over(side)})
     return run_id
 
 
 def _of_this(checkpoint: Path, path: Path) -> None:
     """Raises BadInput if the answers were not drawn from this checkpoint."""
     if store.read_document(path, Evaluation).decoding.checkpoint != store.folder_digest(checkpoint):
-        problem, mend = "the evaluation of another checkpoint", "evaluate models:/NAME/VERSION by the registry's address"
-        raise BadInput(path, problem, field="decoding.checkpoint", mend=mend)
+        problem, fix = "the evaluation of another checkpoint", "evaluate models:/NAME/VERSION by the registry's address"
+        raise BadInput(path, problem, field="decoding.checkpoint", fix=fix)

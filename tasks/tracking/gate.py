@@ -73,12 +73,12 @@ class Contest(NamedTuple):
 
     champion: str  # its version
     comparison: Comparison | None
-    problem: str | None = None  # why there is no comparison, and how to mend it
+    problem: str | None = None  # why there is no comparison, and how to correct it
     unmatched: tuple[str, ...] = ()  # bins and languages of the champion's prompts of which the candidate answered none
 
 
 def weigh(card: Scorecard, *, general: Mapping[str, float | None], contest: Contest | None, promote: Promote) -> tuple[Axis, ...]:
-    """Every axis of the gate. Those against a champion are there only where another version reigns. Shares are from 0 to 1."""
+    """Every axis of the gate. Those against a champion are there only where another version is_champion. Shares are from 0 to 1."""
     scores: Scorecard | FixedScores | None = card if promote.mode == "paper" else card.fixed
     length, both = (scores.s_l, scores.s_bar) if scores else (None, None)
     note = None if scores else "nothing is scored in fixed mode; run the stage score again"
@@ -92,7 +92,14 @@ def weigh(card: Scorecard, *, general: Mapping[str, float | None], contest: Cont
         ),
     ]
     for task, floor in promote.min_general.items():
-        axes.append(_at_least(f"{GENERAL}{task}", general.get(task), floor, "not measured; add it to probe.tasks and run the stage probe"))
+        axes.append(
+            _at_least(
+                f"{GENERAL}{task}",
+                general.get(task),
+                floor,
+                "not measured; add it to evaluate_general.tasks and run the stage evaluate_general",
+            )
+        )
     return (*axes, *_against(contest, promote)) if contest else tuple(axes)
 
 
@@ -101,29 +108,29 @@ def decide(
     version: str,
     *,
     model: str,
-    reigns: bool,
+    is_champion: bool,
     contest: Contest | None,
     general: Mapping[str, float | None],
     promote: Promote,
     training_run: str,
     evaluation_run: str,
-    barred: str | None = None,
+    blocked: str | None = None,
 ) -> Decision:
-    """Weigh a version against the gate. One that reigns is weighed against its predecessor, and dethroned by another version only.
+    """Weigh a version against the gate. One that is_champion is weighed against its predecessor, and dethroned by another version only.
 
-    `barred` says when and why the version was rolled back: it is then no champion again until somebody allows it.
+    `blocked` says when and why the version was rolled back: it is then no champion again until somebody allows it.
     """
     axes = weigh(card, general=general, contest=contest, promote=promote)
     passed = all(axis.passed for axis in axes)
     verdict = "all axes hold" if passed else "not all axes hold"
-    if reigns and not passed:
+    if is_champion and not passed:
         verdict += ", and it stays champion until another version takes its place"
-    elif barred and not reigns:
-        verdict += f", and it stays out as it was rolled back {barred} (`python -m tasks.tracking allow {version}` lets it in again)"
+    elif blocked and not is_champion:
+        verdict += f", and it stays out as it was rolled back {blocked} (`python -m tasks.tracking allow {version}` lets it in again)"
     return Decision(
         version=version,
         model=model,
-        alias="champion" if reigns or (passed and not barred) else "challenger",
+        alias="champion" if is_champion or (passed and not blocked) else "challenger",
         passed=passed,
         axes=axes,
         reason=f"{verdict}: " + "; ".join(map(str, axes)),

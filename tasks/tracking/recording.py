@@ -5,10 +5,10 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from tasks import plots
 from tasks.corpus.dataset import FILE
+from tasks.history import read_history
 from tasks.longbench.scorecard import Scorecard
-from tasks.reporting import plots
-from tasks.reporting.history import read_history
 from tasks.schema.params import Align, Base, Pack, Section, Train
 from tasks.tracking import checkpoint as checkpoints
 from tasks.tracking import runs

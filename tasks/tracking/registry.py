@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from tasks import store
 from tasks.schema.errors import BadInput
 from tasks.schema.settings import settings
-from tasks.tracking import checkpoint, runs, succession
+from tasks.tracking import alias_moves, checkpoint, runs
 from tasks.tracking.client import connect, experiment, names
 from tasks.tracking.gate import Decision
 from tasks.tracking.transaction import Changes
@@ -89,16 +89,16 @@ def versions() -> list[Version]:
     return sorted((Version(str(one.version), dict(one.tags)) for one in found), key=lambda one: int(one.number))
 
 
-def reigns(candidate: Version | None) -> bool:
+def is_champion(candidate: Version | None) -> bool:
     """Is it the champion?"""
     return candidate is not None and holders().get(names().aliases.champion) == candidate.number
 
 
 def rival(candidate: Version | None) -> Version | None:
     """Whom a version is weighed against: the champion, or its own predecessor where it reigns itself; None: nobody."""
-    if candidate is None or not reigns(candidate):
+    if candidate is None or not is_champion(candidate):
         return aliased(names().aliases.champion)
-    before = candidate.tags.get(succession.BEFORE)
+    before = candidate.tags.get(alias_moves.BEFORE)
     return next((one for one in versions() if one.number == before), None)  # it may be deleted by now
 
 
@@ -122,8 +122,8 @@ def apply(version: Version, decision: Decision, *, tags: Mapping[str, str]) -> N
         changes.tags(version.number, {**verdict, **stale})
         changes.describe(version.number, f"{decision.alias}: {decision.reason}")
         if decision.alias == "champion" and held.get(names().aliases.champion) != version.number:
-            changes.tags(version.number, succession.crowned(decision.champion_before))
-        changes.aliases(succession.after(decision, held, names().aliases))
+            changes.tags(version.number, alias_moves.champion_tags(decision.champion_before))
+        changes.aliases(alias_moves.after(decision, held, names().aliases))
 
 
 def trained_digest(run_id: str) -> str | None:
@@ -142,7 +142,7 @@ def fetch(address: str) -> Path:
     name, number = _resolve(address)
     version = _version(connect(), name, number)
     if DIGEST not in version.tags:
-        raise BadInput(address, f"no {DIGEST} tag: it was not registered by this pipeline", mend="register it by the stage promote")
+        raise BadInput(address, f"no {DIGEST} tag: it was not registered by this pipeline", fix="register it by the stage promote")
     fixed = f"models:/{name}/{number}"
     folder = settings().home / "models" / f"{name}-{number}-{version.tags[DIGEST][:12]}"
     if not folder.is_dir():
@@ -151,7 +151,7 @@ def fetch(address: str) -> Path:
             scratch.mkdir()
             mlflow.artifacts.download_artifacts(fixed, dst_path=str(scratch))
             if checkpoint.digest(scratch) != version.tags[DIGEST]:
-                raise BadInput(address, "the files differ from what was registered", mend="register the checkpoint again")
+                raise BadInput(address, "the files differ from what was registered", fix="register the checkpoint again")
     return folder
 
 
@@ -164,14 +164,14 @@ def _resolve(address: str) -> tuple[str, str]:
     """The model's name and the version's number. Raises BadInput for what is no address, and for an alias that points to nothing."""
     found = ADDRESS.fullmatch(address)
     if not found:
-        raise BadInput(address, "not an address of the registry", mend="such as models:/longwriter@champion or models:/longwriter/3")
+        raise BadInput(address, "not an address of the registry", fix="such as models:/longwriter@champion or models:/longwriter/3")
     client, name = connect(), found["name"]
     if not client.search_registered_models(filter_string=f"name = '{name}'"):
-        raise BadInput(address, f"no registered model {name}", mend="run the stage promote: `make run`")
+        raise BadInput(address, f"no registered model {name}", fix="run the stage promote: `make run`")
     aliases = {alias: str(number) for alias, number in client.get_registered_model(name).aliases.items()}
     if found["alias"] and found["alias"] not in aliases:
         known = f"known are {', '.join(sorted(aliases))}" if aliases else "there is none yet; run the stage promote: `make run`"
-        raise BadInput(address, "the alias points to no version", mend=known)
+        raise BadInput(address, "the alias points to no version", fix=known)
     return name, aliases[found["alias"]] if found["alias"] else found["number"]
 
 
@@ -193,5 +193,5 @@ def _version(client: "MlflowClient", name: str, number: str) -> Version:
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        raise BadInput(f"models:/{name}/{number}", "no such version", mend="`python -m tasks.tracking models` lists them") from None
+        raise BadInput(f"models:/{name}/{number}", "no such version", fix="`python -m tasks.tracking models` lists them") from None
     return Version(str(found.version), dict(found.tags))

@@ -29,7 +29,7 @@ def imported(path: Path) -> Iterator[str]:
 def closure(stage: str) -> list[str]:
     """Every file under tasks/ that tasks/<stage>.py imports, itself included, GROUND and empty `__init__.py` left out."""
     found: set[Path] = set()
-    waiting = [ROOT / "tasks" / f"{stage}.py"]
+    waiting = [ROOT / "tasks" / f"{stage.replace('.', '/')}.py"]
     while waiting:
         path = waiting.pop()
         if path not in found:

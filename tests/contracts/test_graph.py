@@ -52,7 +52,9 @@ def arguments(stage: str) -> list[str]:
 
 
 def module(stage: str) -> str:
-    return stage.rpartition("/")[2]
+    """Below tasks: `collect`, `study.cap`; the study's training is the pipeline's."""
+    own, _, name = stage.rpartition("/")
+    return f"{own}.{name}" if own and (ROOT / "tasks" / own / f"{name}.py").is_file() else name
 
 
 def folder(stage: str) -> str:
@@ -61,7 +63,7 @@ def folder(stage: str) -> str:
 
 def signature(stage: str) -> tuple[list[str], list[str]]:
     """The names of `run`'s positional and keyword-only parameters, read without importing the stage."""
-    tree = ast.parse((ROOT / "tasks" / f"{module(stage)}.py").read_text(encoding="utf-8"))
+    tree = ast.parse((ROOT / "tasks" / f"{module(stage).replace('.', '/')}.py").read_text(encoding="utf-8"))
     run = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "run")
     return [arg.arg for arg in run.args.posonlyargs + run.args.args], [arg.arg for arg in run.args.kwonlyargs]
 
@@ -195,12 +197,12 @@ def test_the_study_runs_where_it_is_named_and_nothing_else_needs_it() -> None:
 
 
 def test_another_judge_reaches_what_stands_behind_it_and_nothing_else() -> None:
-    behind = {"prefer", "align", "predict", "judge", "score", "probe", "promote", "serve", "report"}
+    behind = {"build_pairs", "align", "predict", "judge", "score", "evaluate_general", "promote", "serve", "report"}
     assert changed_by("models.judge.revision") == behind, "align and what follows are reached, and run only if the pairs change"
 
 
 def test_another_teacher_leaves_the_instructions_alone() -> None:
-    assert set(STAGES) - changed_by("models.teacher.name") == {"collect", "admit"}
+    assert set(STAGES) - changed_by("models.teacher.name") == {"collect", "validate_instructions"}
 
 
 def python_files(*folders: str) -> Iterator[Path]:
@@ -223,7 +225,13 @@ def test_the_folder_mlflow_is_no_package() -> None:
 
 def test_the_ground_the_command_lines_and_the_stages_import_without_the_heavy_libraries() -> None:
     modules = [path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".") for path in sorted((ROOT / "tasks/schema").glob("*.py"))]
-    modules += ["tasks.store", "tasks.stage", "tasks.longbench.__main__", "flows.embedded", *(f"tasks.{module(stage)}" for stage in STAGES)]
+    modules += [
+        "tasks.store",
+        "tasks.stage",
+        "tasks.evaluation.__main__",
+        "flows.embedded",
+        *(f"tasks.{module(stage)}" for stage in STAGES),
+    ]
     code = (
         "import importlib, sys\n"
         f"for name in {modules!r}: importlib.import_module(name)\n"

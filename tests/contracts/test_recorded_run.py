@@ -8,9 +8,9 @@ from statistics import mean, variance
 import pytest
 
 from tasks import store
-from tasks.longbench.length import s_l
 from tasks.schema.params import load
 from tasks.study.limit import Limit
+from tasks.text.counts import s_l
 from tests.conftest import ROOT
 
 

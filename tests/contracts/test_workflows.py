@@ -13,7 +13,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from flows.cli import TREE, Leaf
-from tasks.longbench.difference import MARKER
+from tasks.evaluation.difference import MARKER
 from tests.conftest import ROOT
 
 WORKFLOWS = sorted((ROOT / ".github/workflows").glob("*.y*ml"))

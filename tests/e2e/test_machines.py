@@ -18,15 +18,15 @@ from flows.child import family
 from tasks import store
 from tasks.schema.params import load
 from tasks.schema.settings import settings
-from tasks.sft.checkpoints import step
-from tasks.sft.job import HISTORY
-from tasks.tracking import newcomers, registry
+from tasks.tracking import registry, unevaluated
 from tasks.tracking.client import connect, experiment
+from tasks.training.checkpoints import step
+from tasks.training.job import HISTORY
 from tests import backend
 from tests.backend import Team, another_worker, api, clone, commit, dead, pid, said, soon, started, suspended, until
 from tests.conftest import ROOT
-from tests.tasks.sft.packs import packed_student
 from tests.tasks.test_promote import candidate
+from tests.tasks.training.packs import packed_student
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
@@ -154,12 +154,12 @@ def test_mlflow_is_away_when_a_training_ends_and_has_each_of_its_steps_once(team
 
 def test_a_new_version_is_found_answered_judged_and_scored(team: Team, monkeypatch: pytest.MonkeyPatch) -> None:
     until(team, started(team, "longwriter/longwriter", push=True, elsewhere=True), "Completed")
-    started(team, "newcomers/newcomers")
+    started(team, "unevaluated/unevaluated")
     until(team, named(team, "version 1"), "Completed")
     tags = registry.version("1").tags
-    assert {newcomers.TRIES, newcomers.FAILED}.isdisjoint(tags)
+    assert {unevaluated.TRIES, unevaluated.FAILED}.isdisjoint(tags)
     scores = connect().get_run(tags["evaluation_run"]).data.metrics
     assert scores["student/items"] == len(PROMPTS), "promote's own scores are of other prompts"
     assert scores["student/s_bar"] == float(tags["s_bar"])
     monkeypatch.chdir(team.checkout)
-    assert "1" not in [one.number for one in newcomers.look(load())]
+    assert "1" not in [one.number for one in unevaluated.look(load())]

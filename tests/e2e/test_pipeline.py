@@ -19,22 +19,22 @@ from tests.conftest import ROOT
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
-STAGES = ["collect", "admit", "plan", "write", "review", "assemble", "validate", "pack", "train"]
-STAGES += ["sample", "prefer", "align", "predict", "judge", "score", "probe", "promote", "serve", "report"]
+STAGES = ["collect", "validate_instructions", "plan", "write", "validate_drafts", "assemble", "validate_dataset", "pack", "train"]
+STAGES += ["sample", "build_pairs", "align", "predict", "judge", "score", "evaluate_general", "promote", "serve", "report"]
 SMALLER = {
     "benchmark": "data/raw/smaller.jsonl",
     "collect.count": 80,
     "collect.words.max": 400,
-    "admit.min_rows": 30,
-    "admit.min_explicit": 20,
-    "admit.lengths": {quantile: {"min": 50, "max": 500} for quantile in ("p10", "p50", "p90")},
-    "review.min_rows": 30,
-    "validate.min_rows": 30,
+    "validate_instructions.min_rows": 30,
+    "validate_instructions.min_explicit": 20,
+    "validate_instructions.lengths": {quantile: {"min": 50, "max": 500} for quantile in ("p10", "p50", "p90")},
+    "validate_drafts.min_rows": 30,
+    "validate_dataset.min_rows": 30,
     "train.epochs": 3,
     "align.epochs": 1,
     "sample.prompts": 12,
-    "prefer.max_rejects": 1.0,
-    "validate.lengths": {quantile: {"min": 50, "max": 500} for quantile in ("p10", "p50", "p90")},
+    "build_pairs.max_rejects": 1.0,
+    "validate_dataset.lengths": {quantile: {"min": 50, "max": 500} for quantile in ("p10", "p50", "p90")},
     "promote.min_s_bar": 0.0,
     "promote.min_s_l": 0.0,
     "serve.words": 100,
@@ -99,7 +99,7 @@ def test_one_command_takes_raw_instructions_to_a_promoted_model(workspace: Path)
     decision = json.loads((workspace / "data/promote/decision.json").read_text())
     assert decision["alias"] == "champion"
     assert (workspace / "data/report/report.html").stat().st_size > 10_000
-    assert (workspace / "data/validate/docs/index.html").is_file()
+    assert (workspace / "data/validate_dataset/docs/index.html").is_file()
 
 
 def test_every_raw_row_ends_as_an_instruction_or_as_a_reject(workspace: Path) -> None:
@@ -121,7 +121,7 @@ def test_a_url_or_the_concurrency_reruns_nothing(workspace: Path) -> None:
 def test_another_judge_reruns_what_asks_it_and_nothing_that_its_same_verdicts_leave_alone(workspace: Path) -> None:
     change(workspace, {"models.judge.revision": "2"})
     states = flow(workspace)
-    assert {stage for stage, state in states.items() if state == "Completed"} == {"prefer", "judge", "score", "promote", "report"}
+    assert {stage for stage, state in states.items() if state == "Completed"} == {"build_pairs", "judge", "score", "promote", "report"}
 
 
 def test_by_hand_and_by_flow_no_work_is_done_twice(workspace: Path) -> None:

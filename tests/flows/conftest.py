@@ -24,7 +24,7 @@ text = source.read_text()
 print(f"{output.stem} reads {source.name}", flush=True)
 Path("ran.log").open("a").write(f"{output.stem}\\n")
 if "broken" in text and output.stem == "second":
-    print("error: first.txt:1: text: broken; mend the line", file=sys.stderr)
+    print("error: first.txt:1: text: broken; correct the line", file=sys.stderr)
     sys.exit(2)
 if "crash" in text:
     raise ValueError("a defect")

@@ -77,7 +77,7 @@ def test_kill_9_leaves_no_orphan_and_frees_the_workspace(toy: Path) -> None:
     again = start()
     output, _ = again.communicate(timeout=120)
     assert again.returncode == 2, output  # not refused: it ran, up to the stage with bad input
-    assert "error: second: first.txt:1: text: broken; mend the line" in output
+    assert "error: second: first.txt:1: text: broken; correct the line" in output
     assert "Traceback" not in output
     assert "not started" in output
 

@@ -53,7 +53,7 @@ def test_stages_are_listed_in_the_order_in_which_they_run() -> None:
 
 @pytest.mark.usefixtures("toy")
 def test_a_report_that_is_not_there_is_one_line() -> None:
-    assert said("report", code=2) == "error: report: there is none yet; `longwriter run` makes it\n"
+    assert said("report", code=2) == "error: report: there is none yet; fix: `longwriter run` makes it\n"
 
 
 @pytest.fixture
@@ -82,4 +82,4 @@ def test_edits_of_params_are_never_lost_to_a_profile(profiles: Path) -> None:
 
 
 def test_an_unknown_profile_is_named_beside_those_that_there_are(profiles: Path) -> None:
-    assert said("use", "llama", code=2) == "error: profiles/llama.yaml: no such profile; there are llama-3.1-8b, rehearsal\n"
+    assert said("use", "llama", code=2) == "error: profiles/llama.yaml: no such profile; fix: there are llama-3.1-8b, rehearsal\n"

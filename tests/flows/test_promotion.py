@@ -33,10 +33,10 @@ pytestmark = [
 GRAPH = """
 stages:
   score: {cmd: exec python work.py in.txt score.txt, deps: [in.txt], outs: [score.txt]}
-  probe: {cmd: exec python work.py in.txt probe.txt, deps: [in.txt], outs: [probe.txt]}
+  evaluate_general: {cmd: exec python work.py in.txt evaluate_general.txt, deps: [in.txt], outs: [evaluate_general.txt]}
   promote:
     cmd: exec python -m tasks.promote data/train data/align data/score data/general.json data/dataset data/promote
-    deps: [score.txt, probe.txt, data/train, data/score, data/general.json, data/dataset]
+    deps: [score.txt, evaluate_general.txt, data/train, data/score, data/general.json, data/dataset]
     params: [seed, base, pack, train, align, promote]
     outs: [data/promote/decision.json]
     metrics: [data/promote/metrics.json]
@@ -102,7 +102,7 @@ def answered(process: "subprocess.Popen[str]", answer: dict[str, object]) -> Flo
 def test_a_person_sees_the_scores_and_the_gate_approves_and_is_remembered(workspace: Path) -> None:
     with started() as process:
         run = paused(process)
-        assert sorted(ran(workspace)) == ["probe", "score"]
+        assert sorted(ran(workspace)) == ["evaluate_general", "score"]
         assert registry.holders() == {}
         page = str(read_flow_run_input(key="paused-1-description", flow_run_id=run.id))
         assert "The new version would be **champion**, the first to be champion." in page
@@ -123,7 +123,7 @@ def test_a_refusal_fails_the_run_in_a_line_and_moves_nothing(workspace: Path) ->
     assert over.state_name == "Failed"
     assert over.state is not None
     assert "approval: refused by Ann Lee: too dull; nothing was moved" in str(over.state.message)
-    assert sorted(ran(workspace)) == ["probe", "score"]
+    assert sorted(ran(workspace)) == ["evaluate_general", "score"]
     assert not (workspace / "data/promote").exists()
     assert registry.holders() == {}
 
@@ -146,7 +146,7 @@ def test_where_nobody_could_answer_it_is_refused_before_anything_runs(workspace:
 
 @pytest.mark.slow
 def test_without_approval_nobody_is_asked(workspace: Path) -> None:
-    assert promotion() == dict.fromkeys(("score", "probe", "promote", "report"), "Completed")
+    assert promotion() == dict.fromkeys(("score", "evaluate_general", "promote", "report"), "Completed")
     assert registry.holders() == {"champion": "1"}
     assert "approved_by" not in registry.version("1").tags
 

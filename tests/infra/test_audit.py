@@ -63,6 +63,6 @@ def test_an_advisory_is_named_with_the_version_that_mends_it_and_fails(tmp_path:
         (tmp_path / "lock.txt").write_text("longwriter-clean==1.0\n")
         clean = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.stdout.splitlines()[0].endswith("lock.txt: 2 packages, 2 checked, 1 vulnerabilities")
-    assert "jinja2 3.1.0: TEST-1, mended in 3.1.6" in done.stdout
+    assert "jinja2 3.1.0: TEST-1, corrected in 3.1.6" in done.stdout
     assert (done.returncode, len(done.stderr.splitlines())) == (1, 1)
     assert (clean.returncode, clean.stderr) == (0, "")

@@ -33,8 +33,8 @@ def test_the_rendered_job_is_valid_and_asks_for_gpus_and_runs_without_root(tmp_p
     manifest = rendered(gpus=4, image="registry.example.org/longwriter:cuda")
     named = {**manifest, "metadata": {**manifest["metadata"], "name": "run"}}  # which Kubernetes makes of generateName
     (tmp_path / "job.yaml").write_text(json.dumps(named))
-    validate = str(Path(sys.executable).parent / "kubernetes-validate")
-    done = subprocess.run([validate, "--strict", str(tmp_path / "job.yaml")], capture_output=True, text=True)
+    validate_dataset = str(Path(sys.executable).parent / "kubernetes-validate")
+    done = subprocess.run([validate_dataset, "--strict", str(tmp_path / "job.yaml")], capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     pod = manifest["spec"]["template"]["spec"]
     [container] = pod["containers"]

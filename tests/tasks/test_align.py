@@ -6,14 +6,14 @@ from pathlib import Path
 import pytest
 
 from tasks import align, store
-from tasks.endpoints.prose import paragraph
-from tasks.preference.tokens import PairEncoder
-from tasks.reporting.history import read_history
+from tasks.history import read_history
+from tasks.rehearsal.prose import paragraph
 from tasks.schema.errors import BadInput, BadSettings, GateFailed
 from tasks.schema.params import Adapter, Align, load
 from tasks.schema.records import Answer, Message, Pair, Reason, Reject
 from tasks.schema.settings import settings
-from tasks.sft.tokenizer import train_tokenizer
+from tasks.training.pair_tokens import PairEncoder
+from tasks.training.tokenizer import train_tokenizer
 from tests.conftest import ROOT
 
 LEARNS = {"epochs": 3.0, "global_batch": 4, "learning_rate": 1e-3, "context": 256, "max_rejects": 0.1, "sft_weight": 0.0}
@@ -135,7 +135,7 @@ def test_more_pairs_over_the_context_than_params_allow_stop_the_stage_before_it_
 
 
 def test_a_student_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="student: no such checkpoint; run train again"):
+    with pytest.raises(BadInput, match="student: no such checkpoint; fix: run train again"):
         run(tmp_path, tmp_path, PAIRS, given())
 
 

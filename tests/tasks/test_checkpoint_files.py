@@ -15,11 +15,11 @@ import pytest
 
 from tasks.checkpoints import check_model, holds_pickle, named, refuse_pickles
 from tasks.endpoints.launch import launch_of
-from tasks.longbench.nll import load
+from tasks.evaluation.nll import load
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Base
 from tasks.schema.settings import settings
-from tasks.sft.preflight import check_base
+from tasks.training.preflight import check_base
 
 PICKLE = pickle.dumps({"weights": [1.0]})
 CONFIG = '{"model_type": "llama", "max_position_embeddings": 64, "vocab_size": 10}'

@@ -8,7 +8,7 @@ import pytest
 
 from tasks import stage, store
 from tasks.collect import run
-from tasks.corpus.synthetic import LENGTHS
+from tasks.rehearsal.raw import LENGTHS
 from tasks.schema.errors import BadInput, GateFailed
 from tasks.schema.params import Params, load
 from tasks.schema.records import Instruction, Reason, Reject
@@ -97,7 +97,7 @@ def test_an_unreadable_row_stops_the_stage_with_its_line_and_the_mend(tmp_path: 
     with pytest.raises(BadInput) as error:
         collect(source, tmp_path / "out", params)
     assert str(error.value).startswith(f"{source}:2: invalid UTF-8 at byte ")
-    assert str(error.value).endswith("mend the row, or raise collect.max_malformed in params.yaml to set such rows aside")
+    assert str(error.value).endswith("correct the row, or raise collect.max_malformed in params.yaml to set such rows aside")
     assert not list((tmp_path / "out").iterdir())
 
 

@@ -16,9 +16,9 @@ from tasks.schema.params import Params, load
 from tasks.schema.settings import PREFIX, settings
 from tests.conftest import ROOT
 from tests.tasks.judging.endpoint import endpoint
-from tests.tasks.sft.packs import answers, encoded
-from tests.tasks.sft.test_chat_templates import GOOD, marked
 from tests.tasks.test_checkpoint_files import safetensors
+from tests.tasks.training.packs import answers, encoded
+from tests.tasks.training.test_chat_templates import GOOD, marked
 
 ROLES: dict[str, Any] = {"name": "some-model", "revision": "1", "temperature": 0.5, "max_tokens": 1024}
 

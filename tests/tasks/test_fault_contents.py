@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.processes import most_memory
-from tasks.longbench.length import count_words
+from tasks.text.counts import count_words
 from tests.tasks.workspace import SAMPLES, Workspace, endpoint, some_plans
 from tests.web import Quiet, served
 

@@ -183,8 +183,8 @@ def test_a_full_disk_under_the_journal_stops_the_paying(space: Workspace, calls:
         resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))
 
     assert space.finish(limit=small) == 1
-    mend = "free some space and run again, what is done is kept"
-    assert re.fullmatch(f"error: .*/replay.jsonl: (No space left on device|File too large); {mend}", space.said())
+    fix = "free some space and run again, what is done is kept"
+    assert re.fullmatch(f"error: .*/replay.jsonl: (No space left on device|File too large); {fix}", space.said())
     assert not (space.folder / "out").exists()
     full = after(space, calls, unbroken)
     assert 0 < full.served.total() == len(full.paid)  # no call went out whose answer could not be kept

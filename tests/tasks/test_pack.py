@@ -6,13 +6,13 @@ import pytest
 from tasks import pack as stage_pack
 from tasks import store
 from tasks.corpus.dataset import GENERAL, write_dataset
-from tasks.endpoints.prose import paragraph
+from tasks.rehearsal.prose import paragraph
 from tasks.schema.errors import BadInput, GateFailed
 from tasks.schema.params import Base, Pack
 from tasks.schema.records import Message, Reason, Reject, Sample
-from tasks.sft.packing import read_packs
-from tests.tasks.sft.test_chat_templates import GOOD, marked
+from tasks.training.packing import read_packs
 from tests.tasks.test_doctor import model
+from tests.tasks.training.test_chat_templates import GOOD, marked
 
 TINY = Base(model="tiny", revision="", remote_code=False)
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from tasks.endpoints.launch import launch_of
-from tasks.longbench.nll import load
+from tasks.evaluation.nll import load
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Base
 from tasks.schema.settings import settings
-from tasks.sft.preflight import check_base
 from tasks.storage import release
 from tasks.tracking import checkpoint, registry
+from tasks.training.preflight import check_base
 
 
 class Writes:

@@ -81,7 +81,7 @@ def test_a_worker_below_a_launcher_does_not_begin_once_its_owner_is_gone() -> No
     os.waitid(os.P_PID, owner.pid, os.WEXITED | os.WNOWAIT)
     assert not processes.lives(mark), "a dead process that nobody has collected does not live"
     owner.wait()
-    command = [sys.executable, "-m", "tasks.sft.trainer", "no-such-job.json"]
+    command = [sys.executable, "-m", "tasks.training.trainer", "no-such-job.json"]
     ended = subprocess.run(command, cwd=ROOT, env=environment() | {processes.OWNER: mark}, capture_output=True, text=True)
     assert (ended.returncode, ended.stderr) == (128 + signal.SIGTERM, "")
 

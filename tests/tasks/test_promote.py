@@ -36,7 +36,7 @@ def home(mlflow_home: Path) -> Path:
 
 
 def candidate(folder: Path, *, weights: bytes, s_bar: float | None, judge: str = "j", more: int = 0, only: int = 8) -> Path:
-    """What train, score, probe and assemble leave behind, small. `more` is added to the asked lengths of the same items."""
+    """What train, score, evaluate_general and assemble leave behind, small. `more` is added to the asked lengths of the same items."""
     for model in ("student", "control"):
         (folder / "train/checkpoints" / model).mkdir(parents=True)
         (folder / "train/checkpoints" / model / "model.safetensors").write_bytes(weights + model.encode())
@@ -210,9 +210,9 @@ def test_a_version_that_was_rolled_back_is_not_crowned_again_until_it_is_allowed
     run(folder)
     roll_back("it loops")
     assert aliases() == {"champion": "1", "challenger": "2"}
-    barred = run(folder)
-    assert (barred.passed, barred.alias, aliases()) == (True, "challenger", {"champion": "1", "challenger": "2"})
-    assert "it loops (`python -m tasks.tracking allow 2` lets it in again)" in barred.reason
+    blocked = run(folder)
+    assert (blocked.passed, blocked.alias, aliases()) == (True, "challenger", {"champion": "1", "challenger": "2"})
+    assert "it loops (`python -m tasks.tracking allow 2` lets it in again)" in blocked.reason
     assert allow("2")
     run(folder)
     assert aliases() == {"champion": "2", "previous": "1"}

@@ -7,12 +7,10 @@ from pathlib import Path
 import pytest
 
 from tasks import report, store
+from tasks.contracts.verdict import Outcome, Verdict
 from tasks.corpus.dataset import write_dataset
 from tasks.judging.judged import judged
-from tasks.longbench.length import s_l
 from tasks.longbench.summary import summarise
-from tasks.preference.bias import length_bias
-from tasks.quality.verdict import Outcome, Verdict
 from tasks.schema.errors import BadInput
 from tasks.schema.records import (
     Answer,
@@ -31,7 +29,9 @@ from tasks.schema.records import (
     Served,
 )
 from tasks.schema.records import Verdict as Said
+from tasks.text.counts import s_l
 from tasks.tracking.gate import Axis, Decision
+from tasks.training.pair_bias import length_bias
 
 HOSTILE = '</script></style></svg><script>alert("x")</script><img src="http://evil.example/x.png"> & {{ 7 * 7 }}'
 SECTIONS = {"scores", "judge", "degeneration", "lengths", "training", "data", "rejects", "contracts", "promotion", "samples", "origin"}
@@ -56,7 +56,7 @@ def finished_run(data: Path, *, hostile: str = "", scored: bool = True) -> Path:
     outcome = Outcome(
         name="unique_ids", severity="critical", meaning=hostile or "no id twice", success=True, observed=None, unexpected_count=0, ids=()
     )
-    for stage, title in {"admit": "Instructions", "review": "Drafts", "validate": "Training set"}.items():
+    for stage, title in {"validate_instructions": "Instructions", "validate_drafts": "Drafts", "validate_dataset": "Training set"}.items():
         store.write_json(data / stage / "verdict.json", Verdict(name=stage, title=title, passed=True, rows=16, expectations=(outcome,)))
     axes = (Axis(name="s_bar", value=None, bound=50.0, passed=False), Axis(name="unscored", value=0.0, bound=0.02, passed=True))
     reason = hostile or "not all axes hold"
@@ -66,8 +66,8 @@ def finished_run(data: Path, *, hostile: str = "", scored: bool = True) -> Path:
     )
     store.write_json(data / "promote/decision.json", decision)
     history = [{"model": model, "step": step, "loss": 5 / step} for model in ("student", "control") for step in (1, 2, 3)]
-    store.write_json(data / "prefer/bias.json", length_bias([preference(asked, hostile) for asked in (100, 200, 800)]))
-    store.write(data / "prefer/rejects.jsonl", [])
+    store.write_json(data / "build_pairs/bias.json", length_bias([preference(asked, hostile) for asked in (100, 200, 800)]))
+    store.write(data / "build_pairs/rejects.jsonl", [])
     steps = [{"model": "aligned", "step": step, "loss": 0.6 / step, "reward_chosen": 0.1 * step, "margin": 0.2 * step} for step in (1, 2)]
     (data / "align").mkdir()
     (data / "align/history.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in steps))
@@ -119,7 +119,7 @@ def write_judged(data: Path, ids: list[str], hostile: str) -> None:
     sides = {"a": "student", "b": "control", "judge": "j", "replies": ("r", "r"), "problem": None}
     duels = [Duel(id=own, a_first="a", b_first="a" if n else "b", **sides) for n, own in enumerate(ids)]  # type: ignore[arg-type]
     store.write_json(data / "score/reliability.json", judged(verdicts, duels))
-    store.write_json(data / "probe/general.json", {"student": {f"mmlu {hostile}": 0.5}})
+    store.write_json(data / "evaluate_general/general.json", {"student": {f"mmlu {hostile}": 0.5}})
     decoding = Decoding(name="student", revision="1", temperature=0.5, max_tokens=64, seed=1, checkpoint="c")
     drawn = {"version": "2", "alias": "challenger", "asked": 10_000, "written": 9_876, "s_l": 99.4, "tokens": 12_000, "seconds": 1.5}
     ended = {"finish_reason": "stop", "problem": hostile or None, "template": "t", "decoding": decoding}

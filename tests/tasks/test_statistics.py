@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from scipy.stats import binomtest
 
-from tasks.longbench.length import count_words, s_l
-from tasks.longbench.recorded import read_recorded
+from tasks.evaluation.recorded import read_recorded
 from tasks.statistics import Interval, Numbers, holm, intervals, paired, share, sign_test
+from tasks.text.counts import count_words, s_l
 from tests.conftest import ROOT
 
 RECORDED = ROOT.parent / "shared" / "data" / "hellobench" / "length_constrained"

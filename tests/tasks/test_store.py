@@ -39,7 +39,7 @@ def test_a_broken_line_is_named_by_file_line_and_field(tmp_path: Path, content: 
         store.read_list(path, Instruction)
     assert says in str(error.value)
     assert str(error.value).startswith(f"{path}:{line}:" if line else f"{path}:")
-    assert ";" in str(error.value)  # the mend
+    assert ";" in str(error.value)  # the correct
     assert "\n" not in str(error.value)
 
 
@@ -115,11 +115,11 @@ def test_a_document_that_does_not_fit_is_one_line_with_the_field(tmp_path: Path,
     path = tmp_path / "steps.json"
     path.write_text(text)
     with pytest.raises(BadInput, match=line) as error:
-        store.read_document(path, ByName[Step], mend="run plan again")
+        store.read_document(path, ByName[Step], fix="run plan again")
     assert str(error.value).startswith(str(path))
     assert str(error.value).endswith("; run plan again")
     with pytest.raises(BadInput, match="no such file; run plan again"):
-        store.read_document(tmp_path / "nothing.json", ByName[Step], mend="run plan again")
+        store.read_document(tmp_path / "nothing.json", ByName[Step], fix="run plan again")
 
 
 def test_scores_and_metrics_are_numbers_or_nothing(tmp_path: Path) -> None:

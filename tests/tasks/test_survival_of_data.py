@@ -1,4 +1,4 @@
-"""validate and pack as real processes, killed at random moments: outputs are whole or absent, and the rerun's are the same."""
+"""validate_dataset and pack as real processes, killed at random moments: outputs are whole or absent, and the rerun's are the same."""
 
 import json
 import os
@@ -17,17 +17,26 @@ from ruamel.yaml import YAML
 from tasks import store
 from tasks.corpus.dataset import GENERAL, write_dataset
 from tests.conftest import ROOT
-from tests.tasks.quality.contracts import earlier_contracts
-from tests.tasks.test_validate import BENCHMARK, good
+from tests.tasks.contracts.made import earlier_contracts
+from tests.tasks.test_validate_dataset import BENCHMARK, good
 
 KILLS = 20
 COMMANDS = {
-    "validate": ("tasks.validate", "dataset", "general", "raw", "benchmark.jsonl", "admit", "review", "out"),
+    "validate_dataset": (
+        "tasks.validate_dataset",
+        "dataset",
+        "general",
+        "raw",
+        "benchmark.jsonl",
+        "validate_instructions",
+        "validate_drafts",
+        "out",
+    ),
     "pack": ("tasks.pack", "dataset", "general", "passed.json", "out"),
 }
 ANY = {"min": 1, "max": 100_000}
 WITHIN: dict[str, dict[str, Any]] = {
-    "validate": {"min_rows": 20, "lengths": {"p10": ANY, "p50": ANY, "p90": ANY}, "within_s_l": 0.9},
+    "validate_dataset": {"min_rows": 20, "lengths": {"p10": ANY, "p50": ANY, "p90": ANY}, "within_s_l": 0.9},
     "pack": {"context": 512, "vocabulary": 512, "max_rejects": 0.5},
 }
 

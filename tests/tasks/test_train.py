@@ -13,16 +13,16 @@ import psutil
 import pytest
 
 from tasks import store
-from tasks.reporting.history import read_history
+from tasks.history import read_history
 from tasks.schema.errors import BadSettings, TrainingFailed
 from tasks.schema.params import Base, Tiny, Train
 from tasks.schema.records import Metrics
 from tasks.schema.settings import Settings
-from tasks.sft.job import Job, Sft
-from tasks.sft.launch import plan, train_all
+from tasks.training.job import Job, Sft
+from tasks.training.launch import plan, train_all
 from tests.conftest import ROOT, descendants
-from tests.tasks.sft.jobs import OPTIMIZATION
-from tests.tasks.sft.packs import packed_student, write
+from tests.tasks.training.jobs import OPTIMIZATION
+from tests.tasks.training.packs import packed_student, write
 
 TRAIN = Train(version=1, tiny=Tiny(layers=1, width=32, heads=2), weighting="token", **OPTIMIZATION.model_dump())
 
@@ -60,7 +60,7 @@ def test_a_stage_ended_in_the_middle_leaves_no_process_and_goes_on_where_it_was(
     while not list((tmp_path / "home/training").glob("*/checkpoint-*/seal.json")):
         assert stage.poll() is None, stage.communicate()[1]
         time.sleep(0.05)
-    children = descendants("tasks.sft.trainer", of=stage.pid)
+    children = descendants("tasks.training.trainer", of=stage.pid)
     assert len(children) == 2
     stage.send_signal(signal.SIGTERM)
     assert stage.wait(30) == 143

@@ -64,7 +64,7 @@ def endpoint(**switches: float) -> Iterator[Endpoint]:
     switches = {"latency": 0.02, "seed": 7} | switches
     named = [word for name, value in switches.items() for word in ("--switch", f"{name}={value}")]
     for _ in range(3):  # between finding a free port and taking it, somebody else may have it
-        command = [sys.executable, "-m", "tasks.endpoints.rehearsal", "--port", str(free_port()), *named]
+        command = [sys.executable, "-m", "tasks.rehearsal.endpoint", "--port", str(free_port()), *named]
         process = subprocess.Popen(command, cwd=ROOT, env=environment(), text=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
         assert process.stdout
         try:

@@ -26,7 +26,7 @@ def test_two_back_ends_have_no_secret_in_common() -> None:
 def test_one_that_others_can_read_is_refused() -> None:
     environment.ensure()
     environment.path().chmod(0o644)
-    with pytest.raises(BadInput, match=r"team\.env: others may read it, and it holds passwords; chmod 600"):
+    with pytest.raises(BadInput, match=r"team\.env: others may read it, and it holds passwords; fix: chmod 600"):
         environment.ensure()
 
 
@@ -43,7 +43,7 @@ def test_what_is_wrong_in_it_is_named(line: str, problem: str) -> None:
 
 
 def test_a_missing_one_is_said_to_be_missing(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"no such file; longwriter team env"):
+    with pytest.raises(BadInput, match=r"no such file; fix: longwriter team env"):
         environment.load(tmp_path / "team.env")
 
 

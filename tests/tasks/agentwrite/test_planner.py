@@ -9,7 +9,7 @@ from tasks.agentwrite.plan_fields import Line
 from tasks.agentwrite.planner import make_plan, parse_plan, plan_or_reject, reconcile, render
 from tasks.endpoints.chat import Chat, Reply, Request
 from tasks.endpoints.openai_api import openai_chat
-from tasks.endpoints.rehearsal import Switches, rehearsal_server
+from tasks.rehearsal.endpoint import Switches, rehearsal_server
 from tasks.schema.errors import ReplyError, Unanswered
 from tasks.schema.params import Bounds, Model, PlanSection
 from tasks.schema.records import Instruction, Plan, Reason, Reject, Step, Usage

@@ -5,16 +5,16 @@ import pytest
 
 from tasks.agentwrite.budget import next_words, on_target
 from tasks.agentwrite.context import tokens
-from tasks.agentwrite.faults import Unwritable
+from tasks.agentwrite.paragraph_checks import Unwritable
 from tasks.agentwrite.planner import render
 from tasks.agentwrite.writer import Event, write_draft
-from tasks.endpoints import rehearsal_roles
 from tasks.endpoints.chat import Chat, Reply, Request
-from tasks.endpoints.prose import paragraph
-from tasks.longbench.length import count_words
+from tasks.rehearsal import roles
+from tasks.rehearsal.prose import paragraph
 from tasks.schema.errors import Unanswered
 from tasks.schema.params import Bounds, Write
 from tasks.schema.records import Draft, Instruction, Plan, Reason, Step, Usage
+from tasks.text.counts import count_words
 
 BOUNDS = Bounds(min=40, max=60)
 WRITE = Write(version=1, mode="serial", feedback=True, context=16384, tries=2, retakes=0, max_rejects=0)
@@ -58,7 +58,7 @@ class Rehearsed:
     async def __call__(self, request: Request) -> Reply:
         prompt = request.messages[0].content
         self.asked.append(prompt)
-        text = rehearsal_roles.answer("rehearsal-teacher", [("user", prompt)], seed=request.sample, miss=self.miss)
+        text = roles.answer("rehearsal-teacher", [("user", prompt)], seed=request.sample, miss=self.miss)
         return Reply(text, "stop", Usage(1, 1), 0.0)
 
 

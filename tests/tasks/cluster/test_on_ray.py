@@ -13,13 +13,13 @@ import psutil
 import pytest
 
 from tasks import store
-from tasks.corpus.wildchat import write_chats
+from tasks.rehearsal.wildchat import write_chats
 from tasks.schema.settings import settings as where
 from tasks.sources import splits
 from tests.conftest import ROOT
+from tests.tasks.filtering.chats import rules
+from tests.tasks.filtering.test_pool import sifted
 from tests.tasks.judging.endpoint import prediction
-from tests.tasks.sifting.chats import rules
-from tests.tasks.sifting.test_pool import sifted
 from tests.tasks.workspace import SLOTS, Endpoint, Workspace, endpoint, environment, kill_group, some_plans, wait
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]

@@ -155,7 +155,10 @@ def test_results_come_in_the_order_of_the_records(params: Params, here: _Here, m
 @pytest.mark.parametrize(
     ("address", "said"),
     [
-        ("127.0.0.1:9", r"cluster 127\.0\.0\.1:9: cannot be reached \(Connection refused\); start it, or mend or unset LONGWRITER_CLUSTER"),
+        (
+            "127.0.0.1:9",
+            r"cluster 127\.0\.0\.1:9: cannot be reached \(Connection refused\); start it, or correct or unset LONGWRITER_CLUSTER",
+        ),
         ("ray://127.0.0.1:9", r"cluster ray://127\.0\.0\.1:9: cannot be reached"),
         ("somewhere", "LONGWRITER_CLUSTER: neither `local`, HOST:PORT nor ray://HOST:PORT"),
     ],

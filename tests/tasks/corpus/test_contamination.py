@@ -11,8 +11,8 @@ import pytest
 from tasks.corpus.contamination import LONG as LONG_PROMPT
 from tasks.corpus.contamination import Match, Prompts
 from tasks.corpus.duplicates import shingled, text_id, tokens_of
-from tasks.corpus.languages import language_of
-from tasks.corpus.synthetic import asks, benchmark
+from tasks.rehearsal.raw import asks, benchmark
+from tasks.text.languages import language_of
 
 DATA = Path("../shared/data")
 real = pytest.mark.skipif(not DATA.exists(), reason="needs ../shared/data")

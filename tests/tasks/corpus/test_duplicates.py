@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.corpus.duplicates import jaccard, near_duplicates, normal, shingled, text_id
-from tasks.corpus.synthetic import LENGTHS, asks
+from tasks.rehearsal.raw import LENGTHS, asks
 
 LONG = "Write an essay about the craft of clockmaking, its tools, its masters and its place in the life of a small town."
 

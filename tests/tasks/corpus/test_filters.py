@@ -3,10 +3,10 @@ from pathlib import Path
 
 import pytest
 
-from tasks.corpus import noise
 from tasks.corpus.filters import Candidate, fault
-from tasks.corpus.noise import Noise
-from tasks.corpus.synthetic import asks
+from tasks.rehearsal import noise
+from tasks.rehearsal.noise import Noise
+from tasks.rehearsal.raw import asks
 from tasks.schema.params import Collect, load
 from tasks.schema.records import Reason
 from tasks.sources.adapters import Ask

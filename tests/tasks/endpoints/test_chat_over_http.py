@@ -9,15 +9,15 @@ from aiohttp import web
 
 from tasks.endpoints.chat import Reply, Request, user
 from tasks.endpoints.openai_api import openai_chat
-from tasks.endpoints.rehearsal import Rehearsal, Switches, rehearsal_server
 from tasks.endpoints.replay import key_of
 from tasks.endpoints.roles import open_role
 from tasks.endpoints.wire import shown
-from tasks.longbench.length import count_words
 from tasks.prompts import fill
+from tasks.rehearsal.endpoint import Rehearsal, Switches, rehearsal_server
 from tasks.schema.errors import BadSettings, EndpointError, ServerError, Unanswered
 from tasks.schema.params import Model
 from tasks.schema.settings import Settings, settings
+from tasks.text.counts import count_words
 
 TEACHER = Model(name="rehearsal-teacher", revision="1", temperature=1.0, max_tokens=4096)
 ASK = "Write a 200-word essay about the history of bread."

@@ -13,8 +13,8 @@ from tasks.endpoints import openai_api
 from tasks.endpoints.chat import Reply, each, user
 from tasks.endpoints.ledger import cost
 from tasks.endpoints.openai_api import Client, openai_chat
-from tasks.endpoints.rehearsal import STORM_BEGINS, Rehearsal, Switches
 from tasks.endpoints.roles import open_role
+from tasks.rehearsal.endpoint import STORM_BEGINS, Rehearsal, Switches
 from tasks.schema.errors import BadSettings, EndpointError, SpendCapReached, Unanswered
 from tasks.schema.params import Model
 from tasks.schema.records import Usage

@@ -17,12 +17,12 @@ from tasks.agentwrite.writer import write_draft
 from tasks.corpus.selection import choose
 from tasks.endpoints.chat import Chat, Reply, Request, user, why_empty
 from tasks.endpoints.openai_api import openai_chat
-from tasks.endpoints.rehearsal import Switches, rehearsal_server
 from tasks.endpoints.replay import ReplayStore, key_of, paid
 from tasks.endpoints.roles import JOURNAL, open_role
 from tasks.judging.templates import read_template
 from tasks.judging.verdicts import judge_all
 from tasks.longbench.answers import answer_all, decoding_of
+from tasks.rehearsal.endpoint import Switches, rehearsal_server
 from tasks.schema.errors import EndpointError, ReplyError, Unanswered
 from tasks.schema.finish import Finish, finish_of
 from tasks.schema.params import Bounds, Model, PlanSection, Write

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from tasks.evaluation.recorded import read_recorded
 from tasks.longbench.adapters import ADAPTERS, LIFEBENCH_LENGTHS, Adapter, read_items
 from tasks.longbench.benchmark import Ask, Entry, read_benchmark
-from tasks.longbench.recorded import read_recorded
 from tasks.schema.errors import BadInput
 from tests.conftest import ROOT
 
@@ -89,12 +89,16 @@ def test_a_chinese_template_is_filled_in_chinese(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "format", "said"),
     [
-        (ESSAY, None, "prompt: missing field; this looks like hellobench: give --format hellobench"),
-        (QUERY, None, "prompt: missing field; this looks like writingbench: give --format writingbench"),
-        (TEMPLATE, None, "prompt: missing field; this looks like lifebench: give --format lifebench"),
-        ({"prompt": "p", "length": 5}, "hellobench", "instruction: missing field; this looks like longbench-write: give --format long"),
-        ({"text": "p"}, "hellobench", "instruction: missing field; mend or remove the line"),
-        ({"task": "Answer."}, "lifebench", "task: no {word_count} in it; mend or remove the line"),
+        (ESSAY, None, "prompt: missing field; fix: this looks like hellobench: give --format hellobench"),
+        (QUERY, None, "prompt: missing field; fix: this looks like writingbench: give --format writingbench"),
+        (TEMPLATE, None, "prompt: missing field; fix: this looks like lifebench: give --format lifebench"),
+        (
+            {"prompt": "p", "length": 5},
+            "hellobench",
+            "instruction: missing field; fix: this looks like longbench-write: give --format long",
+        ),
+        ({"text": "p"}, "hellobench", "instruction: missing field; fix: correct or remove the line"),
+        ({"task": "Answer."}, "lifebench", "task: no {word_count} in it; fix: correct or remove the line"),
     ],
 )
 def test_a_row_of_another_format_is_named_with_the_format_that_it_looks_like(
@@ -108,17 +112,17 @@ def test_a_row_of_another_format_is_named_with_the_format_that_it_looks_like(
 
 def test_recorded_rows_of_another_format_are_named_too(tmp_path: Path) -> None:
     path = written(tmp_path / "r.jsonl", ESSAY)
-    with pytest.raises(BadInput, match=r"r\.jsonl:1: length: missing field; this looks like hellobench: give --format hellobench"):
+    with pytest.raises(BadInput, match=r"r\.jsonl:1: length: missing field; fix: this looks like hellobench: give --format hellobench"):
         list(read_recorded(path))
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("prompt,response,length\np,r,5\n", "1: not JSON: .*; it has to be JSON Lines: one JSON object a line, no CSV"),
+        ("prompt,response,length\np,r,5\n", "1: not JSON: .*; fix: it has to be JSON Lines: one JSON object a line, no CSV"),
         ('[{"prompt": "p", "length": 5}]\n', "1: a JSON list, not an object; a JSON array becomes one object a line by `jq"),
         ('[\n  {"prompt": "p", "length": 5}\n]\n', "1: not JSON: .*; a JSON array becomes one object a line by `jq"),
-        ("Write an essay.\n", "1: not JSON: .*; it has to be JSON Lines"),
+        ("Write an essay.\n", "1: not JSON: .*; fix: it has to be JSON Lines"),
     ],
 )
 def test_a_file_that_is_no_jsonl_is_told_what_it_has_to_be(tmp_path: Path, content: str, said: str) -> None:
@@ -140,7 +144,9 @@ def test_a_file_in_which_no_row_states_a_length_is_refused(tmp_path: Path) -> No
 
 
 def test_an_unknown_format_is_answered_with_the_known_ones(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"no benchmark format 'longwrite'; one of longbench-write, hellobench, writingbench, lifebench"):
+    with pytest.raises(
+        BadInput, match=r"no benchmark format 'longwrite'; fix: one of longbench-write, hellobench, writingbench, lifebench"
+    ):
         read_items(tmp_path / "b.jsonl", "longwrite")
 
 
@@ -154,7 +160,7 @@ def test_another_benchmark_is_one_more_adapter(tmp_path: Path, monkeypatch: pyte
     assert (item.prompt, item.length, item.type) == ("Write.", 300, "report")
     (recorded,) = read_recorded(path, format="mine")
     assert (recorded.item, recorded.response) == (item, "one two")
-    with pytest.raises(BadInput, match="prompt: missing field; this looks like mine"):
+    with pytest.raises(BadInput, match="prompt: missing field; fix: this looks like mine"):
         read_items(path)
 
 

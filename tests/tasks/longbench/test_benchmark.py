@@ -46,7 +46,7 @@ ROW = '{"prompt": "Write 100 words.", "type": "News", "length": 100}\n'
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
-        (ROW * 2, "2: prompt: the same prompt and length are there twice, first in benchmark.jsonl:1; remove the line"),
+        (ROW * 2, "2: prompt: the same prompt and length are there twice, first in benchmark.jsonl:1; fix: remove the line"),
         ('{"id": 7, "prompt": "a", "length": 5}\n\n{"id": "7", "prompt": "b", "length": 5}', "3: id: 7 is there twice, first in benchmark"),
         ('{"id": " ", "prompt": "a", "length": 5}', "1: id: blank"),
         ('{"id": ["a"], "prompt": "a", "length": 5}', "1: id: not a string: ['a']"),
@@ -64,7 +64,7 @@ def test_a_rows_own_id_is_kept_and_lets_a_prompt_be_there_twice(tmp_path: Path) 
 
 
 @pytest.mark.parametrize(
-    ("content", "mend"),
+    ("content", "fix"),
     [
         (b'[{"prompt": "a", "length": 5}]', "jq -c '.[]' benchmark.jsonl"),
         (b'[\n  {"prompt": "a", "length": 5}\n]', "jq -c '.[]' benchmark.jsonl"),
@@ -75,10 +75,10 @@ def test_a_rows_own_id_is_kept_and_lets_a_prompt_be_there_twice(tmp_path: Path) 
         ('{"prompt": "a", "length": 5}\n'.encode("utf-16"), "this is UTF-16"),
     ],
 )
-def test_a_file_of_another_kind_is_told_from_its_first_bytes(tmp_path: Path, content: bytes, mend: str) -> None:
+def test_a_file_of_another_kind_is_told_from_its_first_bytes(tmp_path: Path, content: bytes, fix: str) -> None:
     with pytest.raises(BadInput) as error:
         read_benchmark(written(tmp_path, content))
-    assert mend in str(error.value)
+    assert fix in str(error.value)
 
 
 def test_an_id_stays_when_rows_are_reordered(tmp_path: Path) -> None:
@@ -92,17 +92,17 @@ def test_an_id_stays_when_rows_are_reordered(tmp_path: Path) -> None:
     ("row", "message"),
     [
         ('{"prompt": "a", "type": "News"}', "2: length: missing field; add the number of words"),
-        ('{"prompt": "a", "length": 0}', "2: length: 0, but a length is positive; mend"),
-        ('{"prompt": "a", "length": -5}', "2: length: -5, but a length is positive; mend"),
-        ('{"prompt": "a", "length": "500"}', "2: length: not a whole number: '500'; mend"),
-        ('{"prompt": "a", "length": 1.5}', "2: length: not a whole number: 1.5; mend"),
-        ('{"prompt": "a", "length": true}', "2: length: not a whole number: True; mend"),
-        ('{"prompt": "a", "length": null}', "2: length: not a whole number: None; mend"),
-        ('{"length": 5}', "2: prompt: missing field; mend"),
-        ('{"prompt": 3, "length": 5}', "2: prompt: not a string: 3; mend"),
-        ('{"prompt": " ", "length": 5}', "2: prompt: blank; mend"),
-        ('{"prompt": "a", "length": 5, "type": 7}', "2: type: not a string: 7; mend"),
-        ("[1]", "2: a JSON list, not an object; mend"),
+        ('{"prompt": "a", "length": 0}', "2: length: 0, but a length is positive; correct"),
+        ('{"prompt": "a", "length": -5}', "2: length: -5, but a length is positive; correct"),
+        ('{"prompt": "a", "length": "500"}', "2: length: not a whole number: '500'; correct"),
+        ('{"prompt": "a", "length": 1.5}', "2: length: not a whole number: 1.5; correct"),
+        ('{"prompt": "a", "length": true}', "2: length: not a whole number: True; correct"),
+        ('{"prompt": "a", "length": null}', "2: length: not a whole number: None; correct"),
+        ('{"length": 5}', "2: prompt: missing field; correct"),
+        ('{"prompt": 3, "length": 5}', "2: prompt: not a string: 3; correct"),
+        ('{"prompt": " ", "length": 5}', "2: prompt: blank; correct"),
+        ('{"prompt": "a", "length": 5, "type": 7}', "2: type: not a string: 7; correct"),
+        ("[1]", "2: a JSON list, not an object; correct"),
         ('{"prompt": "a", "len', "2: torn last line"),
         ('{"prompt": "\\ud800", "length": 5}', "2: a lone surrogate escape"),
     ],

@@ -167,14 +167,14 @@ def test_a_model_of_several_is_named_after_a_colon_and_is_the_student_if_not(tmp
 @pytest.mark.parametrize(
     ("a", "b", "message"),
     [
-        ("none", "score", r"none: no such file; check the path"),
-        ("score:other", "score", r"items\.jsonl: model: no items of other; name one of student"),
-        ("two", "score", r"items\.jsonl: model: items of 2 models; name one of x, y, such as .*items\.jsonl:x"),
+        ("none", "score", r"none: no such file; fix: check the path"),
+        ("score:other", "score", r"items\.jsonl: model: no items of other; fix: name one of student"),
+        ("two", "score", r"items\.jsonl: model: items of 2 models; fix: name one of x, y, such as .*items\.jsonl:x"),
         ("twice", "score", r"items\.jsonl:2: id: i1 by student is there twice"),
         ("score", "elsewhere", r"no item in common with"),
         ("score", "lengths", r"i0 asks for 7 words, and for 300 in"),
-        ("score", "paper:LongWriter9B", r"paper:LongWriter9B: no such model in the paper's table; did you mean LongWriter-9B\?"),
-        ("paper:GPT-4o", "score", r"paper:GPT-4o: a published model has no items to stand for A; give it as B"),
+        ("score", "paper:LongWriter9B", r"paper:LongWriter9B: no such model in the paper's table; fix: did you mean LongWriter-9B\?"),
+        ("paper:GPT-4o", "score", r"paper:GPT-4o: a published model has no items to stand for A; fix: give it as B"),
     ],
 )
 def test_what_cannot_be_compared_is_named(tmp_path: Path, a: str, b: str, message: str) -> None:
@@ -239,7 +239,7 @@ def test_the_command_prints_a_table_or_one_json_object_and_gates_only_when_asked
 
 def test_an_error_is_one_line(tmp_path: Path) -> None:
     done = run(str(tmp_path / "none"), "paper:GPT-4o", "--gate")
-    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"error: {tmp_path / 'none'}: no such file; check the path\n")
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", f"error: {tmp_path / 'none'}: no such file; fix: check the path\n")
 
 
 def test_json_holds_every_row(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def test_every_params_file_in_the_repository_is_valid(path: Path) -> None:
         ("seed: 42", "seed: many", "seed: Input should be a valid integer"),
         ("  layers:", "  leyers:", "missing key"),
         ("seed: 42", "seed: 42\nteacher_url: http://x", "teacher_url: unknown key; remove it"),
-        ("seed: 42", "sead: 42\nseed: 42", "sead: unknown key; did you mean seed?"),
+        ("seed: 42", "sead: 42\nseed: 42", "sead: unknown key; fix: did you mean seed?"),
         ("languages: [en, zh]", "languages: [en, fr]", "collect.languages"),
         ("words: {min: 80, max: 1000}", "words: {min: 80, max: 8}", "min 80 is over max 8"),
         (
@@ -41,7 +41,7 @@ def test_every_params_file_in_the_repository_is_valid(path: Path) -> None:
         ("files: [pool.jsonl]", "files: [../pool.jsonl]", "local files stand below the section's folder"),
         ("files: [pool.jsonl]", "files: []", "collect.sources.0.files: List should have at least 1 item"),
         ("files: [pool.jsonl]", "file: pool.jsonl", "collect.sources.0.files: missing key"),
-        ("adapter: auto", "adaptor: x, adapter: auto", "collect.sources.0.adaptor: unknown key; did you mean adapter?"),
+        ("adapter: auto", "adaptor: x, adapter: auto", "collect.sources.0.adaptor: unknown key; fix: did you mean adapter?"),
         ("seed: 42", "seed: 42\nseed: 43", "not YAML"),
         ("seed: 42", "seed: [", "not YAML"),
     ],

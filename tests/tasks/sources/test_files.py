@@ -38,7 +38,7 @@ def test_files_folders_and_globs_are_read_by_name_each_file_once(folder: Path, p
 
 @pytest.mark.parametrize("pattern", ["none.jsonl", "*.none", "none/**/*.jsonl"])
 def test_a_pattern_that_matches_nothing_names_the_source(folder: Path, pattern: str) -> None:
-    with pytest.raises(BadInput, match="source chats: no such file or folder; check the files of chats"):
+    with pytest.raises(BadInput, match="source chats: no such file or folder; fix: check the files of chats"):
         files_of(entry("b.jsonl", pattern), folder)
 
 

@@ -28,19 +28,19 @@ def test_all_thresholds_are_named_at_once(tmp_path: Path, params: Params) -> Non
     found = refusals(params)
     assert [line.partition(":")[0] for line in found] == [
         "collect.words",
-        "admit.min_rows",
-        "review.min_rows",
-        "validate.min_rows",
-        "admit.min_language_share",
-        "validate.min_language_share",
+        "validate_instructions.min_rows",
+        "validate_drafts.min_rows",
+        "validate_dataset.min_rows",
+        "validate_instructions.min_language_share",
+        "validate_dataset.min_language_share",
     ]
     assert found[0] == "collect.words: 1 of 12 prompts ask for a length outside 2000 to 32000 words; widen it"
-    assert found[1] == "admit.min_rows: 5,000, but at most 11 prompts are fit; lower it or bring more prompts"
+    assert found[1] == "validate_instructions.min_rows: 5,000, but at most 11 prompts are fit; lower it or bring more prompts"
 
 
 def test_a_pool_that_can_reach_them_is_not_refused(tmp_path: Path, params: Params) -> None:
     put(tmp_path, *(f"Write a 3000-word essay about river number {n}." for n in range(10)))
     tree = params.model_dump(mode="json", by_alias=True)
-    for key in ("admit", "review", "validate"):
+    for key in ("validate_instructions", "validate_drafts", "validate_dataset"):
         tree[key]["min_rows"] = 5
     assert refusals(Params.model_validate(tree)) == []

@@ -40,12 +40,10 @@ def test_the_search_finds_a_secret_in_a_log_a_database_and_a_packed_file(tmp_pat
 @contextmanager
 def teacher() -> Iterator[str]:
     """The rehearsal endpoint as a process of its own; its URL."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tasks.endpoints.rehearsal", "--port", str(port)], cwd=ROOT, stdout=subprocess.DEVNULL
-    )
+    with socket.socket() as evaluate_general:
+        evaluate_general.bind(("127.0.0.1", 0))
+        port = int(evaluate_general.getsockname()[1])
+    process = subprocess.Popen([sys.executable, "-m", "tasks.rehearsal.endpoint", "--port", str(port)], cwd=ROOT, stdout=subprocess.DEVNULL)
     try:
         yield f"http://127.0.0.1:{port}/v1"
     finally:

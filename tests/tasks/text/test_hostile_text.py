@@ -5,15 +5,32 @@ from contextlib import suppress
 
 import pytest
 
-from tasks.agentwrite import faults, garbage, plan_fields, plan_forms, plan_text
-from tasks.corpus import cleaning, duplicates, foreign, languages, leaks, likeness, personal, remarks, scaffolding, toxicity
+from tasks.agentwrite import paragraph_checks, plan_fields, plan_forms, plan_text
+from tasks.contracts import measures
+from tasks.corpus import duplicates, likeness, personal, toxicity
 from tasks.endpoints.chat import Reply
 from tasks.judging import duels, rubric
-from tasks.longbench import adherence, degeneration, length, words
-from tasks.quality import measures
 from tasks.schema.errors import ReplyError
 from tasks.schema.records import Instruction, Message, Step, Usage
-from tasks.text import endings, folding, length_requests, offers, thoughts, unicode
+from tasks.text import (
+    adherence,
+    cleaning,
+    counts,
+    degeneration,
+    endings,
+    folding,
+    languages,
+    length_requests,
+    meta_comments,
+    non_prose,
+    offers,
+    plan_markup,
+    prompt_leak,
+    thoughts,
+    unicode,
+    words,
+    wrong_language,
+)
 
 PROMPT = "Write a 2,000-word story about a lighthouse keeper who learns to swim in the cold sea."
 INSTRUCTION = Instruction(id="a", text=PROMPT, language="en", words=2000, source="a:1")
@@ -28,8 +45,8 @@ def measured(prompt: str, answer: str) -> object:
 
 
 def fault(text: str) -> object:
-    earlier = faults.Earlier(INSTRUCTION, "Paragraph 1 - Main Point: the sea - Word Count: 100 words")
-    found = faults.find_fault(Reply(text, "stop", Usage(1, 1), 1.0), earlier, asked=len(text) // 6)
+    earlier = paragraph_checks.Earlier(INSTRUCTION, "Paragraph 1 - Main Point: the sea - Word Count: 100 words")
+    found = paragraph_checks.find_fault(Reply(text, "stop", Usage(1, 1), 1.0), earlier, asked=len(text) // 6)
     earlier.add(text)
     return found
 
@@ -53,14 +70,14 @@ MEASURES: dict[str, Callable[[str], object]] = {
     "shingles": lambda text: duplicates.shingled(text, "en"),
     "language": languages.language_of,
     "switches of language": languages.latin_switches,
-    "foreign text": lambda text: foreign.foreign(text, "en"),
-    "leaks": lambda text: leaks.leaked(text, request=PROMPT, language="en"),
+    "foreign text": lambda text: wrong_language.foreign(text, "en"),
+    "leaks": lambda text: prompt_leak.leaked(text, request=PROMPT, language="en"),
     "contamination": lambda text: SCORED(text, "en"),
-    "remarks": remarks.strip_remarks,
-    "scaffolding": lambda text: scaffolding.strip_scaffolding(text, point="the sea and the shore"),
-    "identifiers": scaffolding.identifiers,
+    "remarks": meta_comments.strip_remarks,
+    "scaffolding": lambda text: plan_markup.strip_scaffolding(text, point="the sea and the shore"),
+    "identifiers": plan_markup.identifiers,
     "toxic words": lambda text: toxicity.toxic_word(text.lower()),
-    "no prose": garbage.garbage,
+    "no prose": non_prose.garbage,
     "paragraph checks": fault,
     "a plan": lambda text: plan_text.parse_plan(text, max_paragraphs=1_000),
     "a plan in JSON": plan_forms.read_json,
@@ -69,7 +86,7 @@ MEASURES: dict[str, Callable[[str], object]] = {
     "a cell's count": plan_fields.count_of,
     "a column's name": plan_fields.field_of,
     "a plan's point": plan_fields.point_of,
-    "words": length.count_words,
+    "words": counts.count_words,
     "words as a person counts": words.count_fixed,
     "a length constraint": lambda text: words.constraint(text, 500),
     "adherence": lambda text: adherence.adherence(STEPS, text),

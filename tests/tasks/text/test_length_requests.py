@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.longbench.words import constraint
 from tasks.text.__main__ import ReadPrompt
 from tasks.text.length_requests import parse_length_request
+from tasks.text.words import constraint
 from tests.conftest import ROOT
 
 LONGBENCH = Path("../shared/data/longbench_write")

@@ -56,9 +56,9 @@ def gate(own: Scorecard, contest: Contest | None = None, **bounds: Any) -> dict[
     return {axis.name: axis for axis in weigh(own, general=general, contest=contest, promote=GATE.model_copy(update=bounds))}
 
 
-def decided(own: Scorecard, contest: Contest | None, *, reigns: bool = False, barred: str | None = None) -> Decision:
+def decided(own: Scorecard, contest: Contest | None, *, is_champion: bool = False, blocked: str | None = None) -> Decision:
     runs = {"training_run": "t", "evaluation_run": "e"}
-    return decide(own, "2", model="student", reigns=reigns, contest=contest, general={}, promote=GATE, barred=barred, **runs)
+    return decide(own, "2", model="student", is_champion=is_champion, contest=contest, general={}, promote=GATE, blocked=blocked, **runs)
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def decided(own: Scorecard, contest: Contest | None, *, reigns: bool = False, ba
         ({"degeneration": None}, {}, "repetition", "repetition is missing (the texts were not read), at most 30.00%: fails"),
         ({}, {"max_repetition": 0.05}, "repetition", "repetition 10.00%, at most 5.00%: fails"),
         ({}, {"min_general": {"mmlu": 0.4}, "general": {"mmlu": 0.39}}, "general.mmlu", "general.mmlu 39.00%, at least 40.00%: fails"),
-        ({}, {"min_general": {"mmlu": 0.0}}, "general.mmlu", "general.mmlu is missing (not measured; add it to probe.tasks"),
+        ({}, {"min_general": {"mmlu": 0.0}}, "general.mmlu", "general.mmlu is missing (not measured; add it to evaluate_general.tasks"),
         ({}, {"min_general": {"mmlu": 0.0}, "general": {"mmlu": None}}, "general.mmlu", "is missing"),
     ],
 )
@@ -100,7 +100,7 @@ def test_the_mode_says_whose_scores_count_and_one_that_is_missing_fails() -> Non
     own = gate(card(), mode="fixed")
     assert (own["s_l"].value, own["s_bar"].value) == (70.0, 65.0)
     none = gate(card(items(fixed=None)), mode="fixed")
-    assert "s_l is missing (nothing is scored in fixed mode; run the stage score again)" in str(none["s_l"])
+    assert "s_l is missing (nothing is scored in fixed mode; fix: run the stage score again)" in str(none["s_l"])
     assert not none["s_bar"].passed
 
 
@@ -181,10 +181,10 @@ def test_one_pair_has_no_interval_and_cannot_tell() -> None:
 
 
 def test_who_reigns_stays_and_who_was_rolled_back_stays_out() -> None:
-    stays = decided(card(s_bar=10.0), None, reigns=True)
+    stays = decided(card(s_bar=10.0), None, is_champion=True)
     assert (stays.alias, stays.passed) == ("champion", False)
     assert "it stays champion until another version takes its place" in stays.reason
-    out = decided(card(), None, barred="2026-01-01 00:00:00Z: loops")
+    out = decided(card(), None, blocked="2026-01-01 00:00:00Z: loops")
     assert (out.alias, out.passed) == ("challenger", True)
     assert "rolled back 2026-01-01 00:00:00Z: loops (`python -m tasks.tracking allow 2` lets it in again)" in out.reason
 

@@ -11,10 +11,10 @@ from mlflow.exceptions import MlflowException
 from mlflow import MlflowClient
 from tasks.schema.errors import BadInput, EndpointError
 from tasks.tracking import registry
+from tasks.tracking.alias_moves import plan_rollback
 from tasks.tracking.client import connect, names
 from tasks.tracking.gate import Axis, Decision
 from tasks.tracking.rollback import allow, roll_back
-from tasks.tracking.succession import fall
 from tasks.tracking.transaction import Changes
 
 WRITES = (
@@ -225,7 +225,11 @@ def test_a_lost_previous_alias_is_found_by_the_tag() -> None:
     promote("1")
     promote("2")
     connect().delete_registered_model_alias(names().model, "previous")
-    assert fall({"champion": "2"}, names().aliases, lambda number: registry.version(number).tags.get("champion_before")) == ("2", "1", None)
+    assert plan_rollback({"champion": "2"}, names().aliases, lambda number: registry.version(number).tags.get("champion_before")) == (
+        "2",
+        "1",
+        None,
+    )
     promote("2")  # repeated, it is put in its place again
     assert registry.holders()["champion"] == "2"
     assert roll_back("").champion == "1"

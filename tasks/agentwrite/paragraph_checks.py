@@ -1,0 +1,290 @@
+"""Why an answer is not the next paragraph: refused, cut off, an error message, noise, another language, repeated, an echo of the prompt.
+
+Rules that a person can read and argue with, the cheapest first; the classifier of languages is asked only about text that is not
+plainly English or Chinese.
+"""
+
+import re
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from tasks.endpoints.chat import Reply, why_empty
+from tasks.schema.finish import Finish
+from tasks.schema.records import Instruction, Language, Reason
+from tasks.text.cleaning import refusal
+from tasks.text.counts import count_words
+from tasks.text.endings import ended
+from tasks.text.languages import UNKNOWN, language_of
+from tasks.text.non_prose import garbage
+from tasks.text.unicode import normalized
+
+_PROMPTS = Path(__file__).parent.parent / "prompts"
+_DETAIL = 160  # characters
+_HEAD = 20_000  # characters in which a page, noise or a refusal shows
+# A paragraph that misses its count fourfold is no miss: real teachers stay within twofold. They count small numbers badly and add
+# headings, so that 200 words more, or a few words in all, are no fault in themselves.
+_TIMES, _SPARE, _SMALL = 4, 200, 25
+_CHARS = 15  # of a word and what stands around it, at the most: over so many the words need no counting
+_STRETCH = {"en": 200, "zh": 100}  # characters that nobody writes twice by chance: of a prompt
+_EDGE = 400  # characters at either end of an instruction in which it speaks of itself; between them it may bring material to be used
+_WHOLE = {"en": 60, "zh": 30}  # of an instruction that is the whole reply
+_SENTENCE = {"en": 30, "zh": 10}  # of a sentence, below which it may come again: "He nodded."
+_REPEATED, _REPEATED_ALONE = 0.5, 0.8  # share of a paragraph's characters that stand in sentences seen before; in a single one
+_LOOP = 0.3  # distinct runs of four words, of all: below it a text goes round in circles
+
+_BLANK = (*range(33), 0x7F, 0x85, 0xA0, 0xAD, 0x180E, *range(0x2000, 0x2010), *range(0x2028, 0x2030), 0x205F, 0x3000, 0xFEFF, 0xFFFC)
+_UNSEEN = "".join(map(chr, (*_BLANK, *range(0x2060, 0x2070))))  # white space and what has no width
+_EMPTY = {Finish.CUT: Reason.TRUNCATED, Finish.FILTERED: Reason.REFUSAL}  # why there is no text
+_END = re.compile(r"[.!?][\"'”’)*_\]]*\s+|[。！？；]|\n")
+_EDGES = " \t*_#>-–—•|\"'“”‘’「」『』()（）[]【】.,!?:;。，！？：；…0123456789"
+_ENDED = (".", "!", "?", "。", "！", "？", "”", '"', ",", "，", ":", "：")
+_FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
+_HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
+_OTHER = re.compile(r"[\u3041-\u30ff\uac00-\ud7af]")  # kana and Hangul
+_ALPHABET = re.compile(r"[\u0370-\u1dff]")  # Greek, Cyrillic, Arabic, the scripts of India and more: letters of words
+_WORD = re.compile(r"[A-Za-z\u00c0-\u024f]+")
+_COMMON = frozenset(  # English words that are no words of its neighbours
+    re.findall(
+        r"\w+",
+        "the of and to that is it for with his her they this have from by but what which their would there about who when your said she him"
+        " been has its than then into could our these were are you not be can how if each as more at my them through",
+    )
+)
+_ENGLISH = 70  # characters with fewer than one of them are looked at closely; real paragraphs have one in 15 to 30
+_EVIDENCE = 12  # words that a verdict on the language takes
+
+
+class Unwritable(NamedTuple):
+    """Why a reply is no paragraph, or a plan no draft, with the evidence."""
+
+    reason: Reason
+    detail: str  # what was seen, short
+
+
+class _Look(NamedTuple):
+    """A paragraph made comparable: NFC, casefold, plain white space."""
+
+    flat: str
+    body: str  # without a heading
+    sentences: list[str]  # those long enough to mean something
+
+
+class Earlier:
+    """What a draft holds so far, for comparing. Sentences are kept as hashes: thousands of drafts are under way at once."""
+
+    def __init__(self, instruction: Instruction, outline: str):
+        self.language: Language = instruction.language
+        self.tags = _tags() - set(re.findall(r"</?\w+>", instruction.text))
+        self.ask = _flat(instruction.text)
+        ends = (self.ask,) if len(self.ask) <= 2 * _EDGE else (self.ask[:_EDGE], self.ask[-_EDGE:])
+        self.prompt = "\0".join((*ends, _flat(outline)))
+        self.plan = frozenset(_point(line) for line in outline.splitlines() if "Main Point" in line)
+        self.bodies: dict[int, int] = {}  # hash -> number of the paragraph
+        self.sentences: dict[int, int] = {}
+        self.count = 0
+        self._looked: tuple[str, _Look] | None = None
+
+    def look(self, text: str) -> _Look:
+        """The text made comparable, once for finding its faults and once for adding it."""
+        if not self._looked or self._looked[0] != text:
+            self._looked = text, _look(text, self.language)
+        return self._looked[1]
+
+    def add(self, paragraph: str) -> None:
+        self.count += 1
+        look = self.look(paragraph.strip(_UNSEEN))
+        if look.body:
+            self.bodies.setdefault(hash(look.body), self.count)
+        for sentence in look.sentences:
+            self.sentences.setdefault(hash(sentence), self.count)
+
+
+def find_fault(reply: Reply, earlier: Earlier, *, asked: int) -> Unwritable | None:
+    """What makes a reply unfit to be the next paragraph of `asked` words, or None."""
+    text = reply.text.strip(_UNSEEN)
+    if not text:
+        return Unwritable(_EMPTY.get(reply.finish, Reason.EMPTY), why_empty(reply))
+    fault = (
+        _unfinished(reply)
+        or _named(Reason.GARBAGE, garbage(text[:_HEAD]))
+        or _named(Reason.REFUSAL, refusal(text[:_HEAD]))
+        or _named(Reason.LEAKED_PROMPT, _markup(text[:_HEAD], earlier))
+        or _misjudged(text, earlier, asked)
+    )
+    if fault:
+        return fault
+    look = earlier.look(text)
+    return _named(Reason.REPEATED, _repetition(look, earlier)) or _named(Reason.LEAKED_PROMPT, _echo(look.flat, earlier))
+
+
+def _named(reason: Reason, detail: str | None) -> Unwritable | None:
+    return Unwritable(reason, detail[:_DETAIL]) if detail else None
+
+
+def _unfinished(reply: Reply) -> Unwritable | None:
+    match reply.finish:
+        case Finish.ENDED:
+            return None
+        case Finish.CUT:
+            return Unwritable(Reason.TRUNCATED, f"cut off at {reply.usage.completion} tokens")
+        case Finish.FILTERED:
+            return Unwritable(Reason.REFUSAL, "the endpoint's content filter")
+        case Finish.UNKNOWN if ended(reply.text, finish_reason=reply.finish_reason):
+            return None
+        case Finish.UNKNOWN:
+            said = f"finish reason {reply.finish_reason!r}" if reply.finish_reason else "no finish reason"
+            return Unwritable(Reason.TRUNCATED, f"{said}, and no sentence ends it: …{reply.text.rstrip()[-60:]}")
+        case other:
+            return Unwritable(Reason.TRUNCATED, f"it ended by {other}, finish reason {reply.finish_reason!r}")
+
+
+def _misjudged(text: str, earlier: Earlier, asked: int) -> Unwritable | None:
+    """Of another length by far, or in another language: which has no words to count, and so is looked at before TOO_SHORT."""
+    most = max(_TIMES * asked, asked + _SPARE)
+    if len(text) > _CHARS * most:
+        return Unwritable(Reason.TOO_LONG, f"{len(text)} characters, {asked} words asked for")
+    known = _known(text[:_HEAD], earlier.language)
+    words = count_words(text) if len(text) > 2 * most or 5 * known < asked else None  # no need to count what is surely between
+    if words is not None and words > most:
+        return Unwritable(Reason.TOO_LONG, f"{words} words, {asked} asked for")
+    if seen := _foreign(text[:_HEAD], earlier.language, known):
+        return Unwritable(Reason.LANGUAGE, f"asked in {earlier.language}, written in {seen}: {text[:60]}")
+    if words is not None and asked >= _SMALL and words * 5 < asked:
+        return Unwritable(Reason.TOO_SHORT, f"{words} words, {asked} asked for: {text[:60]}")
+    return None
+
+
+def _known(text: str, language: Language) -> int:
+    """Words that are plainly of the language: the commonest of English, or Chinese characters."""
+    return len(_HAN.findall(text)) if language == "zh" else sum(map(_COMMON.__contains__, text.casefold().split()))
+
+
+def _foreign(text: str, language: Language, known: int) -> str | None:
+    """The language of a text that is not in `language`, or None. Code between fences has none, and names speak many."""
+    if not _suspicious(text, language, known):
+        return None
+    prose = _FENCE.sub(" ", text)
+    if not _suspicious(prose, language, _known(prose, language)):
+        return None
+    words, others = _WORD.findall(prose), _weight(prose)
+    if others <= len(words):
+        words = [word for word in words if word.islower()]
+        prose = " ".join(words)
+    if max(len(words), others) < _EVIDENCE:
+        return None
+    seen = language_of(prose)
+    return None if seen in (language, UNKNOWN) else seen
+
+
+def _suspicious(text: str, language: Language, known: int) -> bool:
+    if language == "zh":
+        return known < len(_WORD.findall(text)) or (len(_OTHER.findall(text)) + len(_ALPHABET.findall(text))) * 10 > known
+    if known * _ENGLISH < len(text):
+        return True
+    return not text.isascii() and (others := _weight(text)) > _EVIDENCE and others > len(_WORD.findall(text))
+
+
+def _weight(text: str) -> float:
+    """What stands there in other scripts than Latin, in words: a Chinese character or a syllable is one, as are five letters."""
+    return len(_HAN.findall(text)) + len(_OTHER.findall(text)) + len(_ALPHABET.findall(text)) / 5
+
+
+def _flat(text: str) -> str:
+    return " ".join(normalized("NFC", text).casefold().split())
+
+
+def _look(text: str, language: Language) -> _Look:
+    text = normalized("NFC", text).casefold().strip()
+    first, line, rest = text.partition("\n")
+    headed = bool(line) and len(first) <= 80 and not first.rstrip().endswith(_ENDED)
+    flat = " ".join(text.split())
+    body = " ".join(rest.split()) if headed else "" if first.startswith("#") else flat
+    least = _SENTENCE[language]
+    sentences = [key for part in _END.split(text) if len(key := part.strip(_EDGES)) >= least]
+    return _Look(flat, body.strip(_EDGES), sentences)
+
+
+def _repetition(look: _Look, earlier: Earlier) -> str | None:
+    if look.body and (number := earlier.bodies.get(hash(look.body))):
+        return f"same as paragraph {number}"
+    seen: set[str] = set()
+    found: dict[int, int] = {}  # number of a paragraph, 0 for this one -> characters
+    again = 0
+    for sentence in look.sentences:
+        number = earlier.sentences.get(hash(sentence), 0 if sentence in seen else None)
+        seen.add(sentence)
+        if number is not None:
+            found[number] = found.get(number, 0) + len(sentence)
+            again += 1
+    share = sum(found.values()) / len(look.flat)
+    if share > (_REPEATED if again > 1 else _REPEATED_ALONE):
+        most = max(found, key=found.__getitem__)
+        where = f"paragraph {most}" if most else "the same paragraph"
+        return f"{share:.0%} repeated, most from {where}: {max(look.sentences, key=len)[:60]}"
+    return _loop(look)
+
+
+def _loop(look: _Look) -> str | None:
+    """A text that goes round in circles without ending its sentences."""
+    parts = look.flat.split()
+    if len(parts) < len(look.flat) / 20:
+        parts = list(look.flat)
+    if len(parts) < 60 or len(set(parts)) > 0.25 * len(parts):
+        return None
+    runs = [tuple(parts[place : place + 4]) for place in range(len(parts) - 3)]
+    share = len(set(runs)) / len(runs)
+    return f"only {share:.0%} of its runs of four are distinct: {look.flat[:60]}" if share < _LOOP else None
+
+
+@cache
+def _tags() -> frozenset[str]:
+    """The tags of the prompts that a paragraph or a summary is asked for with, opened and closed."""
+    prompts = [(_PROMPTS / f"{name}.txt").read_text("utf-8") for name in ("write", "summarize")]
+    return frozenset(re.findall(r"</?\w+>", "".join(prompts)))
+
+
+def _point(line: str) -> str:
+    """A line of the plan without marks and without its word count, which is another one where the step is given."""
+    return _flat(line.partition("Word Count")[0]).strip(_EDGES)
+
+
+def _markup(text: str, earlier: Earlier) -> str | None:
+    """Tags of the prompt at either end or alone on their line, or a line of the plan."""
+    if "Main Point" in text:
+        for line in text.splitlines():
+            if "Main Point" in line and _point(line) in earlier.plan:
+                return f"a line of the plan: {line[:100]}"
+    if "<" not in text or not any(tag in text for tag in earlier.tags):
+        return None
+    prose = _FENCE.sub(" ", text).strip()
+    lines = {line.strip() for line in prose.splitlines()}
+    for tag in sorted(earlier.tags):
+        if tag in lines or prose.startswith(tag) or prose.endswith(tag):
+            return f"the prompt's tag {tag}"
+    return None
+
+
+def _echo(flat: str, earlier: Earlier) -> str | None:
+    """A long stretch of the instruction or of the plan, word for word, or a reply that is mostly the instruction."""
+    ask, language = earlier.ask, earlier.language
+    if _WHOLE[language] < len(ask) and 2 * len(ask) > len(flat) and ask in flat:
+        return f"the instruction: {ask[:100]}"
+    least = _STRETCH[language]
+    step = least // 2  # a stretch of `least` has a whole block of half its length at a multiple of it
+    for start in range(0, len(flat) - step + 1, step):
+        block = flat[start : start + step]
+        if (place := earlier.prompt.find(block)) >= 0 and (length := _common(flat, start, earlier.prompt, place)) >= least:
+            return f"{length} characters of the prompt: {block[:100]}"
+    return None
+
+
+def _common(text: str, start: int, source: str, place: int) -> int:
+    """Length of the stretch around text[start] and source[place] in which both are the same."""
+    before = 0
+    while before < min(start, place) and text[start - before - 1] == source[place - before - 1]:
+        before += 1
+    behind = 0
+    while behind < min(len(text) - start, len(source) - place) and text[start + behind] == source[place + behind]:
+        behind += 1
+    return before + behind

@@ -1,0 +1,57 @@
+"""build_pairs: of the answers to each request one is chosen and one rejected, by S_l and judged quality (paper, section 4.3).
+
+One verdict of the judge per answer drives the cost; the journal has each. A request whose answers cannot be told apart, or of which
+too few could be scored, is a Reject: requests in = pairs + rejects. How lengths bias the choice is measured and kept (bias.json).
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from tasks import stage, store
+from tasks.endpoints.roles import open_role
+from tasks.judging.templates import read_template
+from tasks.judging.verdicts import check_scored, judge_all
+from tasks.schema.params import BuildPairs, Model
+from tasks.schema.records import Prediction, Verdict
+from tasks.training.pair_bias import length_bias
+from tasks.training.pair_choice import Rated, choose, rate
+
+
+def run(answers: Path, prompt: Path, out: Path, *, seed: int, build_pairs: BuildPairs, judge_model: Model) -> stage.Metrics:
+    found = store.read_list(answers, Prediction) if answers.stat().st_size else []  # empty: params want no alignment
+    verdicts = stage.run_async(_judged(found, prompt, build_pairs, judge_model)) if found else []
+    store.write(out / "verdicts.jsonl", verdicts)
+    requests = _by_request(found, verdicts)
+    pairs, rejects = stage.split([choose(request, rated, seed=seed, margin=build_pairs.margin) for request, rated in requests])
+    check_scored(verdicts, kept=out / "verdicts.jsonl")
+    stage.check_reject_rate(rejects, of=len(requests), at_most=build_pairs.max_rejects)
+    bias = length_bias(pairs)
+    store.write(out / "pairs.jsonl", pairs)
+    store.write(out / "rejects.jsonl", rejects)
+    store.write_json(out / "bias.json", bias)
+    reasons = Counter(f"requests_{reject.reason}" for reject in rejects)
+    unscored = sum(verdict.rubric is None for verdict in verdicts)
+    longer = {} if bias.overall is None else {"longer_chosen": bias.overall.longer_chosen}
+    return {"requests": len(requests), "pairs": len(pairs), **reasons, "answers": len(found), "answers_unscored": unscored, **longer}
+
+
+async def _judged(answers: Sequence[Prediction], prompt: Path, build_pairs: BuildPairs, model: Model) -> list[Verdict]:
+    """One verdict on each answer, in the answers' order."""
+    template = read_template(prompt)
+    async with open_role("judge", model) as chat:
+        return await judge_all(
+            chat, answers, template=template, repeats=1, tries=build_pairs.tries, judge=str(model), second=False, label="build_pairs"
+        )
+
+
+def _by_request(answers: Sequence[Prediction], verdicts: Sequence[Verdict]) -> list[tuple[Prediction, list[Rated]]]:
+    """Each request's first answer, and all its answers with their marks."""
+    found: dict[str, tuple[Prediction, list[Rated]]] = {}
+    for answer, verdict in zip(answers, verdicts, strict=True):
+        found.setdefault(answer.item.id, (answer, []))[1].append(rate(answer, verdict.rubric))
+    return list(found.values())
+
+
+if __name__ == "__main__":
+    stage.main(run)

@@ -1,0 +1,184 @@
+"""Data from elsewhere as conversations to be measured: a JSONL, JSON or Parquet file, or a folder as `datasets` writes and reads them.
+
+Which columns hold the conversation is told by their names (tasks/sources/adapters.py) or by the caller. A row that is no
+conversation says why, and the others go on. Of a folder every data file is read.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tasks.contracts.measures import Row
+from tasks.schema.errors import BadInput
+from tasks.schema.records import Message
+from tasks.sources import reading, splits
+from tasks.sources.adapters import ANSWERS, TEXTS, TURNS, messages_of
+from tasks.sources.files import in_folder, local_file
+from tasks.sources.patterns import READABLE
+from tasks.sources.turns import Misfit, is_null, kind, normal, plain
+from tasks.text.length_requests import parse_length_request
+
+IDS = ("id", "uuid", "conversation_id", "conversation_hash", "idx", "index")
+ASKED = (
+    "asked_words"  # of the data sets that the pipeline makes; a `length` or `word_count` elsewhere may be of tokens, or of what was written
+)
+SUFFIXES = (*READABLE, ".arrow")
+
+
+class Columns(NamedTuple):
+    """Which columns are which; empty: told by their names."""
+
+    messages: str = ""
+    prompt: str = ""
+    response: str = ""
+    length: str = ""
+
+
+class _Found(NamedTuple):
+    file: str
+    number: int  # from 1
+    data: Mapping[str, Any] | None
+    problem: str | None
+
+
+def read(path: Path, columns: Columns) -> Iterator[Row]:
+    """Every row under `path`. Raises BadInput for what is missing, empty, of another format, or without a column for a conversation."""
+    known = False
+    for place, found in enumerate(_rows(path), 1):
+        if found.data is not None and not known:
+            _check_columns(found, path, columns)
+            known = True
+        yield _row(place, found, columns)
+
+
+def files_of(path: Path) -> list[Path]:
+    """`path`, or all data files of a folder, of every format and every split. Raises BadInput where there is none."""
+    if path.is_file():
+        return [path]
+    if not path.is_dir():
+        raise BadInput(path, "no such file or folder", fix="check the path")
+    if not (found := in_folder(path, SUFFIXES)):
+        raise BadInput(path, "no data file in this folder", fix=f"it needs one of {', '.join(SUFFIXES)}")
+    return found
+
+
+def _rows(path: Path) -> Iterator[_Found]:
+    for file in files_of(path):
+        name = str(file.relative_to(path)) if path.is_dir() else file.name
+        if file.suffix == ".arrow":
+            yield from _arrow(file, name)
+        else:
+            if path.is_file() and not file.name.endswith(SUFFIXES):
+                raise BadInput(
+                    file, "not a kind of file that is read", fix=f"it has to be one of {', '.join(SUFFIXES)}, or a folder of them"
+                )
+            entry = reading.plain(file).entry
+            for row in _whole_rows(file, entry):
+                yield _Found(name, row.number, row.data, row.problem)
+
+
+def _whole_rows(file: Path, entry: Any) -> Iterator[splits.Row]:
+    """With every column, as columns of any name may be meant."""
+    if file.suffix == ".parquet":
+        yield from _parquet(file)
+    else:
+        yield from reading.rows_of_file(local_file(file, entry, file.name))
+
+
+def _parquet(file: Path) -> Iterator[splits.Row]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(file) as table:
+            if not table.metadata.num_rows:
+                raise BadInput(file, "empty file", fix="it needs at least one row")
+            yield from _numbered(table.iter_batches(batch_size=64))
+    except (pa.ArrowException, OSError) as error:
+        raise BadInput(file, f"not readable as Parquet: {str(error).splitlines()[0]}", fix="fetch or write the file again") from None
+
+
+def _numbered(batches: Iterator[Any]) -> Iterator[splits.Row]:
+    number = 0
+    for batch in batches:
+        for place in range(batch.num_rows):
+            number += 1
+            try:
+                yield splits.Row(number, batch.slice(place, 1).to_pylist()[0])
+            except UnicodeDecodeError as error:
+                yield splits.Row(number, None, f"invalid UTF-8 at byte {error.start} of a text")
+
+
+def _arrow(file: Path, name: str) -> Iterator[_Found]:
+    """A file of `Dataset.save_to_disk`: an Arrow stream."""
+    import pyarrow as pa
+
+    try:
+        with pa.memory_map(str(file)) as source:
+            for row in _numbered(batch for batch in pa.ipc.open_stream(source)):
+                yield _Found(name, row.number, row.data, row.problem)
+    except (pa.ArrowException, OSError) as error:
+        raise BadInput(
+            file, f"not readable as an Arrow stream: {str(error).splitlines()[0]}", fix="write it anew by save_to_disk"
+        ) from None
+
+
+def _check_columns(found: _Found, path: Path, columns: Columns) -> None:
+    """Raises BadInput where the first row has no column that could hold a conversation: then all rows would say the same."""
+    names = list(found.data or {})
+    asked = [name for name in columns if name]
+    if missing := [name for name in asked if name not in names]:
+        raise BadInput(path, f"no column {missing[0]}; there are {', '.join(names)}", field=missing[0], fix="check its name")
+    known = set(map(normal, names))
+    texts = columns.prompt or not known.isdisjoint(TEXTS)
+    answers = columns.response or not known.isdisjoint(ANSWERS)
+    if not (columns.messages or not known.isdisjoint(TURNS) or (texts and answers)):
+        fix = "say which hold it: PROMPT=… RESPONSE=…, or MESSAGES=…"
+        raise BadInput(path, f"no columns that hold a conversation; there are {', '.join(names)}", fix=fix)
+
+
+def _row(place: int, found: _Found, columns: Columns) -> Row:
+    source = f"{found.file}:{found.number}"
+    data = found.data or {}
+    try:
+        if found.data is None:
+            raise Misfit(found.problem)
+        messages = _messages(data, columns)
+        if not any(message.role == "assistant" for message in messages):
+            raise Misfit("no turn of the assistant")
+        asked = _asked(data, columns, messages)
+    except Misfit as problem:
+        return Row(place, _id(data, source), source, (), "", None, problem=str(problem))
+    origin = data.get("source")
+    row = Row(place, _id(data, source), source, messages, _language(data), asked)
+    return row._replace(origin=origin) if isinstance(origin, str) else row
+
+
+def _messages(data: Mapping[str, Any], columns: Columns) -> Sequence[Message]:
+    """The row's conversation, of the named columns if there are any, with what belongs beside them (system, history, tools, …)."""
+    named = {role: column for role in ("messages", "prompt", "response") if (column := getattr(columns, role))}
+    adapter = "messages" if columns.messages else "prompt" if columns.prompt else "auto"
+    return messages_of(data, adapter, named=named)
+
+
+def _id(data: Mapping[str, Any], source: str) -> str:
+    value = next((data[name] for name in IDS if isinstance(data.get(name), str | int)), None)
+    return source if value is None else str(value)
+
+
+def _language(data: Mapping[str, Any]) -> str:
+    value = data.get("language")
+    return value if value in ("en", "zh") else ""
+
+
+def _asked(data: Mapping[str, Any], columns: Columns, messages: Sequence[Message]) -> int | None:
+    """The length that is asked for: of the column that the caller names, else of the pipeline's own, else as the request says it."""
+    name = columns.length or ASKED
+    value = plain(data.get(name))
+    if not is_null(value):
+        words = int(value) if isinstance(value, float) and value.is_integer() else value  # a table's whole numbers beside nulls
+        if isinstance(words, bool) or not isinstance(words, int) or words <= 0:
+            raise Misfit(f"{name}: a positive whole number is wanted, got {kind(value)}"[:120])
+        return words
+    requests = [message.content for message in messages if message.role == "user"]
+    return parse_length_request(requests[-1]).target if len(requests) == 1 else None

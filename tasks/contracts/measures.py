@@ -1,0 +1,155 @@
+"""Measurement columns: everything that a contract looks at is measured here, so that its expectations stay simple.
+
+Numbers are bounded, texts are evidence: of what should not be there, and empty where it is not. The samples themselves stay out of
+the frame: the data docs show measures, and a row is found again by its id.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple
+
+from tasks.corpus.likeness import Scored, near_copies
+from tasks.schema.records import Message, Sample
+from tasks.text.cleaning import refusal, unseen
+from tasks.text.counts import count_words, s_l
+from tasks.text.endings import broken_off, strip_markup
+from tasks.text.languages import UNKNOWN, language_of
+from tasks.text.meta_comments import strip_remarks
+from tasks.text.offers import declined
+from tasks.text.plan_markup import identifiers
+from tasks.text.prompt_leak import leaked
+from tasks.text.words import count_fixed
+from tasks.text.wrong_language import foreign
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PAPERS = ("en", "zh", UNKNOWN)  # languages in which the paper's count counts something
+_SENTENCE = re.compile(r"[^.!?。！？\n]+")
+BROKEN = re.compile("[\ufffd\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
+
+
+class Row(NamedTuple):
+    """A conversation to be measured, from the dataset or from elsewhere."""
+
+    number: int  # in its file, from 1
+    id: str
+    source: str
+    messages: Sequence[Message]
+    language: str  # that the answer should be in; "": tell it from the request
+    asked: int | None  # words; None: no length was asked for
+    declared: int | None = None  # words that the row says it has
+    long: bool = True  # False: a general chat
+    problem: str | None = None  # why there is no conversation to be measured
+    origin: str = ""  # where the row itself says that it is from
+
+
+class Measures(NamedTuple):
+    """One conversation, measured. Lengths in words (English) or characters (Chinese), shares from 0 to 1, S_l from 0 to 100."""
+
+    row: int
+    id: str
+    source: str
+    problem: str | None
+    long: int  # 1: a long text, 0: a general chat
+    language: str | None
+    long_language: str | None
+    roles: str | None  # of the messages, in order
+    asked: int | None
+    written: int | None  # recounted from the answer
+    long_written: int | None
+    miscounted: int | None  # the recount minus the row's own figure
+    s_l: float | None  # None: no length was asked for
+    foreign: str | None
+    repetition: float | None  # share of the answer's sentences that occur before in it
+    identifiers: int | None
+    refusal: str | None
+    leaked: str | None
+    cut_off: str | None
+    remark: str | None
+    invisible: int | None  # zero-width and direction marks
+    broken: int | None  # replacement and control characters, halves of characters
+    contaminated: str | None
+    prompt_digest: str | None
+    answer_digest: str | None
+    tokens: int | None = None  # of the base's tokenizer, where it is at hand
+    near_duplicate: str | None = None
+
+
+def row_of(number: int, sample: Sample, *, long: bool = True) -> Row:
+    asked = sample.asked_words if long else None
+    return Row(number, sample.id, sample.source, sample.messages, sample.language, asked, sample.written_words, long)
+
+
+def measure(row: Row, scored: Scored) -> Measures:
+    """The measures of one row. The answer is all that the assistant says, the request all that the user does.
+
+    Words are the paper's in English and Chinese; in other languages, of which the paper counts next to nothing, those of fixed mode.
+    """
+    if row.problem is not None:
+        return unreadable(row, row.problem)
+    answer = "\n\n".join(message.content for message in row.messages if message.role == "assistant")
+    prompt = "\n\n".join(message.content for message in row.messages if message.role == "user")
+    language = row.language or language_of(prompt)
+    written = count_words(answer) if language in PAPERS else count_fixed(answer)
+    remarks = strip_remarks(strip_markup(answer)).removed
+    return Measures(
+        row=row.number,
+        id=row.id,
+        source=row.source,
+        problem=None,
+        long=int(row.long),
+        language=language,
+        long_language=language if row.long else None,
+        roles=" ".join(message.role for message in row.messages),
+        asked=row.asked,
+        written=written,
+        long_written=written if row.long else None,
+        miscounted=None if row.declared is None else written - row.declared,
+        s_l=s_l(row.asked, written) if row.asked else None,
+        foreign=foreign(answer, language),
+        repetition=repetition(answer),
+        identifiers=identifiers(answer),
+        refusal=refusal(answer) or declined(answer),
+        leaked=leaked(answer, request=prompt, language=language),
+        cut_off=broken_off(strip_markup(answer)) if row.long else None,
+        remark=next((remark for remark in remarks if re.search(r"\w", remark)), None),
+        invisible=unseen(prompt) + unseen(answer),
+        broken=len(BROKEN.findall(prompt)) + len(BROKEN.findall(answer)),
+        contaminated=scored(prompt, language),
+        prompt_digest=_digest(prompt),
+        answer_digest=_digest(answer) if written else None,
+    )
+
+
+def unreadable(row: Row, problem: str) -> Measures:
+    """A row that is no conversation: nothing is known of it but that."""
+    nothing: dict[str, None] = dict.fromkeys(Measures._fields, None)
+    return Measures(**{**nothing, "row": row.number, "id": row.id, "source": row.source, "problem": problem, "long": int(row.long)})  # type: ignore[arg-type]
+
+
+def frame(measured: Iterable[Measures]) -> "pd.DataFrame":
+    """All measures, one row each; columns as in `Measures`."""
+    import pandas as pd
+
+    return pd.DataFrame(list(measured), columns=list(Measures._fields))
+
+
+def without_copies(measured: list[Measures], requests: Sequence[tuple[int, str, str]]) -> Iterator[Measures]:
+    """The measures, with the row that each is nearly a copy of. `requests`: places in `measured`, texts and their languages."""
+    near = near_copies([(text, language) for _, text, language in requests])
+    rows = [place for place, _, _ in requests]
+    found = {rows[one]: f"{likeness:.0%} of {measured[rows[other]].source}" for one, (other, likeness) in near.items()}
+    return (one._replace(near_duplicate=found.get(place)) for place, one in enumerate(measured))
+
+
+def repetition(text: str) -> float:
+    """Share of the sentences that occur before in the text, case and spacing aside; 0 without sentences."""
+    sentences = [" ".join(part.lower().split()) for part in _SENTENCE.findall(text)]
+    spoken = [sentence for sentence in sentences if any(map(str.isalpha, sentence))]
+    return 1 - len(set(spoken)) / len(spoken) if spoken else 0.0
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(" ".join(text.lower().split()).encode("utf-8", "surrogatepass")).hexdigest()[:16]

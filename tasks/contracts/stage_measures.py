@@ -1,0 +1,138 @@
+"""The measures of what comes before the dataset: instructions before money is spent on them, drafts before they are cleaned."""
+
+from array import array
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from tasks import progress, store
+from tasks.contracts.columns import table
+from tasks.contracts.measures import BROKEN
+from tasks.corpus.likeness import Requests, Scored
+from tasks.schema.records import Draft, Instruction
+from tasks.text.cleaning import clean, refusal, repeated, unseen
+from tasks.text.counts import count_words, s_l
+from tasks.text.endings import broken_off, strip_markup
+from tasks.text.meta_comments import strip_remarks
+from tasks.text.non_prose import garbage
+from tasks.text.offers import declined
+from tasks.text.plan_markup import identifiers
+from tasks.text.prompt_leak import leaked
+from tasks.text.wrong_language import foreign
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+class InstructionMeasures(NamedTuple):
+    """One instruction, measured."""
+
+    row: int
+    id: str
+    source: str
+    language: str
+    asked: int
+    explicit: int  # 1: the text names its length
+    characters: int
+    foreign: str | None
+    steering: str | None  # a chat format's mark, or a piece of the pipeline's prompts
+    invisible: int
+    broken: int
+    contaminated: str | None
+    near_duplicate: str | None
+
+
+class DraftMeasures(NamedTuple):
+    """One draft, measured. Counts are of its paragraphs."""
+
+    row: int
+    id: str
+    source: str
+    language: str
+    asked: int
+    planned: int
+    written: int
+    plan_s_l: float  # what was asked for against the plan's total
+    s_l: float  # the plan's total against what was written
+    paragraphs: int
+    unplanned: int  # paragraphs over (under: negative) the plan's steps
+    empty: int
+    identifiers: int
+    remarks: int
+    foreign: str | None
+    refusal: str | None
+    garbage: str | None
+    repeated: str | None
+    cut_off: str | None
+
+
+def instructions_frame(path: Path, scored: Scored, *, scratch: Path) -> "pd.DataFrame":
+    """The instructions of a file, measured. Texts that may be near copies are read again; `scratch` is a folder for temporary files."""
+    compared, starts = Requests(scratch), array("q")
+
+    def measured() -> Iterator[InstructionMeasures]:
+        asked = progress.track(store.placed(path, Instruction), unit="instruction", label="validate_instructions", total=store.count(path))
+        for row, (start, one) in enumerate(asked, 1):
+            starts.append(start)
+            compared.add(one.text, one.language)
+            yield _instruction(row, one, scored)
+
+    def again(place: int) -> tuple[str, str]:
+        one = store.read_at(path, starts[place], Instruction)
+        return one.text, one.language
+
+    frame = table(measured(), InstructionMeasures)
+    evidence: list[Any] = [None] * len(frame)
+    for place, other, likeness in compared.copies(again):
+        evidence[place] = f"{likeness:.0%} of {frame['id'].iat[other]}"
+    frame["near_duplicate"] = evidence
+    return frame
+
+
+def _instruction(row: int, one: Instruction, scored: Scored) -> InstructionMeasures:
+    return InstructionMeasures(
+        row=row,
+        id=one.id,
+        source=one.source,
+        language=one.language,
+        asked=one.words,
+        explicit=int(one.length_kind != "none"),
+        characters=len(one.text),
+        foreign=foreign(one.text, one.language),
+        steering=leaked(one.text, request="", language=one.language),
+        invisible=unseen(one.text),
+        broken=len(BROKEN.findall(one.text)),
+        contaminated=scored(one.text, one.language),
+        near_duplicate=None,
+    )
+
+
+def drafts_frame(drafts: Iterable[Draft]) -> "pd.DataFrame":
+    return table((_draft(row, draft) for row, draft in enumerate(drafts, 1)), DraftMeasures)
+
+
+def _draft(row: int, draft: Draft) -> DraftMeasures:
+    asked, paragraphs = draft.instruction, [strip_markup(clean(raw)) for raw in draft.paragraphs]
+    text, last = "\n\n".join(paragraphs), len(paragraphs)
+    planned, written = sum(step.words for step in draft.steps), count_words(text)
+    return DraftMeasures(
+        row=row,
+        id=asked.id,
+        source=asked.source,
+        language=asked.language,
+        asked=asked.words,
+        planned=planned,
+        written=written,
+        plan_s_l=s_l(asked.words, planned),
+        s_l=s_l(planned, written) if planned else 0.0,
+        paragraphs=last,
+        unplanned=last - len(draft.steps),
+        empty=sum(not count_words(paragraph) for paragraph in paragraphs),
+        identifiers=sum(map(identifiers, paragraphs)),
+        remarks=sum(bool(strip_remarks(paragraph, last=number == last).removed) for number, paragraph in enumerate(paragraphs, 1)),
+        foreign=foreign(text, asked.language),
+        refusal=next((found for paragraph in paragraphs if (found := refusal(paragraph) or declined(paragraph))), None),
+        garbage=next((found for paragraph in paragraphs if (found := garbage(paragraph[:20_000]))), None),
+        repeated=repeated(paragraphs),
+        cut_off=broken_off(text),
+    )

@@ -1,0 +1,27 @@
+"""How many tokens a conversation has, by the tokenizer that it will be trained with: the chat template's own tokens among them."""
+
+from collections.abc import Callable, Iterable, Sequence
+from itertools import islice
+
+from tasks.schema.params import Base, Pack
+from tasks.schema.records import Message, Sample
+
+Counter = Callable[[Sequence[Sequence[Message]]], list[int | None]]  # of a batch of conversations; None: the template refuses it
+
+
+def counter(base: Base, pack: Pack, samples: Callable[[], Iterable[Sample]]) -> Counter:
+    """For a base that is `tiny` the tokenizer is trained on `samples`, as the stage pack does it."""
+    from tasks.training.conversations import CHECKED, Encoder, Unrenderable
+    from tasks.training.tokenizer import load_tokenizer, train_tokenizer
+
+    if base.model == "tiny":
+        texts = [message.content for sample in samples() for message in sample.messages]
+        tokenizer = train_tokenizer(texts, vocabulary=pack.vocabulary)
+    else:
+        tokenizer = load_tokenizer(base).tokenizer
+    encoder = Encoder(tokenizer, sample=[sample.messages for sample in islice(samples(), CHECKED)])
+
+    def count(conversations: Sequence[Sequence[Message]]) -> list[int | None]:
+        return [None if isinstance(row, Unrenderable) else len(row.input_ids) for row in encoder.try_encode(conversations)]
+
+    return count

@@ -1,0 +1,210 @@
+"""`python -m tasks.longbench`: evaluate a model, score recorded outputs, compare two evaluations, and what belongs to it."""
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+from tasks import plots, store
+from tasks.evaluation.display import show_comparison, show_duels, show_judge, show_models, show_nll, show_scorecard
+from tasks.evaluation.official import DEFAULT_URL, fetch
+from tasks.evaluation.recorded import models_in, score_recorded
+from tasks.judging.judged import Judged
+from tasks.longbench.compare import compare as comparison
+from tasks.longbench.samples import other_prompts
+from tasks.longbench.scorecard import Scorecard
+from tasks.longbench.scoring import cards, write_scores
+from tasks.schema.errors import BadInput
+from tasks.schema.params import load
+from tasks.schema.records import ScoredItem
+from tasks.schema.redaction import split_url
+from tasks.stage import one_line_errors
+
+REPEATED = 3  # rows that a line names
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.callback()
+def longbench() -> None:
+    """LongBench-Write and the Ruler: evaluate a model, score recorded outputs, compare."""
+
+
+@app.command()
+def evaluate(
+    candidate: Annotated[str, typer.Argument(help="a URL that ends in /v1, a checkpoint folder, or models:/longwriter@challenger")],
+    out: Annotated[Path | None, typer.Option(help="folder of the results; evaluations/NAME if not given")] = None,
+    benchmark: Annotated[Path | None, typer.Option(help="params.yaml's if not given")] = None,
+    format: Annotated[str | None, typer.Option(help="of the benchmark: longbench-write, hellobench, writingbench, lifebench")] = None,
+    model: Annotated[str | None, typer.Option(help="what the URL's server calls it, where it serves several")] = None,
+    samples: Annotated[int | None, typer.Option(min=1, help="answers to each prompt")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0, max=2, help="the paper's 0.5 of a URL, params.yaml's of a checkpoint")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="of an answer; the paper's 32,768 of a URL, else params.yaml's")] = None,
+    agentwrite: Annotated[bool, typer.Option("--agentwrite", help="it plans, then writes paragraph by paragraph")] = False,
+    judged: Annotated[bool, typer.Option("--judge/--no-judge", help="S_q by params.yaml's judge, or the length scores alone")] = True,
+    fresh: Annotated[bool, typer.Option("--fresh", help="ask for everything anew, in a folder that holds an evaluation")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="the scorecard as one JSON object, on the last line")] = False,
+) -> None:
+    """A model on a benchmark: its answers, the judge's verdicts, the scorecard. Started again, it goes on where it stopped."""
+    from tasks.evaluation.evaluate import Options, folder_of
+    from tasks.evaluation.evaluate import evaluate as evaluation
+
+    with one_line_errors():
+        candidate = split_url(candidate)
+        options = Options(benchmark, format, model, samples, temperature, max_tokens, agentwrite, judged, fresh)
+        folder = out or folder_of(candidate)
+        card = evaluation(candidate, folder, params=load(), options=options)
+        _show(card, title=f"{candidate}: {folder}", as_json=as_json)
+        reliability = folder / "reliability.json"
+        if reliability.is_file() and not as_json:
+            show_judge(store.read_document(reliability, Judged).judge)
+        if not as_json:
+            print(f"All of it is in {folder}: scorecard.json, items.jsonl, predictions.jsonl{', verdicts.jsonl' if card.judge else ''}")
+
+
+@app.command()
+def score(
+    predictions: Annotated[Path, typer.Argument(help="JSONL: prompt or instruction, response, and length unless given for all")],
+    length: Annotated[str, typer.Option(help="words asked for, in rows that do not say", metavar="WORDS")] = "",
+    format: Annotated[str | None, typer.Option(help="of the rows: longbench-write, hellobench, writingbench, lifebench")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder of items.jsonl and scorecard.json, for compare")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="as one JSON object, on the last line: the scorecard, or one by model")] = False,
+) -> None:
+    """Score recorded outputs by S_l. Quality needs a judge: S_q is null, and every item counts as unscored.
+
+    A folder with a folder of files for each model becomes a table of S_l, a row for each model and a column for each asked length.
+    """
+    with one_line_errors():
+        given = _positive(length) if length else None
+        models = models_in(predictions)
+        items = _recorded(models or {predictions.name: predictions}, given, format)
+        found = cards(items, {})
+        if out:
+            write_scores(out, items, found)
+        several = bool(models) or len(found) > 1
+        if several and as_json:
+            print(orjson.dumps({name: _plain(card) for name, card in found.items()}).decode(), flush=True)
+        elif several:
+            show_models(found, title=str(predictions), remark=other_prompts(items))
+        else:
+            _show(next(iter(found.values())), title=str(predictions), as_json=as_json)
+
+
+@app.command()
+def compare(
+    a: Annotated[str, typer.Argument(help="items.jsonl of the stage score, or its folder; with a model: data/score:student", metavar="A")],
+    b: Annotated[str, typer.Argument(help="the same, or a model of the paper's table: paper:LongWriter-9B", metavar="B")],
+    fixed: Annotated[bool, typer.Option("--fixed", help="words and lengths as they are meant, instead of the paper's")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="the comparison as one JSON object, on the last line")] = False,
+    gate: Annotated[bool, typer.Option("--gate", help="exit with 1 if A is worse: by S̄ overall, or by S_l where no judge scored")] = False,
+) -> None:
+    """Is A better than B, worse, or cannot these items tell? Item by item, with 95% intervals."""
+    with one_line_errors():
+        found = comparison(a, b, mode="fixed" if fixed else "paper")
+        if as_json:
+            print(orjson.dumps(found.model_dump(mode="json")).decode(), flush=True)
+        else:
+            show_comparison(found)
+    if gate and found.verdict == "worse":
+        raise typer.Exit(1)
+
+
+@app.command()
+def duel(
+    a: Annotated[str, typer.Argument(help="folder of predictions.jsonl; with a model: data/predict:student", metavar="A")],
+    b: Annotated[str, typer.Argument(help="the same, of the other one", metavar="B")],
+    out: Annotated[Path | None, typer.Option(help="JSONL file for the comparisons, replies and all")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="what came of them as one JSON object, on the last line")] = False,
+) -> None:
+    """Which of two answers to the same prompt would a reader rather have? The judge compares them, in both orders."""
+    from tasks.evaluation.duel import duel as duelled
+
+    with one_line_errors():
+        if a == b:
+            raise BadInput(b, "the same as A", fix="name two evaluations, or two models of one")
+        found = duelled(a, b, params=load(), out=out)
+        if as_json:
+            print(orjson.dumps(found.tally.model_dump(mode="json")).decode(), flush=True)
+        else:
+            show_duels(found.tally, only_one=found.only_one)
+
+
+@app.command()
+def official(
+    source: Annotated[str, typer.Option(help="a mirror's URL, or a folder with the repository's files")] = DEFAULT_URL,
+    folder: Annotated[Path, typer.Option(help="where they go")] = Path("data/raw/official"),
+) -> None:
+    """Fetch the paper's prompts and benchmark files at their pinned revision. What is there and right is left alone."""
+    with one_line_errors():
+        for path in fetch(folder, source=source):
+            print(path)
+
+
+@app.command()
+def nll(
+    predictions: Annotated[Path, typer.Argument(help="predictions.jsonl, or recorded answers")],
+    under: Annotated[str, typer.Argument(help="checkpoint folder or hub id: safetensors, a chat template", metavar="MODEL")],
+    model: Annotated[str | None, typer.Option(help="whose answers, where several models answered")] = None,
+    context: Annotated[int | None, typer.Option(min=2, help="tokens; the model's own if not given")] = None,
+    plot: Annotated[Path | None, typer.Option(help="draw the curve into this SVG file")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="as one JSON object, on the last line")] = False,
+) -> None:
+    """Cumulative NLL of the answers by position, under a given model (paper, section 5)."""
+    from tasks.evaluation.nll import curves, read_texts
+
+    with one_line_errors():
+        texts = read_texts(predictions, model=model)
+        found = curves(texts, under, context=context, total=len(texts))
+        if plot:
+            with store.replacing(plot) as scratch:
+                scratch.write_text(plots.nll({point.position: point.nll for point in found.points}), encoding="utf-8")
+        if as_json:
+            print(orjson.dumps(found.model_dump(mode="json")).decode(), flush=True)
+        else:
+            show_nll(found)
+
+
+def _recorded(models: Mapping[str, Path], length: int | None, format: str | None) -> list[ScoredItem]:
+    """Every answer of every model. Says which rows are left out; raises BadInput where that are all of them."""
+    skipped, repeated = list[str](), list[str]()
+    items = [
+        item
+        for name, path in models.items()
+        for item in score_recorded(path, length=length, format=format, skipped=skipped if format else None, repeated=repeated, model=name)
+    ]
+    if repeated:
+        more = f" and {len(repeated) - REPEATED} more" if len(repeated) > REPEATED else ""
+        problem = "answers are there twice, word for word, and count as two samples"
+        print(f"{len(repeated)} {problem}: {', '.join(repeated[:REPEATED])}{more}", file=sys.stderr)
+    if skipped:
+        print(f"{len(skipped)} rows state no length that can be read and are left out, such as {skipped[0]}", file=sys.stderr)
+    if not items:
+        raise BadInput(skipped[0], "no row states a length that can be read", fix="give files whose prompts do")
+    return items
+
+
+def _show(card: Scorecard, *, title: str, as_json: bool) -> None:
+    if as_json:
+        print(orjson.dumps(_plain(card)).decode(), flush=True)
+    else:
+        show_scorecard(card, title=title)
+
+
+def _plain(card: Scorecard) -> object:
+    return card.model_dump(mode="json", exclude={"ruler"})
+
+
+def _positive(text: str) -> int:
+    try:
+        length = int(text)
+    except ValueError:
+        raise BadInput("--length", f"not a whole number: {store.shorten(text)}", fix="such as 4000") from None
+    if length <= 0:
+        raise BadInput("--length", f"{length}, but a length is positive", fix="such as 4000")
+    return length
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,177 @@
+"""Rows with recorded answers, of this project or of another tool, as rows with `prompt`, `response` and what else is known.
+
+An answer is read like a server's reply (tasks/endpoints/completion.py): a string, content parts, a whole chat completion or one row of
+OpenAI's batch output; thoughts come off it, and its finish reason is the server's or the tool's. Known shapes: the stage predict's own,
+chats as `messages`, lm-evaluation-harness's samples, Inspect's logs, evalscope's reviews. Any other row is taken as it is.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from tasks.endpoints.completion import (
+    THOUGHT_FIELDS,
+    Content,
+    ErrorInside,
+    Unreadable,
+    check_error,
+    finish_reason,
+    read_content,
+    read_message,
+)
+from tasks.longbench.benchmark import Entry
+from tasks.text.thoughts import split_thoughts
+
+RESPONSES = ("response", "output", "answer", "prediction", "completion", "generated_text")
+_ENDINGS = ("finish_reason", "native_finish_reason", "stop_reason", "done_reason")
+
+Row = Mapping[str, Any]
+
+
+class Answered(NamedTuple):
+    """A row with its answer read."""
+
+    entry: Entry  # its `response` is the text
+    content: Content
+    finish_reason: str  # empty: not known
+    model: str  # who answered; empty: the row does not say
+
+
+def answers_in(entry: Entry) -> Iterator[Answered]:
+    """Every answer of a row: mostly one. Raises BadInput for an answer that is no text, and for an error in place of one."""
+    for row in _rows(entry.data):
+        yield _answered(entry._replace(data=row))
+
+
+def _answered(entry: Entry) -> Answered:
+    row = entry.data
+    field = next((name for name in RESPONSES if name in row), None)
+    if field is None:
+        if not any(isinstance(row.get(name), list | dict) for name in ("choices", "body")):
+            raise entry.bad(RESPONSES[0], "missing field")
+        field, value = RESPONSES[0], row
+    else:
+        value = row[field]
+    strings = isinstance(value, list) and (not value or any(isinstance(part, str) for part in value))  # parts, samples or paragraphs?
+    if not isinstance(value, str | list | dict) or strings:
+        raise entry.bad(field, f"not a string: {value!r:.60}")
+    try:
+        content, ended = _read(value, beside=row)
+    except ErrorInside as error:
+        raise entry.bad(field, f"an error in place of an answer: {str(error)[:200]}", fix="ask for it again, or remove the line") from None
+    except Unreadable as error:
+        raise entry.bad(field, str(error)) from None
+    if row.get("inline") is True and not content.inline:  # of the stage predict, which took the thoughts out of the text
+        content = content._replace(inline=True)
+    model = row.get("model") if "item" in row else ""
+    data = {**row, "response": content.text}
+    return Answered(entry._replace(data=data), content, ended or _ending(row), model if isinstance(model, str) else "")
+
+
+def _ending(row: Row) -> str:
+    return finish_reason({name: row.get(name) for name in _ENDINGS})
+
+
+def _read(value: object, *, beside: Row) -> tuple[Content, str]:
+    """An answer's text, thoughts and finish reason. Raises Unreadable, ErrorInside."""
+    if isinstance(value, str):
+        return _text(value, beside), ""
+    if isinstance(value, list):
+        if value and all(isinstance(part, dict) and "generated_text" in part for part in value):
+            return _text(str(value[0]["generated_text"]), beside), ""
+        items = [part for part in value if isinstance(part, dict) and part.get("type") in ("message", "reasoning")]
+        return (_of_items(items) if items else read_content(value, beside=_thoughts(beside))), ""
+    assert isinstance(value, dict)
+    return _of_object(value)
+
+
+def _of_object(value: dict[str, Any]) -> tuple[Content, str]:
+    """A chat completion, a batch's response around one, a message, an answer of OpenAI's Responses API."""
+    if isinstance(body := value.get("body"), dict):
+        check_error(value)
+        return _of_object(body)
+    check_error(value)
+    if isinstance(choices := value.get("choices"), list) and choices and isinstance(choices[0], dict):
+        choice = choices[0]
+        check_error(choice)
+        if isinstance(message := choice.get("message"), dict):
+            return read_message(message), finish_reason(choice)
+        return read_content(choice.get("text"), beside=choice), finish_reason(choice)
+    if isinstance(message := value.get("message"), dict):
+        return read_message(message), _ending(value)
+    if isinstance(output := value.get("output"), list):
+        why = value.get("incomplete_details")
+        return _of_items(output), str(why["reason"]) if isinstance(why, dict) and "reason" in why else str(value.get("status") or "")
+    if any(name in value for name in ("content", "text", "completion")):
+        content = next(value[name] for name in ("content", "text", "completion") if name in value)
+        return read_content(content, beside=_thoughts(value)), _ending(value)
+    raise Unreadable(f"an object without an answer that is known: its fields are {', '.join(map(str, list(value)[:6]))}")
+
+
+def _of_items(items: Sequence[object]) -> Content:
+    """The output items of OpenAI's Responses API: reasoning, and messages of parts."""
+    parts: list[object] = []
+    for item in items:
+        if isinstance(item, dict) and item.get("type") == "message" and isinstance(item.get("content"), list):
+            parts += item["content"]
+        else:
+            parts.append(item)
+    return read_content(parts)
+
+
+def _text(text: str, beside: Row) -> Content:
+    """A plain answer: as it is, but for thoughts in it and beside it."""
+    if not any(isinstance(beside.get(name), str) and beside[name].strip() for name in THOUGHT_FIELDS):
+        reasoning, said = split_thoughts(text)
+        return Content(said, reasoning, bool(reasoning))
+    return read_content(text, beside=_thoughts(beside))
+
+
+def _thoughts(row: Row) -> Row:
+    return {name: row[name] for name in THOUGHT_FIELDS if name in row}
+
+
+def _rows(row: Row) -> Iterator[Row]:
+    """A row of a known shape as plain ones; any other as it is."""
+    if isinstance(item := row.get("item"), dict) and "prompt" in item and "response" in row:
+        yield {**{name: item[name] for name in ("prompt", "length", "type", "id") if name in item}, **row}
+    elif isinstance(doc := row.get("doc"), dict) and isinstance(row.get("resps"), list):
+        yield from ({**doc, "response": response} for response in _flat(row["resps"]))
+    elif isinstance(samples := row.get("samples"), list) and all(isinstance(one, dict) and "input" in one for one in samples):
+        yield from (_with_prompt({**_known(one), "prompt": one["input"], "response": one.get("output")}) for one in samples)
+    elif isinstance(output := row.get("model_output"), dict):
+        yield _with_prompt({"prompt": row.get("messages"), **_known(row), "response": output})
+    elif isinstance(row.get("messages"), list) and not any(name in row for name in ("prompt", "instruction", "query")):
+        yield _of_chat(row)
+    else:
+        yield row
+
+
+def _flat(responses: Sequence[object]) -> Iterator[object]:
+    for one in responses:
+        yield from _flat(one) if isinstance(one, list) else [one]
+
+
+def _known(row: Row) -> dict[str, Any]:
+    """What a tool keeps of the benchmark's row."""
+    kept = row.get("metadata")
+    own = {name: row[name] for name in ("id", "length", "type") if name in row}
+    return {**own, **({name: kept[name] for name in ("prompt", "length", "type") if name in kept} if isinstance(kept, dict) else {})}
+
+
+def _of_chat(row: Row) -> Row:
+    """A chat: its last turn answers the user's turn before, unless the row has the answer elsewhere."""
+    *before, last = row["messages"] or [None]
+    if not isinstance(last, dict) or last.get("role") != "assistant" or any(name in row for name in RESPONSES):
+        return _with_prompt({**row, "prompt": row["messages"]})
+    return _with_prompt({**row, "prompt": before, "response": {"message": last}, "finish_reason": row.get("finish_reason")})
+
+
+def _with_prompt(row: dict[str, Any]) -> Row:
+    """The prompt as text, where it is a list of turns: the user's last one."""
+    if not isinstance(row.get("prompt"), list):
+        return row
+    asked = [turn for turn in row.pop("prompt") if isinstance(turn, dict) and turn.get("role") == "user"]
+    try:
+        return {**row, "prompt": read_content(asked[-1].get("content")).text} if asked else row
+    except Unreadable:
+        return row

@@ -1,0 +1,239 @@
+"""`longwriter eval ci`: an evaluation in CI. Writes the difference to a baseline and the gate as a comment; exit 1 where the gate fails.
+
+Without a candidate the rehearsal's stage `score` is brought up to date (what is unchanged is restored from DVC's cache or remote) and
+its student is looked at. A candidate (URL, checkpoint folder, models:/longwriter@challenger) goes through the evaluator. Writes into
+OUT: comment.md, and of what was looked at scorecard.json and items.jsonl, so that the next run has a baseline that pairs. General
+ability is not measured here: it is what the stage evaluate_general recorded, on the version or beside the scores.
+
+Every option is an environment variable too: make and CI hand values over by the environment, where no shell reads them.
+"""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from tasks import store
+from tasks.evaluation.baseline import KEPT, Baseline, committed, of_side, read_baseline
+from tasks.evaluation.difference import Condition, Found, code, compared, difference, gate, page
+from tasks.evaluation.display import MEASURES
+from tasks.longbench.compare import Side, read_side
+from tasks.longbench.samples import Mode
+from tasks.longbench.scorecard import Scorecard
+from tasks.longbench.summary import summarise
+from tasks.schema.errors import BadInput, GateFailed, PipelineError
+from tasks.schema.params import Params, load
+from tasks.schema.records import Abilities
+from tasks.schema.redaction import redact, split_url
+from tasks.stage import one_line_errors
+from tasks.tracking.gate import GENERAL, Axis, Contest, weigh
+
+if TYPE_CHECKING:
+    from tasks.tracking.registry import Version
+
+SCORES = Path("data/score")
+SUMMARY = "GITHUB_STEP_SUMMARY"  # the file that GitHub Actions shows on a run's page
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+class EvaluationFailed(PipelineError):
+    """The rehearsal's run failed; it has said why on standard error."""
+
+    def __init__(self, exit_code: int):
+        super().__init__("the rehearsal's evaluation did not come to its end; its own error stands above")
+        self.exit_code = exit_code
+
+
+class Options(NamedTuple):
+    candidate: str  # a Url where it was given as one
+    model: str | None
+    benchmark: Path | None
+    scores: Path | None
+    baseline: str
+    base: str
+    out: Path
+
+
+class Seen(NamedTuple):
+    """What is evaluated and what it is held against."""
+
+    side: Side
+    card: Scorecard
+    before: Baseline | None
+    general: Mapping[str, float | None]  # what the stage evaluate_general measured, by task
+    contest: Contest | None  # None: no other version is champion, or the candidate is not of the registry
+
+
+@app.command()
+def ci_eval(
+    candidate: Annotated[str, typer.Option(envvar="CANDIDATE", help="URL, checkpoint folder or models:/longwriter@challenger")] = "",
+    model: Annotated[str, typer.Option(envvar="MODEL", help="what the candidate URL's server calls it, where it serves several")] = "",
+    benchmark: Annotated[Path | None, typer.Option(envvar="BENCHMARK", help="of the candidate; params.yaml's if not given")] = None,
+    scores: Annotated[Path | None, typer.Option(envvar="SCORES", help="a score folder as it is; nothing is run")] = None,
+    baseline: Annotated[str, typer.Option(envvar="BASELINE", help="a score folder, or the figures of one")] = "",
+    base: Annotated[str, typer.Option(envvar="BASE", help="git revision whose metrics/scores.json it is where BASELINE cannot be")] = "",
+    out: Annotated[Path, typer.Option(envvar="OUT", file_okay=False, help="folder of comment.md and the scores")] = Path("ci-eval"),
+) -> None:
+    """Evaluate, say what differs from a baseline, and hold the gate: exit code 1, and the failing axis by name, where it fails."""
+    with one_line_errors():
+        options = Options(split_url(candidate), model or None, benchmark, scores, baseline, base, out)
+        try:
+            failing = run(options, load())
+        except PipelineError as error:
+            _publish(page(_title(options), [f"No scores: {code(redact(str(error)))}"]), out)
+            raise
+        if failing:
+            raise GateFailed(f"gate: {'; '.join(failing)}")
+
+
+def run(options: Options, params: Params) -> list[str]:
+    """Evaluate and write the comment; the gate's failing conditions."""
+    given = _baseline(options)
+    folder = _evaluated(options, params)
+    with _registry(options.candidate):
+        seen = _seen(folder, options.candidate, given, params.promote.mode)
+    seen, found = _compared(seen, options)
+    axes = weigh(seen.card, general=seen.general, contest=seen.contest, promote=params.promote)
+    conditions = [*map(_condition, axes), *([] if seen.contest else _regression(found, params.promote.mode))]
+    _keep(folder, options.out)
+    _publish(page(_title(options), [gate(conditions), difference(seen.card, seen.before, found)]), options.out)
+    print(f"{options.out / 'comment.md'}: {'; '.join(condition.text for condition in conditions)}", flush=True)
+    return [condition.text for condition in conditions if not condition.passed]
+
+
+def _baseline(options: Options) -> Baseline | None:
+    """What was asked for, read before anything is spent on the evaluation. BASE stands in for a BASELINE that cannot be read.
+
+    Items of the base, kept by an earlier run, may be of a format or a benchmark that the change leaves behind: it must not fail for that.
+    """
+    if options.baseline:
+        try:
+            return read_baseline(options.baseline)
+        except BadInput as error:
+            if not options.base:
+                raise
+            print(f"{error}: {options.base} instead", file=sys.stderr, flush=True)
+    if not options.base:
+        return None
+    found = committed(options.base)
+    if found is None:
+        print(f"{options.base} has no {KEPT}: no baseline", file=sys.stderr, flush=True)
+    return found
+
+
+def _evaluated(options: Options, params: Params) -> Path:
+    """The folder of the scores. Raises what the evaluator does, EvaluationFailed where the rehearsal does not come to its end."""
+    if options.scores:
+        return options.scores
+    if options.candidate:
+        from tasks.evaluation.evaluate import Options as Evaluator
+        from tasks.evaluation.evaluate import evaluate, folder_of
+
+        folder = options.out / folder_of(options.candidate).name
+        evaluate(options.candidate, folder, params=params, options=Evaluator(benchmark=options.benchmark, model=options.model))
+        return folder
+    ended = subprocess.run([sys.executable, "-m", "flows.cli", "flow", "evaluation"], check=False)
+    if ended.returncode:
+        raise EvaluationFailed(ended.returncode if ended.returncode > 0 else 128 - ended.returncode)
+    return SCORES
+
+
+def _seen(folder: Path, candidate: str, given: Baseline | None, mode: Mode) -> Seen:
+    """Of several models the student; a registered version also against the champion, which is the baseline where none is given."""
+    side = read_side(str(folder))
+    card = summarise(side.answers, judge=side.judge)
+    version = _registered(candidate)
+    if version is None:
+        return Seen(side, card, given, _general(folder.parent / "evaluate_general" / "general.json", side.model), None)
+    from tasks.tracking.champion_scores import contest, items_of
+    from tasks.tracking.registry import rival
+
+    general = {name.removeprefix(GENERAL): version.score(name) for name in version.tags if name.startswith(GENERAL)}
+    champion = rival(version)
+    if champion is None:
+        return Seen(side, card, given, general, None)
+    found = contest(side, champion, mode=mode)
+    return Seen(side, card, given or (of_side(items_of(champion)) if found.comparison else None), general, found)
+
+
+def _compared(seen: Seen, options: Options) -> tuple[Seen, Found]:
+    """Paired, where items pair. A baseline that BASE could stand in for, and of which no item does, is figures alone."""
+    try:
+        return seen, compared(seen.side, seen.before)
+    except BadInput as error:
+        if not options.base or seen.before is None:
+            raise
+        print(f"{error}: only its figures are compared", file=sys.stderr, flush=True)
+        return seen._replace(before=seen.before._replace(side=None)), {}
+
+
+def _registry(candidate: str) -> AbstractContextManager[None]:
+    """One line for what goes wrong in MLflow, which is loaded only where the candidate is of the registry."""
+    if not candidate.startswith("models:/"):
+        return nullcontext()
+    from tasks.tracking.client import answering
+
+    return answering()
+
+
+def _registered(candidate: str) -> "Version | None":
+    """The version that a registry address of the pipeline's own model stands for; None for any other candidate."""
+    if not candidate.startswith("models:/"):
+        return None
+    from tasks.tracking.client import names
+    from tasks.tracking.registry import ADDRESS, aliased, version
+
+    address = ADDRESS.fullmatch(candidate)
+    if not address or address["name"] != names().model:
+        return None
+    return version(address["number"]) if address["number"] else aliased(address["alias"])
+
+
+def _general(path: Path, model: str) -> Mapping[str, float | None]:
+    """The model's scores by task, from the stage evaluate_general; empty without the file, or where it lists only other models."""
+    return store.read_document(path, Abilities).root.get(model, {}) if path.is_file() else {}
+
+
+def _condition(axis: Axis) -> Condition:
+    return Condition(axis.name, str(axis), axis.passed)
+
+
+def _regression(found: Found, mode: Mode) -> list[Condition]:
+    """A paired verdict of "worse" than the baseline fails too; "cannot tell" does not."""
+    comparison = found.get(mode)
+    if comparison is None:
+        return []
+    row = [row for row in comparison.rows if row.group == "overall"][-1]
+    seen = f"baseline {MEASURES[row.measure]} {row.difference:+z.2f} {row.interval or ''}".rstrip()
+    holds = comparison.verdict != "worse"
+    return [Condition("baseline", f"{seen}, not worse ({comparison.verdict}): {'holds' if holds else 'fails'}", holds)]
+
+
+def _title(options: Options) -> str:
+    return f"Evaluation of {code(options.candidate)}" if options.candidate else "Rehearsal evaluation"
+
+
+def _keep(folder: Path, out: Path) -> None:
+    for name in ("scorecard.json", "items.jsonl"):
+        if (folder / name).is_file() and folder.resolve() != out.resolve():
+            out.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(folder / name, out / name)
+
+
+def _publish(comment: str, out: Path) -> None:
+    with store.replacing(out / "comment.md") as scratch:
+        scratch.write_text(comment, encoding="utf-8")
+    if summary := os.environ.get(SUMMARY):
+        with open(summary, "a", encoding="utf-8") as file:
+            file.write(comment)
+
+
+if __name__ == "__main__":
+    app()

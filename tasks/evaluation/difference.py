@@ -1,0 +1,156 @@
+"""A scorecard and how it differs from a baseline, as Markdown for a pull request.
+
+Where both have items, a difference is paired, prompt by prompt, and an arrow is the verdict of compare.py. Where the baseline is
+only figures a difference is a subtraction, and no arrow says more than that.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from tasks.evaluation.baseline import Baseline, Figures, groups
+from tasks.evaluation.display import MEASURES
+from tasks.longbench.compare import Comparison, Measure, Row, Side, paired
+from tasks.longbench.samples import Mode
+from tasks.longbench.scorecard import Group, Scorecard
+from tasks.statistics import Interval
+
+MARKER = "<!-- longwriter: evaluation -->"  # by which a comment is found again, to be updated
+ARROWS = {"better": "▲", "worse": "▼", "cannot tell": "○"}
+LEGEND = "In each cell: the score with its 95% interval, and below it the difference to the baseline."
+_CREDENTIALS = re.compile(r"//[^/\s@]*@")
+COLUMNS: tuple[tuple[Measure, Mode], ...] = (("s_l", "paper"), ("s_l", "fixed"), ("s_q", "paper"), ("s_bar", "paper"), ("s_bar", "fixed"))
+HEADER = ("", "prompts", "S_l paper", "S_l fixed", "S_q", "S̄ paper", "S̄ fixed", "unscored")
+
+
+class Condition(NamedTuple):
+    """One line of the gate: its name, what was seen against what is asked, and whether it holds."""
+
+    name: str
+    text: str
+    passed: bool
+
+
+Found = Mapping[Mode, Comparison]
+_Score = tuple[float | None, Interval | None]
+
+
+def compared(side: Side, baseline: Baseline | None) -> Found:
+    """The paired comparison in each mode that both have; none where the baseline has no items. Raises BadInput as `paired` does."""
+    if baseline is None or baseline.side is None:
+        return {}
+    both = all(item.fixed for item in (*side.answers, *baseline.side.answers))
+    modes: tuple[Mode, ...] = ("paper", "fixed") if both else ("paper",)
+    return {mode: paired(side, baseline.side, mode=mode) for mode in modes}
+
+
+def page(title: str, parts: Iterable[str]) -> str:
+    """The whole comment: the hidden marker, the title, the parts."""
+    return "\n\n".join([MARKER, f"### {title}", *parts]) + "\n"
+
+
+def difference(card: Scorecard, baseline: Baseline | None, found: Found) -> str:
+    """What is told overall, a table for all prompts, one by bin and one by language, and what they do not say."""
+    tables = [_table(card, names, baseline, found) for names in (["overall"], list(card.by_bin), list(card.by_language)) if names]
+    return "\n\n".join([*_told(baseline, found), *tables, *_remarks(card, baseline, found)])
+
+
+def gate(conditions: Sequence[Condition]) -> str:
+    """The gate as a table, condition by condition."""
+    failing = [condition.name for condition in conditions if not condition.passed]
+    verdict = f"**The gate fails**: {', '.join(failing)}." if failing else "**The gate holds.**"
+    rows = [f"| {'✓' if condition.passed else '✗'} | {_plain(condition.text)} |" for condition in conditions]
+    return "\n".join([verdict, "", "| | axis |", "|---|---|", *rows])
+
+
+def code(text: str) -> str:
+    """A name from outside, so that nothing in it is read as Markdown, and without the password that a URL may have."""
+    return "`" + " ".join(_CREDENTIALS.sub("//", text).replace("`", "'").split()) + "`"
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def _told(baseline: Baseline | None, found: Found) -> list[str]:
+    if baseline is None:
+        return ["No baseline: the scores stand alone."]
+    if not found:
+        return [f"Against {code(baseline.name)}, figures without items: differences are plain, whether they are noise cannot be told."]
+    lines = [f"- {mode} mode: {_sentence(comparison)}" for mode, comparison in found.items()]
+    return [f"Against {code(baseline.name)}, prompt by prompt:", "\n".join(lines)]
+
+
+def _sentence(comparison: Comparison) -> str:
+    row = [row for row in comparison.rows if row.group == "overall"][-1]
+    interval = f", 95% interval {row.interval}" if row.interval else ""
+    p = f", p {row.p:.4f}" if row.p is not None else ""
+    return (
+        f"{ARROWS[comparison.verdict]} **{comparison.verdict}**, {MEASURES[row.measure]} {row.difference:+z.2f} points{interval}{p}, "
+        f"over {comparison.items} prompts"
+    )
+
+
+def _table(card: Scorecard, names: Sequence[str], baseline: Baseline | None, found: Found) -> str:
+    lines = [_line(HEADER), _line(["---", *["---:"] * (len(HEADER) - 1)])]
+    return "\n".join(lines + [_line(_cells(name, card, baseline, found)) for name in names])
+
+
+def _line(cells: Iterable[str]) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def _cells(name: str, card: Scorecard, baseline: Baseline | None, found: Found) -> list[str]:
+    """A group that holds every prompt is compared as the whole is: it has no paired rows of its own."""
+    group = groups(card)[name]
+    answers = "" if group.items == group.answers else f"<br>{group.answers} answers"
+    paired_as = "overall" if group.items == card.items else name
+    rows = {(mode, row.measure): row for mode, one in found.items() for row in one.rows if row.group == paired_as}
+    before = baseline.groups.get(name) if baseline else None
+    scores = [_cell(_score(group, measure, mode), rows.get((mode, measure)), _earlier(before, measure, mode)) for measure, mode in COLUMNS]
+    return [name, f"{group.items}{answers}", *scores, _unscored(group, before)]
+
+
+def _cell(score: _Score, row: Row | None, earlier: float | None) -> str:
+    value, interval = score
+    if value is None:
+        return "–"
+    seen = f"{value:.2f} {interval or ''}".rstrip()
+    if row:
+        return f"{seen}<br>{ARROWS[row.verdict]} {row.difference:+z.2f} {row.interval or ''}".rstrip()
+    return seen if earlier is None else f"{seen}<br>{value - earlier:+z.2f}"
+
+
+def _score(group: Group, measure: Measure, mode: Mode) -> _Score:
+    if mode == "paper" or measure == "s_q":
+        return getattr(group, measure), getattr(group, f"{measure}_interval")
+    return (getattr(group.fixed, measure), getattr(group.fixed, f"{measure}_interval")) if group.fixed else (None, None)
+
+
+def _earlier(before: Figures | None, measure: Measure, mode: Mode) -> float | None:
+    return getattr(before, measure if mode == "paper" or measure == "s_q" else f"{measure}_fixed", None)
+
+
+def _unscored(group: Group, before: Figures | None) -> str:
+    changed = group.unscored - before.unscored if before and before.unscored is not None else 0
+    return f"{group.unscored} of {group.answers}" + (f"<br>{changed:+d}" if changed else "")
+
+
+def _remarks(card: Scorecard, baseline: Baseline | None, found: Found) -> list[str]:
+    lines = [LEGEND if baseline else "In each cell: the score with its 95% interval."]
+    if found:
+        lines.append(", ".join(f"{arrow} {verdict}" for verdict, arrow in ARROWS.items()) + ".")
+    lines.append("Paper: the official word count, every length as exactly. Fixed: words and lengths as they are meant.")
+    if bounds := card.s_q_bounds:
+        lines.append(f"Unscored answers count in S_l alone: S_q is {bounds.low:.1f} if each had 0, {bounds.high:.1f} if each had 100.")
+    lines.append(f"Judge: {code(card.judge)}." if card.judge else "No judge has seen these answers.")
+    return ["\n".join(f"- {line}" for line in [*lines, *_unpaired(found)])]
+
+
+def _unpaired(found: Found) -> list[str]:
+    comparison = found.get("paper")
+    if comparison is None:
+        return []
+    sides = (("the baseline", comparison.only_b), ("this evaluation", comparison.only_a))
+    missing = [f"{len(ids)} prompts only in {where}, not compared" for where, ids in sides if ids]
+    return [*missing, *map(_plain, comparison.notes)]

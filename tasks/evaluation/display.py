@@ -1,0 +1,280 @@
+"""Scorecards and comparisons as tables for a terminal."""
+
+import sys
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from tasks.evaluation.nll import Nll
+from tasks.judging.pairwise import Tally
+from tasks.judging.reliability import Reliability
+from tasks.longbench.compare import Comparison, Row
+from tasks.longbench.ruler import tried_lengths
+from tasks.longbench.scorecard import BINS, OVER, Decay, Following, Group, Scorecard
+from tasks.schema.finish import Finish
+from tasks.statistics import Interval
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+RULER_LINES = 20  # asked lengths, at the most, for which the table shows how far the answers reach
+COLUMNS = 8  # asked lengths, at the most, for which a table of models has a column each
+LISTED = 5  # ids of items that are missing on one side, at the most; --json has them all
+LOOPED = 0.05  # share of words in loops from which written lengths say nothing about reach
+WIDTH = 160  # where the output is no terminal
+ENDINGS: dict[str, str] = {
+    Finish.ENDED: " by themselves",
+    Finish.CUT: " at max_tokens",
+    Finish.FILTERED: " by the endpoint's content filter",
+    Finish.TOOLS: " called",
+    Finish.UNKNOWN: " (no finish reason that is known)",
+}
+ENDED = {
+    "cut_by_limit": "cut by the token limit",
+    "broken_off": "broken off",
+    "offers_to_continue": "with an offer to continue",
+    "declined": "with less than was asked, as they say",
+}
+PAPERS = ("en", "zh")  # languages of which the paper's count knows the words
+MEASURES = {"s_l": "S_l", "s_q": "S_q", "s_bar": "S̄"}
+
+
+def show_scorecard(card: Scorecard, *, title: str) -> None:
+    """Scores with their 95% intervals, the ruler, and how the answers degenerate."""
+    console = _console()
+    console.print(_scores(card, title=title))
+    if card.s_q is None:
+        why = "no verdict of the judge could be read" if card.judge else "no judge has seen these outputs"
+        console.print(f"S_q and S̄ are empty: {why}. S_l is the length score alone.")
+    if bounds := card.s_q_bounds:
+        console.print(f"{card.unscored} unscored: S_q is {bounds.low:.1f} if all of them had 0, and {bounds.high:.1f} if all had 100.")
+    if others := [name for name in card.by_language if name not in PAPERS]:
+        console.print(f"The paper's count knows words of English and Chinese alone: of {', '.join(others)} read S_l fixed, not S_l paper.")
+    if len(card.by_asked) <= RULER_LINES:
+        console.print(_ruler(card))
+    console.print(_ceiling(card))
+    if card.reasoned:
+        console.print(f"{card.reasoned} answers have thoughts before them; they are kept in `reasoning`, and are in no count and no score.")
+    if found := card.stripped:
+        script = f"S_l paper would be {found.s_l:.2f} there"
+        console.print(f"In {found.answers} answers the thoughts stood in the text: the paper's script counts them as text, {script}.")
+    if card.ended_by:
+        endings = (f"{count} {reason}{ENDINGS.get(reason, '')}" for reason, count in card.ended_by.items())
+        console.print(f"How the answers ended: {', '.join(endings)}.", markup=False)
+    if card.degeneration:
+        console.print(_decay(card.degeneration))
+    if card.adherence:
+        console.print(_following(card.adherence))
+
+
+def show_judge(found: Reliability) -> None:
+    """Who judged, and how far the scores can be trusted for it."""
+    console = _console()
+    console.print(f"Judge: {found.judge}.", markup=False)
+    if found.unread:
+        console.print(f"{found.unread} of its {found.verdicts} verdicts could not be read; the replies and why: verdicts.jsonl.")
+    if found.deviation is not None and found.identical is not None:
+        icc = "" if found.icc is None else f", {found.icc:.0%} of the variance lies between answers"
+        if found.icc is not None and found.icc <= 0:
+            icc = ", as much as between answers: the judge does not tell these answers apart"
+        console.print(f"From repeat to repeat an answer's S_q has a standard deviation of {found.deviation:.1f} points{icc};")
+        console.print(f"{found.identical:.0%} of {found.repeated} answers have the same grades in all repeats.")
+    if found.agreement:
+        alike, kappa = found.agreement.overall, found.agreement.overall.kappa
+        pooled = found.agreement.kappa_pooled
+        weighted = (
+            "" if kappa is None else f", kappa {kappa:.2f} (mean over the dimensions; {'-' if pooled is None else f'{pooled:.2f}'} pooled)"
+        )
+        apart = f"{alike.bias:+.1f} points on average, {alike.mean_absolute:.1f} apart{weighted}"
+        console.print(f"Second judge: {found.agreement.second_judge}, on {found.agreement.answers} answers: {apart}.", markup=False)
+
+
+def show_duels(found: Tally, *, only_one: int) -> None:
+    """Who won, how sure that is, and whether the judge prefers a place."""
+    console = _console()
+    console.print(f"{found.duels} duels, each judged in both orders.", markup=False)
+    for name, wins in ((found.a, found.a_wins), (found.b, found.b_wins), ("ties", found.ties)):
+        console.print(f"{wins:6}  {name}", markup=False)
+    console.print(f"{found.contradictions:6}  contradictions: the orders disagree, nobody's win")
+    console.print(f"{found.unread:6}  not readable in one order or both")
+    if only_one:
+        console.print(f"{only_one} answers have no partner on the other side and are left out.")
+    if found.first_place is not None:
+        of = found.first_place_interval
+        share = f"{found.first_place:.0%} of the comparisons" + (f", 95% {of.low:.0%} to {of.high:.0%}" if of else "")
+        console.print(f"The text in the first place won {share}: 50% is no bias.")
+    rate, of = found.win_rate, found.win_rate_interval
+    if rate is None:
+        return console.print("cannot tell: nobody won a duel")
+    around = f", 95% {of.low:.0%} to {of.high:.0%}" if of else ""
+    tested = "" if found.p is None else f", p {found.p:.4f} over {found.topics} topics"
+    console.print(f"A won {rate:.0%} of the duels that somebody won{around}{tested}: [bold]{found.verdict}[/bold]")
+
+
+def show_models(cards: Mapping[str, Scorecard], *, title: str, remark: str | None) -> None:
+    """S_l of several models' recorded answers, in all and by asked length; by bin, where many lengths were asked."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    lengths = {reach.asked for card in cards.values() for reach in card.by_asked}
+    by_length = len(lengths) <= COLUMNS
+    scores = {name: _by_asked(card) if by_length else {key: one.s_l for key, one in card.by_bin.items()} for name, card in cards.items()}
+    known = list(map(str, sorted(lengths))) if by_length else [*(name for _, name in BINS), OVER]
+    columns = [name for name in known if any(name in own for own in scores.values())]
+    table = Table(title=escape(title), title_justify="left", caption="S_l paper by asked length", caption_justify="left")
+    table.add_column("")
+    for name in ("answers", "S_l paper", "S_l fixed", *columns):
+        table.add_column(escape(name), justify="right")
+    for name, card in cards.items():
+        own = [f"{scores[name][column]:.2f}" if column in scores[name] else "-" for column in columns]
+        table.add_row(escape(name), str(card.answers), *_cells(card)[2:4], *own)
+    console = _console()
+    console.print(table)
+    if remark:
+        console.print(remark, markup=False)
+
+
+def _by_asked(card: Scorecard) -> dict[str, float]:
+    return {str(reach.asked): reach.s_l for reach in card.by_asked}
+
+
+def show_comparison(found: Comparison) -> None:
+    """The differences row by row, then what they do not say, and the verdict on the last line."""
+    from rich.markup import escape
+
+    console = _console()
+    console.print(_differences(found.rows))
+    for name, missing in (("A", found.only_a), ("B", found.only_b)):
+        if missing:
+            more = ", …" if len(missing) > LISTED else ""
+            console.print(f"{len(missing)} items only in {name}, not compared: {escape(', '.join(missing[:LISTED]))}{more}")
+    if found.unscored:
+        console.print(f"{found.unscored} of {found.items} items are unscored: they count in S_l, not in S_q")
+    for note in found.notes:
+        console.print(escape(note))
+    console.print(f"A {escape(found.a)} against B {escape(found.b)}, {found.items} items, {found.mode} mode: [bold]{found.verdict}[/bold]")
+
+
+def show_nll(found: Nll) -> None:
+    """The curve, then what of the answers was read."""
+    from rich.table import Table
+
+    table = Table(title=f"cumulative NLL under {found.reader}", title_justify="left")
+    for name in ("position, tokens", "NLL, nats a token", "answers that reach it"):
+        table.add_column(name, justify="right")
+    for point in found.points:
+        table.add_row(str(point.position), f"{point.nll:.3f}", str(point.answers))
+    console = _console()
+    console.print(table)
+    if found.by_part:
+        console.print("by tenth of the text: " + ", ".join(f"{part:.3f}" for part in found.by_part))
+    left = f"; {found.cut} are longer than the context and read as far as it goes, {found.left_out} left out"
+    console.print(f"{found.answers} answers, {found.tokens:,} tokens, context {found.context:,}: {found.nll:.3f}{left}")
+
+
+def _console() -> "Console":
+    from rich.console import Console
+
+    return Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
+
+
+def _scores(card: Scorecard, *, title: str) -> "Table":
+    from rich.markup import escape
+    from rich.table import Table
+
+    caption = "with 95% intervals over the items; paper: its word count, lengths as exactly; fixed: words and lengths as they are meant"
+    table = Table(title=escape(title), title_justify="left", caption=caption, caption_justify="left")
+    table.add_column("")
+    for name in ("items", "answers", "S_l paper", "S_l fixed", "S_q", "S̄ paper", "S̄ fixed", "unscored"):
+        table.add_column(name, justify="right")
+    judged = card.judge is not None
+    table.add_row("overall", *_cells(card, judged=judged), end_section=True)
+    groups: tuple[Mapping[str, Group], ...] = (card.by_bin, card.by_language, card.by_type)
+    for group in groups:
+        for place, (name, scores) in enumerate(group.items(), 1):
+            table.add_row(escape(name), *_cells(scores, judged=judged), end_section=place == len(group))
+    return table
+
+
+def _cells(group: Group, *, judged: bool = True) -> list[str]:
+    fixed = group.fixed
+    scores = (
+        _cell(group.s_l, group.s_l_interval),
+        _cell(fixed.s_l, fixed.s_l_interval) if fixed else "-",
+        _cell(group.s_q, group.s_q_interval),
+        _cell(group.s_bar, group.s_bar_interval),
+        _cell(fixed.s_bar, fixed.s_bar_interval) if fixed else "-",
+    )
+    return [str(group.items), str(group.answers), *scores, str(group.unscored) if judged else "not judged"]
+
+
+def _cell(value: float | None, interval: Interval | None) -> str:
+    return "-" if value is None else f"{value:.2f} {interval or ''}".rstrip()
+
+
+def _ruler(card: Scorecard) -> "Table":
+    from rich.table import Table
+
+    table = Table(title="asked and written, in words", title_justify="left")
+    for name in ("asked", "answers", "mean written", "longest", "S_l paper"):
+        table.add_column(name, justify="right")
+    for point in card.by_asked:
+        table.add_row(str(point.asked), str(point.items), f"{point.mean:.0f}", str(point.longest), f"{point.s_l:.2f}")
+    return table
+
+
+def _ceiling(card: Scorecard) -> str:
+    if not card.ceiling:
+        return ""
+    longest = f"The longest answer has {card.ceiling.longest} words"
+    if card.degeneration and card.degeneration.looped > LOOPED:
+        return f"{longest}; {card.degeneration.looped:.0%} of all words are in loops, so lengths do not show how far the model reaches."
+    if card.ceiling.asked is None:
+        return f"{longest}; " + (
+            "they grow with what is asked." if tried_lengths(card.ruler) else "one length, or near, was asked: no ceiling to see."
+        )
+    return f"{longest}; from {card.ceiling.asked} asked words on the answers stop growing, at {card.ceiling.mean:.0f} on average."
+
+
+def _causes(decay: Decay) -> str:
+    """How the answers that are not whole end."""
+    causes = [f"{ENDED[cause]} {share:.1%}" for cause, share in decay.endings.items() if cause != "ended"]
+    return f" ({', '.join(causes)})" if causes else ""
+
+
+def _decay(decay: Decay) -> str:
+    repeated = f"Repeated 4-grams {decay.repetition:.1%}{_tenths(decay.repetition_by_part)}"
+    looped = f"words in loops {decay.looped:.1%}{_tenths(decay.looped_by_part)}"
+    answers = (
+        f"Answers with a loop {decay.with_loop:.1%}, not whole {decay.unfinished:.1%}{_causes(decay)}, "
+        f"that change their script {decay.switched:.1%}."
+    )
+    return f"{repeated}; {looped}.\n{answers}"
+
+
+def _following(found: Following) -> str:
+    return (
+        f"Plans of {found.answers} answers: {found.covered:.1%} of their steps are in the text, {found.ordered:.1%} of those in order; "
+        f"S_l of the steps {found.s_l:.1f}."
+    )
+
+
+def _tenths(parts: tuple[float, ...]) -> str:
+    return f" (first tenth {parts[0]:.1%}, last {parts[-1]:.1%})" if parts else ""
+
+
+def _differences(rows: tuple[Row, ...]) -> "Table":
+    from rich.table import Table
+
+    table = Table(title="A minus B, in points", title_justify="left")
+    table.add_column("")
+    table.add_column("")
+    for name in ("items", "A", "B", "difference", "95% interval", "p", "verdict"):
+        table.add_column(name, justify="right")
+    for place, row in enumerate(rows):
+        last = place + 1 == len(rows) or rows[place + 1].group != row.group
+        p = row.p if row.p_holm is None else row.p_holm
+        scores = (f"{row.a:.2f}", f"{row.b:.2f}", f"{row.difference:+.2f}")
+        shown = ("-" if row.interval is None else str(row.interval), "-" if p is None else f"{p:.4f}")
+        table.add_row(row.group, MEASURES[row.measure], str(row.items), *scores, *shown, row.verdict, end_section=last)
+    return table

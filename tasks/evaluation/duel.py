@@ -1,0 +1,66 @@
+"""Two evaluations' answers to the same prompts, compared by the judge two by two, in both orders: `longwriter eval duel … …`.
+
+Says what scores cannot: which of two good answers a reader would rather have. Every reply is in the journal, so that asking again
+costs nothing.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tasks import store
+from tasks.endpoints.roles import open_role
+from tasks.judging.duels import Pair, check_read, duel_all, pairs
+from tasks.judging.pairwise import Tally, tally
+from tasks.longbench.compare import model_of, place
+from tasks.schema.errors import BadInput
+from tasks.schema.params import Params
+from tasks.schema.records import Duel, Prediction
+
+
+class Duels(NamedTuple):
+    tally: Tally
+    only_one: int  # answers of either side to which the other has none
+
+
+def duel(a: str, b: str, *, params: Params, out: Path | None = None) -> Duels:
+    """Compare `FOLDER[:MODEL]` of an evaluation with another, by params' judge; the comparisons go into `out`, if it is given.
+
+    Raises BadInput where one side cannot be read, or they have no prompt in common.
+    """
+    from tasks.stage import run_async
+
+    ours, theirs = read_answers(a), read_answers(b)
+    _check_prompts(a, b, ours, theirs)
+    found = pairs([*(one.model_copy(update={"model": a}) for one in ours), *(one.model_copy(update={"model": b}) for one in theirs)])
+    if not found:
+        raise BadInput(b, f"no prompt in common with {a}", fix="name two evaluations of the same benchmark")
+    duels = run_async(_asked(found, params))
+    if out:
+        store.write(out, duels)
+    check_read(duels)
+    (summed,) = tally(duels)
+    return Duels(summed, len(ours) + len(theirs) - 2 * len(found))
+
+
+def _check_prompts(a: str, b: str, ours: Sequence[Prediction], theirs: Sequence[Prediction]) -> None:
+    """Raises BadInput where one id is of two prompts: the answers would be to different questions."""
+    prompts = {answer.item.id: answer.item.prompt for answer in ours}
+    other = next((one.item.id for one in theirs if prompts.get(one.item.id, one.item.prompt) != one.item.prompt), None)
+    if other is not None:
+        problem = f"another prompt than in {a} under the id {other}"
+        raise BadInput(b, problem, field="item.prompt", fix="name two evaluations of the same benchmark")
+
+
+def read_answers(source: str) -> list[Prediction]:
+    """The predictions of `FOLDER`, `FOLDER:MODEL` or a file. Raises BadInput where several models answered and none is named."""
+    path, wanted = place(source, "predictions.jsonl")
+    answers = store.read_list(path, Prediction)
+    model = model_of(path, [answer.model for answer in answers], wanted)
+    return [answer for answer in answers if answer.model == model]
+
+
+async def _asked(found: Sequence[Pair], params: Params) -> list[Duel]:
+    judge = params.models.judge
+    async with open_role("judge", judge) as chat:
+        return await duel_all(chat, found, tries=params.judge.tries, judge=str(judge), label="judge, in pairs")

@@ -1,0 +1,203 @@
+"""Cumulative NLL by position: how likely a given model finds an answer, the further it reads (paper, section 5).
+
+A long text that hangs together grows easier to foretell, and the curve falls; one that loses its thread, or is made of parts that
+know nothing of each other, stops falling. A loop falls too, steeply: read it beside the repetition of degeneration.py.
+
+Nats per token of the answer alone, each given the prompt in the model's own chat template and all of the answer before it. An
+answer is read in chunks over the model's cache, so that logits of a chunk are all that ever stands in memory.
+"""
+
+from collections.abc import Iterable, Iterator
+from itertools import pairwise
+from pathlib import Path
+from statistics import mean
+from typing import Any, NamedTuple
+
+from tasks import progress, store
+from tasks.checkpoints import check_model
+from tasks.evaluation.recorded import read_recorded
+from tasks.schema.errors import BadInput
+from tasks.schema.records import Prediction, Record
+
+CHUNK = 512  # tokens
+PARTS = 10
+
+
+class Reader(NamedTuple):
+    """The model that reads."""
+
+    name: str
+    model: Any  # transformers' causal language model, in evaluation mode
+    tokenizer: Any
+    context: int  # tokens of prompt and answer together
+
+
+class Text(NamedTuple):
+    prompt: str
+    answer: str
+
+
+class NllPoint(Record):
+    """All answers that reach a position."""
+
+    position: int  # tokens of the answer
+    nll: float  # mean over answers of their mean NLL up to here; nats per token
+    answers: int
+
+
+class Nll(Record):
+    """How likely a model finds some answers."""
+
+    reader: str
+    context: int  # tokens
+    answers: int  # read
+    tokens: int  # of them, as far as they were read
+    cut: int  # answers of which only what fits the context was read
+    left_out: int  # answers without a token, or whose prompt alone fills the context
+    nll: float  # mean over answers of their mean NLL; nats per token
+    points: tuple[NllPoint, ...]  # at powers of two; fewer answers reach the later ones
+    by_part: tuple[
+        float, ...
+    ]  # mean NLL of each tenth of an answer, first to last, over those of ten tokens or more; empty: there are none
+
+
+def curves(texts: Iterable[Text], model: str, *, context: int | None = None, parts: int = PARTS, total: int | None = None) -> Nll:
+    """The curve of these answers under `model`, a checkpoint folder or hub id. `context` narrows the model's own.
+
+    Raises BadInput if the model cannot be loaded or has no chat template, or if there is nothing to read.
+    """
+    return read_by(load(model, context=context), texts, parts=parts, total=total)
+
+
+def read_by(reader: Reader, texts: Iterable[Text], *, parts: int = PARTS, total: int | None = None) -> Nll:
+    """As `curves`, by a model that is loaded already."""
+    means: list[float] = []
+    at: dict[int, list[float]] = {}
+    by_part: list[list[float]] = []
+    tokens = cut = left_out = 0
+    with progress.bar(total=total, unit="answer", label=f"nll {reader.name}") as shown:
+        for text in texts:
+            shown.update()
+            losses, whole = losses_of(reader, text)
+            cut += bool(losses) and not whole
+            left_out += not losses
+            if losses:
+                tokens += len(losses)
+                means.append(mean(losses))
+                for position, value in _cumulative(losses):
+                    at.setdefault(position, []).append(value)
+                by_part += [_by_part(losses, parts)] if len(losses) >= parts else []
+                shown.set_postfix_str(f"{tokens / max(shown.format_dict['elapsed'], 1e-9):,.0f} tokens/s", refresh=False)
+    if not means:
+        raise BadInput(reader.name, f"no answer to read: {left_out} have no token that fits {reader.context}", fix="check the predictions")
+    return Nll(
+        reader=reader.name,
+        context=reader.context,
+        answers=len(means),
+        tokens=tokens,
+        cut=cut,
+        left_out=left_out,
+        nll=mean(means),
+        points=tuple(NllPoint(position=position, nll=mean(at[position]), answers=len(at[position])) for position in sorted(at)),
+        by_part=tuple(map(mean, zip(*by_part, strict=True))),
+    )
+
+
+def read_texts(path: Path, *, model: str | None = None, format: str | None = None) -> list[Text]:
+    """Prompts and answers of the stage predict, or recorded ones, whose lengths do not matter here.
+
+    Raises BadInput if several models answered and none is named, and as `read_recorded` does.
+    """
+    first = next(store.rows(path)) if path.is_file() else None
+    if first is None or first.data is None or "item" not in first.data:
+        return [Text(one.item.prompt, one.response) for one in read_recorded(path, length=1, format=format, skipped=[])]
+    found = store.read_list(path, Prediction)
+    models = sorted({one.model for one in found})
+    if (model or (models[0] if len(models) == 1 else None)) not in models:
+        problem = f"no answers of {model}" if model else f"answers of {len(models)} models"
+        raise BadInput(path, problem, field="model", fix=f"name one of {', '.join(models)}")
+    return [Text(one.item.prompt, one.response) for one in found if one.model == (model or models[0])]
+
+
+def load(model: str, *, context: int | None = None) -> Reader:
+    """A model to read with: safetensors alone, no code of its repository, a folder without the network. On the GPU, where there is one."""
+    import torch
+    from safetensors import SafetensorError
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    from tasks.training.chat_templates import check_folder, check_safe
+    from tasks.training.tokenizer import default_template
+
+    folder = Path(model).is_dir()
+    if not folder and (Path(model).exists() or model.startswith((".", "/", "~")) or model.count("/") > 1):
+        raise BadInput(model, "no such folder", fix="name a checkpoint folder or a hub id")
+    if folder:
+        check_model(Path(model), beside=True)
+        check_folder(Path(model))
+    on_gpu = torch.cuda.is_available()
+    common = {"local_files_only": folder, "trust_remote_code": False}
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(model, **common)
+        loaded = AutoModelForCausalLM.from_pretrained(model, use_safetensors=True, dtype="auto" if on_gpu else torch.float32, **common)
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise BadInput(model, f"cannot be loaded: {reason}", fix="name a checkpoint with safetensors and a tokenizer") from None
+    template = default_template(tokenizer.chat_template)
+    if not template:
+        raise BadInput(model, "its tokenizer has no chat template", fix="name a chat model, or add chat_template.jinja to its folder")
+    if not folder:
+        tokens = {name: token for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
+        check_safe(template, tokens, source=model)
+    own = getattr(loaded.config.get_text_config(), "max_position_embeddings", None)
+    limits = [limit for limit in (own, context) if limit]
+    if not limits:
+        raise BadInput(model, "its config.json does not say max_position_embeddings", fix="give the context, in tokens")
+    return Reader(model, loaded.eval().to("cuda" if on_gpu else "cpu"), tokenizer, min(limits))
+
+
+def losses_of(reader: Reader, text: Text) -> tuple[list[float], bool]:
+    """The NLL of each token of the answer that fits the context, and whether all of them do. No token: an empty list."""
+    messages = [{"role": "user", "content": text.prompt}]
+    prompt = reader.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+    answer = reader.tokenizer(text.answer, add_special_tokens=False)["input_ids"]
+    if max([*prompt, *answer]) >= reader.model.get_input_embeddings().num_embeddings:
+        raise BadInput(reader.name, "its tokenizer has more tokens than the model", fix="name a checkpoint with its own tokenizer")
+    fits = answer[: max(0, reader.context - len(prompt))]
+    losses = [loss for chunk in _chunks(reader.model, [*prompt, *fits], known=len(prompt)) for loss in chunk] if fits else []
+    return losses, len(fits) == len(answer)
+
+
+def _chunks(model: Any, ids: list[int], *, known: int) -> Iterator[list[float]]:
+    """The NLL of the tokens behind the first `known`, a chunk at a time. The last token is foretold, and tells nothing itself."""
+    import torch
+
+    cache, device = None, model.device
+    for start in range(0, len(ids) - 1, CHUNK):
+        end = min(start + CHUNK, len(ids) - 1)
+        foretold = max(start, known - 1)  # the first place of the chunk whose next token is the answer's
+        with torch.inference_mode():
+            out = model(
+                input_ids=torch.tensor([ids[start:end]], device=device),
+                past_key_values=cache,
+                use_cache=True,
+                logits_to_keep=max(1, end - foretold),
+            )
+            cache = out.past_key_values
+            if end > foretold:
+                targets = torch.tensor(ids[foretold + 1 : end + 1], device=device)
+                yield torch.nn.functional.cross_entropy(out.logits[0].float(), targets, reduction="none").tolist()
+
+
+def _cumulative(losses: list[float]) -> Iterator[tuple[int, float]]:
+    """The mean of the first 1, 2, 4, 8, … of them."""
+    total, position = 0.0, 1
+    for count, loss in enumerate(losses, 1):
+        total += loss
+        if count == position:
+            yield position, total / count
+            position *= 2
+
+
+def _by_part(losses: list[float], parts: int) -> list[float]:
+    borders = [len(losses) * part // parts for part in range(parts + 1)]
+    return [mean(losses[start:end]) for start, end in pairwise(borders)]

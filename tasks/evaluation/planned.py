@@ -1,0 +1,57 @@
+"""A candidate that answers through AgentWrite: it plans, then writes paragraph by paragraph, as the teacher does (paper, section 3).
+
+So the paper evaluates GPT-4o with AgentWrite. The plans are then known, and the answers are held to them.
+"""
+
+from collections.abc import Iterable
+
+from tasks.agentwrite.paragraph_checks import Unwritable
+from tasks.agentwrite.planner import make_plan
+from tasks.agentwrite.writer import write_draft
+from tasks.endpoints.chat import Chat, Reply, Request
+from tasks.longbench.answers import Answer, Method
+from tasks.schema.errors import BadInput, ReplyError
+from tasks.schema.params import PlanSection, Write
+from tasks.schema.records import BenchmarkItem, Instruction, Language, Reason
+
+DRAWS = 1000  # sample indices that the tries of one answer may use
+
+
+def check_languages(items: Iterable[BenchmarkItem]) -> None:
+    """Raises BadInput for an item in a language that AgentWrite's prompts do not know."""
+    if other := next((item for item in items if item.language not in ("en", "zh")), None):
+        problem = f"item {other.id} is in {other.language}; AgentWrite plans and writes in en and zh"
+        raise BadInput("benchmark", problem, fix="leave --agentwrite out, or take prompts in en and zh")
+
+
+def through_agentwrite(plan: PlanSection, write: Write) -> Method:
+    """Plan, then paragraph by paragraph. Without a usable plan or paragraph the method has written nothing, and says why."""
+
+    async def method(chat: Chat, item: BenchmarkItem, sample: int) -> Answer:
+        counted = _Counted(chat, sample)
+        language: Language = "zh" if item.language == "zh" else "en"
+        asked = Instruction(id=item.id, text=item.prompt, language=language, words=item.length, source=f"benchmark:{item.id}")
+        try:
+            planned = await make_plan(counted, asked, plan=plan)
+        except ReplyError as error:
+            return Answer("", str(Reason.BAD_PLAN), counted.tokens, counted.seconds, problem=f"without a plan: {error}"[:200])
+        draft = await write_draft(counted, planned, write=write, bounds=plan.paragraph_words)
+        if isinstance(draft, Unwritable):
+            return Answer("", str(draft.reason), counted.tokens, counted.seconds, planned.steps, problem=draft.detail)
+        return Answer("\n\n".join(draft.paragraphs), "stop", counted.tokens, counted.seconds, planned.steps)
+
+    return method
+
+
+class _Counted:
+    """A Chat that adds up what its replies took; each sample of an answer is a draw of its own."""
+
+    def __init__(self, chat: Chat, sample: int):
+        self._chat, self._first = chat, sample * DRAWS
+        self.tokens, self.seconds = 0, 0.0
+
+    async def __call__(self, request: Request) -> Reply:
+        reply = await self._chat(request._replace(sample=self._first + request.sample))
+        self.tokens += reply.usage.completion
+        self.seconds += reply.seconds
+        return reply

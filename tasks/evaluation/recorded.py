@@ -1,0 +1,169 @@
+"""Recorded answers of any model, as scored items: JSONL rows with a prompt, a response and the length that was asked for."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from tasks import store
+from tasks.evaluation.answer_rows import answers_in
+from tasks.longbench.adapters import DEFAULT, Adapter, adapter_of, understood
+from tasks.longbench.benchmark import Ask, Entry, entries, item_of
+from tasks.longbench.summary import score_item
+from tasks.schema.errors import BadInput
+from tasks.schema.records import BenchmarkItem, Record, ScoredItem, Step
+
+PROMPTS = ("prompt", "instruction")
+
+
+class Recorded(NamedTuple):
+    """One recorded answer."""
+
+    item: BenchmarkItem
+    sample: int  # which of the answers to the same item, from 0
+    response: str
+    plan: tuple[Step, ...]  # empty: none is known
+    finish_reason: str  # empty: not known
+    topic: str  # empty: told by the prompt
+    reasoning: str  # the model's thoughts; empty: there are none
+    inline: bool  # they stood in the text
+    model: str  # who answered; empty: the row does not say
+
+
+class _Planned(Record):
+    plan: tuple[Step, ...] | None
+
+
+def score_recorded(
+    path: Path,
+    *,
+    length: int | None = None,
+    format: str | None = None,
+    skipped: list[str] | None = None,
+    repeated: list[str] | None = None,
+    model: str = "",
+) -> Iterator[ScoredItem]:
+    """Every recorded answer of `model`, called like the file if it has no name, scored by S_l alone: nobody has judged it.
+
+    Rows of the stage predict name their model themselves.
+
+    The other arguments are `read_recorded`'s.
+    """
+    for one in read_recorded(path, length=length, format=format, skipped=skipped, repeated=repeated):
+        yield score_item(
+            one.item,
+            one.model or model or path.name,
+            one.response,
+            None,
+            finish_reason=one.finish_reason,
+            sample=one.sample,
+            plan=one.plan,
+            reasoning=one.reasoning,
+            inline=one.inline,
+            topic=one.topic,
+        )
+
+
+def models_in(path: Path) -> dict[str, Path]:
+    """Where each model's answers are: folders of .jsonl files somewhere below `path`, by their names. Empty: `path` is one model's own."""
+    if not path.is_dir() or any(path.glob("*.jsonl")):
+        return {}
+    folders = sorted({file.parent for file in path.glob("*/**/*.jsonl")})
+    return {folder.relative_to(path).as_posix(): folder for folder in folders}
+
+
+def read_recorded(
+    path: Path,
+    *,
+    length: int | None = None,
+    format: str | None = None,
+    skipped: list[str] | None = None,
+    repeated: list[str] | None = None,
+) -> Iterator[Recorded]:
+    """Every answer in a file, a folder of files or a glob. A row's own length goes before the one given for all.
+
+    Without a format, the prompt is `prompt` or `instruction`; a named one reads prompt and length its own way. The answer is
+    `response`, `output`, `answer` or `prediction`; `id`, `sample`, `type`, `plan` and `finish_reason` may be there; other fields are
+    ignored. Rows of other tools and whole chat completions are read too (answer_rows.py), and thoughts come off every answer. The same
+    item again is its next sample. Of an evaluation's folder, predictions.jsonl is read.
+    A row that states no length which can be read is refused, or its place is added to `skipped`, if that is given. Where the same
+    answer is given again without a sample's number, both places are added to `repeated`: it may be the same row twice.
+    Raises BadInput with the line and the field of the first row that lacks a field or has it of the wrong type.
+    """
+    adapter, places = adapter_of(format), _Places()
+    if length is not None and adapter.name != DEFAULT:
+        problem = f"not used with the format {adapter.name}, in which each row states its own length"
+        raise BadInput("length", problem, fix="leave out LENGTH (--length), or FORMAT (--format)")
+    own = path / "predictions.jsonl"
+    for found in (answer for entry in entries(own if own.is_file() else path) for answer in answers_in(entry)):
+        entry = found.entry
+        asks = understood(entry, adapter, lambda row: _asks(row, adapter, length))
+        if not asks and skipped is None:
+            raise entry.bad("length", "the row states no length that can be read", fix="remove the line, or add `length` to it")
+        if not asks and skipped is not None:
+            skipped.append(f"{entry.path}:{entry.line}")
+        for ask in asks:
+            item = item_of(ask)
+            text, reasoning, inline = found.content
+            sample = places.take(item, entry, model=found.model)
+            if repeated is not None and (first := places.said_before(item, text, entry, model=found.model)):
+                repeated.append(f"{entry.path}:{entry.line} is {first}")
+            yield Recorded(item, sample, text, _plan(entry), found.finish_reason, ask.topic, reasoning, inline, found.model)
+
+
+def _asks(entry: Entry, adapter: Adapter, length: int | None) -> Sequence[Ask]:
+    """The one ask that a row answers; none where it states no length."""
+    if adapter.name == DEFAULT:
+        return [_plain(entry, length)]
+    return (adapter.recorded or adapter.asks)(entry)
+
+
+def _plain(entry: Entry, length: int | None) -> Ask:
+    prompt = entry.text(*PROMPTS)
+    if not entry.has("length") and length is None:
+        fix = "add it to the row, or give one for all: --length 4000"
+        raise entry.bad("length", "missing field", fix=fix)
+    asked = entry._replace(data={"length": length, **entry.data}).length()
+    kind = entry.data.get("type", "")
+    return Ask(prompt, asked, kind if isinstance(kind, str) else "", id=entry.identity())
+
+
+def _plan(entry: Entry) -> tuple[Step, ...]:
+    if entry.data.get("plan") is None:
+        return ()
+    return store.parse({"plan": entry.data["plan"]}, _Planned, path=entry.path, line=entry.line).plan or ()
+
+
+class _Places:
+    """Which samples of which items were there before, and where."""
+
+    def __init__(self) -> None:
+        self._samples: dict[tuple[str, str], dict[int, str]] = {}  # by model and item id: file and line of each sample
+        self._asks: dict[str, tuple[int, int, str]] = {}  # by item id: prompt and length, and where they are
+        self._answers: dict[tuple[str, str, int], str] = {}  # by model, item id and answer: file and line
+
+    def take(self, item: BenchmarkItem, entry: Entry, *, model: str) -> int:
+        """The sample that this row is: as it says, else the next one. Raises BadInput where it was there, or its id means another ask."""
+        place, lines = f"{entry.path.name}:{entry.line}", self._samples.setdefault((model, item.id), {})
+        *meant, first = self._asks.setdefault(item.id, (hash(item.prompt), item.length, place))
+        if meant != [hash(item.prompt), item.length]:
+            problem = f"{item.id} stands for another ask in an earlier row, {first}"
+            raise entry.bad("id", problem, fix="give each prompt and length an id of its own")
+        sample = self._said(entry)
+        if sample is None:
+            sample = max(lines, default=-1) + 1
+        if sample in lines:
+            raise entry.bad("sample", f"sample {sample} of {item.id} is there twice, first in {lines[sample]}")
+        lines[sample] = place
+        return sample
+
+    def said_before(self, item: BenchmarkItem, answer: str, entry: Entry, *, model: str) -> str:
+        """Where the same answer to the item was before, if the row does not say which sample it is; else an empty text."""
+        place = f"{entry.path.name}:{entry.line}"
+        first = self._answers.setdefault((model, item.id, hash(answer)), place)
+        return "" if first == place or entry.data.get("sample") is not None else first
+
+    def _said(self, entry: Entry) -> int | None:
+        value = entry.data.get("sample")
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+            raise entry.bad("sample", f"not a whole number from 0: {store.shorten(value)}")
+        return value

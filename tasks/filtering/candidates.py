@@ -1,0 +1,106 @@
+"""What the filters let through, on disk: texts in one file, hashes of bands in another, about 40 bytes of each in memory."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks.corpus import duplicates
+from tasks.corpus.duplicates import Bands
+from tasks.filtering.sift import Kept
+
+LANGUAGES = ("en", "zh")
+LENGTH_KINDS = ("none", "exact", "least", "most", "range")
+_LAYOUT = "id <u8, rank <u8, start <i8, length <i4, file <i4, row <i8, words <i4, language u1, length_kind u1"
+_FACTS = np.dtype([(name, form) for name, form in (field.split() for field in _LAYOUT.split(", "))])
+
+
+class Candidate(NamedTuple):
+    id: str
+    text: str
+    language: str
+    words: int | None
+    length_kind: str
+    source: str
+
+
+class Candidates:
+    """Written once, part by part, then read by place in any order."""
+
+    def __init__(self, folder: Path, *, threshold: float) -> None:
+        self._texts = (folder / "texts").open("w+b")
+        self._sketches = (folder / "bands").open("w+b")
+        self._bands = duplicates.shape(threshold)[0]
+        self._files: list[str] = []
+        self._chunks: list[NDArray[np.void]] = []
+        self.facts: NDArray[np.void] = np.zeros(0, _FACTS)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._texts.close()
+        self._sketches.close()
+
+    def __len__(self) -> int:
+        return len(self.facts)
+
+    def add(self, kept: Sequence[Kept], sketches: Bands, *, file: str, before: int) -> None:
+        """A part's asks; `before`: rows of its file that precede it."""
+        if not self._files or self._files[-1] != file:
+            self._files.append(file)
+        facts = np.zeros(len(kept), _FACTS)
+        for place, one in enumerate(kept):
+            text = one.text.encode("utf-8")
+            start = self._texts.tell()
+            self._texts.write(text)
+            words = -1 if one.words is None else one.words
+            coded = LANGUAGES.index(one.language), LENGTH_KINDS.index(one.length_kind)
+            facts[place] = (int(one.id, 16), one.rank, start, len(text), len(self._files) - 1, before + one.number, words, *coded)
+        self._chunks.append(facts)
+        self._sketches.write(np.ascontiguousarray(sketches, np.uint32).tobytes())
+
+    def close(self) -> None:
+        """No more to come."""
+        self.facts = np.concatenate([self.facts, *self._chunks])
+        self._chunks.clear()
+        self._texts.flush()
+        self._sketches.flush()
+
+    def order(self) -> NDArray[np.int64]:
+        """Places by id, of equal ids the one that stays first: the same for any order of the rows."""
+        return np.lexsort((self.facts["row"], self.facts["file"], self.facts["rank"], self.facts["id"]))
+
+    def sketches(self, places: NDArray[np.int64]) -> Bands:
+        """The hashes of the bands of these, in their order; a copy is made on disk."""
+        if not len(places):
+            return np.zeros((0, self._bands), np.uint32)
+        whole = np.memmap(self._sketches, np.uint32, "r", shape=(len(self), self._bands))
+        ordered = np.memmap(Path(self._sketches.name).with_name("ordered"), np.uint32, "w+", shape=(len(places), self._bands))
+        for start in range(0, len(places), 100_000):
+            ordered[start : start + 100_000] = whole[places[start : start + 100_000]]
+        return ordered
+
+    def text(self, place: int) -> str:
+        fact = self.facts[place]
+        self._texts.seek(int(fact["start"]))
+        return self._texts.read(int(fact["length"])).decode("utf-8")
+
+    def shingles(self, place: int) -> frozenset[str]:
+        return duplicates.shingles_of(self.text(place), LANGUAGES[self.facts[place]["language"]])
+
+    def id(self, place: int) -> str:
+        return f"{int(self.facts[place]['id']):016x}"
+
+    def source(self, place: int) -> str:
+        fact = self.facts[place]
+        return f"{self._files[fact['file']]}:{fact['row']}"
+
+    def __getitem__(self, place: int) -> Candidate:
+        fact = self.facts[place]
+        words = int(fact["words"])
+        language, length_kind = LANGUAGES[fact["language"]], LENGTH_KINDS[fact["length_kind"]]
+        return Candidate(self.id(place), self.text(place), language, None if words < 0 else words, length_kind, self.source(place))

@@ -1,0 +1,32 @@
+"""Copies among the candidates: equal texts by their ids, near ones by the hashes of their bands."""
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tasks import progress
+from tasks.corpus.duplicates import near_places
+from tasks.filtering.candidates import Candidates
+
+
+def equal(pool: Candidates, refuse: Callable[[int, int], None]) -> NDArray[np.int64]:
+    """Places by id, one of each id. `refuse` hears of every other, with the one that stays."""
+    order = pool.order()
+    ids = pool.facts["id"][order]
+    first = np.r_[True, ids[1:] != ids[:-1]] if len(ids) else np.zeros(0, bool)
+    stays = order[first][np.cumsum(first) - 1] if len(ids) else order
+    for place, kept in zip(order[~first], stays[~first], strict=True):
+        refuse(int(place), int(kept))
+    return order[first]
+
+
+def near(pool: Candidates, unique: NDArray[np.int64], refuse: Callable[[int, int, float], None], *, threshold: float) -> Iterator[int]:
+    """Those of `unique` that are near none of the earlier ones that stay. `refuse` hears of the others, the near one and the similarity."""
+    sketches = pool.sketches(unique)
+    found = near_places(sketches, lambda rank: pool.shingles(int(unique[rank])), threshold=threshold)
+    gone = np.zeros(len(unique), bool)
+    for rank, other, similarity in progress.track(found, unit="copy", label="collect: copies"):
+        gone[rank] = True
+        refuse(int(unique[rank]), int(unique[other]), similarity)
+    yield from map(int, unique[~gone])

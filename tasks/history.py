@@ -1,0 +1,29 @@
+"""The training's history: one line per logged step and model, with whatever numbers were logged there."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from tasks import store
+from tasks.schema.errors import BadInput
+
+
+class Entry(NamedTuple):
+    """One logged step of one model. `values` by name, `loss` (nats per target token) among them where a step was trained."""
+
+    model: str
+    step: int
+    values: dict[str, float]
+
+
+def read_history(path: Path) -> list[Entry]:
+    """Every entry of history.jsonl, in its order. Raises BadInput that names the line without a step."""
+    return [_entry(path, row) for row in store.rows(path)]
+
+
+def _entry(path: Path, row: store.Row) -> Entry:
+    if row.data is None:
+        raise BadInput(path, row.problem or "", line=row.line, fix="run the stage train again")
+    if not isinstance(row.data.get("step"), int):
+        raise BadInput(path, "missing field", line=row.line, field="step", fix="run the stage train again")
+    numbers = {name: float(value) for name, value in row.data.items() if isinstance(value, int | float) and name != "step"}
+    return Entry(str(row.data.get("model", "student")), row.data["step"], numbers)

@@ -1,0 +1,228 @@
+"""The report's plots, as SVG text that stands inline in a page, light or dark: transparent, text in grey, the same bytes each time.
+
+Labels are English: a font with Chinese characters may be missing where the page is made or read.
+"""
+
+import io
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from tasks.history import Entry
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+GREY, GRID = "#7f7f7f", "#8886"
+COLOURS = {"student": "#2f7ed8", "control": "#e08a2e", "aligned": "#3a9d6e"}
+OTHERS = ("#b0559f", "#8a7a3a", "#4aa3a3")
+
+
+def colour(name: str, place: int = 0) -> str:
+    return COLOURS.get(name, OTHERS[place % len(OTHERS)])
+
+
+def lengths(asked: Sequence[int], written: Sequence[int]) -> str:
+    """Two outlines over one set of bins: how long the dataset's answers are, and how long they were asked to be."""
+    figure, axes = _canvas(6.2, 3.2)
+    top = max([*asked, *written, 1])
+    bins = [top * place / 30 for place in range(31)]
+    axes.hist(written, bins=bins, color=COLOURS["student"], alpha=0.55, label="written")
+    axes.hist(asked, bins=bins, histtype="step", color=COLOURS["control"], linewidth=1.6, label="asked")
+    return _finish(figure, axes, x="words (English) or characters (Chinese)", y="samples")
+
+
+def ruler(points: Mapping[str, Iterable[tuple[int, int]]], *, cap: float | None = None) -> str:
+    """Written against asked length per model, the diagonal, and the cap on what the control was trained on."""
+    figure, axes = _canvas(6.2, 4.2)
+    shown = {name: sorted(pairs) for name, pairs in points.items()}
+    top = max([1, *(asked for pairs in shown.values() for asked, _ in pairs)])
+    low = min([top, *(asked for pairs in shown.values() for asked, _ in pairs)])
+    axes.plot([low * 0.8, top * 1.2], [low * 0.8, top * 1.2], color=GREY, linewidth=1, linestyle="--", label="as asked")
+    if cap:
+        axes.axhline(cap, color=COLOURS["control"], linewidth=1, linestyle=":", label=f"the control's cap ({cap:g})")
+    for place, (name, pairs) in enumerate(shown.items()):
+        axes.scatter([a for a, _ in pairs], [w for _, w in pairs], s=22, alpha=0.65, color=colour(name, place), label=name, linewidths=0)
+        means = _means(pairs)
+        axes.plot(list(means), list(means.values()), color=colour(name, place), linewidth=1.8)
+    axes.set_ylim(bottom=0)
+    if top > 20 * low:
+        axes.set_xscale("log")
+        axes.set_yscale("symlog", linthresh=max(low, 1))
+    return _finish(figure, axes, x="asked words", y="written words")
+
+
+def bins(scores: Mapping[str, Mapping[str, float | None]], *, label: str) -> str:
+    """Bars by length bin, one group per bin, one colour per model; a bin without a score has no bar."""
+    figure, axes = _bars(scores)
+    axes.set_ylim(0, 105)
+    return _finish(figure, axes, x="asked words", y=label)
+
+
+def margins(points: Mapping[str, Mapping[str, float | None]]) -> str:
+    """Chosen minus rejected, in points of each score: bars by length bin."""
+    figure, axes = _bars(points)
+    axes.axhline(0, color=GREY, linewidth=0.8)
+    return _finish(figure, axes, x="asked words", y="chosen minus rejected, points")
+
+
+def _bars(scores: Mapping[str, Mapping[str, float | None]]) -> "tuple[Figure, Axes]":
+    """Groups of bars, one group per bin, one colour per name."""
+    figure, axes = _canvas(5.2, 3.0)
+    names = list(dict.fromkeys(name for by_bin in scores.values() for name in by_bin))
+    width = 0.8 / max(len(scores), 1)
+    for place, (model, by_bin) in enumerate(scores.items()):
+        at = [(names.index(name) + (place - (len(scores) - 1) / 2) * width, value) for name, value in by_bin.items() if value is not None]
+        bars = axes.bar([x for x, _ in at], [y for _, y in at], width * 0.92, color=colour(model, place), label=model)
+        axes.bar_label(bars, fmt="%.0f", color=GREY, fontsize=8)
+    axes.set_xticks(range(len(names)), names)
+    return figure, axes
+
+
+def decay(courses: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
+    """Shares by tenth of the text: a line per model and measure, the first measure solid, further ones dashed and dotted."""
+    figure, axes = _canvas(6.2, 3.2)
+    for place, (model, measures) in enumerate(courses.items()):
+        for style, (name, course) in zip(("-", "--", ":"), measures.items(), strict=False):
+            tenths = range(1, len(course) + 1)
+            shares, label = [100 * share for share in course], f"{model}, {name}"
+            axes.plot(tenths, shares, color=colour(model, place), linestyle=style, linewidth=1.5, label=label)
+    axes.set_ylim(bottom=0)
+    return _finish(figure, axes, x="tenth of the text", y="%", columns=2)
+
+
+def nll(course: Mapping[int, float]) -> str:
+    """Cumulative NLL by position in the text, on a logarithmic axis."""
+    figure, axes = _canvas(6.2, 3.2)
+    axes.plot(list(course), list(course.values()), color=COLOURS["student"], linewidth=1.6, marker="o", markersize=3)
+    axes.set_xscale("log", base=2)
+    return _finish(figure, axes, x="tokens of the answer", y="cumulative NLL (nats per token)")
+
+
+Measured = tuple[int, float, tuple[float | None, float | None]]  # a cap, the words written under it, and their interval's known ends
+
+
+def limit(points: Mapping[str, Sequence[Measured]], *, lines: Mapping[str, tuple[float, float]], labels: Mapping[str, str]) -> str:
+    """Words written against the cap on the training outputs: each point with its interval, a line (intercept, slope), and the diagonal."""
+    figure, axes = _canvas(6.2, 4.2)
+    caps = [cap for found in points.values() for cap, _, _ in found]
+    ends = [0, max(caps) * 1.05]
+    axes.plot(ends, ends, color=GREY, linewidth=1, linestyle="--", label="as long as the cap")
+    for place, (name, found) in enumerate(points.items()):
+        tone = list(COLOURS.values())[place]
+        reaching = [(cap, words, (words if low is None else low, words if high is None else high)) for cap, words, (low, high) in found]
+        axes.errorbar(
+            [c for c, _, _ in reaching],
+            [w for _, w, _ in reaching],
+            yerr=list(zip(*((w - low, high - w) for _, w, (low, high) in reaching), strict=True)),
+            fmt="o",
+            color=tone,
+            capsize=3,
+            label=labels[name],
+        )
+        if name in lines:
+            intercept, slope = lines[name]
+            axes.plot(ends, [intercept + slope * end for end in ends], color=tone, linewidth=1.4)
+    axes.set_ylim(bottom=0)
+    axes.set_xlim(0, ends[1])
+    return _finish(figure, axes, x="cap on the training outputs (words)", y="written words", columns=1)
+
+
+def loss(history: Sequence[Entry]) -> str:
+    """Training loss per step and model."""
+    figure, axes = _canvas(6.2, 3.2)
+    for place, model in enumerate(dict.fromkeys(entry.model for entry in history)):
+        course = [(entry.step, entry.values["loss"]) for entry in history if entry.model == model and "loss" in entry.values]
+        axes.plot([s for s, _ in course], [v for _, v in course], color=colour(model, place), linewidth=1.4, label=model)
+    return _finish(figure, axes, x="optimizer step", y="loss per target token (nats)")
+
+
+def shares(values: Mapping[str, float | None], intervals: Mapping[str, tuple[float, float] | None], *, label: str) -> str:
+    """A share per length bin in percent, with its interval, and the line of no bias; a bin without one has no mark."""
+    figure, axes = _canvas(5.2, 3.0)
+    for place, (name, value) in enumerate(values.items()):
+        if value is not None:
+            low, high = intervals.get(name) or (value, value)
+            reach = [[100 * (value - low)], [100 * (high - value)]]
+            axes.errorbar([place], [100 * value], yerr=reach, fmt="o", color=COLOURS["aligned"], capsize=4, linewidth=1.4)
+    axes.axhline(50, color=GREY, linewidth=1, linestyle="--", label="no bias")
+    axes.set_xticks(range(len(values)), list(values))
+    axes.set_xlim(-0.5, max(len(values), 1) - 0.5)
+    axes.set_ylim(0, 105)
+    return _finish(figure, axes, x="asked words", y=label)
+
+
+def rewards(history: Sequence[Entry]) -> str:
+    """DPO's rewards of chosen and rejected answers per step, in nats, and the margin between them."""
+    figure, axes = _canvas(6.2, 3.2)
+    for name, title, tone in (
+        ("reward_chosen", "chosen", COLOURS["aligned"]),
+        ("reward_rejected", "rejected", COLOURS["control"]),
+        ("margin", "margin", COLOURS["student"]),
+    ):
+        course = [(entry.step, entry.values[name]) for entry in history if name in entry.values]
+        axes.plot([step for step, _ in course], [value for _, value in course], color=tone, linewidth=1.4, label=title)
+    axes.axhline(0, color=GREY, linewidth=0.8)
+    return _finish(figure, axes, x="optimizer step", y="reward (nats)")
+
+
+def rejects(counts: Mapping[str, Mapping[str, int]]) -> str:
+    """Horizontal bars: records set aside by reason, stacked by stage, commonest reason on top."""
+    totals: dict[str, int] = {}
+    for by_reason in counts.values():
+        for reason, count in by_reason.items():
+            totals[reason] = totals.get(reason, 0) + count
+    names = sorted(totals, key=lambda reason: totals[reason])
+    figure, axes = _canvas(5.2, 0.9 + 0.27 * max(len(names), 3))
+    left = dict.fromkeys(names, 0)
+    for place, (stage, by_reason) in enumerate(counts.items()):
+        if by_reason:
+            palette = (*COLOURS.values(), *OTHERS)
+            rows = [names.index(reason) for reason in by_reason]
+            axes.barh(rows, list(by_reason.values()), 0.7, left=[left[r] for r in by_reason], color=palette[place % 5], label=stage)
+            left.update({reason: left[reason] + count for reason, count in by_reason.items()})
+    axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
+    return _finish(figure, axes, x="records", y="")
+
+
+def _means(pairs: Sequence[tuple[int, int]]) -> dict[int, float]:
+    by_asked: dict[int, list[int]] = {}
+    for asked, written in pairs:
+        by_asked.setdefault(asked, []).append(written)
+    return {asked: sum(found) / len(found) for asked, found in sorted(by_asked.items())}
+
+
+def _canvas(width: float, height: float) -> "tuple[Figure, Axes]":
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.set_axisbelow(True)
+    axes.grid(color=GREY, alpha=0.22, linewidth=0.7)
+    axes.tick_params(colors=GREY, labelsize=9)
+    for side, spine in axes.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(GREY)
+    return figure, axes
+
+
+def _finish(figure: "Figure", axes: "Axes", *, x: str, y: str, columns: int = 4) -> str:
+    import matplotlib as mpl
+
+    axes.set_xlabel(x, color=GREY)
+    axes.set_ylabel(y, color=GREY)
+    if axes.get_legend_handles_labels()[1]:
+        axes.legend(frameon=False, labelcolor=GREY, fontsize=9, loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderaxespad=0.2)
+    buffer = io.StringIO()
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "longwriter", "font.family": "sans-serif"}):
+        figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None, "Creator": None})
+    return buffer.getvalue()
+
+
+def inline(svg: str, *, prefix: str) -> str:
+    """An SVG for a page that holds several: no prologue, ids of its own, as wide as its place on the page."""
+    body = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
+    head, rest = body.split(">", 1)
+    head = re.sub(r' (?:width|height)="[^"]*"', "", head)
+    return re.sub(r'(id="|href="#|url\(#)', rf"\1{prefix}-", f"{head}>{rest}")

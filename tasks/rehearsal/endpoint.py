@@ -1,0 +1,277 @@
+"""The rehearsal endpoint: a real HTTP server that speaks the OpenAI API and answers for every role by rules.
+
+It proves the machinery and estimates a real run before money is spent. It is no language model, and nothing may call it
+one. Answers are deterministic for a request (its messages and its seed), in English and Chinese. Switches add latency and
+faults. `python -m tasks.rehearsal.endpoint --port 8000` runs one by hand.
+"""
+
+import asyncio
+import hashlib
+import random
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, nullcontext
+from typing import Annotated, Any, NamedTuple
+
+import orjson
+import typer
+from aiohttp import web
+
+from tasks.rehearsal import roles
+from tasks.schema.errors import BadSettings, ServerError
+
+HOST = "127.0.0.1"
+BLOCK = 256  # bytes of a prompt that a prefix cache keeps or does not
+
+
+class Switches(NamedTuple):
+    """How the endpoint behaves, and misbehaves.
+
+    Faults of the transport pass: their rates are drawn from the seed and the count of the request, so that a second try may go well.
+    Faults of the text stay: they are drawn from the request itself, so that the same request always gets the same bad text.
+    """
+
+    latency: float = 0.0  # seconds before the first token
+    tokens_per_second: float = 0.0  # of one answer; 0: at once
+    slots: int = 0  # answers at once; others wait for a slot; 0: any number
+    most: int = 0  # requests at once; 429 for any more; 0: any number
+    rate_limited: float = 0.0  # 429 with Retry-After: 0
+    failing: float = 0.0  # 500
+    dropped: float = 0.0  # the connection is closed without an answer
+    hanging: float = 0.0  # no answer for an hour
+    page: float = 0.0  # 200 with an HTML page
+    storm: float = 0.0  # seconds, from the STORM_BEGINS-th answer on, in which everybody gets 429 with Retry-After
+    empty: float = 0.0  # 200 with no text
+    refusing: float = 0.0  # 200 with a refusal
+    garbage: float = 0.0  # 200 with text that is not what was asked for
+    truncated: float = 0.0  # finish_reason length, half of the text
+    filtered: float = 0.0  # finish_reason content_filter
+    huge: float = 0.0  # HUGE bytes of text
+    repeating: float = 0.0  # the text so far comes again
+    thinking: float = 0.0  # thoughts before the text, in <think> tags
+    parts: float = 0.0  # content as a list of parts, with thoughts in a part of their own
+    miss: float = 0.0  # each paragraph is up to this share longer or shorter than asked
+    api_key: str = ""  # 401 for any other
+    seed: int = 0
+
+
+STORM_BEGINS = 20
+HUGE = 4 * 2**20
+THOUGHTS = 'Paragraph 1 could have 900 words, and {"relevance": 5} could be said, but first things first.'
+
+
+class Rehearsal:
+    """One endpoint. `answered` counts the completions that were sent whole, `active` those under way, `busy` the seconds of all slots."""
+
+    def __init__(self, switches: Switches):
+        self.switches = switches
+        self.requests = self.answered = self.active = self.refused = 0
+        self.busy = 0.0
+        self.served: Counter[str] = Counter()  # whole answers by request: what a caller that asks again has paid twice
+        self._slots = asyncio.Semaphore(switches.slots) if switches.slots else nullcontext()
+        self._storm_ends: float | None = None
+        self._seen: set[bytes] = set()  # beginnings of prompts, as a prefix cache knows them
+
+    def application(self) -> web.Application:
+        application = web.Application(client_max_size=64 * 2**20)
+        application.router.add_post("/v1/chat/completions", self.complete)
+        application.router.add_get("/v1/models", self.models)
+        application.router.add_get("/health", self.health)
+        application.router.add_get("/served", self.list_served)
+        return application
+
+    async def health(self, _: web.Request) -> web.Response:
+        counts = {"requests": self.requests, "answered": self.answered, "active": self.active, "refused": self.refused}
+        return web.json_response({**counts, "busy_s": self.busy})
+
+    async def list_served(self, _: web.Request) -> web.Response:
+        return web.json_response(self.served)
+
+    async def models(self, _: web.Request) -> web.Response:
+        names = [f"rehearsal-{role}" for role in ("teacher", "selector", "judge", "judge-strict", "candidate")]
+        return web.json_response({"object": "list", "data": [{"id": name, "object": "model", "owned_by": "rehearsal"} for name in names]})
+
+    async def complete(self, request: web.Request) -> web.StreamResponse:
+        self.requests += 1
+        self.active += 1
+        try:
+            return await self._complete(request)
+        except ConnectionResetError:  # the caller went away in the middle of its request; nobody is there to be answered
+            return _error(400, "the request was not sent whole")
+        finally:
+            self.active -= 1
+
+    async def _complete(self, request: web.Request) -> web.StreamResponse:
+        switches = self.switches
+        if switches.api_key and request.headers.get("Authorization") != f"Bearer {switches.api_key}":
+            return _error(401, "the API key is wrong")
+        raw = await request.read()
+        try:
+            body = orjson.loads(raw)
+            messages = [(str(message["role"]), str(message["content"])) for message in body["messages"]]
+        except (orjson.JSONDecodeError, KeyError, TypeError):
+            return _error(400, "not a chat completion request")
+        luck = random.Random(f"{switches.seed} {self.requests}").random if any(switches[3:10]) else None
+        if luck and (fault := await self._fault(request, luck)):
+            return fault
+        asked = hashlib.sha256(raw).hexdigest()[:32]
+        async with self._slots:
+            start = time.monotonic()
+            text, finish = self._text(body, messages, asked)
+            if wait := switches.latency + (_tokens(text) / switches.tokens_per_second if switches.tokens_per_second else 0.0):
+                await asyncio.sleep(wait - (time.monotonic() - start))
+            self.busy += time.monotonic() - start
+        cached = self._cached(messages)
+        completion = _completion(body, messages, text, finish, cached)
+        self._dress(completion["choices"][0]["message"], asked)
+        response = web.Response(body=orjson.dumps(completion), content_type="application/json")
+        self.answered += 1
+        self.served[asked] += 1
+        return response
+
+    async def _fault(self, request: web.Request, luck: Callable[[], float]) -> web.StreamResponse | None:
+        """A fault of the transport, or None."""
+        switches, now = self.switches, time.monotonic()
+        if switches.storm and self._storm_ends is None and self.answered >= STORM_BEGINS:
+            self._storm_ends = now + switches.storm
+        if self._storm_ends and now < self._storm_ends:
+            self.refused += 1
+            return _error(429, "slow down", {"Retry-After": f"{self._storm_ends - now + 0.01:.2f}"})
+        if luck() < switches.rate_limited or 0 < switches.most < self.active:
+            self.refused += 1
+            return _error(429, "slow down", {"Retry-After": "0"} if luck() < switches.rate_limited else {})
+        if luck() < switches.failing:
+            return _error(500, "something broke")
+        if luck() < switches.dropped and request.transport:
+            request.transport.close()
+            return _error(500, "dropped")
+        if luck() < switches.page:
+            return web.Response(text="<html><body>Bad gateway</body></html>", content_type="text/html")
+        if luck() < switches.hanging:
+            await _hang(request)
+            return _error(500, "it took too long")
+        return None
+
+    def _text(self, body: dict[str, Any], messages: list[tuple[str, str]], asked: str) -> tuple[str, str]:
+        switches, luck = self.switches, random.Random(f"{self.switches.seed} {asked}").random
+        seed = int(body.get("seed") or 0) + switches.seed
+        text = roles.answer(str(body.get("model", "")), messages, seed=seed, miss=switches.miss)
+        if not any(switches[10:17]):
+            return text, "stop"
+        bad = (
+            (switches.empty, "", "stop"),
+            (switches.refusing, "I'm sorry, but I can't help with that request.", "stop"),
+            (switches.garbage, "lorem %% ipsum {{{ 500 Internal error", "stop"),
+            (switches.truncated, text[: len(text) // 2], "length"),
+            (switches.filtered, text[: len(text) // 2], "content_filter"),
+            (switches.huge, "word " * (HUGE // 5), "stop"),
+            (switches.repeating, roles.text_so_far(messages) or text, "stop"),
+        )
+        return next(((said, finish) for rate, said, finish in bad if luck() < rate), (text, "stop"))
+
+    def _dress(self, message: dict[str, Any], asked: str) -> None:
+        """The same text as servers of reasoning models send it."""
+        luck = random.Random(f"{self.switches.seed} {asked} dress").random
+        if luck() < self.switches.thinking:
+            message["content"] = f"<think>\n{THOUGHTS}\n</think>\n\n{message['content']}"
+        elif luck() < self.switches.parts:
+            message["content"] = [{"type": "thinking", "thinking": THOUGHTS}, {"type": "text", "text": message["content"]}]
+
+    def _cached(self, messages: list[tuple[str, str]]) -> int:
+        """Tokens of the longest beginning, in blocks, that an earlier prompt had too: what a prefix cache without a limit would hold."""
+        digest, cached = hashlib.blake2b(digest_size=16), 0
+        text = "\0".join(content for _, content in messages).encode()
+        for place in range(BLOCK, len(text) + 1, BLOCK):
+            digest.update(text[place - BLOCK : place])
+            if digest.digest() in self._seen:
+                cached = place
+            else:
+                self._seen.add(digest.digest())
+        return cached // 4
+
+
+async def _hang(request: web.Request) -> None:
+    """No answer for an hour, or until the caller goes away: then the request is over, and holds no place of `most` any more."""
+    end = time.monotonic() + 3600
+    while time.monotonic() < end and request.transport is not None and not request.transport.is_closing():
+        await asyncio.sleep(0.05)
+
+
+def _completion(body: dict[str, Any], messages: list[tuple[str, str]], text: str, finish: str, cached: int) -> dict[str, Any]:
+    prompt = sum(_tokens(content) for _, content in messages)
+    return {
+        "id": "chatcmpl-rehearsal",
+        "object": "chat.completion",
+        "created": 0,
+        "model": body.get("model", ""),
+        "choices": [{"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": text}}],
+        "usage": {
+            "prompt_tokens": prompt,
+            "completion_tokens": _tokens(text),
+            "total_tokens": prompt + _tokens(text),
+            "prompt_tokens_details": {"cached_tokens": min(cached, prompt)},
+        },
+    }
+
+
+def _tokens(text: str) -> int:
+    """A rough count, as no tokenizer is involved: 4 UTF-8 bytes a token."""
+    return len(text.encode()) // 4 + 1
+
+
+def _error(status: int, message: str, headers: dict[str, str] | None = None) -> web.Response:
+    return web.json_response({"error": {"message": message, "type": "rehearsal"}}, status=status, headers=headers)
+
+
+@asynccontextmanager
+async def rehearsal_server(switches: Switches, *, port: int = 0) -> AsyncIterator[str]:
+    """Serve on loopback for the block; yields the base URL. Raises ServerError when `port` is taken (0: any free one)."""
+    runner = web.AppRunner(Rehearsal(switches).application(), access_log=None, shutdown_timeout=1.0)
+    await runner.setup()
+    try:
+        try:
+            await web.TCPSite(runner, HOST, port).start()
+        except OSError as error:
+            raise ServerError(f"rehearsal endpoint: port {port} on {HOST} is in use ({error.strerror}); name another port") from None
+        yield f"http://{HOST}:{runner.addresses[0][1]}/v1"
+    finally:
+        await runner.cleanup()
+
+
+def serve(
+    port: Annotated[int, typer.Option(min=1, max=65535)] = 8000,
+    switch: Annotated[list[str] | None, typer.Option(help="name=value, as in Switches: latency=0.2, failing=0.05, …")] = None,
+    api_key: Annotated[str, typer.Option(envvar="REHEARSAL_API_KEY", help="401 for any other")] = "",
+) -> None:
+    """Run the rehearsal endpoint until Ctrl-C."""
+
+    async def forever() -> None:
+        async with rehearsal_server(switches, port=port) as url:
+            print(f"rehearsal endpoint (rules, not a language model) at {url}", flush=True)
+            await asyncio.Event().wait()
+
+    from tasks.stage import one_line_errors
+
+    with one_line_errors():
+        switches = _switches(switch or [], api_key)
+        asyncio.run(forever())
+
+
+def _switches(given: list[str], api_key: str) -> Switches:
+    """Raises BadSettings for a name that is none, or a value that is no number."""
+    values: dict[str, Any] = {"api_key": api_key}
+    for pair in given:
+        name, _, value = pair.partition("=")
+        default = Switches._field_defaults.get(name)
+        if not isinstance(default, int | float):
+            raise BadSettings(f"--switch {name}: no such switch; there are {', '.join(n for n in Switches._fields if n != 'api_key')}")
+        try:
+            values[name] = type(default)(value)
+        except ValueError:
+            raise BadSettings(f"--switch {name}: {value!r} is no number") from None
+    return Switches(**values)
+
+
+if __name__ == "__main__":
+    typer.run(serve)

@@ -1,0 +1,187 @@
+"""What the rehearsal endpoint answers, role by role. Rules over the prompt's text; the roles are told apart by model name."""
+
+import hashlib
+import math
+import random
+import re
+
+import orjson
+
+from tasks.judging.templates import PAPERS_NAMES
+from tasks.rehearsal.prose import paragraph
+from tasks.schema.records import Language
+from tasks.text.counts import count_words
+from tasks.text.length_requests import parse_length_request
+
+PARAGRAPH_WORDS = 50  # of a rehearsal paragraph
+USUAL_WORDS = 200  # of an answer to an ask that names no length
+NOISE = 0.1  # share of a judge's grades that a seed moves by one
+STRICTNESS = 0.2  # by which a strict judge's grade must be passed
+LONGEST = 100_000  # words; a larger ask is planned as this
+
+_ANSWER = re.compile(r"<answer-([0-9a-f]+)>\n(.*?)\n</answer-\1>", re.DOTALL)
+_TWO = re.compile(r"<first-([0-9a-f]+)>\n(.*?)\n</first-\1>\n\n<second-\1>\n(.*?)\n</second-\1>", re.DOTALL)
+_OFFICIAL = re.compile(r"<User Request>\n\n(.*?)\n\n</User Request>\n\n<Response>\n\n(.*)\n\n</Response>", re.DOTALL)
+_PROMPT = re.compile(r"<prompt>\n(.*?)\n</prompt>", re.DOTALL)
+_INSTRUCTION = re.compile(r"<instruction>\n(.*?)\n</instruction>", re.DOTALL)
+_PLAN = re.compile(r"<plan>\n(.*?)\n</plan>", re.DOTALL)
+_TEXT = re.compile(r"<text>\n(.*?)\n</text>", re.DOTALL)
+_SUMMARY = re.compile(r"<summary>\n(.*?)\n</summary>", re.DOTALL)
+_PASSAGE = re.compile(r"<passage>\n(.*?)\n</passage>", re.DOTALL)
+_SENTENCE = re.compile(r"[^.。]+[.。]")
+_NUMBER = re.compile(r"^Paragraph (\d+) - ", re.MULTILINE)
+_STEP = re.compile(r"<step>\nParagraph (\d+)\b.*?Word Count: (\d+) words\n</step>", re.DOTALL)
+_FORM = re.compile(r"^(Paragraph|Chapter) 1 - Main Point: \[", re.MULTILINE)  # as the prompts for plans show it
+_BETWEEN = re.compile(r"between (\d+) and (\d+)")
+_CHAPTER = re.compile(r"<chapter>\nChapter (\d+)\b.*Word Count: (\d+) words\n</chapter>")
+_TOPICS = {
+    "fiction": re.compile(r"\b(?:story|novel|fairy tale)|故事|小说|童话", re.IGNORECASE),
+    "letter": re.compile(r"\b(?:letter|e-?mail)|信", re.IGNORECASE),
+    "script": re.compile(r"\b(?:speech|toast|dialogue|script)|演讲|致辞|发言|剧本", re.IGNORECASE),
+    "report": re.compile(r"\b(?:report|news|article|review)|报告|报道|新闻|评论|文章", re.IGNORECASE),
+    "guide": re.compile(r"\b(?:guide|how to|explain|introduc|tutorial)|指南|介绍|说明|如何", re.IGNORECASE),
+    "essay": re.compile(r"\bessay|散文|随笔|作文", re.IGNORECASE),
+}
+_SCAFFOLD = re.compile(
+    r"^(?:please|can you|could you|i need|i want|write|compose|draft|create|produce|give me|me|an?|the|help)\b\s*"
+    r"|[\d,]+[- ]?words?|about|around",
+    re.IGNORECASE,
+)
+
+
+def answer(model: str, messages: list[tuple[str, str]], *, seed: int, miss: float = 0.0) -> str:
+    """The reply of `model` to a conversation; the same for the same arguments. `miss`: the share by which a paragraph's length is off."""
+    prompt = next((content for role, content in messages if role == "user"), "")
+    if "selector" in model:
+        return select(_found(_INSTRUCTION, prompt))
+    if "judge" in model:
+        return judge(prompt, seed=seed, strict="judge-strict" in model)
+    if "teacher" in model and "<step>" in prompt:
+        return write(prompt, seed, miss)
+    if "teacher" in model and "<passage>" in prompt:
+        return summarize(prompt)
+    if "teacher" in model:
+        return plan(prompt)
+    return essay(prompt, seed)
+
+
+def select(instruction: str) -> str:
+    words = parse_length_request(instruction).target
+    kind = next((topic for topic, pattern in _TOPICS.items() if pattern.search(instruction)), "other")
+    return orjson.dumps({"needs_long_answer": (words or USUAL_WORDS) >= 2 * PARAGRAPH_WORDS, "words": words, "topic": kind}).decode()
+
+
+def plan(prompt: str) -> str:
+    """Equal parts, as many as the prompt's bounds ask for: paragraphs of the text or of the prompt's chapter, or chapters."""
+    instruction, rules = _found(_INSTRUCTION, prompt), prompt.rpartition("</instruction>")[2]
+    form, bounds, chapter = _FORM.search(rules), _BETWEEN.search(rules), _CHAPTER.search(rules)
+    noun = form[1] if form else "Paragraph"
+    low, high = (int(bounds[1]), int(bounds[2])) if bounds else (PARAGRAPH_WORDS, PARAGRAPH_WORDS)
+    words = int(chapter[2]) if chapter else min(parse_length_request(instruction).target or USUAL_WORDS, LONGEST)
+    parts = max(2, math.ceil(words / high)) if noun == "Chapter" else max(1, round(2 * words / (low + high)))
+    subject = f"{topic(instruction)}, chapter {chapter[1]}" if chapter else topic(instruction)
+    budgets = [words * (part + 1) // parts - words * part // parts for part in range(parts)]
+    lines = [
+        f"{noun} {part} - Main Point: {subject}, part {part} of {parts} - Word Count: {budget} words"
+        for part, budget in enumerate(budgets, 1)
+    ]
+    return "\n".join(lines)
+
+
+def write(prompt: str, seed: int, miss: float = 0.0) -> str:
+    """The paragraph of the plan that the prompt's step asks for."""
+    instruction, step = _found(_INSTRUCTION, prompt), _STEP.search(prompt)
+    number, words = (int(step[1]), int(step[2])) if step else (1, PARAGRAPH_WORDS)
+    parts = max((int(found) for found in _NUMBER.findall(_found(_PLAN, prompt))), default=number)
+    if miss:
+        off = random.Random(f"{seed} {prompt[-600:]}").uniform(-miss, miss)
+        words = max(1, round(words * (1 + off)))
+    return _paragraph(instruction, words=words, part=number, parts=max(number, parts), seed=seed)
+
+
+def summarize(prompt: str) -> str:
+    """The first sentence of each paragraph, none twice, after the summary so far: the newest 20 of them."""
+    paragraphs = [part.rpartition("\n")[2] for part in _found(_PASSAGE, prompt).split("\n\n")]
+    said = [*_SENTENCE.findall(_found(_SUMMARY, prompt)), *(found[0] for part in paragraphs if (found := _SENTENCE.findall(part)))]
+    return " ".join(list(dict.fromkeys(sentence.strip() for sentence in said))[-20:])
+
+
+def text_so_far(messages: list[tuple[str, str]]) -> str:
+    """The newest paragraph that a write prompt shows, or nothing."""
+    found = _TEXT.search(messages[0][1]) if messages else None
+    return found[1].strip().split("\n\n")[-1] if found else ""
+
+
+def essay(prompt: str, seed: int) -> str:
+    """A whole answer in one call, for a rehearsed candidate."""
+    words = min(parse_length_request(prompt).target or USUAL_WORDS, LONGEST)
+    parts = max(1, round(words / PARAGRAPH_WORDS))
+    return "\n\n".join(_paragraph(prompt, words=words // parts, part=part, parts=parts, seed=seed) for part in range(1, parts + 1))
+
+
+def _paragraph(instruction: str, *, words: int, part: int, parts: int, seed: int) -> str:
+    own = int(hashlib.sha256(instruction.encode("utf-8", "replace")).hexdigest()[:8], 16)
+    return paragraph(topic=topic(instruction), language=language(instruction), words=words, part=part, parts=parts, seed=own + seed)
+
+
+def judge(prompt: str, *, seed: int, strict: bool = False) -> str:
+    """Six scores of an answer, or which of two answers has the higher ones; in the words that the prompt asks for, ours or the paper's."""
+    both, one, asked = _TWO.search(prompt), _ANSWER.search(prompt), _found(_PROMPT, prompt)
+    if both and (not one or both.start() < one.start()):
+        first, second = (sum(_grades(asked, text, seed=seed, strict=strict).values()) for text in (both[2], both[3]))
+        return orjson.dumps({"winner": "tie" if first == second else "first" if first > second else "second"}).decode()
+    if not one and (official := _OFFICIAL.search(prompt)):
+        grades = _grades(official[1], official[2], seed=seed, strict=strict)
+        return orjson.dumps({"Analysis": "Measured by rules.", **{PAPERS_NAMES[name]: grade for name, grade in grades.items()}}).decode()
+    return orjson.dumps(_grades(asked, one[2] if one else "", seed=seed, strict=strict)).decode()
+
+
+def _grades(asked: str, text: str, *, seed: int, strict: bool) -> dict[str, int]:
+    """From what can be measured: the ask's words in the answer, repetition, variety, structure, an ending.
+
+    With a seed a few grades are off by one, as a language model's would be. A strict judge wants more words, and rounds down.
+    """
+    sentences = [s.strip() for s in re.split(r"[.!?。！？\n]+", text) if s.strip()]
+    fresh = len(set(sentences)) / len(sentences) if sentences else 0.0
+    tokens = _tokens(text)
+    variety = len(set(tokens)) / max(1, len(tokens)) ** 0.5
+    shared = len(set(_tokens(asked)) & set(tokens)) / max(1, len(set(_tokens(asked))))
+    ended = text.rstrip().endswith((".", "!", "?", "。", "！", "？", "”", '"'))
+    measured = {
+        "relevance": 1 + 6 * shared,
+        "accuracy": 1 + 4 * fresh,
+        "coherence": 1 + 3 * fresh + ended,
+        "clarity": 1 + 2 * fresh + 2 * ended,
+        "breadth_and_depth": 1 + min(4.0, count_words(text) / (150 if strict else 100)),
+        "reading_experience": 1 + min(4.0, variety),
+    }
+    noise = random.Random(f"{seed} {hashlib.sha256(text.encode('utf-8', 'replace')).hexdigest()}")
+    grades = {}
+    for name, grade in measured.items():
+        off = noise.choice((-1, 1)) if seed and noise.random() < NOISE else 0
+        settled = math.floor(min(5.0, grade) - STRICTNESS) if strict else round(grade)
+        grades[name] = max(1, min(5, settled + off)) if tokens else 1
+    return grades
+
+
+def language(text: str) -> Language:
+    return "zh" if len(re.findall(r"[\u4e00-\u9fff]", text)) * 4 >= len(text) else "en"
+
+
+def topic(instruction: str) -> str:
+    """What an instruction is about: what stands behind its 'about', 'on' or 关于, else its beginning without the request."""
+    text = " ".join(instruction.split())
+    if match := re.search(r"(?:关于|围绕|介绍|讲述|谈谈)[“《]?([^，。、；！？“”《》的]{2,20})", text):
+        return match[1]
+    behind = re.findall(r"\b(?:about|on|of|for)\s+(?!\d|about\b)((?:[A-Za-z'-]+\s?){1,6})", text)
+    words = (max(behind, key=len) if behind else _SCAFFOLD.sub("", text)).split()
+    return " ".join(words[:6]).strip(" .,:;") if language(text) == "en" and words else text[:12]
+
+
+def _found(pattern: re.Pattern[str], text: str) -> str:
+    match = pattern.search(text)
+    return match[1] if match else text
+
+
+def _tokens(text: str) -> list[str]:
+    return re.findall(r"[a-z]+|[\u4e00-\u9fff]", text.lower())

@@ -1,0 +1,63 @@
+"""fit: longest output, ceiling and mean against the cap, with the lines through them (paper, section 2). Costs nothing.
+
+The figure, its numbers and the lines are kept in git; the arms are those of `study.caps`, whatever else was measured before.
+"""
+
+from pathlib import Path
+
+from tasks import plots as draw
+from tasks import stage, store
+from tasks.schema.params import Study
+from tasks.schema.records import External, Prediction
+from tasks.study.limit import CEILING, Arm, Limit, Trained, arm, limit, said, table
+
+
+class Capped(External):
+    """What is read of the metrics of the stage cap."""
+
+    samples: int
+    longest: int
+
+
+def run(capped: Path, measured: Path, plots: Path, out: Path, *, study: Study) -> stage.Metrics:
+    found = _limit(capped, measured, study)
+    store.write_json(plots / "study.json", found)
+    store.write_text(plots / "study.csv", table(found))
+    store.write_text(plots / "study.svg", _figure(found))
+    store.write_json(out / "study.json", found)
+    lines = {"longest": found.longest, "ceiling": found.ceiling, "mean": found.mean}
+    print("; ".join(f"{name}: {said(line)}" for name, line in lines.items()), flush=True)
+    slopes = {f"{name}_slope": line.slope for name, line in lines.items() if line}
+    errors = {f"{name}_slope_error": line.slope_error for name, line in lines.items() if line and line.slope_error is not None}
+    return {"arms": len(found.arms), "rising": int(found.rising), **slopes, **errors}
+
+
+def _figure(found: Limit) -> str:
+    points: dict[str, list[draw.Measured]] = {
+        "longest answer": [(one.cap, one.longest, _around(one.longest, one.longest_error)) for one in found.arms],
+        f"{CEILING:.0%} of the answers within": [(one.cap, one.ceiling, (one.ceiling_low, one.ceiling_high)) for one in found.arms],
+        "mean answer": [(one.cap, one.mean, _around(one.mean, one.mean_error)) for one in found.arms],
+    }
+    fitted = dict(zip(points, (found.longest, found.ceiling, found.mean), strict=True))
+    lines = {name: (line.intercept, line.slope) for name, line in fitted.items() if line}
+    return draw.limit(points, lines=lines, labels={name: f"{name}: {said(line)}" for name, line in fitted.items()})
+
+
+def _around(value: float, error: float) -> tuple[float, float]:
+    return value - error, value + error
+
+
+def _limit(capped: Path, measured: Path, study: Study) -> Limit:
+    answers = {cap: store.read_list(measured / str(cap) / "answers.jsonl", Prediction) for cap in study.caps}
+    drawn = next(iter(answers.values()))[0].decoding
+    arms = [_arm(cap, capped, found, study.passes) for cap, found in answers.items()]
+    return limit(arms, temperature=drawn.temperature if drawn else None)
+
+
+def _arm(cap: int, capped: Path, answers: list[Prediction], passes: int) -> Arm:
+    trained = store.read_document(capped / str(cap) / "metrics.json", Capped)
+    return arm(cap, Trained(samples=trained.samples, longest=trained.longest), answers, passes=passes)
+
+
+if __name__ == "__main__":
+    stage.main(run)

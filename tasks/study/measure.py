@@ -1,0 +1,32 @@
+"""measure: a model of the length-limit study on the ruler, over HTTP like any candidate (paper, section 2; LongWrite-Ruler).
+
+Prompts × asked lengths × what the model writes drive the cost; the journal has every answer.
+"""
+
+from pathlib import Path
+
+from tasks import stage, store
+from tasks.longbench.adapters import read_items
+from tasks.longbench.answers import answers_of, figures
+from tasks.predict import candidates
+from tasks.schema.errors import BadInput
+from tasks.schema.params import Model, Predict
+from tasks.text.counts import count_words
+
+
+def run(ruler: Path, checkpoints: Path, passes: int, out: Path, *, seed: int, predict: Predict, candidate_model: Model) -> stage.Metrics:
+    """`passes` times `predict.samples` answers to every ask."""
+    folders = candidates(checkpoints)
+    if len(folders) != 1:
+        raise BadInput(checkpoints, f"{len(folders)} checkpoints, where an arm of the study has one", fix="run its training again")
+    samples = passes * predict.samples
+    answers = stage.run_async(
+        answers_of(folders[0], read_items(ruler).items, samples=samples, seed=seed, model=candidate_model, verb="measure")
+    )
+    store.write(out / "answers.jsonl", answers)
+    words = [count_words(answer.response) for answer in answers]
+    return {**figures(answers), "longest": max(words), "mean": sum(words) / len(words)}
+
+
+if __name__ == "__main__":
+    stage.main(run)

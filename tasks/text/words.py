@@ -1,0 +1,201 @@
+"""Fixed mode: words as a person counts them, and lengths as they were meant. Stands beside the paper's way (length.py), never mixed in.
+
+What is one word:
+
+- Letters and digits without a space between them, with their accents and signs, in any script: café, GPT4, слово, किताब, 2024.
+- Joined by an apostrophe, hyphen (not a dash), `_`, `@`, `&`, or a middle dot between letters or digits: don't, state-of-the-art, R&D.
+- Joined by a comma, colon or slash between digits: 1,000.5, 12:30, 1/2. Between letters these part words: and/or is two.
+- Joined by a full stop before a digit, a small letter or a single letter: 3.14, e.g., U.S.A., Node.js.
+- Each Han character (extensions and compatibility ideographs too) and each kana, long marks included: Chinese and Japanese lengths
+  are asked in characters. Hangul goes by spaces.
+- Thai, Lao, Khmer and Burmese, which have no spaces between words: the words that ICU's dictionaries find.
+- An address, of a page or an e-mail, where it stands in the text; behind a Markdown link it is none.
+
+What is none: punctuation, symbols, emoji, circled numbers; of Markdown and HTML the marks, list numbers, fences with their language,
+pictures, footnote marks, definitions of links, tags and comments.
+
+These are the word boundaries of Unicode (UAX #29), with its own remedy for what it leaves to dictionaries, and three changes: a
+hyphen, `_`, `@` or `&` joins; a slash between digits joins; a kana counts alone. They are the same for every language.
+"""
+
+import html
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, NamedTuple
+
+from tasks.text.counts import s_l
+from tasks.text.length_requests import LengthRequest, parse_length_request
+
+if TYPE_CHECKING:
+    import numpy as np
+
+# One bit for each thing that the rules ask of a character.
+WORD, SINGLE, LOWER, DIGIT, JOINS, JOINS_DIGITS, STOP, WITHIN = (1 << n for n in range(8))
+
+_Ranges = tuple[tuple[int, int], ...]
+_JOINING = "-\u2010\u2011\ufe63\uff0d\u058a\u05be'\u2018\u2019\uff07\u05f3\u05f4_\uff3f@\uff20&\uff06\u00b7\u2027"
+_JOINING_DIGITS = ",:/\u066b\u066c\u2044\uff1a\uff0f"
+_STOPS = ".\uff0e"
+_KANA: _Ranges = (
+    (0x3041, 0x3096),
+    (0x309D, 0x309F),
+    (0x30A1, 0x30FA),
+    (0x30FC, 0x30FF),
+    (0x31F0, 0x31FF),
+    (0xFF66, 0xFF9D),
+    (0x1AFF0, 0x1B16F),
+)
+_HAN: _Ranges = (
+    (0x2E80, 0x2FDF),
+    (0x3005, 0x3005),
+    (0x3007, 0x3007),
+    (0x3021, 0x3029),
+    (0x3038, 0x303B),
+    (0x3400, 0x4DBF),
+    (0x4E00, 0x9FFF),
+)
+_MORE_HAN: _Ranges = ((0xF900, 0xFAFF), (0x20000, 0x3FFFD))  # planes 2 and 3 whole: more than Python's Unicode data knows
+_CIRCLED: _Ranges = ((0x2460, 0x24FF), (0x2776, 0x2793), (0x3220, 0x325F), (0x3280, 0x32BF), (0x1F100, 0x1F10C), (0x200B, 0x200B))
+_VOICED: _Ranges = ((0xFF9E, 0xFF9F), (0xE0000, 0xE0FFF))  # marks behind half-width kana; tags and variants
+_CATEGORIES = dict.fromkeys(("Lu", "Lt", "Lm", "Lo", "Nl", "No"), WORD) | dict.fromkeys(("Mn", "Mc", "Me", "Cf"), WITHIN)
+_CATEGORIES |= {"Ll": WORD | LOWER, "Nd": WORD | DIGIT}
+
+_INLINE = "a|abbr|b|code|del|em|font|i|ins|kbd|mark|s|small|span|strong|sub|sup|u"
+_BLOCKS = "blockquote|br|center|details|div|h[1-6]|hr|img|li|ol|p|pre|summary|table|tbody|td|th|thead|tr|ul"
+_INSIDE = r"(?:\s[^<>=]*=[^<>]*)?\s?/?>"  # of a tag: attributes
+_URL = r'(?:https?://|ftp://|www\.)[^\s"*<>\\\]|\x7f-\U0010ffff]+'
+_EMAIL = r"(?<![a-z\d.%+-])[a-z\d_.%+-]{1,64}@(?:[a-z\d-]{1,63}\.){1,8}[a-z]{2,24}"
+_ADDRESS = re.compile(f"{_URL}|{_EMAIL}", re.IGNORECASE)
+_IMAGE = re.compile(r"!\[[^\[\]\n]*\]\([^()\n]*(?:\([^()\n]*\)[^()\n]*)?\)")
+_TARGET = re.compile(r"\]\([^()\s]*(?:\([^()\s]*\)[^()\s]*)?(?:[ \t]+\"[^\"\n]*\")?\)")
+_DEFINITION = re.compile(r"\n {0,3}\[[^\[\]\n]{1,99}\]:[ \t]*<?[a-z]{3,5}:[^\n]*", re.IGNORECASE)
+_FOOTNOTE = re.compile(r"\[\^[^\[\]\s]{1,32}\]:?")
+_FENCE = re.compile(r"\n[ \t>]*(?:```|~~~)[^\n`]*")
+_PARTING_TAG = re.compile(rf"<!--[^<>]*-->|</?(?:{_BLOCKS}){_INSIDE}", re.IGNORECASE)
+_TAG = re.compile(rf"</?(?:{_INLINE}){_INSIDE}", re.IGNORECASE)
+_ENTITY = re.compile(r"&(?:#\d{1,7}|#x[\da-f]{1,6}|[a-z]{2,24}\d{0,2});", re.IGNORECASE)
+_LIST = re.compile(r"\n[ \t>#*_+-]*(?:[0-9]{1,3}(?:[.)][ \t*_]|\\\.[ \t]|、)|\[[xX]\] )")
+_KEYCAP = re.compile("[0-9#*]\ufe0f?\u20e3")
+# What is searched for, the signs without one of which the search is not worth its time, and what stands in its place.
+_MARKUP = (
+    (_FENCE, ("```", "~~~"), "\n"),
+    (_IMAGE, ("![",), " "),
+    (_TARGET, ("](",), "]"),
+    (_DEFINITION, ("]:",), "\n"),
+    (_FOOTNOTE, ("[^",), ""),
+    (_PARTING_TAG, ("<",), " "),
+    (_TAG, ("<",), ""),
+    (_KEYCAP, ("\u20e3",), " "),
+    (_ADDRESS, ("://", "www.", "WWW.", "@"), "x"),
+)
+
+
+def count_fixed(text: str) -> int:
+    """Words as a person counts them: the rules are at the head of this file. Any text, linear in its length."""
+    text = _without_markup(text)
+    runs = [] if text.isascii() else _UNSPACED.findall(text)
+    return _counter()(_UNSPACED.sub(" ", text)) + _in_dictionary(runs) if runs else _counter()(text)
+
+
+_UNSPACED = re.compile(  # letters and marks of the scripts that have no spaces between words, without digits and signs
+    "[\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ecf\u0edc-\u0edf\u1780-\u17d3\u17d7\u17dc\u17dd"  # Thai, Lao, Khmer
+    "\u1000-\u103f\u1050-\u1089\u108e\u109a-\u109d\ua9e0-\ua9ef\ua9fa-\ua9fe\uaa60-\uaa7f]+"  # Burmese
+)
+
+
+def _in_dictionary(runs: Sequence[str]) -> int:
+    """Words of runs of letters without spaces. Raises ImportError without icu4py."""
+    from icu4py.breakers import WordBreaker
+
+    text = " ".join(runs)
+    return sum(text[start] != " " for start, _ in WordBreaker(text, "und").segments())
+
+
+def _without_markup(text: str) -> str:
+    text = f"\n{text}"
+    for pattern, signs, instead in _MARKUP:
+        if any(sign in text for sign in signs):
+            text = pattern.sub(instead, text)
+    if "&" in text:
+        text = _ENTITY.sub(lambda match: html.unescape(match[0]), text)
+    return _LIST.sub("\n", text)
+
+
+@cache
+def _counter() -> Callable[[str], int]:
+    """Made once, at the first text: numpy is slow to load."""
+    import numpy as np
+
+    def count(text: str) -> int:
+        """Ends of runs of letters and digits, less the runs that a sign joins to the next, and the characters that count alone."""
+        codes = np.frombuffer(np.array(f"  {text}  "), np.uint32)
+        table = np.frombuffer(_kinds(0x80 if text.isascii() else 0x10000 if np.maximum.reduce(codes) < 0x10000 else 0x110000), np.uint8)
+        kinds = table.take(codes)
+        parting = kinds < WITHIN
+        if not parting.all():
+            kinds = kinds[parting]  # accents, joiners and marks of direction part nothing
+        word = (kinds & WORD).view(bool)
+        ends = np.count_nonzero(word[:-1] > word[1:])
+        alone = np.count_nonzero(kinds & SINGLE)
+        signs = (kinds >= JOINS).nonzero()[0]
+        return int(ends + alone - _joined(kinds, signs[(word[signs - 1] & word[signs + 1]).nonzero()[0]]))
+
+    return count
+
+
+def _joined(kinds: "np.ndarray", signs: "np.ndarray") -> int:
+    """How many of the signs at these places, each between two letters or digits, join them."""
+    sign, before, behind, next_but_one = kinds[signs], kinds[signs - 1], kinds[signs + 1], kinds[signs + 2]
+    digits = before & behind & DIGIT != 0
+    stop = (behind & (LOWER | DIGIT) != 0) | (next_but_one & WORD == 0)
+    return int(((sign & JOINS != 0) | (sign & JOINS_DIGITS != 0) & digits | (sign & STOP != 0) & stop).sum())
+
+
+@cache
+def _kinds(size: int) -> bytes:
+    """What each code point under `size` is to the rules, one byte each."""
+    kinds = bytearray(_CATEGORIES.get(category, 0) for category in map(unicodedata.category, map(chr, range(min(size, 0x20000)))))
+    kinds += bytes(size - len(kinds))
+    for ranges, kind in ((_HAN + _MORE_HAN + _KANA, SINGLE), (_VOICED, WITHIN), (_CIRCLED, 0)):
+        for first, last in ranges:
+            if last < size:
+                kinds[first : last + 1] = bytes([kind]) * (last + 1 - first)
+    for signs, kind in ((_JOINING, JOINS), (_JOINING_DIGITS, JOINS_DIGITS), (_STOPS, STOP)):
+        for code in filter(size.__gt__, map(ord, signs)):
+            kinds[code] = kind
+    return bytes(kinds)
+
+
+@lru_cache(maxsize=1_000)  # several answers to one prompt mostly follow each other
+def _request(prompt: str) -> LengthRequest:
+    return parse_length_request(prompt)
+
+
+class Constraint(NamedTuple):
+    """The lengths in words, both ends included, that an ask is content with."""
+
+    least: int
+    most: int
+
+
+def constraint(prompt: str, length: int) -> Constraint:
+    """What `prompt`, which asks for `length` words, is content with. Where it reads otherwise or says no length, `length` itself.
+
+    Raises ValueError unless `length` is positive.
+    """
+    if length <= 0:
+        raise ValueError(f"asked {length}: a length is positive")
+    request = _request(prompt)
+    return Constraint(*request.band) if request.target == length and request.band else Constraint(length, length)
+
+
+def s_l_fixed(asked: Constraint, written: int) -> float:
+    """100 where the ask is content, S_l from the nearer end elsewhere. Equal to S_l where one length is asked for.
+
+    Raises ValueError as `s_l` does, and where the ends are the wrong way round.
+    """
+    if asked.least > asked.most:
+        raise ValueError(f"from {asked.least} to {asked.most}: the ends of a length are the wrong way round")
+    return s_l(min(max(written, asked.least), asked.most), written)

@@ -1,0 +1,83 @@
+"""What a model's JSON files say of it: config.json and generation_config.json, of a folder or of the hub at the pinned revision."""
+
+from pathlib import Path
+
+import orjson
+
+from tasks.schema.errors import BadInput
+from tasks.schema.params import Base
+
+
+def config_of(base: Base) -> "Config":
+    """config.json of a folder, or of the hub at the pinned revision."""
+    path = Path(base.model) / "config.json"
+    if not Path(base.model).is_dir():
+        path = _fetched(base)
+    try:
+        fields = orjson.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise BadInput(path, "no such file", fix="check base.model") from None
+    except orjson.JSONDecodeError as error:
+        raise BadInput(path, f"not JSON: {error.msg}", fix="fetch the model again") from None
+    if not isinstance(fields, dict):
+        raise BadInput(path, "not an object", fix="fetch the model again")
+    return Config(fields)
+
+
+def stop_ids(base: Base) -> frozenset[int]:
+    """The ids at which generation stops, as config.json and generation_config.json name them. Empty where neither is there."""
+    return frozenset(number for name in ("config.json", "generation_config.json") for number in _ends(_fields(base, name)))
+
+
+def _ends(fields: dict[str, object]) -> list[int]:
+    ends = Config(fields).fields.get("eos_token_id")
+    return [number for number in (ends if isinstance(ends, list) else [ends]) if isinstance(number, int)]
+
+
+def _fields(base: Base, name: str) -> dict[str, object]:
+    """A model's JSON file; empty where it has none. Raises BadInput for one that cannot be read."""
+    path = Path(base.model) / name
+    try:
+        if not Path(base.model).is_dir():
+            path = _downloaded(base, name)
+        found = orjson.loads(path.read_bytes())
+    except orjson.JSONDecodeError as error:
+        raise BadInput(path, f"not JSON: {error.msg}", fix="fetch the model again") from None
+    except _no_file():
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _no_file() -> tuple[type[Exception], ...]:
+    """What is raised where a file is not there, or the hub is out of reach."""
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+    return OSError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+
+
+def _downloaded(base: Base, name: str) -> Path:
+    from huggingface_hub import hf_hub_download
+
+    return Path(hf_hub_download(base.model, name, revision=base.revision or None))
+
+
+def _fetched(base: Base) -> Path:
+    try:
+        return _downloaded(base, "config.json")
+    except _no_file() as error:
+        problem = f"no config.json: {str(error).splitlines()[0][:120]}"
+        raise BadInput(base.model, problem, fix="check base.model and base.revision, and the way to the hub") from None
+
+
+class Config:
+    """The fields of a config.json as attributes, the language model's own where there are several."""
+
+    def __init__(self, fields: dict[str, object]) -> None:
+        nested = fields.get("text_config")
+        self.fields = {**fields, **nested} if isinstance(nested, dict) else fields
+
+    def __getattr__(self, name: str) -> object:
+        try:
+            return self.fields[name]
+        except KeyError:
+            raise AttributeError(name) from None

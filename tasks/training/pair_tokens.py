@@ -1,0 +1,55 @@
+"""A pair as tokens: the request up to where the answer begins, and the two answers, each ending where its model ended it.
+
+TRL's own preparation is passed by: it ends every answer with the template's end of turn, also one that was cut off, so that stopping
+would be punished where it never happened, and text that spells a special token would become one.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from tasks.schema.errors import BadInput
+from tasks.schema.records import Answer, Message, Pair
+from tasks.training.conversations import IGNORED, Encoder, Tokens
+
+
+class Encoded(NamedTuple):
+    """Token ids, as TRL's DPOTrainer names them."""
+
+    prompt_ids: list[int]
+    chosen_ids: list[int]
+    rejected_ids: list[int]
+
+    @property
+    def longest(self) -> int:
+        return len(self.prompt_ids) + max(len(self.chosen_ids), len(self.rejected_ids))
+
+
+class PairEncoder:
+    """Encodes pairs through a model's chat template."""
+
+    def __init__(self, tokenizer: Any) -> None:
+        self._encoder = Encoder(tokenizer, sample=[])
+        self._controls = set(tokenizer.get_added_vocab().values())
+
+    def encode(self, pair: Pair) -> Encoded:
+        """Raises BadInput where the template renders a request differently before different answers, or leaves the end of turn out of
+        the answer: the model would never learn to stop."""
+        sides = (pair.chosen, pair.rejected)
+        tokens = self._encoder.encode([(*pair.prompt, Message(role="assistant", content=side.text)) for side in sides])
+        (prompt, chosen), (other, rejected) = (self._split(row, side) for row, side in zip(tokens, sides, strict=True))
+        if prompt != other:
+            problem = f"it renders the request of {pair.id} differently before the chosen and the rejected answer"
+            raise BadInput("chat template", problem, fix="DPO needs one context for both: correct the template")
+        return Encoded(prompt, chosen, rejected)
+
+    def _split(self, tokens: Tokens, answer: Answer) -> tuple[list[int], list[int]]:
+        """What stands before the last answer, and the last answer; without the end of turn if the model never wrote one."""
+        targets = np.flatnonzero(tokens.labels != IGNORED)
+        if not len(targets) or tokens.input_ids[targets[-1]] not in self._controls:
+            fix = "put the end of turn within its {% generation %} marks"
+            raise BadInput("chat template", "it leaves the end of turn out of the answer", fix=fix)
+        end = int(targets[-1])
+        start = int(np.flatnonzero(tokens.labels[:end] == IGNORED)[-1]) + 1
+        ids = tokens.input_ids.tolist()
+        return ids[:start], ids[start : end + answer.ended]

@@ -1,0 +1,72 @@
+"""DPO by TRL's DPOTrainer over tokenised pairs. Imported in the process that trains only.
+
+The loss (arXiv 2305.18290, equation 7) is a mean over the pairs of the global batch, of log-probabilities summed over whole answers;
+with `sft_weight` the chosen answers' own loss stands beside it. The reference is the checkpoint that the training starts from.
+"""
+
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+from datasets import Dataset, load_from_disk
+from trl import DPOConfig, DPOTrainer
+
+from tasks.schema.params import Adapter
+from tasks.training import weights
+from tasks.training.arguments import arguments
+from tasks.training.job import Dpo, Job
+from tasks.training.memory import adapter_parameters
+from tasks.training.row_order import order
+from tasks.training.shapes import Shapes
+from tasks.training.watch import Costs, Watched, callbacks
+
+REWARDS = {  # TRL's names, of rewards: beta times how much likelier than under the reference an answer is, in nats
+    "reward_chosen": "rewards/chosen",
+    "reward_rejected": "rewards/rejected",
+    "margin": "rewards/margins",
+    "accuracy": "rewards/accuracies",
+}
+
+
+class Preferred(Watched, DPOTrainer):
+    """DPOTrainer whose loss is watched, over pairs that are tokens already (tasks.training.pair_tokens)."""
+
+    def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
+        """TRL's would render and tokenise texts anew; it has no switch for rows that are ready."""
+        return dataset
+
+    def contents(self, row: int) -> list[str]:
+        return list(load_from_disk(str(self._job.rows))[row]["ids"])
+
+    def own_numbers(self) -> dict[str, float]:
+        """The step's rewards, means over the global batch."""
+        seen = self._metrics["train"]
+        return {name: fmean(seen[trls]) for name, trls in REWARDS.items() if seen[trls]}
+
+
+def build(job: Job, tokenizer: Any) -> Preferred:
+    assert isinstance(job.method, Dpo)
+    rows = load_from_disk(str(job.rows))
+    model, adapter = weights.pretrained(job), weights.lora(job.optimization.adapter)
+    losses = {"sigmoid": 1.0, "sft": job.method.sft_weight} if job.method.sft_weight else {"sigmoid": 1.0}
+    return Preferred(
+        job=job,
+        costs=_costs(rows, Shapes.of(model.config), job.optimization.adapter),
+        model=model,
+        ref_model=None if adapter else weights.pretrained(job),  # under an adapter the reference is the model without it
+        peft_config=adapter,
+        args=DPOConfig(**arguments(job), beta=job.method.beta, loss_type=list(losses), loss_weights=list(losses.values())),
+        train_dataset=rows.select(order(len(rows), steps=job.steps, global_batch=job.optimization.global_batch, seed=job.seed)),
+        processing_class=tokenizer,
+        callbacks=callbacks(job),
+    )
+
+
+def _costs(rows: Dataset, shapes: Shapes, adapter: Adapter | None) -> Costs:
+    """Tokens and FLOPs of every pair: two sequences, each with the request before it, and the reference's forward pass over both."""
+    prompt, chosen, rejected = (
+        np.asarray([len(ids) for ids in rows[name]], np.float64) for name in ("prompt_ids", "chosen_ids", "rejected_ids")
+    )
+    trained = adapter_parameters(shapes, adapter)
+    one, other = (shapes.flops(length, adapter=trained) + shapes.flops(length) / 3 for length in (prompt + chosen, prompt + rejected))
+    return Costs(rows=len(rows), tokens=2 * prompt + chosen + rejected, flops=one + other)

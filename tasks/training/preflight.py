@@ -1,0 +1,171 @@
+"""What can be known to go wrong before a GPU is asked for: each a line, with the correct."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+from tasks.checkpoints import check_model
+from tasks.schema.errors import BadInput, BadSettings
+from tasks.schema.params import Base, Optimization
+from tasks.schema.settings import Settings
+from tasks.store import private_folder
+from tasks.training.budget import on_each_gpu, shapes_of, strategy_of
+from tasks.training.configs import config_of
+from tasks.training.job import Dpo, Job, Sft
+from tasks.training.packing import lengths_of
+from tasks.training.shapes import Shapes
+
+GIB = 2**30
+PADDING = 1024  # rows by which a model's vocabulary may be larger than its tokenizer's: they are padded for speed
+PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "consolidated.00.pth")
+
+
+class Gpu(NamedTuple):
+    name: str
+    memory: float  # GiB
+
+
+def check_base(base: Base) -> None:
+    """Raises BadInput for a model that runs code of its own, unless params allow it, and for one whose weights are pickles."""
+    if base.model == "tiny":
+        return
+    config = config_of(base)
+    if code := config.fields.get("auto_map"):
+        if not base.remote_code:
+            named = ", ".join(sorted(map(str, code))) if isinstance(code, dict) else "auto_map"
+            fix = "take a form of the model that transformers knows; or read its code, pin its commit and set base.remote_code"
+            raise BadInput(f"{base.model}/config.json", f"runs code of its own ({named})", field="auto_map", fix=fix)
+        if Path(base.model).is_dir():
+            raise BadInput(base.model, "a folder has no commit that its code is pinned by", fix="name the hub's id in base.model")
+    folder = Path(base.model)
+    if folder.is_dir() and not list(folder.glob("*.safetensors")):
+        pickles = [name for name in PICKLED if (folder / name).exists()]
+        problem = f"{pickles[0]} is a pickle, which runs code when it is loaded" if pickles else "no .safetensors weights in it"
+        raise BadInput(folder, problem, fix="save the model with save_pretrained, which writes safetensors")
+    if folder.is_dir():
+        check_model(folder, beside=True)
+
+
+def check_vocabulary(base: Base, used: int) -> None:
+    """Raises BadInput where the tokenizer's `used` ids are not those that the model has embeddings for."""
+    if base.model == "tiny":
+        return
+    known = int(str(config_of(base).vocab_size))
+    if used > known or known - used > PADDING:
+        problem = f"the tokenizer has {used:,} tokens, the model's vocabulary {known:,}"
+        raise BadInput(base.model, problem, fix="they are not of the same model: give it the tokenizer that it was trained with")
+
+
+def check_jobs(jobs: Sequence[Job], settings: Settings, *, context: int, vocabulary: int) -> None:
+    """GPUs, their memory, and the disk. `context` is the longest row's, of a pair the longer sequence's.
+
+    Raises BadSettings, or BadInput for a config that cannot be read.
+    """
+    job = jobs[0]
+    strategy, found = strategy_of(settings.accelerate_config), gpus()
+    tiny = job.method.tiny if isinstance(job.method, Sft) else None
+    shapes = shapes_of(job.base, tiny, vocabulary=vocabulary)
+    check_gpus(settings, len(found))
+    if job.where.sequence_parallel > 1:
+        check_sequence_parallel(job, shapes, stage=strategy.stage)
+    if found:
+        pairs = isinstance(job.method, Dpo)
+        needs = on_each_gpu(shapes, job.optimization, strategy, settings, context=context, pairs=pairs)
+        smallest = min(found, key=lambda gpu: gpu.memory)
+        if needs.total > smallest.memory:
+            problem = f"{needs.total:.0f} GiB are needed on each GPU with {strategy.name}, {smallest.name} has {smallest.memory:.0f}"
+            raise BadSettings(f"train {job.name}: {problem}; `longwriter train plan` says what fits")
+    check_disk(jobs, shapes, settings)
+
+
+def check_gpus(settings: Settings, found: int) -> None:
+    """Raises BadSettings if there are fewer than processes that want one."""
+    wants = settings.accelerate_config is not None and not _on_cpu(settings.accelerate_config)
+    if settings.processes > found and (found or wants):
+        problem = f"{settings.processes} processes want a GPU each, this machine has {found}"
+        raise BadSettings(f"LONGWRITER_PROCESSES: {problem}; lower it, or name an accelerate config with `use_cpu: true`")
+
+
+def check_sequence_parallel(job: Job, shapes: Shapes, *, stage: int) -> None:
+    """Raises BadSettings for what Ulysses excludes: it splits heads among the processes, inside DeepSpeed, for the token mean alone.
+
+    The attention of a whole row is computed from its positions: a mask, as SDPA needs it for packs, is lost on the way.
+    """
+    size, setting = job.where.sequence_parallel, "LONGWRITER_SEQUENCE_PARALLEL"
+    if stage == 0:
+        raise BadSettings(f"{setting}: Ulysses works inside DeepSpeed; name a config in LONGWRITER_ACCELERATE_CONFIG")
+    if shapes.heads % size or (shapes.kv_heads % size and size % shapes.kv_heads):
+        raise BadSettings(
+            f"{setting}: {shapes.heads} attention heads with {shapes.kv_heads} of keys do not divide among {size} processes; change it"
+        )
+    if getattr(job.method, "weighting", "token") == "sequence":
+        raise BadSettings(f"{setting}: train.weighting `sequence` looks at whole sequences, Ulysses cuts them; one of the two")
+    if job.where.micro_batch > 1:
+        raise BadSettings(f"{setting}: one row at once; LONGWRITER_MICRO_BATCH is {job.where.micro_batch}")
+    if job.accumulation % size:  # rows are dealt to the processes first, and shared in their group then
+        problem = f"a step takes {job.accumulation} rows one after the other, which {size} processes cannot deal out evenly"
+        raise BadSettings(f"{setting}: {problem}; set train.global_batch to a multiple of {job.where.world}")
+    if _several(job) and not _keeps_apart(job):
+        problem = "packs hold several samples, which flash attention alone keeps apart where rows are cut"
+        raise BadSettings(f"{setting}: {problem}; install flash-attn and set LONGWRITER_ATTENTION=flash_attention_2")
+
+
+def _several(job: Job) -> bool:
+    lengths, borders = lengths_of(job.rows)
+    return len(lengths) > len(borders) - 1
+
+
+def _keeps_apart(job: Job) -> bool:
+    automatic = job.where.attention == "auto" and find_spec("flash_attn") is not None
+    return job.where.attention == "flash_attention_2" or automatic
+
+
+def check_disk(jobs: Sequence[Job], shapes: Shapes, settings: Settings) -> None:
+    """Raises BadSettings unless the checkpoints that are kept, and one more while it is written, have room beside the trained models."""
+    model = (2.0 if jobs[0].optimization.precision == "bf16" else 4.0) * shapes.parameters
+    states = 0.1 * model if jobs[0].optimization.adapter else 12.0 * shapes.parameters + model
+    kept = min(settings.checkpoints, settings.keep_checkpoints + 1)
+    at_once = min(settings.trainings, len(jobs))
+    private_folder(settings.home)
+    needs = {settings.home: kept * states * at_once, jobs[0].out.parent.parent: model * len(jobs)}
+    places = dict[int, tuple[Path, float]]()
+    for path, size in needs.items():
+        disk = os.stat(path).st_dev
+        places[disk] = (path, size + places.get(disk, (path, 0.0))[1])
+    for path, size in places.values():
+        if (free := shutil.disk_usage(path).free) < size:
+            problem = f"checkpoints take {size / GIB:.1f} GiB, {free / GIB:.1f} GiB are free"
+            raise BadSettings(f"{path}: {problem}; free some, or lower LONGWRITER_KEEP_CHECKPOINTS")
+
+
+def model_bytes(optimization: Optimization, shapes: Shapes) -> float:
+    """Of a trained model as it is saved."""
+    return (2.0 if optimization.precision == "bf16" else 4.0) * shapes.parameters
+
+
+def room_needed(optimization: Optimization, shapes: Shapes, settings: Settings) -> float:
+    """Bytes of the checkpoints that one training keeps, and of one more while it is written."""
+    model = model_bytes(optimization, shapes)
+    states = 0.1 * model if optimization.adapter else 12.0 * shapes.parameters + model
+    return min(settings.checkpoints, settings.keep_checkpoints + 1) * states
+
+
+def gpus() -> list[Gpu]:
+    """The GPUs that a process here would see. torch is asked, in a process of its own, where the driver is there at all."""
+    if not Path("/dev/nvidiactl").exists() and not shutil.which("nvidia-smi"):
+        return []
+    ask = "import torch; p = torch.cuda.get_device_properties; "
+    ask += "[print(p(i).total_memory, p(i).name) for i in range(torch.cuda.device_count())]"
+    said = subprocess.run([sys.executable, "-c", ask], capture_output=True, text=True, check=True).stdout
+    return [Gpu(name, int(size) / GIB) for size, _, name in (line.partition(" ") for line in said.splitlines())]
+
+
+def _on_cpu(config: Path) -> bool:
+    from ruamel.yaml import YAML
+
+    return bool(YAML(typ="safe").load(config.read_text(encoding="utf-8")).get("use_cpu"))

@@ -1,0 +1,126 @@
+"""SFT by TRL's SFTTrainer over packed rows. Imported in the process that trains only.
+
+The loss is the mean over all target tokens of the global batch (the paper, section 4: sequence means under-weight long answers).
+Packs are padding-free with positions that restart, so that packed samples never attend to each other.
+"""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from trl import SFTConfig, SFTTrainer
+from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
+
+from tasks.schema.params import Adapter
+from tasks.training import weights
+from tasks.training.arguments import arguments
+from tasks.training.job import Job, Sft
+from tasks.training.memory import adapter_parameters
+from tasks.training.packing import FILE, Ints, lengths_of, longest
+from tasks.training.row_order import order
+from tasks.training.shapes import Shapes
+from tasks.training.watch import Costs, Watched, callbacks, resumed_at
+
+
+class Supervised(Watched, SFTTrainer):
+    """SFTTrainer with its own loss, the token mean, or LongAlign's (arXiv 2401.18058, section 3.2): the mean over sequences of theirs."""
+
+    def contents(self, row: int) -> list[str]:
+        return list(Dataset.from_file(str(self._job.rows / FILE))[row]["ids"])
+
+    def __init__(self, *args: Any, job: Job, **kwargs: Any) -> None:
+        super().__init__(*args, job=job, **kwargs)
+        if job.where.sequence_parallel > 1:
+            from deepspeed.comm import init_distributed
+
+            init_distributed(auto_mpi_discovery=False, verbose=False)  # Ulysses wants it before DeepSpeed's own start; joins what is there
+            self.loss_is_scaled_for_ga = True  # the loss below is over the global batch already
+
+    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+        if self._job.where.sequence_parallel > 1:  # transformers' own is the mean of the rows' means
+            outputs = model(**inputs, fused_lm_head=True)  # this process's part of a row
+            loss = -outputs.log_probs.sum() / num_items_in_batch * self.accelerator.num_processes
+            return (loss, outputs) if return_outputs else loss
+        if _weighting(self._job) == "token":
+            return super().compute_loss(model, inputs, return_outputs=return_outputs, num_items_in_batch=num_items_in_batch)
+        outputs = model(**inputs, fused_lm_head=True)
+        weights = sequence_weights(inputs["labels"], inputs["position_ids"])
+        # Gradients are averaged over the processes, and the count is of all of them.
+        loss = -(outputs.log_probs * weights).sum() / num_items_in_batch * self.accelerator.num_processes
+        return (loss, outputs) if return_outputs else loss
+
+    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Any:
+        """What the loss is a mean over: target tokens, or sequences with a target, of the whole global batch."""
+        if self._job.where.sequence_parallel > 1:  # each process sees its part of a row, and so each target once
+            targets = torch.stack([(batch["shift_labels"] != -100).sum() for batch in batch_samples]).sum().to(device)
+            return self.accelerator.gather(targets).sum()
+        if _weighting(self._job) == "token":
+            return super()._get_num_items_in_batch(batch_samples, device)
+        weights = [sequence_weights(batch["labels"], batch["position_ids"]) for batch in batch_samples]
+        sequences = torch.stack([weight.sum() for weight in weights]).sum().round().to(device)
+        return self.accelerator.gather(sequences).sum()
+
+
+def _weighting(job: Job) -> str:
+    assert isinstance(job.method, Sft)
+    return job.method.weighting
+
+
+def sequence_weights(labels: torch.Tensor, position_ids: torch.Tensor) -> torch.Tensor:
+    """One over its sequence's targets for each target, 0 elsewhere; of the shifted labels, shape (rows, tokens - 1).
+
+    A sequence begins where positions restart. Within each, the weights sum to one.
+    """
+    target = labels[:, 1:] != -100
+    sequence = (position_ids == 0).flatten().cumsum(0).view_as(position_ids)[:, 1:]
+    counts = torch.bincount(sequence[target], minlength=int(sequence.max()) + 1)
+    return target / counts[sequence].clamp(min=1)
+
+
+def build(job: Job, tokenizer: Any) -> Supervised:
+    assert isinstance(job.method, Sft)
+    rows = Dataset.from_file(str(job.rows / FILE)).select_columns(["input_ids", "labels", "seq_lengths"]).with_format("numpy")
+    model = weights.load(job, tokenizer, tiny=job.method.tiny)
+    chosen = order(len(rows), steps=job.steps, global_batch=job.optimization.global_batch, seed=job.seed)
+    if job.where.sequence_parallel > 1:  # DeepSpeed's loader of shared rows cannot skip what was trained on before
+        chosen = chosen[resumed_at(job.resume) * job.optimization.global_batch :]
+    return Supervised(
+        job=job,
+        costs=costs(job.rows, Shapes.of(model.config), job.optimization.adapter),
+        model=model,
+        args=SFTConfig(**arguments(job), dataset_kwargs={"skip_prepare_dataset": True}),
+        train_dataset=rows.select(chosen),
+        processing_class=tokenizer,
+        data_collator=_collator(job, tokenizer),
+        callbacks=callbacks(job),
+        peft_config=weights.lora(job.optimization.adapter),
+    )
+
+
+def _collator(job: Job, tokenizer: Any) -> Any:
+    """Rows that are taken at once as one row. Where processes share it, all are as long as the longest, and divide among them."""
+    size = job.where.sequence_parallel
+    if size == 1:
+        return DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id, padding_free=True)
+    length = math.ceil(longest(job.rows) / size) * size  # gloo gathers rows of one length only
+    whole = DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id, padding_free=True, pad_to_multiple_of=length)
+
+    def cut(rows: list[dict[str, Any]]) -> dict[str, Any]:
+        batch = whole(rows)
+        return {name: batch[name] for name in ("input_ids", "labels", "position_ids")}  # borders of a whole row are no part's
+
+    return cut
+
+
+def costs(packs: Path, shapes: Shapes, adapter: Adapter | None) -> Costs:
+    """Tokens and FLOPs of every pack."""
+    lengths, borders = lengths_of(packs)
+    flops = shapes.flops(lengths.astype(np.float64), adapter=adapter_parameters(shapes, adapter))
+    return Costs(rows=len(borders) - 1, tokens=_sums(lengths, borders), flops=_sums(flops, borders))
+
+
+def _sums(values: Any, borders: Ints) -> Any:
+    return np.diff(np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])[borders])

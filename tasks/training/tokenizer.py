@@ -1,0 +1,99 @@
+"""The tokenizer of a base model, or one trained on the data for the tiny student."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tasks.schema.errors import BadInput
+from tasks.schema.params import Base
+from tasks.training.chat_templates import TINY, Form, Vocabulary, training_form
+from tasks.training.configs import stop_ids
+
+PAD, USER, ASSISTANT, END = "<|pad|>", "<|user|>", "<|assistant|>", "<|end|>"
+
+CHAT_TEMPLATE = TINY
+
+
+def train_tokenizer(texts: Sequence[str], *, vocabulary: int) -> Any:
+    """A byte-level BPE of at most `vocabulary` tokens, single digits as tokens (asked lengths are read digit by digit).
+
+    Merges cross word borders (superwords, arXiv 2503.13423) where a phrase occurs about once in 25 texts or more: half the tokens
+    to train on and to write, and what only one text says stays in small pieces, as in texts not seen yet.
+    """
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    tokenizer = Tokenizer(models.BPE())
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
+    )
+    tokenizer.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocabulary,
+        min_frequency=max(2, len(texts) // 25),  # rarer phrases stay in pieces, so that new topics look like known ones
+        special_tokens=[PAD, USER, ASSISTANT, END],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    tokenizer.train_from_iterator(texts, trainer)
+    wrapped = PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer, pad_token=PAD, eos_token=END, extra_special_tokens=[USER, ASSISTANT], clean_up_tokenization_spaces=False
+    )
+    wrapped.chat_template = CHAT_TEMPLATE
+    return wrapped
+
+
+class ChatTokenizer(NamedTuple):
+    """A tokenizer with the chat template to train with, and the one that the trained model keeps for whoever talks to it."""
+
+    tokenizer: Any
+    kept: str
+    form: Form | None = None  # None: the tiny student's own template
+
+    def save(self, folder: Path) -> None:
+        """As the trained model has it."""
+        trained = self.tokenizer.chat_template
+        self.tokenizer.chat_template = self.kept
+        try:
+            self.tokenizer.save_pretrained(folder)
+        finally:
+            self.tokenizer.chat_template = trained
+
+
+def load_tokenizer(base: Base) -> ChatTokenizer:
+    """The base model's own tokenizer, with a chat template that was examined and marks what the model is to write.
+
+    A trained model keeps the base's own template where the training form renders the same, and the one that base.chat_template names
+    otherwise. Raises BadInput in one line if there is no such template. Code of the model's repository is executed only where
+    base.remote_code says so; its commit is pinned then.
+    """
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(base.model, revision=base.revision or None, trust_remote_code=base.remote_code)
+    except Exception as error:  # noqa: BLE001  of strangers' files: tokenizers raises bare Exceptions
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        raise BadInput(base.model, f"no tokenizer: {reason}", fix="check base.model and base.revision") from None
+    published = default_template(tokenizer.chat_template)
+    if published == CHAT_TEMPLATE and base.chat_template is None:
+        tokenizer.chat_template = published
+        return ChatTokenizer(tokenizer, published)
+    named = Path(base.chat_template) if base.chat_template else None
+    form = training_form(published, vocabulary_of(tokenizer, base), source=base.model, named=named)
+    tokenizer.chat_template = form.template
+    return ChatTokenizer(tokenizer, form.template if named or not published else published, form)
+
+
+def default_template(given: object) -> str | None:
+    """The chat template that is used where none is named: a tokenizer may have several, by name."""
+    if isinstance(given, dict):
+        given = given.get("default")
+    return given if isinstance(given, str) and given else None
+
+
+def vocabulary_of(tokenizer: Any, base: Base) -> Vocabulary:
+    """What its chat template is examined with. Generation stops at the tokenizer's end and at those that the model's configs name."""
+    added = {number: token for token, number in tokenizer.get_added_vocab().items()}
+    ends = {tokenizer.eos_token_id, *stop_ids(base)}
+    tokens = {name: token for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
+    return Vocabulary(tokens, frozenset(added[number] for number in ends if number in added))

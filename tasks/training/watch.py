@@ -1,0 +1,257 @@
+"""What is seen of a training while it runs, whatever its loss: every step's numbers, and the step at which it has to stop.
+
+Imported in the process that trains only. Mixed into a TRL trainer: `class Supervised(Watched, SFTTrainer)`.
+"""
+
+import json
+import re
+import time
+from collections import deque
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from accelerate.utils import broadcast_object_list, gather_object
+from transformers import Trainer, TrainerCallback
+
+from tasks import progress, store
+from tasks.schema.errors import TrainingFailed
+from tasks.training import checkpoint_sync, checkpoints
+from tasks.training.job import HISTORY, Job, Machine, Point, Resolved
+from tasks.training.row_order import order
+
+CIRCUMSTANCE = re.compile(  # arguments that say where and how fast a training runs, what it shows and keeps; and secrets and paths
+    r"^(per_device_|gradient_accumulation_steps|use_cpu|activation_|gradient_checkpointing|dataloader_|save_|local_rank|ddp_|fsdp|deepspeed"
+    r"|parallelism_config|accelerator_config|use_liger|liger_|log|disable_tqdm|resume_|run_name|report_to|project|hub_|push_to_hub|trackio_"
+    r"|ignore_data_skip|debug|torch_compile|torch_empty_cache|skip_memory)|(token|_dir)$"
+)
+RECENT = 32  # steps whose median a new loss is held against
+
+
+class Costs(NamedTuple):
+    """What each row of the dataset weighs, in its order."""
+
+    rows: int
+    tokens: npt.NDArray[np.float64]
+    flops: npt.NDArray[np.float64]  # of a forward and a backward pass
+
+
+class Watched(Trainer):
+    """Every step's numbers go into the job's history as they are made. A loss or gradient that is not finite, or a loss that jumps,
+    ends the training in its step, with the rows of the batch named; nothing is saved after it."""
+
+    def __init__(self, *args: Any, job: Job, costs: Costs, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._job, self._costs = job, costs
+        self._order = order(costs.rows, steps=job.steps, global_batch=job.optimization.global_batch, seed=job.seed)
+        self._losses: list[torch.Tensor] = []  # of this step's micro-batches, on this process
+        self._recent: deque[float] = deque(maxlen=RECENT)
+        self._rate = matrix_rate(self.args.device, _computed_in(job)) * job.where.world
+        self._since = time.perf_counter()
+        if self.is_world_process_zero():
+            forget_after(job.scratch / HISTORY, step=resumed_at(job.resume))
+
+    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+        loss = super().training_step(*args, **kwargs)
+        self._losses.append(loss)
+        return loss
+
+    def log(self, logs: dict[str, float], start_time: float | None = None) -> None:
+        if "loss" in logs:
+            self._note(logs)
+        super().log(logs, start_time)
+
+    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+        """Not begun where the disk has no room for it: half of one would be left, and a disk without room for anything."""
+        told = [checkpoints.shortage(self._job.scratch, expected=_states(self.model)) if self.is_world_process_zero() else None]
+        if problem := (broadcast_object_list(told) if self._job.where.world > 1 else told)[0]:
+            raise TrainingFailed(f"train {self._job.name}: step {self.state.global_step}: {problem}; free some")
+        super()._save_checkpoint(*args, **kwargs)
+
+    def resolved(self) -> Resolved:
+        """What the job became: the trainer's arguments and the model's config, without paths and circumstance."""
+        arguments = {name: value for name, value in self.args.to_dict().items() if not CIRCUMSTANCE.search(name)}
+        model = {name: value for name, value in self.model.config.to_dict().items() if name != "_name_or_path"}
+        parameters = list(self.model.parameters())
+        return Resolved(
+            arguments=json.loads(json.dumps(arguments, default=str)),
+            model=json.loads(json.dumps(model, default=str)),
+            parameters=sum(parameter.numel() for parameter in parameters),
+            trained=sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+        )
+
+    def machine(self) -> Machine:
+        """What the job runs on."""
+        return Machine(
+            device=torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+            matrix_rate=self._rate,
+            distributed=str(self.accelerator.distributed_type),
+            world=self._job.where.world,
+            attention=self.model.config._attn_implementation,
+        )
+
+    def own_numbers(self) -> dict[str, float]:
+        """What the method counts beside the loss, over the step's global batch."""
+        return {}
+
+    def _note(self, logs: dict[str, float]) -> None:
+        step = self.state.global_step
+        rows, now = self.rows_of(step), time.perf_counter()
+        seconds, self._since = now - self._since, now
+        point = Point(
+            model=self._job.name,
+            step=step,
+            epoch=step * self._job.optimization.global_batch / self._costs.rows,
+            loss=logs["loss"],
+            learning_rate=logs["learning_rate"],
+            grad_norm=logs["grad_norm"],
+            tokens_per_second=float(self._costs.tokens[rows].sum()) / seconds,
+            mfu=float(self._costs.flops[rows].sum()) / seconds / self._rate,
+            memory_gib=held(self.args.device),
+            **self.own_numbers(),
+        )
+        if self.is_world_process_zero():
+            with (self._job.scratch / HISTORY).open("ab") as file:
+                file.write(point.model_dump_json().encode() + b"\n")
+        self._check(point)
+        self._losses.clear()
+        self._recent.append(point.loss)
+
+    def rows_of(self, step: int) -> npt.NDArray[np.int64]:
+        """The rows of the global batch of a step, counted from 1."""
+        batch = self._job.optimization.global_batch
+        return self._order[(step - 1) * batch : step * batch]
+
+    def _check(self, point: Point) -> None:
+        """Every process sees the same numbers, and so they all stop."""
+        usual = median(self._recent) if self._recent else point.loss
+        finite = np.isfinite(point.loss) and np.isfinite(point.grad_norm)
+        if finite and point.loss <= usual + self._job.optimization.max_loss_jump:
+            return
+        rows = self._guilty() if not np.isfinite(point.loss) else self.rows_of(point.step).tolist()
+        what = f"loss {point.loss:g}, gradient norm {point.grad_norm:g}"
+        problem = f"{what}: not finite" if not finite else f"{what}: over {usual:.3g}, the usual loss, by more than max_loss_jump"
+        fix = "look at these rows; if they are sound, lower learning_rate"
+        raise TrainingFailed(f"train {self._job.name}: step {point.step}: {problem}; batch: {self._named(rows)}; fix: {fix}")
+
+    def _guilty(self) -> list[int]:
+        """Rows of this step's micro-batches whose own loss is not finite, of all processes; all of the step's where none is."""
+        job, mine = self._job, [torch.isfinite(loss).all().item() for loss in self._losses[-self._job.accumulation :]]
+        finite = gather_object(mine) if job.where.world > 1 else mine
+        rows = self.rows_of(self.state.global_step).reshape(job.accumulation, job.where.replicas, job.where.micro_batch)
+        if job.where.sequence_parallel > 1:
+            return list(map(int, rows.ravel()))
+        by_place = np.array(finite).reshape(job.where.world, job.accumulation).T
+        return list(map(int, rows[~by_place].ravel() if not by_place.all() else rows.ravel()))
+
+    def _named(self, rows: list[int]) -> str:
+        """Rows of the training's dataset with what is in them."""
+        return _few([f"row {row} ({_few(self.contents(row))})" for row in rows])
+
+    def contents(self, row: int) -> list[str]:
+        """The ids of what a row of the job's dataset is made of; a method says it."""
+        raise NotImplementedError
+
+
+def _states(model: Any) -> float:
+    """Bytes of the weights with Adam's two moments, in float32; `ds_numel` are those that ZeRO-3 has on all processes."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    return 12.0 * sum(getattr(parameter, "ds_numel", parameter.numel()) for parameter in trained)
+
+
+def _few(names: list[str], most: int = 8) -> str:
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+def resumed_at(checkpoint: Path | None) -> int:
+    """Steps that are done already."""
+    return int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
+
+
+def forget_after(history: Path, *, step: int) -> None:
+    """Steps that will be trained again are no history yet. The launcher has cut what is not whole."""
+    if not history.exists():
+        return
+    lines = [line for line in history.read_bytes().split(b"\n")[:-1] if Point.model_validate_json(line).step <= step]
+    with store.replacing(history) as scratch:
+        scratch.write_bytes(b"".join(line + b"\n" for line in lines))
+
+
+def _computed_in(job: Job) -> torch.dtype:
+    """Of the matrix products: weights may be kept in float32 and computed with in bf16."""
+    return torch.bfloat16 if job.optimization.precision == "bf16" else torch.float32
+
+
+def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """FLOP/s of large matrix products on this device, measured now: what MFU is a share of."""
+    width = 8192 if device.type == "cuda" else 768
+    factor = torch.ones(width, width, device=device, dtype=dtype)
+    best = float("inf")
+    for _ in range(5 if device.type == "cuda" else 3):
+        _wait(device)
+        began = time.perf_counter()
+        torch.mm(factor, factor)
+        _wait(device)
+        best = min(best, time.perf_counter() - began)
+    return 2.0 * width**3 / best
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def held(device: torch.device) -> float:
+    """GiB that this process held at the most: on its GPU, or in memory."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_reserved(device) / 2**30
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def callbacks(job: Job) -> list[TrainerCallback]:
+    """Checkpoints that are known to be whole, and the bar."""
+    return [Keep(job), *([Bar(job)] if job.bar else [])]
+
+
+class Keep(TrainerCallback):
+    """Seals each checkpoint once all processes have written their parts, and then lets old ones go."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+
+    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        from accelerate import PartialState
+
+        processes = PartialState()
+        processes.wait_for_everyone()
+        if processes.is_main_process:
+            folder = self._job.scratch / f"checkpoint-{state.global_step}"
+            checkpoints.seal(folder, world=self._job.where.world)
+            checkpoint_sync.send(folder, warn=lambda what: progress.say(f"warning: train {self._job.name}: {what}"))
+            checkpoints.prune(self._job.scratch, keep=self._job.where.keep_checkpoints)
+
+
+class Bar(TrainerCallback):
+    """Steps done, their rate and the time left; the loss beside it."""
+
+    def __init__(self, job: Job) -> None:
+        self._label = f"train {job.name}"
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.bar = progress.bar(total=state.max_steps, unit="step", label=self._label if state.is_world_process_zero else None)
+        self.bar.update(state.global_step)
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.bar.update(state.global_step - self.bar.n)
+
+    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+        if logs and "loss" in logs:
+            self.bar.set_postfix(loss=f"{float(logs['loss']):.3f}", refresh=False)
+
+    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+        self.bar.close()

@@ -1,0 +1,140 @@
+"""The weights that a training begins with, and what is left of them to save at its end.
+
+The base model's come from safetensors only; those of a tiny Llama are drawn from the seed. In bf16, weights that are trained are float32
+and only computed with in bf16, as an update of one part in 100,000 is lost on bf16's eight bits; DeepSpeed keeps float32 copies itself.
+"""
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from tasks.schema.params import Adapter, Tiny
+from tasks.schema.standins import MARK
+from tasks.training.job import Job
+from tasks.training.packing import lengths_of
+
+if TYPE_CHECKING:
+    import torch
+
+
+def load(job: Job, tokenizer: Any, *, tiny: Tiny) -> Any:
+    """A causal language model ready for a TRL trainer; quantized where the adapter says so."""
+    from transformers import set_seed
+
+    set_seed(job.seed)
+    if job.base.model == "tiny":
+        return _tiny(tiny, tokenizer, attention=attention(job), positions=_positions(job)).to(_dtype(job))
+    return pretrained(job)
+
+
+def pretrained(job: Job) -> Any:
+    """The base model, ready for a TRL trainer; quantized where the adapter says so."""
+    model = _pretrained(job, dtype=_dtype(job), quantization_config=_quantization(job.optimization.adapter))
+    if job.where.liger:
+        _use_liger(model)
+    return model
+
+
+def lora(adapter: Adapter | None) -> Any:
+    """PEFT's config, or None where all weights are trained."""
+    from peft import LoraConfig
+
+    if adapter is None:
+        return None
+    return LoraConfig(
+        r=adapter.rank, lora_alpha=adapter.alpha, lora_dropout=adapter.dropout, target_modules="all-linear", task_type="CAUSAL_LM"
+    )
+
+
+def merged(job: Job, model: Any) -> Any:
+    """The adapter's update added to the base model's weights: one checkpoint, which transformers, vLLM and the registry take as any other.
+
+    Quantized weights are not merged into: the base model is loaded again, in bf16, on the CPU.
+    """
+    import torch
+    from peft import PeftModel
+
+    assert job.optimization.adapter
+    if job.optimization.adapter.bits == 16:
+        return model.merge_and_unload()
+    model.save_pretrained(job.scratch / "adapter")
+    base = _pretrained(job, dtype=torch.bfloat16)
+    return PeftModel.from_pretrained(base, job.scratch / "adapter").merge_and_unload()
+
+
+def _pretrained(job: Job, **kwargs: Any) -> Any:
+    from transformers import AutoModelForCausalLM
+
+    return AutoModelForCausalLM.from_pretrained(
+        job.base.model,
+        revision=job.base.revision or None,
+        use_safetensors=True,
+        trust_remote_code=job.base.remote_code,
+        attn_implementation=attention(job),
+        **kwargs,
+    )
+
+
+def _dtype(job: Job) -> "torch.dtype":
+    import torch
+
+    kept_by_deepspeed = os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
+    half = job.optimization.precision == "bf16" and (kept_by_deepspeed or job.optimization.adapter is not None)
+    return torch.bfloat16 if half else torch.float32
+
+
+def _quantization(adapter: Adapter | None) -> Any:
+    import torch
+    from transformers import BitsAndBytesConfig
+
+    if adapter is None or adapter.bits == 16:
+        return None
+    return BitsAndBytesConfig(
+        load_in_4bit=True, bnb_4bit_quant_type="nf4", bnb_4bit_use_double_quant=True, bnb_4bit_compute_dtype=torch.bfloat16
+    )
+
+
+def _use_liger(model: Any) -> None:
+    """Liger's kernels for norms, rotations and the feed-forward; the loss is TRL's fused one. Left out without a GPU, or without Liger."""
+    import torch
+    from transformers.utils import is_liger_kernel_available
+
+    if torch.cuda.is_available() and is_liger_kernel_available():
+        from liger_kernel.transformers import _apply_liger_kernel_to_instance
+
+        _apply_liger_kernel_to_instance(model=model, fused_linear_cross_entropy=False, cross_entropy=False)
+
+
+def _positions(job: Job) -> int:
+    """Room for answers four times as long as the longest training sample: how long it writes is not to end at the position table."""
+    lengths, _ = lengths_of(job.rows)
+    return max(2048, 4 * int(lengths.max()))
+
+
+def _tiny(tiny: Tiny, tokenizer: Any, *, attention: str, positions: int) -> Any:
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    config = LlamaConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=tiny.width,
+        intermediate_size=2 * tiny.width,
+        num_hidden_layers=tiny.layers,
+        num_attention_heads=tiny.heads,
+        max_position_embeddings=positions,
+        tie_word_embeddings=True,
+        bos_token_id=None,
+        eos_token_id=tokenizer.eos_token_id,
+        pad_token_id=tokenizer.pad_token_id,
+        attn_implementation=attention,
+        **{MARK: True},  # in config.json: whoever evaluates the checkpoint sees that it is no language model
+    )
+    return LlamaForCausalLM(config)
+
+
+def attention(job: Job) -> str:
+    """Packs need an attention that knows where a sample ends: all of these read it from the restarted positions."""
+    import torch
+    from transformers.utils import is_flash_attn_2_available
+
+    if job.where.attention != "auto":
+        return job.where.attention
+    return "flash_attention_2" if torch.cuda.is_available() and is_flash_attn_2_available() else "sdpa"

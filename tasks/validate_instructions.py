@@ -1,0 +1,26 @@
+"""validate_instructions: the instructions' contract; nothing is planned or paid for before it holds.
+
+Seconds, most of them imports; memory holds measures, not texts. See tasks/contracts: measures as columns, rules as data, Great
+Expectations as the judge.
+"""
+
+from pathlib import Path
+
+from tasks import stage, store
+from tasks.contracts import contract
+from tasks.contracts.enforce import enforce, figures
+from tasks.contracts.stage_measures import instructions_frame
+from tasks.corpus.likeness import scored_on
+from tasks.schema.params import Collect, ValidateInstructions
+
+
+def run(
+    instructions: Path, folder: Path, benchmark: Path, out: Path, *, validate_instructions: ValidateInstructions, collect: Collect
+) -> stage.Metrics:
+    measured = instructions_frame(instructions, scored_on(benchmark, folder, collect), scratch=out)
+    verdict = enforce(measured, contract.instructions(validate_instructions), data=instructions, sha256=store.digest(instructions), out=out)
+    return {**figures(verdict), "asked_words": int(measured["asked"].sum())}
+
+
+if __name__ == "__main__":
+    stage.main(run)

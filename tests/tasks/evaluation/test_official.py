@@ -1,0 +1,135 @@
+"""The paper's files, from a real HTTP server on loopback."""
+
+import hashlib
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from tasks.evaluation import official
+from tasks.evaluation.official import PINS, Pin, fetch
+from tasks.longbench.benchmark import read_benchmark
+from tasks.schema.errors import BadInput, EndpointError
+from tests.conftest import ROOT
+from tests.web import Quiet, served
+
+OFFICIAL = ROOT.parent / "shared" / "data" / "longbench_write"
+real = pytest.mark.skipif(not OFFICIAL.is_dir(), reason="the official files are not on this machine")
+Answer = Callable[[str], tuple[int, bytes, int]]  # of a path: the status, the body and the Content-Length
+
+
+class Mirror(NamedTuple):
+    url: str
+    asked: list[str]  # paths, in order
+
+
+@pytest.fixture
+def mirror(request: pytest.FixtureRequest) -> Iterator[Callable[[Answer], Mirror]]:
+    servers = ExitStack()
+
+    def start(answer: Answer) -> Mirror:
+        asked: list[str] = []
+
+        class Handler(Quiet):
+            def do_GET(self) -> None:
+                asked.append(self.path)
+                status, body, length = answer(self.path)
+                self.send_response(status)
+                self.send_header("Content-Length", str(length))
+                self.end_headers()
+                self.wfile.write(body)
+
+        return Mirror(f"{servers.enter_context(served(Handler))}/mirror", asked)
+
+    with servers:
+        yield start
+
+
+FILES = {"a/one.jsonl": b'{"prompt": "p", "length": 5}\n', "b/two.txt": b"Judge $INST$."}
+
+
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two made-up files are the paper's, and a failed try is followed at once by the next."""
+    pins = tuple(Pin(path, len(content), hashlib.sha256(content).hexdigest()) for path, content in FILES.items())
+    monkeypatch.setattr(official, "PINS", pins)
+    monkeypatch.setattr("tenacity.nap.time.sleep", lambda seconds: None)
+
+
+def content(path: str) -> bytes:
+    return FILES[path.removeprefix("/mirror/")]
+
+
+def fine(path: str) -> tuple[int, bytes, int]:
+    return 200, content(path), len(content(path))
+
+
+@real
+def test_the_papers_files_are_fetched_once_and_read(tmp_path: Path, mirror: Callable[[Answer], Mirror]) -> None:
+    def published(path: str) -> tuple[int, bytes, int]:
+        body = (OFFICIAL / Path(path).name).read_bytes()
+        return 200, body, len(body)
+
+    site = mirror(published)
+    found = fetch(tmp_path / "official", source=site.url)
+    assert sorted(site.asked) == sorted(f"/mirror/{pin.path}" for pin in PINS)
+    assert {path.name: path.read_bytes() for path in found} == {path.name: path.read_bytes() for path in OFFICIAL.iterdir()}
+    assert len(read_benchmark(tmp_path / "official" / "longbench_write.jsonl")) == 120
+    fetch(tmp_path / "official", source=site.url)
+    assert len(site.asked) == len(PINS)
+
+
+@real
+def test_a_folder_is_as_good_a_source_as_a_url(tmp_path: Path) -> None:
+    assert len(fetch(tmp_path, source=str(OFFICIAL))) == len(PINS)
+
+
+@pytest.mark.usefixtures("small")
+def test_only_a_file_that_is_gone_or_wrong_is_fetched_again(tmp_path: Path, mirror: Callable[[Answer], Mirror]) -> None:
+    fetch(tmp_path, source=mirror(fine).url)
+    (tmp_path / "two.txt").write_bytes(b"Judge $INST$!")
+    site = mirror(fine)
+    fetch(tmp_path, source=site.url)
+    assert (site.asked, (tmp_path / "two.txt").read_bytes()) == (["/mirror/b/two.txt"], FILES["b/two.txt"])
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize("body", [b"Judge $INST$!", b"Judge", b"Judge $INST$." * 10**6])
+def test_another_file_than_the_papers_is_one_line_and_nothing_is_written(
+    tmp_path: Path, mirror: Callable[[Answer], Mirror], body: bytes
+) -> None:
+    site = mirror(lambda path: (200, body, len(body)) if path.endswith(".txt") else fine(path))
+    with pytest.raises(BadInput) as error:
+        fetch(tmp_path, source=site.url)
+    assert str(error.value).startswith(f"{site.url}/b/two.txt: not the paper's file at 3fcfdff: SHA-256 ")
+    assert "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("small")
+def test_what_passes_is_tried_again(tmp_path: Path, mirror: Callable[[Answer], Mirror]) -> None:
+    troubles = iter([(503, b"", 0), (200, b"Jud", 13), (429, b"", 0)])
+    site = mirror(lambda path: next(troubles, None) or fine(path) if path.endswith(".txt") else fine(path))
+    fetch(tmp_path, source=site.url)
+    assert len(site.asked) == 5
+
+
+@pytest.mark.usefixtures("small")
+@pytest.mark.parametrize(
+    ("status", "tries", "said"), [(404, 1, "answers 404 Not Found; check the source"), (500, 4, "answers 500, 4 times")]
+)
+def test_a_source_that_fails_is_named(tmp_path: Path, mirror: Callable[[Answer], Mirror], status: int, tries: int, said: str) -> None:
+    site = mirror(lambda path: (status, b"", 0))
+    with pytest.raises(EndpointError, match=f"/mirror/a/one.jsonl: {said}"):
+        fetch(tmp_path, source=site.url)
+    assert len(site.asked) == tries
+
+
+@pytest.mark.usefixtures("small")
+def test_a_source_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(EndpointError, match="refused, 4 times; check the network, or give a mirror"):
+        fetch(tmp_path, source="http://127.0.0.1:9")
+    with pytest.raises(BadInput, match=r"a/one\.jsonl: no such file; the source is a URL, or a folder"):
+        fetch(tmp_path, source=str(tmp_path / "none"))

@@ -1,0 +1,86 @@
+"""The stage with the rehearsal's judge over HTTP: every request ends as a pair or as a Reject, in the same way in any order."""
+
+import random
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tasks import build_pairs, store
+from tasks.longbench.benchmark import Ask, item_of
+from tasks.schema.errors import GateFailed
+from tasks.schema.params import BuildPairs, Model
+from tasks.schema.records import Pair, Prediction, Reason, Reject, Verdict
+from tasks.training.pair_bias import LengthBias
+from tests.conftest import ROOT
+
+JUDGE = Model(name="rehearsal-judge", revision="1", temperature=0.5, max_tokens=500)
+PARAMS = BuildPairs(version=1, prompt="tasks/prompts/judge.txt", tries=2, margin=0.0, max_rejects=0.5)
+
+
+def run(
+    tmp_path: Path, answers: Sequence[Prediction], *, seed: int = 1, params: BuildPairs = PARAMS
+) -> tuple[dict[str, float], dict[str, Pair], list[Reject]]:
+    folder = tmp_path / str(len(list(tmp_path.iterdir())))
+    folder.mkdir()
+    store.write(folder / "answers.jsonl", answers)
+    metrics = build_pairs.run(folder / "answers.jsonl", ROOT / PARAMS.prompt, folder, seed=seed, build_pairs=params, judge_model=JUDGE)
+    pairs, rejects = folder / "pairs.jsonl", folder / "rejects.jsonl"
+    kept = store.read_list(pairs, Pair) if pairs.stat().st_size else []
+    return dict(metrics), {pair.id: pair for pair in kept}, store.read_list(rejects, Reject) if rejects.stat().st_size else []
+
+
+def answers(request: str, *words: int, ended: bool = True) -> list[Prediction]:
+    item = item_of(Ask(f"Write 100 words about {request}.", 100, id=request))
+    return [
+        Prediction(
+            item=item,
+            model="student",
+            sample=number,
+            response=" ".join([f"{request} text {number}"] + ["word"] * (count - 2)),
+            finish_reason="stop" if ended else "length",
+            tokens=count,
+            seconds=1.0,
+        )
+        for number, count in enumerate(words)
+    ]
+
+
+SAID = [*answers("owls", 100, 30, 250, 60), *answers("bread", 20, 90, 300, 40), *answers("salt", 50, 50, ended=False)]
+
+
+def test_requests_in_are_pairs_and_rejects_out(tmp_path: Path) -> None:
+    metrics, pairs, rejects = run(tmp_path, SAID)
+    assert (metrics["requests"], metrics["pairs"], metrics["answers"], metrics["answers_unscored"]) == (3, 2, 10, 0)
+    assert metrics["requests_truncated"] == len(rejects) == 1
+    assert (rejects[0].id, rejects[0].reason) == ("salt", Reason.TRUNCATED)
+    for pair in pairs.values():
+        chosen, rejected = ((side.s_l or 0) + (side.s_q or 0) for side in (pair.chosen, pair.rejected))
+        assert chosen > rejected
+        assert pair.prompt[-1].content == f"Write 100 words about {pair.id}."
+
+
+def test_verdicts_and_bias_are_kept(tmp_path: Path) -> None:
+    run(tmp_path, SAID)
+    assert len(store.read_list(tmp_path / "0/verdicts.jsonl", Verdict)) == 10
+    bias = store.read_document(tmp_path / "0/bias.json", LengthBias)
+    assert bias.overall
+    assert bias.overall.pairs == 2
+
+
+def test_the_pairs_are_the_same_in_any_order_of_the_answers(tmp_path: Path) -> None:
+    _, pairs, _ = run(tmp_path, SAID)
+    assert run(tmp_path, random.Random(5).sample(SAID, len(SAID)))[1] == pairs
+    assert run(tmp_path, SAID[:4])[1] == {"owls": pairs["owls"]}, "nor do other requests matter"
+    others = [run(tmp_path, SAID, seed=seed)[1]["owls"].rejected for seed in range(2, 8)]
+    assert any(other != pairs["owls"].rejected for other in others)
+
+
+def test_more_rejects_than_params_allow_stop_the_stage(tmp_path: Path) -> None:
+    with pytest.raises(GateFailed, match="1 of 3 records rejected"):
+        run(tmp_path, SAID, params=PARAMS.model_copy(update={"max_rejects": 0.2}))
+
+
+def test_without_answers_there_are_no_pairs_and_nobody_is_asked(tmp_path: Path) -> None:
+    metrics, pairs, rejects = run(tmp_path, [])
+    assert (metrics, pairs, rejects) == ({"requests": 0, "pairs": 0, "answers": 0, "answers_unscored": 0}, {}, [])
