@@ -34,10 +34,10 @@ CODE = {
     " assemble=own)\n",
     "contract": "from pathlib import Path\nfrom tasks.corpus.dataset import read_dataset\nfrom tasks.corpus.likeness import scored_on\n"
     "from tasks.contracts import contract\nfrom tasks.contracts.checkpoint import check\n"
-    "from tasks.contracts.measures import frame, measure, row_of\nfrom tasks.schema.params import load\nparams = load()\n"
+    "from tasks.contracts.measures import frame, row_of\nfrom tasks.schema.params import load\nparams = load()\n"
     "scored = scored_on(Path(params.benchmark), Path(params.collect.folder), params.collect)\n"
     "rows = (row_of(n, one) for n, one in enumerate(read_dataset(Path({out!r}) / 'assemble/dataset'), 1))\n"
-    "measured = frame(measure(row, scored) for row in rows)\n"
+    "measured = frame(rows, scored, None)\n"
     "check(measured, contract.outside(params.validate_dataset, context=None), docs=Path({out!r}) / 'docs')\n",
 }
 

@@ -6,7 +6,7 @@ memory holds a batch.
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from itertools import chain
 from pathlib import Path
 
@@ -25,10 +25,10 @@ def run(
     drafts: Path, reviewed: Path, folder: Path, benchmark: Path, out: Path, *, seed: int, collect: Collect, assemble: Assemble
 ) -> stage.Metrics:
     """`reviewed` is not read: it stands for the drafts' contract that has to have passed."""
-    rejects, ids, taken = list[Reject](), set[str](), Counter[str]()
+    rejects, ids, taken = store.Spool(out), set[str](), Counter[str]()
     rejected = Counter[str]()
     facts = write_dataset(out / "dataset", _samples(drafts, assemble.chosen, rejects, rejected, taken, ids), rejected=rejected)
-    total, faults = facts.rows + len(rejects), [reject for reject in rejects if reject.reason not in LEFT_OUT]
+    total, faults = facts.rows + len(rejects), (reject for reject in rejects.records(Reject) if reject.reason not in LEFT_OUT)
     stage.check_reject_rate(faults, of=total, at_most=assemble.max_rejects)
     count = round(assemble.general.ratio * facts.rows)
     mixed = Counter[str]()
@@ -40,14 +40,15 @@ def run(
 
 
 def _samples(
-    drafts: Path, recipe: Recipe, rejects: list[Reject], rejected: Counter[str], taken: Counter[str], ids: set[str]
+    drafts: Path, recipe: Recipe, rejects: store.Spool, rejected: Counter[str], taken: Counter[str], ids: set[str]
 ) -> Iterator[Sample]:
     """The samples that the recipe takes; the others are added to the rejects."""
     for draft in progress.track(store.read(drafts, Draft), unit="draft", label="assemble", total=store.count(drafts)):
         made = sample_of(draft, recipe, taken)
         if isinstance(made, Fault):
             asked = draft.instruction
-            rejects.append(Reject(id=asked.id, stage="assemble", reason=made.reason, detail=made.detail, source=asked.source))
+            reject = Reject(id=asked.id, stage="assemble", reason=made.reason, detail=made.detail, source=asked.source)
+            rejects.put(len(rejects), reject)
             rejected[made.reason] += 1
         else:
             ids.add(made.id)
@@ -59,7 +60,7 @@ def _mix(
     count: int,
     folder: Path,
     scored: Scored,
-    rejects: list[Reject],
+    rejects: store.Spool,
     mixed: Counter[str],
     ids: set[str],
     *,
@@ -68,17 +69,17 @@ def _mix(
 ) -> Facts:
     """Draw the general chats, and write all rejects: the drafts' first, then those of the chats."""
     fit, unfit = out / ".fit.jsonl", out / ".unfit.jsonl"
-    store.write(fit, _sift(assemble, folder, scored, unfit, frozenset(ids), count=count))
+    store.write(fit, _sift(assemble, folder, scored, unfit, ids, count=count))
     drawn = chats.draw(fit, count=count, seed=seed)
     beside = chain(_stored(unfit), chats.not_drawn(fit, drawn, count=count))
-    store.write(out / "rejects.jsonl", chain(rejects, _counted(beside, mixed)))
+    store.write(out / "rejects.jsonl", chain(rejects.records(Reject), _counted(beside, mixed)))
     facts = write_dataset(out / "general", chats.taken(fit, drawn), card=GENERAL, rejected=mixed)
     fit.unlink()
     unfit.unlink()
     return facts
 
 
-def _sift(assemble: Assemble, folder: Path, scored: Scored, unfit: Path, known: frozenset[str], *, count: int) -> Iterator[Sample]:
+def _sift(assemble: Assemble, folder: Path, scored: Scored, unfit: Path, known: Set[str], *, count: int) -> Iterator[Sample]:
     """The chats that are fit; the others go to the file `unfit`. Nothing is read where none is asked for."""
     with unfit.open("wb") as file:
         found = chats.fit_chats(assemble.general, folder, scored, known=known) if count else iter(())

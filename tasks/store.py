@@ -158,7 +158,8 @@ class Spool:
     Places are whole numbers from 0, each used once.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path | None = None):
+        """`folder`: where the file is; None: the system's folder for temporary files."""
         self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed, and so removed, with the spool)
         self._places, self._starts, self._lengths = array("q"), array("q"), array("q")
 
@@ -169,6 +170,11 @@ class Spool:
         self._places.append(place)
         self._starts.append(self._file.seek(0, os.SEEK_END))
         self._lengths.append(self._file.write(record.model_dump_json().encode("utf-8") + b"\n"))
+
+    def at(self, number: int, record: type[R]) -> R:
+        """The record that was put in as number `number`, from 0."""
+        self._file.seek(self._starts[number])
+        return record.model_validate_json(self._file.read(self._lengths[number]))
 
     def lines(self) -> Iterator[bytes]:
         """Their JSON lines, in the order of their places."""

@@ -4,21 +4,19 @@ Measuring and tokenizing are the cost. The data docs are static pages that open 
 of the instructions and the drafts too: one place to read before anything is trained.
 """
 
-from collections.abc import Iterable, Iterator
-from itertools import chain, islice
+from collections.abc import Iterator
+from itertools import chain
 from pathlib import Path
 
 from tasks import progress, stage, store
 from tasks.contracts import contract
 from tasks.contracts.docs import gather
 from tasks.contracts.enforce import enforce, figures
-from tasks.contracts.measures import Measures, Row, frame, measure, row_of, without_copies
-from tasks.contracts.tokens import Counter, counter
+from tasks.contracts.measures import Row, frame, row_of
+from tasks.contracts.tokens import counter
 from tasks.corpus.dataset import count, read_dataset
-from tasks.corpus.likeness import Scored, scored_on
+from tasks.corpus.likeness import scored_on
 from tasks.schema.params import Base, Collect, Pack, ValidateDataset
-
-BATCH = 64  # conversations that are tokenized at once
 
 
 def run(
@@ -38,7 +36,7 @@ def run(
     tokens = counter(base, pack, lambda: chain(read_dataset(dataset), read_dataset(general)))
     rows = chain(_rows(dataset, long=True), _rows(general, long=False))
     seen = progress.track(rows, unit="row", label="validate_dataset", total=count(dataset) + count(general))
-    measured = frame(_measured(seen, scored_on(benchmark, folder, collect), tokens))
+    measured = frame(seen, scored_on(benchmark, folder, collect), tokens, scratch=out)
     rules = contract.training_set(validate_dataset, context=pack.context, within_context=1 - pack.max_rejects)
     verdict = enforce(measured, rules, data=dataset, sha256=store.digest(dataset, general), out=out)
     gather(out / "docs", verdict, admitted, reviewed)
@@ -48,16 +46,6 @@ def run(
 
 def _rows(folder: Path, *, long: bool) -> Iterator[Row]:
     return (row_of(number, sample, long=long) for number, sample in enumerate(read_dataset(folder), 1))
-
-
-def _measured(rows: Iterable[Row], scored: Scored, tokens: Counter) -> Iterator[Measures]:
-    measured, requests, stream = list[Measures](), list[tuple[int, str, str]](), iter(rows)
-    while batch := list(islice(stream, BATCH)):
-        for row, length in zip(batch, tokens([row.messages for row in batch]), strict=True):
-            if row.long:
-                requests.append((len(measured), row.messages[0].content, row.language))
-            measured.append(measure(row, scored)._replace(tokens=length, row=len(measured) + 1))
-    return without_copies(measured, requests)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def estimate(
     with one_line_errors():
         params, own = load(), settings()
         given = prompts or (INSTRUCTIONS if INSTRUCTIONS.is_file() else None)
-        (asked, unnamed), teacher = prompts_of(given, params.collect), params.models.teacher
+        asked, teacher = prompts_of(given, params.collect), params.models.teacher
         pace = pace_of(read_journal(own.home / JOURNAL), teacher.name, first_token=ttft, tokens_per_second=tokens_per_second)
         work = work_of(asked, plan=params.plan, write=params.write, pace=pace, sample=sample)
         price, slots = own.prices.get(teacher.name), own.concurrency
@@ -50,13 +50,13 @@ def estimate(
             dollars = (
                 {"dollars": work.dollars(price, cache=True), "dollars_without_cache": work.dollars(price, cache=False)} if price else {}
             )
-            counts = {"instructions": len(asked), "without_length": unnamed}
+            counts = {"instructions": len(asked), "without_length": asked.unnamed}
             print(orjson.dumps({**counts, **asdict(work), "wall": work.wall(slots), **dollars}).decode())
         else:
-            if unnamed:
+            if asked.unnamed:
                 words = params.collect.words
                 middle = f"the middle of collect.words, {words.min} to {words.max}"
-                print(f"{unnamed} of {len(asked)} prompts name no length: each counts as {middle}")
+                print(f"{asked.unnamed} of {len(asked)} prompts name no length: each counts as {middle}")
             _show(work, teacher.name, count=len(asked), rehearsed=min(sample, len(asked)), price=price, pace=pace, slots=slots)
         for check in doctor.endpoints(params, own, ["teacher"]):
             if check.status != "ok":

@@ -8,7 +8,8 @@ current tokenizers, Chinese 3 to 4), answers that need no second try, and the te
 import asyncio
 import itertools
 import math
-from collections.abc import Iterable, Sequence
+from array import array
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import StatisticsError, linear_regression
@@ -71,30 +72,48 @@ class Work:
         return cost(usage, price)
 
 
-class Given(NamedTuple):
-    """Instructions to estimate for; `unnamed` of them name no length and count as the middle of collect.words."""
+class Prompts:
+    """Instructions to estimate for, on disk: memory holds 32 bytes of each."""
 
-    instructions: list[Instruction]
-    unnamed: int
+    def __init__(self, instructions: Iterable[Instruction] = ()):
+        self._spool, self._words = store.Spool(), array("q")
+        self.unnamed = 0  # that name no length, and count as the middle of collect.words
+        for instruction in instructions:
+            self.add(instruction)
+
+    def __len__(self) -> int:
+        return len(self._spool)
+
+    def add(self, instruction: Instruction, *, unnamed: bool = False) -> None:
+        self._spool.put(len(self), instruction)
+        self._words.append(instruction.words)
+        self.unnamed += unnamed
+
+    def spaced(self, count: int) -> Iterator[Instruction]:
+        """`count` of them, or all if there are fewer: evenly spaced by asked length, the shortest and the longest included."""
+        import numpy as np
+
+        by_length, count = np.argsort(np.asarray(self._words), kind="stable"), min(count, len(self))
+        for number in range(count):
+            yield self._spool.at(by_length[round(number * (len(self) - 1) / max(1, count - 1))], Instruction)
 
 
-def prompts_of(path: Path | None, collect: Collect) -> Given:
+def prompts_of(path: Path | None, collect: Collect) -> Prompts:
     """The instructions of the stage collect, or the prompts of any file that collect could read; without a file those of its sources.
 
     A prompt without a length counts as the geometric middle of collect.words. Raises BadInput for a file that cannot be read.
     """
     if path and _has_instructions(path):
-        return Given(store.read_list(path, Instruction), 0)
+        return Prompts(store.read(path, Instruction))
     asked = asks_of(plain(path)) if path else itertools.chain(*(asks(entry, Path(collect.folder)) for entry in collect.sources))
     middle = round(math.sqrt(collect.words.min * collect.words.max))
-    instructions, unnamed = list[Instruction](), 0
+    prompts = Prompts()
     for number, ask in enumerate(asked, 1):
         words, language = parse_length_request(ask.text).target, language_of(ask.text)
         given = {"id": f"{number:016x}", "text": ask.text, "words": words or middle, "source": f"{path or 'collect.sources'}:{number}"}
         written = language if language in get_args(Language) else "en"  # only counted here, never written
-        instructions.append(Instruction.model_validate(given | {"language": written}))
-        unnamed += words is None
-    return Given(instructions, unnamed)
+        prompts.add(Instruction.model_validate(given | {"language": written}), unnamed=words is None)
+    return prompts
 
 
 def _has_instructions(path: Path) -> bool:
@@ -105,15 +124,12 @@ def _has_instructions(path: Path) -> bool:
     return first.data is not None and Instruction.model_fields.keys() - {"length_kind"} <= first.data.keys()
 
 
-def estimate(instructions: Sequence[Instruction], *, plan: PlanSection, write: Write, pace: Pace, sample: int) -> Work:
-    """The work of all instructions, scaled up from `sample` of them: evenly spaced by asked length, the longest and shortest included."""
-    by_length = sorted(instructions, key=lambda instruction: (instruction.words, instruction.id))
-    count = min(sample, len(by_length))
-    chosen = [by_length[round(n * (len(by_length) - 1) / max(1, count - 1))] for n in range(count)]
-    total = Work()
-    for instruction in progress.track(chosen, unit="instruction", label="estimate"):
+def estimate(prompts: Prompts, *, plan: PlanSection, write: Write, pace: Pace, sample: int) -> Work:
+    """The work of all instructions, scaled up from `sample` of them."""
+    total, count = Work(), min(sample, len(prompts))
+    for instruction in progress.track(prompts.spaced(count), unit="instruction", label="estimate", total=count):
         asyncio.run(_rehearse(instruction, total, plan=plan, write=write, pace=pace))
-    return total.scaled(len(by_length) / count)
+    return total.scaled(len(prompts) / count)
 
 
 async def _rehearse(instruction: Instruction, total: Work, *, plan: PlanSection, write: Write, pace: Pace) -> None:

@@ -1,7 +1,5 @@
 """The contract on data from elsewhere: measured as the training set is, with the docs, the verdict and every failed row in a folder."""
 
-from collections.abc import Iterator
-from itertools import islice
 from pathlib import Path
 
 from tasks import progress, store
@@ -9,13 +7,11 @@ from tasks.contracts import contract
 from tasks.contracts.checkpoint import Checked, check
 from tasks.contracts.enforce import DOCS, VERDICT
 from tasks.contracts.external_data import Columns, read
-from tasks.contracts.measures import Measures, Row, frame, measure, without_copies
-from tasks.contracts.tokens import Counter, counter
-from tasks.corpus.likeness import Scored, scored_on
+from tasks.contracts.measures import frame
+from tasks.contracts.tokens import counter
+from tasks.corpus.likeness import scored_on
 from tasks.schema.params import Params
 
-BATCH = 64  # conversations that are tokenized at once
-COMPARED = 200_000  # requests that are compared with each other; more would fill the memory
 FAILED = "failed.jsonl"
 
 
@@ -31,7 +27,7 @@ def check_outside(path: Path, out: Path, params: Params, *, columns: Columns, to
         else None
     )
     rows = progress.track(read(path, columns), unit="row", label="check")
-    measured = frame(_measured(iter(rows), scored, tokens))
+    measured = frame(rows, scored, tokens)
     limit = (context or params.pack.context) if tokenizer else None
     with store.replacing(out) as scratch:
         scratch.mkdir()
@@ -39,18 +35,3 @@ def check_outside(path: Path, out: Path, params: Params, *, columns: Columns, to
         store.write_json(scratch / VERDICT, checked.verdict)
         store.write(scratch / FAILED, checked.failed)
     return checked
-
-
-def _measured(rows: Iterator[Row], scored: Scored, tokens: Counter | None) -> Iterator[Measures]:
-    measured, requests = list[Measures](), list[tuple[int, str, str]]()
-    while batch := list(islice(rows, BATCH)):
-        readable = [row for row in batch if row.problem is None]
-        lengths = iter(tokens([row.messages for row in readable]) if tokens else [None] * len(readable))
-        for row in batch:
-            one = measure(row, scored)
-            if row.problem is None:
-                one = one._replace(tokens=next(lengths))
-                text = next((message.content for message in row.messages if message.role == "user"), "")
-                requests += [(len(measured), text, one.language or "en")] if len(requests) < COMPARED and text else []
-            measured.append(one)
-    return without_copies(measured, requests)

@@ -7,9 +7,13 @@ the frame: the data docs show measures, and a row is found again by its id.
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import count, islice
+from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from tasks.corpus.likeness import Scored, near_copies
+from tasks.contracts.columns import table
+from tasks.contracts.tokens import Counter
+from tasks.corpus.likeness import Requests, Scored
 from tasks.schema.records import Message, Sample
 from tasks.text.cleaning import refusal, unseen
 from tasks.text.counts import count_words, s_l
@@ -25,6 +29,7 @@ from tasks.text.wrong_language import foreign
 if TYPE_CHECKING:
     import pandas as pd
 
+BATCH = 64  # conversations that are tokenized at once
 PAPERS = ("en", "zh", UNKNOWN)  # languages in which the paper's count counts something
 _SENTENCE = re.compile(r"[^.!?。！？\n]+")
 BROKEN = re.compile("[\ufffd\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
@@ -129,19 +134,39 @@ def unreadable(row: Row, problem: str) -> Measures:
     return Measures(**{**nothing, "row": row.number, "id": row.id, "source": row.source, "problem": problem, "long": int(row.long)})  # type: ignore[arg-type]
 
 
-def frame(measured: Iterable[Measures]) -> "pd.DataFrame":
-    """All measures, one row each; columns as in `Measures`."""
-    import pandas as pd
+def frame(rows: Iterable[Row], scored: Scored, tokens: Counter | None, *, scratch: Path | None = None) -> "pd.DataFrame":
+    """The measures of all rows, with the row that each nearly repeats; columns as in `Measures`. Memory holds no texts.
 
-    return pd.DataFrame(list(measured), columns=list(Measures._fields))
+    Rows are numbered by their places. Requests of long texts are compared. `scratch`: a folder for temporary files.
+    """
+    compared = Requests(scratch)
+    measured = table(_measured(iter(rows), scored, tokens, compared), Measures)
+    mark_copies(measured, compared, named_by="source")
+    return measured
 
 
-def without_copies(measured: list[Measures], requests: Sequence[tuple[int, str, str]]) -> Iterator[Measures]:
-    """The measures, with the row that each is nearly a copy of. `requests`: places in `measured`, texts and their languages."""
-    near = near_copies([(text, language) for _, text, language in requests])
-    rows = [place for place, _, _ in requests]
-    found = {rows[one]: f"{likeness:.0%} of {measured[rows[other]].source}" for one, (other, likeness) in near.items()}
-    return (one._replace(near_duplicate=found.get(place)) for place, one in enumerate(measured))
+def _measured(rows: Iterator[Row], scored: Scored, tokens: Counter | None, compared: Requests) -> Iterator[Measures]:
+    """In batches: conversations are tokenized together."""
+    places = count()
+    while batch := list(islice(rows, BATCH)):
+        readable = [row for row in batch if row.problem is None]
+        lengths = iter(tokens([row.messages for row in readable]) if tokens else [None] * len(readable))
+        for row, place in zip(batch, places, strict=False):
+            one = measure(row, scored)._replace(row=place + 1)
+            if row.problem is None:
+                one = one._replace(tokens=next(lengths))
+                request = next((message.content for message in row.messages if message.role == "user"), "")
+                if row.long and request:
+                    compared.add(place, request, one.language or "en")
+            yield one
+
+
+def mark_copies(measured: "pd.DataFrame", compared: Requests, *, named_by: str) -> None:
+    """Sets the column `near_duplicate`: the row that each row nearly repeats, by its column `named_by`."""
+    evidence: list[str | None] = [None] * len(measured)
+    for row, other, likeness in compared.copies():
+        evidence[row] = f"{likeness:.0%} of {measured[named_by].iat[other]}"
+    measured["near_duplicate"] = evidence
 
 
 def repetition(text: str) -> float:

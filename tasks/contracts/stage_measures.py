@@ -1,13 +1,12 @@
 """The measures of what comes before the dataset: instructions before money is spent on them, drafts before they are cleaned."""
 
-from array import array
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tasks import progress, store
 from tasks.contracts.columns import table
-from tasks.contracts.measures import BROKEN
+from tasks.contracts.measures import BROKEN, mark_copies
 from tasks.corpus.likeness import Requests, Scored
 from tasks.schema.records import Draft, Instruction
 from tasks.text.cleaning import clean, refusal, repeated, unseen
@@ -67,25 +66,17 @@ class DraftMeasures(NamedTuple):
 
 
 def instructions_frame(path: Path, scored: Scored, *, scratch: Path) -> "pd.DataFrame":
-    """The instructions of a file, measured. Texts that may be near copies are read again; `scratch` is a folder for temporary files."""
-    compared, starts = Requests(scratch), array("q")
+    """The instructions of a file, measured. `scratch`: a folder for temporary files."""
+    compared = Requests(scratch)
 
     def measured() -> Iterator[InstructionMeasures]:
-        asked = progress.track(store.placed(path, Instruction), unit="instruction", label="validate_instructions", total=store.count(path))
-        for row, (start, one) in enumerate(asked, 1):
-            starts.append(start)
-            compared.add(one.text, one.language)
-            yield _instruction(row, one, scored)
-
-    def again(place: int) -> tuple[str, str]:
-        one = store.read_at(path, starts[place], Instruction)
-        return one.text, one.language
+        asked = progress.track(store.read(path, Instruction), unit="instruction", label="validate_instructions", total=store.count(path))
+        for place, one in enumerate(asked):
+            compared.add(place, one.text, one.language)
+            yield _instruction(place + 1, one, scored)
 
     frame = table(measured(), InstructionMeasures)
-    evidence: list[Any] = [None] * len(frame)
-    for place, other, likeness in compared.copies(again):
-        evidence[place] = f"{likeness:.0%} of {frame['id'].iat[other]}"
-    frame["near_duplicate"] = evidence
+    mark_copies(frame, compared, named_by="id")
     return frame
 
 

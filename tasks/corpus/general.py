@@ -5,7 +5,7 @@ in a file between them, so that memory holds one hash for each chat.
 """
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from heapq import nsmallest
 from pathlib import Path
 from typing import NamedTuple
@@ -34,7 +34,7 @@ class Fault(NamedTuple):
     detail: str
 
 
-def fit_chats(general: General, folder: Path, scored: Scored, *, known: frozenset[str]) -> Iterator[Sample | Reject]:
+def fit_chats(general: General, folder: Path, scored: Scored, *, known: Set[str]) -> Iterator[Sample | Reject]:
     """Every row of the sources: a chat to draw from, or a Reject. `known` are the long texts' ids."""
     seen: dict[str, str] = dict.fromkeys(known, "the long texts")
     for entry in general.sources:

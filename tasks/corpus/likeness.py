@@ -9,9 +9,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from tasks import store
 from tasks.corpus.contamination import Prompts
 from tasks.corpus.duplicates import Bands, bands, near_places, shape, shingled, shingles_of, tokens_of
 from tasks.schema.params import Collect
+from tasks.schema.records import Record
 from tasks.sources import reading
 
 NEAR = 0.8  # Jaccard similarity of shingles
@@ -35,40 +37,51 @@ def repeats(prompts: Sequence[str]) -> Scored:
     return repeated
 
 
+class _Asked(Record):
+    text: str
+    language: str
+
+
 class Requests:
-    """Requests that are compared with one another: of each, memory holds 8 bytes, and the disk the hashes of its bands."""
+    """Requests that are compared with one another: memory holds 48 bytes of each; its text and the hashes of its bands are on disk."""
 
     def __init__(self, folder: Path | None = None):
-        """`folder`: where the hashes lie, in a file that is gone with this object; None: the system's for such files."""
+        """`folder`: where the two files are, which are removed with this object; None: the system's folder for such files."""
         self._sketches = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed, and so removed, with this object)
-        self._ids = array("Q")
+        self._asked = store.Spool(folder)
+        self._rows, self._ids = array("q"), array("Q")
         self._waiting: list[frozenset[str]] = []
 
     def __len__(self) -> int:
         return len(self._ids)
 
-    def add(self, text: str, language: str) -> None:
+    def add(self, row: int, text: str, language: str) -> None:
+        """`row`: its number in its data, from 0."""
         one = shingled(text, language)
+        self._asked.put(len(self), _Asked(text=text, language=language))
+        self._rows.append(row)
         self._ids.append(int(one.id, 16))
         self._waiting.append(one.shingles)
         if len(self._waiting) >= BATCH:
             self._sketch()
 
-    def copies(self, again: Callable[[int], tuple[str, str]]) -> Iterator[tuple[int, int, float]]:
-        """Places of those that are an earlier one, or nearly, each with its place and their similarity: equal ones first.
-
-        `again` gives the request of a place and its language once more: of those that may be near another.
-        """
+    def copies(self) -> Iterator[tuple[int, int, float]]:
+        """Rows that repeat an earlier one, or nearly, each with that row and their similarity: equal ones first."""
         self._sketch()
         ids = np.asarray(self._ids, np.uint64)
         _, first, which = np.unique(ids, return_index=True, return_inverse=True)
         stays = first[which]
         for place in np.flatnonzero(stays != np.arange(len(ids))):
-            yield int(place), int(stays[place]), 1.0
+            yield self._rows[place], self._rows[stays[place]], 1.0
         places = np.sort(first)
-        near = near_places(self._ordered(places), lambda rank: shingles_of(*again(int(places[rank]))), threshold=NEAR)
+        near = near_places(self._ordered(places), lambda rank: self._shingles(int(places[rank])), threshold=NEAR)
         for rank, other, similarity in near:
-            yield int(places[rank]), int(places[other]), similarity
+            yield self._rows[places[rank]], self._rows[places[other]], similarity
+
+    def _shingles(self, place: int) -> frozenset[str]:
+        """Of a request that may be near another one."""
+        asked = self._asked.at(place, _Asked)
+        return shingles_of(asked.text, asked.language)
 
     def _sketch(self) -> None:
         self._sketches.seek(0, os.SEEK_END)
@@ -83,11 +96,3 @@ class Requests:
             return np.zeros((0, number), np.uint32)
         whole: Bands = np.memmap(self._sketches, np.uint32, "r", shape=(len(self), number))
         return whole if len(places) == len(self) else whole[places]
-
-
-def near_copies(requests: Sequence[tuple[str, str]]) -> dict[int, tuple[int, float]]:
-    """Of requests and their languages the places of those that are an earlier one, or nearly, with its place and their similarity."""
-    compared = Requests()
-    for text, language in requests:
-        compared.add(text, language)
-    return {place: (other, similarity) for place, other, similarity in compared.copies(requests.__getitem__)}

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tasks import store
-from tasks.agentwrite.estimate import Pace, Work, pace_of, prompts_of
+from tasks.agentwrite.estimate import Pace, Prompts, Work, pace_of, prompts_of
 from tasks.agentwrite.estimate import estimate as work_of
 from tasks.endpoints.replay import Paid
 from tasks.schema.params import load
@@ -67,7 +67,7 @@ def test_the_estimate_is_what_the_run_then_takes_and_the_ledger_says_so(folder: 
 
 def test_a_sample_stands_for_all() -> None:
     params = load(ROOT / "params.yaml")
-    asked = instructions(200)
+    asked = Prompts(instructions(200))
     whole = work_of(asked, plan=params.plan, write=params.write, pace=PACE, sample=200)
     part = work_of(asked, plan=params.plan, write=params.write, pace=PACE, sample=40)
     assert part.calls == pytest.approx(whole.calls, rel=0.05)
@@ -77,7 +77,7 @@ def test_a_sample_stands_for_all() -> None:
 
 def test_a_real_recipe_is_estimated_too_and_100000_words_are_no_exception() -> None:
     params = load(ROOT / "profiles/llama-3.1-8b.yaml")
-    work = work_of(instructions(8, words=12_500), plan=params.plan, write=params.write, pace=PACE, sample=8)
+    work = work_of(Prompts(instructions(8, words=12_500)), plan=params.plan, write=params.write, pace=PACE, sample=8)
     assert work.unplanned == 0
     assert work.completion > 8 * 12_500
     assert work.repeated > 0.8 * work.prompt
@@ -112,12 +112,14 @@ def test_any_file_of_prompts_can_be_estimated(tmp_path: Path) -> None:
     ]
     (tmp_path / "mine.jsonl").write_text("\n".join(rows) + "\n")
     found = prompts_of(tmp_path / "mine.jsonl", collect)
-    assert [one.words for one in found.instructions] == [600, 400, round((collect.words.min * collect.words.max) ** 0.5)]
+    made = list(found.spaced(10))
+    assert [one.words for one in made] == [round((collect.words.min * collect.words.max) ** 0.5), 400, 600]
     assert found.unnamed == 1
-    store.write(tmp_path / "collected.jsonl", found.instructions)
-    assert prompts_of(tmp_path / "collected.jsonl", collect) == (found.instructions, 0)
+    store.write(tmp_path / "collected.jsonl", made)
+    again = prompts_of(tmp_path / "collected.jsonl", collect)
+    assert (list(again.spaced(10)), again.unnamed) == (made, 0)
 
 
 def test_without_a_file_the_sources_of_params_are_estimated(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    assert len(prompts_of(None, load(ROOT / "params.yaml").collect).instructions) > 400
+    assert len(prompts_of(None, load(ROOT / "params.yaml").collect)) > 400
