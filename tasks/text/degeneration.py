@@ -4,6 +4,7 @@ Pure functions of a text. Words are runs of letters and digits, case aside; a Ch
 Everything runs on arrays, so that an answer of 10 MB takes a second.
 """
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from typing import NamedTuple
@@ -41,6 +42,8 @@ _SCRIPTS: tuple[tuple[int, tuple[tuple[int, int], ...]], ...] = (  # the weight 
     (4, ((0x3040, 0x30FF), (0x3400, 0x9FFF))),  # kana and Chinese characters, which Japanese mixes; each says as much as four letters
     (2, ((0xAC00, 0xD7AF),)),  # Hangul
 )
+_BEYOND_LATIN = re.compile("[^\0-\u024f\u2000-\u206f]")  # whatever may be a letter of another script: not Latin, nor punctuation
+_LATIN = re.compile("[A-Za-z\u00c0-\u024f]")
 _BREAKS = np.array([ord(sign) for sign in ".!?。！？\n"], np.uint32)
 _MULTIPLIER = np.uint64(0x9E3779B97F4A7C15)  # 2^64 ÷ the golden ratio
 
@@ -164,6 +167,8 @@ def by_part(marks: Marks) -> tuple[float, ...]:
     """The share of marks in each tenth of the text, first to last; none for a text of fewer than ten words."""
     if len(marks) < PARTS:
         return ()
+    if not marks.any():
+        return (0.0,) * PARTS
     starts, sizes = _parts(len(marks))
     return tuple((np.add.reduceat(marks, starts, dtype=np.int64) / sizes).tolist())
 
@@ -176,6 +181,8 @@ def _parts(number: int) -> tuple[Places, Places]:
 
 def other_scripts(text: str) -> tuple[tuple[float, ...], int]:
     """The share of another script than the text's main one in each tenth, and how often the script changes between stretches."""
+    if not _BEYOND_LATIN.search(text):  # most texts
+        return ((0.0,) * PARTS if _LATIN.search(text) else ()), 0
     points = _codes(text)
     scripts = _TABLE[np.minimum(points, len(_TABLE) - 1)]
     totals = np.bincount(scripts, minlength=len(_WEIGHTS)) * _WEIGHTS.astype(np.int64)
@@ -220,10 +227,12 @@ def _ngrams(words: Places) -> NDArray[np.uint64]:
 def _in_loops(words: Places, gaps: Places) -> Marks:
     """Which words are in loops, given the distances from n-grams to their last occurrence: a loop's period is a common one."""
     looping = np.zeros(len(words), bool)
-    counts = np.bincount(gaps) if len(gaps) else np.zeros(0, np.int64)
+    if not len(gaps):
+        return looping
+    counts = np.bincount(gaps)
     # Within a loop the n-grams come again one period on, but for those that come twice in the block: half is a safe bound.
-    counts[counts < np.maximum((TIMES - 1) * np.arange(len(counts)) // 2, 1)] = 0
-    for period in np.argsort(-counts, kind="stable")[: min(PERIODS, int((counts > 0).sum()))]:
+    periods = np.flatnonzero(counts >= np.maximum((TIMES - 1) * np.arange(len(counts)) // 2, 1))
+    for period in periods[np.argsort(-counts[periods], kind="stable")][:PERIODS]:
         same = words[period:] == words[:-period]
         edges = np.flatnonzero(np.diff(np.concatenate(([False], same, [False])).astype(np.int8))).reshape(-1, 2)
         times = TIMES if period < LONG else LONG_TIMES
@@ -266,4 +275,4 @@ def _changes(points: NDArray[np.uint32], scripts: NDArray[np.uint8], present: Se
 
 
 def _share(marks: Marks) -> float:
-    return float(np.mean(marks)) if len(marks) else 0.0
+    return int(np.count_nonzero(marks)) / len(marks) if len(marks) else 0.0

@@ -18,6 +18,8 @@ _HANGUL = re.compile(r"[\uac00-\ud7af\u1100-\u11ff]")
 _LATIN = re.compile(r"[A-Za-z\u00c0-\u024f\u1e00-\u1eff]+")
 _LETTER = re.compile(r"[^\W\d_]")
 _UNREADABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]|[\U0001fffe\U0001ffff]")
+_SURELY_READABLE = bytes({9, 10, *range(0x20, 0x7F), *range(0x80, 0x100)} - {0xC2, 0xED, 0xEF, *range(0xF0, 0xF5)})  # UTF-8, but for where
+# characters of `_UNREADABLE` begin: found in a tenth of the time
 _MIXED = 0.2  # weight of the lesser of the two, to the greater one's, from which the edges decide
 _EDGE = 160  # characters at either end
 _STRETCH = 80  # bytes of a stretch whose language can be told
@@ -50,7 +52,7 @@ def latin_switches(text: str) -> int:
 
     A stretch counts if CLD2 is sure of its language, within the text and alone. Linear in the text's length.
     """
-    readable = _UNREADABLE.sub(" ", text)
+    readable = _readable(text)
     *_, spans = pycld2.detect(readable, isPlainText=True, bestEffort=True, returnVectors=True)
     stretches = [(start, length, code) for start, length, _, code in spans if length >= _STRETCH and code != "un"]
     if len({code for _, _, code in stretches}) < 2:
@@ -81,9 +83,15 @@ def _latin(text: str) -> str:
     return code if sure or sum(map(str.isascii, words)) < _PLAIN * len(words) else "en"
 
 
+def _readable(text: str) -> str:
+    """The text without what CLD2 refuses to read."""
+    suspects = text.encode("utf-8", "surrogatepass").translate(None, _SURELY_READABLE)
+    return _UNREADABLE.sub(" ", text) if suspects else text
+
+
 def _told(text: str) -> tuple[str, bool]:
     """The code of the language that most of the text is in, and whether CLD2 stands by it."""
-    sure, _, languages = pycld2.detect(_UNREADABLE.sub(" ", text), isPlainText=True, bestEffort=True)
+    sure, _, languages = pycld2.detect(_readable(text), isPlainText=True, bestEffort=True)
     code = str(languages[0][1])
     if code == "un" or code.startswith("xx-"):  # a script without a language
         return UNKNOWN, False

@@ -97,7 +97,7 @@ _OFFERS = tuple(
         (
             r"\b(?:say|type|reply|respond|send|write|prompt)\b[^.\n]{0,20}[\"“'‘*`]{0,3}"
             r"(?:continue|go on|next|proceed)[\"”'’*`]{1,3}",
-            (("say", "type", "reply", "respond", "send", "write", "prompt"), ("continue", "go on", "next", "proceed")),
+            (tuple(f"{word}{mark}" for word in ("continue", "go on", "next", "proceed") for mark in "\"”'’*`"),),
         ),
         (
             rf"\b(?:this|that|here|above|so far)\b[^.\n]{{0,30}}\b(?:is|was|are|were)\b[^.\n]{{0,20}}\b(?:only|just|merely)\b"

@@ -78,13 +78,14 @@ _TAG = re.compile(rf"</?(?:{_INLINE}){_INSIDE}", re.IGNORECASE)
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[\da-f]{1,6}|[a-z]{2,24}\d{0,2});", re.IGNORECASE)
 _LIST = re.compile(r"\n[ \t>#*_+-]*(?:[0-9]{1,3}(?:[.)][ \t*_]|\\\.[ \t]|、)|\[[xX]\] )")
 _KEYCAP = re.compile("[0-9#*]\ufe0f?\u20e3")
-# What is searched for, the signs without one of which the search is not worth its time, and what stands in its place.
+# What is searched for, the signs without one of which the search is not worth its time, and what stands in its place. A single sign
+# is found ten times as fast as several.
 _MARKUP = (
-    (_FENCE, ("```", "~~~"), "\n"),
-    (_IMAGE, ("![",), " "),
-    (_TARGET, ("](",), "]"),
-    (_DEFINITION, ("]:",), "\n"),
-    (_FOOTNOTE, ("[^",), ""),
+    (_FENCE, ("`", "~"), "\n"),
+    (_IMAGE, ("[",), " "),
+    (_TARGET, ("[",), "]"),
+    (_DEFINITION, ("[",), "\n"),
+    (_FOOTNOTE, ("[",), ""),
     (_PARTING_TAG, ("<",), " "),
     (_TAG, ("<",), ""),
     (_KEYCAP, ("\u20e3",), " "),
