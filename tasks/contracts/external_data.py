@@ -133,7 +133,7 @@ def _check_columns(found: _Found, path: Path, columns: Columns) -> None:
     texts = columns.prompt or not known.isdisjoint(TEXTS)
     answers = columns.response or not known.isdisjoint(ANSWERS)
     if not (columns.messages or not known.isdisjoint(TURNS) or (texts and answers)):
-        fix = "say which hold it: PROMPT=… RESPONSE=…, or MESSAGES=…"
+        fix = "say which hold it: --prompt and --response, or --messages"
         raise BadInput(path, f"no columns that hold a conversation; there are {', '.join(names)}", fix=fix)
 
 

@@ -1,10 +1,14 @@
 """What is measured, on the edges where a careless count goes wrong."""
 
+import subprocess
+import sys
+
 import pytest
 
-from tasks.contracts.measures import measure, repetition, row_of
+from tasks.contracts.measures import BATCH, Row, frame, measure, repetition, row_of
 from tasks.corpus.likeness import repeats
 from tasks.schema.records import Message, Sample
+from tests.conftest import ROOT
 
 
 def measured(answer: str) -> dict[str, object]:
@@ -36,3 +40,37 @@ def test_joined_emoji_are_not_invisible_characters_but_a_zero_width_space_is() -
     assert measured("می\u200cخواهم and a sign \u200d alone")["invisible"] == 1
     assert measured("A family 👨\u200d👩\u200d👧 walks.")["invisible"] == 0
     assert measured("A\u200b family\ufeff walks.")["invisible"] == 2
+
+
+def test_near_copies_are_found_whatever_batches_they_are_in() -> None:
+    texts = [f"Write about the {number} lanterns on the bridge over river {number}, and who lights them." for number in range(BATCH + 3)]
+    texts[-1] = texts[0].upper()
+    rows = [Row(n, f"r{n}", f"f:{n}", said(text), "en", None, long=n != 2) for n, text in enumerate([*texts, texts[2]], 1)]
+    found = frame(rows, repeats([]), None)
+    assert list(found["row"]) == list(range(1, len(rows) + 1))
+    assert {row: text for row, text in zip(found["row"], found["near_duplicate"], strict=True) if text} == {BATCH + 3: "100% of f:1"}
+
+
+def said(request: str) -> tuple[Message, ...]:
+    return (Message(role="user", content=request), Message(role="assistant", content="As asked."))
+
+
+def test_a_frame_holds_no_conversations() -> None:
+    """The same measures of answers that are ten times as long take no more memory."""
+
+    def peak(words: int) -> int:
+        code = (
+            "import sys; from benchmarks.processes import most_memory; from tests.tasks.contracts.test_measures import said\n"
+            "from tasks.contracts.measures import Row, frame; from tasks.corpus.likeness import repeats\n"
+            "from tasks.schema.records import Message\n"
+            "words = int(sys.argv[1])\n"
+            "def row(n):\n"
+            "    turns = (*said(f'Write on road {n}.')[:1], Message(role='assistant', content=f'Road {n}.' + ' stone' * words))\n"
+            "    return Row(n, f'r{n}', f'f:{n}', turns, 'en', None)\n"
+            "table = frame(map(row, range(2_000)), repeats(['x y z']), None)\n"
+            "assert len(table) == 2_000; print(most_memory())"
+        )
+        done = subprocess.run([sys.executable, "-c", code, str(words)], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
+        return int(done.stdout)
+
+    assert peak(2_000) < peak(20) + 12 * 2**20  # the longer answers are 24 MB
