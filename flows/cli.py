@@ -28,6 +28,7 @@ class Branch(NamedTuple):
 
 
 EVAL, DATA, TRAIN = "tasks.evaluation.__main__", "tasks.contracts.__main__", "tasks.training.__main__"
+WEIGHTS = "tasks.models.__main__"
 MODELS, STORE, TEAM, RELEASE = "tasks.tracking.__main__", "tasks.storage.__main__", "infra.team.__main__", "tasks.release.__main__"
 FLOWS, WORKSPACE = "flows.commands", "flows.overview"
 
@@ -84,8 +85,9 @@ TREE: dict[str, Leaf | Branch] = {
     ),
     "study": Leaf(f"{FLOWS}:study", "Run the length-limit study.", "study"),
     "models": Branch(
-        "Show and move versions of the model registry.",
+        "Show and move versions of the model registry; fetch a base model.",
         {
+            "fetch": Leaf(f"{WEIGHTS}:fetch_", "Fetch the weights of a small real language model.", "models fetch smollm2"),
             "list": Leaf(f"{MODELS}:models", "List every version with its aliases and scores.", "models list"),
             "rollback": Leaf(f"{FLOWS}:rollback", "Make the previous champion champion again.", "models rollback --reason 'answers loop'"),
             "allow": Leaf(f"{MODELS}:allow", "Allow a version that was rolled back to be promoted again.", "models allow 3"),

@@ -19,6 +19,8 @@ from uuid import uuid4
 import orjson
 import typer
 
+from tasks.models.local import is_at_hand
+from tasks.models.packages import KNOWN
 from tasks.schema import standins
 from tasks.schema.errors import NotReady, PipelineError, WorkspaceBusy
 from tasks.schema.params import Base, Model, Params, load
@@ -265,8 +267,10 @@ def _at_hand(given: Base) -> bool:
     from huggingface_hub import try_to_load_from_cache
     from huggingface_hub.errors import HFValidationError
 
-    if Path(given.model).is_dir():
+    if is_at_hand(given):
         return True
+    if given.model in KNOWN:
+        return False
     try:
         return isinstance(try_to_load_from_cache(given.model, "tokenizer_config.json", revision=given.revision or None), str)
     except HFValidationError:

@@ -249,7 +249,9 @@ class Pack(Section):
 class Base(Section):
     """The model that is fine-tuned."""
 
-    model: str = Field(min_length=1, description="`tiny`, made on the spot; or a checkpoint folder or hub id")
+    model: str = Field(
+        min_length=1, description="`tiny`, made on the spot; smollm2, from its package; or a checkpoint folder, a GGUF file, or a hub id"
+    )
     revision: str = Field(description="the hub commit of model; empty for `tiny` and folders")
     remote_code: bool = Field(description="run Python code from the model's repository; then revision has to be its full commit")
     chat_template: str | None = Field(

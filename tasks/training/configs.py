@@ -4,12 +4,14 @@ from pathlib import Path
 
 import orjson
 
+from tasks.models.local import located
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Base
 
 
 def config_of(base: Base) -> "Config":
     """config.json of a folder, or of the hub at the pinned revision."""
+    base = located(base)
     path = Path(base.model) / "config.json"
     if not Path(base.model).is_dir():
         path = _fetched(base)
@@ -36,6 +38,7 @@ def _ends(fields: dict[str, object]) -> list[int]:
 
 def _fields(base: Base, name: str) -> dict[str, object]:
     """A model's JSON file; empty where it has none. Raises BadInput for one that cannot be read."""
+    base = located(base)
     path = Path(base.model) / name
     try:
         if not Path(base.model).is_dir():

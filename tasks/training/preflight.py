@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tasks.checkpoints import check_model
+from tasks.models.local import located
 from tasks.schema.errors import BadInput, BadSettings
 from tasks.schema.params import Base, Optimization
 from tasks.schema.settings import Settings
@@ -34,6 +35,7 @@ def check_base(base: Base) -> None:
     """Raises BadInput for a model that runs code of its own, unless params allow it, and for one whose weights are pickles."""
     if base.model == "tiny":
         return
+    base = located(base)
     config = config_of(base)
     if code := config.fields.get("auto_map"):
         if not base.remote_code:

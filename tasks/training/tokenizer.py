@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tasks.models.local import located
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Base
 from tasks.training.chat_templates import TINY, Form, Vocabulary, training_form
@@ -69,6 +70,7 @@ def load_tokenizer(base: Base) -> ChatTokenizer:
     """
     from transformers import AutoTokenizer
 
+    base = located(base)
     try:
         tokenizer = AutoTokenizer.from_pretrained(base.model, revision=base.revision or None, trust_remote_code=base.remote_code)
     except Exception as error:  # noqa: BLE001  of strangers' files: tokenizers raises bare Exceptions

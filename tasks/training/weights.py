@@ -7,6 +7,7 @@ and only computed with in bf16, as an update of one part in 100,000 is lost on b
 import os
 from typing import TYPE_CHECKING, Any
 
+from tasks.models.local import located
 from tasks.schema.params import Adapter, Tiny
 from tasks.schema.standins import MARK
 from tasks.training.job import Job
@@ -64,11 +65,12 @@ def merged(job: Job, model: Any) -> Any:
 def _pretrained(job: Job, **kwargs: Any) -> Any:
     from transformers import AutoModelForCausalLM
 
+    base = located(job.base)
     return AutoModelForCausalLM.from_pretrained(
-        job.base.model,
-        revision=job.base.revision or None,
+        base.model,
+        revision=base.revision or None,
         use_safetensors=True,
-        trust_remote_code=job.base.remote_code,
+        trust_remote_code=base.remote_code,
         attn_implementation=attention(job),
         **kwargs,
     )
