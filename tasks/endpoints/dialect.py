@@ -1,19 +1,29 @@
 """What an endpoint cannot take, learned from its refusals: a request is sent in the widest form first, and more narrowly from then on.
 
+It is remembered for a day in a file of the workspace: the stages of a run are processes of their own, and ask an endpoint once.
+
 Only the form changes. What a completion means stays: a temperature that the endpoint does not take is an error, unless it is 1, which is
 what endpoints do without one.
 """
 
 import re
+import time
+from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
 import orjson
 
+from tasks import store
 from tasks.endpoints.refusals import message
+from tasks.schema.errors import BadInput
+from tasks.schema.records import ByName, Record
+from tasks.schema.urls import Url
 
 Form = Literal["json_schema", "json_object", "prompt"]
 
 STATUSES = (400, 404, 415, 422, 500, 501)  # of a refusal that may be about a field
+FILE = "endpoints.json"  # under settings.home
+REMEMBERED = 24 * 3600  # seconds; an endpoint may learn to take what it refused
 IN_PROMPT = "\n\nAnswer with one JSON object that follows this JSON schema, and with nothing else:\n"
 _READ = 4000  # bytes of a refusal in which a field is looked for
 _NEAR = 120  # characters between the field and the words that refuse it
@@ -40,6 +50,13 @@ class Dialect(NamedTuple):
     form: Form = "json_schema"
 
 
+class _Note(Record):
+    """What was learned of one endpoint and model."""
+
+    dialect: Dialect
+    learned: float  # seconds since 1970
+
+
 class Learned(NamedTuple):
     dialect: Dialect
     said: str  # what changes, for people
@@ -47,6 +64,32 @@ class Learned(NamedTuple):
 
 class NoTemperature(Exception):
     """The endpoint takes no temperature but its own."""
+
+
+def recall(home: Path, url: Url, model: str) -> Dialect:
+    """What an earlier process learned of an endpoint; the widest form where nothing is known."""
+    note = _notes(home / FILE).get(_name(url, model))
+    return note.dialect if note else Dialect()
+
+
+def remember(home: Path, url: Url, model: str, dialect: Dialect) -> None:
+    store.private_folder(home)
+    note = _Note(dialect=dialect, learned=time.time())
+    store.write_json(home / FILE, ByName[_Note]({**_notes(home / FILE), _name(url, model): note}))
+
+
+def _notes(path: Path) -> dict[str, _Note]:
+    """None from a missing or damaged file: what it said is learned again."""
+    try:
+        found = store.read_document(path, ByName[_Note]).root
+    except BadInput:
+        return {}
+    return {name: note for name, note in found.items() if 0 <= time.time() - note.learned < REMEMBERED}
+
+
+def _name(url: Url, model: str) -> str:
+    """The URL is without credentials and query."""
+    return f"{model} at {url}"
 
 
 def write(body: dict[str, Any], dialect: Dialect, *, schema: dict[str, Any] | None) -> dict[str, Any]:

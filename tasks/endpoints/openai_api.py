@@ -89,7 +89,7 @@ class Rewritten(Exception):
     """The endpoint refused the request's form, which it takes in another one: it goes again at once."""
 
 
-_dialects: dict[tuple[str, str], Dialect] = {}  # by URL and model: what was learned holds for the process
+_dialects: dict[tuple[str, str], Dialect] = {}  # by URL and model: what was learned in this process or recalled from earlier ones
 
 
 class NotAllowed(Exception):
@@ -132,7 +132,8 @@ class Client:
         self.retries = 0  # tries after the first, over all requests
         self._rate = rate
         self._where, self._variable = f"{role} at {wire.shown(url)}", f"{PREFIX}{role.upper()}"
-        self._role, self._session, self._path = role, session, url.under("chat/completions")
+        self._role, self._session, self._url, self._path = role, session, url, url.under("chat/completions")
+        _dialects.setdefault((self._path, name), dialect.recall(settings.home, url, name))
         self._ever = up
         self._failures = 0
         self._last_answer = time.monotonic()
@@ -191,7 +192,9 @@ class Client:
 
     @property
     def _dialect(self) -> Dialect:
-        return _dialects.get((self._path, self.name), Dialect())
+        """As learned. A temperature that is not the default is always sent: leaving it out would change what is drawn."""
+        known = _dialects[self._path, self.name]
+        return known if self.model.temperature == 1 else known._replace(temperature=True)
 
     def _body(self, request: Request, spoken: Dialect) -> bytes:
         return wire.body(request, self.model, name=self.name, seed=self.seed, dialect=spoken)
@@ -277,6 +280,7 @@ class Client:
             return
         if learned.dialect != self._dialect and spoken == self._dialect:  # else another request has learned it meanwhile
             _dialects[self._path, self.name] = learned.dialect
+            dialect.remember(self.settings.home, self._url, self.name, learned.dialect)
             progress.say(f"{self._where}: {learned.said}")
         raise Rewritten
 

@@ -15,6 +15,7 @@ from aiohttp import web
 from tasks.agentwrite.planner import plan_or_reject
 from tasks.agentwrite.writer import write_draft
 from tasks.corpus.selection import choose
+from tasks.endpoints import dialect, openai_api
 from tasks.endpoints.chat import Chat, Reply, Request, user, why_empty
 from tasks.endpoints.openai_api import openai_chat
 from tasks.endpoints.replay import ReplayStore, key_of, paid
@@ -329,7 +330,7 @@ def test_a_temperature_that_is_refused_is_dropped_where_it_is_the_default_and_an
     assert reply.text == GOOD
     assert ["temperature" in asked for asked in seen] == [True, False]
     with pytest.raises(
-        EndpointError, match=r"takes no temperature but its default, and models\.candidate\.temperature is 0\.5; set it to 1"
+        EndpointError, match=r"takes no temperature but its default, and models\.candidate\.temperature is 0\.5; fix: set it to 1"
     ):
         ask(refusal)
 
@@ -362,6 +363,49 @@ def test_an_endpoint_that_can_take_nothing_is_learned_step_by_step() -> None:
     ask(picky, user("Judge.", schema=SCHEMA, sample=1), seen=seen, model=MODEL.model_copy(update={"temperature": 1.0}))
     assert set(seen[-1]) == {"model", "messages", "max_completion_tokens"}
     assert len(seen) == 6
+
+
+def test_what_was_learned_is_known_to_the_next_stage_for_a_day_and_has_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A stage is a process: what a process knows in memory is taken away between the two."""
+    seen: list[Body] = []
+    known = settings().home / dialect.FILE
+
+    async def stage(url: str, model: Model = MODEL) -> None:
+        monkeypatch.setattr(openai_api, "_dialects", {})
+        async with openai_chat("judge", url, model, settings(), seed=7) as chat:
+            await chat(user("Judge.", schema=SCHEMA))
+
+    async def go() -> list[int]:
+        tries = []
+        async with serving(refusing(seed="unknown parameter seed"), seen) as url:
+            secret = url.replace("://", "://user:pass-word-1@") + "?key=abc-secret"
+
+            async def tried() -> None:
+                seen.clear()
+                await stage(secret)
+                tries.append(len(seen))
+
+            await tried()
+            await tried()
+            assert "pass-word-1" not in known.read_text()
+            assert "abc-secret" not in known.read_text()
+            note = json.loads(known.read_text())
+            for entry in note.values():
+                entry["learned"] -= dialect.REMEMBERED + 1
+            for text in ("{", "[]", '{"x": 1}', json.dumps(note)):  # damaged, or too old
+                known.write_text(text)
+                await tried()
+        return tries
+
+    assert asyncio.run(go()) == [2, 1, 2, 2, 2, 2]
+
+    async def another_temperature() -> None:
+        async with serving(refusing(temperature="temperature is not supported"), seen) as url:
+            await stage(url, MODEL.model_copy(update={"temperature": 1.0}))
+            with pytest.raises(EndpointError, match=r"takes no temperature but its default, and models\.judge\.temperature is 0\.5"):
+                await stage(url)
+
+    asyncio.run(another_temperature())
 
 
 @pytest.mark.parametrize(
