@@ -7,7 +7,6 @@ the same plans, the same endpoint and a process of their own each, so that CPU a
 
 - engine: tasks.write as the pipeline runs it, journal, checks and bar included, with an eighth more requests in flight than there
   are slots, so that a slot that falls free finds one waiting;
-- engine, on Ray: the same in shards, by the two workers of a local Ray cluster; joining it is not timed, the workers' imports are;
 - openai loop: one asyncio task a sample over the openai SDK, so many calls at once as there are slots;
 - two scripts: the official flow, re-described: threads that take a sample each and write it from end to end, plans first, then texts;
   8 of them as published, and tuned to one for every slot.
@@ -33,7 +32,6 @@ from benchmarks.loopback import endpoint, health
 from benchmarks.processes import cpu_seconds
 from tasks import store
 from tasks.agentwrite.planner import render, render_step
-from tasks.cluster.engine import connect
 from tasks.prompts import fill
 from tasks.schema.params import load
 from tasks.schema.records import Instruction, Plan, Step
@@ -112,17 +110,15 @@ def run_two_scripts(work: Path, url: str, slots: int, *, workers: int = 8) -> No
         list(pool.map(sample, store.read(work / "plans.jsonl", Plan)))
 
 
-ON_RAY = "engine, on Ray"
 CONTENDERS = {
     "engine": run_engine,
-    ON_RAY: run_engine,
     "openai loop": run_openai_loop,
     "two scripts, 8 workers": run_two_scripts,
     "two scripts, tuned": lambda work, url, slots: run_two_scripts(work, url, slots, workers=slots),
 }
 
 FAULTS = {"engine, 10% refused": "rate_limited=0.1", "engine, 1% hanging": "hanging=0.01"}  # the engine against an endpoint that fails
-ROWS = [*list(CONTENDERS)[:4], *FAULTS]
+ROWS = [*list(CONTENDERS)[:3], *FAULTS]
 
 
 def measure(name: str, samples: int, slots: int, latency: float) -> None:
@@ -134,7 +130,7 @@ def measure(name: str, samples: int, slots: int, latency: float) -> None:
         switches = [f"latency={latency}", f"tokens_per_second={TOKENS_PER_SECOND}", f"slots={slots}", *filter(None, [FAULTS.get(name)])]
         with endpoint(*switches) as url:
             command = [sys.executable, "-m", "benchmarks.agentwrite", "--contender", contender, "--work", folder, "--url", url]
-            own = os.environ | {"LONGWRITER_HOME": f"{folder}/home"} | ({"LONGWRITER_CLUSTER": "local"} if name == ON_RAY else {})
+            own = os.environ | {"LONGWRITER_HOME": f"{folder}/home"}
             start = time.monotonic()
             process = psutil.Popen([*command, "--slots", str(slots)], env=own, stderr=None if contender == "engine" else subprocess.DEVNULL)
             peak = 0
@@ -160,8 +156,7 @@ def _memory(process: psutil.Process) -> int:
 
 
 def contend(name: str, work: Path, url: str, slots: int) -> None:
-    """In the contender's process: its run alone is timed, not Python's start, nor a cluster's."""
-    connect()
+    """In the contender's process: its run alone is timed, not Python's start."""
     settings.cache_clear()  # the contender sets its own
     wall, cpu = time.monotonic(), cpu_seconds()
     CONTENDERS[name](work, url, slots)

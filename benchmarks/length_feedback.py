@@ -8,7 +8,7 @@ import random
 
 from tasks.agentwrite.budget import on_target
 from tasks.agentwrite.writer import write_draft
-from tasks.endpoints.chat import each
+from tasks.endpoints.chat import map_async
 from tasks.endpoints.openai_api import openai_chat
 from tasks.rehearsal.endpoint import Switches, rehearsal_server
 from tasks.schema.params import Bounds, Model, Write
@@ -54,7 +54,7 @@ async def main() -> None:
                 assert isinstance(made, Draft), made
                 return sum(map(count_words, made.paragraphs)), plan.instruction.words
 
-            lengths = await each(plans(), draft, unit="sample", label=None)
+            lengths = await map_async(plans(), draft, unit="sample", label=None)
             landed = sum(on_target(words, target) for words, target in lengths) / len(lengths)
             miss = sum(abs(words / target - 1) for words, target in lengths) / len(lengths)
             print(f"{name:34}{landed:11.1%}{miss:11.1%}{calls:8,}", flush=True)

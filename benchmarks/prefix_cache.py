@@ -26,10 +26,9 @@ from typing import Any, NamedTuple
 
 import aiohttp
 
-from tasks.agentwrite.context import Frame
-from tasks.agentwrite.glance import shared
+from tasks.agentwrite.context import Frame, common_prefix
 from tasks.agentwrite.writer import write_draft
-from tasks.endpoints.chat import Chat, Reply, Request, each, user
+from tasks.endpoints.chat import Chat, Reply, Request, map_async, user
 from tasks.endpoints.openai_api import openai_chat
 from tasks.endpoints.server import model_server
 from tasks.rehearsal import roles
@@ -145,7 +144,7 @@ class Rehearsed:
         asked = request.messages[-1].content
         prompt = self._row.lay_out(asked)
         reply = await self._chat(user(prompt, sample=request.sample)._replace(words=request.words, urgency=request.urgency))
-        self.repeated += shared(self._before, prompt)
+        self.repeated += common_prefix(self._before, prompt)
         self._before = prompt
         self._sent.append((prompt, reply))
         text = roles.answer("rehearsal-teacher", [("user", asked)], seed=request.sample)
@@ -162,7 +161,7 @@ async def run(row: Row, chat: Chat) -> tuple[list[tuple[str, Reply]], float]:
         assert isinstance(made, Draft), made
         return rehearsed.repeated
 
-    repeated = await each(plans(), draft, unit="sample", label=None)
+    repeated = await map_async(plans(), draft, unit="sample", label=None)
     return sent, sum(repeated) / sum(len(prompt) for prompt, _ in sent)
 
 

@@ -17,7 +17,7 @@ from tasks.corpus.contamination import Prompts
 from tasks.corpus.drawing import Fit, draw
 from tasks.corpus.filters import Fault
 from tasks.corpus.selection import choose
-from tasks.endpoints.chat import Chat, work_off
+from tasks.endpoints.chat import Chat, for_each_async
 from tasks.endpoints.roles import open_role
 from tasks.filtering.candidates import Candidate, Candidates
 from tasks.filtering.pool import Rejects, fill
@@ -25,10 +25,7 @@ from tasks.filtering.sift import Rules
 from tasks.schema.errors import GateFailed, ReplyError, Unanswered
 from tasks.schema.params import Collect, Model
 from tasks.schema.records import Instruction, Reason
-from tasks.schema.settings import settings
 from tasks.sources import reading
-
-UNDER_WAY = 4  # asks in memory for each request in flight
 
 
 def run(folder: Path, benchmark: Path, out: Path, *, seed: int, collect: Collect, selector_model: Model) -> stage.Metrics:
@@ -83,7 +80,7 @@ async def _by_selector(pool: Candidates, places: list[int], rejects: Rejects, sc
                     unfit.put(rank, rejects.made(pool, place, result))
                 bar.update()
 
-            await work_off(enumerate(places), one, at_once=UNDER_WAY * settings().concurrency)
+            await for_each_async(enumerate(places), one)
     rejects.take(unfit)
     return fit
 

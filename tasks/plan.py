@@ -12,8 +12,7 @@ from pathlib import Path
 
 from tasks import progress, stage, store
 from tasks.agentwrite.planner import plan_or_reject
-from tasks.cluster.engine import connect
-from tasks.cluster.shards import share
+from tasks.endpoints.chat import for_each_async
 from tasks.endpoints.roles import open_role
 from tasks.schema.params import Model, PlanSection
 from tasks.schema.records import Instruction, Plan, Reject
@@ -31,13 +30,17 @@ def run(instructions: Path, admitted: Path, out: Path, *, plan: PlanSection, tea
 
 
 async def _plans(instructions: Path, out: Path, plan: PlanSection, model: Model) -> "_Made":
-    connect()
     count, places = store.count(instructions), array("q")
     first = next(asked := _longest_first(instructions, places))  # a file that cannot be read is an error before any role is opened
     async with open_role("teacher", model) as chat:
         with progress.bar(total=count, unit="plan", label="plan") as bar:
             made = _Made(out, places, bar)
-            await share(chat, chain((first,), asked), plan_or_reject, plan, listener=made, count=count, name="plan")
+
+            async def one(turn: tuple[int, Instruction]) -> None:
+                number, instruction = turn
+                made.add(number, await plan_or_reject(chat, instruction, plan))
+
+            await for_each_async(enumerate(chain((first,), asked)), one)
             return made
 
 
@@ -51,20 +54,14 @@ def _longest_first(path: Path, places: "array[int]") -> Iterator[Instruction]:
 
 
 class _Made:
-    """Takes what comes of each instruction, by its place in the file, onto the disk."""
+    """Plans and rejects on disk, in the order of their instructions in the file; memory has their counts."""
 
     def __init__(self, out: Path, places: "array[int]", bar: progress.tqdm):
         self.plans, self.rejects = store.Spool(out), store.Spool(out)
         self.paragraphs = self.in_chapters = 0
         self._places, self._bar = places, bar
 
-    def begin(self, number: int, item: Instruction) -> None:
-        return None
-
-    def heard(self, number: int, said: object) -> None:
-        return None
-
-    def done(self, number: int, result: Plan | Reject) -> None:
+    def add(self, number: int, result: Plan | Reject) -> None:
         if isinstance(result, Reject):
             self.rejects.put(self._places[number], result)
         else:

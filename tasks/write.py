@@ -10,14 +10,13 @@ from typing import NamedTuple
 
 from tasks import stage, store
 from tasks.agentwrite.budget import on_target
-from tasks.agentwrite.glance import Glance, Manner, Todo, drafted
+from tasks.agentwrite.draft_progress import DraftProgress
 from tasks.agentwrite.paragraph_checks import Unwritable
-from tasks.agentwrite.watch import Watch
-from tasks.cluster.engine import connect
-from tasks.cluster.shards import share
+from tasks.agentwrite.writer import write_draft
+from tasks.endpoints.chat import for_each_async
 from tasks.endpoints.roles import open_role
 from tasks.schema.params import Model, PlanSection, Write
-from tasks.schema.records import Draft, Plan, Reject
+from tasks.schema.records import Plan, Reject
 from tasks.text.counts import count_words
 
 
@@ -48,40 +47,25 @@ async def _all(
 ) -> dict[str, float]:
     """Drafts go to the spool as they end: memory holds those under way."""
     longest_first = sorted(chains, key=lambda chain: -chain.words)
-    connect()
+    totals = {"words": 0, "within_10_percent": 0}
     async with open_role("teacher", model) as teacher:
-        with Watch("write", teacher.account, chains=[chain.paragraphs for chain in chains], params={"model": str(model)}) as watch:
-            taken = _Taken([chain.place for chain in longest_first], watch, drafts, rejects)
-            todo = (Todo(store.read_at(plans, chain.start, Plan), watch.traced(chain.place)) for chain in longest_first)
-            await share(teacher, todo, drafted, Manner(write, plan.paragraph_words), listener=taken, count=len(chains), name="write")
-            return {**taken.totals, **watch.totals()}
+        with DraftProgress("write", teacher.account, paragraphs=[one.paragraphs for one in chains], params={"model": str(model)}) as seen:
 
+            async def one(chain: Chain) -> None:
+                planned = store.read_at(plans, chain.start, Plan)
+                draft = seen.open(chain.place, planned)
+                made = await write_draft(teacher, planned, write=write, bounds=plan.paragraph_words, see=draft)
+                seen.end(draft)
+                if isinstance(made, Unwritable):
+                    rejects.put(chain.place, _reject(planned, made))
+                    return
+                drafts.put(chain.place, made)
+                words = sum(map(count_words, made.paragraphs))
+                totals["words"] += words
+                totals["within_10_percent"] += on_target(words, planned.instruction.words)
 
-class _Taken:
-    """Takes what comes of each plan. `places` in the file, in the order in which they are worked on."""
-
-    def __init__(self, places: list[int], watch: Watch, drafts: store.Spool, rejects: store.Spool):
-        self._places, self._watch, self._drafts, self._rejects = places, watch, drafts, rejects
-        self._plans: dict[int, Plan] = {}  # under way
-        self.totals = {"words": 0, "within_10_percent": 0}
-
-    def begin(self, number: int, item: Todo) -> None:
-        self._plans[number] = item.plan
-        self._watch.begin(self._places[number], item.plan)
-
-    def heard(self, number: int, said: Glance) -> None:
-        self._watch.heard(self._places[number], said)
-
-    def done(self, number: int, result: Draft | Unwritable) -> None:
-        place, planned = self._places[number], self._plans.pop(number)
-        self._watch.end(place)
-        if isinstance(result, Unwritable):
-            self._rejects.put(place, _reject(planned, result))
-            return
-        self._drafts.put(place, result)
-        words = sum(map(count_words, result.paragraphs))
-        self.totals["words"] += words
-        self.totals["within_10_percent"] += on_target(words, planned.instruction.words)
+            await for_each_async(longest_first, one)
+            return {**totals, **seen.totals()}
 
 
 def _reject(plan: Plan, why: Unwritable) -> Reject:

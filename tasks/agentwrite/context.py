@@ -83,3 +83,12 @@ def overflow(window: Window, paragraphs: list[str], *, room: int) -> int | None:
 def tokens(text: str) -> float:
     """About how many tokens a text has, rather too many."""
     return len(text.encode()) / BYTES_PER_TOKEN
+
+
+def common_prefix(one: str, other: str) -> int:
+    """Characters of the longest common beginning of two texts."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        low, high = (middle, high) if other.startswith(one[low:middle], low) else (low, middle - 1)
+    return low

@@ -16,7 +16,7 @@ from statistics import StatisticsError, linear_regression
 from typing import NamedTuple, get_args
 
 from tasks import progress, store
-from tasks.agentwrite.glance import shared
+from tasks.agentwrite.context import common_prefix
 from tasks.agentwrite.planner import make_plan
 from tasks.agentwrite.writer import write_draft
 from tasks.endpoints.chat import Reply, Request
@@ -143,7 +143,7 @@ async def _rehearse(instruction: Instruction, total: Work, *, plan: PlanSection,
         tokens = round(len(text.encode()) / BYTES_PER_TOKEN)
         total.calls += 1
         total.prompt += len(prompt.encode()) / BYTES_PER_TOKEN
-        total.repeated += len(prompt[: shared(before, prompt)].encode()) / BYTES_PER_TOKEN
+        total.repeated += len(prompt[: common_prefix(before, prompt)].encode()) / BYTES_PER_TOKEN
         total.completion += tokens
         total.seconds += (seconds := pace.seconds(tokens))
         chain, before = chain + seconds, prompt

@@ -11,7 +11,7 @@ from typing import NamedTuple, TypeVar
 from tasks.agentwrite.plan_budgets import reconcile
 from tasks.agentwrite.plan_fields import Line
 from tasks.agentwrite.plan_text import parse_plan
-from tasks.endpoints.chat import Chat, Reply, Request, each, user, why_empty
+from tasks.endpoints.chat import Chat, Reply, Request, map_async, user, why_empty
 from tasks.prompts import fill, frame
 from tasks.schema.errors import ReplyError, Unanswered
 from tasks.schema.finish import Finish
@@ -50,7 +50,7 @@ async def make_plan(chat: Chat, instruction: Instruction, *, plan: PlanSection) 
     return await _chapters(chat, instruction, plan, size)
 
 
-async def plan_or_reject(chat: Chat, instruction: Instruction, plan: PlanSection, _: object = None) -> Plan | Reject:
+async def plan_or_reject(chat: Chat, instruction: Instruction, plan: PlanSection) -> Plan | Reject:
     """The plan, or why there is none."""
     try:
         return await make_plan(chat, instruction, plan=plan)
@@ -109,7 +109,7 @@ async def _chapters(chat: Chat, instruction: Instruction, plan: PlanSection, siz
         except ReplyError as error:  # raised below, when the other chapters' answers are in: they are paid for
             return error
 
-    planned = await each(range(1, len(chapters) + 1), one, unit="chapter", label=None)
+    planned = await map_async(range(1, len(chapters) + 1), one, unit="chapter", label=None)
     steps: list[Step] = []
     for number, paragraphs in enumerate(planned, 1):
         if isinstance(paragraphs, ReplyError):

@@ -1,4 +1,4 @@
-"""The Ray cluster of LONGWRITER_CLUSTER: reached once a process, or not at all. Ray's dashboard and usage statistics stay off."""
+"""The Ray cluster of LONGWRITER_CLUSTER, joined at most once per process. Ray's dashboard and usage statistics stay off."""
 
 import logging
 import os
@@ -9,7 +9,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Protocol
 
-from tasks.cluster.post import Post
 from tasks.schema.errors import BadSettings, PipelineError
 from tasks.schema.redaction import redact
 from tasks.schema.settings import PREFIX, settings
@@ -19,16 +18,16 @@ CLIENT = "ray://"
 VARIABLE = f"{PREFIX}CLUSTER"
 PATIENCE = 10.0  # seconds for the cluster's host to accept a connection
 STORE = 512 * 2**20  # bytes of shared memory that a local cluster takes
-TRIES = 3  # of what a worker died over
+TRIES = 3  # of a part whose worker died
 TASKS = Path(__file__).parents[1]
 
 
-class Lost(Exception):
-    """The worker that did a part died, or its machine did: the part may be tried again."""
+class WorkerDied(Exception):
+    """The worker of a part died, or its machine: the part may be tried again."""
 
 
 class Engine(Protocol):
-    """What starts a function elsewhere. Its future raises Lost, or what the function raised."""
+    """Starts functions on other machines. Their futures raise WorkerDied, or what the function raised."""
 
     def workers(self) -> int:
         """CPUs of all workers."""
@@ -39,21 +38,17 @@ class Engine(Protocol):
         ...
 
     def put(self, value: Any) -> Any:
-        """A reference to a value that many parts need: it travels to each machine once."""
-        ...
-
-    def post(self) -> Any:
-        """A Post of one's own, gone when nobody knows of it any more."""
+        """A reference to a value that many parts need: it is sent to each machine once."""
         ...
 
 
 def engine() -> Engine:
-    """The one of the settings, for the life of this process. Raises BadSettings, or PipelineError when the cluster cannot be had."""
+    """The cluster of the settings, for the life of this process. Raises BadSettings, or PipelineError when it cannot be joined."""
     return _engine(settings().cluster)
 
 
 def connect() -> None:
-    """Join the settings' cluster, if there is one, before anything is begun. Raises as `engine` does."""
+    """Join the cluster of the settings, if there is one. Raises as `engine` does, before any work has begun."""
     if settings().cluster:
         engine()
 
@@ -65,7 +60,7 @@ def _engine(address: str) -> Engine:
 
 
 def _join(address: str) -> None:
-    """Join the cluster. The package `tasks` is sent to its workers, so that all run this very code."""
+    """Join the cluster. The package `tasks` is sent to its workers, so that all run the same code."""
     if address != LOCAL:
         _reach(address)
     for name, value in _environment(address).items():
@@ -81,29 +76,29 @@ def _join(address: str) -> None:
         ray.init(**where, logging_level=logging.ERROR, log_to_driver=True, configure_logging=True)
     except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
         problem = redact(" ".join(str(error).split()))[:300]
-        raise PipelineError(f"cluster {address}: Ray cannot join it ({type(error).__name__}: {problem}); check {VARIABLE}") from None
+        raise PipelineError(f"cluster {address}: Ray cannot join it ({type(error).__name__}: {problem}); fix: check {VARIABLE}") from None
 
 
 def _environment(address: str) -> dict[str, str]:
-    """What Ray reads when it is imported. Who has its token shows it; a cluster of one's own asks for it."""
+    """Environment variables that Ray reads at import: no usage statistics, and tokens for a local cluster or where there is one."""
     token = address == LOCAL or "RAY_AUTH_TOKEN" in os.environ or (Path.home() / ".ray" / "auth_token").exists()
     return {"RAY_USAGE_STATS_ENABLED": "0"} | ({"RAY_AUTH_MODE": "token"} if token else {})
 
 
 def _reach(address: str) -> None:
-    """Ray itself would try for a minute, and end the process where there is nobody."""
+    """Check that the address accepts connections: Ray itself would try for a minute and then end the process."""
     host, colon, port = address.removeprefix(CLIENT).rpartition(":")
     if not colon or not port.isdecimal():
-        raise BadSettings(f"{VARIABLE}: neither `{LOCAL}`, HOST:PORT nor {CLIENT}HOST:PORT; correct the variable")
+        raise BadSettings(f"{VARIABLE}: not `{LOCAL}`, HOST:PORT or {CLIENT}HOST:PORT; fix: set one of these")
     try:
         socket.create_connection((host, int(port)), timeout=PATIENCE).close()
     except OSError as error:
         problem = error.strerror or str(error)
-        raise PipelineError(f"cluster {address}: cannot be reached ({problem}); start it, or correct or unset {VARIABLE}") from None
+        raise PipelineError(f"cluster {address}: cannot be reached ({problem}); fix: start it, or correct or unset {VARIABLE}") from None
 
 
 class _Ray:
-    """Parts as plain Ray tasks, which Ray does not try again by itself: `share` and `spread` do."""
+    """Plain Ray tasks. Ray does not retry them; `parallel_map` does."""
 
     def workers(self) -> int:
         import ray
@@ -114,28 +109,23 @@ class _Ray:
         import ray
 
         reference = ray.remote(work).options(name=name, max_retries=0).remote(*arguments)
-        return _told(reference.future())
+        return _as_future(reference.future())
 
     def put(self, value: Any) -> Any:
         import ray
 
         return ray.put(value)
 
-    def post(self) -> Any:
-        import ray
 
-        return ray.remote(Post).options(num_cpus=0, max_concurrency=10_000).remote()
-
-
-def _told(future: "Future[Any]") -> "Future[Any]":
-    """Ray's future as one that raises what the work raised, or Lost."""
+def _as_future(future: "Future[Any]") -> "Future[Any]":
+    """Ray's future as one that raises what the work raised, or WorkerDied."""
     own: Future[Any] = Future()
 
     def over(done: "Future[Any]") -> None:
         if not own.set_running_or_notify_cancel():
             return
         if done.cancelled():
-            own.set_exception(Lost("cancelled"))
+            own.set_exception(WorkerDied("cancelled"))
         elif error := done.exception():
             own.set_exception(_reason(error))
         else:
@@ -151,4 +141,4 @@ def _reason(error: BaseException) -> BaseException:
     if isinstance(error, RayTaskError):
         cause: BaseException = error.cause if isinstance(error.cause, BaseException) else error
         return cause
-    return Lost(redact(" ".join(str(error).split()))[:300]) if isinstance(error, RayError) else error
+    return WorkerDied(redact(" ".join(str(error).split()))[:300]) if isinstance(error, RayError) else error

@@ -7,9 +7,11 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 from tasks import progress
 from tasks.schema.finish import Finish, finish_of
 from tasks.schema.records import Message, Usage
+from tasks.schema.settings import settings
 
 T = TypeVar("T")
 R = TypeVar("R")
+UNDER_WAY = 4  # items for each request in flight: enough to choose the most urgent request from, few enough for memory
 
 
 class Request(NamedTuple):
@@ -68,8 +70,11 @@ def user(text: str, *, sample: int = 0, schema: dict[str, Any] | None = None) ->
     return Request((Message(role="user", content=text),), sample, schema)
 
 
-async def work_off(items: Iterable[T], work: Callable[[T], Awaitable[None]], *, at_once: int) -> None:
-    """`work` over the items, `at_once` of them under way at any time, started in their order. The first error cancels the rest."""
+async def for_each_async(items: Iterable[T], work: Callable[[T], Awaitable[None]], *, at_once: int | None = None) -> None:
+    """Run `work` over the items, started in their order. The first error cancels the rest.
+
+    At most `at_once` items are under way; by default UNDER_WAY for each request that may be in flight (settings.concurrency).
+    """
     waiting = iter(items)
 
     async def worker() -> None:
@@ -78,17 +83,17 @@ async def work_off(items: Iterable[T], work: Callable[[T], Awaitable[None]], *, 
 
     try:
         async with asyncio.TaskGroup() as group:
-            for _ in range(at_once):
+            for _ in range(at_once or UNDER_WAY * settings().concurrency):
                 group.create_task(worker())
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
 
 
-async def each(items: Sequence[T], work: Callable[[T], Awaitable[R]], *, unit: str, label: str | None) -> list[R]:
-    """`work` over all items at once; results in the order of the items, whatever ended first.
+async def map_async(items: Sequence[T], work: Callable[[T], Awaitable[R]], *, unit: str, label: str | None) -> list[R]:
+    """Run `work` over all items at once. Results come in the order of the items.
 
-    Draws a bar unless `label` is None: then the caller draws its own. How many requests are in flight is the role's business
-    (settings.concurrency). The first error cancels the rest.
+    Draws a progress bar unless `label` is None. How many requests are in flight is limited by the role (settings.concurrency).
+    The first error cancels the rest.
     """
     results: dict[int, R] = {}
     with progress.bar(total=len(items), unit=unit, label=label) as bar:
@@ -97,5 +102,5 @@ async def each(items: Sequence[T], work: Callable[[T], Awaitable[R]], *, unit: s
             results[place] = await work(items[place])
             bar.update()
 
-        await work_off(range(len(items)), one, at_once=len(items))
+        await for_each_async(range(len(items)), one, at_once=len(items))
     return [results[place] for place in range(len(items))]

@@ -3,51 +3,25 @@
 import asyncio
 import time
 from contextlib import AbstractAsyncContextManager
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 from tasks.endpoints.chat import Reply, Request, user
 from tasks.endpoints.ledger import Account
-from tasks.endpoints.openai_api import PROBE, Client, Keep, Rate
+from tasks.endpoints.openai_api import PROBE, Client, Keep
 from tasks.endpoints.replay import key_of
+from tasks.endpoints.till import Till
 from tasks.endpoints.usage import expected
 from tasks.schema.errors import SecretInReply
-from tasks.schema.params import Model
-from tasks.schema.records import Usage
 from tasks.schema.redaction import REMOVED
-from tasks.schema.settings import Role, Settings
-
-
-class Counter(Protocol):
-    """A till, or a line to one (tasks/cluster/line.py)."""
-
-    @property
-    def account(self) -> Account: ...
-
-    async def find(self, key: str) -> Reply | None: ...
-
-    def purse(self, key: str, expected: Usage) -> AbstractAsyncContextManager[Keep]: ...
-
-    def over(self, key: str, *, retries: int) -> None: ...
-
-
-class Opened(NamedTuple):
-    """What it takes to open a role once more, in another process. The settings hold the role's key: not for logs."""
-
-    role: Role
-    model: Model
-    seed: int | None
-    settings: Settings
 
 
 class PaidOnce:
     """`client`, asked only what `till` does not know. The same request made twice at once is paid once. Raises SecretInReply for a reply
     with a secret in it, on every run: it comes from the journal.
-
-    `opened`: how another process opens the same; None: it cannot, as the model is served to this one alone.
     """
 
-    def __init__(self, client: Client, till: Counter, rate: Rate, *, identity: dict[str, Any], opened: Opened | None = None):
-        self.till, self.rate, self.opened = till, rate, opened
+    def __init__(self, client: Client, till: Till, *, identity: dict[str, Any]):
+        self.till = till
         self._client, self._identity = client, identity
         self._in_flight: dict[str, asyncio.Task[Reply]] = {}
         client.probe_purse = self._probe_purse

@@ -15,8 +15,8 @@ from pydantic import SecretStr
 
 from tasks.endpoints import wire
 from tasks.endpoints.limits import Allowance
-from tasks.endpoints.openai_api import Rate, authorization, openai_chat
-from tasks.endpoints.paid_once import Counter, Opened, PaidOnce
+from tasks.endpoints.openai_api import authorization, openai_chat
+from tasks.endpoints.paid_once import PaidOnce
 from tasks.endpoints.replay import journal
 from tasks.endpoints.till import Till
 from tasks.schema.errors import BadSettings, EndpointError
@@ -50,7 +50,6 @@ async def open_role(
     the one in the settings. Raises BadSettings when nobody can answer for the role.
     """
     own = settings().at(role, url) if url else settings()
-    opened = Opened(role, model, seed, own)
     async with AsyncExitStack() as stack:
         store = stack.enter_context(journal(own.home / JOURNAL))
         there = await _find(role, model, checkpoint, own, stack)
@@ -58,19 +57,7 @@ async def open_role(
         chat = openai_chat(role, there.url, model, own, name=there.name, seed=seed, api_key=there.api_key, up=there.up, rate=rate)
         client = await stack.enter_async_context(chat)
         till = Till(store, role=role, model=model.name, settings=own)
-        identity = _identity(model, seed, checkpoint)
-        yield PaidOnce(client, till, rate, identity=identity, opened=None if checkpoint else opened)
-
-
-@asynccontextmanager
-async def open_again(opened: Opened, till: Counter, rate: Rate) -> AsyncIterator[PaidOnce]:
-    """The Chat of a role that another process has opened: what is paid for goes through that one's `till` and `rate`."""
-    role, model, seed, own = opened
-    async with AsyncExitStack() as stack:
-        there = await _find(role, model, None, own, stack)
-        chat = openai_chat(role, there.url, model, own, name=there.name, seed=seed, api_key=there.api_key, up=there.up, rate=rate)
-        client = await stack.enter_async_context(chat)
-        yield PaidOnce(client, till, rate, identity=_identity(model, seed, None), opened=opened)
+        yield PaidOnce(client, till, identity=_identity(model, seed, checkpoint))
 
 
 async def _find(role: Role, model: Model, checkpoint: Path | None, own: Settings, stack: AsyncExitStack) -> Answering:

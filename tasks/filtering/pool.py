@@ -10,7 +10,7 @@ import orjson
 
 from tasks import progress, store
 from tasks.cluster.engine import connect
-from tasks.cluster.spread import spread
+from tasks.cluster.parallel_map import parallel_map
 from tasks.corpus.filters import Fault
 from tasks.filtering.candidates import Candidates
 from tasks.filtering.sift import Refused, Rules, Sifted, sift
@@ -73,7 +73,7 @@ def fill(pool: Candidates, rejects: Rejects, folder: Path, rules: Rules) -> dict
     tally = _Tally(rules.collect)
     parts = (split for file in files for split in splits_of(file))
     with progress.bar(total=None, unit="row", label="collect: sift", delay=1.0) as bar:
-        for split, sifted in spread(sift, parts, rules, processes=where.sifters):
+        for split, sifted in parallel_map(sift, parts, rules, processes=where.sifters):
             before = tally.add(split, sifted)
             for refused in sifted.refused:
                 rejects.refused(refused, f"{split.file.name}:{before + refused.number}")

@@ -5,8 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 from typing import Any, Literal, NamedTuple
 
-from tasks.cluster.shards import share_each
-from tasks.endpoints.chat import Chat, Reply, user
+from tasks.endpoints.chat import Chat, Reply, map_async, user
 from tasks.judging.grades import shown
 from tasks.judging.replies import Pairs, said, values
 from tasks.judging.templates import mark
@@ -50,7 +49,7 @@ def pairs(predictions: Iterable[Prediction]) -> list[Pair]:
 async def duel_all(chat: Chat, found: Sequence[Pair], *, tries: int, judge: str, label: str | None) -> list[Duel]:
     """Every pair, in both orders, in the pairs' order. What stays unreadable after `tries` replies, or unanswered, has no winner."""
     asked = [order for pair in found for order in (pair, Pair(pair.b, pair.a))]
-    compared = await share_each(chat, asked, _compare, tries, unit="comparison", label=label)
+    compared = await map_async(asked, lambda order: _compare(chat, order, tries), unit="comparison", label=label)
     return [_duel(pair, judge, *compared[2 * place : 2 * place + 2]) for place, pair in enumerate(found)]
 
 
@@ -108,7 +107,7 @@ class _Said(NamedTuple):
     problem: str | None
 
 
-async def _compare(chat: Chat, order: Pair, tries: int, _: object) -> _Said:
+async def _compare(chat: Chat, order: Pair, tries: int) -> _Said:
     first, second = order.a.response, order.b.response
     prompt = order.a.item.prompt
     asked = fill("compare", prompt=prompt, first=first, second=second, mark=mark(prompt, first, second))

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tasks.cluster.shards import share_each
-from tasks.endpoints.chat import Chat, Reply, user, why_empty
+from tasks.endpoints.chat import Chat, Reply, map_async, user, why_empty
 from tasks.judging.rubric import parse_rubric
 from tasks.judging.templates import Template
 from tasks.schema.errors import ReplyError, Unanswered
@@ -36,31 +35,17 @@ async def judge_all(
     judge. A verdict that nobody could read in `tries` replies, or that the endpoint does not answer, is unscored and says why; all
     replies are kept. Raises EndpointError when nobody is answered.
     """
+    name = f"{judge}, prompt {template.digest[:8]}"
+
+    async def verdict(question: tuple[Prediction, int]) -> Verdict:
+        answer, repeat = question
+        found = await _ask(chat, template, answer, repeat=repeat, tries=tries)
+        return Verdict(
+            id=answer.item.id, model=answer.model, sample=answer.sample, repeat=repeat, second=second, judge=name, **found._asdict()
+        )
+
     asked = [(prediction, repeat) for prediction in predictions for repeat in range(repeats)]
-    return await share_each(chat, asked, _verdict, _Bench(template, tries, judge, second), unit="verdict", label=label)
-
-
-class _Bench(NamedTuple):
-    """What all verdicts have in common."""
-
-    template: Template
-    tries: int
-    judge: str
-    second: bool
-
-
-async def _verdict(chat: Chat, question: tuple[Prediction, int], bench: _Bench, _: object) -> Verdict:
-    prediction, repeat = question
-    found = await _ask(chat, bench.template, prediction, repeat=repeat, tries=bench.tries)
-    return Verdict(
-        id=prediction.item.id,
-        model=prediction.model,
-        sample=prediction.sample,
-        repeat=repeat,
-        second=bench.second,
-        judge=f"{bench.judge}, prompt {bench.template.digest[:8]}",
-        **found._asdict(),
-    )
+    return await map_async(asked, verdict, unit="verdict", label=label)
 
 
 def draw(repeat: int, attempt: int) -> int:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tasks import progress, store
-from tasks.endpoints.chat import Chat, each, user, why_empty
+from tasks.endpoints.chat import Chat, map_async, user, why_empty
 from tasks.endpoints.roles import open_role
 from tasks.schema.errors import BadInput, Unanswered
 from tasks.schema.finish import Finish, finish_of
@@ -104,7 +104,7 @@ async def answer_all(
                 inline=answer.inline,
             )
 
-        found = await each(asked, one, unit="answer", label=None)
+        found = await map_async(asked, one, unit="answer", label=None)
     predictions = [answer for answer in found if isinstance(answer, Prediction)]
     for (item, sample), error in zip(asked, found, strict=True):
         if isinstance(error, Unanswered):

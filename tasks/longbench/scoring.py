@@ -9,7 +9,7 @@ from sys import intern
 from typing import NamedTuple
 
 from tasks import store
-from tasks.cluster.spread import spread
+from tasks.cluster.parallel_map import parallel_map
 from tasks.longbench.scorecard import Scorecard, Scorecards
 from tasks.longbench.summary import s_q, score_item, summarise
 from tasks.schema.errors import BadInput
@@ -44,7 +44,7 @@ def score_all(answers: Iterable[Prediction], judged: Judged) -> list[ScoredItem]
     The texts are read one after the other and not kept. More than `PART` of them are scored in several processes.
     """
     pieces = ([(answer, _s_q(judged[_key(answer)])) for answer in part] for part in batched(answers, PART))
-    return [item for _, items in spread(_score_part, pieces, None, processes=settings().sifters) for item in items]
+    return [item for _, items in parallel_map(_score_part, pieces, None, processes=settings().sifters) for item in items]
 
 
 def batched(answers: Iterable[Prediction], size: int) -> Iterator[list[Prediction]]:

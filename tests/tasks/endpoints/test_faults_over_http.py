@@ -10,7 +10,7 @@ import pytest
 from aiohttp import web
 
 from tasks.endpoints import openai_api
-from tasks.endpoints.chat import Reply, each, user
+from tasks.endpoints.chat import Reply, map_async, user
 from tasks.endpoints.ledger import cost
 from tasks.endpoints.openai_api import Client, openai_chat
 from tasks.endpoints.roles import open_role
@@ -45,7 +45,7 @@ def all_answered(switches: Switches, count: int, **own: object) -> tuple[list[Re
             openai_chat("teacher", url, TEACHER, Settings().model_copy(update=own)) as chat,
         ):
             requests = [user(f"{ASK}{n}")._replace(words=100) for n in range(count)]
-            return await each(requests, chat, unit="call", label=None), endpoint, chat
+            return await map_async(requests, chat, unit="call", label=None), endpoint, chat
 
     return asyncio.run(go())
 
@@ -297,7 +297,7 @@ def spend(count: int, answers: list[Reply]) -> float:
             async def ask(n: int) -> None:
                 answers.append(await chat(user(f"{ASK}{n}")._replace(words=100)))
 
-            await each(range(count), ask, unit="call", label=None)
+            await map_async(range(count), ask, unit="call", label=None)
             return chat.account.dollars
 
     return asyncio.run(go())
@@ -342,7 +342,7 @@ def test_many_requests_to_a_port_where_nobody_is_end_soon_and_in_one_line() -> N
     async def go() -> None:
         own = Settings().model_copy(update={"retries": 3})
         async with asyncio.timeout(60), openai_chat("teacher", "http://127.0.0.1:9/v1", TEACHER, own) as chat:
-            await each(range(120), lambda number: chat(user(f"{ASK} {number}")), unit="call", label=None)
+            await map_async(range(120), lambda number: chat(user(f"{ASK} {number}")), unit="call", label=None)
 
     with pytest.raises(
         EndpointError, match=r"teacher at http://127\.0\.0\.1:9/v1: cannot connect .*; start the server or set LONGWRITER_TEACHER_URL"

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tasks.endpoints.chat import Reply, Request, each, user
-from tasks.endpoints.limits import Allowance
+from tasks.endpoints.chat import Reply, Request, map_async, user
 from tasks.endpoints.openai_api import Client, Purse
 from tasks.endpoints.paid_once import PaidOnce
 from tasks.endpoints.replay import Paid, ReplayStore, key_of, paid
@@ -158,8 +157,8 @@ def asked(path: Path, counting: Client, requests: list[Request]) -> list[Reply]:
         store = ReplayStore(path)
         try:
             till = Till(store, role="teacher", model="m", settings=Settings())
-            chat = PaidOnce(counting, till, Allowance(requests=0, tokens=0), identity=IDENTITY)
-            return await each(requests, chat, unit="call", label=None)
+            chat = PaidOnce(counting, till, identity=IDENTITY)
+            return await map_async(requests, chat, unit="call", label=None)
         finally:
             store.close()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from tasks.endpoints.chat import each, user
+from tasks.endpoints.chat import map_async, user
 from tasks.endpoints.replay import ReplayStore, paid
 from tasks.endpoints.roles import JOURNAL, open_role
 from tasks.endpoints.room import reserve
@@ -40,7 +40,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
 def ask(count: int) -> None:
     async def go() -> None:
         async with open_role("judge", MODEL) as chat:
-            await each(range(count), lambda number: chat(user(f"Name a loaf, {number}.")._replace(words=200)), unit="call", label=None)
+            await map_async(range(count), lambda number: chat(user(f"Name a loaf, {number}.")._replace(words=200)), unit="call", label=None)
 
     asyncio.run(go())
 

@@ -17,7 +17,7 @@ import pytest
 
 from tasks import progress
 from tasks.endpoints import server
-from tasks.endpoints.chat import Reply, each, user
+from tasks.endpoints.chat import Reply, map_async, user
 from tasks.endpoints.launch import HOST, launch_of
 from tasks.endpoints.replay import read_journal
 from tasks.endpoints.roles import JOURNAL, open_role
@@ -101,7 +101,7 @@ def test_a_checkpoint_answers_over_http_and_its_server_ends_with_the_block(check
         async with open_role("candidate", STUDENT, seed=1, checkpoint=checkpoint) as chat:
             asks = [f"Write about bread. {n % 3}" for n in range(6)]
             children = servers()
-            replies = await each(asks, lambda text: chat(user(text)), unit="answer", label=None)
+            replies = await map_async(asks, lambda text: chat(user(text)), unit="answer", label=None)
             return replies, [child.pid for child in children], sum(child.memory_info().rss for child in children)
 
     replies, pids, memory = asyncio.run(go())
@@ -367,7 +367,7 @@ def test_a_server_that_dies_at_item_60_comes_back_and_every_item_is_answered_onc
                         os.kill(pid, signal.SIGKILL)
                 return reply
 
-            return await each(asks, ask, unit="answer", label=None)
+            return await map_async(asks, ask, unit="answer", label=None)
 
     replies = asyncio.run(go())
     assert killed

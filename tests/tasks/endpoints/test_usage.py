@@ -8,7 +8,7 @@ from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.endpoints.chat import each, user
+from tasks.endpoints.chat import map_async, user
 from tasks.endpoints.ledger import cost
 from tasks.endpoints.roles import open_role
 from tasks.endpoints.usage import charge, expected, most
@@ -95,7 +95,7 @@ def ask_all(count: int) -> float:
 
     async def go() -> float:
         async with open_role("judge", MODEL) as chat:
-            await each(range(count), lambda number: chat(user(f"Name a loaf, {number}.")._replace(words=100)), unit="call", label=None)
+            await map_async(range(count), lambda number: chat(user(f"Name a loaf, {number}.")._replace(words=100)), unit="call", label=None)
             return chat.account.dollars
 
     return asyncio.run(go())

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from benchmarks.prefix_cache import BLOCK, counted, make_checkpoint
-from tasks.endpoints.chat import Chat, Reply, each, user
+from tasks.endpoints.chat import Chat, Reply, map_async, user
 from tasks.endpoints.openai_api import openai_chat
 from tasks.endpoints.roles import only_model
 from tasks.endpoints.server import Served, model_server
@@ -124,7 +124,7 @@ async def status(session: aiohttp.ClientSession, url: str, key: str | None) -> i
 
 
 async def draw(chat: Chat, *, schema: dict[str, Any] | None) -> list[Reply]:
-    return await each(range(VERDICTS), lambda sample: chat(user(JUDGE_IT, sample=sample, schema=schema)), unit="answer", label=None)
+    return await map_async(range(VERDICTS), lambda sample: chat(user(JUDGE_IT, sample=sample, schema=schema)), unit="answer", label=None)
 
 
 def test_vllm_serves_a_long_prefix_again_from_its_cache(seen: Seen) -> None:

@@ -1,0 +1,117 @@
+"""What a person sees of many drafts being written: a progress bar, the same numbers in MLflow, and a few whole samples as traces."""
+
+import time
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+
+from tasks import progress
+from tasks.agentwrite.context import common_prefix
+from tasks.agentwrite.writer import Event
+from tasks.endpoints.ledger import Account
+from tasks.schema.records import Plan
+from tasks.schema.settings import settings
+from tasks.text.counts import count_words
+from tasks.tracking.live import live_run
+from tasks.tracking.traces import Exchange
+
+
+class DraftProgress:
+    """Counts requests, words and drafts. `paragraphs`: how many each plan has; `account`: running totals of the role's calls."""
+
+    def __init__(self, label: str, account: Account, *, paragraphs: Sequence[int], params: Mapping[str, object]):
+        self._account, self._paragraphs = account, paragraphs
+        self._bar = progress.bar(total=sum(paragraphs), unit="paragraph", label=label)
+        self._live = live_run(label, params)
+        traced = min(settings().traces, len(paragraphs))
+        self._traced = {len(paragraphs) * n // traced for n in range(traced)}
+        self._start = self._shown = time.monotonic()
+        self._counts, self._drafts = Counter[str](), 0
+
+    def __enter__(self) -> "DraftProgress":
+        self._live.__enter__()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._show()
+        self._bar.close()
+        self._live.__exit__(kind, error, trace)
+
+    def open(self, place: int, plan: Plan) -> "OpenDraft":
+        """A draft that begins. `place`: of its plan, an index of `paragraphs`."""
+        return OpenDraft(self, place, plan, traced=place in self._traced)
+
+    def count(self, request: Counter[str]) -> None:
+        """Add one request and its reply."""
+        self._counts.update(request)
+        self._bar.update(request["paragraphs"])
+        if time.monotonic() - self._shown > 1.0:
+            self._show()
+
+    def end(self, draft: "OpenDraft") -> None:
+        """Count a draft as done, whether it was written or rejected."""
+        self._drafts += 1
+        self._bar.update(self._paragraphs[draft.place] - len(draft.written))
+        if draft.exchanges:
+            asked, answered = draft.plan.instruction, "\n\n".join(draft.written[number] for number in sorted(draft.written))
+            self._live.trace(f"sample {asked.id}", asked=asked.text, answered=answered, exchanges=draft.exchanges)
+
+    def totals(self) -> dict[str, float]:
+        """Totals of all requests, replayed ones included: a resumed run has the same."""
+        counts = self._counts
+        share = counts["repeated"] / counts["characters"] if counts["characters"] else 0.0
+        tokens = {"prompt_tokens": counts["prompt"], "completion_tokens": counts["completion"]}
+        return {"calls": counts["calls"], "asked_again": counts["faults"], **tokens, "repeated_prompt_share": round(share, 4)}
+
+    def _show(self) -> None:
+        self._shown = time.monotonic()
+        account, rate = self._account, self._account.completion / max(0.001, self._shown - self._start)
+        drafts, words = f"{self._drafts}/{len(self._paragraphs)} samples", self._counts["words"]
+        self._bar.set_postfix_str(f"{drafts}, {words:,} words, {rate:,.0f} tokens/s, ${account.dollars:.2f}")
+        numbers = {"samples": self._drafts, "paragraphs": self._bar.n, "words": words, "asked_again": self._counts["faults"]}
+        paid = {"paid_calls": account.calls, "replayed_calls": account.replayed, "retries": account.retries, "spend": account.dollars}
+        tokens = {"prompt_tokens": account.prompt, "cached_tokens": account.cached, "completion_tokens": account.completion}
+        self._live.log({**numbers, **paid, **tokens, "tokens_per_second": rate, "seconds_left": self._seconds_left()})
+
+    def _seconds_left(self) -> float:
+        done = self._bar.n
+        return (self._shown - self._start) * (sum(self._paragraphs) - done) / done if done else float("inf")
+
+
+class OpenDraft:
+    """A draft under way. It is `see` of `write_draft`: called with each request and its reply."""
+
+    def __init__(self, progress: DraftProgress, place: int, plan: Plan, *, traced: bool):
+        self.place, self.plan = place, plan
+        self.written: dict[int, str] = {}  # paragraphs by number; their texts where the draft is traced
+        self.exchanges: list[Exchange] = []  # empty where it is not
+        self._progress, self._traced, self._before = progress, traced, ""
+
+    def __call__(self, event: Event) -> None:
+        prompt, usage, good = event.request.messages[-1].content, event.reply.usage, event.fault is None
+        repeated = common_prefix(self._before, prompt)
+        new = bool(event.number and good and event.number not in self.written)
+        if event.number:  # a summary's prompt has another form; the next paragraph's begins as the last paragraph's did
+            self._before = prompt
+        if event.number and good:
+            self.written[event.number] = event.reply.text if self._traced else ""
+        if self._traced:
+            self.exchanges.append(_exchange(event))
+        self._progress.count(
+            Counter(
+                calls=1,
+                faults=int(not good),
+                prompt=usage.prompt,
+                completion=usage.completion,
+                repeated=repeated,  # characters
+                characters=len(prompt),
+                paragraphs=int(new),
+                words=count_words(event.reply.text) if new else 0,
+            )
+        )
+
+
+def _exchange(event: Event) -> Exchange:
+    """An event as a trace shows it."""
+    fault = f"{event.fault.reason}: {event.fault.detail}" if event.fault else None
+    return Exchange(event.name, event.request.messages, event.request.sample, event.reply, fault, event.reply.seconds)

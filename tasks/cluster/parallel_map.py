@@ -1,0 +1,97 @@
+"""A function over many parts: in this process, in several processes of this machine, or on the workers of a Ray cluster.
+
+Results come in the order of the parts, and only a few parts are under way at a time, so memory does not grow with the input.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from itertools import chain, islice
+from multiprocessing import get_context
+from typing import Any, NamedTuple, TypeVar
+
+from tasks.cluster.engine import TRIES, WorkerDied, engine
+from tasks.processes import die_with_parent, mark
+from tasks.schema.errors import PipelineError, SourceError
+from tasks.schema.settings import settings
+
+Item = TypeVar("Item")
+Shared = TypeVar("Shared")
+Result = TypeVar("Result")
+AHEAD = 3  # parts under way or waiting, for each worker
+
+Start = Callable[[Any], "Future[Any]"]
+
+
+class _Pending(NamedTuple):
+    item: Any
+    future: "Future[Any]"
+
+
+def parallel_map(
+    work: Callable[[Item, Shared], Result], items: Iterator[Item], shared: Shared, *, processes: int
+) -> Iterator[tuple[Item, Result]]:
+    """Each item with `work(item, shared)`, in order: on the cluster of the settings, else in `processes` processes.
+
+    A single item, or `processes` of 1 without a cluster, is worked on in this process. `work` is a function of a module; items,
+    `shared` and results are pickled. Raises what `work` raises, SourceError for a process that was killed, and PipelineError for
+    a part whose worker died TRIES times.
+    """
+    first, cluster = list(islice(items, 2)), settings().cluster
+    if len(first) < 2 or (processes == 1 and not cluster):
+        for item in chain(first, items):
+            yield item, work(item, shared)
+        return
+    with _cluster(work, shared) if cluster else _pool(work, shared, processes) as (start, workers):
+        waiting: deque[_Pending] = deque()
+        for item in chain(first, items):
+            waiting.append(_Pending(item, start(item)))
+            if len(waiting) >= AHEAD * workers:
+                yield _next(waiting, start)
+        while waiting:
+            yield _next(waiting, start)
+
+
+def _next(waiting: deque[_Pending], start: Start) -> tuple[Any, Any]:
+    item, future = waiting.popleft()
+    for _ in range(TRIES):
+        try:
+            return item, future.result()
+        except BrokenProcessPool:
+            problem = "a worker process was killed, most likely because memory ran out"
+            raise SourceError(f"{problem}; fix: set LONGWRITER_SIFTERS to a lower number and run again") from None
+        except WorkerDied as error:
+            why, future = str(error), start(item)
+    raise PipelineError(f"{TRIES} workers of the cluster died over one part ({why}); fix: give workers more memory and run again")
+
+
+@contextmanager
+def _pool(work: Callable[[Any, Any], Any], shared: Any, processes: int) -> Iterator[tuple[Start, int]]:
+    """New processes: a fork of a process that has threads may hang. Each gets `shared` once."""
+    pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_begin, initargs=(shared, mark()))
+    try:
+        yield lambda item: pool.submit(_work, work, item), processes
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
+
+
+_shared: Any = None  # of a worker process, for all its parts
+
+
+def _begin(shared: Any, owner: str) -> None:
+    global _shared
+    _shared = shared
+    die_with_parent(owner=owner)
+
+
+def _work(work: Callable[[Any, Any], Any], item: Any) -> Any:
+    return work(item, _shared)
+
+
+@contextmanager
+def _cluster(work: Callable[[Any, Any], Any], shared: Any) -> Iterator[tuple[Start, int]]:
+    there = engine()
+    everywhere = there.put(shared)
+    yield lambda item: there.submit(work.__name__, work, item, everywhere), there.workers()
