@@ -12,6 +12,7 @@ from itertools import chain, islice
 from multiprocessing import get_context
 from typing import Any, NamedTuple, TypeVar
 
+from tasks import progress
 from tasks.cluster.engine import TRIES, WorkerDied, engine
 from tasks.processes import die_with_parent, mark
 from tasks.schema.errors import PipelineError, SourceError
@@ -63,6 +64,7 @@ def _next(waiting: deque[_Pending], start: Start) -> tuple[Any, Any]:
             problem = "a worker process was killed, most likely because memory ran out"
             raise SourceError(f"{problem}; fix: set LONGWRITER_SIFTERS to a lower number and run again") from None
         except WorkerDied as error:
+            progress.say(f"cluster: a worker died ({error}); its part is tried again")
             why, future = str(error), start(item)
     raise PipelineError(f"{TRIES} workers of the cluster died over one part ({why}); fix: give workers more memory and run again")
 

@@ -14,29 +14,13 @@ from hypothesis import strategies as st
 
 from tasks.corpus.duplicates import text_id
 from tasks.filtering.candidates import Candidates
-from tasks.filtering.copies import equal, near
 from tasks.filtering.pool import Rejects, fill
-from tasks.filtering.sift import Rules
 from tasks.rehearsal.wildchat import SCHEMA, write_chats
 from tasks.schema.errors import BadInput, PipelineError
 from tasks.schema.settings import settings as where
 from tasks.sources import splits
 from tests.conftest import ROOT
-from tests.tasks.filtering.chats import rules
-
-
-def sifted(folder: Path, out: Path, given: Rules) -> tuple[list[tuple[str, str]], list[dict[str, str]]]:
-    """What stays, without copies, as text and source; and the rejects of the rules."""
-    out.mkdir(parents=True, exist_ok=True)
-    threshold = given.collect.near_duplicate
-    with Candidates(out, threshold=threshold) as pool, Rejects(out / "rejects.jsonl") as rejects:
-        facts = fill(pool, rejects, folder, given)
-        copies = Counter[str]()
-        unique = equal(pool, lambda place, first: copies.update(["equal"]))
-        left = list(near(pool, unique, lambda place, other, similarity: copies.update(["near"]), threshold=threshold))
-        assert facts["rows"] == len(left) + copies.total() + rejects.total
-        stays = [(pool[place].text, pool[place].source) for place in left]
-    return stays, [json.loads(line) for line in (out / "rejects.jsonl").open(encoding="utf-8")]
+from tests.tasks.filtering.chats import rules, sifted
 
 
 def lines(path: Path, *rows: object) -> Path:
