@@ -14,7 +14,7 @@ from tasks.schema.finish import Finish
 from tasks.schema.records import Instruction, Language, Reason
 from tasks.text.cleaning import refusal
 from tasks.text.counts import count_words
-from tasks.text.endings import ended
+from tasks.text.endings import stops_short
 from tasks.text.languages import UNKNOWN, language_of
 from tasks.text.non_prose import garbage
 from tasks.text.unicode import normalized
@@ -115,7 +115,11 @@ def find_fault(reply: Reply, earlier: Earlier, *, asked: int) -> Unwritable | No
     if fault:
         return fault
     look = earlier.look(text)
-    return _named(Reason.REPEATED, _repetition(look, earlier)) or _named(Reason.LEAKED_PROMPT, _echo(look.flat, earlier))
+    return (
+        _named(Reason.REPEATED, _repetition(look, earlier))
+        or _named(Reason.LEAKED_PROMPT, _echo(look.flat, earlier))
+        or _named(Reason.TRUNCATED, (seen := stops_short(text, said=True)) and f"it stops in the middle of a sentence: {seen}")
+    )
 
 
 def _named(reason: Reason, detail: str | None) -> Unwritable | None:
@@ -125,16 +129,15 @@ def _named(reason: Reason, detail: str | None) -> Unwritable | None:
 def _unfinished(reply: Reply) -> Unwritable | None:
     match reply.finish:
         case Finish.ENDED:
-            return None
+            return None  # its last sentence is looked at when nothing else is wrong
         case Finish.CUT:
             return Unwritable(Reason.TRUNCATED, f"cut off at {reply.usage.completion} tokens")
         case Finish.FILTERED:
             return Unwritable(Reason.REFUSAL, "the endpoint's content filter")
-        case Finish.UNKNOWN if ended(reply.text, finish_reason=reply.finish_reason):
-            return None
         case Finish.UNKNOWN:
             said = f"finish reason {reply.finish_reason!r}" if reply.finish_reason else "no finish reason"
-            return Unwritable(Reason.TRUNCATED, f"{said}, and no sentence ends it: …{reply.text.rstrip()[-60:]}")
+            seen = stops_short(reply.text, said=False)
+            return Unwritable(Reason.TRUNCATED, f"{said}, and no sentence ends it: {seen}") if seen else None
         case other:
             return Unwritable(Reason.TRUNCATED, f"it ended by {other}, finish reason {reply.finish_reason!r}")
 

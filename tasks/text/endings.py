@@ -39,6 +39,8 @@ _LIST = re.compile(
 )
 _REFERENCE = re.compile(r"https?:|www\.|\bdoi\b|\bretrieved\b|\bpp?\. ?\d|\(\d{4}[a-z]?\)|#\w+\s*\Z|@|\bisbn\b|\d{4}年\d", re.IGNORECASE)
 _CLOSED = re.compile(r"[`\])）】>}$]\s*\Z|\\[\])]\s*\Z")
+_QUOTED = ('"', "'", "”", "’", "」", "』", "》", "〉", "»")
+_CODE = re.compile(r"[{};=<>\\]|\w\(|\$")
 _BOLD = re.compile(r"\s*(?:\*\*|__)[^*_\n]{1,120}(?:\*\*|__)\s*\Z")
 _FORM = re.compile(r"\b(?:sign(?:ed|ature)?|date|name|title|address|phone|e-?mail)\b|签名|签字|日期|姓名|盖章|电话|地址", re.IGNORECASE)
 _LAST_WORDS = re.compile(
@@ -50,6 +52,7 @@ _FAREWELL = re.compile(
     r"|gratefully|blessings|hugs|kisses|xoxo|affectionately|farewell)\b|此致|敬礼",
     re.IGNORECASE,
 )
+_SALUTATION = re.compile(r"[*_\"“]{0,3}(?:my )?(?:dear|dearest|hi|hello|hey|to|greetings)\b|[“]?(?:亲爱的|尊敬的)", re.IGNORECASE)
 _SPEAKER = re.compile(r"[*_]{0,3}[A-Z][\w .'’#-]{0,30}[*_]{0,3}: ?\S")
 _SENTENCE = re.compile(
     r"(?:He|She|They|We|I|It|The|As|And|But|When|His|Her|Then|There|In|At|On|After|Before|With|My|Our|This|That)\b(?: [a-z’'-]+){3}"
@@ -68,6 +71,7 @@ _HANGING_AT = re.compile(
 )
 _WITHIN = re.compile(r"[.!?][\"'”’)*_]{0,3} {1,3}[\"'“‘(*_]{0,3}[A-Z]|[。！？]")  # a sentence that ends within a line
 _PAUSE = re.compile(r"[，；、。！？]")  # Chinese titles and terms have none
+_SYMBOLS = ("So", "Sk", "Sm")  # categories of emoji and of mathematical signs
 _RUNNING = 8  # words of a line that can be a sentence; Chinese: characters, half again as many
 _CUE = 4  # words of a speaker's name
 
@@ -98,6 +102,48 @@ def ended(text: str, *, finish_reason: str) -> bool:
     return finish is Finish.ENDED or (finish is Finish.UNKNOWN and bool(last) and (not _open(last) or _LAST_WORDS.search(last) is not None))
 
 
+def stops_short(text: str, *, said: bool) -> str | None:
+    """The words at which a paragraph stops in the middle of a sentence, or None.
+
+    `said`: the endpoint says that the model ended it by itself. Then only what cannot be an ending counts; else every prose line without
+    its full stop does. Lists, headings, tables, code, verse and interrupted speech have no full stop and are whole. A paragraph may end
+    with a colon: the list that it announces is the next one.
+    """
+    text = strip_markup(text)
+    lines = text[-_TAIL:].rstrip().split("\n")
+    last = lines[-1].strip()
+    if not _open(last) or _LAST_WORDS.search(last.rstrip(_CLOSERS)) or _without_stop(lines):
+        return None
+    if said and (last.endswith((":", "：", "-", "—", "–")) or broken_off(text) is None):
+        return None
+    return f"…{last[-60:]}"
+
+
+def _without_stop(lines: list[str]) -> bool:
+    """Whether the last line is of a kind that ends without a full stop."""
+    raw, last, above = lines[-1], lines[-1].strip(), lines[-2].strip() if len(lines) > 1 else ""
+    if _opened(last):
+        return False
+    if _LIST.match(last):
+        return _HANGING_AT.search(last) is None
+    if last.endswith((",", "，")) and len(_WORDS.findall(last)) <= _CUE + 2 and _SALUTATION.match(last):
+        return True
+    if last.startswith(("#", "|")) or last.endswith(_QUOTED) or _CLOSED.search(last.rstrip("*_ ")) or _BOLD.match(last):
+        return True
+    if unicodedata.category(last.rstrip(_CLOSERS)[-1]) in _SYMBOLS:
+        return True
+    if raw.startswith(("    ", "\t")) or _CODE.search(last) or _REFERENCE.search(last) or last.isupper() or _titled(last):
+        return True
+    # A line of verse, of an address or a signature: the one above it ends without a stop too, and is about as long.
+    return bool(above) and _open(above) and not _WITHIN.search(last) and len(_WORDS.findall(last)) <= 2 * len(_WORDS.findall(above))
+
+
+def _titled(last: str) -> bool:
+    """Whether a line is written as a title: most of its longer words begin with a capital letter."""
+    longer = [word for word in _WORDS.findall(last) if len(word) > 3]
+    return len(longer) > 2 and not _WITHIN.search(last) and sum(word[0].isupper() for word in longer) * 3 > 2 * len(longer)
+
+
 def broken_off(text: str) -> str | None:
     """The words at which a text stops in the middle of a sentence, or None."""
     lines = text[-_TAIL:].rstrip().split("\n")
@@ -120,7 +166,7 @@ def _breaks_off(last: str, lines: list[str]) -> bool:
     if last.endswith((":", "：")):
         return not (len(words) <= 3 and _FORM.search(last))
     bare = last.rstrip(_CLOSERS)
-    if not bare or bare[-1] in _ENDS or _LAST_WORDS.search(bare) or unicodedata.category(bare[-1]) in ("So", "Sk", "Sm"):
+    if not bare or bare[-1] in _ENDS or _LAST_WORDS.search(bare) or unicodedata.category(bare[-1]) in _SYMBOLS:
         return False
     if bare.endswith((",", "，", "、", ";", "；")) and not _CLOSED.search(last):
         return not (len(words) <= _CUE + 2 and _FAREWELL.search(last))

@@ -385,3 +385,53 @@ def test_hardly_any_paragraph_of_real_chinese_texts_is_called_bad() -> None:
             wrong += [found] if found else []
     assert seen > 1_000
     assert len(wrong) <= seen / 200, wrong  # four of them are a table of contents with its dotted lines
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The dough was left to rise on the sill. The oven was wa",
+        "He walked to the gate, looked up the long road to the hills, and th",
+        "Bread is old. It was first made by",
+        "She said, “I will never go back there, not even if",
+        "The list has three things:\n\n- flour and water\n- the salt and the",
+        "First the flour.\n\nThen, when the dough has risen for an hour in a warm place by the sto",
+        "面包很古老。人们最早在河边磨面，然后把面粉和",
+        "清晨的阳光洒在古老的石桥上，河水缓缓流过，远处传来",
+    ],
+)
+@pytest.mark.parametrize("finish", ["stop", ""])
+def test_a_paragraph_that_stops_in_the_middle_of_a_sentence_is_cut_off_whatever_the_endpoint_says(text: str, finish: str) -> None:
+    found = fault(text, "en" if text.isascii() or "“" in text else "zh", finish=finish)
+    assert found
+    assert found.reason is Reason.TRUNCATED
+    assert text[-10:] in found.detail
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "What goes into it:\n\n- flour\n- water\n- salt",
+        "1. Light the oven\n2. Knead the dough",
+        "The flour came first.\n\n## The Oven",
+        "The flour came first.\n\n**The Oven and the Bread**",
+        "The flour came first.\n\nChapter Three: The Night the River Came Up Over the Bridge",
+        "Roses are red\nViolets are blue\nSugar is sweet\nAnd so are you",
+        "I will walk this road with you tonight\nAnd I will sing until the morning light",
+        "两个黄鹂鸣翠柳，一行白鹭上青天\n窗含西岭千秋雪，门泊东吴万里船",
+        'She turned at the door. "I never meant to—"',
+        'He asked, "Will you come?" and she said, "Yes"',
+        "def rise(dough):\n    return dough.double() + 1",
+        "Run it once.\n\n```python\nprint(1)\n```",
+        "With love,\nAnna",
+        "Dear Mr Aske,",
+        "What a day it was for the bakers! 🎉",
+        "| flour | water |\n|---|---|\n| 1 | 2 |",
+        "The steps are these:",
+        "He opened the door and—",
+        "面包的历史可以分为以下几个阶段：",
+    ],
+)
+def test_a_paragraph_that_needs_no_full_stop_is_whole(text: str) -> None:
+    found = fault(text, "zh" if "\u3400" < text[0] < "\u9fff" else "en", finish="stop")
+    assert found is None or found.reason is not Reason.TRUNCATED
