@@ -4,8 +4,11 @@
 A leaf of the table names a typer function as `module:function`, with the line that help lists and an example.
 """
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from importlib import import_module
+from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
 import typer
@@ -18,6 +21,7 @@ class Leaf(NamedTuple):
     target: str
     help: str
     example: str
+    checkout: bool = False  # whether it works in a checkout alone: it reads dvc.yaml and what belongs to it
 
 
 class Branch(NamedTuple):
@@ -33,16 +37,20 @@ MODELS, STORE, TEAM, RELEASE = "tasks.tracking.__main__", "tasks.storage.__main_
 FLOWS, WORKSPACE = "flows.commands", "flows.overview"
 
 TREE: dict[str, Leaf | Branch] = {
-    "run": Leaf(f"{FLOWS}:run", "Run the whole pipeline: raw prompts to a promoted model and a report.", "run --profile rehearsal"),
-    "status": Leaf(f"{WORKSPACE}:status", "Show which stages are up to date, which are not, and why.", "status"),
+    "run": Leaf(
+        f"{FLOWS}:run", "Run the whole pipeline: raw prompts to a promoted model and a report.", "run --profile rehearsal", checkout=True
+    ),
+    "status": Leaf(f"{WORKSPACE}:status", "Show which stages are up to date, which are not, and why.", "status", checkout=True),
     "doctor": Leaf("tasks.doctor:doctor", "Check everything that can be known to fail before money is spent.", "doctor"),
     "estimate": Leaf(
         "tasks.agentwrite.__main__:estimate", "Estimate calls, tokens, dollars and time before a run.", "estimate data/raw/pool.jsonl"
     ),
     "ledger": Leaf("tasks.agentwrite.__main__:ledger", "Show what was paid, by role and model.", "ledger"),
-    "report": Leaf(f"{WORKSPACE}:report", "Show where the report of the last run is; --open opens it.", "report --open"),
-    "repro": Leaf("flows.verified_dvc:repro", "Run what changed by DVC alone, without Prefect, from a verified cache.", "repro"),
-    "stages": Leaf(f"{WORKSPACE}:stages", "List the stages in the order in which they run.", "stages"),
+    "report": Leaf(f"{WORKSPACE}:report", "Show where the report of the last run is; --open opens it.", "report --open", checkout=True),
+    "repro": Leaf(
+        "flows.verified_dvc:repro", "Run what changed by DVC alone, without Prefect, from a verified cache.", "repro", checkout=True
+    ),
+    "stages": Leaf(f"{WORKSPACE}:stages", "List the stages in the order in which they run.", "stages", checkout=True),
     "use": Leaf(f"{WORKSPACE}:use", "Copy a profile to params.yaml.", "use llama-3.1-8b"),
     "eval": Branch(
         "Evaluate models and recorded answers.",
@@ -64,7 +72,7 @@ TREE: dict[str, Leaf | Branch] = {
         {
             "check": Leaf(f"{DATA}:check", "Check a dataset against the data contract.", "data check rows.jsonl"),
             "diff": Leaf(f"{RELEASE}:diff", "Show what changed between two datasets.", "data diff v1.0.0 data/assemble/dataset"),
-            "release": Leaf(f"{RELEASE}:release", "Release the dataset as a version.", "data release v1.0.0"),
+            "release": Leaf(f"{RELEASE}:release", "Release the dataset as a version.", "data release v1.0.0", checkout=True),
             "lengths": Leaf(
                 "tasks.text.__main__:lengths",
                 "Print the length that each prompt asks for, as it is read.",
@@ -73,17 +81,19 @@ TREE: dict[str, Leaf | Branch] = {
             "pin": Leaf(
                 "tasks.sources.__main__:pin", "Print the revision that pins remote files.", "data pin hf://datasets/allenai/WildChat-1M"
             ),
-            "import": Leaf(f"{RELEASE}:import_", "Fetch a file and pin it by its checksum.", "data import https://host/chats.jsonl"),
+            "import": Leaf(
+                f"{RELEASE}:import_", "Fetch a file and pin it by its checksum.", "data import https://host/chats.jsonl", checkout=True
+            ),
         },
     ),
     "train": Branch(
         "Plan a training, or join one.",
         {
             "plan": Leaf(f"{TRAIN}:plan", "Estimate memory, steps and hours.", "train plan --profile llama-3.1-8b"),
-            "worker": Leaf(f"{TRAIN}:worker", "Join the trainings of machine 0.", "train worker"),
+            "worker": Leaf(f"{TRAIN}:worker", "Join the trainings of machine 0.", "train worker", checkout=True),
         },
     ),
-    "study": Leaf(f"{FLOWS}:study", "Run the length-limit study.", "study"),
+    "study": Leaf(f"{FLOWS}:study", "Run the length-limit study.", "study", checkout=True),
     "models": Branch(
         "Show and move versions of the model registry; fetch a base model.",
         {
@@ -120,15 +130,47 @@ TREE: dict[str, Leaf | Branch] = {
     "flow": Branch(
         "Run a part of the pipeline.",
         {
-            "dataset": Leaf(f"{FLOWS}:dataset", "Run up to the validated dataset.", "flow dataset"),
-            "training": Leaf(f"{FLOWS}:training", "Run up to the trained student.", "flow training"),
-            "evaluation": Leaf(f"{FLOWS}:evaluation", "Run up to the scores.", "flow evaluation --push"),
-            "promotion": Leaf(f"{FLOWS}:promotion", "Run up to the promotion and the report.", "flow promotion --approval"),
+            "dataset": Leaf(f"{FLOWS}:dataset", "Run up to the validated dataset.", "flow dataset", checkout=True),
+            "training": Leaf(f"{FLOWS}:training", "Run up to the trained student.", "flow training", checkout=True),
+            "evaluation": Leaf(f"{FLOWS}:evaluation", "Run up to the scores.", "flow evaluation --push", checkout=True),
+            "promotion": Leaf(f"{FLOWS}:promotion", "Run up to the promotion and the report.", "flow promotion --approval", checkout=True),
         },
     ),
-    "deploy": Leaf(f"{FLOWS}:deploy", "Register deployments, schedules and automations at PREFECT_API_URL.", "deploy"),
-    "worker": Leaf(f"{FLOWS}:worker", "Run deployments in this checkout, one at a time.", "worker --pool gpu"),
+    "deploy": Leaf(f"{FLOWS}:deploy", "Register deployments, schedules and automations at PREFECT_API_URL.", "deploy", checkout=True),
+    "worker": Leaf(f"{FLOWS}:worker", "Run deployments in this checkout, one at a time.", "worker --pool gpu", checkout=True),
 }
+
+
+class Command(TyperCommand):
+    """A command that says in one line which checkout or package it needs."""
+
+    checkout = False
+
+    def invoke(self, ctx: Any) -> Any:
+        here = Path.cwd()
+        if self.checkout and not any((folder / "dvc.yaml").is_file() for folder in (here, *here.parents)):
+            problem = f"{ctx.command_path} works in a checkout of the project, and there is no dvc.yaml in {here}"
+            _fail(f"{problem}; fix: git clone the repository, run `make install` in it, and start .venv/bin/longwriter there")
+        with _needed_packages(ctx.command_path):
+            return super().invoke(ctx)
+
+
+@contextmanager
+def _needed_packages(command: str) -> Iterator[None]:
+    """One line where a package of an extra is not installed. A module of the project that is missing is a defect."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package in ("", "flows", "tasks", "infra"):
+            raise
+        fix = "`make install` in a checkout, or pip install 'longwriter-pipeline[pipeline]'"
+        _fail(f"{command} needs the package {package}, which is not installed; fix: {fix}")
+
+
+def _fail(message: str) -> None:
+    print(f"error: {message}", file=sys.stderr, flush=True)
+    raise SystemExit(2)
 
 
 class Table(TyperGroup):
@@ -155,8 +197,11 @@ def load(leaf: Leaf) -> Any:
     """The command of a leaf; imports its module."""
     module, _, function = leaf.target.partition(":")
     one = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    one.command(epilog=f"Example: longwriter {leaf.example}")(getattr(import_module(module), function))
-    return typer.main.get_command(one)
+    with _needed_packages(f"longwriter {leaf.example.partition(' ')[0]}"):
+        one.command(cls=Command, epilog=f"Example: longwriter {leaf.example}")(getattr(import_module(module), function))
+    command = typer.main.get_command(one)
+    command.checkout = leaf.checkout  # type: ignore[attr-defined]
+    return command
 
 
 app = typer.Typer(

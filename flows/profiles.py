@@ -5,22 +5,28 @@ from pathlib import Path
 
 from tasks import store
 from tasks.schema.errors import BadInput
-from tasks.schema.params import load
+from tasks.schema.params import PROFILES, load
 
-FOLDER, PARAMS = Path("profiles"), Path("params.yaml")
+PARAMS = Path("params.yaml")
 KEPT = Path("params.yaml.bak")
 
 
 def names() -> list[str]:
     """The profiles that there are."""
-    return sorted(path.stem for path in FOLDER.glob("*.yaml"))
+    return sorted(path.stem for path in folder().glob("*.yaml"))
+
+
+def folder() -> Path:
+    """The checkout's profiles/, which a person may add to; elsewhere those of the installed package."""
+    here = Path("profiles")
+    return here if here.is_dir() else PROFILES
 
 
 def use(name: str, *, force: bool = False) -> None:
     """Copy a profile to params.yaml. Raises BadInput if params.yaml has edits that neither a profile nor git holds, unless `force`:
     then the old file is kept as params.yaml.bak.
     """
-    profile = FOLDER / f"{name}.yaml"
+    profile = folder() / f"{name}.yaml"
     if name not in names():
         raise BadInput(profile, "no such profile", fix=f"there are {', '.join(names())}")
     load(profile)
@@ -34,7 +40,7 @@ def use(name: str, *, force: bool = False) -> None:
 
 def _is_kept(content: bytes) -> bool:
     """Does a profile, or the newest commit, hold this content?"""
-    if any((FOLDER / f"{name}.yaml").read_bytes() == content for name in names()):
+    if any((folder() / f"{name}.yaml").read_bytes() == content for name in names()):
         return True
     committed = subprocess.run(["git", "show", f"HEAD:./{PARAMS}"], capture_output=True, stdin=subprocess.DEVNULL)
     return committed.returncode == 0 and committed.stdout == content

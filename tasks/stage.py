@@ -17,6 +17,7 @@ import signal
 import sys
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
@@ -127,7 +128,8 @@ def run_async(work: Coroutine[Any, Any, R]) -> R:
             assert task
             task.cancel()
 
-        loop.add_signal_handler(signal.SIGTERM, terminate)
+        with suppress(NotImplementedError):  # Windows sends no SIGTERM
+            loop.add_signal_handler(signal.SIGTERM, terminate)
         return await work
 
     before = signal.getsignal(signal.SIGTERM)

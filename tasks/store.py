@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, TypeVar
 import orjson
 from pydantic import BaseModel, ValidationError
 
-from tasks import processes
+from tasks import portable, processes
 from tasks.schema.errors import BadInput
 
 R = TypeVar("R", bound=BaseModel)
@@ -236,14 +236,14 @@ def private_folder(path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
     path.mkdir(mode=0o700, exist_ok=True)
     status = path.stat()
-    if ".longwriter" in path.parts and status.st_uid == os.getuid() and status.st_mode & 0o077:
+    if ".longwriter" in path.parts and portable.is_own(status.st_uid) and status.st_mode & 0o077:
         path.chmod(0o700)
 
 
 def private_file(path: Path) -> None:
     """A file that only its owner reads and writes; made where it is not there."""
-    os.close(os.open(path, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
-    if path.stat().st_uid == os.getuid():
+    os.close(os.open(path, os.O_CREAT | os.O_WRONLY | portable.OPEN, 0o600))
+    if portable.is_own(path.stat().st_uid):
         path.chmod(0o600)
 
 

@@ -7,7 +7,6 @@ model, decoding, messages, schema, sample index. URL and API key are not in it, 
 """
 
 import errno
-import fcntl
 import hashlib
 import os
 import re
@@ -22,6 +21,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
+from tasks import portable
 from tasks.endpoints.chat import Reply, Request
 from tasks.endpoints.formats import FORMAT, Newer, decode, encode, is_plain
 from tasks.endpoints.room import check_limit, reserve
@@ -93,8 +93,8 @@ class ReplayStore:
         private_folder(path.parent)
         self.path = path
         try:
-            self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
-            os.fchmod(self._file, 0o600)
+            self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | portable.OPEN, 0o600)
+            portable.make_private(path)
         except (IsADirectoryError, PermissionError) as error:
             raise BadInput(path, f"cannot be opened: {error.strerror}", fix="the journal of paid replies belongs here, a file") from None
         try:
@@ -173,7 +173,7 @@ class ReplayStore:
         os.close(self._file)
 
     def _read(self, place: int) -> tuple[str, Paid] | None:
-        line = os.pread(self._file, place & 0xFFFFFFFF, place >> 32)
+        line = portable.read_at(self._file, place & 0xFFFFFFFF, place >> 32)
         if (key := _whole(line)) and (paid := _paid(line, self.path)):
             return key, paid
         return None
@@ -181,7 +181,7 @@ class ReplayStore:
     def _lock(self) -> None:
         holder = self.path.with_suffix(".holder")
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            portable.lock(self._file)
         except BlockingIOError:
             name = holder.read_text(encoding="utf-8").strip() if holder.exists() else "another process"
             problem = f"{name} is calling models from this workspace; wait for it or end it, then run again"
@@ -206,7 +206,7 @@ class ReplayStore:
         return place
 
     def _cut(self, place: int, torn: bytes) -> None:
-        aside = os.open(self.path.with_name(self.path.name + DAMAGED), os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        aside = os.open(self.path.with_name(self.path.name + DAMAGED), os.O_WRONLY | os.O_APPEND | os.O_CREAT | portable.OPEN, 0o600)
         with os.fdopen(aside, "ab") as file:
             file.write(torn + b"\n")
         os.ftruncate(self._file, place)

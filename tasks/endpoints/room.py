@@ -3,8 +3,9 @@
 import ctypes
 import errno
 import os
-import resource
 import sys
+
+from tasks import portable
 
 KEEP_SIZE = 0x01  # linux/falloc.h: blocks are reserved beyond the end of a file, which does not become longer
 NOT_OFFERED = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)  # by this file system
@@ -12,8 +13,8 @@ NOT_OFFERED = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)  # by this file sys
 
 def check_limit(path: str, size: int) -> None:
     """Raises OSError where this process may not write a file of so many bytes (RLIMIT_FSIZE)."""
-    limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
-    if limit != resource.RLIM_INFINITY and size > limit:
+    limit = portable.file_size_limit()
+    if limit is not None and size > limit:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
 
 
@@ -24,8 +25,7 @@ def reserve(file: int, path: str, *, start: int, size: int) -> None:
     """
     code = _fallocate(file, start, size)
     if code in NOT_OFFERED:
-        free = os.fstatvfs(file)
-        code = 0 if free.f_bavail * free.f_frsize >= size else errno.ENOSPC
+        code = 0 if portable.free_bytes(path) >= size else errno.ENOSPC
     if code:
         raise OSError(code, os.strerror(code), path)
 

@@ -18,7 +18,6 @@ from tasks.longbench.samples import other_prompts
 from tasks.longbench.scorecard import Scorecard
 from tasks.longbench.scoring import cards, write_scores
 from tasks.schema.errors import BadInput
-from tasks.schema.params import load
 from tasks.schema.records import ScoredItem
 from tasks.schema.redaction import split_url
 from tasks.stage import one_line_errors
@@ -48,14 +47,14 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="the scorecard as one JSON object, on the last line")] = False,
 ) -> None:
     """A model on a benchmark: its answers, the judge's verdicts, the scorecard. Started again, it goes on where it stopped."""
-    from tasks.evaluation.evaluate import Options, folder_of
+    from tasks.evaluation.evaluate import Options, folder_of, params_here
     from tasks.evaluation.evaluate import evaluate as evaluation
 
     with one_line_errors():
         candidate = split_url(candidate)
         options = Options(benchmark, format, model, samples, temperature, max_tokens, agentwrite, judged, fresh)
         folder = out or folder_of(candidate)
-        card = evaluation(candidate, folder, params=load(), options=options)
+        card = evaluation(candidate, folder, params=params_here(), options=options)
         _show(card, title=f"{candidate}: {folder}", as_json=as_json)
         reliability = folder / "reliability.json"
         if reliability.is_file() and not as_json:
@@ -120,11 +119,12 @@ def duel(
 ) -> None:
     """Which of two answers to the same prompt would a reader rather have? The judge compares them, in both orders."""
     from tasks.evaluation.duel import duel as duelled
+    from tasks.evaluation.evaluate import params_here
 
     with one_line_errors():
         if a == b:
             raise BadInput(b, "the same as A", fix="name two evaluations, or two models of one")
-        found = duelled(a, b, params=load(), out=out)
+        found = duelled(a, b, params=params_here(), out=out)
         if as_json:
             print(orjson.dumps(found.tally.model_dump(mode="json")).decode(), flush=True)
         else:

@@ -26,7 +26,7 @@ from tasks.longbench.answers import Method, Refused, answer_all, decoding_of, wr
 from tasks.longbench.scorecard import Scorecard
 from tasks.longbench.scoring import Files, Judged, cards, match, score_all, write_scores
 from tasks.schema.errors import BadInput
-from tasks.schema.params import Model, Params
+from tasks.schema.params import PAPERS, Model, Params, load
 from tasks.schema.records import BenchmarkItem, Evaluation, Prediction, Reject, Verdict
 from tasks.schema.redaction import split_url
 from tasks.schema.settings import settings
@@ -50,6 +50,16 @@ class Options(NamedTuple):
     agentwrite: bool = False  # the candidate plans and writes paragraph by paragraph, as params.yaml's plan and write sections say
     judged: bool = True  # False: the length scores alone
     fresh: bool = False  # ask for everything anew
+
+
+def params_here() -> Params:
+    """params.yaml, or the profile with the paper's judge where there is none, and a line that says so."""
+    path = Path("params.yaml")
+    if path.is_file():
+        return load(path)
+    found = load(PAPERS)
+    print(f"no params.yaml here: judged by {found.models.judge.name}, as in the paper; `longwriter use small` writes one", file=sys.stderr)
+    return found
 
 
 class Candidate(NamedTuple):

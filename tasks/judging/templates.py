@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from tasks.judging.grades import DIMENSIONS
 from tasks.judging.rubric import SCHEMA, SCORE
+from tasks.prompts import located
 from tasks.schema.errors import BadPrompt
 
 PAPERS_NAMES = {name: name.replace("_", " ").title().replace(" And ", " and ") for name in DIMENSIONS}
@@ -73,7 +74,7 @@ def mark(*texts: str) -> str:
 def read_template(path: Path) -> Template:
     """A judge's prompt from its file. Raises BadPrompt that names the file and the placeholder that is unknown or missing."""
     try:
-        text = path.read_text(encoding="utf-8")
+        text = located(path).read_text(encoding="utf-8")
     except (FileNotFoundError, IsADirectoryError):
         raise BadPrompt(f"{path}: no such file; `longwriter eval official` fetches the paper's, tasks/prompts/judge.txt is ours") from None
     except UnicodeDecodeError as error:

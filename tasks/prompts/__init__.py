@@ -14,6 +14,11 @@ _HERE = Path(__file__).parent
 _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 
 
+def located(path: Path) -> Path:
+    """A prompt file that params name: as it is, or the package's own where a path below tasks/prompts/ is not there: outside a checkout."""
+    return _HERE / path.name if path.parts[:-1] == ("tasks", "prompts") and not path.exists() else path
+
+
 def fill(name: str, folder: Path = _HERE, /, **values: str) -> str:
     """The prompt `<name>.txt` with its placeholders replaced. Raises BadPrompt that names the file, the line and the placeholder."""
     return "".join(frame(name, (), folder, **values))

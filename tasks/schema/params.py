@@ -20,6 +20,8 @@ Percent = Annotated[float, Field(ge=0, le=100)]
 
 
 NAME = r"^[a-z0-9][a-z0-9._-]*$"  # of a source or a recipe: it becomes part of a path
+PROFILES = Path(__file__).parent / "profiles"  # whole params files; in a checkout a link to profiles/
+PAPERS = PROFILES / "small.yaml"  # what the evaluator takes where there is no params.yaml: the paper's judge
 LARGEST = 10**9  # of any number in params.yaml but the seed
 DEEPEST = 20  # levels of nesting
 
