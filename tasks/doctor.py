@@ -107,11 +107,11 @@ def require(checks: Iterable[Check]) -> None:
 
 
 def versions() -> Iterator[Check]:
-    """The installed packages beside pyproject.toml's bounds, where a checkout has it."""
+    """The installed packages beside the bounds that a checkout's pyproject.toml has for the evaluator and the pipeline."""
     from packaging.requirements import Requirement
 
     path = Path("pyproject.toml")
-    asked = [Requirement(line) for line in _dependencies(path)]
+    asked = [one for line in _dependencies(path) if not (one := Requirement(line)).marker or one.marker.evaluate()]
     wrong = [problem for one in asked if (problem := _version_problem(one.name, one.specifier))]
     for problem in wrong:
         yield Check(name="versions", status="error", detail=problem, fix="`make install`")
@@ -291,7 +291,9 @@ def _dependencies(pyproject: Path) -> list[str]:
     if not pyproject.is_file():
         return []
     found = tomllib.loads(pyproject.read_text(encoding="utf-8")).get("project", {})
-    return list(found.get("dependencies", [])) if found.get("name") == "longwriter-pipeline" else []
+    if found.get("name") != "longwriter-pipeline":
+        return []
+    return [*found.get("dependencies", []), *found.get("optional-dependencies", {}).get("pipeline", [])]
 
 
 def _version_problem(name: str, wanted: object) -> str | None:
