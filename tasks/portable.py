@@ -29,7 +29,7 @@ def lock(file: int) -> None:
     at = os.lseek(file, 0, os.SEEK_CUR)
     os.lseek(file, _FAR, os.SEEK_SET)
     try:
-        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+        msvcrt.locking(file, msvcrt.LK_NBLCK, 1)
     except OSError as error:
         raise BlockingIOError(errno.EAGAIN, "locked by another process") from error
     finally:
