@@ -29,7 +29,7 @@ def evaluated(number: str) -> str:
     """
     address, folder = f"models:/{names().model}/{number}", settings().home / "evaluations" / f"version-{number}"
     shutil.rmtree(folder, ignore_errors=True)
-    evaluate = partial(stages.by_child, "tasks.longbench", "evaluate", address, "--out", str(folder))
+    evaluate = partial(stages.by_child, "tasks.evaluation", "evaluate", address, "--out", str(folder))
     try:
         stages.as_task("evaluate", f"{address} on the benchmark", evaluate)()
         return rollback.tracking("evaluated", number, str(folder))

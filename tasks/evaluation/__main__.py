@@ -1,7 +1,6 @@
-"""`python -m tasks.longbench`: evaluate a model, score recorded outputs, compare two evaluations, and what belongs to it."""
+"""`python -m tasks.evaluation`: evaluate a model, score recorded outputs, compare two evaluations, and what belongs to it."""
 
 import sys
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -9,16 +8,15 @@ import orjson
 import typer
 
 from tasks import plots, store
+from tasks.evaluation import api
 from tasks.evaluation.display import show_comparison, show_duels, show_judge, show_models, show_nll, show_scorecard
 from tasks.evaluation.official import DEFAULT_URL, fetch
-from tasks.evaluation.recorded import models_in, score_recorded
+from tasks.evaluation.recorded import models_in
 from tasks.judging.judged import Judged
-from tasks.longbench.compare import compare as comparison
 from tasks.longbench.samples import other_prompts
 from tasks.longbench.scorecard import Scorecard
-from tasks.longbench.scoring import cards, write_scores
+from tasks.longbench.scoring import write_scores
 from tasks.schema.errors import BadInput
-from tasks.schema.records import ScoredItem
 from tasks.schema.redaction import split_url
 from tasks.stage import one_line_errors
 
@@ -27,7 +25,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.callback()
-def longbench() -> None:
+def evaluation() -> None:
     """LongBench-Write and the Ruler: evaluate a model, score recorded outputs, compare."""
 
 
@@ -48,13 +46,13 @@ def evaluate(
 ) -> None:
     """A model on a benchmark: its answers, the judge's verdicts, the scorecard. Started again, it goes on where it stopped."""
     from tasks.evaluation.evaluate import Options, folder_of, params_here
-    from tasks.evaluation.evaluate import evaluate as evaluation
+    from tasks.evaluation.evaluate import evaluate as evaluate_model
 
     with one_line_errors():
         candidate = split_url(candidate)
         options = Options(benchmark, format, model, samples, temperature, max_tokens, agentwrite, judged, fresh)
         folder = out or folder_of(candidate)
-        card = evaluation(candidate, folder, params=params_here(), options=options)
+        card = evaluate_model(candidate, folder, params=params_here(), options=options)
         _show(card, title=f"{candidate}: {folder}", as_json=as_json)
         reliability = folder / "reliability.json"
         if reliability.is_file() and not as_json:
@@ -76,19 +74,17 @@ def score(
     A folder with a folder of files for each model becomes a table of S_l, a row for each model and a column for each asked length.
     """
     with one_line_errors():
-        given = _positive(length) if length else None
-        models = models_in(predictions)
-        items = _recorded(models or {predictions.name: predictions}, given, format)
-        found = cards(items, {})
+        found = api.score(predictions, length=_positive(length) if length else None, format=format)
+        _mention(found)
         if out:
-            write_scores(out, items, found)
-        several = bool(models) or len(found) > 1
+            write_scores(out, found.items, found.cards)
+        several = len(found.cards) > 1 or bool(models_in(predictions))
         if several and as_json:
-            print(orjson.dumps({name: _plain(card) for name, card in found.items()}).decode(), flush=True)
+            print(orjson.dumps({name: _plain(card) for name, card in found.cards.items()}).decode(), flush=True)
         elif several:
-            show_models(found, title=str(predictions), remark=other_prompts(items))
+            show_models(found.cards, title=str(predictions), remark=other_prompts(found.items))
         else:
-            _show(next(iter(found.values())), title=str(predictions), as_json=as_json)
+            _show(found.card, title=str(predictions), as_json=as_json)
 
 
 @app.command()
@@ -101,7 +97,7 @@ def compare(
 ) -> None:
     """Is A better than B, worse, or cannot these items tell? Item by item, with 95% intervals."""
     with one_line_errors():
-        found = comparison(a, b, mode="fixed" if fixed else "paper")
+        found = api.compare(a, b, mode="fixed" if fixed else "paper")
         if as_json:
             print(orjson.dumps(found.model_dump(mode="json")).decode(), flush=True)
         else:
@@ -166,23 +162,14 @@ def nll(
             show_nll(found)
 
 
-def _recorded(models: Mapping[str, Path], length: int | None, format: str | None) -> list[ScoredItem]:
-    """Every answer of every model. Says which rows are left out; raises BadInput where that are all of them."""
-    skipped, repeated = list[str](), list[str]()
-    items = [
-        item
-        for name, path in models.items()
-        for item in score_recorded(path, length=length, format=format, skipped=skipped if format else None, repeated=repeated, model=name)
-    ]
-    if repeated:
-        more = f" and {len(repeated) - REPEATED} more" if len(repeated) > REPEATED else ""
+def _mention(found: api.Scores) -> None:
+    """Say which rows repeat an answer, and which are left out."""
+    if found.repeated:
+        more = f" and {len(found.repeated) - REPEATED} more" if len(found.repeated) > REPEATED else ""
         problem = "answers are there twice, word for word, and count as two samples"
-        print(f"{len(repeated)} {problem}: {', '.join(repeated[:REPEATED])}{more}", file=sys.stderr)
-    if skipped:
-        print(f"{len(skipped)} rows state no length that can be read and are left out, such as {skipped[0]}", file=sys.stderr)
-    if not items:
-        raise BadInput(skipped[0], "no row states a length that can be read", fix="give files whose prompts do")
-    return items
+        print(f"{len(found.repeated)} {problem}: {', '.join(found.repeated[:REPEATED])}{more}", file=sys.stderr)
+    if found.left_out:
+        print(f"{len(found.left_out)} rows state no length that can be read and are left out, such as {found.left_out[0]}", file=sys.stderr)
 
 
 def _show(card: Scorecard, *, title: str, as_json: bool) -> None:

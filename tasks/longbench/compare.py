@@ -15,7 +15,7 @@ from statistics import mean
 from typing import Literal, NamedTuple
 
 from tasks import store
-from tasks.longbench.published import ITEMS, RERUN_GAP, Published, is_papers, published
+from tasks.longbench.published import ITEMS, RERUN_GAP, Published, is_papers
 from tasks.longbench.samples import Mode, PromptScores, by_prompt
 from tasks.longbench.scorecard import BINS, OVER, bin_of
 from tasks.longbench.summary import summarise
@@ -82,18 +82,6 @@ class _Judge(External):
     """What is read of a scorecard."""
 
     judge: str | None = None
-
-
-def compare(a: str, b: str, *, mode: Mode = "paper") -> Comparison:
-    """Compare `FILE[:MODEL]` or a score folder with another, or with `paper:MODEL`. Raises BadInput where that cannot be done."""
-    if a.startswith(PAPER):
-        raise BadInput(a, "a published model has no items to stand for A", fix="give it as B")
-    if b.startswith(PAPER) and mode == "fixed":
-        raise BadInput(b, "the paper's scores are its own mode's", fix="compare in paper mode")
-    side = read_side(a, texts=False)
-    if b.startswith(PAPER):
-        return against_paper(side, published(b.removeprefix(PAPER)))
-    return paired(side, read_side(b, texts=False), mode=mode)
 
 
 def read_side(source: str, *, texts: bool = True) -> Side:

@@ -93,7 +93,7 @@ def approve(
 def evaluated(
     version: Which,
     evaluation: Annotated[
-        Path, typer.Argument(help="folder of `python -m tasks.longbench evaluate models:/NAME/VERSION`", metavar="FOLDER")
+        Path, typer.Argument(help="folder of `python -m tasks.evaluation evaluate models:/NAME/VERSION`", metavar="FOLDER")
     ],
 ) -> None:
     """A newer evaluation of a version, under another judge or benchmark, takes the place of the one it was promoted with."""

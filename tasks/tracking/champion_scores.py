@@ -14,7 +14,7 @@ from tasks.tracking.registry import Version
 ITEMS, CARD = "items.jsonl", "scorecard.json"
 CANDIDATE, STUDENT = "candidate", "student"  # the version's tag that says which of the scored models it is; what it is without one
 RESCORE = (
-    "evaluate version {0} again (`python -m tasks.longbench evaluate models:/NAME/{0} --out evaluations/v{0}`), "
+    "evaluate version {0} again (`python -m tasks.evaluation evaluate models:/NAME/{0} --out evaluations/v{0}`), "
     "hand it in (`python -m tasks.tracking evaluated {0} evaluations/v{0}`) and promote again"
 )
 

@@ -112,7 +112,7 @@ def test_killed_in_the_middle_it_repeats_what_was_in_flight_and_no_more(tmp_path
     benchmark.write_text("".join(json.dumps(row) + "\n" for row in rows))
     with candidate(Switches(latency=0.2)) as url, pytest.MonkeyPatch.context() as environment:
         environment.setenv("LONGWRITER_CONCURRENCY", str(slots))
-        words = [sys.executable, "-m", "tasks.longbench", "evaluate", url, "--model", "rehearsal-candidate"]
+        words = [sys.executable, "-m", "tasks.evaluation", "evaluate", url, "--model", "rehearsal-candidate"]
         running = subprocess.Popen([*words, "--out", out, "--benchmark", benchmark], cwd=ROOT, stderr=subprocess.DEVNULL)
         while answered(url) < 12:
             time.sleep(0.05)
@@ -160,7 +160,7 @@ def test_without_a_judge_the_length_scores_stand_alone(tmp_path: Path, params: P
 
 
 def shown(candidate: str, out: Path, benchmark: Path, model: str = "rehearsal-candidate") -> str:
-    words = [sys.executable, "-m", "tasks.longbench", "evaluate", candidate, "--model", model]
+    words = [sys.executable, "-m", "tasks.evaluation", "evaluate", candidate, "--model", model]
     words += ["--out", str(out), "--benchmark", str(benchmark)]
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
@@ -283,7 +283,7 @@ def test_results_go_into_a_folder_that_is_called_like_the_candidate(given: str, 
 def test_the_command_prints_the_scorecard_and_one_line_for_an_error(tmp_path: Path, benchmark: Path) -> None:
     def command(*words: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
-            [sys.executable, "-m", "tasks.longbench", "evaluate", *words, "--benchmark", str(benchmark)],
+            [sys.executable, "-m", "tasks.evaluation", "evaluate", *words, "--benchmark", str(benchmark)],
             cwd=ROOT,
             capture_output=True,
             text=True,

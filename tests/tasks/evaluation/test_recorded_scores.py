@@ -1,4 +1,4 @@
-"""`python -m tasks.longbench score`, as people call it."""
+"""`python -m tasks.evaluation score`, as people call it."""
 
 import json
 import subprocess
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tasks.evaluation import compare
 from tasks.evaluation.recorded import score_recorded
-from tasks.longbench.compare import compare
 from tasks.longbench.summary import summarise
 from tasks.schema.errors import BadInput
 from tests.conftest import ROOT
@@ -25,7 +25,7 @@ GOLDEN = {
 
 def score(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
-        [sys.executable, "-m", "tasks.longbench", "score", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True
+        [sys.executable, "-m", "tasks.evaluation", "score", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True
     )
 
 

@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 from tasks import store
+from tasks.evaluation import compare
 from tasks.longbench import published
 from tasks.longbench.benchmark import read_benchmark
-from tasks.longbench.compare import Comparison, Row, compare
+from tasks.longbench.compare import Comparison, Row
 from tasks.schema.errors import BadInput
 from tasks.schema.records import FixedLength, Language, ScoredItem
 from tests.conftest import ROOT
@@ -222,7 +223,7 @@ def test_a_scorecard_stands_for_the_items_beside_it(tmp_path: Path) -> None:
 
 
 def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([sys.executable, "-m", "tasks.longbench", "compare", *arguments], cwd=ROOT, capture_output=True, text=True)
+    return subprocess.run([sys.executable, "-m", "tasks.evaluation", "compare", *arguments], cwd=ROOT, capture_output=True, text=True)
 
 
 def test_the_command_prints_a_table_or_one_json_object_and_gates_only_when_asked(tmp_path: Path) -> None:
