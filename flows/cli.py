@@ -184,7 +184,7 @@ class Table(TyperGroup):
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         name, command, rest = super().resolve_command(ctx, args)
         entry = self.entries.get(name or "")
-        return name, load(entry) if isinstance(entry, Leaf) else command, rest
+        return name, load(entry, f"{ctx.command_path} {name}") if isinstance(entry, Leaf) else command, rest
 
 
 def _listed(name: str, entry: Leaf | Branch) -> TyperCommand | TyperGroup:
@@ -193,11 +193,11 @@ def _listed(name: str, entry: Leaf | Branch) -> TyperCommand | TyperGroup:
     return TyperCommand(name, help=entry.help)
 
 
-def load(leaf: Leaf) -> Any:
-    """The command of a leaf; imports its module."""
+def load(leaf: Leaf, name: str = "longwriter") -> Any:
+    """The command of a leaf; imports its module. `name` is for the line that says which package is missing."""
     module, _, function = leaf.target.partition(":")
     one = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-    with _needed_packages(f"longwriter {leaf.example.partition(' ')[0]}"):
+    with _needed_packages(name):
         one.command(cls=Command, epilog=f"Example: longwriter {leaf.example}")(getattr(import_module(module), function))
     command = typer.main.get_command(one)
     command.checkout = leaf.checkout  # type: ignore[attr-defined]

@@ -16,7 +16,7 @@ except ImportError:  # Windows
     fcntl = resource = None  # type: ignore[assignment]
 
 OPEN = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)  # flags of every `os.open`: not inherited, and bytes as they are
-_FAR = 2**62  # the byte that Windows locks: its locks keep readers out, and nothing is ever there
+_FAR = 2**40  # the byte that Windows locks: its locks keep readers out, and nothing is there
 
 
 def lock(file: int) -> None:

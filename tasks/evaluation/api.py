@@ -57,7 +57,7 @@ def score(answers: Answers, *, length: int | None = None, format: str | None = N
     """Score recorded answers by S_l, in both modes, with repetition, endings and intervals.
 
     `answers` is a JSONL file, a glob, a folder of files, a folder with a folder for each model, or rows in memory: `prompt`, `response`
-    and `length` (words; `length=` serves rows without one), optionally `id`, `model`, `sample`, `type`, `plan`, `finish_reason`.
+    and `length` (words; `length=` serves rows without one), optionally `id`, `sample`, `type`, `plan`, `finish_reason`.
     `format` is the benchmark's: longbench-write, hellobench, writingbench, lifebench. Rows of other tools are read as by
     `longwriter eval score`. Raises BadInput with the file, the line and the field of the first row that does not fit.
 
@@ -100,7 +100,7 @@ def compare(a: "Scores | str | Path", b: "Scores | str | Path", *, mode: Mode = 
         ('better', 20)
         >>> overall = found.rows[0]
         >>> overall.measure, round(overall.difference), overall.interval.low > 0
-        ('s_l', 31, True)
+        ('s_l', 29, True)
     """
     if isinstance(a, str) and a.startswith(PAPER):
         raise BadInput(a, "a published model has no items to stand for A", fix="give it as B")

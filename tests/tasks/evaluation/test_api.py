@@ -52,8 +52,10 @@ def test_results_cannot_be_changed() -> None:
 
 
 def test_of_several_models_one_has_to_be_named(tmp_path: Path) -> None:
-    rows = [{**row, "model": model} for row in ROWS for model in ("long", "short")]
-    scores = score(rows)
+    for model in ("long", "short"):
+        (tmp_path / model).mkdir()
+        written(tmp_path / model / "answers.jsonl")
+    scores = score(tmp_path)
     assert list(scores.cards) == ["long", "short"]
     with pytest.raises(BadInput, match=r"2 models answered: long, short; fix: name one"):
         _ = scores.card
