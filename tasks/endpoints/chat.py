@@ -1,4 +1,12 @@
-"""The one interface to any model: an async callable from a request to a reply, and a way to map it over many records."""
+"""The one interface to any model: an async callable from a request to a reply, and a way to map it over many records.
+
+A role's Chat is a stack of wrappers over this protocol, put together in roles.py:
+
+    CachedChat      cached.py      a request that was paid for once is never sent again
+    RetryingChat    retrying.py    when it is sent and how often: slots, rate limits, back-off, who is to blame
+    BudgetedChat    budgeted.py    money and disk space are reserved for each try, its reply is recorded before anybody sees it
+    HttpChat        openai_api.py  one POST: dialect, time-out, redaction, the answer as a Reply or as a failure
+"""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
@@ -18,9 +26,12 @@ class Request(NamedTuple):
     messages: tuple[Message, ...]
     sample: int = 0  # a new index is a new draw of the same request; the same index is the same draw, replayed
     schema: dict[str, Any] | None = None  # JSON schema that the reply must follow, where the endpoint can do that
-    # No part of what is asked, and so of no key: they say when to send it and how long to wait.
+    # No part of what is asked, and so not of its key: they say when to send it and how long to wait.
     words: int | None = None  # expected in the answer; the time-out grows with them
     urgency: float = 0.0  # words still to be written in its chain of requests, these included: the longest chain goes first
+    # Set by the wrappers for those below them.
+    key: str = ""  # under which the reply is recorded (CachedChat)
+    attempt: int = 1  # which try this is (RetryingChat)
 
 
 class Reply(NamedTuple):
@@ -61,7 +72,7 @@ def why_empty(reply: Reply) -> str:
 
 class Chat(Protocol):
     async def __call__(self, request: Request) -> Reply:
-        """Answer, after retries. Raises EndpointError when there is no answer to be had."""
+        """Answer the request. Raises Unanswered for this request alone, EndpointError where the endpoint answers none."""
         ...
 
 

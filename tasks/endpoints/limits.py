@@ -1,7 +1,7 @@
-"""How many requests an endpoint gets at once, how many a minute, and how long each may take. All of it learns from the answers.
+"""How many requests an endpoint gets at once, how many a minute, and how long each may take. The first and the last learn from its answers.
 
 The most urgent request goes first: with the words left in its chain as urgency, a set of chains ends close to the bound that
-its longest chain and its slots allow.
+its longest chain and the number of slots allow.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ START = 128  # requests in flight at first; doubled with every round of answers
 GROWTH = 1.0  # of the limit per answer: doubles it in a round trip
 GROWTH_AFTER_CUT = 0.25  # more carefully once the endpoint has refused
 REFUSED_SHARE = 0.4  # of the last requests sent: halve. Below it refusals are noise or rate limits, which each request waits out by itself
-ROW = 8  # refusals without an answer between them: the endpoint refuses everybody, nobody is sent for a while
+ROW = 8  # consecutive refusals: the endpoint refuses every request, and all of them pause
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0  # seconds, where the endpoint does not say
 
 
@@ -30,13 +30,13 @@ class Ticket:
         self.refused = False
 
 
-class Slots:
+class ConcurrencyLimiter:
     """At most `most` requests in flight; fewer while the endpoint is overloaded.
 
-    Grows while answers come and is halved when the endpoint refuses a large share of what is sent (429, 503, 529). A single refusal
-    stops nobody but its own request: a pause for everybody on each of them was measured to cost 7.7 times the bound. Only when
-    ROW requests were refused, and none answered in between, does everybody wait, as long as the endpoint says; where it does not
-    say, once there is but one request left in flight, for a while that doubles until it is answered.
+    Grows with each answer and is halved when the endpoint refuses a large share of what is sent (429, 503, 529). A single refusal
+    delays its own request only: a common pause after each refusal was measured to cost 7.7 times the bound. After ROW consecutive
+    refusals all requests pause for Retry-After seconds. Without Retry-After they pause once a single request is in flight; the pause
+    doubles until one succeeds.
     """
 
     def __init__(self, most: int):
@@ -51,7 +51,7 @@ class Slots:
 
     @asynccontextmanager
     async def slot(self, urgency: float) -> AsyncIterator[Ticket]:
-        """Hold a slot for the block; the most urgent waits the least."""
+        """A slot for the block; the most urgent request waits the least."""
         await self._acquire(urgency)
         ticket = Ticket()
         self._sent.append(ticket)
@@ -62,12 +62,12 @@ class Slots:
             self._wake()
 
     def answered(self) -> None:
-        """The endpoint answered: let it have more."""
+        """The endpoint answered: allow one more in flight."""
         self._pause, self._row = 0.0, 0
         self.limit = min(self.most, self.limit + self._growth)
 
     def refused(self, ticket: Ticket, retry_after: float | None) -> None:
-        """The endpoint refused a request because there are too many of them; it may have said for how many seconds."""
+        """The endpoint refused a request because there are too many; `retry_after`: seconds, where it says."""
         ticket.refused = True
         self._row += 1
         if retry_after and self._row >= min(ROW, max(2, int(self.limit))):
@@ -93,7 +93,7 @@ class Slots:
         try:
             await future
         except asyncio.CancelledError:
-            if future.done() and not future.cancelled():  # it was let in, and never came
+            if future.done() and not future.cancelled():  # it had its slot already
                 self.in_flight -= 1
                 self._wake()
             raise
@@ -119,7 +119,7 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-class Quota:
+class TokenBucket:
     """At most `per_minute` units within any minute, in small bursts; 0: no limit."""
 
     def __init__(self, per_minute: int):
@@ -133,11 +133,11 @@ class Quota:
             await self._limiter.acquire(min(units, self._burst))
 
 
-class Allowance:
-    """Requests, and prompt and expected completion tokens, a minute."""
+class RateLimiter:
+    """At most so many requests, and prompt and expected completion tokens together, a minute; 0: no limit."""
 
     def __init__(self, *, requests: int, tokens: int):
-        self._requests, self._tokens = Quota(requests), Quota(tokens)
+        self._requests, self._tokens = TokenBucket(requests), TokenBucket(tokens)
 
     async def take(self, tokens: float) -> None:
         """For one request of so many tokens."""
@@ -145,8 +145,8 @@ class Allowance:
         await self._tokens.take(tokens)
 
 
-class Pace:
-    """How long a request may take: `most` seconds at first; then SLACK times what answers of its length took lately."""
+class AdaptiveTimeout:
+    """How long a request may take: `most` seconds at first; then SLACK times what answers of its length took recently."""
 
     SLACK = 4.0  # over the slow end of what was seen: an answer given up is paid for and lost
     FLOOR = 1.0  # seconds
@@ -161,7 +161,7 @@ class Pace:
 
     @asynccontextmanager
     async def limit(self, words: int | None, attempt: int) -> AsyncIterator[None]:
-        """Raises TimeoutError when the block takes longer than an answer of `words` words may. It is held to what is learned meanwhile."""
+        """Raises TimeoutError when the block takes longer than an answer of `words` words may. What is learned meanwhile applies to it."""
         start = _now()
         async with asyncio.timeout(self.deadline(words, attempt)) as timeout:
             if words is not None and len(self._paces) < self.SEEN:

@@ -14,10 +14,10 @@ import socket
 import sys
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import orjson
 
@@ -213,7 +213,7 @@ class ReplayStore:
         print(f"{self.path}: its last record, {len(torn)} bytes, is torn; it is cut off, and asked again if needed", file=sys.stderr)
 
 
-def key_of(request: Request, identity: dict[str, Any]) -> str:
+def key_of(request: Request, identity: Mapping[str, object]) -> str:
     """The digest of what is asked: `identity` (model, revision, decoding, seed, checkpoint) and the request itself."""
     asked = {
         "identity": identity,

@@ -1,24 +1,24 @@
-"""From a role to a Chat: who answers is decided here, by settings, and by nothing else.
+"""From a role to its Chat: cached(retrying(budgeted(http))) around the endpoint that the settings name.
 
 A URL that the caller names wins, then one in the settings. Without one, a model named rehearsal-* is answered by the rehearsal
-endpoint, and a checkpoint is served by the pipeline itself. Around every one of them goes the replay store.
+endpoint, and a checkpoint is served by the pipeline itself.
 """
 
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import aiohttp
 import yarl
 from pydantic import SecretStr
 
 from tasks.endpoints import wire
-from tasks.endpoints.limits import Allowance
-from tasks.endpoints.openai_api import authorization, openai_chat
-from tasks.endpoints.paid_once import PaidOnce
+from tasks.endpoints.budgeted import BudgetedCache, BudgetedChat
+from tasks.endpoints.cached import CachedChat
+from tasks.endpoints.openai_api import authorization, http_chat
 from tasks.endpoints.replay import journal
-from tasks.endpoints.till import Till
+from tasks.endpoints.retrying import RetryingChat
 from tasks.schema.errors import BadSettings, EndpointError
 from tasks.schema.params import Model
 from tasks.schema.redaction import mask_bytes, redact
@@ -32,7 +32,7 @@ ANSWER_TIME = 30.0  # seconds that it may take
 
 
 class Answering(NamedTuple):
-    """Who answers for a role."""
+    """The endpoint of a role."""
 
     url: str
     name: str  # of the model, there
@@ -43,21 +43,23 @@ class Answering(NamedTuple):
 @asynccontextmanager
 async def open_role(
     role: Role, model: Model, *, seed: int | None = None, checkpoint: Path | None = None, url: str | None = None
-) -> AsyncIterator[PaidOnce]:
+) -> AsyncIterator[CachedChat]:
     """The role's Chat for as long as the block lasts; servers that had to be started end with it. Several roles may be open at once.
 
     `seed` is sent along (plus the sample index); `checkpoint` is a model folder to serve when no URL is set; `url` goes before
-    the one in the settings. Raises BadSettings when nobody can answer for the role.
+    the one in the settings. Raises BadSettings when no endpoint is configured for the role.
     """
     own = settings().at(role, url) if url else settings()
     async with AsyncExitStack() as stack:
         store = stack.enter_context(journal(own.home / JOURNAL))
         there = await _find(role, model, checkpoint, own, stack)
-        rate = Allowance(requests=own.requests_per_minute, tokens=own.tokens_per_minute)
-        chat = openai_chat(role, there.url, model, own, name=there.name, seed=seed, api_key=there.api_key, up=there.up, rate=rate)
-        client = await stack.enter_async_context(chat)
-        till = Till(store, role=role, model=model.name, settings=own)
-        yield PaidOnce(client, till, identity=_identity(model, seed, checkpoint))
+        cache = BudgetedCache(store, role=role, model=model, identity=_identity(model, seed, checkpoint), settings=own)
+        http = await stack.enter_async_context(
+            http_chat(role, there.url, model, own, name=there.name, seed=seed, api_key=there.api_key, up=there.up)
+        )
+        budgeted = await stack.enter_async_context(BudgetedChat(http, cache))
+        retrying = RetryingChat(budgeted, where=http.where, max_tokens=model.max_tokens, settings=own, account=cache.account)
+        yield CachedChat(retrying, cache)
 
 
 async def _find(role: Role, model: Model, checkpoint: Path | None, own: Settings, stack: AsyncExitStack) -> Answering:
@@ -108,7 +110,7 @@ async def only_model(url: str, key: SecretStr) -> str:
     return names[0]
 
 
-def _identity(model: Model, seed: int | None, checkpoint: Path | None) -> dict[str, Any]:
+def _identity(model: Model, seed: int | None, checkpoint: Path | None) -> dict[str, str | int | float | None]:
     return {
         "model": model.name,
         "revision": model.revision,

@@ -9,10 +9,11 @@ from email.utils import formatdate
 import pytest
 from aiohttp import web
 
-from tasks.endpoints import openai_api
+from tasks.endpoints import retrying
 from tasks.endpoints.chat import Reply, map_async, user
 from tasks.endpoints.ledger import cost
-from tasks.endpoints.openai_api import Client, openai_chat
+from tasks.endpoints.openai_api import openai_chat
+from tasks.endpoints.retrying import RetryingChat
 from tasks.endpoints.roles import open_role
 from tasks.rehearsal.endpoint import STORM_BEGINS, Rehearsal, Switches
 from tasks.schema.errors import BadSettings, EndpointError, SpendCapReached, Unanswered
@@ -37,8 +38,8 @@ async def served(application: web.Application) -> AsyncIterator[str]:
         await runner.cleanup()
 
 
-def all_answered(switches: Switches, count: int, **own: object) -> tuple[list[Reply], Rehearsal, Client]:
-    async def go() -> tuple[list[Reply], Rehearsal, Client]:
+def all_answered(switches: Switches, count: int, **own: object) -> tuple[list[Reply], Rehearsal, RetryingChat]:
+    async def go() -> tuple[list[Reply], Rehearsal, RetryingChat]:
         endpoint = Rehearsal(switches)
         async with (
             served(endpoint.application()) as url,
@@ -72,11 +73,11 @@ def test_a_mixture_of_passing_faults_loses_no_call() -> None:
     assert len(replies) == 150
     assert all(reply.text.startswith("Paragraph 1") for reply in replies)
     assert endpoint.answered == 150 < endpoint.requests
-    assert client.retries == endpoint.requests - 150
+    assert client.account.retries == endpoint.requests - 150
 
 
 def test_while_nobody_is_answered_people_are_told_why(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-    monkeypatch.setattr(openai_api, "NOTICE", 0.3)
+    monkeypatch.setattr(retrying, "NOTICE", 0.3)
     all_answered(Switches(latency=0.01, storm=2.0), 60, concurrency=8)
     said = [line for line in capsys.readouterr().err.splitlines() if "asked again" in line]
     assert 1 <= len(said) <= 4  # after 0.3, 0.6, 1.2 seconds
@@ -109,7 +110,7 @@ def test_a_call_that_hangs_is_given_up_in_time_and_asked_again() -> None:
     start = time.monotonic()
     replies, _, client = all_answered(Switches(latency=0.02, hanging=0.02), 150, concurrency=8)
     assert len(replies) == 150
-    assert client.retries >= 1
+    assert client.account.retries >= 1
     assert time.monotonic() - start < 30  # not the hour that the endpoint would take, nor settings.timeout
 
 

@@ -4,10 +4,10 @@ import asyncio
 import random
 import time
 
-from tasks.endpoints.limits import ROW, Pace, Quota, Slots
+from tasks.endpoints.limits import ROW, AdaptiveTimeout, ConcurrencyLimiter, TokenBucket
 
 
-async def take(slots: Slots, urgency: float, order: list[float]) -> None:
+async def take(slots: ConcurrencyLimiter, urgency: float, order: list[float]) -> None:
     async with slots.slot(urgency):
         order.append(urgency)
         await asyncio.sleep(0.001)
@@ -15,7 +15,7 @@ async def take(slots: Slots, urgency: float, order: list[float]) -> None:
 
 def test_the_most_urgent_goes_first_whoever_came_first() -> None:
     async def go() -> list[float]:
-        slots, order = Slots(1), list[float]()
+        slots, order = ConcurrencyLimiter(1), list[float]()
         await asyncio.gather(*(take(slots, urgency, order) for urgency in (1, 5, 3, 9, 5)))
         return order
 
@@ -24,7 +24,7 @@ def test_the_most_urgent_goes_first_whoever_came_first() -> None:
 
 def test_a_waiter_that_gives_up_leaves_its_place_to_the_next() -> None:
     async def go() -> int:
-        slots, order = Slots(1), list[float]()
+        slots, order = ConcurrencyLimiter(1), list[float]()
         async with slots.slot(0):
             waiting = [asyncio.create_task(take(slots, urgency, order)) for urgency in (3, 2)]
             await asyncio.sleep(0)
@@ -42,7 +42,7 @@ class Endpoint:
         self.capacity, self.share, self.active, self.refusals, self.answers = capacity, share, 0, 0, 0
         self.luck = random.Random(1)
 
-    async def call(self, slots: Slots, log: list[int]) -> None:
+    async def call(self, slots: ConcurrencyLimiter, log: list[int]) -> None:
         while True:
             async with slots.slot(0) as ticket:
                 log.append(slots.in_flight)
@@ -60,7 +60,7 @@ class Endpoint:
             await asyncio.sleep(self.luck.uniform(0, 0.02))
 
 
-def run(endpoint: Endpoint, slots: Slots, calls: int) -> list[int]:
+def run(endpoint: Endpoint, slots: ConcurrencyLimiter, calls: int) -> list[int]:
     """The requests in flight at each sending."""
 
     async def go() -> list[int]:
@@ -78,13 +78,13 @@ def run(endpoint: Endpoint, slots: Slots, calls: int) -> list[int]:
 
 
 def test_it_grows_to_the_ceiling_while_the_endpoint_answers() -> None:
-    slots = Slots(128)
+    slots = ConcurrencyLimiter(128)
     run(Endpoint(1000), slots, 1000)
     assert slots.limit == 128
 
 
 def test_it_is_halved_when_the_endpoint_is_overloaded_and_finds_its_capacity() -> None:
-    slots, endpoint = Slots(128), Endpoint(20)
+    slots, endpoint = ConcurrencyLimiter(128), Endpoint(20)
     log = run(endpoint, slots, 2000)
     later = log[len(log) // 2 :]
     assert max(log) >= 64
@@ -93,7 +93,7 @@ def test_it_is_halved_when_the_endpoint_is_overloaded_and_finds_its_capacity() -
 
 
 def test_refusals_by_chance_do_not_slow_the_others_down() -> None:
-    slots, endpoint = Slots(64), Endpoint(1000, share=0.1)
+    slots, endpoint = ConcurrencyLimiter(64), Endpoint(1000, share=0.1)
     log = run(endpoint, slots, 2000)
     assert slots.limit == 64
     assert endpoint.refusals > 100
@@ -102,7 +102,7 @@ def test_refusals_by_chance_do_not_slow_the_others_down() -> None:
 
 def test_when_everybody_is_refused_everybody_waits_as_long_as_the_endpoint_says() -> None:
     async def go() -> tuple[int, float]:
-        slots, sent, start = Slots(16), 0, asyncio.get_running_loop().time()
+        slots, sent, start = ConcurrencyLimiter(16), 0, asyncio.get_running_loop().time()
 
         async def one() -> None:
             nonlocal sent
@@ -122,17 +122,17 @@ def test_when_everybody_is_refused_everybody_waits_as_long_as_the_endpoint_says(
 
 def test_no_minute_has_more_requests_than_its_quota() -> None:
     async def go() -> float:
-        quota, start = Quota(600), time.monotonic()
+        quota, start = TokenBucket(600), time.monotonic()
         for _ in range(70):  # a burst of 60, then 9 a second
             await quota.take()
         return time.monotonic() - start
 
     assert asyncio.run(go()) >= 0.9
-    assert asyncio.run(asyncio.wait_for(Quota(0).take(10**9), 1)) is None
+    assert asyncio.run(asyncio.wait_for(TokenBucket(0).take(10**9), 1)) is None
 
 
 def test_the_time_out_follows_the_length_and_what_was_seen() -> None:
-    pace = Pace(600.0)
+    pace = AdaptiveTimeout(600.0)
     assert pace.deadline(100, 1) == 600.0
     for _ in range(32):
         pace.saw(100, 1.5)

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from tasks.endpoints.chat import Reply, user
-from tasks.endpoints.openai_api import PROBE
+from tasks.endpoints.retrying import PROBE
 from tasks.endpoints.roles import open_role
 from tasks.schema.errors import EndpointError, Unanswered
 from tasks.schema.params import Model

@@ -8,15 +8,16 @@ import resource
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from tasks.endpoints.budgeted import BudgetedCache, BudgetedChat
+from tasks.endpoints.cached import CachedChat
 from tasks.endpoints.chat import Reply, Request, map_async, user
-from tasks.endpoints.openai_api import Client, Purse
-from tasks.endpoints.paid_once import PaidOnce
-from tasks.endpoints.replay import Paid, ReplayStore, key_of, paid
-from tasks.endpoints.till import Till
+from tasks.endpoints.replay import Paid, ReplayStore, journal, key_of, paid
 from tasks.schema.errors import BadInput, WorkspaceBusy
 from tasks.schema.params import Model
 from tasks.schema.records import Usage
@@ -136,33 +137,34 @@ def test_the_journal_is_for_its_owner_alone(tmp_path: Path) -> None:
     assert os.stat(tmp_path / "replay.jsonl").st_mode & 0o777 == 0o600
 
 
-class Counting(Client):
-    """A client that counts what it is asked and answers after a while, without HTTP."""
+class Counting:
+    """A Chat that counts what it is asked and answers after a while, without HTTP."""
 
     def __init__(self) -> None:
-        self.calls, self.retries = 0, 0
-        self.model = Model(name="m", revision="1", temperature=1.0, max_tokens=10)
+        self.calls = 0
 
-    async def ask(self, request: Request, *, purse: Purse) -> Reply:
+    async def __call__(self, request: Request) -> Reply:
         self.calls += 1
         await asyncio.sleep(0.01)
-        answer = Reply(f"{request.messages[0].content}/{request.sample}", "stop", Usage(1, 2, 3), 0.5, role="teacher")
-        async with purse() as keep:
-            await keep(answer)
-        return answer
+        return Reply(f"{request.messages[0].content}/{request.sample}", "stop", Usage(1, 2, 3), 0.5, role="teacher")
 
 
-def asked(path: Path, counting: Client, requests: list[Request]) -> list[Reply]:
-    async def go() -> list[Reply]:
-        store = ReplayStore(path)
-        try:
-            till = Till(store, role="teacher", model="m", settings=Settings())
-            chat = PaidOnce(counting, till, identity=IDENTITY)
-            return await map_async(requests, chat, unit="call", label=None)
-        finally:
-            store.close()
+MODEL = Model(name="m", revision="1", temperature=1.0, max_tokens=10)
 
-    return asyncio.run(go())
+
+@contextmanager
+def cache(path: Path) -> Iterator[BudgetedCache]:
+    with journal(path) as store:
+        yield BudgetedCache(store, role="teacher", model=MODEL, identity=IDENTITY, settings=Settings())
+
+
+def asked(path: Path, counting: Counting, requests: list[Request]) -> list[Reply]:
+    async def go(known: BudgetedCache) -> list[Reply]:
+        async with BudgetedChat(counting, known) as budgeted:
+            return await map_async(requests, CachedChat(budgeted, known), unit="call", label=None)
+
+    with cache(path) as known:
+        return asyncio.run(go(known))
 
 
 def test_a_stored_reply_is_never_asked_for_again(tmp_path: Path) -> None:
@@ -171,6 +173,21 @@ def test_a_stored_reply_is_never_asked_for_again(tmp_path: Path) -> None:
     assert counting.calls == 3  # the same request made twice at once is paid once
     assert asked(tmp_path / "replay.jsonl", counting, requests) == first
     assert counting.calls == 3
+
+
+def test_the_reply_of_a_call_whose_caller_is_cancelled_is_recorded(tmp_path: Path) -> None:
+    counting = Counting()
+
+    async def go(known: BudgetedCache) -> None:
+        async with BudgetedChat(counting, known) as budgeted:
+            await asyncio.wait_for(CachedChat(budgeted, known)(user("a")), 0.002)
+
+    with cache(tmp_path / "replay.jsonl") as known:
+        with pytest.raises(TimeoutError):
+            asyncio.run(go(known))
+        assert known.account.calls == 1
+    assert [reply.text for reply in asked(tmp_path / "replay.jsonl", counting, [user("a")])] == ["a/0"]
+    assert counting.calls == 1
 
 
 def test_a_line_says_what_was_paid_and_to_whom(tmp_path: Path) -> None:

@@ -1,0 +1,113 @@
+"""What a call may cost, and where its reply is recorded: money and disk space are reserved before it, its reply is recorded after it."""
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from types import TracebackType
+from weakref import WeakKeyDictionary
+
+from tasks.endpoints.chat import Chat, Reply, Request
+from tasks.endpoints.ledger import Account, Budget, cost, price_of, totals
+from tasks.endpoints.replay import ReplayStore, key_of, paid
+from tasks.endpoints.usage import expected
+from tasks.schema.params import Model
+from tasks.schema.records import Usage
+from tasks.schema.settings import Role, Settings
+
+RECORD, BYTES = 1024, 5  # of the disk: a reply's record, and each token of it; English and Chinese have 3 to 5
+DRAIN, DRAIN_AFTER_ERROR = 4.0, 60.0  # seconds that calls under way may take when the run is interrupted, or fails: they are paid for
+
+
+class BudgetedCache:
+    """The replies of one role in the workspace's journal, and the spend cap that all roles of the workspace share.
+
+    `account` has the role's running totals; of cached replies only their number. `identity` is what the role's replies depend on besides
+    the request: model, decoding, seed, checkpoint.
+    """
+
+    def __init__(self, journal: ReplayStore, *, role: Role, model: Model, identity: Mapping[str, object], settings: Settings):
+        self.account = Account()
+        self._journal, self._role, self._model, self._identity = journal, role, model, identity
+        # A checkpoint or the rehearsal, which the pipeline serves itself, costs nothing unless it has a price in the settings.
+        self._price = price_of(model.name, settings.prices, cap=settings.spend_cap if settings.url(role) else None)
+        self._budget = _budget(journal, settings)
+
+    def key(self, request: Request) -> str:
+        """Under which the request's reply is recorded."""
+        return key_of(request, self._identity)
+
+    def lookup(self, key: str) -> Reply | None:
+        """The recorded reply."""
+        if (known := self._journal.get(key)) is not None:
+            self.account.replayed += 1
+        return known
+
+    @contextmanager
+    def reserve(self, request: Request) -> Iterator[None]:
+        """Money and disk space for one call, while the block lasts. Raises SpendCapReached; OSError where its reply would find no space."""
+        tokens = expected(request, self._model.max_tokens)
+        with self._budget.reserved(self._dollars(tokens)), self._journal.room(RECORD + BYTES * tokens.completion):
+            yield
+
+    def record(self, key: str, reply: Reply) -> None:
+        """Write a reply that was paid for into the journal. Raises OSError where it cannot be written."""
+        self._journal.put(key, paid(self._role, self._model.name, reply))
+        self._budget.spent += (spent := self._dollars(reply.usage))
+        self.account.add(reply.usage, reply.seconds, spent)
+
+    def _dollars(self, usage: Usage) -> float:
+        return cost(usage, self._price) if self._price else 0.0
+
+
+class BudgetedChat:
+    """Reserves what a call by `chat` may take and records its reply before the caller gets it.
+
+    A call continues when its caller is cancelled: its reply may be paid for. The end of the block waits for such calls.
+    """
+
+    def __init__(self, chat: Chat, cache: BudgetedCache):
+        self._chat, self._cache = chat, cache
+        self._under_way: set[asyncio.Task[Reply]] = set()
+
+    async def __call__(self, request: Request) -> Reply:
+        call = asyncio.create_task(self._pay(request))
+        self._under_way.add(call)
+        call.add_done_callback(self._ended)
+        return await asyncio.shield(call)
+
+    async def _pay(self, request: Request) -> Reply:
+        with self._cache.reserve(request):
+            reply = await self._chat(request)
+            self._cache.record(request.key or self._cache.key(request), reply)
+        return reply
+
+    def _ended(self, call: "asyncio.Task[Reply]") -> None:
+        self._under_way.discard(call)
+        if not call.cancelled():
+            call.exception()  # read, so that asyncio does not complain about an error that a cancelled caller did not see
+
+    async def __aenter__(self) -> "BudgetedChat":
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=DRAIN if isinstance(error, asyncio.CancelledError) else DRAIN_AFTER_ERROR)
+        for call in self._under_way:
+            call.cancel()
+
+
+_budgets: WeakKeyDictionary[ReplayStore, Budget] = WeakKeyDictionary()
+
+
+def _budget(journal: ReplayStore, settings: Settings) -> Budget:
+    """One for all roles that share a journal: open at once, they spend from the same cap."""
+    if journal not in _budgets:
+        _budgets[journal] = Budget(settings.spend_cap, sum(account.dollars for account in _spent(journal, settings)))
+    return _budgets[journal]
+
+
+def _spent(journal: ReplayStore, settings: Settings) -> list[Account]:
+    """What the journal's replies cost; read only where there is a cap."""
+    if settings.spend_cap is None:
+        return []
+    return list(totals((line for _, line in journal.all()), settings.prices).values())

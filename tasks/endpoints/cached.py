@@ -1,0 +1,36 @@
+"""CachedChat: a request that was paid for once is never sent again."""
+
+import asyncio
+
+from tasks.endpoints.budgeted import BudgetedCache
+from tasks.endpoints.chat import Chat, Reply, Request
+from tasks.endpoints.ledger import Account
+from tasks.schema.errors import SecretInReply
+from tasks.schema.redaction import REMOVED
+
+
+class CachedChat:
+    """Answers from the cache, else by `chat`. Equal requests that are under way at the same time are sent once.
+
+    Raises SecretInReply for a reply with a secret in it, on every run, because the reply comes from the cache.
+    """
+
+    def __init__(self, chat: Chat, cache: BudgetedCache):
+        self._chat, self._cache = chat, cache
+        self._under_way: dict[str, asyncio.Task[Reply]] = {}
+
+    @property
+    def account(self) -> Account:
+        """Running totals of this role's calls."""
+        return self._cache.account
+
+    async def __call__(self, request: Request) -> Reply:
+        key = self._cache.key(request)
+        if (reply := self._cache.lookup(key)) is None:
+            if key not in self._under_way:
+                self._under_way[key] = asyncio.create_task(self._chat(request._replace(key=key)))
+                self._under_way[key].add_done_callback(lambda _: self._under_way.pop(key))
+            reply = await self._under_way[key]
+        if REMOVED in reply.text:
+            raise SecretInReply("the reply repeats a key or password of this workspace; it is not used")
+        return reply

@@ -1,0 +1,46 @@
+"""How one try of a request can fail, by cause. What follows from each is decided in retrying.py."""
+
+from tasks.endpoints.chat import Reply
+
+
+class Failed(Exception):
+    """This try failed; another one may succeed. `retry_after`: seconds to wait, as the endpoint says; None: it does not."""
+
+    def __init__(self, problem: str, *, retry_after: float | None = None):
+        super().__init__(problem)
+        self.retry_after = retry_after
+
+
+class Refused(Failed):
+    """The endpoint accepts no requests for the moment: 429, 503, 529, or no connection to a server that was reachable before."""
+
+
+class Unreachable(Failed):
+    """No connection to a server that was never reached."""
+
+
+class Unusable(Failed):
+    """A reply without text, or one over the size limit. It may be charged, so it is repeated once at most."""
+
+
+class Rejected(Exception):
+    """The endpoint will not answer this request however often it is sent.
+
+    `advice`: what to do, where the cause may concern every request (a wrong key, an empty account); empty: only this request is at fault.
+    """
+
+    def __init__(self, problem: str, *, advice: str = ""):
+        super().__init__(problem)
+        self.advice = advice
+
+
+class Filtered(Exception):
+    """The endpoint's content filter stopped the request, and would again. `reply` is empty, costs nothing, and is not recorded."""
+
+    def __init__(self, reply: Reply):
+        super().__init__(reply.finish_reason)
+        self.reply = reply
+
+
+class Rewritten(Exception):
+    """The endpoint does not accept the form of the request but accepts another one: send it again at once (dialect.py)."""
