@@ -205,7 +205,7 @@ def test_an_endpoint_that_refuses_everybody_for_too_long_stops_the_run() -> None
     async def busy(_: web.Request) -> web.Response:
         return web.json_response({"error": {"message": "overloaded"}}, status=529)
 
-    with pytest.raises(EndpointError, match=r"529 \(overloaded\); nobody was answered within LONGWRITER_PATIENCE, 1 s"):
+    with pytest.raises(EndpointError, match=r"529 \(overloaded\); no request was answered within LONGWRITER_PATIENCE, 1 s"):
         one(busy, patience=1.0)
 
 
@@ -257,7 +257,7 @@ def test_a_pause_that_is_longer_than_patience_is_not_waited_for() -> None:
     async def tomorrow(_: web.Request) -> web.Response:
         return web.json_response({"error": {"message": "quota"}}, status=429, headers={"Retry-After": "86400"})
 
-    with pytest.raises(EndpointError, match=r"429 \(quota\); nobody was answered within LONGWRITER_PATIENCE"):
+    with pytest.raises(EndpointError, match=r"429 \(quota\); no request was answered within LONGWRITER_PATIENCE"):
         one(tomorrow)
 
 
