@@ -139,7 +139,8 @@ async def _rehearse(instruction: Instruction, total: Work, *, plan: PlanSection,
     async def chat(request: Request) -> Reply:
         nonlocal chain, before
         prompt = "".join(message.content for message in request.messages)
-        text = roles.answer("rehearsal-teacher", [(m.role, m.content) for m in request.messages], seed=request.sample)
+        messages = [(message.role, message.content) for message in request.messages]
+        text = roles.answer("rehearsal-teacher", messages, seed=request.sample, schema=request.schema)
         tokens = round(len(text.encode()) / BYTES_PER_TOKEN)
         total.calls += 1
         total.prompt += len(prompt.encode()) / BYTES_PER_TOKEN

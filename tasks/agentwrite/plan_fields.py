@@ -1,17 +1,15 @@
-"""What the pieces of a plan text say: a word count, a point, the name of a column or a key.
+"""What the pieces of a plan's line say: a word count, a main point.
 
 Full-width characters are folded for matching only, one for one, so that what is kept of a point is as the teacher wrote it.
 """
 
 import re
-from typing import Any, Literal, NamedTuple
+from typing import NamedTuple
 
 from tasks.text.numbers import FIGURES, NUMBER, number
 
 LONGEST_LINE = 4000  # characters of a plan's line; what comes behind is no plan
-LONGEST_NAME = 200  # characters of a table's cell, of a column's name or of a key that are looked at
 MAX_WORDS = 100_000  # of one paragraph or chapter; a larger count is a misprint
-Field = Literal["number", "words", "point", "title"]
 
 
 class Line(NamedTuple):
@@ -38,12 +36,12 @@ _LABEL = (
     r"(?<![A-Za-z])(?:(?:word[\s_-]*(?:count|limit|target|budget)s?|字\s*[数數])(?:\s*(?:of|is|为|是))?[\W_]*"
     r"|(?:words?|length|characters?|篇幅|长度)\s*[:=][\W_]*)"
 )
+_COUNT = re.compile(_LABEL, re.IGNORECASE)
 _LABELLED = re.compile(rf"{_LABEL}{_AMOUNT}{_END}{_CLOSE}", re.IGNORECASE)
 _UNREADABLE = re.compile(rf"{_LABEL}(?:n/?a|tbd|none|unknown|待定|不限)?[\W_]*$", re.IGNORECASE)
 _BRACKETED = re.compile(rf"[(\[【]{_AMOUNT}{_UNIT}[^()\[\]【】]{{0,12}}[)\]】]", re.IGNORECASE)
 _TRAILING = re.compile(rf"(?<!\bof )(?<!\bthe )(?<!\bin )(?<!\ba )(?<![\d^]){_AMOUNT}{_UNIT}{_CLOSE}$", re.IGNORECASE)
 _LEADING = re.compile(rf"^[\W_]*{_AMOUNT}{_UNIT}[)\]\s]*(?:[:\-–—|.,]|$)", re.IGNORECASE)
-_BARE = re.compile(rf"^[\W_]*{_AMOUNT}{_END}", re.IGNORECASE)
 _BEYOND = re.compile(rf"\d{{13,}}|{_POWER}")
 _HAS_UNIT = re.compile(r"words?\b|char|字|词", re.IGNORECASE)
 _RUNNING_TOTAL = re.compile(r"[(\[]\s?(?:\w+ )?(?:total|累计|合计)\b[^()\[\]]*[)\]]\s*$", re.IGNORECASE)
@@ -52,23 +50,6 @@ TOTAL = re.compile(
     re.IGNORECASE,
 )
 
-_FIELDS: tuple[tuple[Field, re.Pattern[str]], ...] = (
-    (
-        "number",
-        re.compile(
-            r"(?:(?:paragraph|para|section|chapter|part|step|段落?|章节?)\s*)?(?:no\.?|number|num|#|id|index|order|序号|编号|号)?|第?\W*[段章]",
-            re.I,
-        ),
-    ),
-    ("words", re.compile(r".*(?:\bwords?\b|wordcount|\bcount\b|length|characters|字[数數]|篇幅|长度).*", re.I)),
-    (
-        "point",
-        re.compile(
-            r".*(?:points?|content|description|summary|topic|details?|focus|purpose|idea|要点|内容|主旨|观点|描述|概要|说明)\b.*", re.I
-        ),
-    ),
-    ("title", re.compile(r".*(?:title|heading|name|theme|subject|标题|题目|主题|名称).*", re.I)),
-)
 _POINT = re.compile(
     r"(?:^|(?<=[\s\W]))(?:(?:main|key|central)[\s_-]*(?:point|idea|topic|content)s?\b|要点|主要内容|主要观点|主旨|内容要点)\s*(?:\([^)]*\)\s*)?[:\]*_]+"
     r"|^[\W_]*(?:(?:main|key)\s*points?\b|要点|主要内容|(?:topic|content|focus|description|summary|内容|主题|描述)\s*[:\-–—])",
@@ -109,14 +90,6 @@ def _take_count(text: str, *, marked: bool) -> tuple[int | None, str]:
     return None, text
 
 
-def count_of(value: Any) -> int | None:
-    """The word count that a table's cell or a JSON value holds."""
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return round(min(value, MAX_WORDS + 1))
-    match = _BARE.match(fold(value.strip()[:LONGEST_NAME])) if isinstance(value, str) else None
-    return _words(match) if match else None
-
-
 def _words(match: re.Match[str]) -> int:
     """The middle of a range."""
     high = _value(match["high"])
@@ -127,10 +100,10 @@ def _value(text: str) -> int:
     return MAX_WORDS + 1 if _BEYOND.fullmatch(text) else number(text)
 
 
-def field_of(name: str) -> Field | None:
-    """What a column, a key or a label holds, by its name."""
-    plain = re.sub(r"[\s_*-]+", " ", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", fold(name[:LONGEST_NAME]))).strip(" :()[]")
-    return next((field for field, pattern in _FIELDS if plain and pattern.fullmatch(plain)), None)
+def is_labelled(text: str) -> bool:
+    """Does a line begin with the label of a word count or of a main point?"""
+    start = fold(text[:LONGEST_LINE]).lstrip(_EDGE)
+    return bool((label := _POINT.search(start) or _COUNT.search(start)) and label.start() == 0)
 
 
 def point_of(text: str) -> str:

@@ -1,16 +1,15 @@
 """From a teacher's plan text to the lines of a plan.
 
-Tolerant in what it reads: preambles, closing remarks, bold, list markers, many ways of numbering, tables, JSON, paragraphs over several
-lines, ranges, English and Chinese numerals, missing counts. Strict in what it returns: lines numbered 1 to n without a gap, each with a
-point, no count of 0 or beyond reason.
+For endpoints that take no JSON schema (plan_json.py). Tolerant in what it reads: preambles, closing remarks, bold, list markers, ways
+of numbering, paragraphs over several lines, ranges, English and Chinese numerals, missing counts. Strict in what it returns: lines
+numbered 1 to n without a gap, each with a point, no count of 0 or beyond reason.
 """
 
 import re
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from tasks.agentwrite.plan_fields import LONGEST_LINE, MAX_WORDS, TOTAL, Line, field_of, fold, point_of, take_count, tidy
-from tasks.agentwrite.plan_forms import read_json, read_table
+from tasks.agentwrite.plan_fields import LONGEST_LINE, MAX_WORDS, TOTAL, Line, fold, is_labelled, point_of, take_count, tidy
 from tasks.schema.errors import ReplyError
 from tasks.text.numbers import number
 
@@ -48,7 +47,6 @@ _BARE = re.compile(
 )
 _BREAK = re.compile(r"^\s*(?:#|(?:[-*_=]\s*){3,}$)")
 _BULLET = re.compile(r"^(?:\s{2,}|\t|\s*[-*•·+–]\s)")
-_FIELD = re.compile(r"^[\W_]*(?P<name>[^\W\d](?:(?!\s[-–—|]\s)[^:]){0,30}?)[\s*_\]]*:(?P<value>.*)$")
 
 
 class _Block(NamedTuple):
@@ -70,7 +68,7 @@ def parse_plan(text: str, *, max_paragraphs: int, noun: Noun = "paragraph") -> t
         raise ReplyError(f"{len(lines)} {noun}s, at most {max_paragraphs} are allowed")
     for place, line in enumerate(lines, 1):
         if line.number != place:
-            raise ReplyError(f"{noun} {line.number} stands where {noun} {place} should")
+            raise ReplyError(f"expected {noun} {place}, found {noun} {line.number}")
         if line.words is not None and not 0 < line.words <= MAX_WORDS:
             raise ReplyError(f"{noun} {place} has a word count of {line.words if line.words <= MAX_WORDS else f'more than {MAX_WORDS}'}")
         if not line.point:
@@ -91,11 +89,7 @@ def _plain(text: str, noun: Noun) -> list[Line] | None:
 
 
 def _read(text: str, noun: Noun) -> list[Line]:
-    if found := read_json(text):
-        return found
     lines = [_MARKUP.sub("", _RUN.sub(r"\1\1\1", line[:LONGEST_LINE])) for line in text.splitlines()]
-    if found := read_table(lines):
-        return found
     if found := [_line(block) for block in _blocks(lines, _OWN[noun], noun)]:
         return found
     for label in (_OTHER, _BARE):
@@ -152,14 +146,9 @@ def _below(lines: list[str], *, begun: bool, counted: bool) -> Iterator[tuple[st
         if not line.strip():
             gap = True
             continue
-        field = _FIELD.match(fold(line))
-        kind = field_of(field["name"]) if field else None
-        bullet = bool(_BULLET.match(line))
-        count, rest = take_count(line, marked=gap and begun)
-        if field and kind == "words":
-            yield "", count, ""
-        elif field and kind:
-            count, rest = take_count(line[field.start("value") :])
+        labelled, bullet = is_labelled(line), bool(_BULLET.match(line))
+        count, rest = take_count(line, marked=gap and begun and not labelled)
+        if labelled:
             yield ": ", count, rest
         elif not begun or bullet or not gap or (count is not None and not counted):
             yield "; " if bullet and begun else (": " if gap else " "), count, rest

@@ -1,16 +1,19 @@
 """Ask for a plan, fit it to the asked length, and show it.
 
+A plan is asked for by JSON schema (plan_json.py), or as lines of text where params say so or the endpoint takes no schema (plan_text.py).
+
 A text that plan.max_paragraphs paragraphs of middling length can carry is planned on one level. A longer one is planned as chapters that
 such a plan can carry, and then each chapter as paragraphs, all chapters at once; their prompts share everything but their end.
 """
 
 import math
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, TypeVar
+from typing import Literal, NamedTuple, TypeVar
 
 from tasks.agentwrite.plan_budgets import reconcile
 from tasks.agentwrite.plan_fields import Line
-from tasks.agentwrite.plan_text import parse_plan
+from tasks.agentwrite.plan_json import plan_schema, read_plan
+from tasks.agentwrite.plan_text import Noun, parse_plan
 from tasks.endpoints.chat import Chat, Reply, Request, map_async, user, why_empty
 from tasks.prompts import fill, frame
 from tasks.schema.errors import ReplyError, Unanswered
@@ -24,6 +27,24 @@ WORDS_PER_LINE = 25  # of a plan, about
 MOST_QUOTED = 20_000  # characters of a bad plan that are shown to the teacher again
 
 T = TypeVar("T")
+
+
+class _Asked(NamedTuple):
+    """A plan that is asked for."""
+
+    prompt: Callable[[str], str]  # from the form of the answer
+    lines: float  # expected in the answer
+    urgency: float
+    noun: Noun = "paragraph"
+
+    def request(self, format: Literal["json", "text"]) -> Request:
+        """By JSON schema with lines of text as the fallback, or as lines of text."""
+        names = {"noun": self.noun, "Noun": self.noun.capitalize()}
+        text = user(self.prompt(fill("plan_lines", **names)))
+        if format == "json":
+            json = user(self.prompt(fill("plan_json", noun=self.noun)), schema=plan_schema(self.noun))
+            text = json._replace(fallback=text.messages)
+        return text._replace(words=WORDS_PER_LINE * max(1, math.ceil(self.lines)), urgency=float(self.urgency))
 
 
 class _Size(NamedTuple):
@@ -73,38 +94,44 @@ async def _paragraphs(chat: Chat, instruction: Instruction, plan: PlanSection, s
     """The plan on one level; empty where the teacher wants more paragraphs than fit on one and the asked length bears them."""
 
     def read(text: str) -> tuple[Step, ...]:
-        lines = parse_plan(text, max_paragraphs=plan.max_paragraphs**2)
+        lines = read_plan(text, max_paragraphs=plan.max_paragraphs**2)
         if len(lines) > plan.max_paragraphs and len(lines) * plan.paragraph_words.min <= instruction.words:
             return ()
         return _fitted(lines, instruction.words, plan)
 
     values = _values(instruction, plan.paragraph_words)
-    return await _ask(chat, fill("plan", **values), read, plan, lines=instruction.words / size.paragraph, urgency=instruction.words)
+    asked = _Asked(lambda form: fill("plan", **values, form=form), lines=instruction.words / size.paragraph, urgency=instruction.words)
+    return await _ask(chat, asked, read, plan)
 
 
 async def _chapters(chat: Chat, instruction: Instruction, plan: PlanSection, size: _Size) -> Plan:
     """The plan on two levels."""
 
     def read(text: str) -> tuple[Step, ...]:
-        lines = parse_plan(text, max_paragraphs=plan.max_paragraphs, noun="chapter")
+        lines = read_plan(text, max_paragraphs=plan.max_paragraphs, noun="chapter")
         return reconcile(lines, instruction.words, bounds=size.chapter, deviation=0, most=plan.max_paragraphs, noun="chapter")
 
-    prompt = fill("chapters", **_values(instruction, size.chapter), most=str(plan.max_paragraphs))
-    chapters = await _ask(chat, prompt, read, plan, lines=instruction.words / size.most + 10, urgency=instruction.words)
-    values = _values(instruction, plan.paragraph_words) | {"chapters": _outline(chapters), "most": str(plan.max_paragraphs)}
-    head, tail = frame("chapter", ("chapter",), **values)
+    values = _values(instruction, size.chapter) | {"most": str(plan.max_paragraphs)}
+    asked = _Asked(
+        lambda form: fill("chapters", **values, form=form),
+        noun="chapter",
+        lines=instruction.words / size.most + 10,
+        urgency=instruction.words,
+    )
+    chapters = await _ask(chat, asked, read, plan)
+    common = _values(instruction, plan.paragraph_words) | {"chapters": _outline(chapters), "most": str(plan.max_paragraphs)}
+    head, middle, tail = frame("chapter", ("form", "chapter"), **common)
 
     async def one(number: int) -> tuple[Step, ...] | ReplyError:
         chapter = chapters[number - 1]
-        prompt = f"{head}{_render_chapter(number, chapter)}{tail}"
+        asked = _Asked(
+            lambda form: f"{head}{form}{middle}{_render_chapter(number, chapter)}{tail}",
+            lines=chapter.words / size.paragraph,
+            urgency=instruction.words,
+        )
         try:
             return await _ask(
-                chat,
-                prompt,
-                lambda text: _fitted(parse_plan(text, max_paragraphs=plan.max_paragraphs**2), chapter.words, plan),
-                plan,
-                lines=chapter.words / size.paragraph,
-                urgency=instruction.words,
+                chat, asked, lambda text: _fitted(read_plan(text, max_paragraphs=plan.max_paragraphs**2), chapter.words, plan), plan
             )
         except ReplyError as error:  # raised below, when the other chapters' answers are in: they are paid for
             return error
@@ -134,22 +161,17 @@ def _fitted(lines: Sequence[Line], words: int, plan: PlanSection) -> tuple[Step,
     return steps
 
 
-async def _ask(chat: Chat, prompt: str, read: Callable[[str], T], plan: PlanSection, *, lines: float, urgency: float) -> T:
+async def _ask(chat: Chat, asked: _Asked, read: Callable[[str], T], plan: PlanSection) -> T:
     """What `read` makes of the reply. Raises its last ReplyError when plan.tries replies were bad, Unanswered where there is none."""
-    request = _sized(user(prompt), lines, urgency)
+    request = first = asked.request(plan.format)
     problem = ReplyError("no plan was asked for")
     for sample in range(plan.tries):
         reply = await chat(request)
         try:
             return read(_text(reply))
         except ReplyError as error:
-            problem = error
-            request = _sized(_again(prompt, reply.text, str(error), sample + 1), lines, urgency)
+            problem, request = error, _again(first, reply.text, str(error), sample + 1)
     raise ReplyError(f"{problem} (asked {plan.tries} times)")
-
-
-def _sized(request: Request, lines: float, urgency: float) -> Request:
-    return request._replace(words=WORDS_PER_LINE * max(1, math.ceil(lines)), urgency=float(urgency))
 
 
 def _text(reply: Reply) -> str:
@@ -165,13 +187,14 @@ def _text(reply: Reply) -> str:
     return reply.text
 
 
-def _again(prompt: str, reply: str, problem: str, sample: int) -> Request:
-    """The bad plan, and what is wrong with it; just the prompt where there is nothing to show, or too much."""
+def _again(request: Request, reply: str, problem: str, sample: int) -> Request:
+    """The request with the bad plan, and what is wrong with it; just the request where there is nothing to show, or too much."""
     if not 0 < len(reply.strip()) <= MOST_QUOTED:
-        return user(prompt, sample=sample)
-    complaint = f"This plan cannot be used: {problem}. Give the whole plan again, one line for each part, in exactly the form asked for."
-    conversation = (("user", prompt), ("assistant", reply), ("user", complaint))
-    return Request(tuple(Message(role=role, content=text) for role, text in conversation), sample)  # type: ignore[arg-type]
+        return request._replace(sample=sample)
+    complaint = f"This plan cannot be used: {problem}. Give the whole plan again, in exactly the form asked for."
+    conversation = (Message(role="assistant", content=reply), Message(role="user", content=complaint))
+    fallback = (*request.fallback, *conversation) if request.fallback else ()
+    return request._replace(messages=(*request.messages, *conversation), fallback=fallback, sample=sample)
 
 
 def render(steps: Sequence[Step], chapters: Sequence[Step] = ()) -> str:

@@ -9,8 +9,8 @@ A role's Chat is a stack of wrappers over this protocol, put together in roles.p
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Sequence
-from typing import Any, NamedTuple, Protocol, TypeVar
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, Protocol, TypeVar
 
 from tasks import progress
 from tasks.schema.finish import Finish, finish_of
@@ -25,8 +25,10 @@ UNDER_WAY = 4  # items for each request in flight: enough to choose the most urg
 class Request(NamedTuple):
     messages: tuple[Message, ...]
     sample: int = 0  # a new index is a new draw of the same request; the same index is the same draw, replayed
-    schema: dict[str, Any] | None = None  # JSON schema that the reply must follow, where the endpoint can do that
-    # No part of what is asked, and so not of its key: they say when to send it and how long to wait.
+    schema: Mapping[str, object] | None = None  # JSON schema that the reply must follow, where the endpoint can do that
+    # Not part of the key. What to send where the endpoint takes no JSON schema; empty: the messages, with the schema in the prompt.
+    fallback: tuple[Message, ...] = ()
+    # Not part of the key: when to send the request and how long to wait for its answer.
     words: int | None = None  # expected in the answer; the time-out grows with them
     urgency: float = 0.0  # words still to be written in its chain of requests, these included: the longest chain goes first
     # Set by the wrappers for those below them.
@@ -76,7 +78,7 @@ class Chat(Protocol):
         ...
 
 
-def user(text: str, *, sample: int = 0, schema: dict[str, Any] | None = None) -> Request:
+def user(text: str, *, sample: int = 0, schema: Mapping[str, object] | None = None) -> Request:
     """A request of one user message."""
     return Request((Message(role="user", content=text),), sample, schema)
 

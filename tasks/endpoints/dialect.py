@@ -8,18 +8,21 @@ what endpoints do without one.
 
 import re
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 import orjson
 
 from tasks import store
+from tasks.endpoints.chat import Request
 from tasks.endpoints.refusals import message
 from tasks.schema.errors import BadInput
-from tasks.schema.records import ByName, Record
+from tasks.schema.records import ByName, Message, Record
 from tasks.schema.urls import Url
 
 Form = Literal["json_schema", "json_object", "prompt"]
+Body = dict[str, object]  # of a request
 
 STATUSES = (400, 404, 415, 422, 500, 501)  # of a refusal that may be about a field
 FILE = "endpoints.json"  # under settings.home
@@ -92,37 +95,50 @@ def _name(url: Url, model: str) -> str:
     return f"{model} at {url}"
 
 
-def write(body: dict[str, Any], dialect: Dialect, *, schema: dict[str, Any] | None) -> dict[str, Any]:
-    """The request's JSON in the endpoint's dialect. `body` has messages, max_tokens, temperature and perhaps a seed."""
+def write(body: Body, dialect: Dialect, request: Request) -> Body:
+    """The request's JSON in the endpoint's dialect. `body` has max_tokens, temperature and perhaps a seed; the messages are added."""
     written = {(dialect.tokens if name == "max_tokens" else name): value for name, value in body.items()}
     if not dialect.seed:
         written.pop("seed", None)
     if not dialect.temperature:
         written.pop("temperature", None)
-    if schema is None:
-        return written
-    if dialect.form == "json_schema":
-        form = {"type": "json_schema", "json_schema": {"name": "reply", "schema": schema, "strict": True}}
-        return written | {"response_format": form}
-    *before, last = written["messages"]
-    asked = {**last, "content": last["content"] + IN_PROMPT + orjson.dumps(schema).decode()}
-    return (
-        written | {"messages": [*before, asked]} | ({"response_format": {"type": "json_object"}} if dialect.form == "json_object" else {})
-    )
+    if request.schema is None or dialect.form == "json_schema":
+        written["messages"] = _messages(request.messages)
+    elif request.fallback:
+        written["messages"] = _messages(request.fallback)
+    else:
+        *before, last = request.messages
+        written["messages"] = _messages((*before, _with_schema(last, request.schema)))
+    if request.schema is not None and dialect.form == "json_schema":
+        form = {"name": "reply", "schema": request.schema, "strict": True}
+        written["response_format"] = {"type": "json_schema", "json_schema": form}
+    elif request.schema is not None and dialect.form == "json_object" and not request.fallback:
+        written["response_format"] = {"type": "json_object"}
+    return written
 
 
-def learn(dialect: Dialect, raw: bytes, *, status: int, temperature: float, seed: bool, schema: bool) -> Learned | None:
+def _with_schema(message: Message, schema: Mapping[str, object]) -> Message:
+    """The message with the schema of its answer at its end."""
+    return Message(role=message.role, content=message.content + IN_PROMPT + orjson.dumps(schema).decode())
+
+
+def _messages(messages: Sequence[Message]) -> list[dict[str, str]]:
+    return [{"role": message.role, "content": message.content} for message in messages]
+
+
+def learn(dialect: Dialect, raw: bytes, request: Request, *, status: int, temperature: float, seed: bool) -> Learned | None:
     """What a refusal says that the endpoint cannot take, of what was sent in `dialect`; None: nothing that could be written otherwise.
 
-    `seed`, `schema`: were they sent? Raises NoTemperature where the endpoint takes none but its own, which is not `temperature`.
+    `seed`: was one sent? Raises NoTemperature where the endpoint takes none but its own, which is not `temperature`.
     """
     if status not in STATUSES:
         return None
     said, param = _said(raw)
     if dialect.tokens == "max_tokens" and _names_max_tokens(said, param):
         return Learned(dialect._replace(tokens="max_completion_tokens"), "it takes no max_tokens: max_completion_tokens is sent instead")
-    if schema and dialect.form != "prompt" and _refuses_form(said, param, status):
-        return _narrower(dialect)
+    formed = request.schema is not None and (dialect.form == "json_schema" or (dialect.form == "json_object" and not request.fallback))
+    if formed and _refuses_form(said, param, status):
+        return _narrower(dialect, free_text=bool(request.fallback))
     if dialect.seed and seed and _refuses(r"\bseed\b", said, param):
         return Learned(dialect._replace(seed=False), "it takes no seed: none is sent, so its draws cannot be repeated")
     if dialect.temperature and _refuses(r"\btemperature\b", said, param):
@@ -132,9 +148,11 @@ def learn(dialect: Dialect, raw: bytes, *, status: int, temperature: float, seed
     return None
 
 
-def _narrower(dialect: Dialect) -> Learned:
+def _narrower(dialect: Dialect, *, free_text: bool) -> Learned:
     if dialect.form == "json_schema":
         said = "it takes no JSON schema: the schema is put into the prompt, and a JSON object is asked for"
+        if free_text:
+            said = "it takes no JSON schema: free text is asked for instead"
         return Learned(dialect._replace(form="json_object"), said)
     return Learned(dialect._replace(form="prompt"), "it takes no response_format: the schema is in the prompt alone")
 

@@ -132,9 +132,9 @@ class HttpChat:
 
     def _check_form(self, request: Request, raw: bytes, spoken: Dialect, status: int) -> None:
         """Raises Rewritten where a refusal says what the endpoint cannot take, and the request can be written without it."""
-        schema, seed = request.schema is not None, self._seed is not None or request.sample > 0
+        seed = self._seed is not None or request.sample > 0
         try:
-            learned = dialect.learn(spoken, raw, status=status, temperature=self._model.temperature, seed=seed, schema=schema)
+            learned = dialect.learn(spoken, raw, request, status=status, temperature=self._model.temperature, seed=seed)
         except dialect.NoTemperature as error:
             own = f"models.{self._role}.temperature is {self._model.temperature:g}"
             fix = "set it to 1" + (" (evaluate: --temperature 1)" if self._role == "candidate" else "")

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from email.utils import parsedate_to_datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -12,7 +12,7 @@ import orjson
 
 from tasks.endpoints.chat import Reply, Request
 from tasks.endpoints.completion import read_completion
-from tasks.endpoints.dialect import Dialect, write
+from tasks.endpoints.dialect import Body, Dialect, write
 from tasks.schema.params import Model
 from tasks.schema.records import Usage
 from tasks.schema.redaction import redact
@@ -23,15 +23,10 @@ BYTES_PER_TOKEN = 16  # far above any language's: what is longer than max_tokens
 
 def body(request: Request, model: Model, *, name: str, seed: int | None, dialect: Dialect = Dialect()) -> bytes:
     """The request's JSON. A sample index of its own becomes a seed of its own."""
-    body: dict[str, Any] = {
-        "model": name,
-        "messages": [{"role": message.role, "content": message.content} for message in request.messages],
-        "temperature": model.temperature,
-        "max_tokens": model.max_tokens,
-    }
+    body: Body = {"model": name, "messages": [], "temperature": model.temperature, "max_tokens": model.max_tokens}
     if seed is not None or request.sample:
         body["seed"] = (seed or 0) + request.sample
-    return orjson.dumps(write(body, dialect, schema=request.schema))
+    return orjson.dumps(write(body, dialect, request))
 
 
 async def read(response: aiohttp.ClientResponse, *, at_most: int) -> bytes | None:

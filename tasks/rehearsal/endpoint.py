@@ -156,7 +156,7 @@ class Rehearsal:
     def _text(self, body: dict[str, Any], messages: list[tuple[str, str]], asked: str) -> tuple[str, str]:
         switches, luck = self.switches, random.Random(f"{self.switches.seed} {asked}").random
         seed = int(body.get("seed") or 0) + switches.seed
-        text = roles.answer(str(body.get("model", "")), messages, seed=seed, miss=switches.miss)
+        text = roles.answer(str(body.get("model", "")), messages, seed=seed, miss=switches.miss, schema=_schema(body))
         if not any(switches[10:17]):
             return text, "stop"
         bad = (
@@ -213,6 +213,12 @@ def _completion(body: dict[str, Any], messages: list[tuple[str, str]], text: str
             "prompt_tokens_details": {"cached_tokens": min(cached, prompt)},
         },
     }
+
+
+def _schema(body: dict[str, Any]) -> dict[str, Any] | None:
+    """The JSON schema that the answer has to follow."""
+    form = body.get("response_format") or {}
+    return form["json_schema"]["schema"] if form.get("type") == "json_schema" else None
 
 
 def _tokens(text: str) -> int:

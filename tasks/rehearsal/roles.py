@@ -4,6 +4,7 @@ import hashlib
 import math
 import random
 import re
+from collections.abc import Collection, Mapping
 
 import orjson
 
@@ -49,8 +50,13 @@ _SCAFFOLD = re.compile(
 )
 
 
-def answer(model: str, messages: list[tuple[str, str]], *, seed: int, miss: float = 0.0) -> str:
-    """The reply of `model` to a conversation; the same for the same arguments. `miss`: the share by which a paragraph's length is off."""
+def answer(
+    model: str, messages: list[tuple[str, str]], *, seed: int, miss: float = 0.0, schema: Mapping[str, object] | None = None
+) -> str:
+    """The reply of `model` to a conversation; the same for the same arguments. `miss`: the share by which a paragraph's length is off.
+
+    `schema`: the JSON schema that a plan has to follow; None: it is lines of text.
+    """
     prompt = next((content for role, content in messages if role == "user"), "")
     if "selector" in model:
         return select(_found(_INSTRUCTION, prompt))
@@ -61,7 +67,7 @@ def answer(model: str, messages: list[tuple[str, str]], *, seed: int, miss: floa
     if "teacher" in model and "<passage>" in prompt:
         return summarize(prompt)
     if "teacher" in model:
-        return plan(prompt)
+        return plan(prompt, schema)
     return essay(prompt, seed)
 
 
@@ -71,21 +77,27 @@ def select(instruction: str) -> str:
     return orjson.dumps({"needs_long_answer": (words or USUAL_WORDS) >= 2 * PARAGRAPH_WORDS, "words": words, "topic": kind}).decode()
 
 
-def plan(prompt: str) -> str:
-    """Equal parts, as many as the prompt's bounds ask for: paragraphs of the text or of the prompt's chapter, or chapters."""
+def plan(prompt: str, schema: Mapping[str, object] | None = None) -> str:
+    """Equal parts, as many as the prompt's bounds ask for: paragraphs of the text or of the prompt's chapter, or chapters. JSON by schema."""
     instruction, rules = _found(_INSTRUCTION, prompt), prompt.rpartition("</instruction>")[2]
     form, bounds, chapter = _FORM.search(rules), _BETWEEN.search(rules), _CHAPTER.search(rules)
-    noun = form[1] if form else "Paragraph"
+    noun = "Chapter" if (form and form[1] == "Chapter") or "chapters" in _properties(schema) else "Paragraph"
     low, high = (int(bounds[1]), int(bounds[2])) if bounds else (PARAGRAPH_WORDS, PARAGRAPH_WORDS)
     words = int(chapter[2]) if chapter else min(parse_length_request(instruction).target or USUAL_WORDS, LONGEST)
     parts = max(2, math.ceil(words / high)) if noun == "Chapter" else max(1, round(2 * words / (low + high)))
     subject = f"{topic(instruction)}, chapter {chapter[1]}" if chapter else topic(instruction)
     budgets = [words * (part + 1) // parts - words * part // parts for part in range(parts)]
-    lines = [
-        f"{noun} {part} - Main Point: {subject}, part {part} of {parts} - Word Count: {budget} words"
-        for part, budget in enumerate(budgets, 1)
-    ]
-    return "\n".join(lines)
+    points = [f"{subject}, part {part} of {parts}" for part in range(1, parts + 1)]
+    if schema is not None:
+        items = [{"main_point": point, "word_count": budget} for point, budget in zip(points, budgets, strict=True)]
+        return orjson.dumps({f"{noun.lower()}s": items}).decode()
+    lines = zip(points, budgets, strict=True)
+    return "\n".join(f"{noun} {part} - Main Point: {point} - Word Count: {budget} words" for part, (point, budget) in enumerate(lines, 1))
+
+
+def _properties(schema: Mapping[str, object] | None) -> Collection[str]:
+    found = (schema or {}).get("properties")
+    return found if isinstance(found, dict) else ()
 
 
 def write(prompt: str, seed: int, miss: float = 0.0) -> str:
