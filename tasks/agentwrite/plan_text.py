@@ -62,8 +62,7 @@ def parse_plan(text: str, *, max_paragraphs: int, noun: Noun = "paragraph") -> t
     """
     lines = _plain(text, noun) or _read(text, noun)
     if not lines:
-        begins = f"; the reply begins {' '.join(text.split())[:80]!r}" if text.strip() else "; the reply is empty"
-        raise ReplyError(f"there is no line of the form '{noun.capitalize()} 1 - Main Point: … - Word Count: …'{begins}")
+        raise ReplyError(f"the reply is not a plan; it begins {' '.join(text.split())[:80]!r}" if text.strip() else "the reply is empty")
     if len(lines) > max_paragraphs:
         raise ReplyError(f"{len(lines)} {noun}s, at most {max_paragraphs} are allowed")
     for place, line in enumerate(lines, 1):

@@ -50,9 +50,7 @@ _SCAFFOLD = re.compile(
 )
 
 
-def answer(
-    model: str, messages: list[tuple[str, str]], *, seed: int, miss: float = 0.0, schema: Mapping[str, object] | None = None
-) -> str:
+def answer(model: str, messages: list[tuple[str, str]], *, seed: int, miss: float = 0.0, schema: Mapping[str, object] | None = None) -> str:
     """The reply of `model` to a conversation; the same for the same arguments. `miss`: the share by which a paragraph's length is off.
 
     `schema`: the JSON schema that a plan has to follow; None: it is lines of text.
@@ -78,7 +76,7 @@ def select(instruction: str) -> str:
 
 
 def plan(prompt: str, schema: Mapping[str, object] | None = None) -> str:
-    """Equal parts, as many as the prompt's bounds ask for: paragraphs of the text or of the prompt's chapter, or chapters. JSON by schema."""
+    """Equal parts, as many as the prompt's bounds ask for: paragraphs of the text or of the prompt's chapter, or chapters."""
     instruction, rules = _found(_INSTRUCTION, prompt), prompt.rpartition("</instruction>")[2]
     form, bounds, chapter = _FORM.search(rules), _BETWEEN.search(rules), _CHAPTER.search(rules)
     noun = "Chapter" if (form and form[1] == "Chapter") or "chapters" in _properties(schema) else "Paragraph"

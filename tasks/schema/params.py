@@ -147,7 +147,9 @@ class Collect(Section):
 
 class PlanSection(Section):
     version: Version
-    format: Literal["json", "text"] = Field(description="json: by JSON schema, as text where the endpoint takes none; text: as lines of text")
+    format: Literal["json", "text"] = Field(
+        description="json: asked for by JSON schema, as text where the endpoint takes none; text: as text"
+    )
     paragraph_words: Bounds
     max_paragraphs: int = Field(ge=1, description="of a plan on one level; a longer text is planned as chapters first")
     deviation: Share = Field(description="how far the plan's total may lie from the asked length before its budgets are rescaled")

@@ -1,6 +1,5 @@
 """What a teacher may write for a plan, and what is read from it."""
 
-import orjson
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -67,20 +66,6 @@ DRESSES = {
     "ranges with units": "Paragraph 1: The start (250 words to 350 words)\nParagraph 2: The end (150-250 words)",
     "spelled counts": "Paragraph 1: The start - three hundred words\nParagraph 2: The end - two hundred words",
     "a running total": "Paragraph 1: The start (300 words) (total: 300)\nParagraph 2: The end (200 words) (total: 500)",
-    "table": "| Paragraph | Main Point | Word Count |\n|---|:---|---:|\n"
-    "| 1 | The start | 300 |\n| 2 | The end | 200 words |\n| Total | | 500 |",
-    "table, other order": "| Words | No. | Content |\n| --- | --- | --- |\n| 300 | 1 | The start |\n| 150-250 | 2 | The end |",
-    "table without numbers": "Main point | Words\n--- | ---\nThe start | 300\nThe end | 200",
-    "table without a header": "| Paragraph 1 | The start | 300 words |\n| Paragraph 2 | The end | 200 words |",
-    "JSON": '[{"paragraph": 1, "main_point": "The start", "word_count": 300}, '
-    '{"paragraph": 2, "main_point": "The end", "word_count": "200 words"}]',
-    "JSON in a fence": 'Sure!\n```json\n{"paragraphs": [{"point": "The start", "words": 300}, '
-    '{"point": "The end", "words": 200.0}]}\n```\nDone.',
-    "JSON, deep": '{"title": "x", "plan": {"paragraphs": [{"id": "1", "Main Point": "The start", "Word Count": "250-350"},'
-    ' {"id": "2", "Main Point": "The end", "Word Count": "~200"}]}}',
-    "JSON, a mapping": '{"Paragraph 1": {"mainPoint": "The start", "wordCount": 300}, '
-    '"Paragraph 2": {"mainPoint": "The end", "wordCount": 200}}',
-    "JSON after a bracket": 'The plan [as asked]: {"plan": [{"content": "The start", "count": 300}, {"content": "The end", "count": 200}]}',
     "Chinese": "段落1 - 要点：The start - 字数：300字\n段落2 - 要点：The end - 字数：200字",
     "Chinese, full width": "第１段：要点：The start - 字数：３００字\n第２段：要点：The end - 字数：１５０至２５０字",
     "Chinese numerals": "第一段：The start（三百字）\n第二段：The end（二百字）",
@@ -90,9 +75,6 @@ DRESSES = {
     "Chinese range": "第1段：The start（250到350字）\n第2段：The end（150字至250字）\n总字数：500字",
     "Chinese fields": "好的，以下是计划：\n\n**第一段**\n主要内容：The start\n字数：300\n\n"
     "**第二段**\n主要内容：The end\n字数：200\n\n希望对你有帮助！",
-    "Chinese table": "| 段落 | 主要内容 | 字数 |\n|---|---|---|\n| 第一段 | The start | 300字 |\n"
-    "| 第二段 | The end | 二百字 |\n| 合计 | | 500 |",
-    "Chinese JSON": '[{"段落": 1, "要点": "The start", "字数": 300}, {"段落": 2, "要点": "The end", "字数": "200字"}]',
     "Chinese parts": "第一部分：The start（300字）\n第二部分：The end（200字）",
     "circled": "① The start（300字）\n② The end（200字）",
     "with chapters between": f"Chapter 1 - Main Point: All of it - Word Count: 500 words\n{BOTH}",
@@ -132,7 +114,6 @@ def test_a_count_is_read_in_its_many_forms(count: str, words: int | None) -> Non
         "Paragraph 1 - Main Point: The start\nParagraph 2 - Main Point: The end",
         "**Paragraph 1:** The start\n\n**Paragraph 2:** The end\n\nEach paragraph is about 300 words.",
         "第一段：The start\n第二段：The end",
-        '[{"point": "The start"}, {"point": "The end", "words": null}]',
     ],
 )
 def test_a_missing_count_is_no_fault(text: str) -> None:
@@ -148,9 +129,6 @@ def test_a_missing_count_is_no_fault(text: str) -> None:
         ("Paragraph 1 - Main Point: a line that\nis wrapped - Word Count: 300 words", "a line that is wrapped"),
         ("Paragraph 1 - Main Point: A letter of 500 words is found - Word Count: 300 words", "A letter of 500 words is found"),
         ("第1段：要点：开篇，点题；“茶”与人生 - 字数：300字", "开篇，点题；“茶”与人生"),
-        ("| # | Title | Main Point | Words |\n|-|-|-|-|\n| 1 | Mills | The start | 300 |", "Mills: The start"),
-        ('[{"title": "Mills", "content": "The start", "words": 300}]', "Mills: The start"),
-        ('[{"title": null, "points": ["the mill", "the miller"], "words": 300}]', "the mill; the miller"),
     ],
 )
 def test_all_that_is_said_of_a_paragraph_is_kept(text: str, point: str) -> None:
@@ -162,30 +140,27 @@ def test_all_that_is_said_of_a_paragraph_is_kept(text: str, point: str) -> None:
     [
         ("", "the reply is empty"),
         (" \n\n", "the reply is empty"),
-        ("I'm sorry, I cannot plan this.", "no line of the form 'Paragraph 1 .* the reply begins \"I'm sorry"),
-        ("I can't help with that. You could:\n1. Ask a librarian\n2. Read a book\n3. Write it yourself", "no line of the form"),
-        ("The essay should open with the mill and close with the bread, in about 500 words.", "no line of the form"),
-        ("lorem %% ipsum {{{ 500 Internal error", "no line of the form"),
-        ("<html><body>502 Bad Gateway</body></html>", "no line of the form"),
-        ('{"error": {"message": "overloaded", "code": 529}}', "no line of the form"),
-        ("[]", "no line of the form"),
-        ("[" * 100_000, "no line of the form"),
+        ("I'm sorry, I cannot plan this.", "not a plan; it begins \"I'm sorry"),
+        ("I can't help with that. You could:\n1. Ask a librarian\n2. Read a book\n3. Write it yourself", "not a plan"),
+        ("The essay should open with the mill and close with the bread, in about 500 words.", "not a plan"),
+        ("lorem %% ipsum {{{ 500 Internal error", "not a plan"),
+        ("<html><body>502 Bad Gateway</body></html>", "not a plan"),
+        ('{"error": {"message": "overloaded", "code": 529}}', "not a plan"),
+        ("[]", "not a plan"),
+        ("[" * 100_000, "not a plan"),
         (FORM.format(1, "The start", 0), "paragraph 1 has a word count of 0"),
         (FORM.format(1, "The start", 10**9), "paragraph 1 has a word count of more than 100000"),
         (FORM.format(1, "The start", "10^9"), "paragraph 1 has a word count of more than 100000"),
         (FORM.format(1, "The start", "10⁹"), "paragraph 1 has a word count of more than 100000"),
         (FORM.format(1, "The start", "9" * 5000), "paragraph 1 has a word count of more than 100000"),
-        ('[{"point": "x", "words": 1e300}]', "paragraph 1 has a word count of more than 100000"),
-        ('[{"point": "x", "words": -5}]', "paragraph 1 has a word count of -5"),
         (FORM.format(1, "", 100), "paragraph 1 has no main point"),
         ("Paragraph 1\nWord Count: 100", "paragraph 1 has no main point"),
-        (FORM.format(2, "x", 100), "paragraph 2 stands where paragraph 1 should"),
-        (f"{BOTH}\n{FORM.format(2, 'x', 100)}", "paragraph 2 stands where paragraph 3 should"),
-        (f"{BOTH}\n{FORM.format(4, 'x', 100)}", "paragraph 4 stands where paragraph 3 should"),
+        (FORM.format(2, "x", 100), "expected paragraph 1, found paragraph 2"),
+        (f"{BOTH}\n{FORM.format(2, 'x', 100)}", "expected paragraph 3, found paragraph 2"),
+        (f"{BOTH}\n{FORM.format(4, 'x', 100)}", "expected paragraph 3, found paragraph 4"),
         ("\n".join(FORM.format(n, "x", 9) for n in range(1, 52)), "51 paragraphs, at most 50"),
         ("\n".join(f"{n}. x (9 words)" for n in range(1, 501)), "500 paragraphs, at most 50"),
-        (orjson.dumps([{"point": "x", "words": 9}] * 500).decode(), "500 paragraphs, at most 50"),
-        ("Chapter 1 - Main Point: x - Word Count: 100 words", "no line of the form"),
+        ("Chapter 1 - Main Point: x - Word Count: 100 words", "not a plan"),
     ],
 )
 def test_a_plan_that_cannot_be_used_says_why(text: str, says: str) -> None:
@@ -199,7 +174,6 @@ def test_a_plan_that_cannot_be_used_says_why(text: str, says: str) -> None:
         "Chapter 1 - Main Point: The start - Word Count: 300 words\nChapter 2 - Main Point: The end - Word Count: 200 words",
         "# Chapter One: The start (300 words)\n\n# Chapter Two: The end (200 words)",
         "第一章：The start（300字）\n第二章：The end（200字）",
-        "| Chapter | Main Point | Words |\n|---|---|---|\n| 1 | The start | 300 |\n| 2 | The end | 200 |",
     ],
 )
 def test_chapters_are_read_in_the_same_way(text: str) -> None:

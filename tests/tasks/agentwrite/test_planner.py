@@ -17,7 +17,9 @@ from tasks.schema.settings import Settings
 
 TWO = (Step(point="The start", words=300), Step(point="The end", words=200))
 GOOD = render(TWO)
-REHEARSAL = PlanSection(version=1, paragraph_words=Bounds(min=40, max=60), max_paragraphs=50, deviation=0.1, tries=2, max_rejects=0.1)
+REHEARSAL = PlanSection(
+    version=1, format="json", paragraph_words=Bounds(min=40, max=60), max_paragraphs=50, deviation=0.1, tries=2, max_rejects=0.1
+)
 PAPER = REHEARSAL.model_copy(update={"paragraph_words": Bounds(min=200, max=1000)})
 TEACHER = Model(name="rehearsal-teacher", revision="1", temperature=1.0, max_tokens=4096)
 
@@ -121,7 +123,7 @@ BOUNDS = REHEARSAL.model_copy(update={"paragraph_words": Bounds(min=100, max=400
     ("text", "finish", "says"),
     [
         ("", "stop", "the reply is empty"),
-        ("I'm sorry, but I can't help with that request.", "stop", "the reply begins \"I'm sorry, but I can't help"),
+        ("I'm sorry, but I can't help with that request.", "stop", "not a plan; it begins \"I'm sorry, but I can't help"),
         (GOOD[:40], "length", "cut off at the token limit"),
         ("", "content_filter", "content filter"),
         ("Paragraph 1 - Main Point: x - Word Count: 0 words", "stop", "word count of 0"),
@@ -167,7 +169,7 @@ def test_too_many_paragraphs_become_chapters_where_the_length_bears_them_and_are
 def test_a_chapter_that_cannot_be_planned_rejects_the_sample_and_names_the_chapter() -> None:
     chapters = GOOD.replace("Paragraph", "Chapter")
     teacher = Scripted((chapters, "stop"), ("I'm sorry, no.", "stop"))
-    with pytest.raises(ReplyError, match=r"chapter 1 of 2: there is no line .* \(asked 2 times\)"):
+    with pytest.raises(ReplyError, match=r"chapter 1 of 2: the reply is not a plan.* \(asked 2 times\)"):
         asyncio.run(make_plan(teacher, instruction(1400), plan=BOUNDS))
     assert len(teacher.asked) == 5  # all chapters are asked for: what is under way is paid for
 

@@ -24,7 +24,8 @@ ASK = "Write a 200-word essay about the history of bread."
 
 
 def plan_request(sample: int = 0) -> Request:
-    return user(fill("plan", instruction=ASK, words="200", min_words="40", max_words="60"), sample=sample)
+    form = fill("plan_lines", noun="paragraph", Noun="Paragraph")
+    return user(fill("plan", instruction=ASK, words="200", min_words="40", max_words="60", form=form), sample=sample)
 
 
 def ask(url: str, request: Request, **own: object) -> Reply:

@@ -493,7 +493,7 @@ def paragraph(asked: Body) -> str:
 @pytest.mark.parametrize("dress", DRESSES)
 def test_every_role_reads_the_same_reply(dress: str) -> None:
     dressed = DRESSES[dress]
-    section = PlanSection(version=1, paragraph_words=BOUNDS, deviation=0.1, max_paragraphs=20, tries=1, max_rejects=0.5)
+    section = PlanSection(version=1, format="json", paragraph_words=BOUNDS, deviation=0.1, max_paragraphs=20, tries=1, max_rejects=0.5)
     planned = worked(lambda _: dressed(PLAN), lambda chat: plan_or_reject(chat, INSTRUCTION, section))
     assert isinstance(planned, Plan)
     assert [step.words for step in planned.steps] == [100, 100]
@@ -535,7 +535,7 @@ def test_without_a_finish_reason_a_paragraph_has_to_end_its_last_sentence(finish
 
 
 def test_a_plan_and_a_paragraph_of_thoughts_alone_say_what_to_raise() -> None:
-    section = PlanSection(version=1, paragraph_words=BOUNDS, deviation=0.1, max_paragraphs=20, tries=1, max_rejects=0.5)
+    section = PlanSection(version=1, format="json", paragraph_words=BOUNDS, deviation=0.1, max_paragraphs=20, tries=1, max_rejects=0.5)
     said = body(f"<think>{THOUGHTS}", finish="length")
     rejected = worked(lambda _: said, lambda chat: plan_or_reject(chat, INSTRUCTION, section))
     assert isinstance(rejected, Reject)
@@ -551,7 +551,7 @@ def test_a_plan_and_a_paragraph_of_thoughts_alone_say_what_to_raise() -> None:
 
 def test_a_draft_is_the_same_whether_its_teacher_thinks_aloud_or_not() -> None:
     short = Bounds(min=40, max=60)
-    section = PlanSection(version=1, paragraph_words=short, deviation=0.1, max_paragraphs=20, tries=1, max_rejects=0.5)
+    section = PlanSection(version=1, format="json", paragraph_words=short, deviation=0.1, max_paragraphs=20, tries=1, max_rejects=0.5)
     writing = Write(version=1, mode="serial", feedback=True, context=8000, tries=1, retakes=1, max_rejects=0.5)
     teacher = Model(name="rehearsal-teacher", revision="1", temperature=1.0, max_tokens=4096)
 

@@ -5,7 +5,7 @@ from contextlib import suppress
 
 import pytest
 
-from tasks.agentwrite import paragraph_checks, plan_fields, plan_forms, plan_text
+from tasks.agentwrite import paragraph_checks, plan_fields, plan_json, plan_text
 from tasks.contracts import measures
 from tasks.corpus import duplicates, likeness, personal, toxicity
 from tasks.endpoints.chat import Reply
@@ -80,11 +80,9 @@ MEASURES: dict[str, Callable[[str], object]] = {
     "no prose": non_prose.garbage,
     "paragraph checks": fault,
     "a plan": lambda text: plan_text.parse_plan(text, max_paragraphs=1_000),
-    "a plan in JSON": plan_forms.read_json,
-    "a plan in a table": lambda text: plan_forms.read_table(text.splitlines()),
+    "a plan in JSON": lambda text: plan_json.read_plan(text, max_paragraphs=1_000),
     "a plan's count": plan_fields.take_count,
-    "a cell's count": plan_fields.count_of,
-    "a column's name": plan_fields.field_of,
+    "a plan's label": plan_fields.is_labelled,
     "a plan's point": plan_fields.point_of,
     "words": counts.count_words,
     "words as a person counts": words.count_fixed,
