@@ -11,13 +11,11 @@ from hypothesis import strategies as st
 from tasks.agentwrite.plan_fields import tidy
 from tasks.agentwrite.plan_json import plan_schema, read_plan
 from tasks.agentwrite.planner import make_plan
-from tasks.endpoints.openai_api import openai_chat
 from tasks.endpoints.roles import open_role
 from tasks.rehearsal import roles
 from tasks.schema.errors import ReplyError
 from tasks.schema.params import Bounds, Model, PlanSection
 from tasks.schema.records import Instruction, Plan
-from tasks.schema.settings import Settings
 from tests.tasks.judging.endpoint import serving
 
 JSON = PlanSection(
@@ -112,12 +110,12 @@ def test_a_plan_with_a_fault_is_asked_for_again_by_the_same_schema() -> None:
         bodies.append(await request.json())
         return web.json_response({"choices": [{"finish_reason": "stop", "message": {"role": "assistant", "content": said.pop(0)}}]})
 
-    async def go(url: str) -> Plan:
-        async with openai_chat("teacher", url, TEACHER, Settings(retries=0)) as chat:
+    async def go() -> Plan:
+        async with open_role("teacher", TEACHER) as chat:
             return await make_plan(chat, ASK, plan=JSON)
 
-    with serving(complete, role="teacher") as url:
-        assert len(asyncio.run(go(url)).steps) == 4
+    with serving(complete, role="teacher"):
+        assert len(asyncio.run(go()).steps) == 4
     assert bodies[0]["response_format"] == bodies[1]["response_format"]
     assert "paragraph 2: word_count is missing. Give the whole plan again" in str(bodies[1]["messages"])
 
