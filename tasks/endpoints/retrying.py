@@ -121,7 +121,8 @@ class RetryingChat:
         if isinstance(error, Unreachable):
             return EndpointError(f"{self._where}: {error}")
         if await self._others_are_answered(error, tries):
-            return Unanswered(f"{self._where}: {error}" + (f", in {tries.count} tries" if tries.count > 1 else ""))
+            count = tries.count if isinstance(error, Refused) else tries.failed + isinstance(error, Rejected)
+            return Unanswered(f"{self._where}: {error}" + (f", in {count} tries" if count > 1 else ""))
         if isinstance(error, Refused):
             waited = f"no request was answered within {PREFIX}PATIENCE, {self._patience:g} s"
             return EndpointError(f"{self._where}: {error}; {waited}; run again later, what was answered is kept")

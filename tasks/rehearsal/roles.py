@@ -4,7 +4,7 @@ import hashlib
 import math
 import random
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
 import orjson
 
@@ -50,7 +50,9 @@ _SCAFFOLD = re.compile(
 )
 
 
-def answer(model: str, messages: list[tuple[str, str]], *, seed: int, miss: float = 0.0, schema: Mapping[str, object] | None = None) -> str:
+def answer(
+    model: str, messages: Sequence[tuple[str, str]], *, seed: int, miss: float = 0.0, schema: Mapping[str, object] | None = None
+) -> str:
     """The reply of `model` to a conversation; the same for the same arguments. `miss`: the share by which a paragraph's length is off.
 
     `schema`: the JSON schema that a plan has to follow; None: it is lines of text.
@@ -116,7 +118,7 @@ def summarize(prompt: str) -> str:
     return " ".join(list(dict.fromkeys(sentence.strip() for sentence in said))[-20:])
 
 
-def text_so_far(messages: list[tuple[str, str]]) -> str:
+def text_so_far(messages: Sequence[tuple[str, str]]) -> str:
     """The newest paragraph that a write prompt shows, or nothing."""
     found = _TEXT.search(messages[0][1]) if messages else None
     return found[1].strip().split("\n\n")[-1] if found else ""
