@@ -51,7 +51,12 @@ _SCAFFOLD = re.compile(
 
 
 def answer(
-    model: str, messages: Sequence[tuple[str, str]], *, seed: int, miss: float = 0.0, schema: Mapping[str, object] | None = None
+    model: str,
+    messages: Sequence[tuple[str, str]],
+    *,
+    seed: int,
+    miss: float = 0.0,
+    schema: Mapping[str, object] | None = None,
 ) -> str:
     """The reply of `model` to a conversation; the same for the same arguments. `miss`: the share by which a paragraph's length is off.
 
