@@ -213,7 +213,7 @@ async def openai_chat(
     it is waited for from the first request on when there is no connection. Errors name the role, the URL and the fix; never the key.
     """
     async with http_chat(role, url, model, settings, name=name, seed=seed, api_key=api_key, up=up) as http:
-        yield RetryingChat(http, where=http.where, max_tokens=model.max_tokens, settings=settings)
+        yield RetryingChat(http, role, where=http.where, max_tokens=model.max_tokens, settings=settings)
 
 
 def authorization(role: Role, address: Url, settings: Settings, *, api_key: SecretStr | None = None) -> dict[str, str]:

@@ -19,7 +19,7 @@ from tasks.endpoints.ledger import Account
 from tasks.endpoints.limits import ConcurrencyLimiter, RateLimiter
 from tasks.endpoints.usage import expected
 from tasks.schema.errors import EndpointError, Unanswered
-from tasks.schema.settings import PREFIX, Settings
+from tasks.schema.settings import PREFIX, Role, Settings
 
 PROBE = "Reply with the number 1."  # the harmless request
 PROBE_PAUSES = (0.0, 1.0)  # seconds before each of its tries
@@ -45,9 +45,9 @@ class RetryingChat:
     `where` names role and URL in messages. `max_tokens`: of an answer. `account` counts the retries.
     """
 
-    def __init__(self, chat: Chat, *, where: str, max_tokens: int, settings: Settings, account: Account | None = None):
+    def __init__(self, chat: Chat, role: Role, *, where: str, max_tokens: int, settings: Settings, account: Account | None = None):
         self.account = account or Account()
-        self._chat, self._where, self._max_tokens = chat, where, max_tokens
+        self._chat, self._role, self._where, self._max_tokens = chat, role, where, max_tokens
         self._patience, self._retries = settings.patience, settings.retries
         self._limiter = ConcurrencyLimiter(settings.concurrency)
         self._rate = RateLimiter(requests=settings.requests_per_minute, tokens=settings.tokens_per_minute)
@@ -121,8 +121,7 @@ class RetryingChat:
         if isinstance(error, Unreachable):
             return EndpointError(f"{self._where}: {error}")
         if await self._others_are_answered(error, tries):
-            count = tries.count if isinstance(error, Refused) else tries.failed + isinstance(error, Rejected)
-            return Unanswered(f"{self._where}: {error}" + (f", in {count} tries" if count > 1 else ""))
+            return Unanswered(f"{self._role}: {error}")  # into rejects.jsonl, which is the same wherever and whenever it was asked
         if isinstance(error, Refused):
             waited = f"no request was answered within {PREFIX}PATIENCE, {self._patience:g} s"
             return EndpointError(f"{self._where}: {error}; {waited}; run again later, what was answered is kept")

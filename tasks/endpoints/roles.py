@@ -58,7 +58,7 @@ async def open_role(
             http_chat(role, there.url, model, own, name=there.name, seed=seed, api_key=there.api_key, up=there.up)
         )
         budgeted = await stack.enter_async_context(BudgetedChat(http, cache))
-        retrying = RetryingChat(budgeted, where=http.where, max_tokens=model.max_tokens, settings=own, account=cache.account)
+        retrying = RetryingChat(budgeted, role, where=http.where, max_tokens=model.max_tokens, settings=own, account=cache.account)
         yield CachedChat(retrying, cache)
 
 

@@ -211,7 +211,7 @@ def test_an_item_that_the_endpoint_does_not_answer_is_unscored_and_the_others_ar
         ran = run(tmp_path, prediction("Bread.", "a"), prediction("poison", "b"), model="judge")
     assert ran.metrics["unscored"] == 1
     assert [verdict.rubric is None for verdict in ran.verdicts] == [False, True]
-    assert "500 (broken), in 2 tries" in (ran.verdicts[1].problem or "")
+    assert "500 (broken)" in (ran.verdicts[1].problem or "")
 
 
 def test_two_answers_under_one_name_are_refused_with_the_line(tmp_path: Path) -> None:
