@@ -103,6 +103,7 @@ TREE: dict[str, Leaf | Branch] = {
             "allow": Leaf(f"{MODELS}:allow", "Allow a version that was rolled back to be promoted again.", "models allow 3"),
             "approve": Leaf(f"{MODELS}:approve", "Record who approved of a promotion.", "models approve 3 --by Ada"),
             "preview": Leaf(f"{MODELS}:preview", "Show what the gate would decide now.", "models preview"),
+            "evaluated": Leaf(f"{MODELS}:evaluated", "Compare a version by a later evaluation of it.", "models evaluated 3 evaluations/v3"),
             "candidates": Leaf(f"{MODELS}:unevaluated", "List versions that have not been evaluated.", "models candidates"),
         },
     ),

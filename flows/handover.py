@@ -49,7 +49,7 @@ def demand(repo: Repo, *, push: bool) -> str:
     written = locks | {_relative(out.fs_path) for stage in repo.index.stages for out in stage.outs if not out.use_cache}
     try:
         if other := [path for path in checkout.changed() if path not in written]:
-            raise BadInput(other[0], "not committed, and workers elsewhere see commits alone", fix="commit and push it, then run again")
+            raise BadInput(other[0], "not committed, and other workers only see commits", fix="commit and push it, then run again")
         return checkout.head()
     except checkout.CheckoutError as error:
         raise BadSettings(str(error)) from None

@@ -28,7 +28,7 @@ def use(name: str, *, force: bool = False) -> None:
     """
     profile = folder() / f"{name}.yaml"
     if name not in names():
-        raise BadInput(profile, "no such profile", fix=f"there are {', '.join(names())}")
+        raise BadInput(profile, "no such profile", fix=f"use one of {', '.join(names())}")
     load(profile)
     if PARAMS.is_file() and not _is_kept(PARAMS.read_bytes()):
         if not force:

@@ -155,11 +155,11 @@ def _check_adapter(path: Path, *, above: int) -> None:
         problem = f"an adapter on {str(base)[:80]!r}, whose weights cannot be looked at from here"
         raise BadInput(path, problem, field="base_model_name_or_path", fix=fix)
     if above >= DEPTH:
-        raise BadInput(path, "adapters on adapters without end", field="base_model_name_or_path", fix=fix)
+        raise BadInput(path, "its adapters refer to each other in a circle", field="base_model_name_or_path", fix=fix)
     try:
         check_model(Path(base), _above=above + 1)
     except BadInput as error:
-        raise BadInput(path, f"an adapter on a base that is refused: {error}", field="base_model_name_or_path") from None
+        raise BadInput(path, f"the base of this adapter is refused: {error}", field="base_model_name_or_path", fix=fix) from None
 
 
 def _object(path: Path) -> dict[str, object]:

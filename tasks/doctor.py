@@ -215,7 +215,7 @@ def _configured(role: Role, model: Model | None, own: Settings) -> Check:
         problem = f"no endpoint is configured for models.{role} ({model.name})"
         return Check(name=role, status="error", detail=problem, fix=f"set {variable}_URL to an OpenAI-compatible URL")
     if own.spend_cap is not None and model.name not in own.prices:
-        problem = f"{PREFIX}SPEND_CAP is set, and {PREFIX}PRICES has no price of {model.name}"
+        problem = f"{PREFIX}SPEND_CAP is set, and {PREFIX}PRICES has no price for {model.name}"
         return Check(name=role, status="error", detail=problem, fix="add its price, 0 if the endpoint is your own")
     host = urlsplit(url).hostname or ""
     if not own.api_key(role).get_secret_value() and host not in LOCAL and "@" not in url:

@@ -83,7 +83,7 @@ def _checkpoint(decided: Promoted, path: Path) -> Path:
     if version is None or version.number != decided.version:
         there = f"version {version.number}" if version else "no version"
         problem = f"it made version {decided.version} the {decided.alias}, and the alias points to {there} now"
-        raise BadInput(path, problem, fix=f"decide anew: `{AGAIN}`")
+        raise BadInput(path, problem, fix=f"decide again: `{AGAIN}`")
     if (trained := registry.trained_digest(decided.training_run)) != version.tags[registry.DIGEST]:
         raise BadInput(path, f"version {version.number} is not the checkpoint of its training run ({trained})", fix=f"`{AGAIN}`")
     return registry.fetch(registry.address(decided.alias))
@@ -127,7 +127,7 @@ def _failed(decided: Promoted, problem: str) -> None:
     now = f"version {rollback.champion} is champion again" if rollback.champion else "nobody is champion, as there was none before it"
     raise GateFailed(
         f"serve: version {decided.version} as champion: {problem}; {now}; "
-        f"correct it, then `python -m tasks.tracking allow {decided.version}` and `{AGAIN}`"
+        f"correct it, then `longwriter models allow {decided.version}` and `{AGAIN}`"
     ) from None
 
 

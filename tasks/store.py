@@ -62,7 +62,7 @@ def rows(path: Path) -> Iterator[Row]:
                 found = True
                 yield row_of(number, line, start)
     if not found:
-        raise BadInput(path, "empty file", fix="it needs at least one JSON object, one a line")
+        raise BadInput(path, "empty file", fix="add at least one JSON object, one per line")
 
 
 def row_of(number: int, line: bytes, start: int) -> Row:
@@ -211,7 +211,7 @@ def write_text(path: Path, text: str) -> None:
         scratch.write_text(text, encoding="utf-8")
 
 
-def read_document(path: Path, record: type[R], *, fix: str = "run the stage that writes it: `make run`") -> R:
+def read_document(path: Path, record: type[R], *, fix: str = "run the stage that writes it: `longwriter run`") -> R:
     """One JSON document as `record`. Raises BadInput if it is missing or not JSON, and names the first field that does not fit."""
     try:
         text = path.read_bytes()

@@ -133,7 +133,7 @@ def _begin(values: dict[str, str]) -> None:
     while not ((found := board.read()) and found.alive):
         if owner.poll() is not None or time.monotonic() > end:
             said = (environment.folder() / "owner.log").read_text().strip().splitlines() or ["without a word"]
-            raise ServerError(f"the back end's owner ended: {said[-1].removeprefix('error: ')}")
+            raise ServerError(f"the process that manages the servers ended: {said[-1].removeprefix('error: ')}")
         time.sleep(LOOK)
 
 
@@ -156,7 +156,7 @@ def _wait() -> None:
         raise
     if not (found and found.alive):
         last = (environment.folder() / "owner.log").read_text().strip().splitlines() or ["it was killed"]
-        raise ServerError(f"the back end's owner ended: {last[-1].removeprefix('error: ')}")
+        raise ServerError(f"the process that manages the servers ended: {last[-1].removeprefix('error: ')}")
     _say(found, known, start, said)
 
 

@@ -71,7 +71,7 @@ def _show(work: Work, model: str, *, count: int, rehearsed: int, price: Price | 
         ("calls", f"{work.calls:,.0f}", ""),
         ("prompt tokens", f"{work.prompt:,.0f}", f"{work.repeated / max(1, work.prompt):.0%} of them repeat: a prefix cache serves them"),
         ("completion tokens", f"{work.completion:,.0f}", ""),
-        ("dollars", "unknown", f"{PREFIX}PRICES says nothing of {model}"),
+        ("dollars", "unknown", f"{PREFIX}PRICES has no price for {model}"),
         ("time", _span(work.wall(slots)), f"{slots} at once; {known}"),
         ("longest text", _span(work.longest), "no number of slots is quicker"),
     ]

@@ -58,7 +58,7 @@ def files_of(path: Path) -> list[Path]:
     if not path.is_dir():
         raise BadInput(path, "no such file or folder", fix="check the path")
     if not (found := in_folder(path, SUFFIXES)):
-        raise BadInput(path, "no data file in this folder", fix=f"it needs one of {', '.join(SUFFIXES)}")
+        raise BadInput(path, "no data file in this folder", fix=f"put a file there that ends in {', '.join(SUFFIXES)}")
     return found
 
 
@@ -70,7 +70,7 @@ def _rows(path: Path) -> Iterator[_Found]:
         else:
             if path.is_file() and not file.name.endswith(SUFFIXES):
                 raise BadInput(
-                    file, "not a kind of file that is read", fix=f"it has to be one of {', '.join(SUFFIXES)}, or a folder of them"
+                    file, "not a kind of file that is read", fix=f"give a file that ends in {', '.join(SUFFIXES)}, or a folder of them"
                 )
             entry = reading.plain(file).entry
             for row in _whole_rows(file, entry):
@@ -92,7 +92,7 @@ def _parquet(file: Path) -> Iterator[splits.Row]:
     try:
         with pq.ParquetFile(file) as table:
             if not table.metadata.num_rows:
-                raise BadInput(file, "empty file", fix="it needs at least one row")
+                raise BadInput(file, "empty file", fix="add at least one row")
             yield from _numbered(table.iter_batches(batch_size=64))
     except (pa.ArrowException, OSError) as error:
         raise BadInput(file, f"not readable as Parquet: {str(error).splitlines()[0]}", fix="fetch or write the file again") from None
@@ -119,7 +119,7 @@ def _arrow(file: Path, name: str) -> Iterator[_Found]:
                 yield _Found(name, row.number, row.data, row.problem)
     except (pa.ArrowException, OSError) as error:
         raise BadInput(
-            file, f"not readable as an Arrow stream: {str(error).splitlines()[0]}", fix="write it anew by save_to_disk"
+            file, f"not readable as an Arrow stream: {str(error).splitlines()[0]}", fix="write it again by save_to_disk"
         ) from None
 
 

@@ -143,7 +143,7 @@ def read_dataset(folder: Path) -> Iterator[Sample]:
     """Every sample, in bounded memory. Raises BadInput with the row and field of one that does not fit."""
     path = folder / FILE
     if not path.is_file():
-        raise BadInput(path, "no such file", fix="run the stage assemble: `make run`")
+        raise BadInput(path, "no such file", fix="run the stage assemble: `longwriter run`")
     row = 0
     with _parquet(path):
         for batch in pq.ParquetFile(path).iter_batches(batch_size=BATCH):

@@ -64,7 +64,7 @@ class Budget:
         if self.cap is not None and self.spent + self.under_way + dollars > self.cap:
             raise SpendCapReached(
                 f"spend cap: ${self.spent:.2f} of ${self.cap:.2f} are spent, and the next calls may cost more than is left; "
-                f"raise {PREFIX}SPEND_CAP and run again, what is paid for is kept"
+                f"raise {PREFIX}SPEND_CAP and run again, paid replies are kept"
             )
         self.under_way += dollars
         try:
@@ -76,5 +76,5 @@ class Budget:
 def price_of(model: str, prices: dict[str, Price], *, cap: float | None) -> Price | None:
     """The model's price, if it has one. Raises BadSettings for a spend cap over a model without a price, before anything is paid."""
     if cap is not None and model not in prices:
-        raise BadSettings(f"{PREFIX}SPEND_CAP is set, and {PREFIX}PRICES says nothing of {model}; add its price, 0 if it is your own")
+        raise BadSettings(f"{PREFIX}SPEND_CAP is set, and {PREFIX}PRICES has no price for {model}; add its price, 0 if it is your own")
     return prices.get(model)

@@ -96,7 +96,7 @@ class ReplayStore:
             self._file = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT | portable.OPEN, 0o600)
             portable.make_private(path)
         except (IsADirectoryError, PermissionError) as error:
-            raise BadInput(path, f"cannot be opened: {error.strerror}", fix="the journal of paid replies belongs here, a file") from None
+            raise BadInput(path, f"cannot be opened: {error.strerror}", fix="make this path a readable file: the journal") from None
         try:
             self._lock()
             self._places: dict[bytes, int] = {}  # half of a key: start of its line << 32 | length

@@ -76,7 +76,7 @@ async def _find(role: Role, model: Model, checkpoint: Path | None, own: Settings
         served = await stack.enter_async_context(model_server(checkpoint, own))
         return Answering(served.url, served.name, served.api_key, up=True)
     variable = f"{PREFIX}{role.upper()}_URL"
-    raise BadSettings(f"models.{role}.name is {model.name}, and nobody serves it; set {variable} to an OpenAI-compatible URL")
+    raise BadSettings(f"models.{role}.name is {model.name}, which has no endpoint; set {variable} to an OpenAI-compatible URL")
 
 
 async def only_model(url: str, key: SecretStr) -> str:
@@ -96,7 +96,7 @@ async def only_model(url: str, key: SecretStr) -> str:
         ):
             raw = await wire.read(response, at_most=LISTED)
     except TimeoutError:
-        raise EndpointError(f"{where}: no list of models within {ANSWER_TIME:g} s; look after the server") from None
+        raise EndpointError(f"{where}: no list of models within {ANSWER_TIME:g} s; check the server") from None
     except (aiohttp.ClientError, ConnectionError) as error:
         raise EndpointError(f"{where}: cannot connect ({redact(str(error))}); start the server or correct the URL") from None
     if response.status in (401, 403):

@@ -128,7 +128,7 @@ class _Keeper:
             if time.monotonic() - looked >= LOOK:
                 unanswered = 0 if await self._answers() else unanswered + 1
                 looked = time.monotonic()
-        raise ServerError(f"model server: hangs, {HUNG} questions after its health had no answer; {_last_words(self._log)}")
+        raise ServerError(f"model server: hangs, {HUNG} health checks had no answer; {_last_words(self._log)}")
 
     async def _answers(self) -> bool:
         with suppress(aiohttp.ClientError, ConnectionError, TimeoutError):

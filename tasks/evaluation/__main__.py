@@ -187,9 +187,9 @@ def _positive(text: str) -> int:
     try:
         length = int(text)
     except ValueError:
-        raise BadInput("--length", f"not a whole number: {store.shorten(text)}", fix="such as 4000") from None
+        raise BadInput("--length", f"not a whole number: {store.shorten(text)}", fix="give a number such as 4000") from None
     if length <= 0:
-        raise BadInput("--length", f"{length}, but a length is positive", fix="such as 4000")
+        raise BadInput("--length", f"{length}, but a length is positive", fix="give a number such as 4000")
     return length
 
 

@@ -82,7 +82,7 @@ def _bytes(pin: Pin, source: str) -> bytes:
     places = [root / pin.path, root / Path(pin.path).name]
     found = next((place for place in places if place.is_file()), None)
     if found is None:
-        raise BadInput(places[0], "no such file", fix="the source is a URL, or a folder with the repository's files")
+        raise BadInput(places[0], "no such file", fix="give a URL, or a folder with the repository's files")
     with found.open("rb") as file:
         return file.read(pin.size + 1)
 

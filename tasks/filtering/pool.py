@@ -123,7 +123,7 @@ class _Tally:
 
     def _end_file(self) -> None:
         if self._file and not self._file_rows:
-            raise BadInput(self._file.place, "empty file", fix="it needs at least one row")
+            raise BadInput(self._file.place, "empty file", fix="add at least one row")
 
     def end(self) -> None:
         self._end_file()

@@ -72,7 +72,7 @@ def load(given: str, manager: Any) -> Task:
     entry = manager.task_index.get(given)
     if entry is None and not is_file(given):
         near = get_close_matches(given, manager.all_tasks, n=3)
-        fix = f"did you mean {', '.join(near)}?" if near else "`python -m lm_eval ls tasks` shows them; a file's name ends in .yaml"
+        fix = f"use {' or '.join(near)}" if near else "`python -m lm_eval ls tasks` shows them; a file's name ends in .yaml"
         raise Unmeasurable(f"{given}: lm-evaluation-harness knows no such task; fix: {fix}", code=2)
     if entry is not None and entry.kind is Kind.TAG:
         raise _no_score(given, "a tag", sorted(entry.tags))

@@ -123,7 +123,7 @@ def _refused(status: int, said: str, payload: dict[str, Any]) -> Exception:
     """What a refusal means: of this question alone, or one that may pass."""
     problem = f"{status}: {refusals.shown(said)}"
     if status < 500 and status not in (*OVERLOADED, *AGAIN):
-        return Unanswered(problem + _mend(status, weighs="logprobs" in payload))
+        return Unanswered(problem + _fix_for(status, weighs="logprobs" in payload))
     return _Failed(problem, refused=status in OVERLOADED)
 
 
@@ -195,7 +195,7 @@ def _check_weights(outputs: dict[str, Any], *, tokens: int) -> None:
         raise Unanswered(f"no log-probabilities of the prompt's own tokens{NO_LOGPROBS}")
 
 
-def _mend(status: int, *, weighs: bool) -> str:
+def _fix_for(status: int, *, weighs: bool) -> str:
     if status in (401, 403):
         return "; set LONGWRITER_CANDIDATE_API_KEY"
     return NO_LOGPROBS if weighs else ""

@@ -44,9 +44,7 @@ def check(tasks: Sequence[str]) -> list[taskfile.TaskFile]:
     names = Counter((files[task].name or task) if task in files else task for task in tasks)
     name, times = names.most_common(1)[0]
     if times > 1:
-        raise BadParams(
-            "params.yaml", f"{name} is named {times} times", field="evaluate_general.tasks", fix="its score has one name; name it once"
-        )
+        raise BadParams("params.yaml", f"{name} is named {times} times", field="evaluate_general.tasks", fix="name it once")
     return list(files.values())
 
 

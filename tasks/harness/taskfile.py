@@ -33,7 +33,7 @@ def read(path: Path) -> TaskFile:
     data = [] if remote else [found for file in given for found in _found(str(file), path)]
     missing = next((file for file in included if not file.is_file()), None)
     if missing:
-        raise BadInput(path, f"{missing}: no such file", field="include", fix="it is looked for beside the task's file")
+        raise BadInput(path, f"{missing}: no such file", field="include", fix="put the file beside the task's file")
     return TaskFile(name if isinstance(name, str) else None, (path, *included, *data), local=bool(data))
 
 

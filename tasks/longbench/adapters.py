@@ -79,7 +79,7 @@ def understood(entry: Entry, adapter: Adapter, asks: Callable[[Entry], Sequence[
     except BadInput as error:
         if looks_like := next((other for other in ADAPTERS.values() if other.name != adapter.name and other.fits(entry.data)), None):
             name = looks_like.name
-            fix = f"this looks like {name}: give --format {name}"
+            fix = f"give --format {name}, which these rows look like"
             raise entry.bad(error.field or "", error.problem, fix=fix) from None
         raise
 
@@ -88,7 +88,7 @@ def adapter_of(format: str | None) -> Adapter:
     """The adapter of that name. Raises BadInput that lists the names there are."""
     name = format or DEFAULT
     if name not in ADAPTERS:
-        raise BadInput("format", f"no benchmark format {name!r}", fix=f"one of {', '.join(ADAPTERS)}")
+        raise BadInput("format", f"no benchmark format {name!r}", fix=f"use one of {', '.join(ADAPTERS)}")
     return ADAPTERS[name]
 
 

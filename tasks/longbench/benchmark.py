@@ -138,7 +138,7 @@ def entries(path: Path) -> Iterator[Entry]:
         for row in store.rows(file):
             if row.data is None:
                 problem = row.problem or ""
-                raise BadInput(file, problem, line=row.line, fix=_mend(file, problem) if row.line == 1 else FIX)
+                raise BadInput(file, problem, line=row.line, fix=_fix_for(file, problem) if row.line == 1 else FIX)
             yield Entry(row.data, file, row.line)
 
 
@@ -154,18 +154,18 @@ def _files(path: Path) -> list[Path]:
     return found
 
 
-def _mend(file: Path, problem: str) -> str:
+def _fix_for(file: Path, problem: str) -> str:
     """What to do where the first line is no JSON object: mostly it is another kind of file."""
     with file.open("rb") as opened:
         start = opened.readline(4096)
     for signature, kind in _OTHERS.items():
         if start.startswith(signature):
-            return f"{kind}; it has to be JSON Lines: one JSON object a line, in UTF-8"
+            return f"{kind}; write JSON Lines: one JSON object a line, in UTF-8"
     first = start.removeprefix(b"\xef\xbb\xbf").strip()
     if first.startswith(b"["):
         return f"a JSON array becomes one object a line by `jq -c '.[]' {file.name}`"
     if first.startswith(b"{") and "end of data" in problem:
         return f"JSON over several lines becomes one object a line by `jq -c . {file.name}`"
     if problem.startswith("not JSON") and not first.startswith(b"{"):
-        return "it has to be JSON Lines: one JSON object a line, no CSV and no plain text"
+        return "write JSON Lines: one JSON object per line, no CSV and no plain text"
     return FIX

@@ -60,6 +60,6 @@ def published(name: str) -> Published:
     by_name = {row.model.lower(): row for row in TABLE}
     if name.lower() not in by_name:
         near = get_close_matches(name.lower(), by_name, n=1)
-        fix = f"did you mean {by_name[near[0]].model}?" if near else f"there are {', '.join(row.model for row in TABLE)}"
+        fix = f"use {by_name[near[0]].model}" if near else f"use one of {', '.join(row.model for row in TABLE)}"
         raise BadInput(f"paper:{name}", "no such model in the paper's table", fix=fix)
     return by_name[name.lower()]

@@ -23,7 +23,7 @@ def release(data: Path, version: str) -> tuple[str, Path]:
     folder = artifact(params.assemble.recipe)
     tag = f"{params.assemble.recipe}@{version}"
     if _git("tag", "--list", tag):
-        raise BadInput(tag, "there is such a version already", fix="a version is never made anew; take the next one")
+        raise BadInput(tag, "this version exists already", fix="name the next version; a version is never replaced")
     if changed := _git("status", "--porcelain", "--untracked-files=no"):
         first = changed.splitlines()[0].split(maxsplit=1)[1]
         raise BadInput(first, "not committed", fix="commit what made the data (dvc.lock and params.yaml too), so that the tag has it")
@@ -69,7 +69,7 @@ def _register(name: str, version: str, message: str) -> None:
     try:
         register(".", name, ref="HEAD", version=version, message=message, stdout=False)
     except GTOException as error:
-        raise BadInput(f"{name}@{version}", str(error), fix="take a version that follows the others") from None
+        raise BadInput(f"{name}@{version}", str(error), fix="name a version that follows the others") from None
 
 
 def _git(*words: str) -> str:
@@ -81,5 +81,5 @@ def _run(*words: str) -> str:
     done = subprocess.run(words, capture_output=True, text=True)
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()
-        raise BadInput(" ".join(words[:4]), said[-1] if said else "failed without a word", fix="correct it, and release again")
+        raise BadInput(" ".join(words[:4]), said[-1] if said else "failed without a message", fix="correct it, and release again")
     return done.stdout.strip()

@@ -42,7 +42,7 @@ def import_file(url: str, out: Path | None, *, update: bool = False) -> Imported
     place = out or RAW / address.rstrip("/").rpartition("/")[2]
     pinned = place.with_name(f"{place.name}.dvc")
     if place.exists() and not update:
-        raise BadInput(place, "exists already", fix="to fetch it again, give --update; or give another --out")
+        raise BadInput(place, "exists already", fix="give --update to fetch it again, or another --out")
     if update and not pinned.exists():
         raise BadInput(pinned, "no such file", fix="import the file first, without --update")
     before = _md5(pinned)

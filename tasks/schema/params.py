@@ -23,6 +23,7 @@ NAME = r"^[a-z0-9][a-z0-9._-]*$"  # of a source or a recipe: it becomes part of 
 PROFILES = Path(__file__).parent / "profiles"  # whole params files; in a checkout a link to profiles/
 PAPERS = PROFILES / "small.yaml"  # what the evaluator takes where there is no params.yaml: the paper's judge
 LARGEST = 10**9  # of any number in params.yaml but the seed
+SHAPE = "write it as in the files of profiles/"
 DEEPEST = 20  # levels of nesting
 
 
@@ -431,7 +432,7 @@ def load(path: Path = Path("params.yaml")) -> Params:
     except UnicodeDecodeError as error:
         raise BadParams(path, f"not UTF-8 at byte {error.start}", fix="save it as UTF-8") from None
     except RecursionError:
-        raise BadParams(path, f"nested more than {DEEPEST} levels deep", fix="the profiles show what it should look like") from None
+        raise BadParams(path, f"nested more than {DEEPEST} levels deep", fix=SHAPE) from None
     except ValueError as error:  # a number of more digits than Python reads
         raise BadParams(path, f"not readable: {str(error)[:80]}", fix="correct the value") from None
     except YAMLError as error:
@@ -447,7 +448,7 @@ def load(path: Path = Path("params.yaml")) -> Params:
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
         keys = list(first["loc"])
-        raise BadParams(path, _problem(first), line=_line(tree, keys), field=".".join(map(str, keys)), fix=_mend(first, keys)) from None
+        raise BadParams(path, _problem(first), line=_line(tree, keys), field=".".join(map(str, keys)), fix=_fix_for(first, keys)) from None
 
 
 def _check_values(path: Path, tree: Any) -> None:
@@ -456,7 +457,7 @@ def _check_values(path: Path, tree: Any) -> None:
     while waiting:
         value, keys = waiting.pop()
         if len(keys) > DEEPEST:
-            raise BadParams(path, f"nested more than {DEEPEST} levels deep", line=_line(tree, list(keys)), field=str(keys[0]))
+            raise BadParams(path, f"nested more than {DEEPEST} levels deep", line=_line(tree, list(keys)), field=str(keys[0]), fix=SHAPE)
         if isinstance(value, dict | list):
             waiting += [(child, (*keys, key)) for key, child in (value.items() if isinstance(value, dict) else enumerate(value))]
         elif isinstance(value, int | float) and not isinstance(value, bool) and keys != ("seed",) and abs(value) > LARGEST:
@@ -473,7 +474,7 @@ def _problem(error: Any) -> str:
     return error["msg"].removeprefix("Value error, ") + shown
 
 
-def _mend(error: Any, keys: list[Any]) -> str:
+def _fix_for(error: Any, keys: list[Any]) -> str:
     if error["type"] == "missing":
         return "add it; the profiles show its place"
     if error["type"] != "extra_forbidden":

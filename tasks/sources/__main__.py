@@ -28,7 +28,7 @@ def pin(
         elif all(file.startswith(hub.PREFIX) for file in files):
             typer.echo(hub.pin(files[0]))
         else:
-            raise BadInput(files[0], "nothing to pin", fix="remote files begin with s3:// or hf://datasets/; local ones are watched by DVC")
+            raise BadInput(files[0], "nothing to pin", fix="name files that begin with s3:// or hf://datasets/; DVC watches local ones")
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ def listing(entry: Source) -> list[Object]:
         raise BadInput(
             entry.files[0],
             f"source {entry.name} is not the pinned one: {len(found)} objects with digest {now}",
-            fix="if the change is meant, make it the revision in params.yaml",
+            fix="if the change is intended, set this revision in params.yaml",
         )
     return found
 

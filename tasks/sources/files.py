@@ -92,6 +92,6 @@ def check(file: File) -> None:
     try:
         status = Path(file.place).stat()
     except OSError as error:
-        raise SourceError(f"{file.place}: vanished while it was read ({error.strerror}); bring it back and run again") from None
+        raise SourceError(f"{file.place}: vanished while it was read ({error.strerror}); restore it and run again") from None
     if (status.st_size, str(status.st_mtime_ns)) != (file.nbytes, file.state):
-        raise SourceError(f"{file.place}: changed while it was read; run again when nobody writes to it any more")
+        raise SourceError(f"{file.place}: changed while it was read; run again when nothing writes to it")

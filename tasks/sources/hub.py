@@ -78,7 +78,7 @@ def _asked(place: str, question: Callable[[], R]) -> R:
             raise SourceError(f"{place}: not in the cache, and the hub cannot be reached; check the network and HF_ENDPOINT") from None
         raise SourceError(f"{place}: the hub has no such dataset, commit or file, or HF_TOKEN may not see it") from None
     except errors.OfflineModeIsEnabled:
-        raise SourceError(f"{place}: HF_HUB_OFFLINE forbids to ask the hub; unset it once") from None
+        raise SourceError(f"{place}: HF_HUB_OFFLINE is set, so the hub cannot be asked; unset it") from None
     except unreachable as error:
         said = redact(" ".join(str(error).split()))[:160]
         raise SourceError(f"{place}: the hub cannot be reached ({said}); check the network and HF_ENDPOINT, or fetch the files") from None

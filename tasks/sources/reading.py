@@ -29,7 +29,7 @@ def rows_of_file(file: File) -> Iterator[Row]:
                 yield row._replace(number=before + number)
         before += number
     if not found:
-        raise BadInput(file.place, "empty file", fix="it needs at least one row")
+        raise BadInput(file.place, "empty file", fix="add at least one row")
 
 
 def asks(entry: Source, folder: Path) -> Iterator[Ask]:

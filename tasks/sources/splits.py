@@ -55,7 +55,7 @@ def splits_of(file: File) -> Iterator[Split]:
     with _table(file) as table:
         whole, before = table.metadata.num_rows, 0
         if not whole:
-            raise BadInput(file.place, "empty file", fix="it needs at least one row")
+            raise BadInput(file.place, "empty file", fix="add at least one row")
         columns = _columns(table, file, whole=False)
         for group in range(table.metadata.num_row_groups):
             rows = table.metadata.row_group(group).num_rows
@@ -89,7 +89,7 @@ def _held(file: File) -> Iterator[Split]:
             found = True
             yield Split(file, piece.nbytes, piece.start, piece.start + len(piece.lines), held=piece.lines)
     if not found:
-        raise BadInput(file.place, "empty file", fix="it needs at least one row")
+        raise BadInput(file.place, "empty file", fix="add at least one row")
 
 
 def _is_streamed(file: File) -> bool:
@@ -97,7 +97,7 @@ def _is_streamed(file: File) -> bool:
     with opened(file) as stream:
         start = head(stream, file.place)
     if not start:
-        raise BadInput(file.place, "empty file", fix="it needs at least one JSON object, one a line")
+        raise BadInput(file.place, "empty file", fix="add at least one JSON object, one per line")
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         raise BadInput(file.place, "UTF-16, not UTF-8", fix="`iconv -f UTF-16 -t UTF-8` converts it")
     return packed(file.place) or is_array(file.place, start)

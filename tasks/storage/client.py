@@ -43,12 +43,12 @@ FIXES = {
     "PermanentRedirect": "the bucket is in another region; set AWS_REGION to it",
     "AuthorizationHeaderMalformed": "the bucket is in another region; set AWS_REGION to it",
     "IllegalLocationConstraintException": "the bucket is in another region; set AWS_REGION to it",
-    "MalformedXML": "the request was damaged on its way; run again, what is sent is kept",
+    "MalformedXML": "the request was damaged on its way; run again, the upload resumes",
     "400": "bad request: wrong region, or an expired session; set AWS_REGION, or sign in again",
-    "SlowDown": "overloaded beyond the retries; run again, what is sent is kept",
-    "ServiceUnavailable": "overloaded beyond the retries; run again, what is sent is kept",
-    "503": "overloaded beyond the retries; run again, what is sent is kept",
-    "BadDigest": "the bytes changed on their way; run again, what is sent is kept",
+    "SlowDown": "overloaded beyond the retries; run again, the upload resumes",
+    "ServiceUnavailable": "overloaded beyond the retries; run again, the upload resumes",
+    "503": "overloaded beyond the retries; run again, the upload resumes",
+    "BadDigest": "the bytes changed on their way; run again, the upload resumes",
     "NotImplemented": "this server cannot do that",
 }
 
@@ -149,9 +149,9 @@ def _refused(what: str, error: Any) -> NoReturn:
     status = str(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
     if status in ("400", "403") and abs(seconds := _fast(error)) > SKEW:
         fix = f"this machine's clock is {abs(seconds) / 60:.0f} minutes {'ahead of' if seconds > 0 else 'behind'} the server's; set it"
-        raise StorageError(f"{what}: {error.operation_name} refused ({found or status}); fix: {fix}") from None
+        raise StorageError(f"{what}: {error.operation_name} refused ({found or status}): {fix}") from None
     fix = FIXES.get(found) or (FIXES.get(status) if status != "404" else None) or "look the code up in S3's documentation"
-    raise StorageError(f"{what}: {error.operation_name} refused ({found or status}); fix: {fix}") from None
+    raise StorageError(f"{what}: {error.operation_name} refused ({found or status}): {fix}") from None
 
 
 def _fast(error: Any) -> float:
@@ -177,8 +177,8 @@ def _reason(error: BaseException) -> str:
         "SSOTokenLoadError": "nobody is signed in; `aws sso login`",
         "EndpointConnectionError": "nobody answers at the endpoint; check LONGWRITER_S3_ENDPOINT and the network",
         "ConnectTimeoutError": "nobody answers at the endpoint; check LONGWRITER_S3_ENDPOINT and the network",
-        "ConnectionClosedError": "the connection was cut, beyond the retries; run again, what is sent is kept",
-        "ReadTimeoutError": "no answer in time, beyond the retries; run again, what is sent is kept",
+        "ConnectionClosedError": "the connection was cut, beyond the retries; run again, the upload resumes",
+        "ReadTimeoutError": "no answer in time, beyond the retries; run again, the upload resumes",
         "Corrupted": "the bytes are not what the manifest says, again and again: nothing is taken from it",
         "IncompleteReadError": "the connection was cut, beyond the retries; run again, what came in is kept",
         "SSLError": "the server's certificate is not trusted; set AWS_CA_BUNDLE to its authority's",

@@ -61,7 +61,7 @@ def fetch(
             return Fetched(manifest, target, new=False, fetched=0, spared=0)
         store.check_replaceable(target)
         if not replace:
-            raise BadInput(target, "is there, with something else in it", fix="name another folder, or say --replace")
+            raise BadInput(target, "exists, with other content", fix="name another folder, or say --replace")
     store.check_replaceable(target)
     with _scratch(target, manifest) as scratch:
         with byte_bar(total=manifest.size, label=label) as progress:
@@ -107,7 +107,7 @@ def _enough_space(scratch: Path, manifest: Manifest) -> None:
     free = shutil.disk_usage(scratch).free
     if (need := manifest.size - have + SPARE) > free:
         mib = 2**20
-        raise StorageError(f"{scratch.parent}: {need // mib:,} MiB are needed and {free // mib:,} MiB free; free some space and run again")
+        raise StorageError(f"{scratch.parent}: {need // mib:,} MiB are needed, {free // mib:,} MiB free; free some space and run again")
 
 
 def _get(client: S3Client, manifest: Manifest, scratch: Path, source: Place, progress: Any) -> tuple[int, int]:
@@ -124,7 +124,7 @@ def _get(client: S3Client, manifest: Manifest, scratch: Path, source: Place, pro
         if not (missing := [file for file in missing if file.size and not handlers.whole(prefix + file.path)]):
             return handlers.fetched, handlers.spared
         time.sleep(objects.PAUSE * 2**attempt)
-    raise StorageError(f"s3://{source.bucket}/{prefix}{missing[0].path}: its manifest names it, and it is not there as it has to be")
+    raise StorageError(f"s3://{source.bucket}/{prefix}{missing[0].path}: missing, or not what its manifest says; publish the version again")
 
 
 def _at_once(files: Sequence[File], client: S3Client, manifest: Manifest, scratch: Path, bucket: str, prefix: str, progress: Any) -> None:

@@ -109,13 +109,13 @@ def describe(
             for path, size, parts in zip(files, sizes, counts, strict=True)
         )
     if sizes != [path.stat().st_size for path in files]:
-        raise BadInput(folder, "it changed while it was read", fix="wait for who writes there")
+        raise BadInput(folder, "it changed while it was read", fix="wait until nothing writes there")
     whole = content(found, part_size)
     version = version or whole[:16]
     try:
         return Manifest(name=name, version=version, content=whole, part_size=part_size, files=found, labels=labels or {}, uses=tuple(uses))
     except ValidationError as error:
-        raise BadInput(folder, error.errors()[0]["msg"], fix="it changed while it was read; wait for who writes there") from None
+        raise BadInput(folder, error.errors()[0]["msg"], fix="wait until nothing writes there, and run again") from None
 
 
 def fitting(size: int) -> int:

@@ -179,7 +179,7 @@ class Sending(_Files):
             return bool(reply["ChecksumSHA256"] == self._digest(part))
         same = str(reply.get("ETag", "")).strip('"') == b64decode(self._local(part, "md5")).hex()
         if stamp(path := self.path(part.key)) != self._stamps[path]:
-            raise BadInput(path, "it changed while it was sent", fix="wait for who writes there, then run again")
+            raise BadInput(path, "it changed while it was sent", fix="wait until nothing writes there, and run again")
         return same
 
     def _arrived(self, parsed: dict[str, Any], context: dict[str, Any], **_: Any) -> None:

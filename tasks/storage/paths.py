@@ -46,7 +46,7 @@ def check(paths: Iterable[str], *, source: str) -> None:
 def files(folder: Path) -> list[Path]:
     """A folder's regular files, sorted. Raises BadInput for links and whatever else is neither file nor folder."""
     if not folder.is_dir():
-        raise BadInput(folder, "no such folder", fix="check the path, or run the stage that makes it: `make run`")
+        raise BadInput(folder, "no such folder", fix="check the path, or run the stage that makes it: `longwriter run`")
     found = []
     for path in sorted(folder.rglob("*")):
         if path.is_symlink() or not (path.is_file() or path.is_dir()):
@@ -54,7 +54,7 @@ def files(folder: Path) -> list[Path]:
         if path.is_file():
             found.append(path)
     if not found:
-        raise BadInput(folder, "no files in it", fix="nothing to publish")
+        raise BadInput(folder, "no files in it", fix="name a folder with files")
     check((path.relative_to(folder).as_posix() for path in found), source=str(folder))
     return found
 

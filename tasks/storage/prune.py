@@ -37,7 +37,7 @@ def plan(client: S3Client, at: Place, name: str, *, days: float) -> Pruning:
     Never the newest, nor one that an alias names, nor one that a version which stays was made from (`uses`, of any name).
     """
     if days < MIN_DAYS:
-        raise BadInput("prune", f"{days} days", fix=f"at least {MIN_DAYS:g}: what is younger may be under way")
+        raise BadInput("prune", f"{days} days", fix=f"give {MIN_DAYS:g} or more; younger uploads may still be running")
     before = objects.now(client, at.bucket) - timedelta(days=days)
     listed = versions.versions(client, at, name)
     old = [one for one in listed if one.published <= before]

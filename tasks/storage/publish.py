@@ -78,7 +78,7 @@ def existing(client: S3Client, to: Place, manifest: Manifest) -> Manifest | None
     if (found := versions.manifest(client, to, manifest.name, manifest.version)) is None:
         return None
     if found.content != manifest.content:
-        raise BadInput(f"s3://{to.bucket}/{key}", "this version is there, with other content", fix="versions never change: name a new one")
+        raise BadInput(f"s3://{to.bucket}/{key}", "this version exists, with other content", fix="name a new version")
     return found
 
 
@@ -101,7 +101,7 @@ def _send(
         missing = [file for file in missing if prefix + file.path not in handlers.proven]
         missing = _missing(client, manifest, missing, folder, to.bucket, prefix, patient=True)
     if missing:
-        raise StorageError(f"s3://{to.bucket}/{prefix}{missing[0].path}: sent, and not there; run again, what is sent is kept")
+        raise StorageError(f"s3://{to.bucket}/{prefix}{missing[0].path}: uploaded but not found afterwards; run again to resume")
     return sent, spared
 
 
@@ -205,5 +205,5 @@ def _seal(client: S3Client, to: Place, manifest: Manifest) -> bool:
             client.delete_object(Bucket=to.bucket, Key=key)
         raise
     if found is None:
-        raise StorageError(f"s3://{to.bucket}/{key}: written, and not there; run again, what is sent is kept")
+        raise StorageError(f"s3://{to.bucket}/{key}: written but not found afterwards; run again to resume")
     return new

@@ -39,7 +39,7 @@ def given(name: str, folder: Path | None) -> Release:
     if folder is None:
         known = {DATASET: dataset, CHECKPOINT: student}
         if name not in known:
-            raise BadInput(name, "no folder is named", fix=f"name one; only {' and '.join(known)} are known without")
+            raise BadInput(name, "no folder is named", fix=f"name the folder; only {' and '.join(known)} have a default")
         return known[name]()
     files = tuple(checkpoint.files(folder)) if name == CHECKPOINT else None
     return Release(name, folder, files, _code())
@@ -119,5 +119,5 @@ def _code() -> dict[str, str]:
 
 def _text(path: Path) -> bytes:
     if not path.is_file():
-        raise BadInput(path, "no such file", fix="run the stage that writes it: `make run`")
+        raise BadInput(path, "no such file", fix="run the stage that writes it: `longwriter run`")
     return path.read_bytes()

@@ -77,13 +77,13 @@ def resolve(client: S3Client, at: Place, name: str, version: str = LATEST) -> Ma
     if version == LATEST:
         entries = [entry for entry in objects.listed(client, at.bucket, at.manifests(name)) if entry.key.endswith(".json")]
         if not entries:
-            raise BadInput(f"{at}{name}", "no version of it is there", fix=f"there is {', '.join(names(client, at)) or 'nothing'}")
+            raise BadInput(f"{at}{name}", "it has no such version", fix=f"name one of {', '.join(names(client, at)) or 'none yet'}")
         newest = max(entries, key=lambda entry: (entry.modified, entry.key))
         version = newest.key.removeprefix(at.manifests(name)).removesuffix(".json")
     version = paths.plain_name(version, what="a version")
     if found := manifest(client, at, name, aliases(client, at, name).get(version, version)):
         return found
-    raise BadInput(f"{at}{name}", f"no version or alias {version}", fix=f"`python -m tasks.storage list {name}` shows them")
+    raise BadInput(f"{at}{name}", f"no version or alias {version}", fix=f"`longwriter store list {name}` shows them")
 
 
 def aliases(client: S3Client, at: Place, name: str) -> dict[str, str]:
@@ -100,7 +100,7 @@ def _alias(text: bytes, *, source: str) -> Alias:
     try:
         return Alias.model_validate_json(text)
     except ValidationError:
-        raise StorageError(f"{source}: not an alias; set it anew") from None
+        raise StorageError(f"{source}: not an alias; set it again") from None
 
 
 def set_alias(client: S3Client, at: Place, name: str, alias: str, version: str) -> str:
@@ -123,10 +123,10 @@ def drop_alias(client: S3Client, at: Place, name: str, alias: str) -> None:
 def links(client: S3Client, at: Place, found: Manifest, *, seconds: int, only: str | None = None) -> list[Link]:
     """Presigned links to a version's files, or to one of them: whoever has a link may read until it ends. Raises BadInput."""
     if not 1 <= seconds <= MAX_LINK:
-        raise BadInput("link", f"{seconds} seconds", fix=f"from 1 to {MAX_LINK} (seven days)")
+        raise BadInput("link", f"{seconds} seconds", fix=f"give 1 to {MAX_LINK} (seven days)")
     files = [file for file in found.files if only in (None, file.path)]
     if not files:
-        raise BadInput(f"{at}{found.name}/{found.version}", f"no file {only}", fix=f"it has {found.files[0].path} and others")
+        raise BadInput(f"{at}{found.name}/{found.version}", f"no file {only}", fix=f"name a file of it, such as {found.files[0].path}")
     prefix = at.content(found.name, found.content)
     with one_line(str(at)):
         return [

@@ -92,9 +92,7 @@ def approve(
 @app.command()
 def evaluated(
     version: Which,
-    evaluation: Annotated[
-        Path, typer.Argument(help="folder of `python -m tasks.evaluation evaluate models:/NAME/VERSION`", metavar="FOLDER")
-    ],
+    evaluation: Annotated[Path, typer.Argument(help="folder of `longwriter eval run models:/NAME/VERSION`", metavar="FOLDER")],
 ) -> None:
     """A newer evaluation of a version, under another judge or benchmark, takes the place of the one it was promoted with."""
     from tasks.tracking.evaluated import hand_in
@@ -147,7 +145,7 @@ def _number(version: str) -> str:
         return version
     held = registry.holders()
     if version not in held:
-        known = f"known are {', '.join(sorted(held))}" if held else "there is none yet"
+        known = f"use one of {', '.join(sorted(held))}" if held else "promote a model first: `longwriter run`"
         raise BadInput(f"models:/{names().model}@{version}", "the alias points to no version", fix=known)
     return held[version]
 

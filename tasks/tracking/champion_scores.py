@@ -14,8 +14,8 @@ from tasks.tracking.registry import Version
 ITEMS, CARD = "items.jsonl", "scorecard.json"
 CANDIDATE, STUDENT = "candidate", "student"  # the version's tag that says which of the scored models it is; what it is without one
 RESCORE = (
-    "evaluate version {0} again (`python -m tasks.evaluation evaluate models:/NAME/{0} --out evaluations/v{0}`), "
-    "hand it in (`python -m tasks.tracking evaluated {0} evaluations/v{0}`) and promote again"
+    "evaluate version {0} again (`longwriter eval run models:/NAME/{0} --out evaluations/v{0}`), "
+    "hand it in (`longwriter models evaluated {0} evaluations/v{0}`) and promote again"
 )
 
 

@@ -126,7 +126,7 @@ def decide(
     if is_champion and not passed:
         verdict += ", and it stays champion until another version takes its place"
     elif blocked and not is_champion:
-        verdict += f", and it stays out as it was rolled back {blocked} (`python -m tasks.tracking allow {version}` lets it in again)"
+        verdict += f", and it is blocked since it was rolled back {blocked} (`longwriter models allow {version}` lets it in again)"
     return Decision(
         version=version,
         model=model,

@@ -164,13 +164,13 @@ def _resolve(address: str) -> tuple[str, str]:
     """The model's name and the version's number. Raises BadInput for what is no address, and for an alias that points to nothing."""
     found = ADDRESS.fullmatch(address)
     if not found:
-        raise BadInput(address, "not an address of the registry", fix="such as models:/longwriter@champion or models:/longwriter/3")
+        raise BadInput(address, "not an address of the registry", fix="write it as models:/longwriter@champion or models:/longwriter/3")
     client, name = connect(), found["name"]
     if not client.search_registered_models(filter_string=f"name = '{name}'"):
-        raise BadInput(address, f"no registered model {name}", fix="run the stage promote: `make run`")
+        raise BadInput(address, f"no registered model {name}", fix="run the stage promote: `longwriter run`")
     aliases = {alias: str(number) for alias, number in client.get_registered_model(name).aliases.items()}
     if found["alias"] and found["alias"] not in aliases:
-        known = f"known are {', '.join(sorted(aliases))}" if aliases else "there is none yet; run the stage promote: `make run`"
+        known = f"use one of {', '.join(sorted(aliases))}" if aliases else "promote a model first: `longwriter run`"
         raise BadInput(address, "the alias points to no version", fix=known)
     return name, aliases[found["alias"]] if found["alias"] else found["number"]
 
@@ -193,5 +193,5 @@ def _version(client: "MlflowClient", name: str, number: str) -> Version:
     except MlflowException as error:
         if error.error_code != "RESOURCE_DOES_NOT_EXIST":
             raise
-        raise BadInput(f"models:/{name}/{number}", "no such version", fix="`python -m tasks.tracking models` lists them") from None
+        raise BadInput(f"models:/{name}/{number}", "no such version", fix="`longwriter models list` lists them") from None
     return Version(str(found.version), dict(found.tags))

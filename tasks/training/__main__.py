@@ -85,7 +85,7 @@ def _say_course(run: Course, work: Work, *, gpus: int, peak: float, mfu: float) 
 
 def _misfit(stage: str, found: dict[Strategy, Memory], chosen: Strategy, memory: float, gpus: int) -> str:
     fitting = [way.name for way, needs in found.items() if needs.total <= memory and way.stage]
-    fix = f"infra/accelerate/{fitting[0]}.yaml does (LONGWRITER_ACCELERATE_CONFIG)" if fitting else "more processes, or an adapter"
+    fix = f"infra/accelerate/{fitting[0]}.yaml does (LONGWRITER_ACCELERATE_CONFIG)" if fitting else "use more processes, or an adapter"
     return (
         f"{stage}: {found[chosen].total:.0f} GiB on each of {gpus} GPUs of {memory:g} GiB with {chosen.name}; it does not fit; fix: {fix}"
     )

@@ -76,12 +76,12 @@ def strategy_of(config: Path | None) -> Strategy:
     if config is None:
         return STRATEGIES[0]
     if not config.is_file():
-        raise BadInput(config, "no such file", fix="infra/accelerate has some")
+        raise BadInput(config, "no such file", fix="name one of infra/accelerate")
     deepspeed = (YAML(typ="safe").load(config.read_text(encoding="utf-8")).get("deepspeed_config") or {}).get("deepspeed_config_file")
     if deepspeed is None:
         return Strategy(config.stem, 0)
     if not Path(deepspeed).is_file():
-        raise BadInput(config, f"{deepspeed}: no such file", field="deepspeed_config_file", fix="infra/deepspeed has some")
+        raise BadInput(config, f"{deepspeed}: no such file", field="deepspeed_config_file", fix="name one of infra/deepspeed")
     zero = orjson.loads(Path(deepspeed).read_bytes())["zero_optimization"]
     away = {name: zero.get(name, {}).get("device") == "cpu" for name in ("offload_optimizer", "offload_param")}
     return Strategy(config.stem, zero["stage"], away["offload_optimizer"], away["offload_param"])

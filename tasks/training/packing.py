@@ -161,7 +161,7 @@ def longest(folder: Path) -> int:
 
 def _file(folder: Path) -> Path:
     if not (folder / FILE).is_file():
-        raise BadInput(folder / FILE, "no such file", fix="run the stage pack: `make run`")
+        raise BadInput(folder / FILE, "no such file", fix="run the stage pack: `longwriter run`")
     return folder / FILE
 
 

@@ -40,7 +40,7 @@ class PairEncoder:
         (prompt, chosen), (other, rejected) = (self._split(row, side) for row, side in zip(tokens, sides, strict=True))
         if prompt != other:
             problem = f"it renders the request of {pair.id} differently before the chosen and the rejected answer"
-            raise BadInput("chat template", problem, fix="DPO needs one context for both: correct the template")
+            raise BadInput("chat template", problem, fix="correct the template, as DPO needs one context for both")
         return Encoded(prompt, chosen, rejected)
 
     def _split(self, tokens: Tokens, answer: Answer) -> tuple[list[int], list[int]]:

@@ -60,7 +60,7 @@ def check_vocabulary(base: Base, used: int) -> None:
     known = int(str(config_of(base).vocab_size))
     if used > known or known - used > PADDING:
         problem = f"the tokenizer has {used:,} tokens, the model's vocabulary {known:,}"
-        raise BadInput(base.model, problem, fix="they are not of the same model: give it the tokenizer that it was trained with")
+        raise BadInput(base.model, problem, fix="use the tokenizer that this model was trained with")
 
 
 def check_jobs(jobs: Sequence[Job], settings: Settings, *, context: int, vocabulary: int) -> None:

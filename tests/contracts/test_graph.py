@@ -1,4 +1,4 @@
-"""Laws of the graph: command, dependencies, outputs, params and the signature of `run` say the same; what is paid for is kept."""
+"""Laws of the graph: command, dependencies, outputs, params and the signature of `run` say the same; paid replies are kept."""
 
 import ast
 import re

@@ -37,7 +37,7 @@ def test_the_recorded_aligned_student_is_not_below_the_student() -> None:
         rows = [(row["model"], s_l(int(row["asked"]), int(row["written"]))) for row in csv.DictReader(file)]
     points = {model: [score for name, score in rows if name == model] for model in ("student", "aligned")}
     if not points["aligned"]:
-        pytest.skip("the recorded run was made before there was an aligned student, or without one; `make run` records another")
+        pytest.skip("the recorded run was made before there was an aligned student, or without one; `longwriter run` records another")
     chance = sum(variance(scores) / len(scores) for scores in points.values()) ** 0.5
     assert mean(points["aligned"]) - mean(points["student"]) >= -chance
 

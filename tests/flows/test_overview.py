@@ -82,4 +82,4 @@ def test_edits_of_params_are_never_lost_to_a_profile(profiles: Path) -> None:
 
 
 def test_an_unknown_profile_is_named_beside_those_that_there_are(profiles: Path) -> None:
-    assert said("use", "llama", code=2) == "error: profiles/llama.yaml: no such profile; fix: there are llama-3.1-8b, rehearsal\n"
+    assert said("use", "llama", code=2) == "error: profiles/llama.yaml: no such profile; fix: use one of llama-3.1-8b, rehearsal\n"

@@ -146,7 +146,7 @@ def test_an_adapter_on_a_pickled_base_is_refused(tmp_path: Path) -> None:
     base = model(tmp_path / "base", pytorch_model__bin=PICKLE)
     (base / "model.safetensors").unlink()
     adapter = model(tmp_path / "adapter", adapter_config__json=json.dumps({"base_model_name_or_path": str(base)}))
-    with pytest.raises(BadInput, match=r"an adapter on a base that is refused: .*pytorch_model\.bin: a pickle"):
+    with pytest.raises(BadInput, match=r"the base of this adapter is refused: .*pytorch_model\.bin: a pickle"):
         check_model(adapter)
     good = model(tmp_path / "good")
     check_model(model(tmp_path / "other", adapter_config__json=json.dumps({"base_model_name_or_path": str(good)})))

@@ -178,7 +178,7 @@ def test_what_does_not_compare_fails_and_says_how_to_mend_it(tmp_path: Path, oth
     assert decision.alias == "challenger"
     assert {axis.name for axis in decision.axes if axis.value is None} == {"gain_over_champion", "worst_group"}
     assert problem in decision.reason
-    assert "`python -m tasks.tracking evaluated 1 evaluations/v1`" in decision.reason
+    assert "`longwriter models evaluated 1 evaluations/v1`" in decision.reason
 
 
 def test_a_champion_without_items_cannot_be_beaten_unseen(tmp_path: Path, home: Path) -> None:
@@ -212,7 +212,7 @@ def test_a_version_that_was_rolled_back_is_not_crowned_again_until_it_is_allowed
     assert aliases() == {"champion": "1", "challenger": "2"}
     blocked = run(folder)
     assert (blocked.passed, blocked.alias, aliases()) == (True, "challenger", {"champion": "1", "challenger": "2"})
-    assert "it loops (`python -m tasks.tracking allow 2` lets it in again)" in blocked.reason
+    assert "it loops (`longwriter models allow 2` lets it in again)" in blocked.reason
     assert allow("2")
     run(folder)
     assert aliases() == {"champion": "2", "previous": "1"}

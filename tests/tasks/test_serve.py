@@ -112,13 +112,13 @@ def test_a_champion_that_cannot_be_served_falls_and_the_one_before_reigns_again(
     assert said.startswith("serve: version 2 as champion: ")
     assert said.endswith(
         "no tokenizer in it; fix: save the tokenizer beside the model; version 1 is champion again; "
-        "correct it, then `python -m tasks.tracking allow 2` and `dvc repro --force --single-item promote`"
+        "correct it, then `longwriter models allow 2` and `dvc repro --force --single-item promote`"
     )
     assert registry.holders() == {"champion": "1", "challenger": "2"}
     assert str(served_tag("2")).startswith("failed: ")
     assert "served, it failed: " in registry.version("2").tags["rolled_back"]
     with pytest.raises(
-        BadInput, match=r"it made version 2 the champion, and the alias points to version 1 now; fix: decide anew: `dvc repro"
+        BadInput, match=r"it made version 2 the champion, and the alias points to version 1 now; fix: decide again: `dvc repro"
     ):
         run(decision)
 

@@ -163,7 +163,7 @@ def test_a_model_that_nobody_serves_says_which_url_to_set() -> None:
         async with open_role("judge", TEACHER.model_copy(update={"name": "gpt-4o"})):
             pass
 
-    with pytest.raises(BadSettings, match=r"models\.judge\.name is gpt-4o, and nobody serves it; set LONGWRITER_JUDGE_URL"):
+    with pytest.raises(BadSettings, match=r"models\.judge\.name is gpt-4o, which has no endpoint; set LONGWRITER_JUDGE_URL"):
         asyncio.run(go())
 
 

@@ -335,7 +335,7 @@ def test_a_cap_over_a_model_without_a_price_is_refused_before_anything_is_paid(m
         async with open_role("teacher", TEACHER.model_copy(update={"name": "gpt-4o"})):
             pass
 
-    with pytest.raises(BadSettings, match="LONGWRITER_PRICES says nothing of gpt-4o"):
+    with pytest.raises(BadSettings, match="LONGWRITER_PRICES has no price for gpt-4o"):
         asyncio.run(go())
 
 

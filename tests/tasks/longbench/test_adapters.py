@@ -89,13 +89,13 @@ def test_a_chinese_template_is_filled_in_chinese(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "format", "said"),
     [
-        (ESSAY, None, "prompt: missing field; fix: this looks like hellobench: give --format hellobench"),
-        (QUERY, None, "prompt: missing field; fix: this looks like writingbench: give --format writingbench"),
-        (TEMPLATE, None, "prompt: missing field; fix: this looks like lifebench: give --format lifebench"),
+        (ESSAY, None, "prompt: missing field; fix: give --format hellobench"),
+        (QUERY, None, "prompt: missing field; fix: give --format writingbench"),
+        (TEMPLATE, None, "prompt: missing field; fix: give --format lifebench"),
         (
             {"prompt": "p", "length": 5},
             "hellobench",
-            "instruction: missing field; fix: this looks like longbench-write: give --format long",
+            "instruction: missing field; fix: give --format long",
         ),
         ({"text": "p"}, "hellobench", "instruction: missing field; fix: correct or remove the line"),
         ({"task": "Answer."}, "lifebench", "task: no {word_count} in it; fix: correct or remove the line"),
@@ -112,17 +112,17 @@ def test_a_row_of_another_format_is_named_with_the_format_that_it_looks_like(
 
 def test_recorded_rows_of_another_format_are_named_too(tmp_path: Path) -> None:
     path = written(tmp_path / "r.jsonl", ESSAY)
-    with pytest.raises(BadInput, match=r"r\.jsonl:1: length: missing field; fix: this looks like hellobench: give --format hellobench"):
+    with pytest.raises(BadInput, match=r"r\.jsonl:1: length: missing field; fix: give --format hellobench"):
         list(read_recorded(path))
 
 
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ("prompt,response,length\np,r,5\n", "1: not JSON: .*; fix: it has to be JSON Lines: one JSON object a line, no CSV"),
+        ("prompt,response,length\np,r,5\n", "1: not JSON: .*; fix: write JSON Lines: one JSON object per line, no CSV"),
         ('[{"prompt": "p", "length": 5}]\n', "1: a JSON list, not an object; a JSON array becomes one object a line by `jq"),
         ('[\n  {"prompt": "p", "length": 5}\n]\n', "1: not JSON: .*; a JSON array becomes one object a line by `jq"),
-        ("Write an essay.\n", "1: not JSON: .*; fix: it has to be JSON Lines"),
+        ("Write an essay.\n", "1: not JSON: .*; fix: write JSON Lines"),
     ],
 )
 def test_a_file_that_is_no_jsonl_is_told_what_it_has_to_be(tmp_path: Path, content: str, said: str) -> None:
@@ -145,7 +145,7 @@ def test_a_file_in_which_no_row_states_a_length_is_refused(tmp_path: Path) -> No
 
 def test_an_unknown_format_is_answered_with_the_known_ones(tmp_path: Path) -> None:
     with pytest.raises(
-        BadInput, match=r"no benchmark format 'longwrite'; fix: one of longbench-write, hellobench, writingbench, lifebench"
+        BadInput, match=r"no benchmark format 'longwrite'; fix: use one of longbench-write, hellobench, writingbench, lifebench"
     ):
         read_items(tmp_path / "b.jsonl", "longwrite")
 

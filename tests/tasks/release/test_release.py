@@ -84,7 +84,7 @@ def test_a_release_is_tagged_committed_and_fetched_and_opened_as_others_do(works
 
 
 def test_a_version_is_never_made_twice_and_never_of_uncommitted_or_unchecked_data(workspace: Path) -> None:
-    assert "there is such a version already" in command(workspace, "release", "v1.0.0").stderr
+    assert "this version exists already" in command(workspace, "release", "v1.0.0").stderr
     assert "write v1.0.0" in command(workspace, "release", "1.0").stderr
     (workspace / "params.yaml").write_text((workspace / "params.yaml").read_text() + "# changed\n")
     assert "params.yaml: not committed" in command(workspace, "release", "v1.0.1").stderr

@@ -91,7 +91,7 @@ def test_uploads_that_nobody_went_on_with_are_pruned(at: Place, tmp_path: Path) 
 @pytest.mark.parametrize("endpoint", ["moto"], indirect=True)
 def test_an_alias_moves_and_latest_is_the_newest(at: Place, tmp_path: Path) -> None:
     client = connect()
-    with pytest.raises(BadInput, match="no version of it is there; fix: there is nothing"):
+    with pytest.raises(BadInput, match="it has no such version; fix: name one of none yet"):
         versions.resolve(client, at, "data")
     put(at, tmp_path, "v2")
     time.sleep(1.1)  # S3's times are of seconds

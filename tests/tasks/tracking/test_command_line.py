@@ -51,12 +51,12 @@ def test_rollback_and_allow(promoted: Path) -> None:
     assert "it loops" in registry.version("2").tags["rolled_back"]
     refused = said("rollback", code=2)
     assert refused == (
-        "error: models:/longwriter@champion: there is no champion before version 1; fix: promote another version, and it will be"
+        "error: models:/longwriter@champion: there is no champion before version 1; fix: promote another version; then there is one"
     )
     assert said("allow", "challenger") == "version 2 may be promoted again"
     assert said("allow", "2") == "version 2 was not rolled back; nothing to allow"
     assert said("allow", "9", code=2).startswith("error: models:/longwriter/9: no such version")
-    assert "the alias points to no version; known are challenger, champion" in said("allow", "nobody", code=2)
+    assert "the alias points to no version; fix: use one of challenger, champion" in said("allow", "nobody", code=2)
 
 
 def test_a_preview_is_a_page_and_changes_nothing(promoted: Path, monkeypatch: pytest.MonkeyPatch) -> None:

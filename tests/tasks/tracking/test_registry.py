@@ -107,14 +107,14 @@ def test_a_link_in_the_store_brings_nothing_in_from_outside(tmp_path: Path, home
 
 def test_an_address_that_leads_nowhere_says_so_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(
-        BadInput, match=r"^models:/longwriter@champion: no registered model longwriter; fix: run the stage promote: `make run`$"
+        BadInput, match=r"^models:/longwriter@champion: no registered model longwriter; fix: run the stage promote: `longwriter run`$"
     ):
         registry.fetch(CHAMPION)
     registry.register(checkpoint(tmp_path / "a"), run_id=runs.record("train", "abc"), tags={})
-    with pytest.raises(BadInput, match="points to no version; fix: there is none yet"):
+    with pytest.raises(BadInput, match="points to no version; fix: promote a model first"):
         registry.fetch(CHAMPION)
     connect().set_registered_model_alias(names().model, "challenger", "1")
-    with pytest.raises(BadInput, match="points to no version; known are challenger"):
+    with pytest.raises(BadInput, match="points to no version; fix: use one of challenger"):
         registry.fetch(CHAMPION)
     with pytest.raises(BadInput, match=r"models:/longwriter/7: no such version"):
         registry.fetch("models:/longwriter/7")
