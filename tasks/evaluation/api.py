@@ -119,7 +119,7 @@ def _score(path: Path, *, length: int | None, format: str | None) -> Scores:
         for item in score_recorded(own, length=length, format=format, skipped=left_out if format else None, repeated=repeated, model=model)
     )
     if not items:
-        raise BadInput(left_out[0], "no row states a length that can be read", fix="give files whose prompts do")
+        raise BadInput(left_out[0], "no row states a length that can be read", fix="give files that state one in each prompt")
     return Scores(cards=cards(items, {}), items=items, left_out=tuple(left_out), repeated=tuple(repeated))
 
 

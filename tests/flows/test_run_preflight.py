@@ -27,7 +27,7 @@ def refused(params: Params, folder: Path = ROOT) -> tuple[str, ...]:
 def test_an_input_that_is_missing_is_named_and_outputs_stay(done: Path) -> None:
     (done / "in.txt").unlink()
     (problem,) = refused(load(), done)
-    assert problem == "in.txt: no such file, and the stage first reads it; put it there, or correct params.yaml"
+    assert problem == "in.txt: no such file, and the stage first reads it; fix: put it there, or correct params.yaml"
     assert (done / "third.txt").is_file()
 
 
@@ -48,7 +48,7 @@ def test_stand_ins_never_answer_for_real_data_or_judge_a_real_model(monkeypatch:
     roles = [problem.partition(" ")[0] for problem in problems]
     assert roles == ["models.selector", "models.teacher", "models.judge", "models.second_judge"]
     assert problems[0] == (
-        "models.selector (rehearsal-selector) is a stand-in that answers by rules, and the source my-prompts is not the rehearsal's; "
+        "models.selector (rehearsal-selector) is a stand-in that answers by rules, and the source my-prompts is not the rehearsal's; fix: "
         "set models.selector.name in params.yaml and LONGWRITER_SELECTOR_URL"
     )
 

@@ -140,7 +140,7 @@ def test_a_graph_that_cannot_be_read_is_one_line(toy: Path) -> None:
 def test_a_key_that_nobody_knows_is_found_though_no_stage_reads_it(toy: Path) -> None:
     with (toy / "params.yaml").open("a") as params:
         params.write("colour: red\n")
-    with pytest.raises(BadInput, match=r"^params\.yaml:\d+: colour: unknown key; remove it"):
+    with pytest.raises(BadInput, match=r"^params\.yaml:\d+: colour: unknown key; fix: remove it"):
         longwriter()
 
 

@@ -137,7 +137,7 @@ def test_without_tasks_nothing_heavy_is_imported() -> None:
 
 
 def test_a_task_file_that_is_not_there_is_named_before_anything_is_served(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"nowhere\.yaml: no such task file; correct evaluate_general\.tasks in params\.yaml"):
+    with pytest.raises(BadInput, match=r"nowhere\.yaml: no such task file; fix: correct evaluate_general\.tasks in params\.yaml"):
         run(tmp_path, "nowhere.yaml")
 
 

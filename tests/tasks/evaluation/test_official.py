@@ -131,5 +131,5 @@ def test_a_source_that_fails_is_named(tmp_path: Path, mirror: Callable[[Answer],
 def test_a_source_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(EndpointError, match="refused, 4 times; check the network, or give a mirror"):
         fetch(tmp_path, source="http://127.0.0.1:9")
-    with pytest.raises(BadInput, match=r"a/one\.jsonl: no such file; the source is a URL, or a folder"):
+    with pytest.raises(BadInput, match=r"a/one\.jsonl: no such file; fix: give a URL, or a folder"):
         fetch(tmp_path, source=str(tmp_path / "none"))

@@ -1,4 +1,4 @@
-"""`python -m tasks.evaluation score`, as people call it."""
+"""`longwriter eval score`, as people call it."""
 
 import json
 import subprocess

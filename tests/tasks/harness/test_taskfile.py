@@ -69,7 +69,7 @@ def test_what_is_no_task_is_told_in_one_line(text: str, message: str) -> None:
 
 
 def test_a_file_that_is_not_there_or_not_text_is_told() -> None:
-    with pytest.raises(BadInput, match=r"nowhere\.yaml: no such task file; correct evaluate_general\.tasks in params\.yaml"):
+    with pytest.raises(BadInput, match=r"nowhere\.yaml: no such task file; fix: correct evaluate_general\.tasks in params\.yaml"):
         taskfile.read(Path("nowhere.yaml"))
     Path("task.yaml").write_bytes(b"task: \xff")
     with pytest.raises(BadInput, match="not UTF-8 at byte 6"):

@@ -27,7 +27,7 @@ def test_every_params_file_in_the_repository_is_valid(path: Path) -> None:
         ("    longwriter-6k: {words", "    ../outside: {words", "assemble.recipes"),
         ("seed: 42", "seed: many", "seed: Input should be a valid integer"),
         ("  layers:", "  leyers:", "missing key"),
-        ("seed: 42", "seed: 42\nteacher_url: http://x", "teacher_url: unknown key; remove it"),
+        ("seed: 42", "seed: 42\nteacher_url: http://x", "teacher_url: unknown key; fix: remove it"),
         ("seed: 42", "sead: 42\nseed: 42", "sead: unknown key; fix: did you mean seed?"),
         ("languages: [en, zh]", "languages: [en, fr]", "collect.languages"),
         ("words: {min: 80, max: 1000}", "words: {min: 80, max: 8}", "min 80 is over max 8"),

@@ -35,7 +35,7 @@ def test_the_same_again_changes_nothing_and_other_content_is_refused(proxy: Prox
     assert (again.new, again.manifest) == (False, first.manifest)
     assert [request.method for request in proxy.done if request.method in ("PUT", "POST")] == []
     (folder / "more.txt").write_text("more")
-    with pytest.raises(BadInput, match=r"versions/v1.json: this version exists, with other content; versions never change"):
+    with pytest.raises(BadInput, match=r"versions/v1.json: this version exists, with other content; fix: name a new version"):
         publish(folder, "data", to=at, version="v1", part_size=PART, label=None)
     assert versions.resolve(connect(), at, "data", "v1") == first.manifest
 
@@ -95,7 +95,7 @@ def test_an_object_that_no_reply_proves_is_asked_for_and_waited_for(proxy: Proxy
 @pytest.mark.parametrize("endpoint", ["rclone"], indirect=True)
 def test_an_object_that_no_reply_proves_and_that_never_shows_is_no_version(proxy: Proxy, at: Place, folder: Path) -> None:
     proxy.rule = lambda request, before: {"POST": "vague", "HEAD": "404"}.get(request.method)
-    with pytest.raises(StorageError, match=r"model.safetensors: sent, and not there; run again"):
+    with pytest.raises(StorageError, match=r"model.safetensors: uploaded but not found afterwards; run again"):
         publish(folder, "data", to=at, part_size=PART, label=None)
     assert versions.versions(connect(), at, "data") == []
 

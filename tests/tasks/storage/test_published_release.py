@@ -37,7 +37,7 @@ def test_a_dataset_is_released_if_it_passed_its_contract(at: Place, made: Path) 
     with pytest.raises(GateFailed, match="did not pass its contract; it is not published"):
         release.given("dataset", None)
     release.VERDICT.unlink()
-    with pytest.raises(BadInput, match="no such file; run the stage that writes it"):
+    with pytest.raises(BadInput, match="no such file; fix: run the stage that writes it"):
         release.given("dataset", None)
     with pytest.raises(BadInput, match="no folder is named; fix: name one; only dataset and checkpoint are known without"):
         release.given("other", None)

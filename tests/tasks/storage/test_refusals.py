@@ -134,7 +134,7 @@ def test_of_two_who_publish_one_version_at_once_one_wins_and_its_files_are_its_o
 def test_links_and_pickles_are_not_published_and_pickles_are_not_fetched(at: Place, tmp_path: Path) -> None:
     (made := tmp_path / "made").mkdir()
     (made / "link.txt").symlink_to("/etc/hostname")
-    with pytest.raises(BadInput, match="neither a file nor a folder; put the file itself there"):
+    with pytest.raises(BadInput, match="neither a file nor a folder; fix: put the file itself there"):
         publish(made, "data", to=at, label=None)
     (made / "link.txt").unlink()
     (made / "optimizer.pt").write_bytes(b"\x80\x04.")

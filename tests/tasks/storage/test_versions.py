@@ -72,7 +72,7 @@ def test_what_is_young_stays_and_content_that_two_versions_share_stays_with_eith
     assert ([one.manifest.version for one in planned.versions], planned.objects) == (["v1"], ())
     prune.prune(client, at, planned)
     assert fetch("data", tmp_path / "got", source=at, label=None).manifest == same.manifest
-    with pytest.raises(BadInput, match="at least 1"):
+    with pytest.raises(BadInput, match="give 1 or more"):
         prune.plan(client, at, "data", days=0.5)
 
 
@@ -116,7 +116,7 @@ def test_a_link_opens_one_file_without_credentials_until_it_ends(at: Place, tmp_
     client, found = connect(), versions.resolve(connect(), at, "data")
     [link] = versions.links(client, at, found, seconds=60)
     assert urllib.request.urlopen(link.url).read() == b"v1"
-    for seconds, only, said in ((0, None, "from 1 to"), (8 * DAY, None, "seven days"), (60, "other.txt", "no file other.txt")):
+    for seconds, only, said in ((0, None, "give 1 to"), (8 * DAY, None, "seven days"), (60, "other.txt", "no file other.txt")):
         with pytest.raises(BadInput, match=said):
             versions.links(client, at, found, seconds=seconds, only=only)
 

@@ -1,4 +1,4 @@
-"""`python -m tasks.tracking`, on a real registry: what it prints, and how it fails."""
+"""`longwriter models`, on a real registry: what it prints, and how it fails."""
 
 import re
 from pathlib import Path

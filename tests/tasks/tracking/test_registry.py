@@ -130,7 +130,7 @@ def test_an_address_that_leads_nowhere_says_so_in_one_line(tmp_path: Path) -> No
     "address", ["champion", "models:/longwriter", "models:/a/b/1", "models:/longwriter/0", "models:/a'b@c", "models:/m-1@", ""]
 )
 def test_what_is_no_address_is_refused(address: str) -> None:
-    with pytest.raises(BadInput, match="not an address of the registry; such as models:/longwriter@champion"):
+    with pytest.raises(BadInput, match="not an address of the registry; fix: write it as models:/longwriter@champion"):
         registry.fetch(address)
 
 

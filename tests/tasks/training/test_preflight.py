@@ -94,7 +94,10 @@ def test_model_and_tokenizer_of_different_vocabulary_are_told_apart(tmp_path: Pa
     base = model(tmp_path / "model", "model.safetensors", vocab_size=len(tokenizer) + vocabulary - 512)
     if agree:
         return check_vocabulary(base, len(tokenizer))
-    with pytest.raises(BadInput, match=r"the tokenizer has \d+ tokens, the model's vocabulary [\d,]+; they are not of the same model"):
+    with pytest.raises(
+        BadInput,
+        match=r"the tokenizer has \d+ tokens, the model's vocabulary [\d,]+; fix: use the tokenizer",
+    ):
         check_vocabulary(base, len(tokenizer))
 
 
@@ -102,7 +105,7 @@ def test_a_tokenizer_without_a_chat_template_is_named(tmp_path: Path, tokenizer:
     base = model(tmp_path / "model", "model.safetensors")
     tokenizer.save_pretrained(base.model)
     (tmp_path / "model/chat_template.jinja").unlink()
-    with pytest.raises(BadInput, match="its tokenizer has no chat template; name the chat variant's tokenizer"):
+    with pytest.raises(BadInput, match="its tokenizer has no chat template; fix: name the chat variant's tokenizer"):
         load_tokenizer(base)
 
 
