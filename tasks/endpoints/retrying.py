@@ -114,7 +114,7 @@ class RetryingChat:
         waited = time.monotonic() - self._last_answer
         if waited + pause >= self._notice:
             self._notice = 2 * (waited + pause)
-            progress.say(f"{self._where}: {error}; no answer for {waited:.0f} s, asked again in {pause:.0f} s; what was answered is kept")
+            progress.say(f"{self._where}: {error}; no answer for {waited:.0f} s, asked again in {pause:.0f} s; answers are kept")
 
     async def _final(self, error: Failed | Rejected, tries: _Tries) -> EndpointError | Unanswered:
         """The error of a request that is given up: Unanswered while others are answered, else the endpoint's own error."""
@@ -124,10 +124,10 @@ class RetryingChat:
             return Unanswered(f"{self._role}: {error}")  # into rejects.jsonl, which is the same wherever and whenever it was asked
         if isinstance(error, Refused):
             waited = f"no request was answered within {PREFIX}PATIENCE, {self._patience:g} s"
-            return EndpointError(f"{self._where}: {error}; {waited}; run again later, what was answered is kept")
+            return EndpointError(f"{self._where}: {error}; {waited}; run again later, answers are kept")
         if isinstance(error, Rejected) and error.advice:
             return EndpointError(f"{self._where}: {error.advice}")
-        return EndpointError(f"{self._where}: {error}; all other requests fail as well; run again later, what was answered is kept")
+        return EndpointError(f"{self._where}: {error}; all other requests fail as well; run again later, answers are kept")
 
     async def _others_are_answered(self, error: Failed | Rejected, tries: _Tries) -> bool:
         """Does only this request fail? Another one was answered since, or the harmless one is now. Requests that fail, or are not
