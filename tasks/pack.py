@@ -14,8 +14,8 @@ from tasks import progress, stage, store
 from tasks.corpus.dataset import read_dataset
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Base, Pack
-from tasks.schema.records import Message, Reason, Reject, Sample
-from tasks.training.conversations import CHECKED, Encoder, Tokens, Unrenderable
+from tasks.schema.records import Reason, Reject, Sample
+from tasks.training.conversations import Encoder, Tokens, Unrenderable
 from tasks.training.packing import Samples, write_packs
 from tasks.training.preflight import check_base, check_vocabulary
 from tasks.training.tokenizer import ChatTokenizer, load_tokenizer, train_tokenizer
@@ -35,7 +35,7 @@ def run(dataset: Path, general: Path, passed: Path, out: Path, *, base: Base, pa
     """`passed` is not read: it stands for the data contract that has to have passed."""
     chat = tokenizer_for(chain(read_dataset(dataset), read_dataset(general)), base=base, pack=pack)
     chat.save(out / "tokenizer")
-    encoder = Encoder(chat.tokenizer, sample=some_of(read_dataset(dataset)) + some_of(read_dataset(general)))
+    encoder = Encoder(chat.tokenizer)
     rejects, scratch = list[Reject](), out / ".samples.arrow"
     both = [(False, read_dataset(dataset)), (True, read_dataset(general))]  # long texts first, then general chats
     rows = ((chat, sample) for chat, samples in both for sample in samples)
@@ -55,7 +55,7 @@ def run(dataset: Path, general: Path, passed: Path, out: Path, *, base: Base, pa
         control = write_packs(kept.samples, reader, short, out / "packs" / "control", context=pack.context)
         metrics |= {"control_cap_words": cap, **_named("control", control)}
     scratch.unlink()
-    return metrics | {"by_twin": encoder.rows_by_twin, "by_tokenizer": encoder.rows_by_tokenizer}
+    return metrics
 
 
 def _nothing_left(rejects: Sequence[Reject], *, context: int) -> tuple[str, str]:
@@ -76,11 +76,6 @@ def tokenizer_for(samples: Iterable[Sample], *, base: Base, pack: Pack) -> ChatT
         return chat
     tokenizer = train_tokenizer([message.content for sample in samples for message in sample.messages], vocabulary=pack.vocabulary)
     return ChatTokenizer(tokenizer, tokenizer.chat_template)
-
-
-def some_of(samples: Iterable[Sample]) -> list[tuple[Message, ...]]:
-    """A few conversations, to check the encoder's twin on."""
-    return [sample.messages for sample in islice(samples, CHECKED // 2)]
 
 
 def tokenize(rows: Iterable[tuple[bool, Sample]], encoder: Encoder, samples: Samples, rejects: list[Reject], *, context: int) -> Kept:

@@ -1,7 +1,6 @@
 """How many tokens a conversation has, by the tokenizer that it will be trained with: the chat template's own tokens among them."""
 
 from collections.abc import Callable, Iterable, Sequence
-from itertools import islice
 
 from tasks.schema.params import Base, Pack
 from tasks.schema.records import Message, Sample
@@ -11,7 +10,7 @@ Counter = Callable[[Sequence[Sequence[Message]]], list[int | None]]  # of a batc
 
 def counter(base: Base, pack: Pack, samples: Callable[[], Iterable[Sample]]) -> Counter:
     """For a base that is `tiny` the tokenizer is trained on `samples`, as the stage pack does it."""
-    from tasks.training.conversations import CHECKED, Encoder, Unrenderable
+    from tasks.training.conversations import Encoder, Unrenderable
     from tasks.training.tokenizer import load_tokenizer, train_tokenizer
 
     if base.model == "tiny":
@@ -19,7 +18,7 @@ def counter(base: Base, pack: Pack, samples: Callable[[], Iterable[Sample]]) -> 
         tokenizer = train_tokenizer(texts, vocabulary=pack.vocabulary)
     else:
         tokenizer = load_tokenizer(base).tokenizer
-    encoder = Encoder(tokenizer, sample=[sample.messages for sample in islice(samples(), CHECKED)])
+    encoder = Encoder(tokenizer)
 
     def count(conversations: Sequence[Sequence[Message]]) -> list[int | None]:
         return [None if isinstance(row, Unrenderable) else len(row.input_ids) for row in encoder.try_encode(conversations)]

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tasks import stage, store
-from tasks.pack import some_of, tokenize, tokenizer_for
+from tasks.pack import tokenize, tokenizer_for
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Base, Pack, Study
 from tasks.schema.records import Reject, Sample
@@ -21,7 +21,7 @@ def run(texts: Path, cap: int, out: Path, *, base: Base, pack: Pack, study: Stud
     """`cap` is in words, as the paper counts them."""
     chat = tokenizer_for(read_texts(texts), base=base, pack=pack)
     chat.save(out / "tokenizer")
-    encoder = Encoder(chat.tokenizer, sample=some_of(read_texts(texts)))
+    encoder = Encoder(chat.tokenizer)
     total, cut, rejects, scratch = 0, 0, list[Reject](), out / ".samples.arrow"
 
     def capped() -> Iterator[tuple[bool, Sample]]:

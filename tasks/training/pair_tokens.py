@@ -29,7 +29,7 @@ class PairEncoder:
     """Encodes pairs through a model's chat template."""
 
     def __init__(self, tokenizer: Any) -> None:
-        self._encoder = Encoder(tokenizer, sample=[])
+        self._encoder = Encoder(tokenizer)
         self._controls = set(tokenizer.get_added_vocab().values())
 
     def encode(self, pair: Pair) -> Encoded:

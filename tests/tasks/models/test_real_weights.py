@@ -28,7 +28,7 @@ def chat(tmp_path_factory: pytest.TempPathFactory) -> ChatTokenizer:
 
 def test_its_template_trains_the_answer_and_the_end_of_the_turn_alone(chat: ChatTokenizer) -> None:
     talk = (Message(role="user", content="Write 120 words on tides."), Message(role="assistant", content="Tides rise and fall."))
-    row = Encoder(chat.tokenizer, sample=[talk]).encode([talk])[0]
+    row = Encoder(chat.tokenizer).encode([talk])[0]
     trained = row.input_ids[row.labels != IGNORED]
     assert chat.tokenizer.decode(trained).strip() == "Tides rise and fall.<|im_end|>"
 

@@ -27,7 +27,7 @@ def encoded(texts: Sequence[str], *, vocabulary: int = 512) -> tuple[Any, list[T
     """A tokenizer trained on the answers, and the conversations as tokens."""
     tokenizer = train_tokenizer(texts, vocabulary=vocabulary)
     rows = [conversation(text) for text in texts]
-    return tokenizer, Encoder(tokenizer, sample=rows, threads=1).encode(rows)
+    return tokenizer, Encoder(tokenizer).encode(rows)
 
 
 def write(samples: Sequence[Tokens], folder: Path, *, context: int) -> Packed:

@@ -210,7 +210,7 @@ def test_a_system_turn_that_is_refused_or_left_out_is_no_traceback(tokenizer: An
         ("{{ raise_exception('no system') }}", "refuses the conversation: no system"),
     ):
         tokenizer.chat_template = marked(GOOD, system=system).replace("<|im_end|>", "<|end|>")
-        encoder = Encoder(tokenizer, sample=[row, plain], threads=1)
+        encoder = Encoder(tokenizer)
         found = encoder.try_encode([plain, row, plain])
         assert [isinstance(one, Unrenderable) for one in found] == [False, True, False]
         assert problem in str(found[1])
@@ -219,5 +219,5 @@ def test_a_system_turn_that_is_refused_or_left_out_is_no_traceback(tokenizer: An
 def test_white_space_behind_the_end_of_turn_is_no_target(tokenizer: Any) -> None:
     tokenizer.chat_template = marked("{% generation %}{{ m.content }}<|im_end|>\n{% endgeneration %}").replace("<|im_end|>", "<|end|>")
     row = [Message(role="user", content="Bread?"), Message(role="assistant", content="Clay ovens.\n")]
-    (tokens,) = Encoder(tokenizer, sample=[], threads=1).encode([row])
+    (tokens,) = Encoder(tokenizer).encode([row])
     assert tokenizer.decode([label for label in tokens.labels if label != IGNORED]) == "Clay ovens.\n<|end|>"

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tokenizers import Regex, Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from benchmarks.tokenizing import like_llama
@@ -33,7 +33,7 @@ TOKENIZERS = {
     "llama": like_llama(TEXTS, vocabulary=600, composes=False, template=CHAT_TEMPLATE, specials=[USER, END, ASSISTANT, PAD]),
     "qwen": like_llama(TEXTS, vocabulary=600, composes=True, template=CHATML, specials=["<|im_start|>", "<|im_end|>", "<tool_call>"]),
 }
-ENCODERS = {name: Encoder(tokenizer, sample=[conversation(text) for text in TEXTS], threads=1) for name, tokenizer in TOKENIZERS.items()}
+ENCODERS = {name: Encoder(tokenizer) for name, tokenizer in TOKENIZERS.items()}
 SPELLED = sorted({token for tokenizer in TOKENIZERS.values() for token in tokenizer.get_added_vocab()})
 written = st.lists(st.one_of(st.text(max_size=12), st.sampled_from([*SPELLED, *TEXTS[:4]])), min_size=1, max_size=5).map("".join)
 names = st.sampled_from(list(ENCODERS))
@@ -91,47 +91,12 @@ def test_tokens_and_targets_are_those_of_the_tokenizer_itself(name: str, answer:
     assert (mine.labels != IGNORED).astype(int).tolist() == said["assistant_masks"]
 
 
-@pytest.mark.parametrize("name", ENCODERS)
-def test_the_twin_takes_plain_rows_and_leaves_doubtful_ones_to_the_tokenizer(name: str) -> None:
-    encoder = Encoder(TOKENIZERS[name], sample=[conversation(text) for text in TEXTS], threads=2)
-    rows = [
-        conversation("Bread was baked."),
-        conversation("面包在土炉里烤成。"),
-        conversation("👩‍👩‍👧 ate"),
-        conversation(f"{TOKENIZERS[name].eos_token} was text"),
-    ]
-    encoder.encode(rows)
-    assert (encoder.twin, encoder.rows_by_twin, encoder.rows_by_tokenizer) == (True, 2, 2)
-
-
-@pytest.mark.parametrize(("text", "quick"), [("a b\n\nc", True), ("a \n b", False), ("a  b", False), ("a　\nb", True)])
-def test_only_runs_of_white_space_that_a_look_ahead_splits_are_looked_ahead_in(text: str, quick: bool) -> None:
-    for name, pays in (("llama", quick), ("qwen", quick), ("gpt2", quick and "\n" not in text)):
-        twin = ENCODERS[name]._twin
-        assert twin
-        assert (not twin._looked.search(text)) == pays
-        assert not pays or twin._quick.encode(text) == twin._looking.encode(text)
-
-
-def test_a_twin_that_differs_on_the_sample_is_not_trusted() -> None:
-    tokenizer = like_llama(TEXTS, vocabulary=600, composes=False, template=CHAT_TEMPLATE, specials=[USER, END, ASSISTANT, PAD])
-    split = pre_tokenizers.Split(Regex(r"(?i)b|[^b]+"), "isolated")
-    tokenizer.backend_tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
-        [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
-    )
-    kept = Encoder(tokenizer, sample=[conversation(text) for text in TEXTS], threads=1)
-    assert kept.twin, "the same pattern on both sides is no reason for doubt"
-    kept._twin._lengths[:] += 1  # type: ignore[union-attr]
-    assert kept._trusted(kept._twin, [conversation("Bread was baked.")]) is None
-
-
-def test_a_tokenizer_of_another_kind_has_no_twin_and_works_all_the_same() -> None:
+def test_a_tokenizer_that_is_no_byte_pair_encoding_works_too() -> None:
     tokenizer = Tokenizer(models.WordLevel({word: place for place, word in enumerate(["<unk>", "bread", USER, ASSISTANT, END])}, "<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     made = PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=END, extra_special_tokens=[USER, ASSISTANT])
     made.chat_template = CHAT_TEMPLATE
-    encoder = Encoder(made, sample=[conversation("bread bread")], threads=1)
-    assert not encoder.twin
+    encoder = Encoder(made)
     assert targets(encoder, "bread", "bread bread") == [1, 1, 4]
 
 

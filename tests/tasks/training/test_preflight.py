@@ -115,7 +115,7 @@ def test_a_chat_template_that_marks_no_answers_is_named(tmp_path: Path, tokenize
     (tmp_path / "model/chat_template.jinja").write_text("{% for m in messages %}{{ m.content }}{% endfor %}")
     with pytest.raises(BadInput, match="does not mark the assistant's tokens"):
         load_tokenizer(base)
-    assert Encoder(tokenizer, sample=[], threads=1)
+    assert Encoder(tokenizer)
 
 
 def test_fewer_gpus_than_processes_want_are_one_line(tmp_path: Path) -> None:
