@@ -132,7 +132,8 @@ def bring_up_to_date(repo: Repo, name: str, *, pull: bool = False, may_run: bool
                 raise StageFailed(f"{name}: DVC's remote has no result of it for these inputs; it is not run here", exit_code=1)
 
         if child.run(command, see):
-            raise StageFailed(f"{name}: {output.reason()}", exit_code=output.exit_code())
+            reason = output.reason()  # some begin with the stage's name
+            raise StageFailed(reason if reason.startswith(f"{name}: ") else f"{name}: {reason}", exit_code=output.exit_code())
     if f"Running stage '{name}':" in output.heads:
         return Completed(message="dvc: ran")
     return Completed(name=CACHED, message="dvc: restored")

@@ -63,8 +63,11 @@ def _nothing_left(rejects: Sequence[Reject], *, context: int) -> tuple[str, str]
     if not rejects:
         return "no samples in it", "run the stages before it on a source that has rows"
     if all(reject.reason is Reason.TOO_LONG for reject in rejects):
-        return f"all {len(rejects)} samples are longer than {context} tokens", "raise pack.context"
-    return f"all {len(rejects)} samples are rejected, such as {rejects[0].id}: {rejects[0].detail}", "name a template in base.chat_template"
+        return f"every sample is longer than {context} tokens, {len(rejects)} in all", "raise pack.context"
+    return (
+        f"every sample is rejected, {len(rejects)} in all, such as {rejects[0].id}: {rejects[0].detail}",
+        "name a template in base.chat_template",
+    )
 
 
 def tokenizer_for(samples: Iterable[Sample], *, base: Base, pack: Pack) -> ChatTokenizer:

@@ -166,10 +166,10 @@ def _mention(found: api.Scores) -> None:
     """Say which rows repeat an answer, and which are left out."""
     if found.repeated:
         more = f" and {len(found.repeated) - REPEATED} more" if len(found.repeated) > REPEATED else ""
-        problem = "answers are there twice, word for word, and count as two samples"
-        print(f"{len(found.repeated)} {problem}: {', '.join(found.repeated[:REPEATED])}{more}", file=sys.stderr)
+        places = ", ".join(found.repeated[:REPEATED])
+        print(f"answers given twice, word for word, that count as two samples: {len(found.repeated)}, {places}{more}", file=sys.stderr)
     if found.left_out:
-        print(f"{len(found.left_out)} rows state no length that can be read and are left out, such as {found.left_out[0]}", file=sys.stderr)
+        print(f"rows without a length that can be read, left out: {len(found.left_out)}, such as {found.left_out[0]}", file=sys.stderr)
 
 
 def _show(card: Scorecard, *, title: str, as_json: bool) -> None:

@@ -81,7 +81,7 @@ def evaluate(candidate: str, out: Path, *, params: Params, options: Options) -> 
     benchmark = options.benchmark or Path(params.benchmark)
     items, skipped = read_items(benchmark, options.format)
     if skipped:
-        print(f"{benchmark}: {len(skipped)} rows state no length that can be read and are left out, such as {skipped[0]}", file=sys.stderr)
+        print(f"{benchmark}: rows without a length that can be read, left out: {len(skipped)}, such as {skipped[0]}", file=sys.stderr)
     if options.agentwrite:
         check_languages(items)
     who = resolve(candidate)

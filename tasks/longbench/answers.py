@@ -121,7 +121,7 @@ def write_refused(out: Path, rejects: Sequence[Reject]) -> None:
     if rejects:
         store.write(path, rejects)
         progress.say(
-            f"{len(rejects)} requests are refused while others are answered, and have no score: {rejects[0].detail}; see {path.name}"
+            f"requests refused while others are answered, without a score: {len(rejects)}, such as {rejects[0].detail}; see {path.name}"
         )
 
 

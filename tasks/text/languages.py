@@ -80,6 +80,10 @@ def _latin(text: str) -> str:
     if code != "en" and len(text) > 4 * _EDGE and _told(f"{text[:_EDGE]}\n{text[-_EDGE:]}") == ("en", True):
         return "en"  # it brings along a text in another language
     words = _LATIN.findall(text)
+    if code != "en" and len(text) <= 2 * _EDGE and not text.isascii():
+        plain = list(filter(str.isascii, words))  # one word such as résumé can outweigh the rest of a short request
+        if len(plain) > 1 and 3 * len(plain) >= 2 * len(words) and _told(" ".join(plain)) == ("en", True):
+            return "en"
     return code if sure or sum(map(str.isascii, words)) < _PLAIN * len(words) else "en"
 
 

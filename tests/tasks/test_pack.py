@@ -115,5 +115,5 @@ def test_a_dataset_without_samples_is_one_line(tmp_path: Path) -> None:
 
 
 def test_samples_that_are_all_over_the_context_are_one_line(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"all 2 samples are longer than 64 tokens; raise pack\.context"):
+    with pytest.raises(BadInput, match=r"every sample is longer than 64 tokens, 2 in all; fix: raise pack\.context"):
         run(tmp_path, [sample(400, 1), sample(400, 2)], context=64, rejects=1.0)

@@ -131,7 +131,7 @@ def test_an_answer_that_is_there_twice_is_named_with_both_places(tmp_path: Path)
     (tmp_path / "model/b.jsonl").write_text("\n" + json.dumps(row) + "\n")
     done = score(tmp_path / "model")
     assert done.returncode == 0
-    assert "1 answers are there twice, word for word, and count as two samples" in done.stderr
+    assert "answers given twice, word for word, that count as two samples: 1, " in done.stderr
     assert f"{tmp_path / 'model/b.jsonl'}:2 is a.jsonl:1" in done.stderr
     sampled = rows(tmp_path, row | {"sample": 0}, row | {"sample": 1})
     assert "twice" not in score(sampled).stderr
