@@ -36,6 +36,11 @@ _ANSWER = re.compile(
 _SENTENCE_END = ".!?。！？…\"'”’)）]}*`"
 _QUOTES = "`\"'“”‘’「」『』*"
 _PUNCTUATION = ".,;:!?)）。，；：！？、"
+_ANNOUNCED = re.compile(  # words that a tag is named after, where thoughts do not end
+    r"(?:\b(?:tags?|tokens?|marks?|markers?|delimiters?)\b[^.\n]{0,20}[:：]\s*|标签[^。\n]{0,10}[:：]\s*"
+    r"|\b(?:its|the|an?|this|that|their|of|with|by|closing|stray|tags?|tokens?)[ \t]+)\Z",
+    re.IGNORECASE,
+)
 _LINE = 200  # characters before a tag in which its line is looked at
 
 
@@ -110,7 +115,7 @@ def _mentioned(tag: re.Match[str]) -> bool:
 def _ends_thoughts(tag: re.Match[str]) -> bool:
     """Whether a closing tag without an opening one is a border: it begins a line, or follows a sentence, and no sentence goes on."""
     before, behind = tag.string[max(0, tag.start() - _LINE) : tag.start()], tag.string[tag.end() : tag.end() + 2]
-    if behind[:1] in tuple(_PUNCTUATION) or _mentioned(tag):
+    if behind[:1] in tuple(_PUNCTUATION) or _mentioned(tag) or _ANNOUNCED.search(before):
         return False
     line = before.rpartition("\n")[2]
     if not line.strip() or not line[-1].isspace() or line.rstrip()[-1] in _SENTENCE_END:

@@ -55,6 +55,8 @@ KEPT = (
     "The template ends with `</think>`, which vLLM reads.",
     "The closing tag is </think>. Behind it stands the text.",
     "The closing tag “</think>” comes last.",
+    "The closing tag is:\n\n</think>\n\nIt ends them.",
+    "It forgot its </think>\n\nSo it was empty.",
     "An example:\n\n```\nHm.\n</think>\nThe text.\n```\n\nThat is all.",
     "An example:\n\n<think>\nHm.\n</think>\n\nThat is all.",
     "She said [THINK] twice, then ◁think▷.",
