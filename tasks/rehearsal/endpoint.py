@@ -200,6 +200,8 @@ async def _hang(request: web.Request) -> None:
 
 def _completion(body: dict[str, Any], messages: list[tuple[str, str]], text: str, finish: str, cached: int) -> dict[str, Any]:
     prompt = sum(_tokens(content) for _, content in messages)
+    # The count is rough, and no endpoint reports more tokens than it was allowed.
+    written = min(_tokens(text), int(body.get("max_tokens") or body.get("max_completion_tokens") or _tokens(text)))
     return {
         "id": "chatcmpl-rehearsal",
         "object": "chat.completion",
@@ -208,8 +210,8 @@ def _completion(body: dict[str, Any], messages: list[tuple[str, str]], text: str
         "choices": [{"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": text}}],
         "usage": {
             "prompt_tokens": prompt,
-            "completion_tokens": _tokens(text),
-            "total_tokens": prompt + _tokens(text),
+            "completion_tokens": written,
+            "total_tokens": prompt + written,
             "prompt_tokens_details": {"cached_tokens": min(cached, prompt)},
         },
     }
