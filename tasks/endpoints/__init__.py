@@ -1,1 +1,1 @@
-"""Models behind HTTP. Code asks for a role; which vendor, server or rehearsal answers is a matter of settings."""
+"""Clients and servers for models behind HTTP. Code asks for a role; settings decide which vendor, server or rehearsal answers."""

@@ -1,4 +1,4 @@
-"""What a call may cost, and where its reply is recorded: money and disk space are reserved before it, its reply is recorded after it."""
+"""Reserves money and disk space before each call, and records the reply in the journal before the caller gets it."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -14,43 +14,45 @@ from tasks.schema.params import Model
 from tasks.schema.records import Usage
 from tasks.schema.settings import Role, Settings
 
-RECORD, BYTES = 1024, 5  # of the disk: a reply's record, and each token of it; English and Chinese have 3 to 5
-DRAIN, DRAIN_AFTER_ERROR = 4.0, 60.0  # seconds that calls under way may take when the run is interrupted, or fails: they are paid for
+RECORD, BYTES = 1024, 5  # bytes on disk per reply and per token of it; a token of English or Chinese text has 3 to 5
+DRAIN, DRAIN_AFTER_ERROR = 4.0, 60.0  # seconds to wait for calls in flight, which are paid for, after an interrupt or an error
 
 
 class BudgetedCache:
-    """The replies of one role in the workspace's journal, and the spend cap that all roles of the workspace share.
+    """The recorded replies of one role, and the spend cap that all roles of the workspace share.
 
-    `account` has the role's running totals; of cached replies only their number. `identity` is what the role's replies depend on besides
-    the request: model, decoding, seed, checkpoint.
+    `account` has the role's running totals; cached replies add only to the number of replays. `identity` is what a reply depends on
+    besides the request: model, decoding, seed, checkpoint.
     """
 
     def __init__(self, journal: ReplayStore, *, role: Role, model: Model, identity: Mapping[str, object], settings: Settings):
         self.account = Account()
         self._journal, self._role, self._model, self._identity = journal, role, model, identity
-        # A checkpoint or the rehearsal, which the pipeline serves itself, costs nothing unless it has a price in the settings.
+        # A checkpoint or the rehearsal is served by the pipeline: it costs nothing unless it has a price in the settings.
         self._price = price_of(model.name, settings.prices, cap=settings.spend_cap if settings.url(role) else None)
         self._budget = _budget(journal, settings)
 
     def key(self, request: Request) -> str:
-        """Under which the request's reply is recorded."""
+        """Returns the key under which the reply to a request is recorded."""
         return key_of(request, self._identity)
 
     def lookup(self, key: str) -> Reply | None:
-        """The recorded reply."""
+        """Returns the recorded reply; None if there is none."""
         if (known := self._journal.get(key)) is not None:
             self.account.replayed += 1
         return known
 
     @contextmanager
     def reserve(self, request: Request) -> Iterator[None]:
-        """Money and disk space for one call, while the block lasts. Raises SpendCapReached; OSError where its reply would find no space."""
+        """Reserves money and disk space for one call during the block. Raises SpendCapReached, or OSError without disk space for the
+        reply.
+        """
         tokens = expected(request, self._model.max_tokens)
         with self._budget.reserved(self._dollars(tokens)), self._journal.room(RECORD + BYTES * tokens.completion):
             yield
 
     def record(self, key: str, reply: Reply) -> None:
-        """Write a reply that was paid for into the journal. Raises OSError where it cannot be written."""
+        """Writes a paid reply to the journal and adds its cost. Raises OSError if it cannot be written."""
         self._journal.put(key, paid(self._role, self._model.name, reply))
         self._budget.spent += (spent := self._dollars(reply.usage))
         self.account.add(reply.usage, reply.seconds, spent)
@@ -60,9 +62,9 @@ class BudgetedCache:
 
 
 class BudgetedChat:
-    """Reserves what a call by `chat` may take and records its reply before the caller gets it.
+    """Reserves money and disk space for each call of `chat`, and records the reply before the caller gets it.
 
-    A call continues when its caller is cancelled: its reply may be paid for. The end of the block waits for such calls.
+    A call continues when its caller is cancelled, because its reply may be paid for. The end of the block waits for such calls.
     """
 
     def __init__(self, chat: Chat, cache: BudgetedCache):
@@ -84,7 +86,7 @@ class BudgetedChat:
     def _ended(self, call: "asyncio.Task[Reply]") -> None:
         self._under_way.discard(call)
         if not call.cancelled():
-            call.exception()  # read, so that asyncio does not complain about an error that a cancelled caller did not see
+            call.exception()  # retrieve the error: asyncio warns about an error that nobody read, as after a cancelled caller
 
     async def __aenter__(self) -> "BudgetedChat":
         return self
@@ -100,14 +102,14 @@ _budgets: WeakKeyDictionary[ReplayStore, Budget] = WeakKeyDictionary()
 
 
 def _budget(journal: ReplayStore, settings: Settings) -> Budget:
-    """One for all roles that share a journal: open at once, they spend from the same cap."""
+    """The budget of a journal, shared by all roles that use the journal at the same time."""
     if journal not in _budgets:
         _budgets[journal] = Budget(settings.spend_cap, sum(account.dollars for account in _spent(journal, settings)))
     return _budgets[journal]
 
 
 def _spent(journal: ReplayStore, settings: Settings) -> list[Account]:
-    """What the journal's replies cost; read only where there is a cap."""
+    """The cost of the journal's replies. The journal is read only if there is a spend cap."""
     if settings.spend_cap is None:
         return []
     return list(totals((line for _, line in journal.all()), settings.prices).values())

@@ -1,4 +1,4 @@
-"""CachedChat: a request that was paid for once is never sent again."""
+"""CachedChat: sends no request again that was already paid for."""
 
 import asyncio
 
@@ -10,9 +10,9 @@ from tasks.schema.redaction import REMOVED
 
 
 class CachedChat:
-    """Answers from the cache, else by `chat`. Equal requests that are under way at the same time are sent once.
+    """Returns the recorded reply, or else calls `chat`. Equal requests in flight at the same time are sent once.
 
-    Raises SecretInReply for a reply with a secret in it, on every run, because the reply comes from the cache.
+    Raises SecretInReply for a reply that contains a secret. It is raised on every run, because the reply comes from the cache.
     """
 
     def __init__(self, chat: Chat, cache: BudgetedCache):

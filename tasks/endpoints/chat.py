@@ -1,11 +1,11 @@
-"""The one interface to any model: an async callable from a request to a reply, and a way to map it over many records.
+"""Chat: the interface to every model, an async callable from a request to a reply; and functions that map it over many records.
 
-A role's Chat is a stack of wrappers over this protocol, put together in roles.py:
+A role's Chat is a stack of wrappers over this protocol, assembled in roles.py:
 
-    CachedChat      cached.py      a request that was paid for once is never sent again
-    RetryingChat    retrying.py    when it is sent and how often: slots, rate limits, back-off, who is to blame
-    BudgetedChat    budgeted.py    money and disk space are reserved for each try, its reply is recorded before anybody sees it
-    HttpChat        openai_api.py  one POST: dialect, time-out, redaction, the answer as a Reply or as a failure
+    CachedChat      cached.py      sends no request again that was already paid for
+    RetryingChat    retrying.py    when and how often a request is sent: slots, rate limits, back-off, cause of failures
+    BudgetedChat    budgeted.py    reserves money and disk space for each try, records its reply before the caller gets it
+    HttpChat        openai_api.py  one POST: dialect, timeout, redaction; returns a Reply or raises a failure
 """
 
 import asyncio
@@ -19,42 +19,42 @@ from tasks.schema.settings import settings
 
 T = TypeVar("T")
 R = TypeVar("R")
-UNDER_WAY = 4  # items for each request in flight: enough to choose the most urgent request from, few enough for memory
+UNDER_WAY = 4  # items per request in flight: enough to choose the most urgent request, few enough to fit in memory
 
 
 class Request(NamedTuple):
     messages: tuple[Message, ...]
-    sample: int = 0  # a new index is a new draw of the same request; the same index is the same draw, replayed
-    schema: Mapping[str, object] | None = None  # JSON schema that the reply must follow, where the endpoint can do that
-    # Not part of the key. What to send where the endpoint takes no JSON schema; empty: the messages, with the schema in the prompt.
+    sample: int = 0  # sample index: a new index samples a new reply, the same index returns the recorded reply
+    schema: Mapping[str, object] | None = None  # JSON schema of the reply, for endpoints that support it
+    # Not part of the key. Messages for endpoints without JSON schema support; empty: `messages` with the schema added to the prompt.
     fallback: tuple[Message, ...] = ()
-    # Not part of the key: when to send the request and how long to wait for its answer.
-    words: int | None = None  # expected in the answer; the time-out grows with them
-    urgency: float = 0.0  # words still to be written in its chain of requests, these included: the longest chain goes first
-    # Set by the wrappers for those below them.
+    # Not part of the key: `words` and `urgency` decide when the request is sent and how long it may take.
+    words: int | None = None  # expected length of the reply; the timeout grows with it
+    urgency: float = 0.0  # words left in its chain of requests, this one included: the longest chain goes first
+    # Set by a wrapper for the wrappers below it.
     key: str = ""  # under which the reply is recorded (CachedChat)
     attempt: int = 1  # which try this is (RetryingChat)
 
 
 class Reply(NamedTuple):
-    """An answer. Thoughts are in `reasoning` alone: no count and no score sees them."""
+    """A reply. The model's thoughts are in `reasoning` only, and no word count or score includes them."""
 
     text: str
-    finish_reason: str  # as the endpoint says it; empty: it does not. What it means: `finish`
+    finish_reason: str  # the endpoint's own word, empty if missing; `finish` classifies it
     usage: Usage
-    seconds: float  # of the call that was paid, also when replayed
+    seconds: float  # duration of the paid call, also for a recorded reply
     reasoning: str = ""
-    inline: bool = False  # the thoughts stood in the text, where a script that knows no thoughts would count them
-    role: str = ""  # who was asked, for messages
+    inline: bool = False  # the thoughts were part of the text; a script that does not know thoughts would count them
+    role: str = ""  # for messages
 
     @property
     def finish(self) -> Finish:
-        """How it ended, by the one table of finish reasons."""
+        """How the reply ended, classified by the table of finish reasons (schema/finish.py)."""
         return finish_of(self.finish_reason)
 
 
 def why_empty(reply: Reply) -> str:
-    """Why a reply has no text, and what to do about it."""
+    """Returns why a reply has no text, and what to do about it."""
     limit = f"models.{reply.role}.max_tokens" if reply.role else "max_tokens of its model in params"
     limit += " (evaluate: --max-tokens)" if reply.role == "candidate" else ""
     tokens = f" {reply.usage.completion}" if reply.usage.completion else ""
@@ -74,19 +74,19 @@ def why_empty(reply: Reply) -> str:
 
 class Chat(Protocol):
     async def __call__(self, request: Request) -> Reply:
-        """Answer the request. Raises Unanswered for this request alone, EndpointError where the endpoint answers none."""
+        """Returns the reply. Raises Unanswered if only this request fails, EndpointError if the endpoint answers no request."""
         ...
 
 
 def user(text: str, *, sample: int = 0, schema: Mapping[str, object] | None = None) -> Request:
-    """A request of one user message."""
+    """Returns a request of one user message."""
     return Request((Message(role="user", content=text),), sample, schema)
 
 
 async def for_each_async(items: Iterable[T], work: Callable[[T], Awaitable[None]], *, at_once: int | None = None) -> None:
-    """Run `work` over the items, started in their order. The first error cancels the rest.
+    """Runs `work` over the items and starts them in order. The first error cancels the other items and is raised.
 
-    At most `at_once` items are under way; by default UNDER_WAY for each request that may be in flight (settings.concurrency).
+    At most `at_once` items are in progress; by default UNDER_WAY items per request that may be in flight (settings.concurrency).
     """
     waiting = iter(items)
 
@@ -103,10 +103,10 @@ async def for_each_async(items: Iterable[T], work: Callable[[T], Awaitable[None]
 
 
 async def map_async(items: Sequence[T], work: Callable[[T], Awaitable[R]], *, unit: str, label: str | None) -> list[R]:
-    """Run `work` over all items at once. Results come in the order of the items.
+    """Runs `work` over all items at once and returns the results in the order of the items.
 
-    Draws a progress bar unless `label` is None. How many requests are in flight is limited by the role (settings.concurrency).
-    The first error cancels the rest.
+    Draws a progress bar unless `label` is None. The role limits the requests in flight (settings.concurrency). The first error cancels the
+    other items and is raised.
     """
     results: dict[int, R] = {}
     with progress.bar(total=len(items), unit=unit, label=label) as bar:

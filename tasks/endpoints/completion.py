@@ -1,8 +1,8 @@
-"""A chat completion as text, thoughts and usage: what servers put into a 200, read in one place for all roles and for recorded outputs.
+"""Reads chat completions: text, thoughts and usage from the body of a 200, for all roles and for recorded outputs.
 
-Content may be a string, a list of parts, null or missing. Thoughts come in a field beside it, in parts of their own, or in tags at the
-start of the text (tasks/text/thoughts.py); they are kept apart from the text. An error may come in a 200 too. What is no completion is
-an error with its reason, never an empty answer.
+Content may be a string, a list of parts, null or missing. Thoughts come in a separate field, in parts of their own, or in tags at the
+start of the text (text/thoughts.py). They are separated from the text. An error may come in a 200 too. A body that is no completion raises
+an error with its reason; it is never read as an empty reply.
 """
 
 import json
@@ -18,22 +18,22 @@ from tasks.text.thoughts import split_thoughts
 THOUGHT_FIELDS = ("reasoning_content", "reasoning", "thinking", "thoughts", "reasoning_text", "reasoning_details", "thinking_blocks")
 _TEXT_PARTS = ("text", "output_text", "input_text", "refusal")
 _THOUGHT_PARTS = ("thinking", "reasoning", "thought", "reasoning.text", "reasoning.summary", "summary_text", "reasoning_text")
-_HIDDEN_PARTS = ("redacted_thinking", "reasoning.encrypted")  # thoughts that the server does not show
-_WORDS = ("text", "thinking", "reasoning", "content", "summary", "refusal", "value")  # where a part has its text
-_DEPTH = 4  # parts within parts
-_RAW = 40  # characters of a finish reason
+_HIDDEN_PARTS = ("redacted_thinking", "reasoning.encrypted")  # encrypted thoughts
+_WORDS = ("text", "thinking", "reasoning", "content", "summary", "refusal", "value")  # fields that may have a part's text
+_DEPTH = 4  # levels of nested parts
+_RAW = 40  # characters kept of a finish reason
 
 
 class Unreadable(Exception):
-    """A 200 with something else than a chat completion: a page, broken JSON, no choices."""
+    """A 200 whose body is no chat completion: an HTML page, broken JSON, no choices."""
 
 
 class NoText(Unreadable):
-    """A chat completion with content that is no text: a picture, a number."""
+    """A chat completion whose content is not text: a picture, a number."""
 
 
 class ErrorInside(Exception):
-    """A 200 that holds an error; its text may be long. `status`: the HTTP status that it stands for; None: it does not say."""
+    """A 200 that contains an error. The message may be long. `status` is the HTTP status that the error names; None if it names none."""
 
     def __init__(self, problem: str, status: int | None):
         super().__init__(problem)
@@ -41,23 +41,23 @@ class ErrorInside(Exception):
 
 
 class Content(NamedTuple):
-    """A message in two parts."""
+    """The text and the thoughts of a message."""
 
     text: str
-    reasoning: str  # the model's thoughts; empty: there are none, or the server keeps them to itself
-    inline: bool  # the thoughts stood in the text
+    reasoning: str  # the model's thoughts; empty: none, or not shown by the server
+    inline: bool  # the thoughts were part of the text
 
 
 class Completion(NamedTuple):
-    """What is read of a chat completion."""
+    """The parts of a chat completion that are used."""
 
     content: Content
-    finish_reason: str  # as the server says it; empty: it does not
-    usage: object  # as the server says it
+    finish_reason: str  # the server's own word; empty if missing
+    usage: object  # as sent by the server, of any shape
 
 
 def read_completion(raw: bytes) -> Completion:
-    """The body of a 200. Raises Unreadable where it is no chat completion, ErrorInside where it is an error."""
+    """Reads the body of a 200. Raises Unreadable if it is no chat completion, ErrorInside if it contains an error."""
     try:
         body = loads(raw)
     except (ValueError, RecursionError):
@@ -74,7 +74,9 @@ def read_completion(raw: bytes) -> Completion:
 
 
 def read_message(message: Mapping[str, Any]) -> Content:
-    """A message's text and thoughts. A refusal in a field of its own is its text. Raises NoText for parts that are none."""
+    """Returns a message's text and thoughts. Without content, the text is the `refusal` field. Raises NoText for parts that are not
+    text.
+    """
     content = message.get("content")
     if content is None or content == "" or content == []:
         content = message.get("refusal") if isinstance(message.get("refusal"), str) else ""
@@ -82,9 +84,9 @@ def read_message(message: Mapping[str, Any]) -> Content:
 
 
 def read_content(content: object, *, beside: Mapping[str, Any] | None = None) -> Content:
-    """A message's content as text and thoughts; `beside`: the fields next to it, where thoughts may be.
+    """Splits a message's content into text and thoughts. `beside` is the message itself, whose other fields may have thoughts.
 
-    Raises NoText for a part of another kind than text or thoughts, naming its type.
+    Raises NoText, with its type, for a part that is neither text nor thoughts.
     """
     texts, thoughts = list[str](), list[str]()
     for is_thought, text in _parts(content):
@@ -99,7 +101,7 @@ def read_content(content: object, *, beside: Mapping[str, Any] | None = None) ->
 
 
 def finish_reason(choice: Mapping[str, Any]) -> str:
-    """A choice's finish reason as the server says it: the first of its names that the table knows, else whatever there is, else empty."""
+    """Returns a choice's finish reason as the server sent it: the first known reason among four fields, else the first one, else empty."""
     said = [
         _encodable(value.strip())[:_RAW]
         for name in ("finish_reason", "native_finish_reason", "stop_reason", "done_reason")
@@ -109,7 +111,7 @@ def finish_reason(choice: Mapping[str, Any]) -> str:
 
 
 def loads(raw: bytes) -> Any:
-    """JSON; also with a lone surrogate in it, which orjson refuses and Python's own parser takes. Raises ValueError, RecursionError."""
+    """Parses JSON, also with a lone surrogate: orjson refuses it, Python's own parser accepts it. Raises ValueError or RecursionError."""
     try:
         return orjson.loads(raw)
     except orjson.JSONDecodeError:
@@ -129,7 +131,7 @@ def _is_message(message: Mapping[str, Any]) -> bool:
 
 
 def check_error(body: object) -> None:
-    """Raises ErrorInside where a body, or a choice, is or has an error."""
+    """Raises ErrorInside if a body or a choice is an error or contains one."""
     if not isinstance(body, dict):
         return
     if body.get("error"):
@@ -148,7 +150,7 @@ def _no_completion(raw: bytes) -> str:
 
 
 def _parts(content: object, depth: int = _DEPTH) -> Iterator[tuple[bool, str]]:
-    """The texts of a content, each with whether it is a thought."""
+    """Yields the texts of a content, each with a flag: is it a thought?"""
     match content:
         case None:
             return
@@ -176,7 +178,7 @@ def _part(part: Mapping[str, Any], depth: int) -> Iterator[tuple[bool, str]]:
 
 
 def _thought_parts(value: object, depth: int = _DEPTH) -> Iterator[tuple[bool, str]]:
-    """Thoughts in whatever shape: a string, an object that has them, a list of those."""
+    """Yields thoughts from a string, from an object that contains them, or from a list of those."""
     if isinstance(value, str):
         yield True, value
     elif isinstance(value, Sequence) and depth:
@@ -187,10 +189,10 @@ def _thought_parts(value: object, depth: int = _DEPTH) -> Iterator[tuple[bool, s
 
 
 def _words(part: Mapping[str, Any]) -> object:
-    """Where a part has its text; None: nowhere."""
+    """The field of a part that has its text; None without one."""
     return next((part[name] for name in _WORDS if isinstance(part.get(name), str | list | dict)), None)
 
 
 def _encodable(text: str) -> str:
-    """A lone surrogate can be spelled in JSON and not in UTF-8: replaced here, so that no stage ever meets one."""
+    """Replaces lone surrogates, which JSON can express and UTF-8 cannot. No stage has to handle them."""
     return text.encode("utf-8", "replace").decode("utf-8")

@@ -1,9 +1,9 @@
-"""What an endpoint cannot take, learned from its refusals: a request is sent in the widest form first, and more narrowly from then on.
+"""Learns from refusals what an endpoint does not support. Requests are first sent in the fullest form, then without what was refused.
 
-It is remembered for a day in a file of the workspace: the stages of a run are processes of their own, and ask an endpoint once.
+What was learned is kept for a day in a file of the workspace, because each stage of a run is a process of its own.
 
-Only the form changes. What a completion means stays: a temperature that the endpoint does not take is an error, unless it is 1, which is
-what endpoints do without one.
+Only the form of a request changes, not what its completion means. A refused temperature is an error unless it is 1, the value that
+endpoints use by default.
 """
 
 import re
@@ -22,14 +22,14 @@ from tasks.schema.records import ByName, Message, Record
 from tasks.schema.urls import Url
 
 Form = Literal["json_schema", "json_object", "prompt"]
-Body = dict[str, object]  # of a request
+Body = dict[str, object]  # JSON body of a request
 
-STATUSES = (400, 404, 415, 422, 500, 501)  # of a refusal that may be about a field
+STATUSES = (400, 404, 415, 422, 500, 501)  # HTTP statuses of a refusal that may be about a field
 FILE = "endpoints.json"  # under settings.home
-REMEMBERED = 24 * 3600  # seconds; an endpoint may learn to take what it refused
+REMEMBERED = 24 * 3600  # seconds; an endpoint may later support what it refused
 IN_PROMPT = "\n\nAnswer with one JSON object that follows this JSON schema, and with nothing else:\n"
-_READ = 4000  # bytes of a refusal in which a field is looked for
-_NEAR = 120  # characters between the field and the words that refuse it
+_READ = 4000  # bytes of a refusal that are searched for a field
+_NEAR = 120  # characters allowed between the field and the words that refuse it
 _REFUSED = (
     r"unsupported|n[o']t (?:yet )?(?:be )?(?:support|work|compatible|enabled)|incompatible|does not exist"
     r"|un(?:known|recogni[sz]ed|expected|available)|not (?:permitted|allowed|accepted|available|implemented|recogni[sz]ed|known|one of)"
@@ -45,7 +45,7 @@ _FORM = r"response_format|json_schema|json_object|structured[ _]outputs?|guided_
 
 
 class Dialect(NamedTuple):
-    """How requests to one endpoint are written."""
+    """The form of requests to one endpoint."""
 
     tokens: Literal["max_tokens", "max_completion_tokens"] = "max_tokens"
     seed: bool = True
@@ -54,7 +54,7 @@ class Dialect(NamedTuple):
 
 
 class _Note(Record):
-    """What was learned of one endpoint and model."""
+    """What was learned about one endpoint and model."""
 
     dialect: Dialect
     learned: float  # seconds since 1970
@@ -62,15 +62,15 @@ class _Note(Record):
 
 class Learned(NamedTuple):
     dialect: Dialect
-    said: str  # what changes, for people
+    said: str  # what changes, as a message
 
 
 class NoTemperature(Exception):
-    """The endpoint takes no temperature but its own."""
+    """The endpoint accepts only its default temperature."""
 
 
 def recall(home: Path, url: Url, model: str) -> Dialect:
-    """What an earlier process learned of an endpoint; the widest form where nothing is known."""
+    """Returns what an earlier process learned about an endpoint; the fullest form if nothing is known."""
     note = _notes(home / FILE).get(_name(url, model))
     return note.dialect if note else Dialect()
 
@@ -82,7 +82,7 @@ def remember(home: Path, url: Url, model: str, dialect: Dialect) -> None:
 
 
 def _notes(path: Path) -> dict[str, _Note]:
-    """None from a missing or damaged file: what it said is learned again."""
+    """Notes that are younger than a day. Empty for a missing or damaged file, whose content is learned again."""
     try:
         found = store.read_document(path, ByName[_Note]).root
     except BadInput:
@@ -91,12 +91,14 @@ def _notes(path: Path) -> dict[str, _Note]:
 
 
 def _name(url: Url, model: str) -> str:
-    """The URL is without credentials and query."""
+    """The note's name. `Url` has no credentials and no query."""
     return f"{model} at {url}"
 
 
 def write(body: Body, dialect: Dialect, request: Request) -> Body:
-    """The request's JSON in the endpoint's dialect. `body` has max_tokens, temperature and perhaps a seed; the messages are added."""
+    """Returns the request's JSON in the endpoint's dialect. `body` has max_tokens, temperature and perhaps a seed; the messages are
+    added.
+    """
     written = {(dialect.tokens if name == "max_tokens" else name): value for name, value in body.items()}
     if not dialect.seed:
         written.pop("seed", None)
@@ -118,7 +120,7 @@ def write(body: Body, dialect: Dialect, request: Request) -> Body:
 
 
 def _with_schema(message: Message, schema: Mapping[str, object]) -> Message:
-    """The message with the schema of its answer at its end."""
+    """The message with the schema of the reply appended."""
     return Message(role=message.role, content=message.content + IN_PROMPT + orjson.dumps(schema).decode())
 
 
@@ -127,9 +129,9 @@ def _messages(messages: Sequence[Message]) -> list[dict[str, str]]:
 
 
 def learn(dialect: Dialect, raw: bytes, request: Request, *, status: int, temperature: float, seed: bool) -> Learned | None:
-    """What a refusal says that the endpoint cannot take, of what was sent in `dialect`; None: nothing that could be written otherwise.
+    """Returns what a refusal of a request in `dialect` says is not supported; None if no other form would help.
 
-    `seed`: was one sent? Raises NoTemperature where the endpoint takes none but its own, which is not `temperature`.
+    `seed`: whether a seed was sent. Raises NoTemperature if the endpoint accepts only its default and `temperature` is another one.
     """
     if status not in STATUSES:
         return None
@@ -158,7 +160,7 @@ def _narrower(dialect: Dialect, *, free_text: bool) -> Learned:
 
 
 def _said(raw: bytes) -> tuple[str, str]:
-    """The text of a refusal, and the parameter that it names in a field of its own."""
+    """The text of a refusal, and the parameter that its `param` field names."""
     text = raw[:_READ].decode("utf-8", "replace")
     try:
         body = orjson.loads(raw)
@@ -170,7 +172,7 @@ def _said(raw: bytes) -> tuple[str, str]:
 
 
 def _names_max_tokens(said: str, param: str) -> bool:
-    """Whether a refusal is about the field's name. One about its size, which names both fields too, is not."""
+    """Whether a refusal is about the field's name. A refusal about its value, which names both fields too, is not."""
     if _VALUE.search(said) and not re.search(r"unsupported|unrecogni[sz]ed|unknown|not (?:permitted|supported)", said, re.IGNORECASE):
         return False
     if "max_tokens" not in said and param != "max_tokens":
@@ -179,7 +181,7 @@ def _names_max_tokens(said: str, param: str) -> bool:
 
 
 def _refuses(field: str, said: str, param: str) -> bool:
-    """Whether a refusal is about a field, not about its value: it names it as its parameter, or near words that refuse it."""
+    """Whether a refusal is about a field, not about its value: `param` names the field, or the field is near words that refuse it."""
     if _VALUE.search(said):
         return False
     if param:
@@ -189,7 +191,7 @@ def _refuses(field: str, said: str, param: str) -> bool:
 
 
 def _refuses_form(said: str, param: str, status: int) -> bool:
-    """Whether a refusal is about the form of the answer. A bad request that names it is; a server's own fault needs more words."""
+    """Whether a refusal is about the reply's format. With 400 or 422 the name is enough; a server error must also say it is refused."""
     if status in (400, 422):
         return bool(re.search(_FORM, param or said, re.IGNORECASE))
     return _refuses(_FORM, said, param)

@@ -1,10 +1,10 @@
-"""How one try of a request can fail, by cause. What follows from each is decided in retrying.py."""
+"""Exceptions for one failed try of a request, by cause. retrying.py decides what follows."""
 
 from tasks.endpoints.chat import Reply
 
 
 class Failed(Exception):
-    """This try failed; another one may succeed. `retry_after`: seconds to wait, as the endpoint says; None: it does not."""
+    """This try failed; another one may succeed. `retry_after`: seconds to wait as the endpoint says; None if it does not say."""
 
     def __init__(self, problem: str, *, retry_after: float | None = None):
         super().__init__(problem)
@@ -16,17 +16,17 @@ class Refused(Failed):
 
 
 class Unreachable(Failed):
-    """No connection to a server that was never reached."""
+    """No connection to a server that was never reached before."""
 
 
 class Unusable(Failed):
-    """A reply without text, or one over the size limit. It may be charged, so it is repeated once at most."""
+    """A reply whose content is not text, or over the size limit. It may be charged, so the request is repeated once at most."""
 
 
 class Rejected(Exception):
-    """The endpoint will not answer this request however often it is sent.
+    """The endpoint will not answer this request, however often it is sent.
 
-    `advice`: what to do, where the cause may concern every request (a wrong key, an empty account); empty: only this request is at fault.
+    `advice`: what to do if the cause may concern every request (a wrong key, an empty account); empty: only this request is at fault.
     """
 
     def __init__(self, problem: str, *, advice: str = ""):
@@ -35,7 +35,7 @@ class Rejected(Exception):
 
 
 class Filtered(Exception):
-    """The endpoint's content filter stopped the request, and would again. `reply` is empty, costs nothing, and is not recorded."""
+    """The endpoint's content filter refused the request and would refuse it again. `reply` is empty, costs nothing and is not recorded."""
 
     def __init__(self, reply: Reply):
         super().__init__(reply.finish_reason)
@@ -43,4 +43,4 @@ class Filtered(Exception):
 
 
 class Rewritten(Exception):
-    """The endpoint does not accept the form of the request but accepts another one: send it again at once (dialect.py)."""
+    """The endpoint refuses the form of the request but accepts another one: send it again at once (dialect.py)."""

@@ -1,7 +1,7 @@
-"""The form of a record in the journal: its version, and its shape as data. A right checksum says that the bytes are whole, no more.
+"""The format of journal records: a version number, and validation of the shape. A correct checksum proves only that the bytes are intact.
 
-Records of every earlier format are read for ever. One of a later format was written by a newer version of this program: it is refused,
-and stays where it is. Fields that are not known are left aside.
+Records of every earlier format stay readable. A record of a later format was written by a newer version of this program: it is refused and
+not changed. Unknown fields are ignored.
 """
 
 from functools import cache
@@ -10,7 +10,7 @@ from typing import Any, NamedTuple, TypeVar
 import orjson
 from pydantic import TypeAdapter, ValidationError
 
-FORMAT = 2  # 1 had no mark of its format
+FORMAT = 2  # format 1 had no format field
 NAME = "format"
 _NEWEST = b'{"%s":%d,' % (NAME.encode(), FORMAT)
 _FIRST = b'{"role":'
@@ -19,18 +19,18 @@ R = TypeVar("R", bound=tuple[Any, ...])
 
 
 class Newer(NamedTuple):
-    """A record that a newer version wrote, and its format."""
+    """The format of a record that a newer version wrote."""
 
     format: int
 
 
 def encode(record: Any) -> bytes:
-    """A NamedTuple as one line of JSON, without its end; its format comes first."""
+    """Returns a NamedTuple as one line of JSON without line end; the format comes first."""
     return orjson.dumps({NAME: record.format, **record._asdict()})
 
 
 def decode(body: bytes | memoryview, kind: type[R]) -> R | Newer | None:
-    """The record; None where the shape is not one of `kind`, whatever its checksum says."""
+    """Returns the record; Newer for a later format; None if the JSON does not have the shape of `kind`."""
     try:
         data = orjson.loads(body)
     except orjson.JSONDecodeError:
@@ -49,7 +49,7 @@ def decode(body: bytes | memoryview, kind: type[R]) -> R | Newer | None:
 
 
 def is_plain(body: bytes | memoryview) -> bool:
-    """Does it look like a record of a known format? Told by its first bytes, without reading all of it."""
+    """Whether the first bytes look like a record of a known format. Fast: the JSON is not parsed."""
     start = bytes(body[: len(_NEWEST)])
     return start == _NEWEST or (start.startswith(_FIRST) and b'"%s":' % NAME.encode() not in bytes(body))
 

@@ -1,4 +1,4 @@
-"""How a checkpoint folder is served: the command line and the environment of `transformers serve` and of vLLM."""
+"""Builds the command line and environment that serve a checkpoint folder, with `transformers serve` or vLLM."""
 
 import os
 import secrets
@@ -16,20 +16,20 @@ from tasks.schema.records import ModelConfig
 from tasks.schema.settings import PREFIX, Settings
 
 HOST = "127.0.0.1"
-DRAIN = 2  # seconds that vLLM gives the requests under way when it is told to end
-TOKENIZERS = ("tokenizer*", "vocab*", "*.model", "*.tiktoken", "tekken.json")  # files of which a checkpoint has at least one
-NO_VLLM = "No module named 'vllm'"  # how an interpreter without it ends
+DRAIN = 2  # seconds that vLLM gives requests in flight at shutdown
+TOKENIZERS = ("tokenizer*", "vocab*", "*.model", "*.tiktoken", "tekken.json")  # a checkpoint has at least one of these files
+NO_VLLM = "No module named 'vllm'"  # error message of an interpreter without vLLM
 
-# Continuous batching takes 6.8 GB on a CPU if its cache is not bounded. Bounded like this it stays under 0.6 GB with a 3-layer,
-# 128-wide model and writes 840 to 1,280 tokens/s on 2 busy cores, against 560 to 660 one request at a time. A request that finds
-# no room waits. Answers are the same whatever the bound.
+# Continuous batching with an unbounded cache takes 6.8 GB on a CPU. With this bound it stays under 0.6 GB for a 3-layer, 128-wide
+# model and writes 840 to 1,280 tokens/s on 2 busy cores, against 560 to 660 for one request at a time. A request that does not fit
+# waits. The bound does not change the replies.
 BLOCK = 256  # tokens
-CONTEXTS = 4  # room for that many sequences of full length
+CONTEXTS = 4  # sequences of full length that the cache has room for
 BATCH_TOKENS = 256
 
 
 class Launch(NamedTuple):
-    """How a server is started, and the key that it then asks for; an empty one: it asks for none."""
+    """The command and environment of a server, and the key that it requires; an empty key: it requires none."""
 
     words: list[str]
     environment: Mapping[str, str]
@@ -37,7 +37,9 @@ class Launch(NamedTuple):
 
 
 def launch_of(checkpoint: Path, settings: Settings, port: int) -> Launch:
-    """Raises BadInput when the folder is no checkpoint, BadSettings when there is no vLLM where settings say."""
+    """Returns how to start the configured server. Raises BadInput if the folder is no checkpoint, BadSettings without vLLM at
+    VLLM_PYTHON.
+    """
     _check(checkpoint)
     return _vllm(checkpoint, settings, port) if settings.server == "vllm" else _transformers(checkpoint, settings, port)
 
@@ -58,7 +60,7 @@ def _check(checkpoint: Path) -> None:
 
 def _transformers(checkpoint: Path, settings: Settings, port: int) -> Launch:
     cache = settings.home.absolute() / "hub"
-    cache.mkdir(parents=True, exist_ok=True)  # /v1/models answers 500 if it is not there
+    cache.mkdir(parents=True, exist_ok=True)  # /v1/models answers 500 without this folder
     words = [sys.executable, "-m", "transformers.cli.transformers", "serve", str(checkpoint), "--host", HOST, "--port", str(port)]
     blocks = CONTEXTS * -(-_context(checkpoint) // BLOCK)
     batching = ["--continuous-batching", "--cb-num-blocks", str(blocks), "--cb-max-batch-tokens", str(BATCH_TOKENS)]
@@ -67,7 +69,7 @@ def _transformers(checkpoint: Path, settings: Settings, port: int) -> Launch:
 
 
 def _context(checkpoint: Path) -> int:
-    """The longest sequence of a checkpoint, in tokens. Raises BadInput if its config.json does not say."""
+    """The longest sequence of a checkpoint, in tokens. Raises BadInput if config.json does not state a positive number."""
     path = checkpoint / "config.json"
     context = store.read_document(path, ModelConfig, fix="give a causal language model's folder").max_position_embeddings
     if context is None or context <= 0:
@@ -76,11 +78,11 @@ def _context(checkpoint: Path) -> int:
 
 
 def _vllm(checkpoint: Path, settings: Settings, port: int) -> Launch:
-    """The checkpoint's own generation settings are left aside: sampling is what the request says. Reports cached tokens.
+    """vLLM with the request's sampling parameters only (the checkpoint's generation config is ignored); it reports cached tokens.
 
-    What is in the environment reaches it: VLLM_CPU_KVCACHE_SPACE, CUDA_VISIBLE_DEVICES. Not the folders of this checkout, whose
-    `mlflow` would pass for an installed package. The key is drawn for this server, so that nobody else on the machine is served,
-    and handed over in the environment: a command line can be read by all.
+    vLLM inherits the environment (VLLM_CPU_KVCACHE_SPACE, CUDA_VISIBLE_DEVICES), but not the folders of this checkout, whose `mlflow`
+    would be imported as a package. The key is random, so that no other account on the machine can use the server. The key is passed in the
+    environment, because every account can read a command line.
     """
     if not settings.vllm_python.is_file():
         raise BadSettings(
@@ -95,5 +97,5 @@ def _vllm(checkpoint: Path, settings: Settings, port: int) -> Launch:
 
 
 def _threads(settings: Settings) -> dict[str, str]:
-    """Waiting threads that spin are ruinous where other processes share the cores."""
+    """OpenMP threads that wait without spinning: spinning is very slow when other processes share the cores."""
     return {"OMP_NUM_THREADS": str(settings.threads), "OMP_WAIT_POLICY": "PASSIVE"}

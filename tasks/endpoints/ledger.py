@@ -1,4 +1,4 @@
-"""What calls cost: tokens per role and model from the journal, priced by the table in the settings, and held under the spend cap."""
+"""Computes what calls cost: tokens per role and model from the journal, times the prices in settings; and checks the spend cap."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -18,12 +18,12 @@ class Account:
     """Running totals of the calls of one role."""
 
     calls: int = 0
-    replayed: int = 0  # answers from the journal, which cost nothing again
+    replayed: int = 0  # replies from the journal, which cost nothing
     retries: int = 0
     prompt: int = 0  # tokens, cached ones included
     cached: int = 0
     completion: int = 0
-    seconds: float = 0.0  # of the calls, added up
+    seconds: float = 0.0  # summed over the calls
     dollars: float = 0.0
 
     def add(self, usage: Usage, seconds: float, dollars: float) -> None:
@@ -36,14 +36,16 @@ class Account:
 
 
 def cost(usage: Usage, price: Price) -> float:
-    """Dollars of a call."""
+    """Returns the cost of a call in dollars. Without a price for cached tokens, they cost as much as prompt tokens."""
     cached = price.prompt if price.cached is None else price.cached
     return ((usage.prompt - usage.cached) * price.prompt + usage.cached * cached + usage.completion * price.completion) / MILLION
 
 
 def totals(lines: Iterable[Paid], prices: dict[str, Price]) -> dict[tuple[str, str], Account]:
-    """An account per role and model. A model without a price costs 0 dollars. Counts that cannot be true, as earlier versions kept them
-    in the journal, are left out: they would make the whole cheaper."""
+    """Returns an account per role and model. A model without a price costs 0 dollars.
+
+    Impossible token counts, which earlier versions recorded, count as 0: a negative count would reduce the total.
+    """
     accounts: dict[tuple[str, str], Account] = defaultdict(Account)
     for line in lines:
         usage = Usage(max(0, line.prompt), max(0, line.completion), line.cached if 0 <= line.cached <= line.prompt else 0)
@@ -53,14 +55,14 @@ def totals(lines: Iterable[Paid], prices: dict[str, Price]) -> dict[tuple[str, s
 
 
 class Budget:
-    """The spend cap: what the workspace's journal holds, what is under way, and the next call together stay under it."""
+    """The spend cap, in dollars: the cost of the journal, of the calls in flight and of the next call together stay under it."""
 
     def __init__(self, cap: float | None, spent: float):
         self.cap, self.spent, self.under_way = cap, spent, 0.0
 
     @contextmanager
     def reserved(self, dollars: float) -> Iterator[None]:
-        """Set dollars aside for a call that is about to be made. Raises SpendCapReached when they are not there."""
+        """Reserves dollars for the call that the block makes. Raises SpendCapReached if the cap does not allow them."""
         if self.cap is not None and self.spent + self.under_way + dollars > self.cap:
             raise SpendCapReached(
                 f"spend cap: ${self.spent:.2f} of ${self.cap:.2f} are spent, and the next calls may cost more than is left; "
@@ -74,7 +76,9 @@ class Budget:
 
 
 def price_of(model: str, prices: dict[str, Price], *, cap: float | None) -> Price | None:
-    """The model's price, if it has one. Raises BadSettings for a spend cap over a model without a price, before anything is paid."""
+    """Returns the model's price; None without one. Raises BadSettings, before any call, if there is a spend cap and no price for the
+    model.
+    """
     if cap is not None and model not in prices:
         raise BadSettings(f"{PREFIX}SPEND_CAP is set, and {PREFIX}PRICES has no price for {model}; add its price, 0 if it is your own")
     return prices.get(model)

@@ -1,7 +1,7 @@
-"""How many requests an endpoint gets at once, how many a minute, and how long each may take. The first and the last learn from its answers.
+"""Limits per endpoint: requests in flight, requests and tokens a minute, seconds per request. The first and the last adapt to its replies.
 
-The most urgent request goes first: with the words left in its chain as urgency, a set of chains ends close to the bound that
-its longest chain and the number of slots allow.
+The most urgent request goes first. With the words left in its chain as urgency, a set of chains ends close to the bound given by the
+longest chain and the number of slots.
 """
 
 import asyncio
@@ -13,12 +13,12 @@ from itertools import count
 
 from aiolimiter import AsyncLimiter
 
-START = 128  # requests in flight at first; doubled with every round of answers
-GROWTH = 1.0  # of the limit per answer: doubles it in a round trip
-GROWTH_AFTER_CUT = 0.25  # more carefully once the endpoint has refused
-REFUSED_SHARE = 0.4  # of the last requests sent: halve. Below it refusals are noise or rate limits, which each request waits out by itself
+START = 128  # requests in flight at first; doubled with every round of replies
+GROWTH = 1.0  # of the limit per reply: doubles it in a round trip
+GROWTH_AFTER_CUT = 0.25  # slower after the endpoint refused
+REFUSED_SHARE = 0.4  # of the latest requests: halve the limit. Below that share each refused request waits on its own
 ROW = 8  # consecutive refusals: the endpoint refuses every request, and all of them pause
-FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0  # seconds, where the endpoint does not say
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 30.0  # seconds, without Retry-After
 
 
 class Ticket:
@@ -33,10 +33,10 @@ class Ticket:
 class ConcurrencyLimiter:
     """At most `most` requests in flight; fewer while the endpoint is overloaded.
 
-    Grows with each answer and is halved when the endpoint refuses a large share of what is sent (429, 503, 529). A single refusal
-    delays its own request only: a common pause after each refusal was measured to cost 7.7 times the bound. After ROW consecutive
-    refusals all requests pause for Retry-After seconds. Without Retry-After they pause once a single request is in flight; the pause
-    doubles until one succeeds.
+    The limit grows with each reply. It is halved when the endpoint refuses a large share of the requests (429, 503, 529). A single refusal
+    delays its own request only: a common pause after each refusal was measured to cost 7.7 times the bound. After ROW consecutive refusals
+    all requests pause for Retry-After seconds. Without Retry-After they pause once a single request is in flight; the pause doubles until
+    one succeeds.
     """
 
     def __init__(self, most: int):
@@ -46,12 +46,12 @@ class ConcurrencyLimiter:
         self._order = count()
         self._sent: deque[Ticket] = deque(maxlen=4 * most + 16)
         self._closed_until = self._pause = 0.0
-        self._row = 0  # refusals since the last answer
+        self._row = 0  # refusals since the last reply
         self._timer: asyncio.TimerHandle | None = None
 
     @asynccontextmanager
     async def slot(self, urgency: float) -> AsyncIterator[Ticket]:
-        """A slot for the block; the most urgent request waits the least."""
+        """Waits for a slot and holds it during the block. The most urgent request gets the next free slot."""
         await self._acquire(urgency)
         ticket = Ticket()
         self._sent.append(ticket)
@@ -62,12 +62,12 @@ class ConcurrencyLimiter:
             self._wake()
 
     def answered(self) -> None:
-        """The endpoint answered: allow one more in flight."""
+        """Reports a reply: the limit grows."""
         self._pause, self._row = 0.0, 0
         self.limit = min(self.most, self.limit + self._growth)
 
     def refused(self, ticket: Ticket, retry_after: float | None) -> None:
-        """The endpoint refused a request because there are too many; `retry_after`: seconds, where it says."""
+        """Reports a refusal because of too many requests. `retry_after`: seconds, if the endpoint says."""
         ticket.refused = True
         self._row += 1
         if retry_after and self._row >= min(ROW, max(2, int(self.limit))):
@@ -93,7 +93,7 @@ class ConcurrencyLimiter:
         try:
             await future
         except asyncio.CancelledError:
-            if future.done() and not future.cancelled():  # it had its slot already
+            if future.done() and not future.cancelled():  # it already had its slot
                 self.in_flight -= 1
                 self._wake()
             raise
@@ -120,7 +120,7 @@ def _now() -> float:
 
 
 class TokenBucket:
-    """At most `per_minute` units within any minute, in small bursts; 0: no limit."""
+    """At most `per_minute` units in any minute, in small bursts; 0: no limit."""
 
     def __init__(self, per_minute: int):
         self._burst = max(1.0, per_minute / 10)
@@ -134,24 +134,24 @@ class TokenBucket:
 
 
 class RateLimiter:
-    """At most so many requests, and prompt and expected completion tokens together, a minute; 0: no limit."""
+    """Limits requests a minute, and prompt plus expected completion tokens a minute; 0: no limit."""
 
     def __init__(self, *, requests: int, tokens: int):
         self._requests, self._tokens = TokenBucket(requests), TokenBucket(tokens)
 
     async def take(self, tokens: float) -> None:
-        """For one request of so many tokens."""
+        """Waits until one request of `tokens` tokens is allowed."""
         await self._requests.take()
         await self._tokens.take(tokens)
 
 
 class AdaptiveTimeout:
-    """How long a request may take: `most` seconds at first; then SLACK times what answers of its length took recently."""
+    """How long a request may take: `most` seconds at first, then SLACK times the recent time per word, times its expected words."""
 
-    SLACK = 4.0  # over the slow end of what was seen: an answer given up is paid for and lost
+    SLACK = 4.0  # times the 95th percentile: a reply that times out is paid for and lost
     FLOOR = 1.0  # seconds
-    BASE = 50  # words that the start of an answer counts as
-    SEEN = 16  # answers before anything is concluded
+    BASE = 50  # words that the start of a reply counts as
+    SEEN = 16  # replies before the timeout adapts
 
     def __init__(self, most: float):
         self.most = most
@@ -161,7 +161,9 @@ class AdaptiveTimeout:
 
     @asynccontextmanager
     async def limit(self, words: int | None, attempt: int) -> AsyncIterator[None]:
-        """Raises TimeoutError when the block takes longer than an answer of `words` words may. What is learned meanwhile applies to it."""
+        """Raises TimeoutError if the block takes longer than a reply of `words` words may. A block in progress gets the limit learned
+        meanwhile.
+        """
         start = _now()
         async with asyncio.timeout(self.deadline(words, attempt)) as timeout:
             if words is not None and len(self._paces) < self.SEEN:
@@ -172,7 +174,9 @@ class AdaptiveTimeout:
                 self._unlimited.pop(timeout, None)
 
     def deadline(self, words: int | None, attempt: int) -> float:
-        """Seconds; doubled with each attempt, since it was perhaps the endpoint that slowed down. `words` None: `most`."""
+        """Seconds that a reply may take; `most` if `words` is None. Doubled with each attempt, because the endpoint may have become
+        slower.
+        """
         if words is None or len(self._paces) < self.SEEN:
             return self.most
         if not self._until:
@@ -180,7 +184,7 @@ class AdaptiveTimeout:
         return float(min(self.most, (self.FLOOR + self.SLACK * self._slow * (words + self.BASE)) * 2 ** (attempt - 1)))
 
     def saw(self, words: int | None, seconds: float) -> None:
-        """An answer of about `words` words took `seconds`."""
+        """Reports that a reply of about `words` words took `seconds`."""
         if words is None:
             return
         self._paces.append(seconds / (words + self.BASE))

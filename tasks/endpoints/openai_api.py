@@ -1,6 +1,7 @@
-"""HttpChat: one POST to an OpenAI-compatible endpoint, its answer as a Reply or as one of the failures of failures.py.
+"""HttpChat: one POST to an OpenAI-compatible endpoint. Returns a Reply or raises an exception of failures.py.
 
-HTTP by aiohttp, JSON by orjson. Every byte of an answer is masked before it is read: no secret of the workspace gets into a reply.
+HTTP by aiohttp, JSON by orjson. Secrets are masked in the raw bytes before they are parsed, so no reply contains a secret of the
+workspace.
 """
 
 import time
@@ -28,17 +29,17 @@ from tasks.schema.settings import PREFIX, Role, Settings
 from tasks.schema.urls import Url
 
 OVERLOADED = (429, 503, 529)
-NOT_ALLOWED = (401, 402, 403, 407)  # a wrong key or an empty account, or a moderation of this one request
-AGAIN = (408, 409, 425)  # of the other statuses from 400 to 499, those that may pass
-SLOWEST = 10.0  # tokens a second of a candidate's answer, waiting included
+NOT_ALLOWED = (401, 402, 403, 407)  # a wrong key, an empty account, or moderation of this request
+AGAIN = (408, 409, 425)  # the other 4xx statuses that may succeed when sent again
+SLOWEST = 10.0  # tokens a second of a candidate model's answer, waiting included
 
-_dialects: dict[tuple[str, str], Dialect] = {}  # by URL and model: what was learned in this process or recalled from earlier ones
+_dialects: dict[tuple[str, str], Dialect] = {}  # by URL and model: learned in this process or recalled from earlier ones
 
 
 class HttpChat:
-    """Sends each request once. Raises the exceptions of failures.py, and EndpointError where the configuration is wrong.
+    """Sends each request once. Raises the exceptions of failures.py, and EndpointError if the configuration is wrong.
 
-    `name` is what the endpoint calls the model. `up`: the endpoint is known to be reachable.
+    `name` is the model's name at the endpoint. `up`: the endpoint is known to be reachable.
     """
 
     def __init__(
@@ -58,11 +59,11 @@ class HttpChat:
         self._url, self._path, self._home = url, url.under("chat/completions"), settings.home
         _dialects.setdefault((self._path, name), dialect.recall(settings.home, url, name))
         self._model, self._name, self._seed = model, name, seed
-        self._most = model.max_tokens * wire.BYTES_PER_TOKEN  # bytes of an answer
-        # A candidate may write to its last token: at 32,768 of them that takes longer than any other role's answer.
+        self._most = model.max_tokens * wire.BYTES_PER_TOKEN  # bytes of a reply
+        # A candidate model may write max_tokens tokens: 32,768 of them take longer than any other role's reply.
         self._timeout = AdaptiveTimeout(max(settings.timeout, model.max_tokens / SLOWEST if role == "candidate" else 0.0))
         self._reached = up
-        self._miscounted = False  # has it been said that its counts of tokens cannot be used?
+        self._miscounted = False  # was the message about its token counts printed?
 
     async def __call__(self, request: Request) -> Reply:
         spoken, start = self._dialect, time.monotonic()
@@ -86,11 +87,11 @@ class HttpChat:
             raise self._refusal(error.status, response, raw, f"an error in a 200: {error}") from None
         self._reached = True
         self._timeout.saw(request.words, seconds)
-        # Once more, for what was spelled in another way in JSON.
+        # Mask again: JSON escapes may have hidden a secret from the first pass.
         return Reply._make(mask(part, by=REMOVED) if isinstance(part, str) else part for part in reply)
 
     async def _post(self, request: Request, spoken: Dialect) -> tuple[aiohttp.ClientResponse, bytes | None]:
-        """The response and its body without secrets; None: it is over the size limit."""
+        """The response and its body with secrets masked. The body is None if it is over the size limit."""
         body = wire.body(request, self._model, name=self._name, seed=self._seed, dialect=spoken)
         start = time.monotonic()
         try:
@@ -100,8 +101,8 @@ class HttpChat:
             ):
                 raw = await wire.read(response, at_most=self._most + 65536)
         except TimeoutError:
-            # The adaptive time-out learns nothing from it: a few hanging calls would raise it, and so the time that the next ones may
-            # hang. If the endpoint is slower now, the time-out doubles with each attempt until an answer arrives.
+            # The adaptive timeout does not learn from this: a few hanging calls would raise it for the next ones. If the endpoint is
+            # slower now, the timeout doubles with each attempt until a reply arrives.
             waited = time.monotonic() - start
             raise Failed(f"no answer within {waited:.0f} s; raise {PREFIX}TIMEOUT or check the server") from None
         except aiohttp.ClientConnectorCertificateError as error:
@@ -109,7 +110,7 @@ class HttpChat:
             raise EndpointError(f"{self.where}: {problem}") from None
         except aiohttp.ClientConnectorError as error:
             problem = f"cannot connect ({error.strerror or error.os_error}); start the server or set {self._variable}_URL"
-            # A server that never was reachable is not overloaded: no common pauses, each request has its own few tries.
+            # A server that was never reachable is not overloaded: no common pause, and each request has its own few tries.
             raise (Refused if self._reached else Unreachable)(problem) from None
         except (aiohttp.ClientError, ConnectionError) as error:
             raise Failed(f"the connection was lost ({type(error).__name__}: {redact(str(error))[:100]})") from None
@@ -117,12 +118,12 @@ class HttpChat:
 
     @property
     def _dialect(self) -> Dialect:
-        """As learned. A temperature that is not the default is always sent: leaving it out would change what is drawn."""
+        """The learned dialect. A temperature other than 1 is always sent: without it, the reply would be sampled differently."""
         known = _dialects[self._path, self._name]
         return known if self._model.temperature == 1 else known._replace(temperature=True)
 
     def _charged(self, request: Request, reported: object, text: str) -> Usage:
-        """Tokens that a reply is charged for. Says once what is wrong with the endpoint's counts."""
+        """Tokens that a reply is charged for. The first problem with the endpoint's counts is reported in a message."""
         answer = self._model.max_tokens
         found = usage.charge(reported, expected=usage.expected(request, answer), most=usage.most(request, answer), empty=not text)
         if found.problem and not self._miscounted:
@@ -131,7 +132,7 @@ class HttpChat:
         return found.usage
 
     def _check_form(self, request: Request, raw: bytes, spoken: Dialect, status: int) -> None:
-        """Raises Rewritten where a refusal says what the endpoint cannot take, and the request can be written without it."""
+        """Raises Rewritten if a refusal names something that is not supported and the request can be written without it."""
         seed = self._seed is not None or request.sample > 0
         try:
             learned = dialect.learn(spoken, raw, request, status=status, temperature=self._model.temperature, seed=seed)
@@ -142,14 +143,14 @@ class HttpChat:
             raise EndpointError(f"{self.where}: {problem}") from None
         if learned is None:
             return
-        if learned.dialect != self._dialect and spoken == self._dialect:  # else another request has learned it meanwhile
+        if learned.dialect != self._dialect and spoken == self._dialect:  # else another request learned it meanwhile
             _dialects[self._path, self._name] = learned.dialect
             dialect.remember(self._home, self._url, self._name, learned.dialect)
             progress.say(f"{self.where}: {learned.said}")
         raise Rewritten
 
     def _refusal(self, status: int, response: aiohttp.ClientResponse, raw: bytes, problem: str) -> Exception:
-        """What a status other than 200 means."""
+        """The exception for a status other than 200."""
         said = refusals.shown(problem)
         if 300 <= status < 400:
             there = wire.shown(response.headers.get("Location", "elsewhere"))
@@ -180,7 +181,7 @@ async def http_chat(
     api_key: SecretStr | None = None,
     up: bool = False,
 ) -> AsyncIterator[HttpChat]:
-    """An HttpChat for `model` at `url` (which ends in /v1), with its connections. The arguments are `openai_chat`'s."""
+    """Yields an HttpChat for `model` at `url` (which ends in /v1), with its connections. The arguments are those of `openai_chat`."""
     address = Url(url)
     if not address.is_http:
         raise BadSettings(f"{PREFIX}{role.upper()}_URL: not a URL that begins with http:// or https://; correct the variable")
@@ -207,19 +208,19 @@ async def openai_chat(
     api_key: SecretStr | None = None,
     up: bool = False,
 ) -> AsyncIterator[RetryingChat]:
-    """`model` at `url` (which ends in /v1) without cache and budget: retrying(http). `name` is what the endpoint calls the model.
+    """Yields `model` at `url` (which ends in /v1) without cache and budget: retrying(http). `name` is the model's name at the endpoint.
 
-    `api_key` is the endpoint's own, in place of the role's; an empty one is none. `up`: the endpoint is known to be reachable, so that
-    it is waited for from the first request on when there is no connection. Errors name the role, the URL and the fix; never the key.
+    `api_key` replaces the role's key; an empty one sends no key. `up`: the endpoint is known to be reachable, so requests wait for it if
+    the connection fails, from the first one on. Errors name the role, the URL and the fix, never the key.
     """
     async with http_chat(role, url, model, settings, name=name, seed=seed, api_key=api_key, up=up) as http:
         yield RetryingChat(http, role, where=http.where, max_tokens=model.max_tokens, settings=settings)
 
 
 def authorization(role: Role, address: Url, settings: Settings, *, api_key: SecretStr | None = None) -> dict[str, str]:
-    """The Authorization header: from the key given, else the credentials in the URL, else the role's key; {} without any.
+    """The Authorization header: from the given key, else the credentials in the URL, else the role's key; {} without any.
 
-    Raises BadSettings where the role has a key of its own and its URL has credentials: only one of them can be sent.
+    Raises BadSettings if the role has its own key and its URL has credentials: only one of them can be sent.
     """
     basic = "" if api_key is not None else address.basic
     if basic and settings.own_api_key(role).get_secret_value():

@@ -1,4 +1,4 @@
-"""What an endpoint says when it refuses: the reason as one line, the status that it stands for, and the field that it cannot take."""
+"""Reads refusals of endpoints: the reason in one line, and the HTTP status that it names."""
 
 import html
 import re
@@ -10,8 +10,8 @@ import orjson
 from tasks.schema.redaction import redact
 
 SHOWN = 200  # characters of a reason
-_READ = 20_000  # characters of a body that are looked at
-_DEPTH = 7  # objects, lists and JSON in strings within each other
+_READ = 20_000  # characters of a body that are read
+_DEPTH = 7  # nesting levels of objects, lists and JSON in strings
 _REASONS = (
     "message",
     "msg",
@@ -36,7 +36,7 @@ _REASONS = (
     "status",
 )
 _STATUS_FIELDS = ("code", "status", "status_code", "statusCode", "http_status", "error_code", "type")
-_STATUSES = (  # by what a code or type contains, the first that fits
+_STATUSES = (  # status by parts of a code or type; the first match counts
     (
         429,
         ("rate_limit", "ratelimit", "too_many", "toomany", "throttl", "quota", "resource_exhausted", "resourceexhausted", "tpm_", "rpm_"),
@@ -60,7 +60,7 @@ _TAG = re.compile(r"<(?:script|style)\b[^>]{0,200}>.{0,2000}?</(?:script|style)>
 
 
 def message(raw: bytes) -> str:
-    """What a body says is wrong, in one line that may be long."""
+    """Returns the reason in a body as one line, which may be long."""
     try:
         said = reason(orjson.loads(raw), at_most=0)
     except ValueError:
@@ -69,28 +69,28 @@ def message(raw: bytes) -> str:
 
 
 def shown(said: str) -> str:
-    """An endpoint's words as a message shows them: secrets are masked before they are cut."""
+    """Returns an endpoint's words for a message: secrets are masked first, then the text is cut."""
     return one_line(redact(one_line(said, at_most=0)))
 
 
 def is_filter(raw: bytes) -> bool:
-    """Whether a refusal is a content filter's: of this request, whatever is asked of the endpoint else."""
+    """Whether a refusal comes from a content filter and thus concerns this request only."""
     return bool(_FILTER.search(raw, 0, _READ))
 
 
 def reason(body: object, *, at_most: int = SHOWN) -> str:
-    """The reason in an error's JSON, wherever it is; empty where there is none."""
+    """Returns the reason in an error's JSON at any depth; empty if there is none."""
     return one_line("; ".join(dict.fromkeys(_reasons(body, _DEPTH))), at_most=at_most)
 
 
 def one_line(text: str, *, at_most: int = SHOWN) -> str:
-    """White space folded, control characters gone, cut to `at_most` characters; 0: not cut."""
+    """Folds white space, removes control characters, cuts to `at_most` characters; 0: not cut."""
     flat = " ".join("".join(sign if sign.isprintable() else " " for sign in text[:_READ]).split())
     return flat if not at_most or len(flat) <= at_most else f"{flat[: at_most - 1]}…"
 
 
 def status_in(error: object) -> int | None:
-    """The HTTP status that an error's JSON stands for, by its code, its type or its words; None: it does not say."""
+    """Returns the HTTP status that an error's JSON names by its code, type or words; None if it names none."""
     if isinstance(error, list):
         return next(filter(None, map(status_in, error[:1])), None)
     if isinstance(error, str):
@@ -116,7 +116,7 @@ def _status_in_words(text: object) -> int | None:
 
 
 def _reasons(value: object, depth: int) -> Iterator[str]:
-    """The first reason that a value has, from its most telling field; of a list each one's."""
+    """Yields the reason from the most specific field of an object; from a list, the reasons of its first three items."""
     if isinstance(value, str):
         yield from _in_text(value, depth)
     elif isinstance(value, list) and depth:
@@ -129,7 +129,7 @@ def _reasons(value: object, depth: int) -> Iterator[str]:
 
 
 def _in_object(value: Mapping[str, Any], depth: int) -> Iterator[str]:
-    if isinstance(place := value.get("loc"), list) and isinstance(value.get("msg"), str):  # FastAPI's list of what is wrong where
+    if isinstance(place := value.get("loc"), list) and isinstance(value.get("msg"), str):  # FastAPI's validation errors
         yield f"{'.'.join(str(step) for step in place if step != 'body')}: {value['msg']}".removeprefix(": ")
         return
     for name in _REASONS:
@@ -137,13 +137,15 @@ def _in_object(value: Mapping[str, Any], depth: int) -> Iterator[str]:
         if found:
             yield from found
             upstream = value.get("metadata")
-            if name == "message" and isinstance(upstream, dict):  # a router's own words say little; those of the server behind it more
+            if name == "message" and isinstance(
+                upstream, dict
+            ):  # a router's message is general; the message of the server behind it is in metadata.raw
                 yield from _reasons(upstream.get("raw"), depth - 1)
             return
 
 
 def _in_text(value: str, depth: int) -> Iterator[str]:
-    """A text; the reason within, where it is JSON itself."""
+    """Yields a text; if the text is JSON, yields the reasons in it."""
     if depth and value.lstrip()[:1] in ("{", "[") and len(value) < _READ:
         try:
             inner = list(_reasons(orjson.loads(value), depth - 1))
@@ -156,7 +158,7 @@ def _in_text(value: str, depth: int) -> Iterator[str]:
 
 
 def _plain(text: str) -> str:
-    """A text without markup; of a page its title."""
+    """Returns a text without markup; for an HTML page, its title."""
     if "<" not in text:
         return text
     found = [html.unescape(match[2]).strip() for match in _TITLE.finditer(text[:_READ]) if match[2].strip()]

@@ -1,9 +1,9 @@
-"""Every paid request is stored once. Kill anything at any moment: the rerun repeats no call that was answered.
+"""The journal: stores every paid reply once. After a kill at any moment, the rerun repeats no call that was answered.
 
-A journal outside DVC's outputs, one line per paid reply: CRC-32, key, and the reply as JSON. It is appended to and never rewritten, so
-that a kill can tear its last line and nothing else, and a damaged line costs its own reply and nothing else: SQLite, as good
-as it is, has no checksums, and a flipped bit in one of its pages can take the whole file along. The key is what a completion means:
-model, decoding, messages, schema, sample index. URL and API key are not in it, and a key never comes near the journal.
+The journal is a file outside DVC's outputs with one line per paid reply: CRC-32, key, and the reply as JSON. It is append-only, so a kill
+can tear only the last line, and a damaged line costs only its own reply. SQLite has no checksums, and one flipped bit in a page can make
+the whole file unreadable. The key covers what a completion depends on: model, decoding, messages, schema, sample index. It does not cover
+the URL or the API key, and no API key is written to the journal.
 """
 
 import errno
@@ -33,14 +33,14 @@ from tasks.schema.settings import Role
 from tasks.store import private_folder
 from tasks.text.thoughts import split_thoughts
 
-HEAD = 8 + 1 + 64 + 1  # bytes before a line's JSON: CRC, key
-SPARE, STEP = 2**14, 2**16  # bytes of the disk: for replies that are longer than expected, and that are reserved at once
+HEAD = 8 + 1 + 64 + 1  # bytes before a line's JSON: CRC, space, key, space
+SPARE, STEP = 2**14, 2**16  # bytes on disk: for replies longer than expected; reserved at once
 _KEY = re.compile(rb"[0-9a-f]{64} ")
-DAMAGED = ".damaged"  # beside the journal: what was cut off its end
+DAMAGED = ".damaged"  # suffix of the file beside the journal that gets a torn last line
 
 
 class Paid(NamedTuple):
-    """A line of the journal: what a reply cost, and the reply. The ledger is made of these."""
+    """A line of the journal: the cost of a reply and the reply. The ledger is computed from these."""
 
     role: Role
     model: str
@@ -51,24 +51,24 @@ class Paid(NamedTuple):
     at: int  # Unix time
     finish: str
     text: str
-    format: int = 1  # of the record, formats.py
-    reasoning: str | None = None  # None: kept by a version that left thoughts in the text
-    inline: bool = False  # the thoughts stood in the text
+    format: int = 1  # of the record (formats.py)
+    reasoning: str | None = None  # None: written by a version that left thoughts in the text
+    inline: bool = False  # the thoughts were part of the text
 
     def reply(self) -> Reply:
         usage = Usage(self.prompt, self.completion, self.cached)
         if self.reasoning is not None:
             return Reply(self.text, self.finish, usage, self.seconds, self.reasoning, self.inline, self.role)
-        reasoning, text = split_thoughts(mask(self.text, by=REMOVED))  # which masked no secrets either
+        reasoning, text = split_thoughts(mask(self.text, by=REMOVED))  # that version masked no secrets either
         return Reply(text, self.finish, usage, self.seconds, reasoning, bool(reasoning), self.role)
 
 
-_open: dict[Path, tuple["ReplayStore", int]] = {}  # and by how many it is used
+_open: dict[Path, tuple["ReplayStore", int]] = {}  # open journals, with their number of users
 
 
 @contextmanager
 def journal(path: Path) -> Iterator["ReplayStore"]:
-    """The store of a path for as long as the block lasts; roles that are open at once in this process share it."""
+    """Yields the store of a path during the block. Roles that are open at the same time in this process share it."""
     path = path.absolute()
     store, users = _open.get(path) or (ReplayStore(path), 0)
     _open[path] = store, users + 1
@@ -83,10 +83,10 @@ def journal(path: Path) -> Iterator["ReplayStore"]:
 
 
 class ReplayStore:
-    """The journal, held by one process at a time. In memory are only the places of its lines, about 200 bytes each.
+    """The journal, locked by one process at a time. Memory has only the positions of its lines, about 200 bytes each.
 
-    A reply is handed to the kernel before it is handed on: kill -9 loses none; a power cut may cost the last few seconds' replies. Raises
-    WorkspaceBusy if another process holds it. The kernel drops the lock with its holder, however that one died.
+    A reply is given to the kernel before it is returned: kill -9 loses none, a power cut may lose those of the last few seconds. Raises
+    WorkspaceBusy if another process has the lock. The kernel releases the lock when its process ends, however it ends.
     """
 
     def __init__(self, path: Path):
@@ -99,16 +99,16 @@ class ReplayStore:
             raise BadInput(path, f"cannot be opened: {error.strerror}", fix="make this path a readable file: the journal") from None
         try:
             self._lock()
-            self._places: dict[bytes, int] = {}  # half of a key: start of its line << 32 | length
+            self._places: dict[bytes, int] = {}  # half of a key -> start of its line << 32 | length
             self._end = self._index()
         except BaseException:
             os.close(self._file)
             raise
         self._broken: OSError | None = None
-        self._room, self._reserved = 0, self._end  # bytes that replies under way may take; how far the disk is reserved
+        self._room, self._reserved = 0, self._end  # bytes for replies in flight; end of the reserved disk space
 
     def get(self, key: str) -> Reply | None:
-        """The stored reply; None if there is none, none that is whole, or one that failed, as earlier versions kept them."""
+        """Returns the stored reply. None if there is none, if it is damaged, or if it failed (earlier versions recorded failed replies)."""
         if place := self._places.get(_half(key)):
             line = self._read(place)
             if line and line[0] == key and finish_of(line[1].finish) is not Finish.FAILED:
@@ -120,7 +120,9 @@ class ReplayStore:
         return None
 
     def put(self, key: str, paid: Paid) -> None:
-        """Append a reply. Raises OSError when it cannot be written whole; from then on `check` does, before another call is paid."""
+        """Appends a reply. Raises OSError if it cannot be written completely; from then on `check` raises it before the next call is
+        paid.
+        """
         if _half(key) in self._places:
             return
         line = _line(key, paid)
@@ -135,14 +137,16 @@ class ReplayStore:
         self._end += len(line)
 
     def check(self) -> None:
-        """Raises the OSError that stopped the journal from keeping replies: paying for more of them would be in vain."""
+        """Raises the OSError that stopped the journal from recording replies, so that no more calls are paid."""
         if self._broken:
             raise self._broken
 
     @contextmanager
     def room(self, size: int) -> Iterator[None]:
-        """Room on the disk for one more reply of about `size` bytes, while the block lasts. Raises OSError where there is none: then no
-        call may go out, as its answer could not be kept."""
+        """Reserves disk space for one more reply of about `size` bytes during the block.
+
+        Raises OSError without space: no call may be sent then, because its reply could not be recorded.
+        """
         self.check()
         end = self._end + self._room + size + SPARE
         check_limit(str(self.path), end)
@@ -162,14 +166,14 @@ class ReplayStore:
         self._reserved = end
 
     def all(self) -> Iterator[tuple[str, Paid]]:
-        """Every whole line, in the order of payment."""
+        """Yields every intact line with its key, in order of payment."""
         for place in sorted(self._places.values()):
             if line := self._read(place):
                 yield line
 
     def close(self) -> None:
         if self._reserved > self._end == os.fstat(self._file).st_size:
-            os.ftruncate(self._file, self._end)  # gives back what was reserved beyond the end
+            os.ftruncate(self._file, self._end)  # free the space reserved beyond the end
         os.close(self._file)
 
     def _read(self, place: int) -> tuple[str, Paid] | None:
@@ -189,7 +193,7 @@ class ReplayStore:
         holder.write_text(f"process {os.getpid()} on {socket.gethostname()}\n", encoding="utf-8")
 
     def _index(self) -> int:
-        """Find every whole line; say how many are damaged, and cut off a torn end. Returns the journal's length in bytes."""
+        """Finds every intact line, reports damaged ones, and moves a torn last line aside. Returns the journal's length in bytes."""
         damaged = place = 0
         with os.fdopen(os.dup(self._file), "rb") as file:
             for number, line in enumerate(file, 1):
@@ -214,7 +218,7 @@ class ReplayStore:
 
 
 def key_of(request: Request, identity: Mapping[str, object]) -> str:
-    """The digest of what is asked: `identity` (model, revision, decoding, seed, checkpoint) and the request itself."""
+    """Returns the SHA-256 hex digest of `identity` (model, revision, decoding, seed, checkpoint) and the request."""
     asked = {
         "identity": identity,
         "messages": [{"role": message.role, "content": message.content} for message in request.messages],
@@ -225,13 +229,13 @@ def key_of(request: Request, identity: Mapping[str, object]) -> str:
 
 
 def paid(role: Role, model: str, reply: Reply) -> Paid:
-    """What is kept of a reply."""
+    """Returns the record of a reply."""
     now, ended = int(time.time()), reply.finish_reason
     return Paid(role, model, *reply.usage, reply.seconds, now, ended, reply.text, FORMAT, reply.reasoning, reply.inline)
 
 
 def read_journal(path: Path) -> Iterator[Paid]:
-    """Every whole line of a journal, without holding it: also while a run adds to it. Nothing if there is no journal yet.
+    """Yields every intact line of a journal without locking it, also while a run appends to it. Yields nothing without a journal.
 
     Raises BadInput for a record that a newer version wrote.
     """
@@ -246,14 +250,14 @@ def _line(key: str, paid: Paid) -> bytes:
 
 
 def _whole(line: bytes) -> str | None:
-    """The key of a line whose checksum holds."""
+    """The key of a line with a correct checksum; None for any other line."""
     if len(line) > HEAD and line.endswith(b"\n") and line[:8] == b"%08x" % zlib.crc32(memoryview(line)[9:]) and _KEY.match(line, 9):
         return line[9:73].decode("ascii")
     return None
 
 
 def _paid(line: bytes, path: Path, number: int | None = None) -> Paid | None:
-    """The record of a whole line; None if it has another shape. Raises BadInput for one that a newer version wrote."""
+    """The record of an intact line; None if it has another shape. Raises BadInput for one that a newer version wrote."""
     found = decode(memoryview(line)[HEAD:], Paid)
     if isinstance(found, Newer):
         problem = f"a newer version wrote this record: its format is {found.format}, this version reads up to {FORMAT}"

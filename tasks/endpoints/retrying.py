@@ -1,10 +1,10 @@
-"""RetryingChat: when a request is sent, how often, and when it is given up.
+"""RetryingChat: decides when a request is sent, how often, and when it is given up.
 
-Failures are classified by cause. An endpoint that refuses everything (429, 503, 529, no connection) is waited for, within
-settings.patience. A request that fails on its own (5xx, a lost connection, no answer in time, a body that is no completion) has
-settings.retries. A request that fails to the end is Unanswered while other requests are answered: its sample is rejected, and the run
-continues. Where no other answer shows that (a rerun may have nothing else left to ask), a harmless request is sent: only if that fails
-too is the endpoint to blame, and the run stops. A reply whose text is bad is a reply: it is paid for, and its reader decides.
+Failures are classified by cause. If an endpoint refuses everything (429, 503, 529, no connection), requests wait within settings.patience.
+A request that fails on its own (5xx, a lost connection, a timeout, a body that is no completion) is repeated settings.retries times. If it
+still fails while other requests are answered, it is Unanswered: its sample is rejected and the run continues. If no other reply shows this
+(a rerun may have nothing else to send), a harmless request is sent. Only if that fails too does the run stop with an endpoint error. A
+reply whose text is bad is a reply: it is paid for, and the caller decides.
 """
 
 import asyncio
@@ -24,25 +24,25 @@ from tasks.schema.settings import PREFIX, Role, Settings
 PROBE = "Reply with the number 1."  # the harmless request
 PROBE_PAUSES = (0.0, 1.0)  # seconds before each of its tries
 FIRST_PAUSE, LONGEST_PAUSE = 0.5, 30.0  # seconds of back-off, with full jitter
-NOTICE = 10.0  # seconds without an answer after which a bar that does not move is explained; then after twice as many, and so on
-FAILURES = 3  # times the tries of one request, in a row and over all requests: the endpoint is to blame
-Probed = Literal["answered", "not accepted", "refused"]  # the second shows that requests are read
+NOTICE = 10.0  # seconds without a reply before a message says why nothing moves; doubled after each message
+FAILURES = 3  # times the tries of one request: after so many consecutive failures of all requests the endpoint is checked
+Probed = Literal["answered", "not accepted", "refused"]  # "not accepted": the endpoint reads requests but refuses this one
 
 
 class _Tries:
-    """What is known of a request under way; times in seconds of the monotonic clock."""
+    """The state of a request in progress. Times are seconds of the monotonic clock."""
 
     def __init__(self) -> None:
         self.begun = time.monotonic()
-        self.sent = self.refused = float("inf")  # last sent, first refused
+        self.sent = self.refused = float("inf")  # time last sent, time first refused
         self.count = self.failed = 0
         self.paused = 0.0  # seconds, over all pauses
 
 
 class RetryingChat:
-    """Sends requests by `chat` within the limits of the settings, and again after failures that may pass.
+    """Sends requests by `chat` within the limits of the settings, and again after failures that may be temporary.
 
-    `where` names role and URL in messages. `max_tokens`: of an answer. `account` counts the retries.
+    `where` names role and URL in messages. `max_tokens` limits a reply. `account` counts the retries.
     """
 
     def __init__(self, chat: Chat, role: Role, *, where: str, max_tokens: int, settings: Settings, account: Account | None = None):
@@ -51,13 +51,13 @@ class RetryingChat:
         self._patience, self._retries = settings.patience, settings.retries
         self._limiter = ConcurrencyLimiter(settings.concurrency)
         self._rate = RateLimiter(requests=settings.requests_per_minute, tokens=settings.tokens_per_minute)
-        self._failures = 0  # in a row
+        self._failures = 0  # consecutive
         self._last_answer = time.monotonic()
         self._notice = NOTICE
         self._probing: asyncio.Task[Probed] | None = None
 
     async def __call__(self, request: Request) -> Reply:
-        """Answer, after retries. Raises Unanswered when this request fails, EndpointError when all do."""
+        """Returns the reply, after retries. Raises Unanswered if this request fails, EndpointError if all requests fail."""
         tries = _Tries()
         while True:
             tries.count += 1
@@ -77,7 +77,7 @@ class RetryingChat:
             self.account.retries += 1
 
     async def _try(self, request: Request, tries: _Tries) -> Reply:
-        """Send the request once; again at once where the endpoint wants it in another form, of which there are few."""
+        """Sends the request once, and again at once if the endpoint wants another form. There are only a few forms."""
         while True:
             await self._rate.take(sum(expected(request, self._max_tokens)[:2]))
             async with self._limiter.slot(request.urgency) as ticket:
@@ -101,27 +101,27 @@ class RetryingChat:
         self._limiter.answered()
 
     def _given_up(self, error: Failed, tries: _Tries) -> bool:
-        """Was this the request's last try? A refusal counts against patience, any other failure against retries."""
+        """Was this the last try? A refusal counts against patience, any other failure against retries."""
         paused = tries.paused + (error.retry_after or 0.0)
-        if isinstance(error, Refused):  # nobody is answered for so long, or this request alone would wait for so long
+        if isinstance(error, Refused):  # no reply for that long, or this request alone would wait that long
             return not self._retries or max(time.monotonic() - max(self._last_answer, tries.begun), paused) > self._patience
         tries.failed += 1
         most = min(1, self._retries) if isinstance(error, Unusable) else self._retries
         return tries.failed > most or (error.retry_after is not None and paused > self._patience)
 
     def _explain(self, error: Failed, pause: float) -> None:
-        """Say why nothing moves, while no request is answered, or soon will be."""
+        """Prints why nothing moves once no request was answered for `_notice` seconds, or would not be before the next try."""
         waited = time.monotonic() - self._last_answer
         if waited + pause >= self._notice:
             self._notice = 2 * (waited + pause)
             progress.say(f"{self._where}: {error}; no answer for {waited:.0f} s, asked again in {pause:.0f} s; answers are kept")
 
     async def _final(self, error: Failed | Rejected, tries: _Tries) -> EndpointError | Unanswered:
-        """The error of a request that is given up: Unanswered while others are answered, else the endpoint's own error."""
+        """The error of a request that is given up: Unanswered while others are answered, else the endpoint's error."""
         if isinstance(error, Unreachable):
             return EndpointError(f"{self._where}: {error}")
         if await self._others_are_answered(error, tries):
-            return Unanswered(f"{self._role}: {error}")  # into rejects.jsonl, which is the same wherever and whenever it was asked
+            return Unanswered(f"{self._role}: {error}")  # without URL and number of tries: rejects.jsonl must be the same on every machine
         if isinstance(error, Refused):
             waited = f"no request was answered within {PREFIX}PATIENCE, {self._patience:g} s"
             return EndpointError(f"{self._where}: {error}; {waited}; run again later, answers are kept")
@@ -130,8 +130,10 @@ class RetryingChat:
         return EndpointError(f"{self._where}: {error}; all other requests fail as well; run again later, answers are kept")
 
     async def _others_are_answered(self, error: Failed | Rejected, tries: _Tries) -> bool:
-        """Does only this request fail? Another one was answered since, or the harmless one is now. Requests that fail, or are not
-        accepted, are taken for bad ones until there are too many in a row."""
+        """Does only this request fail? True if another request was answered since, or if the harmless one is answered now.
+
+        Failed or rejected requests are taken as bad requests until there are too many in a row.
+        """
         if not isinstance(error, Refused) and not getattr(error, "advice", ""):
             return self._failures <= FAILURES * (self._retries + 1) or await self._probed() == "answered"
         waited = tries.refused < time.monotonic() - self._patience
@@ -139,13 +141,15 @@ class RetryingChat:
         return self._last_answer > since or await self._probed() != "refused"
 
     async def _probed(self) -> Probed:
-        """What becomes of the harmless request. It is sent once for all that want to know at the same time."""
+        """The result of the harmless request. It is sent once for all callers that wait at the same time."""
         if self._probing is None or self._probing.done():
             self._probing = asyncio.create_task(self._probe())
         return await asyncio.shield(self._probing)
 
     async def _probe(self) -> Probed:
-        """A request that is never sent twice: only that it is answered counts. It waits for no slot."""
+        """Sends the harmless request, without waiting for a slot. Its sample index is new each time, so it is never read from the
+        journal.
+        """
         request = user(PROBE, sample=time.time_ns() % 2**31)._replace(words=1)
         for pause in PROBE_PAUSES:
             await asyncio.sleep(pause)
@@ -164,8 +168,8 @@ class RetryingChat:
 
 
 def _pause(error: Failed, tries: int) -> float:
-    """Seconds before the next try: what the endpoint says, else exponential back-off with full jitter."""
+    """Seconds before the next try: Retry-After, else exponential back-off with full jitter."""
     jitter = random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (tries - 1)))
     if error.retry_after is not None:
-        return error.retry_after + min(jitter, 0.1 * error.retry_after)  # not all at the same moment
+        return error.retry_after + min(jitter, 0.1 * error.retry_after)  # spread the requests
     return jitter

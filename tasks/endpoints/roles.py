@@ -1,7 +1,7 @@
-"""From a role to its Chat: cached(retrying(budgeted(http))) around the endpoint that the settings name.
+"""Opens a role's Chat: cached(retrying(budgeted(http))) around the endpoint that the settings name.
 
-A URL that the caller names wins, then one in the settings. Without one, a model named rehearsal-* is answered by the rehearsal
-endpoint, and a checkpoint is served by the pipeline itself.
+A URL given by the caller is used first, then the URL in the settings. Without a URL, a model named rehearsal-* is answered by the
+rehearsal endpoint, and a checkpoint is served by the pipeline.
 """
 
 from collections.abc import AsyncIterator
@@ -27,16 +27,16 @@ from tasks.schema.urls import Url
 from tasks.store import folder_digest
 
 JOURNAL = "replay.jsonl"  # under settings.home
-LISTED = 2**20  # bytes that a list of models may have
-ANSWER_TIME = 30.0  # seconds that it may take
+LISTED = 2**20  # size limit of a list of models, in bytes
+ANSWER_TIME = 30.0  # timeout of the list of models, in seconds
 
 
 class Answering(NamedTuple):
     """The endpoint of a role."""
 
     url: str
-    name: str  # of the model, there
-    api_key: SecretStr | None = None  # None: the role's
+    name: str  # of the model at this endpoint
+    api_key: SecretStr | None = None  # None: use the role's key
     up: bool = False
 
 
@@ -44,10 +44,10 @@ class Answering(NamedTuple):
 async def open_role(
     role: Role, model: Model, *, seed: int | None = None, checkpoint: Path | None = None, url: str | None = None
 ) -> AsyncIterator[CachedChat]:
-    """The role's Chat for as long as the block lasts; servers that had to be started end with it. Several roles may be open at once.
+    """Yields the role's Chat during the block; servers that were started for it end with the block. Several roles may be open at once.
 
-    `seed` is sent along (plus the sample index); `checkpoint` is a model folder to serve when no URL is set; `url` goes before
-    the one in the settings. Raises BadSettings when no endpoint is configured for the role.
+    `seed` plus the sample index is sent with each request. `checkpoint` is a model folder to serve when no URL is set. `url` replaces the
+    URL in the settings. Raises BadSettings if no endpoint is configured for the role.
     """
     own = settings().at(role, url) if url else settings()
     async with AsyncExitStack() as stack:
@@ -80,7 +80,9 @@ async def _find(role: Role, model: Model, checkpoint: Path | None, own: Settings
 
 
 async def only_model(url: str, key: SecretStr) -> str:
-    """The name of the one model that an endpoint serves. Raises BadSettings when there are more, EndpointError when it does not say."""
+    """Returns the name of the only model at an endpoint. Raises BadSettings if there are several, EndpointError if the list cannot be
+    read.
+    """
     address = Url(url)
     if not address.is_http:
         raise BadSettings("the candidate's URL does not begin with http:// or https://; correct it")
@@ -123,9 +125,9 @@ def _identity(model: Model, seed: int | None, checkpoint: Path | None) -> dict[s
 
 @asynccontextmanager
 async def endpoint_of(role: Role, model: Model, *, checkpoint: Path | None = None, url: str | None = None) -> AsyncIterator[Answering]:
-    """Where the role is answered, for those who speak to it themselves: lm-evaluation-harness, a check of what is served.
+    """Yields the role's endpoint for code that calls it directly: lm-evaluation-harness, and the check of a served model.
 
-    The arguments are `open_role`'s; an empty `url` leaves the one in the settings aside.
+    The arguments are those of `open_role`; an empty `url` ignores the URL in the settings.
     """
     own = settings() if url is None else settings().at(role, url)
     async with AsyncExitStack() as stack:

@@ -1,4 +1,4 @@
-"""Room on the disk for replies under way: taken before a call is paid, so that its answer can be kept."""
+"""Reserves disk space for replies in flight, before a call is paid, so that its reply can be recorded."""
 
 import ctypes
 import errno
@@ -7,21 +7,21 @@ import sys
 
 from tasks import portable
 
-KEEP_SIZE = 0x01  # linux/falloc.h: blocks are reserved beyond the end of a file, which does not become longer
-NOT_OFFERED = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)  # by this file system
+KEEP_SIZE = 0x01  # linux/falloc.h: reserve blocks beyond the end of a file without changing its length
+NOT_OFFERED = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)  # fallocate is not supported by this file system
 
 
 def check_limit(path: str, size: int) -> None:
-    """Raises OSError where this process may not write a file of so many bytes (RLIMIT_FSIZE)."""
+    """Raises OSError if this process may not write a file of `size` bytes (RLIMIT_FSIZE)."""
     limit = portable.file_size_limit()
     if limit is not None and size > limit:
         raise OSError(errno.EFBIG, os.strerror(errno.EFBIG), path)
 
 
 def reserve(file: int, path: str, *, start: int, size: int) -> None:
-    """Blocks for bytes that will be appended to an open file. Where they cannot be reserved, the free space has to do.
+    """Reserves blocks for bytes that will be appended to an open file. If the file system cannot reserve, checks the free space instead.
 
-    Raises OSError when the disk or the quota has no room for them.
+    Raises OSError if the disk or the quota does not have enough space.
     """
     code = _fallocate(file, start, size)
     if code in NOT_OFFERED:
@@ -31,7 +31,7 @@ def reserve(file: int, path: str, *, start: int, size: int) -> None:
 
 
 def _fallocate(file: int, start: int, size: int) -> int:
-    """0, or the error's number."""
+    """Returns 0, or the error number."""
     if sys.platform != "linux":
         return errno.ENOSYS
     libc = ctypes.CDLL(None, use_errno=True)

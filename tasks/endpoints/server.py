@@ -1,10 +1,10 @@
-"""A server of the pipeline's own for a checkpoint folder: started, awaited, watched, and stopped whole, by one owner.
+"""Serves a checkpoint folder: starts the server, waits for it, checks its health, and stops it with all its processes.
 
-`transformers serve` carries a small model on a CPU or one GPU; vLLM, from an environment of its own, carries real ones. Both
-speak the OpenAI API on a free loopback port, write to a log under settings.home, and end with whoever started them: by
-the owner's hand when its block ends, however it ends, and by the kernel's when the owner is killed.
+`transformers serve` serves a small model on a CPU or one GPU; vLLM, from its own environment, serves real ones. Both offer the OpenAI API
+on a free loopback port and log under settings.home. The server is stopped at the end of the block, also after an error. If the owning
+process is killed, the kernel ends the server.
 
-A server that dies or hangs while it serves is started again on its port; its clients meanwhile find nobody there, and wait.
+A server that dies or hangs is restarted on its port. Meanwhile its clients get no connection, and wait.
 """
 
 import asyncio
@@ -31,32 +31,32 @@ from tasks.schema.redaction import redact
 from tasks.schema.settings import PREFIX, Settings
 from tasks.store import private_folder
 
-RESTARTS = 3  # of one server, in all
-POLL = 0.2  # seconds between looks at whether the process lives
-LOOK = 10.0  # seconds between questions whether it is well, and that an answer may take
-HUNG = 12  # questions without an answer, one after the other
-GRACE = 6.0  # seconds that a server may take over its end before it is killed; less than flows/child.py gives the stage itself
-LAST = 1.0  # seconds that what it left running may take
-TAIL = 4000  # bytes of the log that an error looks at
+RESTARTS = 3  # per server, in total
+POLL = 0.2  # seconds between checks that the process runs
+LOOK = 10.0  # seconds between health checks, and timeout of a health check
+HUNG = 12  # consecutive health checks without an answer
+GRACE = 6.0  # seconds from SIGTERM to SIGKILL; less than flows/child.py gives the stage itself
+LAST = 1.0  # seconds for processes that the server left running
+TAIL = 4000  # bytes at the end of the log that an error quotes from
 _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
-_HEAD = re.compile(r"(\([^)]*\) )?[A-Z]+ [\d:. -]+(\[[^]]*\] )?")  # of vLLM's lines: process, level, date, file
+_HEAD = re.compile(r"(\([^)]*\) )?[A-Z]+ [\d:. -]+(\[[^]]*\] )?")  # start of vLLM's log lines: process, level, date, file
 
 
 class Served(NamedTuple):
-    """Where a checkpoint is served."""
+    """The address of a served checkpoint."""
 
     url: str  # ends in /v1
-    api_key: SecretStr  # empty: the server asks for none
-    name: str  # of the model, in requests
+    api_key: SecretStr  # empty: the server requires none
+    name: str  # the model's name in requests
 
 
 @asynccontextmanager
 async def model_server(checkpoint: Path, settings: Settings, *, port: int = 0) -> AsyncIterator[Served]:
-    """Serve a checkpoint folder for the block. The model's name is the folder's path.
+    """Serves a checkpoint folder during the block. The model's name is the folder's path.
 
-    `port` 0 takes any free one. Raises BadInput when the folder is no checkpoint; BadSettings when there is no vLLM where settings
-    say; ServerError, with the end of its log, when the port is in use, when the server does not come up within
-    settings.startup_timeout, and, inside the block, when it was started again RESTARTS times and is down once more.
+    `port` 0 takes any free port. Raises BadInput if the folder is no checkpoint; BadSettings without vLLM at VLLM_PYTHON; ServerError,
+    with the end of the log, if the port is in use, if the server does not answer within settings.startup_timeout, or, inside the block, if
+    it fails again after RESTARTS restarts.
     """
     private_folder(settings.home)
     port = _free_port(port)
@@ -76,21 +76,23 @@ async def model_server(checkpoint: Path, settings: Settings, *, port: int = 0) -
         except BaseExceptionGroup as errors:
             failed = errors.exceptions[0]
     if failed:
-        raise failed  # the keeper's error, or the block's own, as it was
+        raise failed  # the error of the keeper or of the block, without its group
 
 
 class _Keeper:
-    """The processes of one server, one after the other. `up` is set once the first of them answered."""
+    """Runs the processes of one server, one at a time. `up` is set when the first process answers."""
 
     def __init__(self, name: str, launch: Launch, log: Path, health: str, *, sockets: str, settings: Settings):
         self.up = asyncio.Event()
         self._name, self._launch, self._log, self._health, self._settings = name, launch, log, health, settings
-        self._more = {"VLLM_RPC_BASE_PATH": sockets}  # vLLM leaves seven of them lying about each time
+        self._more = {"VLLM_RPC_BASE_PATH": sockets}  # vLLM leaves seven sockets behind at each run
 
     async def keep(self) -> None:
-        """Until it is cancelled, there is a server. Raises ServerError, BadSettings when there cannot be one."""
+        """Keeps a server running until cancelled. Raises ServerError or BadSettings if that is not possible."""
         for left in reversed(range(RESTARTS + 1)):
-            process = _start(self._launch, self._log, self._more)  # in the owner's thread: a server ends with the thread that forked it
+            process = _start(
+                self._launch, self._log, self._more
+            )  # start in the owner's thread: the server ends with the thread that forked it
             try:
                 await self._until_well(process)
                 self.up.set()
@@ -105,7 +107,7 @@ class _Keeper:
                 stop(process)
 
     async def _until_well(self, process: psutil.Popen) -> None:
-        """Returns once the server answers 200."""
+        """Returns when the health check answers 200."""
         begun = time.monotonic()
         with progress.waiting(f"starting {self._name}") as line:
             while time.monotonic() - begun < self._settings.startup_timeout:
@@ -154,7 +156,7 @@ def _start(launch: Launch, log: Path, more: Mapping[str, str]) -> psutil.Popen:
             stdin=subprocess.DEVNULL,
             stdout=sink,
             stderr=subprocess.STDOUT,
-            start_new_session=True,  # Ctrl-C in the terminal reaches the owner alone, which then stops the server
+            start_new_session=True,  # Ctrl-C in the terminal reaches only the owner, which then stops the server
             preexec_fn=bound(),
         )
 
@@ -170,7 +172,7 @@ def _free_port(port: int) -> int:
 
 
 def _lines(log: Path) -> list[str]:
-    """The end of a log, without blank lines and colours."""
+    """The end of a log without blank lines and colour codes."""
     with log.open("rb") as file:
         file.seek(max(0, log.stat().st_size - TAIL))
         text = redact(_ESCAPES.sub("", file.read().decode("utf-8", "replace")))
@@ -178,16 +180,16 @@ def _lines(log: Path) -> list[str]:
 
 
 def _last_words(log: Path) -> str:
-    """The end of a log on one line, and where the rest is."""
+    """The end of a log on one line, with the log's path."""
     lines = _lines(log)
     return f"last lines of {log}: {' | '.join(lines[-3:])[-600:]}" if lines else f"{log} is empty"
 
 
 def stop(process: psutil.Popen) -> None:
-    """End a process with all that it started. Blocks for GRACE and twice LAST seconds at most.
+    """Ends a process and all processes that it started. Blocks for at most GRACE plus twice LAST seconds.
 
-    The process alone gets SIGTERM and ends its own: a vLLM whose workers are signalled beside it leaves a segment of /dev/shm behind.
-    What is left of the family then gets SIGTERM, and SIGKILL.
+    The process alone gets SIGTERM first and ends its own workers: if the workers are signalled too, vLLM leaves a segment in /dev/shm.
+    Processes that remain get SIGTERM, then SIGKILL.
     """
     family = _family(process)
     with suppress(psutil.NoSuchProcess):
@@ -201,7 +203,7 @@ def stop(process: psutil.Popen) -> None:
 
 
 def _family(leader: psutil.Process) -> list[psutil.Process]:
-    """A process, its descendants, and all of its session: those whose parent has died are found by the session."""
+    """A process, its descendants, and all processes of its session (which finds those whose parent has died)."""
     family = {leader}
     with suppress(psutil.NoSuchProcess):
         family.update(leader.children(recursive=True))

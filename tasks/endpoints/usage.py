@@ -1,7 +1,7 @@
-"""Tokens that a reply is charged for: the endpoint's own count, as far as it can be true.
+"""Tokens that a reply is charged for: the endpoint's own counts, if they are possible.
 
-A count decides what the spend cap lets through, so nothing that an endpoint writes there is taken on trust. A count that is missing
-or unreadable is replaced by what the request was expected to take; one that is too high is cut to what the request can have taken.
+The counts decide what the spend cap allows, so they are checked. A missing or unreadable count is replaced by the expected count. A count
+that is too high is cut to the most that the request can have taken.
 """
 
 from collections.abc import Mapping
@@ -10,33 +10,34 @@ from typing import NamedTuple
 from tasks.endpoints.chat import Request
 from tasks.schema.records import Usage
 
-BYTES_PER_TOKEN = 3.0  # of a prompt, where a cost must be known before the endpoint counts: English has 4 to 5, Chinese about 3
-TOKENS_PER_WORD = 2.0  # of an answer; a safe side of English's 1.3 and Chinese's 1 a character
-TEMPLATE = 1024  # tokens that a chat template and an endpoint's own instructions may add to a prompt
+BYTES_PER_TOKEN = 3.0  # of a prompt, to estimate its cost before the call: English has 4 to 5, Chinese about 3
+TOKENS_PER_WORD = 2.0  # of a reply; above English's 1.3 a word and Chinese's 1 a character
+TEMPLATE = 1024  # tokens that the chat template and the endpoint's own instructions may add to a prompt
 
 
 class Charge(NamedTuple):
-    """What a reply is charged for, and what was wrong with the endpoint's count of it; None: nothing."""
+    """The tokens charged for a reply, and the problem with the endpoint's counts; None: no problem."""
 
     usage: Usage
     problem: str | None
 
 
 def expected(request: Request, max_tokens: int) -> Usage:
-    """About what a request will take, on the dear side: nothing of it cached."""
+    """Returns the expected usage of a request, estimated high: no cached tokens."""
     answer = max_tokens if request.words is None else min(max_tokens, request.words * TOKENS_PER_WORD)
     return Usage(round(_bytes(request) / BYTES_PER_TOKEN), round(answer))
 
 
 def most(request: Request, max_tokens: int) -> Usage:
-    """The most that a request can take: a token has at least one byte, and an answer at most max_tokens."""
+    """Returns the most that a request can take: a token has at least one byte, and a reply at most max_tokens tokens."""
     return Usage(_bytes(request) + TEMPLATE, max_tokens)
 
 
 def charge(reported: object, *, expected: Usage, most: Usage, empty: bool) -> Charge:
-    """What a reply costs. `reported` is the `usage` of its body, of whatever shape; `empty`: it has no text, so 0 tokens are possible.
+    """Returns the tokens charged for a reply. `reported` is the body's `usage`, of any shape. `empty`: the reply has no text, so 0 is
+    possible.
 
-    A prompt of 0 tokens, and an answer of 0 tokens with text in it, are not counted at all.
+    0 prompt tokens, or 0 completion tokens for a reply with text, are taken as missing counts.
     """
     counts = reported if isinstance(reported, Mapping) else {}
     prompt, wrong_prompt = _count(counts, "prompt_tokens", least=1, expected=expected.prompt, most=most.prompt)
@@ -59,7 +60,7 @@ def _count(counts: Mapping[str, object], name: str, *, least: int, expected: int
 
 
 def _cached(details: object, *, prompt: int) -> tuple[int, str | None]:
-    """Prompt tokens that come cheaper. A count that cannot be true makes nothing cheaper."""
+    """Cached prompt tokens, which are cheaper. An impossible count is taken as 0."""
     value = details.get("cached_tokens") if isinstance(details, Mapping) else None
     if value is None:
         return 0, None

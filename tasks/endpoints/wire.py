@@ -1,4 +1,4 @@
-"""The OpenAI chat completion API as bytes: what is sent, and what is made of what comes back."""
+"""The OpenAI chat completion API as bytes: builds request bodies, reads responses, headers and proxies."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -18,11 +18,11 @@ from tasks.schema.records import Usage
 from tasks.schema.redaction import redact
 from tasks.schema.urls import Url
 
-BYTES_PER_TOKEN = 16  # far above any language's: what is longer than max_tokens of them is no answer
+BYTES_PER_TOKEN = 16  # far above any language: a body of more than max_tokens times this is no completion
 
 
 def body(request: Request, model: Model, *, name: str, seed: int | None, dialect: Dialect = Dialect()) -> bytes:
-    """The request's JSON. A sample index of its own becomes a seed of its own."""
+    """Returns the request's JSON. The sample index is added to the seed."""
     body: Body = {"model": name, "messages": [], "temperature": model.temperature, "max_tokens": model.max_tokens}
     if seed is not None or request.sample:
         body["seed"] = (seed or 0) + request.sample
@@ -30,7 +30,7 @@ def body(request: Request, model: Model, *, name: str, seed: int | None, dialect
 
 
 async def read(response: aiohttp.ClientResponse, *, at_most: int) -> bytes | None:
-    """The body; None if it is longer than `at_most` bytes: then no more of it is read, and the connection is closed."""
+    """Returns the body. If it is longer than `at_most` bytes, closes the connection and returns None."""
     chunks, length = [], 0
     async for chunk in response.content.iter_any():
         length += len(chunk)
@@ -42,9 +42,9 @@ async def read(response: aiohttp.ClientResponse, *, at_most: int) -> bytes | Non
 
 
 def reply(raw: bytes, *, role: str, seconds: float, charged: Callable[[object, str], Usage]) -> Reply:
-    """A completion's body as a Reply. Raises Unreadable and ErrorInside, as `read_completion`.
+    """Reads a completion's body as a Reply. Raises Unreadable and ErrorInside, as `read_completion`.
 
-    `charged` makes tokens of what the body has as `usage`, and of what was written.
+    `charged` computes the tokens from the body's `usage` and the text.
     """
     content, finish, usage = read_completion(raw)
     tokens = charged(usage, content.text or content.reasoning)
@@ -52,7 +52,7 @@ def reply(raw: bytes, *, role: str, seconds: float, charged: Callable[[object, s
 
 
 def model_names(raw: bytes | None) -> list[str] | None:
-    """The ids in a list of models; None if it is none."""
+    """The ids in a list of models; None if the body is no such list."""
     try:
         return [str(model["id"]) for model in orjson.loads(raw or b"")["data"]]
     except (ValueError, KeyError, TypeError):
@@ -60,7 +60,7 @@ def model_names(raw: bytes | None) -> list[str] | None:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, from `retry-after-ms` or `Retry-After` in seconds or as an HTTP date (RFC 9110, 10.2.3)."""
+    """Seconds to wait, from `retry-after-ms`, or from `Retry-After` in seconds or as an HTTP date (RFC 9110, 10.2.3). None if missing."""
     try:
         if said := headers.get("retry-after-ms"):
             return max(0.0, float(said) / 1000)
@@ -74,14 +74,14 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 class Proxy(NamedTuple):
-    """As aiohttp takes it."""
+    """A proxy in the form that aiohttp accepts."""
 
     url: str | None
     auth: aiohttp.BasicAuth | None = None
 
 
 def proxy_of(url: Url) -> Proxy:
-    """The proxy that the environment names for a URL (HTTPS_PROXY, HTTP_PROXY, NO_PROXY); never one for loopback."""
+    """The proxy for a URL from the environment (HTTPS_PROXY, HTTP_PROXY, NO_PROXY). Loopback addresses never use one."""
     parts = urlsplit(url)
     host = parts.hostname or ""
     if host in ("localhost", "::1") or host.startswith("127.") or proxy_bypass(host) or not (named := getproxies().get(parts.scheme)):
@@ -92,5 +92,5 @@ def proxy_of(url: Url) -> Proxy:
 
 
 def shown(url: str) -> str:
-    """A URL fit for a message: without a password in it and without its query, which may hold a token."""
+    """A URL for messages: without password, and without its query, which may contain a token."""
     return redact(Url(url))

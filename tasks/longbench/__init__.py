@@ -1,1 +1,1 @@
-"""LongBench-Write and LongWrite-Ruler: what is counted and how it is scored (paper, section 4.1)."""
+"""LongBench-Write and LongWrite-Ruler: benchmark items, word counts and scores (paper, section 4.1)."""

@@ -1,14 +1,14 @@
-"""Side benchmarks: how the rows of another benchmark's files become items, and its recorded outputs become answered items.
+"""Adapters: convert the rows of other benchmarks' files into items, and their recorded outputs into answered items.
 
-An adapter says what one row asks for; the files, the identities, the samples and the errors are the same for all. Another
-benchmark is one more entry:
+An adapter reads the prompt and the requested length of one row. Files, item ids, samples and errors are handled in the same way for all
+formats. To add a benchmark, add one entry:
 
     def _mine(entry: Entry) -> list[Ask]:
         return [Ask(entry.text("task"), entry.length("words"), type="report")]
 
     ADAPTERS["mine"] = Adapter("mine", fits=lambda row: "task" in row and "words" in row, asks=_mine)
 
-A row whose length cannot be read is skipped and counted, or refused; it is never guessed.
+A row without a readable length is skipped and counted, or refused. A length is never guessed.
 """
 
 import re
@@ -26,18 +26,18 @@ class Adapter(NamedTuple):
     """One benchmark's format."""
 
     name: str
-    fits: Callable[[Mapping[str, Any]], bool]  # does this row look like one of its files?
-    asks: Callable[[Entry], Sequence[Ask]]  # what a row asks for; nothing: it states no length that can be read
-    recorded: Callable[[Entry], Sequence[Ask]] | None = None  # the one ask that a recorded row answers; None: as `asks`
+    fits: Callable[[Mapping[str, Any]], bool]  # does a row look like this format?
+    asks: Callable[[Entry], Sequence[Ask]]  # the prompts of a row; empty if the row states no readable length
+    recorded: Callable[[Entry], Sequence[Ask]] | None = None  # the prompt that a recorded row answers; None: use `asks`
 
 
 class Benchmark(NamedTuple):
     items: list[BenchmarkItem]
-    skipped: list[str]  # file:line of the rows whose length cannot be read
+    skipped: list[str]  # file:line of each row without a readable length
 
 
 DEFAULT = "longbench-write"
-EDGE = 500  # characters at either end of a long ask, where people say what they want; its material stands between
+EDGE = 500  # characters: a long prompt states its request at its start or end, with source material between them
 LIFEBENCH_LENGTHS = (16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
 _HELLOBENCH_LENGTH = re.compile(r"\bno shorter than (\d{1,3}(?:,\d{3})+|\d+) words\b", re.IGNORECASE)
 _HELLOBENCH_TYPES = {
@@ -50,10 +50,10 @@ _HELLOBENCH_TYPES = {
 
 
 def read_items(path: Path, format: str | None = None) -> Benchmark:
-    """Every item of a benchmark's file, folder of files or glob; without a format, in LongBench-Write's.
+    """Returns the items of a benchmark file, a folder of files or a glob. The default format is LongBench-Write's.
 
-    Raises BadInput with the line and the field of the first row of another format, naming the format that it looks like, and
-    where not one row states a length.
+    Raises BadInput with line and field at the first row of another format, and names the format that the row looks like. Raises BadInput
+    if no row states a readable length.
     """
     adapter, skipped = adapter_of(format), list[str]()
     items = list(items_of(_asks(path, adapter, skipped)))
@@ -73,7 +73,7 @@ def _asks(path: Path, adapter: Adapter, skipped: list[str]) -> Iterator[tuple[En
 
 
 def understood(entry: Entry, adapter: Adapter, asks: Callable[[Entry], Sequence[Ask]]) -> Sequence[Ask]:
-    """What `asks` makes of a row. Where that fails and the row looks like another format's, the BadInput says so."""
+    """Returns what `asks` reads from a row. If it raises BadInput and the row looks like another format, the error names that format."""
     try:
         return asks(entry)
     except BadInput as error:
@@ -85,7 +85,7 @@ def understood(entry: Entry, adapter: Adapter, asks: Callable[[Entry], Sequence[
 
 
 def adapter_of(format: str | None) -> Adapter:
-    """The adapter of that name. Raises BadInput that lists the names there are."""
+    """Returns the adapter of that name. Raises BadInput with the list of names."""
     name = format or DEFAULT
     if name not in ADAPTERS:
         raise BadInput("format", f"no benchmark format {name!r}", fix=f"use one of {', '.join(ADAPTERS)}")
@@ -97,7 +97,7 @@ def _longbench_write(entry: Entry) -> list[Ask]:
 
 
 def _hellobench(entry: Entry) -> list[Ask]:
-    """The length-constrained set: a requirement states the length. Recorded rows leave the category out; the opening tells it."""
+    """The length-constrained set: a requirement states the length. Recorded rows have no category; it is inferred from the first line."""
     prompt = entry.text("instruction")
     stated = _HELLOBENCH_LENGTH.findall(prompt)
     kind = entry.text("category") if entry.has("category") else _hellobench_type(prompt)
@@ -110,20 +110,22 @@ def _hellobench_type(prompt: str) -> str:
 
 
 def _writingbench(entry: Entry) -> list[Ask]:
-    """`query`, whose length is read as in training asks. Some ask for minutes, lines or slides: these state no length in words."""
+    """Reads `query`; its length is read as in training prompts. Prompts that ask for minutes, lines or slides state no length in words."""
     prompt = entry.text("query")
     target = _stated_length(prompt)
     return [Ask(prompt, target, entry.text("domain1") if entry.has("domain1") else "")] if target else []
 
 
 def _stated_length(prompt: str) -> int | None:
-    """The length that an ask states; None where its ends state another than the whole: then it may be its material's."""
+    """The length that a prompt states. None if the start and end of a long prompt state another length than the whole prompt: the length
+    may belong to the source material.
+    """
     whole, ends = parse_length_request(prompt), parse_length_request(f"{prompt[:EDGE]}\n\n{prompt[-EDGE:]}")
     return whole.target if len(prompt) <= 2 * EDGE or ends.target in (None, whole.target) else None
 
 
 def _lifebench(entry: Entry) -> list[Ask]:
-    """A template, filled as its authors do by default: "equal to" each of ten lengths."""
+    """Fills a template with the authors' default control method ("equal to") at each of ten lengths."""
     template = entry.text("task")
     if "{word_count}" not in template:
         raise entry.bad("task", "no {word_count} in it")
@@ -134,7 +136,7 @@ def _lifebench(entry: Entry) -> list[Ask]:
 
 
 def _lifebench_recorded(entry: Entry) -> list[Ask]:
-    """A row of its results: the length is a field, and the prompt is mostly left out, for which index, method and length then stand."""
+    """Reads a row of LIFEBench results: the length is a field. The prompt is usually missing; index, method and length then replace it."""
     length = entry.length("length_constraint", "length")
     kind = entry.text("type", "category", empty=True) if entry.has("type", "category") else ""
     if entry.has("prompt"):
@@ -148,7 +150,7 @@ def _lifebench_recorded(entry: Entry) -> list[Ask]:
 
 
 def _spelled(name: str) -> str:
-    """A name in which no number is read: its digits as letters."""
+    """Replaces the digits of a name by letters, so that no length is read from the name."""
     return name.translate({ord(str(digit)): chr(ord("a") + digit) for digit in range(10)})
 
 

@@ -1,4 +1,4 @@
-"""A candidate's answers to benchmark items: n to each prompt, longest ask first, each with how it was drawn and what it took."""
+"""Collects a candidate model's answers to benchmark items: n samples per prompt, longest first, with decoding, tokens and time."""
 
 import time
 from collections import Counter
@@ -19,25 +19,25 @@ from tasks.store import folder_digest
 
 
 def decoding_of(model: Model, *, seed: int | None, checkpoint: str | None) -> Decoding:
-    """How a candidate's answers are drawn; `checkpoint` is the digest of the folder that is served, None behind a URL."""
+    """Returns how a candidate model's answers are sampled. `checkpoint` is the digest of the served folder; None behind a URL."""
     return Decoding(**model.model_dump(), seed=seed, checkpoint=checkpoint)
 
 
 class Answer(NamedTuple):
-    """A whole answer, of one call or of many."""
+    """A complete answer, made by one call or by several."""
 
     text: str
     finish_reason: str
-    tokens: int  # completion tokens of all its calls
-    seconds: float  # of all its calls, one after the other
+    tokens: int  # completion tokens, summed over its calls
+    seconds: float  # summed over its calls
     plan: tuple[Step, ...] = ()
     reasoning: str = ""  # the model's thoughts
-    inline: bool = False  # they stood in the text
-    problem: str = ""  # why there is no text
+    inline: bool = False  # the thoughts were part of the text
+    problem: str = ""  # why the text is empty
 
 
 Refused = Callable[[Reject], None]
-Method = Callable[[Chat, BenchmarkItem, int], Awaitable[Answer]]  # an answer to an item; the number is the sample's
+Method = Callable[[Chat, BenchmarkItem, int], Awaitable[Answer]]  # answers an item; the integer is the sample index
 
 
 async def answers_of(
@@ -50,9 +50,9 @@ async def answers_of(
     verb: str = "predict",
     refused: Refused | None = None,
 ) -> list[Prediction]:
-    """A checkpoint folder's answers, under the folder's name: served for as long as it takes, unless a URL or the rehearsal answers.
+    """Answers of a checkpoint folder, under the folder's name. The folder is served for the duration unless a URL or the rehearsal is set.
 
-    Raises BadInput when there is no such folder, and as `answer_all`.
+    Raises BadInput if the folder does not exist, and the errors of `answer_all`.
     """
     if not checkpoint.is_dir():
         raise BadInput(checkpoint, "no such checkpoint", fix="run train again")
@@ -73,10 +73,10 @@ async def answer_all(
     verb: str = "predict",
     refused: Refused | None = None,
 ) -> list[Prediction]:
-    """`samples` answers to every item, in the items' order whatever ended first.
+    """Returns `samples` answers to every item, in the order of the items.
 
-    `refused` hears of each answer that there is none of, because the endpoint refuses the request: it has no score, neither 0 nor any
-    other. Without it, and where no request is answered at all, Unanswered is raised; EndpointError where the endpoint refuses everybody.
+    `refused` is called for each request that the endpoint refuses while it answers others. Such an answer has no score (it is not scored
+    0). Raises Unanswered if `refused` is None or if no request is answered. Raises EndpointError if the endpoint refuses every request.
     """
     asked = [(item, sample) for item in items for sample in range(samples)]
     with _Watch(f"{verb} {model}", asked) as watch:
@@ -115,7 +115,7 @@ async def answer_all(
 
 
 def write_refused(out: Path, rejects: Sequence[Reject]) -> None:
-    """The answers that there are none of, beside those that there are, and a line that says so. Nothing where there are all."""
+    """Writes the refused requests to rejects.jsonl beside the answers and reports them in one line. Without rejects, writes no file."""
     path = out / "rejects.jsonl"
     path.unlink(missing_ok=True)
     if rejects:
@@ -126,14 +126,16 @@ def write_refused(out: Path, rejects: Sequence[Reject]) -> None:
 
 
 async def in_one_call(chat: Chat, item: BenchmarkItem, sample: int) -> Answer:
-    """The prompt as it stands. Longest asks go first: started last, they would be waited for alone."""
+    """Sends the prompt unchanged. The longest requests go first: started last, they would run alone at the end."""
     reply = await chat(user(item.prompt, sample=sample)._replace(urgency=float(item.length)))
     tokens, problem = reply.usage.completion, "" if reply.text.strip() else why_empty(reply)
     return Answer(reply.text, reply.finish_reason, tokens, reply.seconds, (), reply.reasoning, reply.inline, problem)
 
 
 def figures(predictions: Sequence[Prediction]) -> dict[str, float]:
-    """`tokens_per_second` is that of one answer as its caller saw it, waiting included: tokens over the sum of the calls' seconds."""
+    """Counts over all predictions. `tokens_per_second` is the rate per answer as the caller saw it, waiting included: tokens / sum of
+    seconds.
+    """
     tokens, seconds = sum(p.tokens for p in predictions), sum(p.seconds for p in predictions)
     by_model = Counter(f"{p.model}_predictions" for p in predictions)
     cut = sum(finish_of(p.finish_reason) is Finish.CUT for p in predictions)
@@ -142,7 +144,7 @@ def figures(predictions: Sequence[Prediction]) -> dict[str, float]:
 
 
 class _Watch:
-    """A bar over the words that are asked for: an answer of 10,000 is not done as soon as one of 100, and time left should know it."""
+    """A progress bar in requested words, because an answer of 10,000 words takes longer than one of 100. Makes the time left realistic."""
 
     def __init__(self, label: str, asked: Sequence[tuple[BenchmarkItem, int]]):
         self._bar = progress.bar(total=sum(item.length for item, _ in asked), unit="word", label=label)

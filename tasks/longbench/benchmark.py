@@ -1,6 +1,6 @@
-"""A benchmark file in LongBench-Write's format: one JSON object a line with `prompt`, `type` and `length` (words asked for).
+"""Reads benchmark files in LongBench-Write's format: one JSON object a line with `prompt`, `type` and `length` (words).
 
-Other formats become the same items by an adapter (adapters.py).
+Other formats are converted to the same items by an adapter (adapters.py).
 """
 
 import hashlib
@@ -26,7 +26,7 @@ _OTHERS = {  # by their first bytes
 
 
 class Entry(NamedTuple):
-    """One row of a file, and where it stands."""
+    """One row of a file, with the file and line it comes from."""
 
     data: Mapping[str, Any]
     path: Path
@@ -36,7 +36,9 @@ class Entry(NamedTuple):
         return any(field in self.data for field in fields)
 
     def text(self, *fields: str, empty: bool = False) -> str:
-        """The first of these fields that the row has. Raises BadInput if none is there, or it is no string, or blank unless `empty`."""
+        """Returns the first of these fields that the row has. Raises BadInput if none is present, or if the value is no string, or is blank
+        (allowed with `empty`).
+        """
         field = next((name for name in fields if name in self.data), fields[0])
         if field not in self.data:
             raise self.bad(field, "missing field")
@@ -48,7 +50,7 @@ class Entry(NamedTuple):
         return value
 
     def length(self, *fields: str) -> int:
-        """The asked length, a positive whole number. Raises BadInput otherwise: a length is never guessed."""
+        """Returns the requested length in words, a positive integer. Raises BadInput otherwise: a length is never guessed."""
         field = next((name for name in fields if name in self.data), "length")
         if field not in self.data:
             raise self.bad(field, "missing field", fix="add the number of words that the prompt asks for")
@@ -60,7 +62,7 @@ class Entry(NamedTuple):
         return value
 
     def identity(self) -> str:
-        """The row's own `id`, a string or a whole number; empty where it has none. Raises BadInput for anything else."""
+        """Returns the row's own `id` (a string or an integer) as a string; empty if there is none. Raises BadInput for any other value."""
         value = self.data.get("id")
         if value is None or (isinstance(value, int) and not isinstance(value, bool)):
             return "" if value is None else str(value)
@@ -71,32 +73,32 @@ class Entry(NamedTuple):
 
 
 class Ask(NamedTuple):
-    """What one row asks for."""
+    """A prompt with its requested length, as read from a row."""
 
     prompt: str
     length: int  # words
     type: str = ""
-    id: str = ""  # empty: made of prompt and length
-    language: str = ""  # ISO 639; empty: told by the prompt
-    topic: str = ""  # empty: told by the prompt
+    id: str = ""  # empty: derived from prompt and length
+    language: str = ""  # ISO 639; empty: detected from the prompt
+    topic: str = ""  # empty: derived from the prompt
 
 
 def read_benchmark(path: Path) -> list[BenchmarkItem]:
-    """Every item, in the file's order; `id` and `type` may be missing (LongWrite-Ruler varies), other fields are ignored.
+    """Returns every item in file order. `id` and `type` are optional (LongWrite-Ruler files differ); other fields are ignored.
 
-    Raises BadInput with the line and the field of the first row that has no prompt or no positive length, or was there before.
+    Raises BadInput with line and field at the first row without a prompt or a positive length, and at the first duplicate.
     """
     return list(items_of((entry, asked(entry)) for entry in entries(path)))
 
 
 def asked(entry: Entry) -> Ask:
-    """A row in LongBench-Write's format. Raises BadInput if it is none."""
+    """Reads a row in LongBench-Write's format. Raises BadInput if the row has another format."""
     prompt, length = entry.text("prompt"), entry.length()
     return Ask(prompt, length, entry.text("type", empty=True) if entry.has("type") else "", id=entry.identity())
 
 
 def items_of(rows: Iterable[tuple[Entry, Ask]]) -> Iterator[BenchmarkItem]:
-    """The asks with an identity each. Raises BadInput for one that was there before: its answers would count as two observations."""
+    """Yields an item with an id for each prompt. Raises BadInput for a duplicate: its answers would count as two observations."""
     seen: dict[str, Entry] = {}
     for entry, ask in rows:
         item = item_of(ask)
@@ -119,13 +121,16 @@ def item_of(ask: Ask) -> BenchmarkItem:
 
 
 def item_id(prompt: str, length: int) -> str:
-    """12 hex digits of the SHA-256 of prompt and length: stable when rows are reordered or files are cut."""
+    """The first 12 hex digits of the SHA-256 of prompt and length. Stable when rows are reordered or files are cut."""
     return hashlib.sha256(f"{length}\0{prompt}".encode()).hexdigest()[:12]
 
 
 def language_of(text: str) -> str:
-    """The ISO 639 code of a language other than English and Chinese; of those two Chinese when at least a quarter of the visible
-    characters are CJK ideographs (U+4E00 to U+9FFF), else English, also where nothing tells it."""
+    """Returns the ISO 639 code of a text's language.
+
+    A text that is detected as English, Chinese or unknown is "zh" if at least a quarter of its visible characters are CJK ideographs
+    (U+4E00 to U+9FFF), else "en".
+    """
     told = languages.language_of(text)
     if told in ("en", "zh", languages.UNKNOWN):
         return "zh" if chinese_share(text) >= 0.25 else "en"
@@ -133,7 +138,9 @@ def language_of(text: str) -> str:
 
 
 def entries(path: Path) -> Iterator[Entry]:
-    """Every row of a JSONL file, of all `.jsonl` files in a folder, or of a glob. Raises BadInput at the first that is no JSON object."""
+    """Yields the rows of a JSONL file, of all `.jsonl` files in a folder, or of a glob. Raises BadInput at the first row that is no JSON
+    object.
+    """
     for file in _files(path):
         for row in store.rows(file):
             if row.data is None:
@@ -155,7 +162,7 @@ def _files(path: Path) -> list[Path]:
 
 
 def _fix_for(file: Path, problem: str) -> str:
-    """What to do where the first line is no JSON object: mostly it is another kind of file."""
+    """The fix for a first line that is no JSON object: usually the file has another format."""
     with file.open("rb") as opened:
         start = opened.readline(4096)
     for signature, kind in _OTHERS.items():

@@ -1,11 +1,11 @@
-"""Two evaluations side by side: is A better than B, worse, or can this many items not tell?
+"""Compares two evaluations: is A better than B, worse, or is the number of items too small to decide?
 
-Items are matched by their ids and their prompts, never by order, and the difference is taken item by item: most of what makes one
-prompt easy and another hard cancels out. Several answers to one prompt count as one, by their mean, and prompts of one topic are
-flipped together. The verdict of a row needs both a 95% interval that leaves 0 out and p ≤ 0.05 by the sign-flip test, which is
-Holm-corrected over all rows of bins and languages; the three overall rows are one question asked three ways and are not corrected.
-A verdict on S_q or S̄ has to be the same with the unscored answers of A at 0 and those of B at 100, and the other way round. The
-paper's table has no items: there the mean of A is compared with a figure, and within the gap that reruns show nothing is told.
+Items are paired by id and prompt, never by order. The difference is taken item by item, which cancels the difficulty of a prompt. Several
+answers to one prompt count as one, by their mean. Prompts of one topic are flipped together. A verdict needs a 95% interval without 0 and
+p ≤ 0.05 by the sign-flip test. p is Holm-corrected over all rows of length bins and languages. The three overall rows are not corrected:
+they measure one question in three ways. A verdict on S_q or S̄ must be the same with the unscored answers of A at 0 and those of B at 100,
+and the reverse. The paper publishes no items: A's mean is compared with the published figure, and a difference within the gap between
+reruns gives no verdict.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +27,7 @@ from tasks.statistics import paired as tested
 Outcome = Literal["better", "worse", "cannot tell"]
 Measure = Literal["s_l", "s_q", "s_bar"]
 PAPER, CARD = "paper:", "scorecard.json"
-PREFERRED = "student"  # where a file holds several models and none is named: the candidate
+PREFERRED = "student"  # the default when a file has several models and none is named: the candidate model
 
 
 class Side(NamedTuple):
@@ -35,14 +35,14 @@ class Side(NamedTuple):
 
     name: str
     answers: Sequence[ScoredItem]
-    judge: str | None = None  # None: not known
+    judge: str | None = None  # None: unknown
 
     @property
     def model(self) -> str:
         return self.answers[0].model
 
     def scores(self, mode: Mode) -> dict[str, PromptScores]:
-        """By prompt. Raises BadInput where fixed mode has no text to count."""
+        """Mean scores per prompt id. Raises BadInput in fixed mode if the items have no fixed-mode scores."""
         found = {prompt.id: prompt for prompt in by_prompt(self.answers, mode=mode)}
         if any(prompt.s_l is None for prompt in found.values()):
             raise BadInput(self.name, "no scores in fixed mode", field="fixed", fix="score the predictions again, or compare in paper mode")
@@ -50,17 +50,17 @@ class Side(NamedTuple):
 
 
 class Row(Record):
-    """One measure over one group: A minus B, in points."""
+    """One measure over one group of items: A minus B, in points (0 to 100)."""
 
-    group: str  # overall, a bin or a language
+    group: str  # overall, a length bin or a language
     measure: Measure
-    items: int  # pairs that the difference is over; those of S_l for S̄, of A alone against the paper
+    items: int  # number of pairs; for S̄ those of S_l; against the paper the items of A
     a: float
     b: float
     difference: float
     interval: Interval | None  # of the difference, at 95%; None: too few topics, or no difference anywhere
     p: float | None  # None: against the paper
-    p_holm: float | None  # corrected; None: this row is not
+    p_holm: float | None  # Holm-corrected; None: this row is not corrected
     verdict: Outcome
 
 
@@ -68,10 +68,10 @@ class Comparison(Record):
     a: str
     b: str
     mode: Mode
-    verdict: Outcome  # of S̄ overall; of S_l where nothing is scored on both sides
-    items: int  # in common
-    topics: int  # of them: prompts that differ by their asked length alone are one; all counted apart where topics are not known
-    unscored: int  # of them, on one side or on both
+    verdict: Outcome  # of S̄ overall; of S_l if no pair is scored on both sides
+    items: int  # common to both
+    topics: int  # prompts that differ only in requested length are one topic; without known topics each item is one
+    unscored: int  # common items that are unscored on at least one side
     only_a: tuple[str, ...]
     only_b: tuple[str, ...]
     rows: tuple[Row, ...]
@@ -79,15 +79,16 @@ class Comparison(Record):
 
 
 class _Judge(External):
-    """What is read of a scorecard."""
+    """The field of a scorecard that is read here."""
 
     judge: str | None = None
 
 
 def read_side(source: str, *, texts: bool = True) -> Side:
-    """`data/score`, `data/score:control`, `…/items.jsonl:control` or the scorecard.json beside it.
+    """Reads one model's scored items. `source`: `data/score`, `data/score:control`, `…/items.jsonl:control`, or the scorecard.json beside
+    it.
 
-    Without `texts` what was measured of the texts, most of a file, is left out. Raises BadInput if it is not there, or holds an item twice.
+    Without `texts` the text measurements are dropped, which are most of a file. Raises BadInput if the file is missing or repeats an item.
     """
     path, model = place(source, "items.jsonl")
     models = {str(row.data["model"]) for row in store.rows(path) if row.data and "model" in row.data}
@@ -107,7 +108,7 @@ def read_side(source: str, *, texts: bool = True) -> Side:
 
 
 def paired(a: Side, b: Side, *, mode: Mode = "paper") -> Comparison:
-    """Prompt by prompt over those that both have. Raises BadInput if they have none in common, or one id is of two prompts or lengths."""
+    """Compares prompt by prompt over the common prompts. Raises BadInput if there is none, or if one id has two prompts or two lengths."""
     of_a, of_b = a.scores(mode), b.scores(mode)
     common = [identity for identity in of_a if identity in of_b]
     if not common:
@@ -133,9 +134,9 @@ def paired(a: Side, b: Side, *, mode: Mode = "paper") -> Comparison:
 
 
 def against_paper(side: Side, row: Published) -> Comparison:
-    """A's means against published figures.
+    """Compares A's means with published figures.
 
-    "Cannot tell" while a figure is within the interval, widened by the gap between reruns, and always where A answered other prompts.
+    The verdict is "cannot tell" if the figure is within the interval widened by the gap between reruns, or if A answered other prompts.
     """
     card, same = summarise(side.answers), is_papers({item.id for item in side.answers})
     rows: list[Row] = []
@@ -167,7 +168,7 @@ def _minus(interval: Interval | None, figure: float) -> Interval | None:
 
 
 def _at_bounds(side: Side, measure: str, figure: float) -> list[Outcome]:
-    """What would be told of S_q or S̄ with all unscored answers at 0, and with all at 100; nothing where none is unscored."""
+    """The verdicts on S_q or S̄ with all unscored answers at 0, and with all at 100. Empty if none is unscored."""
     prompts = by_prompt(side.answers, mode="paper")
     if measure == "s_l" or not any(prompt.unscored for prompt in prompts):
         return []
@@ -178,7 +179,7 @@ def _at_bounds(side: Side, measure: str, figure: float) -> list[Outcome]:
 
 
 def _check_same(a: Side, b: Side, pairs: "Pairs") -> None:
-    """Raises BadInput where one id is of two prompts, or of two lengths."""
+    """Raises BadInput if one id has two different prompts or two different lengths."""
     others = [one.id for one, other in pairs if one.prompt and other.prompt and one.prompt != other.prompt]
     if others:
         problem = f"another prompt than in {a.name} under the id of {len(others)} of {len(pairs)} items, such as {others[0]}"
@@ -197,7 +198,7 @@ def _scored(side: Side) -> int:
 
 
 def place(source: str, file: str) -> tuple[Path, str]:
-    """The file of that name in an evaluation, and the model, empty if none is named. A path that exists as it stands names no model."""
+    """Splits a source into the file of that name in an evaluation and the model (empty if none). An existing path names no model."""
     whole, (before, colon, after) = Path(source), source.rpartition(":")
     path, model = (whole, "") if whole.exists() or not colon else (Path(before), after)
     if path.name == CARD:
@@ -206,7 +207,7 @@ def place(source: str, file: str) -> tuple[Path, str]:
 
 
 def model_of(path: Path, found: Sequence[str], wanted: str) -> str:
-    """Which of a file's models is meant. Raises BadInput where that cannot be told, or there is no such model."""
+    """Returns the model that is meant. Raises BadInput if several models match, or if the wanted one is missing."""
     models = sorted(set(found))
     if not wanted and len(models) == 1:
         return models[0]
@@ -217,7 +218,7 @@ def model_of(path: Path, found: Sequence[str], wanted: str) -> str:
 
 
 def _items(path: Path, *, texts: bool) -> Iterator[tuple[int, ScoredItem]]:
-    """Every item with the number of its line. Raises BadInput at the first line that is none."""
+    """Yields every item with its line number. Raises BadInput at the first line that is no scored item."""
     for row in store.rows(path):
         if row.data is None:
             raise BadInput(path, row.problem or "", line=row.line, fix="correct or remove the line")
@@ -236,14 +237,14 @@ Pairs = Sequence[tuple[PromptScores, PromptScores]]
 
 
 class _Told(NamedTuple):
-    """A row, and the largest of the p that its verdict rests on: as scored, and with the unscored answers at both bounds."""
+    """A row, and the largest p of its verdict: as scored, and with the unscored answers at both bounds."""
 
     row: Row
     p: float
 
 
 def _paired_rows(group: str, pairs: Pairs) -> list[_Told]:
-    """A row per measure, uncorrected; S_q and S̄ only where a pair is scored on both sides."""
+    """A row per measure, uncorrected. S_q and S̄ have a row only if a pair is scored on both sides."""
     lengths = [(one.s_l, other.s_l) for one, other in pairs if one.s_l is not None and other.s_l is not None]
     length = [one - other for one, other in lengths]
     quality = [one.s_q - other.s_q if one.s_q is not None and other.s_q is not None else None for one, other in pairs]
@@ -262,7 +263,7 @@ def _paired_rows(group: str, pairs: Pairs) -> list[_Told]:
 
 
 def _bounds(pairs: Pairs) -> list[list[float]]:
-    """The differences in S_q with the unscored answers at their worst for A, and at their best; nothing where none is unscored."""
+    """Differences in S_q with the unscored answers at their worst and at their best for A. Empty if none is unscored."""
     if not any(one.unscored or other.unscored for one, other in pairs):
         return []
     worst = [one.s_q_least - other.s_q_most for one, other in pairs]
@@ -270,7 +271,7 @@ def _bounds(pairs: Pairs) -> list[list[float]]:
 
 
 def _row(group: str, measure: Measure, items: int, a: float, b: float, found: Sequence[Tested]) -> _Told:
-    """`found` is the test of what is scored, then those at the bounds of what is not."""
+    """`found` is the test of the scored answers, then the tests with the unscored answers at each bound."""
     told = _at_both([_outcome(one.interval) if _significant(one.p) else "cannot tell" for one in found])
     first = found[0]
     row = Row(
@@ -311,7 +312,7 @@ def _corrected(found: Sequence[_Told]) -> list[Row]:
 
 
 def _groups(pairs: Pairs) -> dict[str, Pairs]:
-    """By bin, shortest first, and by language; a group of all items would say what the overall rows say, and is left out."""
+    """Pairs by length bin (shortest first) and by language. A group that contains all items is left out: it equals the overall rows."""
     keys: list[Callable[[PromptScores], str]] = [lambda item: bin_of(item.asked), lambda item: item.language]
     names = [*(name for _, name in BINS), OVER, "en", "zh"]
     found = {name: [pair for pair in pairs if any(key(pair[0]) == name for key in keys)] for name in names}

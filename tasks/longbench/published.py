@@ -1,8 +1,8 @@
-"""The overall scores on LongBench-Write that the paper publishes (arXiv 2408.07055), each with how sure we are of it.
+"""The overall LongBench-Write scores that the paper publishes (arXiv 2408.07055), each with its certainty.
 
-`secondary` figures were read where others quote the paper, `recalled` ones were noted from memory: check those in the paper
-before anything rests on them. Published scores are one run with one judge (gpt-4o-2024-05-13); a rerun of
-Llama-3.1-8B-Instruct elsewhere gave an S_l of 46.4 against 50.0, so that a gap of 3 to 4 points means nothing.
+`secondary` figures were read in texts that quote the paper. `recalled` figures were noted from memory: check them in the paper before use.
+Published scores are one run with one judge (gpt-4o-2024-05-13). A rerun of Llama-3.1-8B-Instruct elsewhere gave an S_l of 46.4 instead of
+50.0, so a gap of 3 to 4 points is not evidence of a difference.
 """
 
 import hashlib
@@ -14,8 +14,8 @@ from tasks.schema.errors import BadInput
 
 Certainty = Literal["secondary", "recalled"]
 ITEMS = 120
-PROMPTS = "af43ba4521271182"  # SHA-256 over the sorted ids of LongBench-Write's items, the first 16 digits: prompts and lengths
-RERUN_GAP = 4.0  # points between two runs of one model, seen
+PROMPTS = "af43ba4521271182"  # first 16 hex digits of the SHA-256 over the sorted ids (prompts and lengths) of LongBench-Write's items
+RERUN_GAP = 4.0  # points; observed between two runs of one model
 
 
 class Figure(NamedTuple):
@@ -31,7 +31,7 @@ class Published(NamedTuple):
 
 
 def is_papers(ids: Iterable[str]) -> bool:
-    """Are these all the paper's prompts, with its lengths, and no other?"""
+    """Whether these ids are exactly the paper's items: its prompts with its lengths."""
     return hashlib.sha256("".join(sorted(ids)).encode()).hexdigest()[: len(PROMPTS)] == PROMPTS
 
 
@@ -56,7 +56,7 @@ TABLE = (
 
 
 def published(name: str) -> Published:
-    """A row of the table by its model's name, case aside. Raises BadInput that names what comes near."""
+    """Returns the table row of a model; the name is case-insensitive. Raises BadInput that suggests the closest name."""
     by_name = {row.model.lower(): row for row in TABLE}
     if name.lower() not in by_name:
         near = get_close_matches(name.lower(), by_name, n=1)

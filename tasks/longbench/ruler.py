@@ -1,4 +1,4 @@
-"""The ruler: written against asked lengths, how far the answers reach, and where they stop growing (LongWrite-Ruler, section 2)."""
+"""The ruler: written against requested length, the longest answers, and the length at which answers stop growing (paper, section 2)."""
 
 from collections.abc import Iterable, Sequence
 from statistics import mean
@@ -6,7 +6,7 @@ from statistics import mean
 from tasks.schema.records import Record
 from tasks.text.counts import s_l
 
-GROWTH = 1.25  # of the mean answer, for twice the ask: who writes what is asked has 2, and who has stopped has 1 and noise
+GROWTH = 1.25  # of the mean answer when the requested length doubles: 2 for a model that follows, about 1 for one that stopped growing
 
 
 class Point(Record):
@@ -17,7 +17,7 @@ class Point(Record):
 
 
 class Reach(Record):
-    """How far a model's answers reach for one asked length, in words."""
+    """Length of a model's answers at one requested length, in words."""
 
     asked: int
     items: int
@@ -27,15 +27,17 @@ class Reach(Record):
 
 
 class Ceiling(Record):
-    """How long a model's answers get, in words. `asked` is None where they grow to the end, or too little was asked to tell."""
+    """How long a model's answers get, in words. `asked` is None if they grow to the end, or if the requested lengths are too few to
+    decide.
+    """
 
     longest: int
-    asked: int | None  # from which on twice the ask brings less than a quarter more words
-    mean: float | None  # words written where that much or more is asked
+    asked: int | None  # requested length from which doubling it adds at most a quarter more words
+    mean: float | None  # words written at that requested length and above
 
 
 def reach(points: Iterable[Point]) -> list[Reach]:
-    """Mean and longest answer per asked length, shortest ask first."""
+    """Mean and longest answer per requested length, shortest requested length first."""
     by_asked: dict[int, list[int]] = {}
     for point in points:
         by_asked.setdefault(point.asked, []).append(point.written)
@@ -46,11 +48,11 @@ def reach(points: Iterable[Point]) -> list[Reach]:
 
 
 def ceiling(points: Sequence[Point]) -> Ceiling:
-    """The longest answer, and the asked length from which the answers stop growing.
+    """Returns the longest answer, and the requested length from which the answers stop growing.
 
-    That is the first asked length `a` for which the answers to asks of 2a and more are on average at most 1.25 times as long as
-    those to asks from a up to 2a. The longest asks have nothing twice as long to be tried against, so that no ceiling is found
-    in the upper half of what was asked.
+    That is the first requested length `a` for which the answers to requests of 2a and more are on average at most 1.25 times as long as
+    the answers to requests from a up to 2a. The upper half of the requested lengths has nothing twice as long to compare with, so no
+    ceiling is found there.
     """
     longest, tried = max(point.written for point in points), tried_lengths(points)
     flat = next((asked for asked in tried if _flat_from(asked, points)), None)
@@ -59,7 +61,7 @@ def ceiling(points: Sequence[Point]) -> Ceiling:
 
 
 def tried_lengths(points: Iterable[Point]) -> list[int]:
-    """The asked lengths for which something at least twice as long was asked, shortest first."""
+    """The requested lengths for which a request at least twice as long exists, shortest first."""
     asked = sorted({point.asked for point in points})
     return [length for length in asked if 2 * length <= asked[-1]]
 

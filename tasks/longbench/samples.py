@@ -1,7 +1,7 @@
-"""Several answers to one prompt are one observation: scores are averaged per prompt, and every interval is over prompts.
+"""Averages the answers to one prompt: several answers to one prompt are one observation, and intervals are over prompts.
 
-Counted one by one, the answers to a prompt would pass for as many prompts, and every interval would be too narrow. So would prompts
-of one topic: `cluster` says which count together.
+Counted one by one, the answers to a prompt would count as several prompts and every interval would be too narrow. The same is true of
+prompts of one topic: `cluster` groups them.
 """
 
 from collections.abc import Iterable
@@ -14,29 +14,29 @@ Mode = Literal["paper", "fixed"]
 
 
 class PromptScores(NamedTuple):
-    """The mean scores of all answers to one prompt, and what is known of the unscored ones."""
+    """The mean scores of all answers to one prompt, with bounds for the unscored answers."""
 
     id: str
-    prompt: str  # digest; empty: not known
-    topic: str  # empty: not known
+    prompt: str  # digest; empty: unknown
+    topic: str  # empty: unknown
     type: str
     language: str  # ISO 639
     asked: int
     answers: int
-    unscored: int  # answers
-    s_l: float | None  # None: in fixed mode, where a text was not at hand
-    s_q: float | None  # over the scored answers; None: there is none
-    s_q_least: float  # if all unscored answers had 0
-    s_q_most: float  # if all had 100
+    unscored: int  # number of answers without S_q
+    s_l: float | None  # None: fixed mode without scored text
+    s_q: float | None  # over the scored answers; None: no scored answer
+    s_q_least: float  # with all unscored answers at 0
+    s_q_most: float  # with all unscored answers at 100
 
     @property
     def cluster(self) -> str:
-        """The topic; the prompt alone where that is not known."""
+        """The topic; the prompt's id if the topic is unknown."""
         return self.topic or f"prompt {self.id}"
 
 
 def by_prompt(items: Iterable[ScoredItem], *, mode: Mode) -> list[PromptScores]:
-    """The scores of each prompt, in the order in which the prompts first occur. `mode` says whose length score it is."""
+    """The scores of each prompt, in order of first occurrence. `mode` selects the length score."""
     answers: dict[str, list[ScoredItem]] = {}
     for item in items:
         answers.setdefault(item.id, []).append(item)
@@ -65,7 +65,7 @@ def _averaged(answers: list[ScoredItem], mode: Mode) -> PromptScores:
 
 
 def other_prompts(items: Iterable[ScoredItem]) -> str | None:
-    """What to say where the models of these items did not all answer the same prompts; None: they did."""
+    """A note for reports if the models did not all answer the same prompts; None if they did."""
     prompts: dict[str, set[tuple[str, str]]] = {}
     for item in items:
         prompts.setdefault(item.model, set()).add((item.id, item.prompt))
@@ -80,7 +80,7 @@ def other_prompts(items: Iterable[ScoredItem]) -> str | None:
 
 
 def length_score(item: ScoredItem, mode: Mode) -> float | None:
-    """S_l as `mode` counts it; None where fixed mode has no text to count."""
+    """S_l in the given mode; None in fixed mode if the item has no fixed-mode score."""
     if mode == "paper":
         return item.s_l
     return item.fixed.s_l if item.fixed else None

@@ -1,7 +1,7 @@
-"""A scorecard: what is said of one model's answers, overall and by group, and how it is read back.
+"""The scorecard: one model's scores, overall and by group, and how scorecards are read from files.
 
-In two modes side by side: `s_l` and `s_bar` are the paper's, with its word count and every length read as "exactly"; `fixed` holds the
-same scores with words as a person counts them and lengths as they were meant (words.py). No figure mixes the two.
+Scores are given in two modes. Paper mode: `s_l` and `s_bar` use the paper's word count and read every length as "exactly". Fixed mode:
+`fixed` counts words as a person does and reads lengths as they were meant (text/words.py). No figure mixes the two.
 """
 
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ from tasks.schema.errors import BadInput
 from tasks.schema.records import ByName, Record
 from tasks.statistics import Interval
 
-# Upper bounds in words, each open but the last of the paper's: one of its items asks for 20,000. LongWrite-Ruler asks for 30,000.
+# Exclusive upper bounds in words. The paper's last bin includes 20,000, for which one item asks. LongWrite-Ruler asks for 30,000.
 BINS = ((500, "[0,500)"), (2000, "[500,2000)"), (4000, "[2000,4000)"), (20001, "[4000,20000]"))
 OVER = "over 20000"
 
@@ -24,45 +24,45 @@ class FixedScores(Record):
     """S_l and S̄ in fixed mode, 0 to 100. S_q is the same in both modes."""
 
     s_l: float
-    s_bar: float | None  # None where S_q is
+    s_bar: float | None  # None if S_q is None
     s_l_interval: Interval | None
     s_bar_interval: Interval | None
 
 
 class Group(Record):
-    """The scores of some prompts, 0 to 100. Unscored answers count in S_l and never in S_q: they are shown, not imputed."""
+    """The scores of some prompts, 0 to 100. Unscored answers count in S_l and never in S_q: they are reported, not imputed."""
 
     items: int  # prompts
-    topics: int | None = None  # prompts that differ by their asked length alone count as one; None: not known
-    answers: int  # to them, as many to each as were drawn
-    s_l: float  # mean S_l over all prompts, as all means; in paper mode
-    s_q: float | None  # mean S_q over the prompts with a scored answer; None: there is none
-    s_bar: float | None  # S̄ = (S_l + S_q) / 2; None where S_q is; in paper mode
-    unscored: int  # answers without a readable verdict, or not judged at all
-    s_l_interval: Interval | None = None  # 95%, over topics; None: one topic alone has none
+    topics: int | None = None  # prompts that differ only in requested length count as one; None: unknown
+    answers: int  # all samples of these prompts
+    s_l: float  # mean over prompts, in paper mode
+    s_q: float | None  # mean over the prompts with a scored answer; None: no scored answer
+    s_bar: float | None  # S̄ = (S_l + S_q) / 2, in paper mode; None if S_q is None
+    unscored: int  # answers without a readable verdict, or not judged
+    s_l_interval: Interval | None = None  # 95%, over topics; None for a single topic
     s_q_interval: Interval | None = None
     s_bar_interval: Interval | None = None
-    s_q_bounds: Interval | None = None  # S_q if all unscored answers had 0, and if all had 100; None: none is unscored, or none is scored
-    fixed: FixedScores | None = None  # None: the texts were not at hand
+    s_q_bounds: Interval | None = None  # S_q with all unscored answers at 0 and at 100; None: none is unscored, or none is scored
+    fixed: FixedScores | None = None  # None: scored without texts
 
 
 class Decay(Record):
-    """Degeneration over a model's answers, of all as far as the texts were at hand; means over answers, from 0 to 1."""
+    """Degeneration in a model's answers, over the answers with a text. Means over answers, 0 to 1."""
 
     items: int
     repetition: float
     looped: float
-    with_loop: float  # share of the answers
-    unfinished: float  # share that is not the whole: `endings` without "ended"
+    with_loop: float  # share of the answers with a loop
+    unfinished: float  # share of incomplete answers: all of `endings` but "ended"
     endings: dict[str, float] = Field({}, description="share of the answers by how they end; empty: scored before they were told apart")
     switched: float  # share of the answers that change their script
-    repetition_by_part: tuple[float, ...]  # by tenths of the text, first to last, over the answers that are long enough
+    repetition_by_part: tuple[float, ...]  # by tenths of the text, first to last, over answers that are long enough
     looped_by_part: tuple[float, ...]
     other_script_by_part: tuple[float, ...]
 
 
 class Following(Record):
-    """How a model's answers follow the plans that they were written by; means over the answers whose plan is known, from 0 to 1."""
+    """How well a model's answers follow their writing plans. Means over the answers with a known plan, 0 to 1."""
 
     answers: int
     covered: float
@@ -71,39 +71,39 @@ class Following(Record):
 
 
 class Stripped(Record):
-    """Thoughts that stood in the texts are not counted; the paper's script, which knows no thoughts, would count them."""
+    """Effect of not counting thoughts that were part of the text. The paper's script does not know thoughts and would count them."""
 
-    answers: int  # with such thoughts
-    s_l: float  # in paper mode, as the paper's script would score all answers
+    answers: int  # answers with such thoughts
+    s_l: float  # mean in paper mode, if thoughts were counted as the paper's script does
 
 
 class Scorecard(Group):
-    """All scores of one model. Groups that hold no item are left out."""
+    """All scores of one model. Empty groups are left out."""
 
-    by_bin: dict[str, Group]  # of the asked length
+    by_bin: dict[str, Group]  # by requested length
     by_language: dict[str, Group]
     by_type: dict[str, Group]
-    ruler: tuple[Point, ...]  # by asked length
-    judge: str | None  # who gave S_q; None: nobody
+    ruler: tuple[Point, ...]  # sorted by requested length
+    judge: str | None  # the judge of S_q; None: not judged
     reasoned: int = Field(0, description="answers whose model wrote thoughts; they are in no figure")
-    stripped: Stripped | None = None  # None: no count differs from that of the paper's script
+    stripped: Stripped | None = None  # None: every count equals that of the paper's script
     ended_by: dict[str, int] = Field({}, description="answers by how they ended (schema/finish.py), as far as known, commonest first")
-    by_asked: tuple[Reach, ...] = ()  # the ruler, summed up for each asked length
+    by_asked: tuple[Reach, ...] = ()  # the ruler, aggregated per requested length
     ceiling: Ceiling | None = None
-    degeneration: Decay | None = None  # None: the texts were not at hand
-    adherence: Following | None = None  # None: no plan is known
+    degeneration: Decay | None = None  # None: scored without texts
+    adherence: Following | None = None  # None: no known plan
 
 
 Scorecards = ByName[Scorecard]  # scorecard.json
 
 
 def bin_of(asked: int) -> str:
-    """The paper's length bin of an asked length; the last one is closed, and what asks for more is `over 20000`."""
+    """The paper's length bin of a requested length. The last bin includes 20,000; longer requests are `over 20000`."""
     return next((name for bound, name in BINS if asked < bound), OVER)
 
 
 def read_scorecards(path: Path) -> Mapping[str, Scorecard]:
-    """scorecard.json: a scorecard per model. Raises BadInput that names the field that does not fit."""
+    """Reads scorecard.json: a scorecard per model. Raises BadInput with the field that does not fit."""
     fix = "run the stage score again"
     found = store.read_document(path, Scorecards, fix=fix).root
     if not found:
@@ -112,7 +112,7 @@ def read_scorecards(path: Path) -> Mapping[str, Scorecard]:
 
 
 def flat(cards: Mapping[str, Scorecard]) -> dict[str, float | int]:
-    """The overall scores as metrics: `student_s_l`, `student_s_bar_low`, `student_repetition`, ...; what is unscored has no metric."""
+    """Overall scores as metrics: `student_s_l`, `student_s_bar_low`, `student_repetition`, ... A score that is None has no metric."""
     return {f"{model}_{name}": value for model, card in cards.items() for name, value in _figures(card) if value is not None}
 
 

@@ -1,4 +1,4 @@
-"""Predictions and verdicts become scored items. They are matched by prompt, model and sample, never by their order."""
+"""Scores predictions with their verdicts. The two are matched by prompt, model and sample, never by order."""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -16,15 +16,15 @@ from tasks.schema.errors import BadInput
 from tasks.schema.records import Prediction, ScoredItem, Verdict
 from tasks.schema.settings import settings
 
-Key = tuple[str, str, int]  # prompt, model, sample
-PART = 200  # answers that are scored in one piece
+Key = tuple[str, str, int]  # item id, model, sample
+PART = 200  # answers per parallel work item
 
 
 class Said(NamedTuple):
-    """What one verdict of the first judge comes to: its text stays in the file."""
+    """The scores of one verdict of the first judge, without its text."""
 
     repeat: int
-    s_q: float | None  # None: unread
+    s_q: float | None  # None: unreadable verdict
     judge: str
 
 
@@ -32,30 +32,30 @@ Judged = Mapping[Key, Sequence[Said]]
 
 
 class Files(NamedTuple):
-    """Where predictions and verdicts were read, for errors that name the line."""
+    """The files of predictions and verdicts, for errors that name a line."""
 
     predictions: Path
     verdicts: Path
 
 
 def score_all(answers: Iterable[Prediction], judged: Judged) -> list[ScoredItem]:
-    """Every answer, scored; S_q is the mean over the judge's readable verdicts on it, None where there is none.
+    """Returns every answer scored. S_q is the mean over the first judge's readable verdicts; None if there is none.
 
-    The texts are read one after the other and not kept. More than `PART` of them are scored in several processes.
+    Texts are streamed and not kept. More than `PART` answers are scored in several processes.
     """
     pieces = ([(answer, _s_q(judged[_key(answer)])) for answer in part] for part in batched(answers, PART))
     return [item for _, items in parallel_map(_score_part, pieces, None, processes=settings().sifters) for item in items]
 
 
 def batched(answers: Iterable[Prediction], size: int) -> Iterator[list[Prediction]]:
-    """Lists of `size` answers, the last one shorter. Python 3.12 has it in itertools."""
+    """Yields lists of `size` answers; the last list may be shorter. Python 3.12 has this in itertools."""
     rest = iter(answers)
     while part := list(islice(rest, size)):
         yield part
 
 
 def cards(items: Sequence[ScoredItem], judged: Judged) -> dict[str, Scorecard]:
-    """A scorecard per model, in the order in which the models first occur."""
+    """A scorecard per model, in order of first occurrence."""
     found: dict[str, Scorecard] = {}
     judges: dict[str, set[str]] = defaultdict(set)
     for (_, model, _), verdicts in judged.items():
@@ -66,13 +66,13 @@ def cards(items: Sequence[ScoredItem], judged: Judged) -> dict[str, Scorecard]:
 
 
 def write_scores(out: Path, items: Sequence[ScoredItem], found: Mapping[str, Scorecard]) -> None:
-    """items.jsonl and scorecard.json: what compare and the gate read."""
+    """Writes items.jsonl and scorecard.json, which compare and the gate read."""
     store.write(out / "items.jsonl", items)
     store.write_json(out / "scorecard.json", Scorecards(found))
 
 
 def match(answers: Iterable[Prediction], verdicts: Iterable[Verdict], files: Files) -> dict[Key, list[Said]]:
-    """The first judge's verdicts on each answer. Raises BadInput for a second answer or verdict under one name, and for one that lacks."""
+    """The first judge's verdicts on each answer. Raises BadInput on duplicate or missing answers or verdicts."""
     judged: dict[Key, list[Said]] = {}
     for place, answer in enumerate(answers):
         if (key := _key(answer)) in judged:
@@ -98,7 +98,7 @@ def match(answers: Iterable[Prediction], verdicts: Iterable[Verdict], files: Fil
 
 
 def _line(path: Path, place: int) -> int:
-    """The number of the line on which the record at `place`, from 0, is: blank lines count."""
+    """The line number of the record at index `place`. Blank lines count."""
     return next(islice(store.rows(path), place, None)).line
 
 

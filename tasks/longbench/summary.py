@@ -1,4 +1,4 @@
-"""From answers to scored items, and from those to a scorecard (paper, section 4.1)."""
+"""Scores single answers, and summarises scored items in a scorecard (paper, section 4.1)."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
@@ -35,10 +35,10 @@ def score_item(
     inline: bool = False,
     topic: str = "",
 ) -> ScoredItem:
-    """One answer, scored in both modes. An empty answer has S_l 0; `quality` is S_q, None where nobody could score it.
+    """Scores one answer in both modes. An empty answer has S_l 0. `quality` is S_q; None if the answer has no readable verdict.
 
-    `reasoning`, the model's thoughts, is in no score; `inline`: they stood in the text, so that the paper's script would count them.
-    `topic` names the topic where it is known; empty: told by the prompt without its length.
+    `reasoning`, the model's thoughts, is in no score. `inline`: the thoughts were part of the text, so the paper's script would count
+    them. `topic` names the topic; empty: it is derived from the prompt without its length.
     """
     written = count_words(response)
     return ScoredItem(
@@ -63,13 +63,13 @@ def score_item(
 
 
 def fixed_length(prompt: str, length: int, response: str) -> FixedLength:
-    """The length score in fixed mode: words as a person counts them, against what the prompt is content with."""
+    """The length score in fixed mode: words as a person counts them, against the range of lengths that the prompt accepts."""
     asked, written = constraint(prompt, length), count_fixed(response)
     return FixedLength(written=written, least=asked.least, most=asked.most, s_l=s_l_fixed(asked, written))
 
 
 def summarise(items: Sequence[ScoredItem], *, judge: str | None = None) -> Scorecard:
-    """The scorecard of one model's items. Raises ValueError if there is none: a mean over nothing is no score."""
+    """The scorecard of one model's items. Raises ValueError without items."""
     order = [name for _, name in BINS] + [OVER]
     points = tuple(Point(asked=asked, written=written) for asked, written in sorted((item.asked, item.written) for item in items))
     return Scorecard(
@@ -90,7 +90,7 @@ def summarise(items: Sequence[ScoredItem], *, judge: str | None = None) -> Score
 
 
 def _stripped(items: Sequence[ScoredItem]) -> Stripped | None:
-    """What taking the thoughts out of the texts changed, against the paper's script; None: it changed no count."""
+    """The effect of not counting inline thoughts, against the paper's script. None if no count changed."""
     found = [item for item in items if item.with_thoughts not in (None, item.written)]
     if not found:
         return None
@@ -102,7 +102,7 @@ def _stripped(items: Sequence[ScoredItem]) -> Stripped | None:
 
 
 def _ended_by(reasons: Sequence[str]) -> dict[str, int]:
-    """Answers by how they ended, commonest first; empty where nobody says. A reason that is not in the table is under its own name."""
+    """Number of answers by ending, most frequent first; empty if no ending is known. A reason missing from the table keeps its own name."""
     if not any(reasons):
         return {}
     named = [finish if (finish := finish_of(reason)) is not Finish.UNKNOWN else reason or finish for reason in reasons]
@@ -110,7 +110,7 @@ def _ended_by(reasons: Sequence[str]) -> dict[str, int]:
 
 
 def mean_s_l(items: Iterable[ScoredItem], *, over: float) -> float | None:
-    """Mean S_l of the items that ask for more than `over` words; None if none does."""
+    """Mean S_l of the items that ask for more than `over` words; None without such items."""
     found = [item.s_l for item in items if item.asked > over]
     return fmean(found) if found else None
 
@@ -145,7 +145,7 @@ def _group(items: Sequence[ScoredItem]) -> Group:
 
 
 def _means(prompts: Sequence[PromptScores]) -> tuple[float, float | None, Means]:
-    """Mean S_l, mean S_q and all intervals."""
+    """Mean S_l, mean S_q and their intervals."""
     lengths = [prompt.s_l for prompt in prompts if prompt.s_l is not None]
     qualities = [prompt.s_q for prompt in prompts]
     scored = [quality for quality in qualities if quality is not None]
@@ -189,7 +189,7 @@ def _decay(found: Sequence[Degeneration]) -> Decay | None:
 
 
 def _endings(found: Sequence[Ending]) -> dict[str, float]:
-    """The share of each ending that occurs, commonest first."""
+    """The share of each ending that occurs, most frequent first."""
     return {cause: count / len(found) for cause, count in Counter(found).most_common()}
 
 
