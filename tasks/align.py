@@ -54,7 +54,7 @@ def _encoded(pairs: Sequence[Pair], student: Path, context: int) -> Iterator[tup
 def tokenizer_of(student: Path) -> Any:
     """With the form of its chat template to train with. Raises BadInput if there is no student."""
     if not student.is_dir():
-        raise BadInput(student, "no such checkpoint", fix="run train again")
+        raise BadInput(student, "no such checkpoint", fix="run the train stage again")
     return load_tokenizer(Base(model=str(student), revision="", remote_code=False)).tokenizer
 
 

@@ -141,7 +141,12 @@ def _check_index(path: Path) -> None:
     for name in dict.fromkeys(files.values()):
         parts = PurePosixPath(name).parts
         if len(parts) != 1 or parts[0] in ("..", "/") or "\\" in name or "\x00" in name:
-            raise BadInput(path, f"{name[:80]!r} leads out of the model's folder", field="weight_map", fix="take the model from its maker")
+            raise BadInput(
+                path,
+                f"{name[:80]!r} is a path outside of the model's folder",
+                field="weight_map",
+                fix="download the model again",
+            )
         if not name.endswith(".safetensors"):
             raise BadInput(path, f"{name[:80]!r} is no safetensors file", field="weight_map", fix=fix)
         if not (path.parent / name).is_file():

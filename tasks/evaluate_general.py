@@ -33,7 +33,7 @@ def run(trained: Path, aligned: Path, out: Path, *, evaluate_general: EvaluateGe
 async def _measured(checkpoint: Path, evaluate_general: EvaluateGeneral, model: Model) -> Result:
     check(evaluate_general.tasks)
     if not checkpoint.is_dir():
-        raise BadInput(checkpoint, "no such checkpoint", fix="run train again")
+        raise BadInput(checkpoint, "no such checkpoint", fix="run the train stage again")
     async with endpoint_of("candidate", model, checkpoint=checkpoint) as there:
         return await measure(evaluate_general, there, checkpoint=checkpoint)
 

@@ -48,7 +48,7 @@ def _check_ids(path: Path, answers: Iterable[Prediction]) -> None:
         if key in seen:
             line = [row.line for row in store.rows(path)][place]
             problem = f"{answer.item.id} by {answer.model}, sample {answer.sample}, is there twice"
-            raise BadInput(path, problem, line=line, field="item.id", fix="run predict again")
+            raise BadInput(path, problem, line=line, field="item.id", fix="run the predict stage again")
         seen.add(key)
 
 

@@ -20,7 +20,7 @@ def run(benchmark: Path, trained: Path, aligned: Path, out: Path, *, seed: int, 
     """`trained` and `aligned` are folders of checkpoints; the second is empty where params want no alignment."""
     items, folders = read_items(benchmark).items, candidates(trained, aligned)
     if not folders:
-        raise BadInput(trained, "no checkpoint folder in it", fix="run train again")
+        raise BadInput(trained, "the folder has no checkpoint", fix="run the train stage again")
     refused: list[Reject] = []
     predictions = [
         prediction

@@ -82,7 +82,7 @@ def preview(trained: Path, aligned: Path, scored: Path, general: Path, *, promot
 def _chosen(cards: Mapping[str, Scorecard], trained: Path, aligned: Path, scored: Path, general: Path, promote: Promote) -> Candidate:
     """The aligned student, unless there is none or the student is better. Raises BadInput without a student's scorecard."""
     if STUDENT not in cards:
-        raise BadInput(scored / CARD, f"no scorecard of {STUDENT}", field=STUDENT, fix="run the stages predict to score again")
+        raise BadInput(scored / CARD, f"no scorecard of {STUDENT}", field=STUDENT, fix="run the stages from predict to score again")
     name = STUDENT
     if ALIGNED in cards and _points(cards[ALIGNED], promote.mode) >= _points(cards[STUDENT], promote.mode):
         name = ALIGNED

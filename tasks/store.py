@@ -280,7 +280,7 @@ def check_replaceable(path: Path) -> None:
     """Raises BadInput for a path that is no folder or file of its own."""
     fix = "name a folder of its own"
     if path.is_symlink() and (path.is_dir() or not path.exists()):
-        raise BadInput(path, "a link, which cannot be replaced by a folder", fix=f"{fix}, or the one that it points to")
+        raise BadInput(path, "a symbolic link, which cannot be replaced by a folder", fix=f"{fix}, or the folder that the link points to")
     if path.name in ("", "..") or (path.is_dir() and Path.cwd().is_relative_to(path.resolve())):
         raise BadInput(path, "the working directory, or a folder above it, cannot be replaced", fix=fix)
     if path.is_mount():

@@ -147,7 +147,7 @@ def lock() -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            raise WorkspaceBusy(f"{environment.folder()}: its back end is managed by another process") from None
+            raise WorkspaceBusy(f"{environment.folder()}: its servers are managed by another process") from None
         yield
 
 

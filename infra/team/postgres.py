@@ -35,7 +35,7 @@ def account() -> Account:
         except KeyError:
             continue
         return Account(found.pw_uid, found.pw_gid)
-    raise BadSettings("PostgreSQL does not run as root, and there is neither an account postgres nor nobody; start as another user")
+    raise BadSettings("PostgreSQL does not run as root, and there is no account `postgres` or `nobody`; start as another user")
 
 
 def binary(name: str) -> str:

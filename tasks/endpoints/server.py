@@ -119,7 +119,7 @@ class _Keeper:
                 line.update()
                 await asyncio.sleep(POLL)
         patience = f"{self._settings.startup_timeout:g} s; raise {PREFIX}STARTUP_TIMEOUT"
-        raise ServerError(f"model server: no answer within {patience}, or see why: {_last_words(self._log)}")
+        raise ServerError(f"model server: no answer within {patience}; its log ends with: {_last_words(self._log)}")
 
     async def _while_well(self, process: psutil.Popen) -> NoReturn:
         unanswered, looked = 0, time.monotonic()
@@ -130,7 +130,7 @@ class _Keeper:
             if time.monotonic() - looked >= LOOK:
                 unanswered = 0 if await self._answers() else unanswered + 1
                 looked = time.monotonic()
-        raise ServerError(f"model server: hangs, {HUNG} health checks had no answer; {_last_words(self._log)}")
+        raise ServerError(f"model server: not responding, {HUNG} health checks had no answer; {_last_words(self._log)}")
 
     async def _answers(self) -> bool:
         with suppress(aiohttp.ClientError, ConnectionError, TimeoutError):

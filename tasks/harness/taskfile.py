@@ -26,7 +26,7 @@ def read(path: Path) -> TaskFile:
     if "group" in tree or isinstance(name, list):
         raise BadInput(path, "a group, which lm-evaluation-harness takes by name only", fix="name the files of its tasks")
     if not (isinstance(name, str) or included):
-        raise BadInput(path, "`task` gives it no name", fix="add one")
+        raise BadInput(path, "the field `task` has no name", fix="add one")
     arguments = tree.get("dataset_kwargs")
     given = list(_listed(arguments.get("data_files") if isinstance(arguments, Mapping) else None))
     remote = any("://" in str(file) for file in given)

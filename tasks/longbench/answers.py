@@ -55,7 +55,7 @@ async def answers_of(
     Raises BadInput if the folder does not exist, and the errors of `answer_all`.
     """
     if not checkpoint.is_dir():
-        raise BadInput(checkpoint, "no such checkpoint", fix="run train again")
+        raise BadInput(checkpoint, "no such checkpoint", fix="run the train stage again")
     elsewhere = settings().url("candidate") or is_stand_in(model)
     decoding = decoding_of(model, seed=seed, checkpoint=None if elsewhere else folder_digest(checkpoint))
     async with open_role("candidate", model, seed=seed, checkpoint=checkpoint) as chat:

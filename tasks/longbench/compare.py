@@ -101,7 +101,7 @@ def read_side(source: str, *, texts: bool = True) -> Side:
         if item.model == model and key in found:
             sample = f", sample {item.sample}," if item.sample else ""
             problem = f"{item.id} by {model}{sample} is there twice, first in line {found[key][0]}"
-            raise BadInput(path, problem, line=line, field="id", fix="remove the line, or run score again")
+            raise BadInput(path, problem, line=line, field="id", fix="remove the line, or run the score stage again")
         if item.model == model:
             found[key] = line, item
     return Side(f"{path}:{model}", [item for _, item in found.values()], _judge(path.with_name(CARD), model))

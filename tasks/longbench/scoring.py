@@ -78,22 +78,22 @@ def match(answers: Iterable[Prediction], verdicts: Iterable[Verdict], files: Fil
         if (key := _key(answer)) in judged:
             problem = f"{_name(key)} is there twice, first in line {_line(files.predictions, list(judged).index(key))}"
             line = _line(files.predictions, place)
-            raise BadInput(files.predictions, problem, line=line, field="item.id", fix="remove the line, or run predict again")
+            raise BadInput(files.predictions, problem, line=line, field="item.id", fix="remove the line, or run the predict stage again")
         judged[key] = []
     for place, verdict in enumerate(verdicts):
         key = (verdict.id, verdict.model, verdict.sample)
         known = judged.get(key)
         if known is None:
             problem = f"{_name(key)} has no prediction in {files.predictions}"
-            raise BadInput(files.verdicts, problem, line=_line(files.verdicts, place), field="id", fix="run judge again")
+            raise BadInput(files.verdicts, problem, line=_line(files.verdicts, place), field="id", fix="run the judge stage again")
         if not verdict.second:
             if any(other.repeat == verdict.repeat for other in known):
                 problem, line = f"{_name(key)} is there twice, with repeat {verdict.repeat}", _line(files.verdicts, place)
-                raise BadInput(files.verdicts, problem, line=line, field="id", fix="remove the line, or run judge again")
+                raise BadInput(files.verdicts, problem, line=line, field="id", fix="remove the line, or run the judge stage again")
             known.append(Said(verdict.repeat, s_q(verdict.rubric) if verdict.rubric else None, intern(verdict.judge)))
     for key, known in judged.items():
         if not known:
-            raise BadInput(files.verdicts, f"no verdict on {_name(key)}", field="id", fix="run judge again")
+            raise BadInput(files.verdicts, f"no verdict on {_name(key)}", field="id", fix="run the judge stage again")
     return judged
 
 

@@ -39,7 +39,7 @@ def artifact(name: str) -> Path:
 
     declared = YAML(typ="safe").load(GRAPH.read_text(encoding="utf-8")).get("artifacts") or {}
     if name not in declared:
-        raise BadInput(GRAPH, f"no artifact {name}", field="artifacts", fix="declare it there: path and type")
+        raise BadInput(GRAPH, f"no artifact {name}", field="artifacts", fix="declare it under `artifacts` with path and type")
     return Path(declared[name]["path"])
 
 

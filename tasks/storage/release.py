@@ -67,7 +67,7 @@ def registered() -> Release:
     try:
         number = Promoted.model_validate_json(_text(PROMOTED)).version
     except ValidationError:
-        raise BadInput(PROMOTED, "not what the stage promote writes", fix="run it again: `longwriter flow promotion`") from None
+        raise BadInput(PROMOTED, "not a result of the promote stage", fix="run `longwriter flow promotion` again") from None
     one = student()
     return one._replace(labels={**one.labels, MODEL: number})
 

@@ -21,7 +21,7 @@ def roll_back(reason: str, *, to_nobody: bool = False, tags: Mapping[str, str] |
     if found is None:
         raise BadInput(where, "there is no champion, so there is nothing to roll back", fix="run the stage promote: `longwriter run`")
     if found.champion is None and not to_nobody:
-        raise BadInput(where, f"there is no champion before version {found.fallen}", fix="promote another version; then there is one")
+        raise BadInput(where, f"there is no champion before version {found.fallen}", fix="promote another version first")
     why = " ".join(f"{alias_moves.now()}: {reason or 'no reason given'}".split())
     with Changes(connect(), names().model) as changes:
         changes.tags(found.fallen, {FALLEN: why, **(tags or {})})

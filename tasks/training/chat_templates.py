@@ -102,7 +102,7 @@ def choose(published: str, looks: Mapping[str, Sequence[Result]], stops: frozens
     template, which leaves out thoughts there: such a form is taken last, and noted.
     """
     if (fault := _unfit(looks[published])) is not None:
-        raise BadInput(source, f"its chat template is refused: {fault}", fix=f"take the model from its maker, or {HOW}")
+        raise BadInput(source, f"its chat template is refused: {fault}", fix=f"download the model again, or {HOW}")
     candidates = {OWN: published, **shipped(), **known_by_trl(published)}
     found = {name: judged(template, looks[template], stops) for name, template in candidates.items()}
     for count in (len(PROBES), 1):
@@ -119,7 +119,11 @@ def check_safe(template: str, tokens: Mapping[str, str], *, source: str) -> None
     if template == TINY or template in shipped().values():
         return
     if (fault := _unfit(render([Ask(template, probe) for probe in PROBES] + [Ask(template, PLAIN[:1], prompt=True)], tokens))) is not None:
-        raise BadInput(source, f"its chat template is refused: {fault}", fix="take the model from its maker, or replace its chat template")
+        raise BadInput(
+            source,
+            f"its chat template is refused: {fault}",
+            fix="download the model again, or replace its chat template",
+        )
 
 
 def check_folder(folder: Path) -> None:

@@ -135,7 +135,7 @@ def test_more_pairs_over_the_context_than_params_allow_stop_the_stage_before_it_
 
 
 def test_a_student_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match="student: no such checkpoint; fix: run train again"):
+    with pytest.raises(BadInput, match="student: no such checkpoint; fix: run the train stage again"):
         run(tmp_path, tmp_path, PAIRS, given())
 
 

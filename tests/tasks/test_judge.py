@@ -215,7 +215,7 @@ def test_an_item_that_the_endpoint_does_not_answer_is_unscored_and_the_others_ar
 
 
 def test_two_answers_under_one_name_are_refused_with_the_line(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"predictions\.jsonl:3: item\.id: a by student, sample 0, is there twice; fix: run predict again"):
+    with pytest.raises(BadInput, match=r"predictions\.jsonl:3: item\.id: a by student, sample 0, is there twice; fix: run the predict"):
         run(tmp_path, prediction("Bread.", "a"), prediction("Cake.", "b"), prediction("Other bread.", "a"), model="rehearsal-judge")
     ran = run(tmp_path, prediction("Bread.", "a"), prediction("Other bread.", "a", sample=1), model="rehearsal-judge")
     assert [verdict.sample for verdict in ran.verdicts] == [0, 1]

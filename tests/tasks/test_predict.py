@@ -66,5 +66,5 @@ def test_a_second_run_gives_the_same_predictions(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_a_checkpoint_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"checkpoints: no checkpoint folder in it; fix: run train again"):
+    with pytest.raises(BadInput, match=r"checkpoints: the folder has no checkpoint; fix: run the train stage again"):
         run(tmp_path)

@@ -49,5 +49,5 @@ def test_without_requests_nothing_is_served(tmp_path: Path) -> None:
 
 
 def test_a_student_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(BadInput, match=r"student: no such checkpoint; fix: run train again"):
+    with pytest.raises(BadInput, match=r"student: no such checkpoint; fix: run the train stage again"):
         run(tmp_path, prompts=3)

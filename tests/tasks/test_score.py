@@ -95,7 +95,7 @@ def test_an_empty_answer_scores_nothing(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("verdicts", "message"),
     [
-        ([verdict(100)], r"verdicts\.jsonl: id: no verdict on i200 by student; fix: run judge again"),
+        ([verdict(100)], r"verdicts\.jsonl: id: no verdict on i200 by student; fix: run the judge stage again"),
         ([verdict(100), verdict(200, "control")], r"verdicts\.jsonl:2: id: i200 by control has no prediction"),
         ([verdict(100), verdict(200), verdict(300)], r"verdicts\.jsonl:3: id: i300 by student has no prediction"),
         ([verdict(100), verdict(200), verdict(100)], r"verdicts\.jsonl:3: id: i100 by student is there twice"),

@@ -328,7 +328,7 @@ def test_a_server_that_hangs_is_started_again(tmp_path: Path, monkeypatch: pytes
     own = stand_in(tmp_path, f"{HEALTHY}\nif first:\n    web.handle_request()\n    time.sleep(600)\nweb.serve_forever()")
     starts = tmp_path / "starts"
     asyncio.run(stay(tmp_path, own, until=lambda: starts.exists() and starts.read_text().count("\n") == 2))
-    assert "model server: hangs, 2 health checks had no answer" in capsys.readouterr().err
+    assert "model server: not responding, 2 health checks had no answer" in capsys.readouterr().err
     assert gone([int(pid) for pid in starts.read_text().split()], within=1)
 
 

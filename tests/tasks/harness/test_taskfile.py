@@ -57,7 +57,7 @@ def test_an_included_file_may_give_the_name() -> None:
         ("task: [\n", r"task\.yaml:\d+: not YAML: "),
         ("- task\n", r"task\.yaml: not a mapping of a task's fields; "),
         ("", r"task\.yaml: not a mapping"),
-        ("task: 3\n", r"task\.yaml: `task` gives it no name; "),
+        ("task: 3\n", r"task\.yaml: the field `task` has no name; "),
         ("group: several\ntask: [one, other]\n", r"task\.yaml: a group, which lm-evaluation-harness takes by name only; "),
         ("include: nowhere.yaml\n", r"task\.yaml: include: nowhere\.yaml: no such file; "),
         ("task: t\ndataset_kwargs: {data_files: c.jsonl}\n", r"task\.yaml: dataset_kwargs\.data_files: c\.jsonl: no such file; "),

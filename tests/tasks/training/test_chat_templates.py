@@ -142,7 +142,7 @@ def test_a_hostile_template_is_refused_in_one_line_and_runs_nowhere_else() -> No
 @pytest.mark.parametrize("name", ["loops", "reaches by a name put together"])
 def test_a_model_with_a_hostile_template_is_refused_for_training_and_for_reading(name: str) -> None:
     template = marked(GOOD, before=HOSTILE[name])
-    with pytest.raises(BadInput, match=r"org/model: its chat template is refused: .*; fix: take the model from its maker"):
+    with pytest.raises(BadInput, match=r"org/model: its chat template is refused: .*; fix: download the model again"):
         training_form(template, CHATML, source="org/model")
     with pytest.raises(BadInput, match=r"org/model: its chat template is refused"):
         check_safe(template, {}, source="org/model")
