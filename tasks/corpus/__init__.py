@@ -1,1 +1,1 @@
-"""What comes in and how it is tidied: sources, languages, asked lengths, filters, duplicates, cleaning."""
+"""Instructions and datasets: filters, selection, duplicates, contamination, personal data, and samples made from drafts."""

@@ -1,9 +1,9 @@
-"""Asks that repeat a prompt which the run is scored on: as it is, in part, with other words here and there, or inside a longer ask.
+"""Find training prompts that repeat a benchmark prompt: exactly, in part, with some other words, or inside a longer prompt.
 
-A prompt's tokens weigh what they tell: a word that stands in every prompt says little, its topic says most, and all numbers are
-one token, as the same ask for another length is the same ask. Shingles find what is worth a closer look, an alignment of tokens
-decides: an ask repeats a prompt when enough of the prompt's weight stands in it, in its order. Of a prompt of a sentence that is four
-fifths: with another topic the same sentence is another ask. Of a longer prompt three fifths say more than a sentence does.
+Tokens are weighted by inverse frequency among the benchmark prompts: common words count little, topic words most. All numbers are one
+token, because a prompt with another length is the same prompt. Shared shingles select candidate pairs, and an alignment of tokens
+decides: a training prompt repeats a benchmark prompt if it contains enough of its weight, in the same order. The threshold is 0.8 for
+a prompt of one sentence, because the same sentence with another topic is another prompt, and 0.62 for a longer one.
 """
 
 import re
@@ -16,27 +16,27 @@ from typing import NamedTuple
 
 from tasks.corpus.duplicates import SHINGLE, Text, runs, text_id, tokens_of
 
-LONG = 30  # tokens of a prompt that is more than a sentence
-HELD, HELD_LONG = 0.8, 0.62  # share of a prompt's weight in the ask
-PART, ALL_BUT = 0.5, 0.9  # an ask that holds but this part of a prompt, and hardly anything else
-LOOK, LOOK_LONG = 0.2, 0.1  # share of a prompt's shingles in the ask, from which the two are aligned
+LONG = 30  # tokens from which a benchmark prompt counts as longer than a sentence
+HELD, HELD_LONG = 0.8, 0.62  # share of a benchmark prompt's weight that makes a match; the second for long prompts
+PART, ALL_BUT = 0.5, 0.9  # a smaller share that also makes a match if this share of the training prompt's tokens is aligned
+LOOK, LOOK_LONG = 0.2, 0.1  # share of a benchmark prompt's shingles from which the two prompts are aligned
 _NUMBER = re.compile(r"\d|[零〇一二两三四五六七八九十百千万]")
 
 
 class Match(NamedTuple):
-    id: str  # of the prompt
-    share: float  # of the prompt's weight that stands in the ask
+    id: str  # of the benchmark prompt
+    share: float  # of the benchmark prompt's weight that the training prompt contains, 0 to 1
 
 
 class _Prompt(NamedTuple):
     id: str
     tokens: tuple[str, ...]
     shingles: frozenset[str]
-    sizes: Counter[int]  # how many shingles there are of each number of tokens
+    sizes: Counter[int]  # number of shingles for each shingle size in tokens
 
 
 class Prompts:
-    """The prompts that no training text may repeat."""
+    """The benchmark prompts, indexed by shingle. Empty texts are ignored; prompts that differ only in numbers are one."""
 
     def __init__(self, texts: Iterable[str]) -> None:
         known = {tuple(_plain(tokens_of(text))): text for text in texts if text.strip()}
@@ -53,7 +53,7 @@ class Prompts:
         return len(self._prompts)
 
     def match(self, text: Text, tokens: Sequence[str]) -> Match | None:
-        """The prompt that an ask repeats, or None. `tokens`: the ask's, as `tokens_of` has them."""
+        """The benchmark prompt that a training prompt repeats, or None. `tokens`: `tokens_of` the training prompt."""
         shared = Counter(place for shingle in text.shingles & self._known for place in self._holders[shingle])
         plain: list[str] = []
         size = _size(next(iter(text.shingles), ""))
@@ -81,13 +81,13 @@ def _size(shingle: str) -> int:
 
 
 def _prompt(text: str, tokens: tuple[str, ...]) -> _Prompt:
-    """With shingles of every size that an ask's may have: its language is told by rules that need not agree on a part."""
+    """A benchmark prompt with shingles of every size, because a training prompt that contains it may have another detected language."""
     shingles = frozenset(run for size in set(SHINGLE.values()) for run in runs(tokens_of(text), size))
     return _Prompt(text_id(text), tokens, shingles, Counter(map(_size, shingles)))
 
 
 def _plain(tokens: Iterable[str]) -> list[str]:
-    """Tokens with every number as one sign."""
+    """Tokens with each number, or run of numbers, replaced by `#`."""
     plain: list[str] = []
     for token in tokens:
         number = _NUMBER.match(token) is not None
@@ -97,7 +97,7 @@ def _plain(tokens: Iterable[str]) -> list[str]:
 
 
 def _densest(tokens: Sequence[str], wanted: Sequence[str], length: int) -> Sequence[str]:
-    """The stretch of `length` tokens that holds most of the wanted pairs, with half as much around it."""
+    """The window of `length` tokens with the most pairs of `wanted`, extended by half of `length` on both sides."""
     if len(tokens) <= 2 * length:
         return tokens
     pairs = set(pairwise(wanted))

@@ -1,6 +1,6 @@
-"""The dataset as others read it: one Parquet file and a card, a folder that `datasets.load_dataset` opens as it is.
+"""Write and read the dataset: a folder with one Parquet file and a card, which `datasets.load_dataset` opens directly.
 
-Written and read as a stream: memory holds one batch, whatever the number of rows.
+Rows are streamed: memory holds one batch, and for the card the lengths of all rows.
 """
 
 from collections import Counter
@@ -73,7 +73,7 @@ GENERAL = (
 
 
 class Facts(NamedTuple):
-    """What a dataset is in figures. Lengths in words (English) or characters (Chinese): the least, the median and the most."""
+    """Figures of a dataset. Lengths in words (English) or characters (Chinese) as minimum, median and maximum."""
 
     rows: int
     languages: Mapping[str, int]
@@ -84,7 +84,10 @@ class Facts(NamedTuple):
 def write_dataset(
     folder: Path, samples: Iterable[Sample], *, rejected: Mapping[str, int] | None = None, card: tuple[str, str, tuple[str, ...]] = LONG
 ) -> Facts:
-    """Write train.parquet and README.md into a new folder. `rejected` counts by reason, and may fill while the samples are drawn."""
+    """Write train.parquet and README.md into a new folder and return the figures of the card.
+
+    `rejected`: counts by reason; read after the last sample, so the iterator may fill it. Raises FileExistsError if the folder exists.
+    """
     folder.mkdir()
     languages, asked, written = Counter[str](), list[int](), list[int]()
     with _rows(folder / FILE) as add:
@@ -103,7 +106,7 @@ def write_dataset(
 
 
 class _Rows:
-    """Rows on their way into a Parquet file, a batch in memory."""
+    """Collects rows and writes them to a Parquet file in batches."""
 
     def __init__(self, writer: pq.ParquetWriter):
         self._writer, self._waiting = writer, list[Sample]()
@@ -128,19 +131,19 @@ def _rows(path: Path) -> Iterator[_Rows]:
 
 
 def spread(values: list[int]) -> tuple[int, int, int]:
-    """The least, the median and the most; zeros of nothing."""
+    """Minimum, median and maximum; zeros for an empty list."""
     return (min(values), round(median(values)), max(values)) if values else (0, 0, 0)
 
 
 def count(folder: Path) -> int:
-    """How many rows a dataset has; 0 where there is none."""
+    """The number of rows of a dataset; 0 if the folder has none. Raises BadInput for a damaged file."""
     path = folder / FILE
     with _parquet(path):
         return int(pq.read_metadata(path).num_rows) if path.is_file() else 0
 
 
 def read_dataset(folder: Path) -> Iterator[Sample]:
-    """Every sample, in bounded memory. Raises BadInput with the row and field of one that does not fit."""
+    """Yield every sample in bounded memory. Raises BadInput for a missing or damaged file, and with row and field for an invalid row."""
     path = folder / FILE
     if not path.is_file():
         raise BadInput(path, "no such file", fix="run the stage assemble: `longwriter run`")
@@ -154,7 +157,7 @@ def read_dataset(folder: Path) -> Iterator[Sample]:
 
 @contextmanager
 def _parquet(path: Path) -> Iterator[None]:
-    """Turns what a damaged file makes pyarrow raise into one line."""
+    """Convert pyarrow's errors for a damaged file into a BadInput of one line."""
     try:
         yield
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:

@@ -1,4 +1,4 @@
-"""Which asks are taken when there are more than wanted: balanced, by a hash, whatever the order of rows and their files."""
+"""Draw a balanced subset of the selected prompts by hash. The order of rows and files does not change the result."""
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -8,22 +8,23 @@ from typing import Any, NamedTuple
 
 
 class Fit(NamedTuple):
-    """An ask that the selector wants, as light as the draw needs it."""
+    """A selected prompt, reduced to the fields that the draw needs."""
 
     id: str
     language: str
-    words: int  # asked for, or the selector's word
+    words: int  # the requested length, or the selector's estimate
     topic: str
-    place: int = 0  # where the rest of it is
+    place: int = 0  # position of the full row
 
 
 _BALANCED: tuple[Callable[[Fit], Any], ...] = (lambda fit: fit.language, lambda fit: fit.words.bit_length(), lambda fit: fit.topic)
 
 
 def draw(pool: Sequence[Fit], *, count: int, seed: int) -> list[Fit]:
-    """At most `count` of `pool`, by id: in turn from each language, of a language from each octave of length, of that from each topic.
+    """At most `count` elements of `pool`, sorted by id.
 
-    A group that is used up leaves its turns to the others. Within the last groups the order is that of sha256(seed, id).
+    Elements are taken in turn from each language, within a language from each length band (powers of two), within a band from each
+    topic. The turns of an empty group go to the other groups. Within a topic the order is sha256("seed:id").
     """
     return sorted(_order(pool, _BALANCED, seed)[:count], key=lambda fit: fit.id)
 
@@ -34,7 +35,7 @@ def _order(pool: Sequence[Fit], keys: Sequence[Callable[[Fit], Any]], seed: int)
     groups: dict[Any, list[Fit]] = defaultdict(list)
     for fit in pool:
         groups[keys[0](fit)].append(fit)
-    # Which group comes first in a turn matters for the last turn alone; by a hash, no group is always favoured.
+    # The order of groups matters only in the last, incomplete turn. The hash prevents that the same group always benefits.
     orders = [_order(groups[key], keys[1:], seed) for key in sorted(groups, key=lambda key: _rank(seed, str(key)))]
     return [fit for turn in zip_longest(*orders) for fit in turn if fit is not None]
 

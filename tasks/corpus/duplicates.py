@@ -1,10 +1,10 @@
-"""Texts that are the same, or nearly.
+"""Find duplicate and near-duplicate texts.
 
-Nearness is the Jaccard similarity of shingles: runs of three words, or of four characters in Chinese. Asks of one sentence that
-differ only in their topic or their length stay under 0.8. rensa's MinHash finds the pairs that are worth a look, exact sets decide.
+Similarity is the Jaccard similarity of shingles: runs of three words, or of four characters in Chinese. Prompts of one sentence
+that differ only in topic or length stay below 0.8. rensa's MinHash selects candidate pairs; exact sets decide.
 
-What is kept of a text until the pairs are known are the hashes of its bands, four bytes each, as a row of a matrix that may lie
-on disk: a million texts need 120 MB of it, and the texts themselves are asked for again when two of them share a band.
+Only the band hashes of each text are stored, four bytes each, in a matrix that may be on disk: 120 MB for a million texts. The
+texts are read again when two of them share a band.
 """
 
 import re
@@ -21,8 +21,8 @@ from rensa import RMinHash
 from tasks.text.unicode import normalized
 
 SHINGLE = {"en": 3, "zh": 4}  # tokens
-BUCKET = 64  # texts of one band, kept and far from each other, that a further one is compared with
-_ASCII = re.compile("[0-9a-z]+")  # what `_TOKEN` finds in ASCII
+BUCKET = 64  # kept texts per band hash with which a further text is compared
+_ASCII = re.compile("[0-9a-z]+")  # equal to `_TOKEN` for ASCII in lower case
 _TOKEN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]|[^\W_\u3400-\u9fff\uf900-\ufaff]+")
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
@@ -30,19 +30,19 @@ Bands = NDArray[np.uint32]  # (texts, bands)
 
 
 class Text(NamedTuple):
-    """A text with what it is compared by."""
+    """The id and the shingles of a text."""
 
     id: str
     shingles: frozenset[str]
 
 
 class Match(NamedTuple):
-    id: str  # of the text that was there before
-    similarity: float
+    id: str  # of the earlier text
+    similarity: float  # Jaccard, 0 to 1
 
 
 def normal(text: str) -> str:
-    """NFC, casefolded, white space collapsed: what makes two rows the same ask."""
+    """The text in NFC, casefolded, with white space collapsed. Rows with equal normal forms are the same prompt."""
     return " ".join(normalized("NFC", text).casefold().split())
 
 
@@ -52,21 +52,21 @@ def text_id(text: str) -> str:
 
 
 def tokens_of(text: str) -> list[str]:
-    """Words, and single characters of Chinese. Punctuation and case do not count."""
+    """Words, and single Chinese characters, without punctuation and case."""
     if text.isascii():
         return _ASCII.findall(text.lower())
     return _TOKEN.findall(normalized("NFKC", text).casefold())
 
 
 def runs(tokens: Sequence[str], size: int) -> Iterator[str]:
-    """Every run of `size` tokens; of fewer tokens the one there is."""
+    """Every run of `size` tokens, joined by spaces; one run of all tokens if there are fewer."""
     if len(tokens) <= size:
         return iter((" ".join(tokens),))
     return map(" ".join, zip(*(tokens[start:] for start in range(size)), strict=False))
 
 
 def shingled(text: str, language: str) -> Text:
-    """A text ready to compare."""
+    """The text with its id and shingles."""
     return Text(text_id(text), shingles_of(text, language))
 
 
@@ -82,12 +82,12 @@ def jaccard(one: frozenset[str], other: frozenset[str]) -> float:
 
 
 def shape(threshold: float) -> tuple[int, int]:
-    """How many bands, of how many hashes each: a pair of similarity 0.8 is missed once in 100,000; low thresholds need shorter bands."""
+    """The number of bands and of hashes per band. A pair of similarity 0.8 is missed once in 100,000; low thresholds need short bands."""
     return (30, 5) if threshold >= 0.7 else (75, 2)
 
 
 def bands(shingles: Sequence[frozenset[str]], *, threshold: float) -> Bands:
-    """Of each text the hashes of its bands. Two texts that share one may be near."""
+    """The band hashes of each text, shape (texts, bands). Two texts that share a hash in the same band are a candidate pair."""
     number, rows = shape(threshold)
     if not shingles:
         return np.zeros((0, number), np.uint32)
@@ -101,19 +101,19 @@ def bands(shingles: Sequence[frozenset[str]], *, threshold: float) -> Bands:
 
 
 def near_places(sketches: Bands, shingles: Callable[[int], frozenset[str]], *, threshold: float) -> Iterator[tuple[int, int, float]]:
-    """Places of texts that are near one of a lower place that stays, with that place and their similarity.
+    """Yield (duplicate, kept, similarity): indices of texts that are near an earlier text which is kept.
 
-    `sketches` come in the order of precedence. Few texts share a band with another: only those are asked for, by `shingles`.
+    `sketches`: band hashes in order of precedence. `shingles` is called only for texts that share a band with another; these are few.
     """
     recent = lru_cache(maxsize=20_000)(shingles)
     kept: dict[int, list[int]] = {}
-    sizes = np.zeros(len(sketches), np.uint32)  # of the sets, where they were looked at
+    sizes = np.zeros(len(sketches), np.uint32)  # sizes of the shingle sets that were read
     for place, buckets in _meeting(sketches):
         near = None
         mine = recent(place)
         sizes[place] = size = len(mine)
         for other in sorted({other for bucket in buckets for other in kept.get(bucket, ())}):
-            if min(size, sizes[other]) / max(size, sizes[other]) < threshold:  # no set of that size can be near
+            if min(size, sizes[other]) / max(size, sizes[other]) < threshold:  # the sizes exclude similarity
                 continue
             similarity = jaccard(recent(other), mine)
             if similarity >= threshold:
@@ -128,7 +128,7 @@ def near_places(sketches: Bands, shingles: Callable[[int], frozenset[str]], *, t
 
 
 def _meeting(sketches: Bands) -> Iterator[tuple[int, list[int]]]:
-    """Places that share a band with another, in their order, each with its buckets. Memory holds one band, and 8 bytes a meeting."""
+    """Indices of texts that share a band with another text, in order, with their buckets. Memory: one band plus about 8 bytes per hit."""
     places, numbers = [np.zeros(0, np.uint32)], [np.zeros(0, np.uint8)]
     for band in range(sketches.shape[1]):
         shared = _shared(np.asarray(sketches[:, band]))
@@ -144,7 +144,7 @@ def _meeting(sketches: Bands) -> Iterator[tuple[int, list[int]]]:
 
 
 def _shared(values: NDArray[np.uint32]) -> NDArray[Any]:
-    """Places whose value stands elsewhere too."""
+    """Indices of values that occur more than once."""
     if not len(values):
         return np.zeros(0, np.int64)
     order = np.argsort(values, kind="stable")
@@ -154,7 +154,7 @@ def _shared(values: NDArray[np.uint32]) -> NDArray[Any]:
 
 
 def near_duplicates(texts: Sequence[Text], *, threshold: float) -> dict[str, Match]:
-    """The ids of texts that are nearly an earlier one that stays, with that one. `texts` come in the order of precedence."""
+    """The ids of near-duplicates, each with the earlier text that is kept. `texts`: in order of precedence."""
     sketches = bands([text.shingles for text in texts], threshold=threshold)
     found = near_places(sketches, lambda place: texts[place].shingles, threshold=threshold)
     return {texts[place].id: Match(texts[other].id, similarity) for place, other, similarity in found}

@@ -1,6 +1,6 @@
-"""What an ask is set aside for before any model is asked: one small function for each reason, the first that speaks wins.
+"""Reject prompts by rules before any model is called: one function per reason; the first reason found counts.
 
-They are rules that a person can read and argue with; what they cannot tell is the selector's business.
+The rules are readable and can be disputed. What rules cannot decide is decided by the selector.
 """
 
 import re
@@ -19,14 +19,14 @@ from tasks.text.length_requests import LengthRequest, parse_length_request
 
 
 class _Pattern(NamedTuple):
-    """A form, and pieces of text of which each of its matches has one: most asks have none, and are spared the form."""
+    """A pattern, and stems of which every match contains one. Most prompts contain no stem, so the pattern is not run on them."""
 
     stems: tuple[str, ...]
     form: re.Pattern[str]
 
 
 class Candidate:
-    """An ask with everything that can be told of it without a model, found out when a filter first wants it."""
+    """A prompt with everything that is derived from it without a model; each property is computed at first use."""
 
     def __init__(self, ask: Ask) -> None:
         self.ask = ask
@@ -50,23 +50,23 @@ class Candidate:
         return parse_length_request(self.text)
 
 
-# What a system turn says that asks for nothing: a request means the same without it.
+# System turns without a request: the prompt means the same without them.
 _KINDLY = r"(?:(?:helpful|harmless|honest|respectful|smart|intelligent|friendly|polite|ai)(?:,? and |, ?| )){0,5}"
 _NOTHING_TOLD = re.compile(
     r"(?:you are [\w ,.-]{1,40}?(?:created|made|trained|developed) by [\w .]{1,40}\.? ?)?"
     rf"(?:you are (?:an? )?(?:very |truly )?{_KINDLY}(?:ai )?(?:chat )?(?:assistant|chatbot|bot|language model)[.!]?)?",
     re.IGNORECASE,
 )
-Fault = tuple[Reason, str]  # with the evidence
+Fault = tuple[Reason, str]  # the reason and the evidence
 Filter = Callable[[Candidate, Collect], Fault | None]
 
 _REDACTED = _Pattern(
     ("name_", "person"),
     re.compile(r"\b(?:NAME|PERSON)_\d+|PRESIDIO_ANONYMIZED_PERSON"),
-)  # an address is not missed in an answer, a name is
+)  # an answer does not need an address, but it needs a name
 _ELSEWHERE = _Pattern(
     ("attach", "upload", "sent you", "附件", "上传", "发给你", "发送的"),
-    re.compile(  # material that is not there
+    re.compile(  # missing material
         r"\b(?:the|my|this|see|i(?:'ve| have)?) attached\b|\b(?:is|are) attached\b"
         r"|\battached (?:is|are|file|document|report|text|image|figures?|pdf)\b"
         r"|\b(?:in|the|my|this) attachments?\b(?! (?:theory|style))"
@@ -94,7 +94,7 @@ _EARLIER = _Pattern(
             "接着",
         ),
     ),
-    re.compile(  # a turn that came before
+    re.compile(  # an earlier turn
         r"\b(?:previous|earlier|last|our) (?:conversation|chat|discussion|repl(?:y|ies)|response)\b"
         r"|\byour (?:last|previous|earlier) (?:answer|reply|message|text|version|draft|essay|story)\b"
         r"|\bas you (?:said|mentioned|wrote)\b"
@@ -111,8 +111,8 @@ _ABOVE = _Pattern(
         re.IGNORECASE,
     ),
 )
-_EDGE = 200  # characters at either end in which an ask speaks of itself; between them may stand any quoted text
-_ROOM = {"en": 200, "zh": 80}  # characters that "above" can refer to within the ask itself
+_EDGE = 200  # characters that are searched at either end of a prompt; the middle may be quoted text
+_ROOM = {"en": 200, "zh": 80}  # characters; after so many, "above" can refer to text of the prompt itself
 _SCRAPING = _Pattern(
     ("scrap", "crawl", "harvest", "collect", "extract", "gather", "爬", "采集", "抓取"),
     re.compile(
@@ -154,7 +154,7 @@ _OTHER_LANGUAGE = _Pattern(
 
 
 def fault(asked: Candidate, collect: Collect) -> Fault | None:
-    """The first reason to set an ask aside, with the evidence, or None."""
+    """The first reason to reject a prompt, with the evidence, or None."""
     return next((found for check in FILTERS if (found := check(asked, collect))), None)
 
 
@@ -166,7 +166,7 @@ def toxic(asked: Candidate, collect: Collect) -> Fault | None:
 
 
 def redacted(asked: Candidate, _: Collect) -> Fault | None:
-    """The source took a name out of it. What it flags elsewhere in the conversation does not matter."""
+    """A name in the prompt was replaced by the source. Flags of other turns of the conversation do not count."""
     return _seen(_REDACTED, asked, asked.text, Reason.REDACTED)
 
 
@@ -175,14 +175,14 @@ def empty(asked: Candidate, _: Collect) -> Fault | None:
 
 
 def foreign(asked: Candidate, collect: Collect) -> Fault | None:
-    """A language that is not collected, or an ask for an answer in another language than its own."""
+    """The prompt is in a language that is not collected, or requests an answer in another language than its own."""
     if asked.language not in collect.languages:
         return Reason.LANGUAGE, f"written in {asked.language}, wanted are {', '.join(collect.languages)}"
     return _seen(_OTHER_LANGUAGE, asked, asked.text, Reason.LANGUAGE)
 
 
 def dependent(asked: Candidate, _: Collect) -> Fault | None:
-    """Needs an attachment, tools or an earlier turn. "Above" is fine where the ask itself brings text before it."""
+    """The prompt needs an attachment, tools or an earlier turn. "Above" is accepted after text in the prompt itself."""
     if asked.ask.lacks:
         return Reason.NOT_SELF_CONTAINED, asked.ask.lacks
     edges = asked.text if len(asked.text) <= 2 * _EDGE else f"{asked.text[:_EDGE]}\n{asked.text[-_EDGE:]}"
@@ -200,7 +200,7 @@ def injection(asked: Candidate, _: Collect) -> Fault | None:
 
 
 def length(asked: Candidate, collect: Collect) -> Fault | None:
-    """An asked length outside of collect.words. Asks without one pass: the selector judges them."""
+    """The requested length is outside collect.words. Prompts without a length pass; the selector estimates it."""
     return None if asked.length_request.target is None else out_of_bounds(asked.length_request.target, collect)
 
 

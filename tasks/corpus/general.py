@@ -1,7 +1,7 @@
-"""General chats for the training set: read from their sources, cleaned, held to what holds for any conversation, drawn at a ratio.
+"""General chats for the training set: read from their sources, cleaned, checked, and drawn at a ratio.
 
-The draw is by the hash of seed and text: rows in another order, or in other files, give the same chats. Two passes: what is fit lies
-in a file between them, so that memory holds one hash for each chat.
+The draw uses a hash of seed and text, so the order of rows and files does not change it. There are two passes with a file of accepted
+chats between them; memory holds one hash per chat.
 """
 
 import hashlib
@@ -35,7 +35,7 @@ class Fault(NamedTuple):
 
 
 def fit_chats(general: General, folder: Path, scored: Scored, *, known: Set[str]) -> Iterator[Sample | Reject]:
-    """Every row of the sources: a chat to draw from, or a Reject. `known` are the long texts' ids."""
+    """Yield a Sample or a Reject for every row of the sources. `known`: ids of the long texts."""
     seen: dict[str, str] = dict.fromkeys(known, "the long texts")
     for entry in general.sources:
         for file, row in rows_of(entry, folder):
@@ -59,7 +59,7 @@ def fit_chats(general: General, folder: Path, scored: Scored, *, known: Set[str]
 
 
 def draw(fit: Path, *, count: int, seed: int) -> frozenset[str]:
-    """The ids of the chats that are taken. Raises GateFailed where there are fewer than the ratio asks for."""
+    """The ids of the drawn chats. Raises GateFailed if there are fewer than `count` accepted chats."""
     keys = [(hashlib.sha256(f"{seed}\0{chat.id}".encode()).digest(), chat.id) for chat in _read(fit)]
     if len(keys) < count:
         raise GateFailed(
@@ -89,7 +89,7 @@ def _cleaned(message: Message) -> Message:
 
 
 def _chat(turns: tuple[Message, ...], source: str, scored: Scored) -> Sample | Fault:
-    """A chat, or the first thing that is wrong with it."""
+    """The chat as a sample without an id, or the first fault."""
     spoken = turns[1:] if turns and turns[0].role == "system" else turns
     if not spoken or any(message.role != _TURNS[place % 2] for place, message in enumerate(spoken)) or len(spoken) % 2:
         return Fault(Reason.MALFORMED, f"roles out of order: {' '.join(message.role for message in turns)[:80]}")

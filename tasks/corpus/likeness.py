@@ -1,4 +1,4 @@
-"""Which requests repeat a prompt that is scored on, and which are nearly another request of the same data: as evidence, or None."""
+"""Find prompts that repeat a benchmark prompt, and prompts that nearly repeat another prompt of the same data."""
 
 import os
 import tempfile
@@ -17,12 +17,12 @@ from tasks.schema.records import Record
 from tasks.sources import reading
 
 NEAR = 0.8  # Jaccard similarity of shingles
-BATCH = 1000  # requests that are hashed at once
-Scored = Callable[[str, str], str | None]  # from a request and its language to the benchmark prompt that it repeats
+BATCH = 1000  # prompts that are hashed together
+Scored = Callable[[str, str], str | None]  # (prompt, language) -> evidence of the benchmark prompt that it repeats, or None
 
 
 def scored_on(benchmark: Path, folder: Path, collect: Collect) -> Scored:
-    """Knows every prompt of the benchmark and of `collect.decontaminate`. Raises BadInput for one that cannot be read."""
+    """A check against every prompt of the benchmark and of `collect.decontaminate`. Raises BadInput if a prompt cannot be read."""
     texts = [ask.text for ask in reading.asks_of(reading.plain(benchmark))]
     return repeats([*texts, *(ask.text for entry in collect.decontaminate for ask in reading.asks(entry, folder))])
 
@@ -43,10 +43,10 @@ class _Asked(Record):
 
 
 class Requests:
-    """Requests that are compared with one another: memory holds 48 bytes of each; its text and the hashes of its bands are on disk."""
+    """Prompts that are compared with each other. Memory holds 48 bytes per prompt; texts and band hashes are on disk."""
 
     def __init__(self, folder: Path | None = None):
-        """`folder`: where the two files are, which are removed with this object; None: the system's folder for such files."""
+        """`folder`: for the two temporary files, which are removed with this object. None: the system's temporary folder."""
         self._sketches = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed, and so removed, with this object)
         self._asked = store.Spool(folder)
         self._rows, self._ids = array("q"), array("Q")
@@ -56,7 +56,7 @@ class Requests:
         return len(self._ids)
 
     def add(self, row: int, text: str, language: str) -> None:
-        """`row`: its number in its data, from 0."""
+        """Add a prompt. `row`: its number in the data, from 0."""
         one = shingled(text, language)
         self._asked.put(len(self), _Asked(text=text, language=language))
         self._rows.append(row)
@@ -66,7 +66,7 @@ class Requests:
             self._sketch()
 
     def copies(self) -> Iterator[tuple[int, int, float]]:
-        """Rows that repeat an earlier one, or nearly, each with that row and their similarity: equal ones first."""
+        """Yield (row, earlier row, similarity) for rows that repeat an earlier row: equal ones first, then near ones."""
         self._sketch()
         ids = np.asarray(self._ids, np.uint64)
         _, first, which = np.unique(ids, return_index=True, return_inverse=True)
@@ -79,7 +79,7 @@ class Requests:
             yield self._rows[places[rank]], self._rows[places[other]], similarity
 
     def _shingles(self, place: int) -> frozenset[str]:
-        """Of a request that may be near another one."""
+        """The shingles of the prompt at this index, from its stored text."""
         asked = self._asked.at(place, _Asked)
         return shingles_of(asked.text, asked.language)
 
@@ -90,7 +90,7 @@ class Requests:
         self._waiting.clear()
 
     def _ordered(self, places: NDArray[np.int64]) -> Bands:
-        """The hashes of these, in their order."""
+        """The band hashes of these prompts, in this order; shape (len(places), bands)."""
         number, _ = shape(NEAR)
         if not len(places):
             return np.zeros((0, number), np.uint32)

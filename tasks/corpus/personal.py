@@ -1,7 +1,7 @@
-"""Personal data in an ask: masked, so that the ask stays and the person does not.
+"""Mask personal data in a prompt, so that the prompt can be used.
 
-Addresses, numbers and keys only: an answer does not depend on them, as it does on a name. phonenumbers and python-stdnum say
-what is a real number of its kind, so that years, prices and asked lengths are left alone.
+Only addresses, numbers and keys are masked: an answer does not depend on them, but it may depend on a name. phonenumbers and
+python-stdnum check that a number is valid, so years, prices and requested lengths are not masked.
 """
 
 import re
@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from ipaddress import ip_address
 from typing import NamedTuple
 
-REGIONS = {"en": "US", "zh": "CN"}  # where a phone number without a country code is taken to be
+REGIONS = {"en": "US", "zh": "CN"}  # region assumed for a phone number without a country code
 
 _MAYBE = re.compile(r"@|\d(?:[\s().:/-]{0,2}\d){6}|://|\b(?:sk|pk|rk|gh[opsu]|xox[abps]|AKIA|ASIA|AIza|eyJ|hf)[-_A-Za-z0-9]{8}|PRIVATE KEY")
 _EMAIL = re.compile(r"(?<![\w.+-])[\w.+-]{1,64}@(?:[\w-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![\w-])")
@@ -38,7 +38,7 @@ class _Found(NamedTuple):
 
 
 def masked(text: str, language: str) -> tuple[str, Counter[str]]:
-    """The text with placeholders such as [EMAIL] in place of personal data, and how many of each kind there were."""
+    """The text with placeholders such as [EMAIL] for personal data, and the number of each kind."""
     kinds = Counter[str]()
     if not _MAYBE.search(text):
         return text, kinds
@@ -58,7 +58,7 @@ def _keys(text: str, _: str) -> Iterator[_Found]:
 
 
 def _blocks(text: str) -> Iterator[_Found]:
-    """Private keys in PEM, each from its first line to the next last one."""
+    """PEM private keys, each from its BEGIN line to the next END line."""
     ends = [match.end() for match in _KEY_END.finditer(text)]
     done = 0
     for match in _KEY_BEGIN.finditer(text):
@@ -77,7 +77,7 @@ def _emails(text: str, _: str) -> Iterator[_Found]:
 
 
 def _addresses(text: str, _: str) -> Iterator[_Found]:
-    """Of machines that the whole net can reach; 192.168.0.1 is nobody's."""
+    """Public IPv4 addresses. Private ones such as 192.168.0.1 identify nobody."""
     for match in _IP.finditer(text):
         if (
             all(int(part) < 256 for part in match[0].split("."))
@@ -87,7 +87,7 @@ def _addresses(text: str, _: str) -> Iterator[_Found]:
 
 
 def _numbers(text: str, _: str) -> Iterator[_Found]:
-    """Cards, accounts and identity numbers whose check digits are right."""
+    """Card, account and identity numbers with valid check digits."""
     from stdnum import iban, luhn
     from stdnum.cn import ric
     from stdnum.us import ssn

@@ -1,8 +1,7 @@
-"""A draft becomes a sample, or it has a fault: the cleaning that the paper describes and nobody published, in its order.
+"""Make a sample from a draft, or find its fault. The paper describes this cleaning; its code was not published.
 
-First what is not the text goes, paragraph by paragraph: what cannot be seen, the plan's scaffolding, the author's remarks, the
-model's end mark. Then the whole is looked at, and the first fault that is found names the reason. What the recipe leaves out is no
-fault.
+First each paragraph is cleaned: invisible characters, chat format tokens, plan markup and remarks of the model are removed. Then the
+whole text is checked, and the first fault gives the reason. Samples that the recipe excludes also get a reason.
 """
 
 import re
@@ -25,21 +24,21 @@ _HEAD = 20_000  # characters of a paragraph in which an error message, noise or 
 
 
 class Fault(NamedTuple):
-    """Why a draft is no sample, with the evidence."""
+    """Why a draft cannot become a sample, with the evidence."""
 
     reason: Reason
     detail: str
 
 
 class Tidied(NamedTuple):
-    """A draft's paragraphs as they go into the dataset, and how many of them lost what by the way."""
+    """The cleaned paragraphs of a draft, and the number of changed paragraphs by kind of cleaning."""
 
     paragraphs: list[str]
     taken: Counter[str]
 
 
 def sample_of(draft: Draft, recipe: Recipe, taken: Counter[str]) -> Sample | Fault:
-    """The sample that a draft becomes. `taken` counts the paragraphs that were cleaned, by what was taken off."""
+    """The sample made from a draft, or its fault. Adds the number of changed paragraphs by kind of cleaning to `taken`."""
     paragraphs, counts = tidied(draft)
     taken.update(counts)
     answer, instruction = "\n\n".join(paragraphs), draft.instruction
@@ -59,7 +58,7 @@ def sample_of(draft: Draft, recipe: Recipe, taken: Counter[str]) -> Sample | Fau
 
 
 def tidied(draft: Draft) -> Tidied:
-    """The draft's paragraphs without what is not the text; those that were nothing else are left out."""
+    """The cleaned paragraphs of a draft. Paragraphs that become empty are dropped."""
     kept, taken = list[str](), Counter[str]()
     for number, raw in enumerate(draft.paragraphs, 1):
         point = draft.steps[number - 1].point if number <= len(draft.steps) else ""

@@ -1,4 +1,4 @@
-"""The selector's word on an ask that the rules let pass: does it need a long answer, how long, and what kind of text is it?"""
+"""Ask the selector about a prompt that passed the rules: does it need a long answer, how long, and of which kind?"""
 
 from typing import Literal
 
@@ -17,18 +17,18 @@ class Choice(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     needs_long_answer: bool
-    words: int | None = Field(ge=1)  # that a good answer has; None where the selector cannot tell
+    words: int | None = Field(ge=1)  # length of a good answer; None if the selector cannot estimate it
     topic: Topic  # balances the draw
 
 
 async def choose(chat: Chat, instruction: str) -> Choice:
-    """Ask the selector, once more if its reply cannot be read. Raises ReplyError with what it said at last."""
+    """The selector's choice. An unreadable reply is requested once more. Raises ReplyError with the last unreadable reply."""
     prompt, problem = fill("select", instruction=instruction), ""
     for sample in range(TRIES):
         reply = await chat(user(prompt, sample=sample, schema=Choice.model_json_schema()))
         said = reply.text.strip()
         try:
-            return Choice.model_validate_json(said[said.find("{") : said.rfind("}") + 1])  # without what is around it
+            return Choice.model_validate_json(said[said.find("{") : said.rfind("}") + 1])  # ignore text around the JSON object
         except ValidationError:
             problem = f"was: {said[:120]!r}" if said else f"had {why_empty(reply)}"
     raise ReplyError(f"no choice in {TRIES} replies, the last {problem}")

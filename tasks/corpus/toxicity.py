@@ -1,6 +1,6 @@
-"""A word list, for asks that no source has flagged: what nobody writes who wants an essay on the matter.
+"""Word list for toxic prompts that their source has not flagged.
 
-Only words that stand for the request itself, such as the names of pornographic genres; a crime, an illness or a war is a subject.
+It contains only words that name the requested content, such as pornographic genres. Crime, illness and war are legitimate topics.
 """
 
 import re
@@ -18,7 +18,7 @@ _CHINESE = (
     "|自慰|高潮(?:描写|细节)|萝莉控|(?:制作|制造)(?:炸弹|冰毒)"
 )
 _WORDS = re.compile(rf"\b(?:{_ENGLISH})\b|{_CHINESE}")
-# Each match has one of these in it; most texts have none, and are spared the form.
+# Every match contains one of these. Most texts contain none, so the pattern is not run on them.
 _STEMS = (
     "nsfw", "hentai", "smut", "erotic", "porn", "gang", "job", "cum", "creampie", "throat", "futanari", "milf", "dildo", "plug",
     "orgasm", "cunnilingus", "fellatio", "bukkake", "cuckold", "rape ", "incest ", "sex scene", "sexually explicit", "loli",
@@ -29,7 +29,7 @@ _STEMS = (
 
 
 def toxic_word(text: str) -> str | None:
-    """The first word of the list that stands in `text`, which is in lower case, or None."""
+    """The first listed word in `text`, which must be in lower case, or None."""
     if not any(map(text.__contains__, _STEMS)):
         return None
     return match[0] if (match := _WORDS.search(text)) else None

@@ -1,1 +1,1 @@
-"""What can be said of a text alone. Imports nothing but the ground floor, and may be imported by every other package."""
+"""Analysis of a single text: counts, lengths, language, repetition, endings. Imports only base modules; every package may import it."""

@@ -1,4 +1,4 @@
-"""`python -m tasks.text lengths FILE`: which length the reader finds in each prompt. `longwriter data lengths`."""
+"""`longwriter data lengths FILE` (`python -m tasks.text lengths FILE`): print the length request found in each prompt."""
 
 import sys
 from collections.abc import Iterator
@@ -20,14 +20,14 @@ STDIN = Path("-")
 
 
 class ReadPrompt(NamedTuple):
-    """What was read in one row."""
+    """The length request of one row."""
 
     line: int
     id: str | None
     request: LengthRequest
 
     def fields(self) -> dict[str, object]:
-        """`low` and `high` are the numbers of a range, and `high` the number of `most`; `band` are the lengths that satisfy the request."""
+        """The fields of the JSON output. `low` is set for a range, `high` for a range or `most`; `band` is inclusive."""
         request = self.request
         return {
             **({} if self.id is None else {"id": self.id}),
@@ -63,7 +63,7 @@ def lengths(
 
 
 def read_lengths(path: Path) -> Iterator[ReadPrompt]:
-    """The length request of each row. Raises BadInput with the line of a row that cannot be read or has no prompt."""
+    """Yield the length request of each row. Raises BadInput with the line number if a row is unreadable or has no prompt."""
     name = "standard input" if path == STDIN else path
     for row in _standard_input() if path == STDIN else rows(path):
         if row.data is None:

@@ -1,15 +1,15 @@
-"""Plan adherence: which steps of its plan a text is about, in which order, and how near each comes to its word count.
+"""Plan adherence: which plan steps a text covers, in which order, and how close each section is to its planned word count.
 
-A text does not say which passage stands for which step, and need not have one for each: they are told by what they share. Step
-and passage are vectors of tf-idf weights over this text and its plan: a word that is everywhere in the text tells nothing. A
-step has the passage that the best assignment of all steps gives it (in doubt, the one at the step's place in the plan), and is
-covered if their cosine reaches `ALIKE`. What was written for it runs from there to the passage of the next covered step.
+A text does not mark which passage belongs to which step, and a step may have no passage. Steps and passages are compared as
+tf-idf vectors over this text and its plan; a word that occurs everywhere has little weight. The best assignment of all steps
+gives each step a passage; similar candidates are ranked by position. A step without an assigned passage takes its most similar
+one. A step is covered if the cosine reaches `ALIKE`. Its section ends where the passage of the next covered step begins.
 
-`ALIKE` was set on real texts, against plans of other texts. Of 199 essays by four models, with the essays' own headings for the plan
-and left out of the text, it finds 88% of the steps (20% of those of another essay); of Chinese articles, with a paragraph's first
-sentence for the step and the rest for its passage, 81% (11%). A step that the text only paraphrases is missed, and scenes of a
-story share few words with their summaries (48%, 35%): read a figure beside another model's, not alone. Of the neighbours among
-covered headings 81% stand in order, and 53% when the sections are shuffled.
+`ALIKE` was set on real texts, with plans of other texts as controls. In 199 essays by four models, with the essay's headings as
+the plan and removed from the text, 88% of the steps are found (control 20%). In Chinese articles, with a paragraph's first
+sentence as the step and the rest as its passage, 81% (control 11%). Paraphrased steps are missed, and scenes of a story share few
+words with their summaries (48%, control 35%): compare the figures of two models, do not read one alone. Of neighbouring covered
+headings 81% are in order, and 53% when the sections are shuffled.
 """
 
 import re
@@ -24,13 +24,13 @@ from tasks.text.counts import chinese_share, count_words, s_l
 if TYPE_CHECKING:
     import numpy as np
 
-ALIKE = 0.1  # cosine from which a passage is about a step
-MOST = 2000  # passages; of a longer text neighbours are taken together
-LOOK = 500_000  # characters of a text whose words are weighed, spread over its passages; all of them are counted
-IN_DOUBT = 0.05  # cosine that a whole text's distance from a step's own place in the plan takes from a passage
-STEM = 6  # letters of a word that count, so that "governing" and "government" are one
-CHINESE = 0.25  # share of Chinese characters from which a text's tokens are its characters
-SPACED = 0.06  # share of white space in a text under which its script puts no spaces between words
+ALIKE = 0.1  # smallest cosine between a step and the passage that covers it
+MOST = 2000  # passages; in a longer text neighbouring passages are merged
+LOOK = 500_000  # characters that are compared, divided over the passages; word counts use the whole text
+IN_DOUBT = 0.05  # penalty on the cosine per distance from the step's relative position; 1 is the whole text
+STEM = 6  # letters of a word that are compared: "governing" and "government" are equal
+CHINESE = 0.25  # share of Chinese characters from which the tokens are characters
+SPACED = 0.06  # share of white space below which a script is treated as having no spaces between words
 
 _BLANK_LINES, _LINES, _SENTENCES = re.compile(r"\n\s*\n"), re.compile(r"\n+"), re.compile(r"(?<=[.!?])\s+|(?<=[。！？])|\n+")
 _WORD, _NO_WORD = re.compile(r"\w+"), re.compile(r"\W+")
@@ -38,7 +38,7 @@ _HEADING = re.compile(r"#{1,6}\s.*|\*\*[^\n]{1,120}\*\*:?|[^\n]{1,80}[^.!?。！
 
 
 def adherence(plan: Sequence[Step], text: str) -> Adherence:
-    """How `text` follows `plan`. An empty text covers nothing. Raises ValueError if the plan has no step."""
+    """How closely `text` follows `plan`. An empty text covers no step. Raises ValueError if the plan has no step."""
     if not plan:
         raise ValueError("no plan to follow")
     passages = passages_of(text, at_least=len(plan))
@@ -55,7 +55,7 @@ def adherence(plan: Sequence[Step], text: str) -> Adherence:
 
 
 def passages_of(text: str, *, at_least: int) -> list[str]:
-    """The text's paragraphs, each with its heading; its lines or its sentences, where it has fewer paragraphs than `at_least`."""
+    """The paragraphs of a text, each with its heading; lines, then sentences, if there are fewer than `at_least` paragraphs."""
     found: list[str] = []
     for border in (_BLANK_LINES, _LINES, _SENTENCES):
         found = list(_with_headings(part.strip() for part in border.split(text) if part.strip()))
@@ -73,11 +73,11 @@ def _with_headings(parts: Iterator[str]) -> Iterator[str]:
         else:
             yield "\n".join([*headings, part])
             headings.clear()
-    yield from headings  # of nothing: a text of short lines, or a heading at its end
+    yield from headings  # headings without a text: a text of short lines, or a heading at the end
 
 
 def _alike(points: Sequence[str], passages: Sequence[str]) -> "np.ndarray":
-    """Cosines, a row per step and a column per passage; zeros where there is nothing to compare."""
+    """Cosines, shape (steps, passages); all zero if the passages have no tokens."""
     import numpy as np
     from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -96,7 +96,7 @@ def _as_it_is(tokens: list[str]) -> list[str]:
 
 
 def _tokens_of(text: str) -> Callable[[str], list[str]]:
-    """Stems of words; single characters and pairs of them where the script puts no spaces between words."""
+    """The tokenizer for a text: word stems, or characters and pairs of characters for scripts without spaces."""
     sample = text[:20_000]
     bare = sum(map(str.isspace, sample)) < SPACED * len(sample)
     return _characters if bare or chinese_share(sample) >= CHINESE else _stems
@@ -114,7 +114,7 @@ def _characters(text: str) -> list[str]:
 
 
 def _places(alike: "np.ndarray") -> list[int | None]:
-    """The passage of each step; None: no passage is about it. Two steps may share one, where the text takes them together."""
+    """The passage index of each step; None: no passage covers it. Two steps may share a passage."""
     import numpy as np
     from scipy.optimize import linear_sum_assignment
 
@@ -131,7 +131,7 @@ def _places(alike: "np.ndarray") -> list[int | None]:
 
 
 def _length_scores(plan: Sequence[Step], covered: dict[int, int], passages: Sequence[str]) -> Iterator[float]:
-    """S_l of each covered step: the words up to the next covered step's passage. Steps that share them do so by their word counts."""
+    """S_l of each covered step. Its words run to the next covered passage; steps that share a passage are scored on their sum."""
     starts = sorted(set(covered.values()))
     written = {start: sum(map(count_words, passages[start:end])) for start, end in zip(starts, [*starts[1:], len(passages)], strict=True)}
     asked = {start: sum(plan[step].words for step, place in covered.items() if place == start) for start in starts}

@@ -1,7 +1,7 @@
-"""Tidying of written text: what a reader would not miss goes, and what he would object to is named.
+"""Clean a written text, and detect refusals and repeated paragraphs.
 
-Nothing here changes a word that was written. What belongs to the plan or to the model, and not to the text, is taken off elsewhere:
-scaffolding.py, remarks.py, endings.py.
+Cleaning changes no word. Other modules remove what belongs to the plan (plan_markup.py), comments of the model (meta_comments.py)
+and tokens of the chat format (endings.py).
 """
 
 import re
@@ -49,16 +49,16 @@ _REFUSALS = (
 _REFUSAL = re.compile(rf"[\s*_#>]{{0,4}}(?P<evidence>{'|'.join(_REFUSALS)})", re.IGNORECASE)
 _BLANK_LINE = re.compile(r"\n[ \t]*\n\s*")
 _HEADING = re.compile(r"\s*(?:[#*【\[(]|paragraph \d)[^\n]{0,80}\n\s*", re.IGNORECASE)
-_ADDRESSED = (",", "，", ":", "：")  # "Dear Anna," what follows is said to her
-_SHORTEST = 100  # characters, a Chinese one three of them: a shorter paragraph may come again: a heading, a scene's place, a refrain
+_ADDRESSED = (",", "，", ":", "：")  # after "Dear Anna," the text is part of a letter
+_SHORTEST = 100  # characters; a Chinese one counts as three. A shorter paragraph may repeat: a heading, a scene's place, a refrain
 _HAN = re.compile(r"[\u3400-\u9fff]")
 
 
 def clean(text: str) -> str:
-    """NFC, without what cannot be seen and with tidy white space; words and line structure stay as they are.
+    """The text in NFC, without invisible characters and with regular white space; words and lines do not change.
 
-    Zero-width spaces, byte order marks, bidi controls and control characters go. Joiners stay inside graphemes (emoji
-    families, Indic and Arabic script) and go anywhere else. Never raises.
+    Removes zero-width spaces, byte order marks, bidi controls and control characters. Joiners are kept inside graphemes (emoji
+    families, Indic and Arabic script) and removed elsewhere. Never raises.
     """
     text = _INVISIBLE.sub("", normalized("NFC", _NEWLINE.sub("\n", text)))
     if not text.isascii():
@@ -72,7 +72,7 @@ def clean(text: str) -> str:
 
 
 def unseen(text: str) -> int:
-    """How many characters nobody sees that `clean` would take off; joiners within graphemes are none."""
+    """The number of zero-width characters that `clean` would remove. Joiners inside graphemes do not count."""
     joiners = 0 if text.isascii() else sum(not _joiner(match) for match in _JOINER.finditer(text))
     return joiners + len(_ZERO_WIDTH.findall(text))
 
@@ -83,7 +83,7 @@ def _joiner(match: re.Match[str]) -> str:
 
 
 def _joins(character: str) -> bool:
-    """Whether a joiner beside it can mean anything: emoji and marks, and scripts whose letters change shape."""
+    """Whether a joiner next to `character` has a meaning: emoji, marks, and scripts in which letters change shape."""
     if not character or character < "\u0590":
         return False
     return unicodedata.category(character)[0] in "MS" or (
@@ -92,7 +92,7 @@ def _joins(character: str) -> bool:
 
 
 def refusal(text: str) -> str | None:
-    """The words by which a model refuses where a paragraph begins, or None. Speech in quotes is not looked at."""
+    """The words of a model's refusal at the beginning of a paragraph, or None. Quoted speech does not count."""
     heading = _HEADING.match(text)
     blocks = [*_BLANK_LINE.split(text.strip()), text[heading.end() :] if heading else ""]
     before = ["", *blocks[:-2], ""]
@@ -103,7 +103,7 @@ def refusal(text: str) -> str | None:
 
 
 def repeated(paragraphs: Sequence[str]) -> str | None:
-    """Which paragraphs are the same but for case and white space, or None."""
+    """The first two paragraphs that are equal except for case and white space, as a message; None if all differ."""
     seen: dict[str, int] = {}
     for place, paragraph in enumerate(paragraphs, 1):
         text = " ".join(normalized("NFC", paragraph).casefold().split())

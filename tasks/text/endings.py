@@ -1,7 +1,7 @@
-"""How a text ends, by cause: whole, at the token limit, in the middle of a sentence, with an offer to go on, or as less than was asked.
+"""How a text ends: complete, at the token limit, inside a sentence, with an offer to continue, or shorter than requested on purpose.
 
-Lists, references, headings, signatures, tables, code and verse end without a full stop too, and are whole. A model's own end marks
-("</s>", "<|im_end|>") are no text: `strip_markup` takes them off the end, `markup` finds them anywhere else.
+Lists, references, headings, signatures, tables, code and verse are complete without a full stop. Tokens of a chat format ("</s>",
+"<|im_end|>") are not text: `strip_markup` removes them from the end, `markup` finds them anywhere.
 """
 
 import re
@@ -16,11 +16,11 @@ CAUSES: tuple[Cause, ...] = get_args(Cause)
 
 
 class Ending(NamedTuple):
-    """Where and why a text ends."""
+    """How a text ends, with the evidence."""
 
     cause: Cause
-    evidence: str  # the words that say so; empty where it ended, or the finish reason says it all
-    token: str  # end marks of the model's chat format that were left behind the text; empty: none
+    evidence: str  # words of the text that show the cause; empty if the text ended or the finish reason decides
+    token: str  # tokens of the chat format that follow the text; empty: none
 
 
 _TOKEN = re.compile(
@@ -57,7 +57,7 @@ _SPEAKER = re.compile(r"[*_]{0,3}[A-Z][\w .'’#-]{0,30}[*_]{0,3}: ?\S")
 _SENTENCE = re.compile(
     r"(?:He|She|They|We|I|It|The|As|And|But|When|His|Her|Then|There|In|At|On|After|Before|With|My|Our|This|That)\b(?: [a-z’'-]+){3}"
 )
-_HANGING = re.compile(  # words after which something has to come
+_HANGING = re.compile(  # words that cannot end a sentence
     r"\b(?:a|an|the|and|or|but|of|to|in|on|at|by|for|from|with|into|as|that|which|who|is|are|was|were|be|been|has|have|had|will"
     r"|would|could"
     r"|should|can|may|might|must|i|he|she|they|we|his|her|their|my|our|your|its|this|these|if|when|while|because|than|not"
@@ -69,15 +69,18 @@ _HANGING_AT = re.compile(
     r"|[的地得和与及或在把被对从向跟])\Z",
     re.IGNORECASE,
 )
-_WITHIN = re.compile(r"[.!?][\"'”’)*_]{0,3} {1,3}[\"'“‘(*_]{0,3}[A-Z]|[。！？]")  # a sentence that ends within a line
+_WITHIN = re.compile(r"[.!?][\"'”’)*_]{0,3} {1,3}[\"'“‘(*_]{0,3}[A-Z]|[。！？]")  # the end of a sentence inside a line
 _PAUSE = re.compile(r"[，；、。！？]")  # Chinese titles and terms have none
 _SYMBOLS = ("So", "Sk", "Sm")  # categories of emoji and of mathematical signs
-_RUNNING = 8  # words of a line that can be a sentence; Chinese: characters, half again as many
+_RUNNING = 8  # words from which a line can be a sentence; in Chinese 1.5 times as many characters
 _CUE = 4  # words of a speaker's name
 
 
 def ending(text: str, *, finish_reason: str = "") -> Ending:
-    """How an answer ends. The first cause that applies: at the limit, broken off, declined, with an offer, ended. Linear in length."""
+    """How an answer ends: the first cause that applies, in the order of the checks below. Linear in the text's length.
+
+    `finish_reason`: as the endpoint reported it; empty if unknown. An empty text is `broken_off`.
+    """
     bare, token = strip_tokens(text)
     if finish_of(finish_reason) is Finish.CUT:
         return Ending("cut_by_limit", "", token)
@@ -93,9 +96,9 @@ def ending(text: str, *, finish_reason: str = "") -> Ending:
 
 
 def ended(text: str, *, finish_reason: str) -> bool:
-    """Whether the model ended a text by itself: as the endpoint says or, where it does not say, as the text's last sentence does.
+    """Whether the model ended the text itself, by the finish reason or, if that is unknown, by the last sentence.
 
-    Without a word from the endpoint a text needs its full stop: "The oven was wa" could be a heading.
+    Without a finish reason the text must end with a full stop or last words such as "The End": "The oven was wa" could be a heading.
     """
     finish = finish_of(finish_reason)
     last = strip_markup(text)[-200:].rstrip(_CLOSERS)
@@ -103,11 +106,11 @@ def ended(text: str, *, finish_reason: str) -> bool:
 
 
 def stops_short(text: str, *, said: bool) -> str | None:
-    """The words at which a paragraph stops in the middle of a sentence, or None.
+    """The last words of a paragraph that stops inside a sentence, or None.
 
-    `said`: the endpoint says that the model ended it by itself. Then only what cannot be an ending counts; else every prose line without
-    its full stop does. Lists, headings, tables, code, verse and interrupted speech have no full stop and are whole. A paragraph may end
-    with a colon: the list that it announces is the next one.
+    `said`: the endpoint reported that the model ended the paragraph. Then only an impossible ending counts; otherwise every prose line
+    without a full stop counts. Lists, headings, tables, code, verse and interrupted speech are complete without a full stop. With
+    `said`, a paragraph may also end with a colon: the list that it announces is the next paragraph.
     """
     text = strip_markup(text)
     lines = text[-_TAIL:].rstrip().split("\n")
@@ -120,7 +123,7 @@ def stops_short(text: str, *, said: bool) -> str | None:
 
 
 def _without_stop(lines: list[str]) -> bool:
-    """Whether the last line is of a kind that ends without a full stop."""
+    """Whether the last line belongs to a kind of text that needs no full stop."""
     raw, last, above = lines[-1], lines[-1].strip(), lines[-2].strip() if len(lines) > 1 else ""
     if _opened(last):
         return False
@@ -134,18 +137,18 @@ def _without_stop(lines: list[str]) -> bool:
         return True
     if raw.startswith(("    ", "\t")) or _CODE.search(last) or _REFERENCE.search(last) or last.isupper() or _titled(last):
         return True
-    # A line of verse, of an address or a signature: the one above it ends without a stop too, and is about as long.
+    # A line of verse, an address or a signature: the line above it has no full stop either and is not much shorter.
     return bool(above) and _open(above) and not _WITHIN.search(last) and len(_WORDS.findall(last)) <= 2 * len(_WORDS.findall(above))
 
 
 def _titled(last: str) -> bool:
-    """Whether a line is written as a title: most of its longer words begin with a capital letter."""
+    """Whether a line looks like a title: most of its longer words begin with a capital letter."""
     longer = [word for word in _WORDS.findall(last) if len(word) > 3]
     return len(longer) > 2 and not _WITHIN.search(last) and sum(word[0].isupper() for word in longer) * 3 > 2 * len(longer)
 
 
 def broken_off(text: str) -> str | None:
-    """The words at which a text stops in the middle of a sentence, or None."""
+    """The last words of a text that stops inside a sentence or an open code block, or None."""
     lines = text[-_TAIL:].rstrip().split("\n")
     while len(lines) > 1 and _RULE.match(lines[-1]):
         lines.pop()
@@ -193,13 +196,13 @@ def _breaks_off(last: str, lines: list[str]) -> bool:
 
 
 def _prose_above(lines: list[str]) -> bool:
-    """Whether the last line begins a paragraph under another one that is prose and has its full stop."""
+    """Whether the last line begins a paragraph and the paragraph above is prose with a full stop."""
     above = next((line.strip() for line in reversed(lines[:-1]) if line.strip()), "")
     return not lines[-2].strip() and len(_WORDS.findall(above)) >= _RUNNING and not _open(above) if len(lines) > 1 else False
 
 
 def _cue(last: str, words: list[str], lines: list[str]) -> bool:
-    """Whether the last line names a speaker who says nothing: it was there in capitals before, with words below it."""
+    """Whether the last line is the name of a speaker without a speech: a name in capitals that occurs at least twice before."""
     if len(words) > _CUE or _LAST_WORDS.search(last.rstrip(_CLOSERS)):
         return False
     name = last.strip(_CLOSERS).upper()
@@ -207,7 +210,7 @@ def _cue(last: str, words: list[str], lines: list[str]) -> bool:
 
 
 def _speech(last: str, words: list[str], lines: list[str]) -> bool:
-    """Whether the last line is a speech in a play whose other speeches have their full stops."""
+    """Whether the last line is an unfinished speech of a play: the line above is a complete speech or the speaker's name."""
     above = next((line.strip() for line in reversed(lines[:-1]) if line.strip()), "")
     if len(words) < 3 or last.isupper():
         return False
@@ -217,7 +220,7 @@ def _speech(last: str, words: list[str], lines: list[str]) -> bool:
 
 
 def _opened(last: str) -> bool:
-    """Whether the last line opens a quotation or a bracket that it does not close."""
+    """Whether the last line opens a quotation or a bracket and does not close it."""
     return (
         last.count('"') % 2 == 1
         or last.count("“") > last.count("”")
@@ -227,20 +230,20 @@ def _opened(last: str) -> bool:
 
 
 def _verse(lines: list[str]) -> bool:
-    """Whether lines without a sentence's end are the rule here."""
+    """Whether most of the last lines have no end of a sentence, as in verse."""
     spoken = [line.strip() for line in lines[-20:] if len(_WORDS.findall(line)) > 2]
     prose = [line for line in spoken if not line.isupper() and not line.startswith(("(", "[", "**", "#", "|", "- "))]
     return len(prose) > 3 and sum(_open(line) for line in prose) * 2 > len(prose)
 
 
 def _open(line: str) -> bool:
-    """Whether a line has no sentence's end."""
+    """Whether a line does not end with the end of a sentence."""
     bare = line.rstrip(_CLOSERS)
     return bool(bare) and bare[-1] not in _ENDS
 
 
 def strip_tokens(text: str) -> tuple[str, str]:
-    """The text without the model's own marks behind its end, and these marks."""
+    """The text without chat format tokens at its end, and these tokens joined by spaces."""
     end = len(text.rstrip())
     if not end or text[end - 1] not in ">]":
         return text, ""
@@ -256,10 +259,10 @@ def strip_tokens(text: str) -> tuple[str, str]:
 
 
 def strip_markup(text: str) -> str:
-    """The text without the model's own marks behind its end."""
+    """The text without chat format tokens at its end."""
     return strip_tokens(text)[0]
 
 
 def markup(text: str) -> str | None:
-    """A mark of a model's chat format within a text, or None."""
+    """The first token of a chat format in a text, or None."""
     return match[0] if (match := _TOKEN.search(text)) else None

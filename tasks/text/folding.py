@@ -1,4 +1,4 @@
-"""Text as patterns match it: NFKC, lower case, Traditional Chinese characters and formal numerals as the simplified and common ones."""
+"""Fold a text for pattern matching: NFKC, lower case, Traditional Chinese as Simplified, formal Chinese numerals as common ones."""
 
 import re
 
@@ -16,7 +16,7 @@ _PAIRS = (
     " 貳二 贰二 貮二 參三 叁三 陸六 壹一 肆四 柒七 捌八 玖九 拾十 佰百 仟千 İi"
 )
 FOLD = {ord(pair[0]): pair[1] for pair in _PAIRS.split()}
-# Numbers of a list, which normalisation would join to the number behind them: ①500字.
+# Circled list numbers, which NFKC would join to the number that follows: ①500字.
 _MARKS = re.compile("[\u2460-\u24ff\u2776-\u2793\u2070-\u2089]")
 _HALF = re.compile(r"(?<!\d)(?=[½¼¾])")
 _FRACTION = re.compile("[½¼¾]")
@@ -24,7 +24,7 @@ _FRACTIONS = {"½": ".5", "¼": ".25", "¾": ".75"}
 
 
 def normal(text: str) -> str:
-    """`text` in NFKC, with ½ as .5 and without numbers in circles."""
+    """`text` in NFKC, with ½ as .5 and without circled numbers."""
     if text.isascii():
         return text
     if _FRACTION.search(text):
@@ -33,7 +33,7 @@ def normal(text: str) -> str:
 
 
 def fold(normal_text: str) -> str:
-    """A normal text as the patterns want it, each character in its place."""
+    """The result of `normal`, folded for the patterns. The length does not change, so positions remain valid."""
     simple = normal_text if normal_text.isascii() else normal_text.translate(FOLD)
     lower = simple.lower()
     return lower if len(lower) == len(simple) else "".join(low if len(low := one.lower()) == 1 else one for one in simple)

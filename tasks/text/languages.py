@@ -1,16 +1,16 @@
-"""Which language a text is in. Scripts decide first; CLD2 tells the languages of the Latin script, and all rarer ones, apart.
+"""Detect the language of a text. The script decides first; CLD2 distinguishes languages of the Latin script and all rarer ones.
 
-A Chinese character weighs as much as a Latin word, so that a Chinese ask that quotes an English title stays Chinese. Where both
-weigh much, as in an ask that brings along a text in the other language, its first and last words decide: there it is asked.
+A Chinese character weighs as much as a Latin word, so a Chinese prompt with an English title is Chinese. If both weigh much, as in
+a prompt that contains a text in the other language, the first and last words decide, because they usually contain the request.
 """
 
 import re
 
 import pycld2
 
-UNKNOWN = "unknown"  # nothing in it that could tell
-_TODAY = {"iw": "he", "jw": "jv", "sr-ME": "sr"}  # CLD2's codes that ISO 639 has withdrawn
-_PLAIN = 0.75  # share of the words in ASCII from which a text that CLD2 is not sure of is English: résumé is said in English too
+UNKNOWN = "unknown"  # the text has no letters, or CLD2 finds no language
+_TODAY = {"iw": "he", "jw": "jv", "sr-ME": "sr"}  # withdrawn codes that CLD2 returns, and the current ones
+_PLAIN = 0.75  # share of ASCII words from which a text is English if CLD2 is unsure; English has words such as résumé
 
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 _KANA = re.compile(r"[\u3041-\u30ff]")
@@ -18,16 +18,16 @@ _HANGUL = re.compile(r"[\uac00-\ud7af\u1100-\u11ff]")
 _LATIN = re.compile(r"[A-Za-z\u00c0-\u024f\u1e00-\u1eff]+")
 _LETTER = re.compile(r"[^\W\d_]")
 _UNREADABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]|[\U0001fffe\U0001ffff]")
-_SURELY_READABLE = bytes({9, 10, *range(0x20, 0x7F), *range(0x80, 0x100)} - {0xC2, 0xED, 0xEF, *range(0xF0, 0xF5)})  # UTF-8, but for where
-# characters of `_UNREADABLE` begin: found in a tenth of the time
-_MIXED = 0.2  # weight of the lesser of the two, to the greater one's, from which the edges decide
+_SURELY_READABLE = bytes({9, 10, *range(0x20, 0x7F), *range(0x80, 0x100)} - {0xC2, 0xED, 0xEF, *range(0xF0, 0xF5)})  # UTF-8 bytes that
+# do not begin a character of `_UNREADABLE`; this check takes a tenth of the time
+_MIXED = 0.2  # ratio of the smaller weight to the larger one from which the edges of the text decide
 _EDGE = 160  # characters at either end
-_STRETCH = 80  # bytes of a stretch whose language can be told
-_READ = 8_000  # characters that are looked at
+_STRETCH = 80  # bytes; smallest stretch for which the language is determined
+_READ = 8_000  # characters that are read
 
 
 def language_of(text: str) -> str:
-    """The ISO 639 code of the language (two letters, or three where it has no two), or `unknown` where there is nothing to tell it by."""
+    """The ISO 639 code of the language (two letters; three if there is no code of two), or `unknown`. Reads the first 8,000 characters."""
     text = text[:_READ]
     if text.isascii():
         return _latin(text) if _LETTER.search(text) else UNKNOWN
@@ -48,15 +48,15 @@ def language_of(text: str) -> str:
 
 
 def latin_switches(text: str) -> int:
-    """How often a text changes from one language of the Latin script to another; a sentence or two of another one is a stretch.
+    """The number of changes between languages of the Latin script. The smallest stretch is 80 bytes, a sentence or two.
 
-    A stretch counts if CLD2 is sure of its language, within the text and alone. Linear in the text's length.
+    A stretch counts if CLD2 finds the same language in it within the text and alone, and is sure. Linear in the text's length.
     """
     readable = _readable(text)
     *_, spans = pycld2.detect(readable, isPlainText=True, bestEffort=True, returnVectors=True)
     stretches = [(start, length, code) for start, length, _, code in spans if length >= _STRETCH and code != "un"]
     if len({code for _, _, code in stretches}) < 2:
-        return 0  # most texts: no stretch has to be looked at alone
+        return 0  # most texts end here
     raw, found = readable.encode("utf-8", "replace"), list[str]()
     for start, length, code in stretches:
         if code in found[-1:]:
@@ -68,17 +68,17 @@ def latin_switches(text: str) -> int:
 
 
 def _weights(text: str) -> tuple[int, int, int]:
-    """Chinese characters, words in Latin letters, and letters of other scripts (kana and Hangul left out)."""
+    """Counts of Chinese characters, of words in Latin letters, and of letters in other scripts (without kana and Hangul)."""
     rest = _LATIN.sub("", text)
     han = len(_HAN.findall(rest))
     return han, len(_LATIN.findall(text)), len(_LETTER.findall(rest)) - han - len(_KANA.findall(rest)) - len(_HANGUL.findall(rest))
 
 
 def _latin(text: str) -> str:
-    """Short asks are hard to tell: what is plain ASCII counts as English unless CLD2 is sure of another language."""
+    """The language of a text in Latin script. Short prompts are ambiguous: mostly ASCII is English unless CLD2 is sure of another one."""
     code, sure = _told(text)
     if code != "en" and len(text) > 4 * _EDGE and _told(f"{text[:_EDGE]}\n{text[-_EDGE:]}") == ("en", True):
-        return "en"  # it brings along a text in another language
+        return "en"  # an English prompt that contains a text in another language
     words = _LATIN.findall(text)
     if code != "en" and len(text) <= 2 * _EDGE and not text.isascii():
         plain = list(filter(str.isascii, words))  # one word such as résumé can outweigh the rest of a short request
@@ -88,13 +88,13 @@ def _latin(text: str) -> str:
 
 
 def _readable(text: str) -> str:
-    """The text without what CLD2 refuses to read."""
+    """The text without characters that CLD2 rejects."""
     suspects = text.encode("utf-8", "surrogatepass").translate(None, _SURELY_READABLE)
     return _UNREADABLE.sub(" ", text) if suspects else text
 
 
 def _told(text: str) -> tuple[str, bool]:
-    """The code of the language that most of the text is in, and whether CLD2 stands by it."""
+    """CLD2's code for the main language of the text, and whether CLD2 is sure."""
     sure, _, languages = pycld2.detect(_readable(text), isPlainText=True, bestEffort=True)
     code = str(languages[0][1])
     if code == "un" or code.startswith("xx-"):  # a script without a language

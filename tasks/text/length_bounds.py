@@ -1,4 +1,4 @@
-"""The bound that a text sets with a length: "no fewer than 900 words" is at least 900, 不得超过900字 at most."""
+"""Read the bound of a length: "no fewer than 900 words" is at least 900, 不得超过900字 is at most 900."""
 
 import re
 
@@ -8,10 +8,10 @@ from tasks.text.quantities import NEAR, Quantity
 
 
 def bound(quantity: Quantity, text: str) -> tuple[LengthKind, int, int]:
-    """The kind, and how far its phrase reaches before and behind the quantity."""
+    """The kind of the bound, and how many characters its phrase has before and after the quantity."""
     start, end = quantity.first.start, quantity.end
     before, behind = text[max(0, start - NEAR) : start], text[end : end + NEAR]
-    if not quantity.unit and (unit := cues.CJK_UNIT.match(behind)):  # 字数2000字以上, where the label comes first
+    if not quantity.unit and (unit := cues.CJK_UNIT.match(behind)):  # 字数2000字以上: a label and a unit
         behind = behind[unit.end() :]
     if quantity.low < quantity.high:
         lead = cues.RANGE_LEAD.search(before)
@@ -58,6 +58,6 @@ def _bound_before(before: str, behind: str) -> tuple[LengthKind, int, int]:
 
 
 def is_reproach(fault: str) -> bool:
-    """Whether it says that something is wrong: "is too long", "will not be accepted"; not "is enough"."""
+    """Whether a phrase states a fault: "is too long", "will not be accepted"; not "is enough"."""
     positive = re.search(r"acceptable|accepted|allowed|enough|(?<!in)sufficient|read\b|considered|graded|counted", fault)
     return not positive or fault.startswith("un") or bool(re.search(r"not|n['’]t|unaccept", fault))

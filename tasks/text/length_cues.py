@@ -1,10 +1,10 @@
-"""The phrases around a length: units, bounds, parts, and what shows that the number is not the length of the text that is wanted.
+"""Patterns of phrases around a length: units, bounds, parts, and signs that a number is not the length of the requested text.
 
-Everything matches folded text (tasks/text/length_requests.py: NFKC, lower case, Traditional Chinese as Simplified), close to a number:
-patterns that end in `$` the text before it, patterns with `^` the text behind it. All quantifiers are bounded.
+All patterns match folded text (tasks/text/folding.py: NFKC, lower case, Traditional Chinese as Simplified) near a number. Patterns
+that end with `$` match the text before the number, patterns that begin with `^` the text after it. All quantifiers are bounded.
 
-A comparison has a direction (less than: a highest length), and a negation next to it turns it round (not less than: a lowest length).
-This holds in every language, so negated bounds are not listed one by one.
+A comparison has a direction (less than: an upper bound). A negation next to it reverses the direction (not less than: a lower
+bound). This is true in every language here, so negated bounds are not listed.
 """
 
 import re
@@ -20,7 +20,7 @@ def _compile(pattern: str) -> re.Pattern[str]:
 def _before(pattern: str) -> re.Pattern[str]:
     return _compile(
         rf"(?:(?<![a-zà-ÿа-я])|(?![a-zà-ÿа-я]))(?:{pattern}){_FILL}$"
-    )  # a Latin word from its first letter: "até", not "simulate"
+    )  # a Latin phrase begins at the first letter of a word: "até", not "simulate"
 
 
 def _behind(pattern: str) -> re.Pattern[str]:
@@ -58,7 +58,7 @@ UNIT = _compile(
     rf"|(?P<cjk>\s?\+?\s?(?:多|余|来|把|馀)?\+?\s?(?:个|個)?{_ZI})|(?P<go>\s?{_GO})|(?P<korean>\s?{_JA})"
 )
 CJK_UNIT = _compile(rf"\s?\+?\s?(?:多|余|来)?\s?个?{_ZI}")
-# Numbers are looked for around these alone.
+# Only numbers near one of these names are read.
 NAMES = _compile(
     r"wo?rds?|characters|mots?\b|w[oö]rt|palabra|parol[ae]|palavra|слов|слів|woord|słow|słów|slov|kelime|\bord\b|\bkata\b|từ|كلم"
     r"|शब्द|length"
@@ -66,7 +66,7 @@ NAMES = _compile(
 )
 PAGE_NAMES = _compile(r"page|页|张a4")
 LABEL_STEMS = ("word", "length", "字数", "文字数", "篇幅", "글자", "분량")
-# A text without any of these names no length: most prompts of a large corpus are passed over by this look alone.
+# A text without any of these has no length. This check alone skips most prompts of a large corpus.
 STEMS = tuple(
     stem.translate(FOLD)
     for stem in (
@@ -76,7 +76,7 @@ STEMS = tuple(
     )
 )
 
-# ---- labels: a number behind one of these needs no unit
+# ---- labels: a number after a label needs no unit
 
 LABEL = _compile(
     r"(?:\bword[\s_-]?(?:count|limit|length|range|target|budget|requirement|minimum|maximum)s?|\b(?:number|amount) of words"
@@ -135,7 +135,7 @@ LESS = _before(
     r"|weniger als|k[üu]rzer als|unter|moins (?:de|long que)|menos (?:de|que|do que)|meno di|менее|меньше|короче|minder dan"
     r"|korter dan|fewer"
 )
-# In front of a comparison, up to four words away: "must not be", "don't write anything", 不得, 切勿.
+# Up to four words before a comparison: "must not be", "don't write anything", 不得, 切勿.
 NEGATED = _compile(
     r"(?:\b(?:no|not|never|nor|nothing|none|cannot|without|neither|avoid|refrain from|nicht|keine?|pas|jamais|sin|non|não|nunca|не"
     r"|niet|geen)\b|\b(?:do|does|did|should|must|mus|ca|can|could|would|wo|is|are|need|may|might|sha)n['’]?t\b)"
@@ -144,9 +144,9 @@ NEGATED = _compile(
     r"|需要|需|再|写|使|让|篇幅|字数){0,3}\s?$"
 )
 
-# ---- bounds behind the number and its unit
+# ---- bounds after the number and its unit
 
-# A bound that has a number behind it is the bound of that number.
+# A bound that is followed by a number belongs to that number.
 _ALONE = r"(?!(?:\s(?:of|is|length|about))?[\s:]{0,2}\d)"
 OR_MORE = _behind(
     r"[\s,(-]{0,3}(?:(?:or|and) (?:more|longer|greater|above|over|up|upwards)|min(?:imum)?\b|at (?:the )?(?:very )?(?:least"
@@ -170,7 +170,7 @@ OR_LESS = _behind(
     r"|[\s,(-]{0,3}(?:oder weniger|maximal|h[öo]chstens|maximum|au (?:plus|maximum)|ou moins|o menos|como máximo|máximo|al massimo"
     r"|massimo|o meno|ou menos|no máximo|и менее|максимум|of minder|maximaal)" + _ALONE
 )
-# Comparisons behind the number, which a negation behind them turns round: 900字未満にならない, 900자 이하로 쓰지 마세요.
+# Comparisons after the number. A negation after them reverses the direction: 900字未満にならない, 900자 이하로 쓰지 마세요.
 MORE_BEHIND = _compile(r"^\s?(?:(?:を|も)?(?:超え|上回|超過|越え|オーバー)|(?:을|를|이|가)?\s?(?:초과|넘)|보다\s?(?:길|많|더 길))")
 LESS_BEHIND = _compile(
     r"^\s?(?:以下|未満|を?切[らるっ]|に満たない|に満たぬ|に足りない|を?下回|미만|이하|(?:에)?\s?미달|보다\s?(?:짧|적|더 짧))"
@@ -186,7 +186,7 @@ EXACTLY = _compile(
     r"(?:\b(?:no|not|neither|nothing)\s+(?:more|less|fewer)(?: than)?,?\s*(?:and|or|nor)?,?\s*(?:no|not|nor)?\s+(?:more|less"
     r"|fewer)(?: than)?|不多不少)"
 )
-# A bound stated as a fault: "anything under 900 words will be rejected", 少于900字不合格.
+# A bound that is stated as a fault: "anything under 900 words will be rejected", 少于900字不合格.
 FAULT = _compile(
     r"^[\s,]{0,2}(?:(?:is|are|(?:will|would|can|may|must|do|does|shall)(?: not|n['’]t)?(?: be| get| count as)?|cannot be"
     r"|won['’]t(?: be)?|gets?|counts? as)(?: not|n['’]t)?\s+(?:\w+\s+)?(?:too (?:long|short|much|little|many|few|brief)|rejected"
@@ -221,7 +221,7 @@ PLUS_MINUS = _compile(
     r"|of)?\s{0,2}"
 )
 
-# ---- pieces that have the length each
+# ---- pieces with the same length each
 
 EACH = _compile(
     r"(?:\b(?P<sub>chapter|section|paragraph|episode|scene|entry|sentence)\s(?:lengths?|word counts?)\b[^,.;!?\n]{0,24}"
@@ -256,7 +256,7 @@ PLURAL_BEHIND = _compile(
     r"|monologues)\b"
 )
 TIMES = _compile(r"\s?(?:day|week|month|year|morning|evening|night|winter|summer|spring|autumn|time|hour|season|sunday|monday|minute)s?\b")
-# Nouns that pieces of a text go by; other plurals count only where they are named again ("52 entries ... each diary entry").
+# Nouns for pieces of a text. Other plurals count only if the text names them again ("52 entries ... each diary entry").
 PIECES = _compile(
     r"\b(?:parts?|chapters?|sections?|paragraphs?|letters?|essays?|stor(?:y|ies)|diar(?:y|ies)|articles?|entr(?:y|ies)|episodes?"
     r"|scenes?|poems?|posts?|reviews?|reports?"
@@ -276,7 +276,7 @@ TOTAL = _compile(
     r"\b(?:total|in all|altogether|overall|whole|entire|combined)\b|全文|总字数|总共|共计|一共|总计|合计|全体|全部|総|合計|전체|총|모두"
 )
 
-# ---- numbers that are not the length of what is to be written
+# ---- numbers that are not the length of the requested text
 
 RATE = _compile(
     r"^\s{0,2}(?:per|an?|each|every|/|пер|par|pro|por)\s?(?:minute|min\b|hour|day|second|week|month|year|page|wpm|stunde|minuto"
@@ -288,7 +288,7 @@ RATE_BEFORE = _compile(
     r"|1行|一行|每行|毎日|1日に?|분당|매일|하루에?|每(?:句|行|拍)[^,。\n]{0,6})\s?$"
     r"|\b(?:type|typing|read|reading|speak|speaking|talk) (?:at )?(?:about )?$"
 )
-# Words to be learnt, listed or counted, not written.
+# Words to learn, list or count, not to write.
 VOCABULARY = _compile(
     r"(?:vocabulary of|\b(?:per|every)|\b(?:first|last|next|previous|following|opening|common(?:est)?|frequent|which|what|knows?"
     r"|learn|memori[sz]e"
@@ -340,7 +340,7 @@ CORRECTED = _compile(
     r"|better(?: yet)?|or rather|changed my mind|nein|non|нет)\b(?!\s+(?:more|less|fewer|longer|shorter))"
     r"|不对|不,|算了|改成|改为|应该是|更正|我是说|いや|やっぱり|訂正|아니[,.\s]|아니다|정정"
 )
-# Titles and the like: never the length of the text, unless it is they that are to be written.
+# Titles and other parts: their length is not the length of the text, unless the prompt requests only this part.
 _TITLES = (
     r"title|titles|headline|headlines|heading|headings|subtitle|slogan|slogans|tagline|subject line|meta description|caption"
     r"|captions|标题|题目|副标题|主标题|小标题|口号|标语|タイトル|見出し|题名|題名|제목|소제목|부제"
@@ -377,7 +377,7 @@ ORDERED = _compile(
     r"\b(?:write|writing|draft|compose|produce|create|generate|finish|complete|need|want|make|deliver|submit)\W+(?:me\s+"
     r"|us\s+)?(?:out\s+)?(?:this|my|the|our|that)\W+(?:\w+\W+){0,2}$"
 )
-# A text that the prompt brings along.
+# A text that the prompt contains.
 WORKED_ON = _compile(
     r"convert|transform|adapt|using (?:the|this|my)|based on|attached|enclosed|read (?:the|this|my|through)|summar|condens|shorten"
     r"|rewrit|expand|translat|analy[sz]|review|edit|proofread|paraphras|correct"

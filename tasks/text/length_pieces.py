@@ -1,4 +1,4 @@
-"""How many pieces have a length each: "52 entries of 200 words each", 每章2000字，共10章."""
+"""Find the number of pieces that share a length: "52 entries of 200 words each", 每章2000字，共10章."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -9,7 +9,7 @@ from tasks.text.numbers import NUMBER, number
 from tasks.text.quantities import NUMERAL, Number, Quantity, unit_of
 
 MOST_PIECES = 1_000
-FAR = 400  # characters in front of a length in which the number of pieces is looked for
+FAR = 400  # characters before a length that are searched for the number of pieces
 
 _WORD = re.compile(r"[a-z]{3,}")
 _NO_KEY = re.compile(
@@ -26,7 +26,7 @@ _NO_SIGN = re.compile(
     r"[\s\d个個一的大约約은는이가를을의は]|不|超过|少于|多于|低于|至少|最少|最多|至多|写|要|应|该|需|在|为|是|有|字数|控制|限制?"
     r"|左右|都|均|得|能|可|须|必|长度|篇幅|最低|最大|各"
 )
-# First characters of nouns by their classifier: 5篇 counts 帖文 and 故事.
+# Chinese classifiers, and first characters of nouns that they count: 5篇 counts 帖文 and 故事.
 _CLASSIFIED = {"篇": "文帖稿故作日散小影书心报", "条": "评文推消微短朋说", "封": "信邮情", "个": "故段章部", "部": "小剧作"}
 _OPENS_RANGE = re.compile(rf"\s?(?:-|–|~|to|至|到)\s?(?:{NUMBER})")
 _NATIVE_VALUES = {word: n for n, word in enumerate(("두", "세", "네", "다섯", "여섯", "일곱", "여덟", "아홉", "열"), 2)}
@@ -37,7 +37,7 @@ _OF_PIECES = re.compile(rf"(?P<n>{NUMBER})[\s-]+(?:[\w-]+\s+){{0,2}}(?P<noun>[a-
 
 
 class Pieces(NamedTuple):
-    """How many pieces have a length each, as a range, and where the text says so; 0 where it does not."""
+    """The number of pieces as a range, and the position of its phrase; all 0 if the text names no number."""
 
     fewest: int = 0
     most: int = 0
@@ -46,7 +46,10 @@ class Pieces(NamedTuple):
 
 
 def pieces_of(quantity: Quantity, before: str, behind: str, text: str) -> Pieces | None:
-    """The pieces that have this length each; None where it is the length of the whole."""
+    """The pieces that have this length each; None if it is the length of the whole text.
+
+    `before` and `behind`: the text around the quantity.
+    """
     start = quantity.first.start
     if (of := _OF_PIECES.search(before)) and cues.PIECES.fullmatch(of["noun"]) and 2 <= number(of["n"]) <= MOST_PIECES:
         return Pieces(number(of["n"]), number(of["n"]), start - len(before) + of.start(), start - len(before) + of.end("noun"))
@@ -63,7 +66,7 @@ def pieces_of(quantity: Quantity, before: str, behind: str, text: str) -> Pieces
 
 
 def _count(counts: Sequence[Pieces], key: str, text: str) -> Pieces:
-    """The count of the things that are named with "each", else the nearest count of things that texts come in."""
+    """The count of the noun that follows "each"; otherwise the nearest count of a noun for pieces of a text."""
     for count in counts:
         if _names(key, count, text):
             return count
@@ -78,13 +81,13 @@ def _stems(key: str) -> set[str]:
 
 
 def _sign(key: str) -> str:
-    """The first character of a noun in Chinese, Japanese or Korean."""
+    """The first character of a Chinese, Japanese or Korean noun, or empty."""
     found = re.search(r"[\u30a0-\u30ff\u3400-\u9fff\uac00-\ud7af]", _NO_SIGN.sub("", key))
     return found[0] if found else ""
 
 
 def _names(key: str, count: Pieces, text: str) -> bool:
-    """Whether the things that are counted are those named with "each"."""
+    """Whether the counted noun is the noun that follows "each"."""
     things = _things(text, count.end) if count.most else ""
     sign = _sign(key)
     classified = next((nouns for classifier, nouns in _CLASSIFIED.items() if things.lstrip().startswith(classifier)), "")
@@ -92,7 +95,7 @@ def _names(key: str, count: Pieces, text: str) -> bool:
 
 
 def _counts(text: str, start: int, end: int) -> Iterator[Pieces]:
-    """Counts of things between two places of the text: "52 entries", 五封信, "3-5 letters"."""
+    """Counts between two positions of the text: "52 entries", 五封信, "3-5 letters"."""
     for match in _NATIVE.finditer(text, start, end):
         yield Pieces(_NATIVE_VALUES[match[1]], _NATIVE_VALUES[match[1]], match.start(), match.end(1))
     low = Pieces()
@@ -115,7 +118,7 @@ def _counts(text: str, start: int, end: int) -> Iterator[Pieces]:
 
 
 def _things(text: str, start: int) -> str:
-    """What is counted by the number that ends at `start`."""
+    """The words after the number that ends at `start`, up to a punctuation mark."""
     return re.split(r"[.,;!?\n。、]", text[start : start + 40])[0]
 
 

@@ -1,12 +1,12 @@
 """The length that a prompt asks for: "a 10,000-word novel", "at least 1.5k words", 一万五千字以上, 800〜1000字, 1500자 이내.
 
-What is read: numbers of words, or of characters in Chinese, Japanese and Korean, in digits or spelled out, with their bounds. The largest
-length for the whole text counts: smaller ones are mostly for its parts. The target of a range is its upper end and of a bound the bound,
-as in LongBench-Write. A length for each of several pieces is multiplied by their number; without that number it is none. Pages count
-where no other length is named: 200 words each, as LongBench-Write's 50-page novel of 10,000 has it, or 500 characters of Chinese.
+Read: numbers of words, or of characters in Chinese, Japanese and Korean, in digits or spelled out, with their bounds. The largest
+length for the whole text counts; smaller ones mostly belong to its parts. The target is the upper end of a range or the bound itself,
+as in LongBench-Write. A length per piece is multiplied by the number of pieces; without that number there is no length request. Pages
+count if no other length is named: 200 words each (LongBench-Write's 50-page novel has 10,000 words), or 500 Chinese characters.
 
-What is none: vague numbers (a few hundred words), letters, tokens, lines, minutes, the length of a text that the prompt brings along,
-of a title or a sentence, vocabulary, rates, bounds that contradict each other. A wrong number is worse than none.
+Not read: vague numbers (a few hundred words), letters, tokens, lines, minutes, the length of a text that the prompt contains, of a
+title or a sentence, vocabulary, rates, bounds that contradict each other. A wrong number is worse than no number.
 """
 
 import re
@@ -22,32 +22,32 @@ from tasks.text.length_pieces import Pieces, end_of_noun, pieces_of
 from tasks.text.numbers import number
 from tasks.text.quantities import NEAR, Number, Quantity, numbers, quantities, stretches
 
-LONGEST = 10**9  # words; a larger number is no length
+LONGEST = 10**9  # words; a larger number is not a length
 SHORTEST = 5  # words; "in two words" is a figure of speech
-PART = 50  # words; in a prompt of more than LONG_PROMPT characters a smaller number is about its title or its slogan
+PART = 50  # words; in a prompt of more than LONG_PROMPT characters a smaller number is the length of a title or a slogan
 LONG_PROMPT = 150
-READ = 2_000  # characters at either end of a prompt; what lies between is material that it brings along
-NUMBERS = 5_000  # that are looked at
-MENTIONS = 500  # numbers with a unit
-FAR = 400  # characters around a length in which the text is looked for that the prompt brings along
-PAGE = {"page": 200, "页": 500}  # words and characters
+READ = 2_000  # characters that are read at either end of a prompt; the middle is material that the prompt contains
+NUMBERS = 5_000  # numbers that are read
+MENTIONS = 500  # numbers with a unit that are read
+FAR = 400  # characters around a length that are searched for a text which the prompt contains
+PAGE = {"page": 200, "页": 500}  # words per page, characters per page
 MOST_PAGES = 2_000
 SHEET = {"ja": 400, "ko": 200}  # characters on a sheet of manuscript paper
-SLACK = 2  # "at least" is satisfied by up to twice as much, "at most" by down to half
+SLACK = 2  # factor: "at least" accepts up to twice the length, "at most" down to half
 
 
 class LengthRequest(NamedTuple):
-    """What a text asks for, in words (characters of Chinese, Japanese and Korean)."""
+    """The requested length of a text, in words (characters in Chinese, Japanese and Korean)."""
 
     target: int | None  # None: no length
     kind: LengthKind
-    low: int | None = None  # the bounds that the text sets, both included; None: none on that side
+    low: int | None = None  # bounds that the prompt sets, inclusive; None: no bound on that side
     high: int | None = None
-    phrase: str = ""  # what was read
+    phrase: str = ""  # the words of the prompt that state the length
 
     @property
     def band(self) -> tuple[int, int] | None:
-        """The lengths that satisfy the request, both ends included; None without one."""
+        """The length band: lengths that satisfy the request, inclusive; None if there is no target."""
         if self.target is None:
             return None
         low = self.low if self.low is not None else -(-self.target // SLACK)
@@ -58,18 +58,18 @@ NONE = LengthRequest(None, "none")
 
 
 class _Mention(NamedTuple):
-    start: int  # of the phrase
+    start: int  # position of the phrase
     end: int
     low: int
     high: int
     kind: LengthKind
-    pieces: Pieces | None  # None: of the whole text
+    pieces: Pieces | None  # None: the length of the whole text
     tolerance: int = 0
     total: bool = False  # "in total", 全文
 
 
 def parse_length_request(text: str) -> LengthRequest:
-    """The length that `text` asks for, with the phrase that was read. Never raises; a text without a length has the kind `none`.
+    """The length request in `text`. Never raises; without a length the kind is `none` and the target None.
 
     Example: `parse_length_request("Write at least two thousand words.")` has target 2000, kind "least", low 2000, high None.
     """
@@ -86,7 +86,7 @@ def parse_length_request(text: str) -> LengthRequest:
 
 
 def _ends(text: str) -> str:
-    """A long text without its middle, and without the words at the cut, of which a half may be a wrong number."""
+    """A long text without its middle. The words at the cut are dropped: half of a number would be a wrong number."""
     if len(text) <= 2 * READ:
         return text
     return f"{re.sub(r'[^ ]{0,40}$', '', text[:READ])}\n{re.sub(r'^[^ ]{0,40}', '', text[-READ:])}"
@@ -94,7 +94,7 @@ def _ends(text: str) -> str:
 
 def _mentions(text: str) -> Iterator[_Mention]:
     found = list(_with_shared_units(quantities(list(islice(numbers(text), NUMBERS)), text), text))
-    first = 0  # what comes before a correction does not count: "1,500 words. No, make it 2,000 words"
+    first = 0  # lengths before a correction are ignored: "1,500 words. No, make it 2,000 words"
     for place, quantity in enumerate(found[:-1], 1):
         between = text[quantity.end : found[place].first.start]
         if len(between) <= NEAR and found[place].known and cues.CORRECTED.search(between):
@@ -106,7 +106,7 @@ def _mentions(text: str) -> Iterator[_Mention]:
 
 
 def _with_shared_units(found: list[Quantity], text: str) -> Iterator[Quantity]:
-    """800 in "at least 800, at most 900 words" and 900 in "minimum 800 words, maximum 900" have their neighbour's unit."""
+    """Numbers without a unit take a neighbour's: 800 in "at least 800, at most 900 words", 900 in "minimum 800 words, maximum 900"."""
     for place, quantity in enumerate(found):
         if quantity.known or bound(quantity, text)[1:] == (0, 0):
             yield quantity
@@ -144,7 +144,7 @@ def _mention(quantity: Quantity, text: str) -> _Mention | None:
 
 
 def _is_elsewhere(before: str, behind: str) -> bool:
-    """Whether it is a rate, a number of words to learn or to list, or a length that is named to be ruled out."""
+    """Whether the number is a rate, a number of words to learn or list, a statement, or a length that the prompt rejects."""
     return bool(
         cues.RATE.match(behind)
         or cues.RATE_BEFORE.search(before)
@@ -166,7 +166,7 @@ def _is_elsewhere(before: str, behind: str) -> bool:
 
 
 def _is_brought(quantity: Quantity, before: str, behind: str, text: str) -> bool:
-    """Whether it is the length of a text that the prompt brings along: "this 5,000-word article", "I have a 12,000-word thesis"."""
+    """Whether the number is the length of an existing text: "this 5,000-word article", "I have a 12,000-word thesis"."""
     if cues.OWNED.search(before) or cues.MADE_FROM.search(before):
         return True
     if (
@@ -185,7 +185,7 @@ def _is_brought(quantity: Quantity, before: str, behind: str, text: str) -> bool
 
 
 def _is_part(before: str, behind: str, text: str) -> bool:
-    """Whether it is the length of a title, an abstract or a sentence, and not of the text that is to be written."""
+    """Whether the number is the length of a title, an abstract or a sentence, not of the requested text."""
     match = cues.PART.search(before)
     if not match:
         behind_match = cues.PART_BEHIND.match(behind)
@@ -210,7 +210,7 @@ def _of_whole(mentions: list[_Mention]) -> _Found | None:
     products = [(mention.high * mention.pieces.most, mention.high) for mention in mentions if mention.pieces]
     best = max(whole, key=lambda mention: (mention.high, mention.kind != "exact"))
     if any(product >= 4 * best.high and best.high <= 2 * piece for product, piece in products) and not best.total:
-        return None  # it is another part: "... and a 50-word introduction"
+        return None  # the length of another part: "... and a 50-word introduction"
     spans = [(best.start, best.end)]
     if best.kind == "exact" and best.tolerance:
         return LengthRequest(best.high, "exact", best.high - best.tolerance, best.high + best.tolerance), spans
@@ -236,13 +236,13 @@ def _of_pieces(mentions: list[_Mention], text: str) -> _Found | None:
 
 
 def _request(kind: LengthKind, low: int, high: int) -> LengthRequest:
-    """With the bounds that go with the kind."""
+    """A length request with the bounds of its kind."""
     lowest = {"exact": high, "least": high, "range": low}.get(kind)
     return LengthRequest(high, kind, lowest, None if kind == "least" else high)
 
 
 def _in_sheets(text: str) -> _Found | None:
-    """Sheets of manuscript paper: 原稿用紙5枚, 원고지 10매."""
+    """The length in sheets of manuscript paper: 原稿用紙5枚, 원고지 10매."""
     match = cues.SHEETS.search(text)
     if not match:
         return None
@@ -254,7 +254,7 @@ def _in_sheets(text: str) -> _Found | None:
 
 
 def _in_pages(text: str) -> _Found | None:
-    """The first number of pages that the text wants written, not one of material that it brings along."""
+    """The first requested number of pages. Pages of material that the prompt contains do not count."""
     found = (match for start, end in stretches(text, cues.PAGE_NAMES) for match in cues.PAGES.finditer(text, start, end))
     for match in islice(found, MENTIONS):
         before = text[max(0, match.start() - NEAR) : match.start()]
@@ -263,7 +263,7 @@ def _in_pages(text: str) -> _Found | None:
         page = PAGE["页" if match["zh"] else "page"]
         pages = number(match["zh"] or match["value"])
         most = number(match["high"]) if match["high"] else pages
-        if not 0 < pages <= most <= MOST_PAGES or match["zh"] == "一":  # 一页 is mostly a figure of speech
+        if not 0 < pages <= most <= MOST_PAGES or match["zh"] == "一":  # 一页 is usually a figure of speech
             continue
         one = Number(match.start(), match.end(), pages, most)
         kind, lead, trail = bound(Quantity(one, one, match.end(), "page", pages, most, 0, True), text)

@@ -1,8 +1,8 @@
-"""What a model says of its text instead of writing it: "Sure! Here is …", "Let me know if …", （本段约500字）, "[To be continued]".
+"""Remove comments of a model about its own text: "Sure! Here is …", "Let me know if …", （本段约500字）, "[To be continued]".
 
-Such remarks stand in lines of their own at either edge of a paragraph; lines between them are never looked at. A text whose
-author says that it is an outline, or shorter than asked, is not the text that was asked for: `declined` names the words.
-Measured on recorded answers of seven models: docs/dataset.md.
+Such remarks are separate lines at either edge of a paragraph; other lines are not searched. A text that its author calls an outline
+or shorter than requested is a different case: see `declined` in offers.py. Measured on recorded answers of seven models:
+docs/dataset.md.
 """
 
 import re
@@ -12,8 +12,8 @@ _BLANK = re.compile(r"\n[ \t]*\n\s*")
 _LINE = re.compile(r"[^\n]*\S[^\n]*")
 _RULE = re.compile(r"(?:[-*_=~#]\s?){3,}\Z|#+\Z")
 _WRAPPING = " \t\n*_#>()（）[]【】「」-–—=~"
-_MOST = 900  # characters of a remark; a longer line is text
-_EDGE = 4  # lines at either edge that may be remarks
+_MOST = 900  # characters of a remark; a longer line is part of the text
+_EDGE = 4  # lines at either edge that can be remarks
 
 _WORK = (
     r"(?:essay|article|story|short story|screenplay|script|scene|opening(?: scene)?|paragraph|section|part|chapter|draft|text|piece"
@@ -96,19 +96,19 @@ _CLOSING = re.compile(
     rf"(?:{_ASK}|{_HOPE}|{_ABOUT}|{_REVIEW}|{_NOTE}|{_REMEMBER}|{_JUST}|(?:{_COUNT}|{_CONTINUED}|{_CLOSING_ZH})\Z)",
     re.IGNORECASE | re.DOTALL,
 )
-_REACH = re.compile(r"\b(?:contact|call|e-?mail|phone|visit|reach out|write to)\b|@", re.IGNORECASE)  # as a letter ends
+_REACH = re.compile(r"\b(?:contact|call|e-?mail|phone|visit|reach out|write to)\b|@", re.IGNORECASE)  # the end of a letter, not a remark
 _FAREWELL = re.compile(r"(?:(?:the )?end\b|fin\b|to be continued|未完待续|待续|全文完|（?完）?)", re.IGNORECASE)
 
 
 class Cleaned(NamedTuple):
     text: str
-    removed: tuple[str, ...]  # the blocks that went, as they stood
+    removed: tuple[str, ...]  # the removed lines, unchanged
 
 
 def strip_remarks(paragraph: str, *, last: bool = True) -> Cleaned:
-    """A paragraph without its author's remarks at either edge, and the rules that set them off.
+    """A paragraph without the model's remarks at either edge and without horizontal rules next to them.
 
-    `last` is the text's last paragraph: there "The End" belongs to the text. A paragraph that is all remarks stays as it is.
+    `last`: this is the last paragraph, in which "The End" belongs to the text. At least one line always remains.
     """
     lines = [(match.start(), match.end()) for match in _LINE.finditer(paragraph)]
     said = [paragraph[start:end] for start, end in lines]

@@ -1,14 +1,14 @@
-"""What comes back in place of prose: an error message, a page, a payload, noise."""
+"""Detect texts that are not prose: an error message, a web page, a JSON payload, a traceback, noise."""
 
 import re
 
-_GIANT = 1_000  # characters of a token; the longest words and addresses of real texts stay far below
-_ERROR_CHARS = 400  # a reply that begins with an error message and is longer is a paragraph about one
-_TINY = 120  # characters in which an error message and a few stray signs are all there is
-_SAMPLE = 400  # characters that are looked at one by one
-_MARKS = b" \n\t\r\v\f|-=_*#`.,:"  # white space and what tables, rules and lists are drawn with
+_GIANT = 1_000  # characters of a token; words and addresses of real texts are much shorter
+_ERROR_CHARS = 400  # a longer text that begins with an error message is a paragraph about one
+_TINY = 120  # characters; a text this short with an error message and stray signs is an error
+_SAMPLE = 400  # characters that are checked individually
+_MARKS = b" \n\t\r\v\f|-=_*#`.,:"  # white space, and signs of tables, rules and lists
 _DIGITS = b"0123456789"
-_LETTERS = bytes(range(65, 91)) + bytes(range(97, 123)) + bytes(range(128, 256))  # and all of UTF-8 beyond ASCII
+_LETTERS = bytes(range(65, 91)) + bytes(range(97, 123)) + bytes(range(128, 256))  # ASCII letters and all UTF-8 bytes beyond ASCII
 _CONTROL = bytes([*range(9), *range(14, 32), 127])
 _NO_SPACE = dict.fromkeys(map(ord, " \n\t|-=_*#`.,:　"))
 _STRANGE = b"{}%<>\\^~@$"
@@ -37,7 +37,7 @@ _TOKEN = re.compile(r"\s*(?:<\|\w+\|>|\[/?INST\]|</s>)|(?:<\|\w+\|>|\[/?INST\]|<
 
 
 def garbage(text: str) -> str | None:
-    """What makes a text no prose, or None. Give it the beginning of a long one: its cost grows with the text."""
+    """The reason why a text is not prose, or None. Pass only the beginning of a long text: the cost grows with the length."""
     return _message(text) or _noise(text)
 
 
@@ -68,6 +68,6 @@ def _noise(text: str) -> str | None:
         return f"hardly any letters: {text[:60]!r}"
     if any(" " not in text[start : start + _GIANT // 2] for start in range(0, len(text) - _GIANT, _GIANT // 2)):
         longest = max(text.split(), key=len)
-        if len(longest) > _GIANT and len(longest.encode("utf-8", "replace")) < 2 * len(longest):  # not Chinese, which has no spaces
+        if len(longest) > _GIANT and len(longest.encode("utf-8", "replace")) < 2 * len(longest):  # Chinese has no spaces
             return f"{len(longest)} characters without a space: {longest[:60]}"
     return None

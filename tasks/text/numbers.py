@@ -1,6 +1,6 @@
-"""Numbers as people write them: 1,500, 1.5k, two hundred and fifty, 一万五千, 二〇〇〇, 1만 5천.
+"""Read numbers as people write them: 1,500, 1.5k, two hundred and fifty, 一万五千, 二〇〇〇, 1만 5천.
 
-A number is read whole or not at all: of "two hundred and fifty" the 50 alone would be a wrong number.
+A number is read completely or not at all: 50 from "two hundred and fifty" would be wrong.
 """
 
 import re
@@ -12,13 +12,13 @@ _SMALL = {word: n for n, word in enumerate(f"{_ONES} {_TEENS}".split(), 1)} | {w
 _POWERS = {"million": 1_000_000, "thousand": 1_000, "hundred": 100, "dozen": 12}
 _FRACTIONS = {"half": 0.5, "quarter": 0.25, "quarters": 0.25}
 
-# In digits, with groups of three (1,500 1.500 1'500) or of two (1,00,000), or with a decimal point (a comma in front of k or thousand).
+# Digits with groups of three (1,500 1.500 1'500) or two (1,00,000), or with a decimal point (a decimal comma before k or thousand).
 DIGITS = (
     r"(?:\d{1,3},\d{1,2}(?=[\s-]?(?:[kK](?![A-Za-z])|thousand|million|[万千]))"
     r"|\d{1,3}(?:[,.'’]\d{3})+(?!\d)|\d{1,2}(?:,\d{2})+,\d{3}(?!\d)|\d{1,12}(?:\.\d+)?)"
 )
 _NUMERALS = "零〇一二两三四五六七八九十百千万"
-# Two alternatives: a figure with 百, 千 or 万 behind it, or numerals alone. Runs are bounded, so that a match takes constant time.
+# Two alternatives: a figure followed by 百, 千 or 万, or numerals alone. Runs are bounded, so that a match takes constant time.
 CHINESE = (
     rf"(?<![{_NUMERALS}])(?:{DIGITS}\s?[百千万](?:\d{{0,4}}[{_NUMERALS}]|\d{{1,4}}(?![\d,.])){{0,8}}"
     rf"|[{_NUMERALS}](?:\d{{0,3}}[{_NUMERALS}]){{0,12}})"
@@ -46,20 +46,20 @@ _SECTION = re.compile(
 
 
 def number(text: str) -> int:
-    """The value of a number that `NUMBER` or `FIGURES` matched, rounded. 0 for what is none or is not understood."""
+    """The rounded value of a number that `NUMBER` or `FIGURES` matched; 0 if it cannot be read."""
     value = value_of(text)
     return round(value) if value is not None else 0
 
 
 def value_of(text: str) -> float | None:
-    """The value of a number in any of the forms above, or None where it is not understood as a whole."""
+    """The value of a number in any of the forms above, or None if it cannot be read completely."""
     text = text.strip().lower().replace("’", "'")
     if re.search(r"[a-z]{3}|\ba\b", text):
         return _english(re.split(r"[\s-]+", text))
     if text.endswith("k"):
         figure = _figure(text[:-1].strip())
         return None if figure is None else figure * 1_000
-    text = text.replace("w", "万")  # 1.5w in chats
+    text = text.replace("w", "万")  # 1.5w is 1.5万 in chats
     return _figure(text) if text.isascii() else _chinese(re.sub(r"\s", "", text.translate(_KOREAN)))
 
 
@@ -67,12 +67,12 @@ def _figure(text: str) -> float | None:
     plain = _GROUPS.sub("", text)
     if re.fullmatch(r"\d{1,15}(?:\.\d{1,9})?", plain):
         return float(plain)
-    decimal = re.fullmatch(r"(\d{1,3}),(\d{1,2})", plain)  # 1,5 in much of Europe
+    decimal = re.fullmatch(r"(\d{1,3}),(\d{1,2})", plain)  # decimal comma
     return float(f"{decimal[1]}.{decimal[2]}") if decimal else None
 
 
 def _english(words: list[str]) -> float | None:
-    """A number in words: `[two, hundred, and, fifty]`, `[2.5, thousand]`, `[a, quarter, of, a, million]`."""
+    """The value of a number in words: `[two, hundred, and, fifty]`, `[2.5, thousand]`, `[a, quarter, of, a, million]`."""
     words = [word for place, word in enumerate(words) if word != "a" or place + 1 == len(words)]
     if words[:1] and words[0] in _FRACTIONS:
         words = ["one", *words]
@@ -80,7 +80,7 @@ def _english(words: list[str]) -> float | None:
 
 
 def _below(words: list[str], powers: tuple[tuple[str, int], ...]) -> float | None:
-    """`words` as a number in which only the given powers may occur, each once, the largest first."""
+    """The value of `words`, in which only the given powers may occur, each once, largest first."""
     if not powers:
         return _small(words)
     (name, power), rest = powers[0], powers[1:]
@@ -98,7 +98,7 @@ def _below(words: list[str], powers: tuple[tuple[str, int], ...]) -> float | Non
 
 
 def _small(words: list[str]) -> float | None:
-    """Under a hundred in words, a figure, or either with a fraction: `[twenty, five]`, `[2.5]`, `[one, and, half]`, `[three, quarters]`."""
+    """A number below 100 in words, a figure, or one with a fraction: `[twenty, five]`, `[2.5]`, `[one, and, half]`, `[three, quarters]`."""
     match words:
         case [single]:
             if single in _SMALL:
@@ -130,7 +130,7 @@ def _chinese(text: str) -> float | None:
 
 
 def _section(text: str) -> float | None:
-    """A number under 10,000, digits and numerals mixed: `一千五百`, `1.5`, `5千`, `十二`, `两千五` (2,500)."""
+    """A number below 10,000 in digits and numerals: `一千五百`, `1.5`, `5千`, `十二`, `两千五` (2,500)."""
     match = _SECTION.fullmatch(text)
     if not match or not text:
         return None

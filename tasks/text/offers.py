@@ -1,13 +1,13 @@
-"""What an author says of a text that is not the whole: it is less than was asked for, or it goes on if the reader wants.
+"""Detect statements that a text is incomplete: it is shorter than requested, or the author offers to continue it.
 
-Only words outside the text count: the first and the last blocks, not in quotes. In English and Chinese.
+Only the first and last blocks are read, in English and Chinese. Quoted speech does not count as an offer.
 """
 
 import re
 
 _BLANK = re.compile(r"\n[ \t]*\n")
-_EDGE = 800  # characters of a block that are looked at
-_MOST = 1_200  # characters of a block in which an author offers more; a longer one is text
+_EDGE = 800  # characters of a block that are read
+_MOST = 1_200  # characters of a block with an offer; a longer block is part of the text
 _LIMIT = (
     r"(?:beyond|exceeds?|exceed|outside(?: of)?)\b[^.\n]{0,60}\b(?:scope|capacit|capabilit|limit|format|platform|response)"
     r"|(?:constraints?|limitations?|limits?|restrictions?|confines|space) (?:\w+ ){0,2}(?:of|posed by|set by|on|in|for) (?:this|the"
@@ -42,7 +42,7 @@ _AUTHOR = (
     r"\b(?:i|i['’](?:ll|m|ve|d)|me|you|your|here|request(?:ed)?|requirements?|word count|word limit)\b"
     r"|我|您|你|要求"
 )
-_HINTS = (  # one of them stands wherever `_LIMIT` matches: found first, as it costs little
+_HINTS = (  # every match of `_LIMIT` contains one; this cheap check runs first
     *("platform", "format", "response", "limit", "constraint", "restriction", "confines", "scope", "capacit", "capabilit", "medium"),
     *("interaction", "reply", "requirement", "-word", "0 words", "full", "entire", "complete", "long in", "long for", "long here"),
     *("space", "篇幅", "字数", "平台", "格式", "长度", "超出"),
@@ -57,14 +57,14 @@ _GO_ON = (
     rf"(?:continue|proceed|keep (?:going|writing)|carry on|go on|finish|complete|(?:write|provide|send|post|add|generate"
     rf"|give you)\b[^.\n]{{0,30}}\b{_REST}\b)"
 )
-_CONTINUED = re.compile(  # a line of its own at the end
+_CONTINUED = re.compile(  # a separate line at the end
     r"(?:to be continued|continue[ds]? (?:in|on|with|below)\b[^\n]{0,80}|continues\b[^\n]{0,40}|(?:end"
     r"|conclusion) of (?:part|section) (?:1|i|one)"
     r"|story continues|part (?:2|two|ii)\b[^\n]{0,60}|the (?:story|essay|article|script|text) (?:continues|goes on)[^\n]{0,60}"
     r"|未完待续|待续|未完|(?:下一(?:部分|章|节|篇)|后续|下文)[^\n]{0,20}(?:继续|待续|续)|[（(]?接下(?:文|一)[^\n]{0,12})[.…。!！\s]*\Z",
     re.IGNORECASE,
 )
-_CONTINUED_WITHIN = re.compile(  # in brackets, behind the last words
+_CONTINUED_WITHIN = re.compile(  # in brackets, after the last words
     r"[(\[（【*][ *_]{0,3}(?:to be continued|continue[ds]? (?:in|on|with|below)|continues|more to come|未完待续|待续"
     r"|未完)[^\n()\[\]]{0,120}[)\]）】*]{1,4}\s*\Z",
     re.IGNORECASE,
@@ -76,7 +76,7 @@ _WORK = (
 _REST_WORDS = ("rest", "remain", "next", "following", "second", "subsequent", "further", "additional", "more", "other")
 _ONWARD = ("continue", "proceed", "keep going", "keep writing", "carry on", "go on", "finish", "complete", *_REST_WORDS)
 _ABLE = ("'ll", "’ll", " can", " could", " will", " would", " am able to", " am happy to", "'m happy to", "’m happy to")
-# Each form of an offer. One word of each group is in all that the pattern matches: found first, as it costs little.
+# Each form of an offer. Every match contains a word of each group; this cheap check runs first.
 _OFFERS = tuple(
     (re.compile(pattern, re.IGNORECASE), groups)
     for pattern, groups in (
@@ -157,9 +157,9 @@ _AUTHOR_SPEAKS = re.compile(
 
 
 def declined(text: str) -> str | None:
-    """The sentence in which the author says that this is not the length or the whole that was asked for, or None.
+    """The sentence in which the author states that the text is shorter than requested or not complete, or None.
 
-    It speaks of a limit and of what it gives instead, in the first or the last two blocks of the text.
+    One of the first two or last two blocks must name a limit, a substitute, and the author or reader.
     """
     head, tail = _BLANK.split(text[:4_000].strip())[:2], _BLANK.split(text[-4_000:].strip())[-2:]
     for block in dict.fromkeys((*head, *tail)):
@@ -173,7 +173,7 @@ def declined(text: str) -> str | None:
 
 
 def offers_more(text: str) -> str | None:
-    """The words by which the author says that the text goes on, or offers to go on with it, or None."""
+    """The words of the last two blocks in which the author announces or offers a continuation, or None."""
     blocks = [block for block in _BLANK.split(text[-4_000:].strip()) if block.strip()]
     for place, block in enumerate(reversed(blocks[-2:])):
         last = block.strip().rpartition("\n")[2].strip(" \t*_#>()（）[]【】-–—=~.…")
@@ -190,7 +190,7 @@ def offers_more(text: str) -> str | None:
 
 
 def _offer(said: str) -> re.Match[str] | None:
-    """The first offer to go on, of whatever form."""
+    """The first offer to continue, in any of the forms, or None."""
     folded = said.casefold()
     likely = (pattern for pattern, groups in _OFFERS if all(any(map(folded.__contains__, group)) for group in groups))
     return min(filter(None, (pattern.search(said) for pattern in likely)), key=re.Match.start, default=None)

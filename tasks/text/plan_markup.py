@@ -1,6 +1,6 @@
-"""What belongs to the plan and not to the text: "Paragraph 3 –", 第三段：, lines of the plan, the main point as a heading, fences.
+"""Remove markup of the plan from a paragraph: "Paragraph 3 –", 第三段：, lines of the plan, the main point as a heading, fences.
 
-A heading of the text itself, such as "Part 2 of 4" or 第2部分，共4部分, stays, and so does a sentence that begins with
+Headings of the text itself, such as "Part 2 of 4" or 第2部分，共4部分, are kept, and so are sentences that begin with
 "Paragraph 3 of the contract".
 """
 
@@ -28,13 +28,13 @@ _IDENTIFIER = re.compile(
 )
 _LIKE_IT = re.compile(r"paragraph|段|main point", re.IGNORECASE)
 _EDGES = " \t*_#>-–—•|\"'“”‘’「」『』()（）[]【】.,!?:;。，！？：；…0123456789"
-_POINT = 6  # characters of a main point, from which a first line that is the same is an echo of it
+_POINT = 6  # characters; an equal first line is removed only for a main point of at least this length
 
 
 def strip_scaffolding(paragraph: str, *, point: str = "") -> str:
-    """A paragraph without what it has from the plan. `point` is its main point there; as the first line it goes too.
+    """A paragraph without markup of the plan. A first line that equals `point`, its main point in the plan, is removed too.
 
-    What would leave nothing stays: an empty paragraph is another fault.
+    A paragraph that would become empty is returned unchanged, without outer white space.
     """
     text = _unfenced(paragraph.strip())
     if _LIKE_IT.search(text):
@@ -47,7 +47,7 @@ def strip_scaffolding(paragraph: str, *, point: str = "") -> str:
 
 
 def identifiers(text: str) -> int:
-    """How many lines of a text begin with their number in a plan, or are lines of one."""
+    """The number of lines that begin with a plan number or are lines of a plan."""
     return len(_IDENTIFIER.findall(text)) + len(_PLAN_LINE.findall(text)) if _LIKE_IT.search(text) else 0
 
 
@@ -60,7 +60,7 @@ def _unfenced(text: str) -> str:
 
 
 def _keep_break(match: re.Match[str]) -> str:
-    """An identifier on a line of its own leaves no gap wider than a blank line."""
+    """The replacement of an identifier: nothing at the start of a line, otherwise a line break."""
     return "\n" if match.start() and match.string[match.start() - 1] != "\n" else ""
 
 

@@ -1,4 +1,4 @@
-"""Pieces of a prompt in an answer: the pipeline's own, the request itself, or a chat format's marks. Such a text is no answer."""
+"""Detect parts of a prompt in an answer: of the pipeline's prompts, of the user's prompt, or tokens of a chat format."""
 
 import re
 from functools import cache
@@ -7,7 +7,7 @@ from pathlib import Path
 from tasks.text.endings import markup
 
 _PROMPTS = Path(__file__).parent.parent / "prompts"
-_WRITERS = ("plan", "chapters", "chapter", "write", "summarize")  # the prompts by which texts are made
+_WRITERS = ("plan", "chapters", "chapter", "write", "summarize")  # prompts used to write texts
 _TAG = re.compile(r"^[ \t]*</?(?:instruction|plan|text|step|summary|passage|chapter|chapters)>[ \t]*$", re.MULTILINE)
 _PLAN = re.compile(r"^.{0,40}\bMain Point:.{0,300}\bWord Count:.*$", re.MULTILINE | re.IGNORECASE)
 _LABEL = re.compile(
@@ -17,12 +17,12 @@ _LABEL = re.compile(
     re.MULTILINE | re.IGNORECASE,
 )
 _SENTENCE = re.compile(r"(?<=[.:;])\s+")
-_LEAST = 45  # characters of a prompt's sentence that nobody writes by chance
-_WHOLE = {"en": 80, "zh": 40}  # of a request that is repeated whole
+_LEAST = 45  # characters; a shorter sentence of a prompt can occur by chance
+_WHOLE = {"en": 80, "zh": 40}  # characters; a shorter user prompt can occur in an answer by chance
 
 
 def leaked(answer: str, *, request: str, language: str) -> str | None:
-    """What of a prompt stands in the answer, or None. What the request itself brings is none of it."""
+    """The part of a prompt that the answer contains, or None. Text that already occurs in `request`, the user's prompt, does not count."""
     if (mark := markup(answer)) and mark not in request:
         return f"a chat format's mark: {mark}"
     for name, pattern in (("the writing prompt's tag", _TAG), ("a line of the plan", _PLAN), ("a label of the writing prompt", _LABEL)):
@@ -39,7 +39,7 @@ def leaked(answer: str, *, request: str, language: str) -> str | None:
 
 @cache
 def _sentences() -> tuple[str, ...]:
-    """The prompts' sentences, flat, without those that have placeholders."""
+    """Sentences of the pipeline's prompts, case-folded, on one line each, without sentences that contain placeholders."""
     texts = "\n".join((_PROMPTS / f"{name}.txt").read_text(encoding="utf-8") for name in _WRITERS)
     parts = (_flat(part) for line in texts.splitlines() for part in _SENTENCE.split(line))
     return tuple(dict.fromkeys(part for part in parts if len(part) >= _LEAST and "{{" not in part))

@@ -1,6 +1,6 @@
-"""Numbers of a text with their units: "500-800 words", 1000±100字, 字数：1500. What they are the length of is told elsewhere.
+"""Find numbers with their units: "500-800 words", 1000±100字, 字数：1500. Other modules decide to which text a length belongs.
 
-Everything reads folded text (tasks/text/folding.py).
+All functions read folded text (tasks/text/folding.py).
 """
 
 import re
@@ -10,28 +10,28 @@ from typing import NamedTuple
 from tasks.text import length_cues as cues
 from tasks.text.numbers import CHINESE, DIGITS, ENGLISH, NUMBER, number, value_of
 
-NEAR = 64  # characters around a number that say what it is
-WIDEST = 30  # times; "1 - 500 words" is a numbered line, not a range
+NEAR = 64  # characters around a number that are searched for its meaning
+WIDEST = 30  # largest ratio of the ends of a range; "1 - 500 words" is a numbered line
 
 
 class Number(NamedTuple):
     start: int
     end: int
-    low: float  # below `high` only in 两三千 and the like
+    low: float  # less than `high` only in idioms such as 两三千
     high: float
 
 
 class Quantity(NamedTuple):
-    """A number or a range with its unit, before it is known what it is the length of."""
+    """A number or a range with its unit. Whether it is the length of the requested text is not yet known."""
 
     first: Number  # the lower end of a range, or the number itself
     last: Number
-    end: int  # behind the unit
-    unit: str  # "" behind a label
+    end: int  # position after the unit
+    unit: str  # "" for a number with a label instead of a unit
     low: float
     high: float
     tolerance: float
-    known: bool  # it has a unit or a label; else it shares its neighbour's, as 800 in "at least 800, at most 900 words"
+    known: bool  # has a unit or a label; otherwise it may share a neighbour's, as 800 in "at least 800, at most 900 words"
 
 
 _SINO = "일이삼사오육칠팔구십백천만"
@@ -58,7 +58,7 @@ _KANA = re.compile(r"[\u3040-\u30ff]")
 
 
 def numbers(text: str) -> Iterator[Number]:
-    """Numbers near a name of a unit or a label: texts have many numbers, and few units."""
+    """Numbers near the name of a unit or a label. Other numbers are skipped, because texts have many numbers and few units."""
     for start, end in stretches(text, cues.NAMES):
         for match in NUMERAL.finditer(text, start, end):
             if match.end() == end:
@@ -67,7 +67,7 @@ def numbers(text: str) -> Iterator[Number]:
 
 
 def stretches(text: str, names: re.Pattern[str]) -> list[tuple[int, int]]:
-    """The places around names, joined where they overlap."""
+    """Start and end of the text around each name. Overlapping stretches are joined."""
     stretches: list[list[int]] = []
     for name in names.finditer(text):
         start, end = max(0, name.start() - 120), min(len(text), name.end() + 80)
@@ -79,7 +79,7 @@ def stretches(text: str, names: re.Pattern[str]) -> list[tuple[int, int]]:
 
 
 def _read(found: str, start: int, text: str) -> Iterator[Number]:
-    """The number that was found; two, where `and` joins the ends of a range; none, where it is vague or not understood."""
+    """The number in `found`; two numbers if `and` joins the ends of a range; none if the number is vague or cannot be read."""
     before = text[max(0, start - 24) : start]
     end = start + len(found)
     if " and " in found and (re.search(r"\bbetween\s+$", before) or value_of(found) is None):
@@ -100,7 +100,7 @@ def _read(found: str, start: int, text: str) -> Iterator[Number]:
     if _VAGUE.search(before) and found[0] in "十百千万":
         return
     if found.split()[0] in ("hundred", "thousand", "million") and re.search(r"\d[\s-]$", before):
-        return  # the power of a number that was not understood
+        return  # the power of a number that could not be read
     if found == "千万":
         return  # a figure of speech
     if found in {"百", "千", "万"} and not (_BARE_BEFORE.search(before) and not text.startswith("字文》", end)):
@@ -117,7 +117,7 @@ def _read(found: str, start: int, text: str) -> Iterator[Number]:
 
 
 def quantities(numbers: Sequence[Number], text: str) -> list[Quantity]:
-    """Numbers joined with their units, lower ends and tolerances."""
+    """Join numbers with their units, lower ends of ranges and tolerances."""
     found: list[Quantity] = []
     for one in numbers:
         unit = unit_of(one, text)
@@ -140,7 +140,7 @@ def quantities(numbers: Sequence[Number], text: str) -> list[Quantity]:
 
 
 def _joined(before: Quantity, quantity: Quantity, between: str, text: str) -> Quantity | None:
-    """The range that two neighbours make, or None."""
+    """The range of two neighbouring numbers, or None."""
     one, low = quantity.first, before.high
     shared = _SHARED_POWER.search(text[one.start : one.end])
     if shared and low < 100 and not _SHARED_POWER.search(text[before.first.start : before.first.end]):

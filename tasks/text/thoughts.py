@@ -1,11 +1,11 @@
-"""A reasoning model's thoughts, taken off the text that follows them.
+"""Split a reply of a reasoning model into its reasoning and the text.
 
-Servers with a reasoning parser send thoughts in a field of their own; without one they stay in the text, in the tags of the model's chat
-template. Thoughts come first. A tag that is only mentioned later, in a sentence, in quotes or in a code block, is part of the text.
+Servers with a reasoning parser return the reasoning in a separate field. Without a parser it remains in the text, in tags of the
+model's chat template. Reasoning comes first. A tag mentioned later in a sentence, in quotes or in a code block belongs to the text.
 
 Known forms: <think>, <thinking>, <thought>, <reasoning> (DeepSeek, Qwen and most others), [THINK] (Magistral), ◁think▷ (Kimi),
-<seed:think> (Seed), <|START_THINKING|> (Command), <|begin_of_thought|> (Sky-T1) and the channels of gpt-oss. A closing tag alone means
-that the chat template wrote the opening one into the prompt. An opening tag alone means that the thoughts were cut off.
+<seed:think> (Seed), <|START_THINKING|> (Command), <|begin_of_thought|> (Sky-T1) and the channels of gpt-oss. A closing tag alone
+means that the chat template put the opening tag into the prompt. An opening tag alone means that the reasoning was cut off.
 """
 
 import re
@@ -20,13 +20,13 @@ _TAG = re.compile(
     rf"|<\s{{0,2}}/\s{{0,2}}{_NAMES}\s{{0,2}}>|\[/THINK\]|◁/think▷|<\|END_THINKING\|>|<\|end_of_thought\|>",
     re.IGNORECASE,
 )
-_HINTS = ("think", "thought", "reason", "channel", "analysis", "final")  # one of them is in every known form
-# What may stand before the thoughts: white space, a byte order mark, tokens of the chat template.
+_HINTS = ("think", "thought", "reason", "channel", "analysis", "final")  # every known form contains one
+# Possible before the reasoning: white space, a byte order mark, tokens of the chat template.
 _BEFORE = re.compile(r"(?:[\s\ufeff]|<s>|<\|im_start\|>(?:assistant\b)?|<\|start\|>(?:assistant\b)?|<\uff5c[^\uff5c\n]{1,30}\uff5c>)*")
 _CHANNEL = re.compile(r"<\|channel\|>\s{0,2}(\w{1,20})[^<\n]{0,80}(?:<\|constrain\|>[^<\n]{0,40})?<\|message\|>")
 _CHANNEL_END = re.compile(r"\s*(?:<\|(?:end|return|call)\|>\s*)?(?:<\|start\|>(?:assistant)?\s*)?\Z")
-_END_READ = 100  # characters in which the end of a channel is looked for
-_BARE_CHANNEL = re.compile(r"analysis(?=[^\s\w]|[A-Z]|[^\x00-\x7f])")  # the same without its special tokens
+_END_READ = 100  # characters that are searched for the end of a channel
+_BARE_CHANNEL = re.compile(r"analysis(?=[^\s\w]|[A-Z]|[^\x00-\x7f])")  # a channel without its special tokens
 _BARE_FINAL = "assistantfinal"
 _ANSWER = re.compile(
     r"(?:<(answer|output|response)>(.*)</\1>|<\|START_RESPONSE\|>(.*)<\|END_RESPONSE\|>"
@@ -36,25 +36,25 @@ _ANSWER = re.compile(
 _SENTENCE_END = ".!?。！？…\"'”’)）]}*`"
 _QUOTES = "`\"'“”‘’「」『』*"
 _PUNCTUATION = ".,;:!?)）。，；：！？、"
-_ANNOUNCED = re.compile(  # words that a tag is named after, where thoughts do not end
+_ANNOUNCED = re.compile(  # words that introduce the mention of a tag; the reasoning does not end there
     r"(?:\b(?:tags?|tokens?|marks?|markers?|delimiters?)\b[^.\n]{0,20}[:：]\s*|标签[^。\n]{0,10}[:：]\s*"
     r"|\b(?:its|the|an?|this|that|their|of|with|by|closing|stray|tags?|tokens?)[ \t]+)\Z",
     re.IGNORECASE,
 )
-_LINE = 200  # characters before a tag in which its line is looked at
+_LINE = 200  # characters of the line before a tag that are read
 
 
 class Split(NamedTuple):
-    """A reply in two parts; either may be empty."""
+    """The two parts of a reply; either may be empty."""
 
     reasoning: str
     text: str
 
 
 def split_thoughts(reply: str) -> Split:
-    """The thoughts and the text of a reply. Without thoughts the text is the reply, unchanged.
+    """The reasoning and the text of a reply. Without reasoning, `text` is the reply, unchanged.
 
-    Where thoughts were found both parts are stripped of white space. Linear in the reply's length.
+    With reasoning, both parts are stripped of white space. Linear in the reply's length.
     """
     folded = reply.casefold()
     if not any(hint in folded for hint in _HINTS):
@@ -81,13 +81,13 @@ def split_thoughts(reply: str) -> Split:
 
 
 def _begin(text: str, place: int) -> int:
-    """Where the text begins behind what a chat template may leave before it."""
+    """The position after white space and tokens of the chat template at `place`."""
     match = _BEFORE.match(text, place)
     return match.end() if match else place
 
 
 def _closing(tags: Sequence[re.Match[str]]) -> re.Match[str] | None:
-    """The tag that closes the first one. A tag in the middle of a sentence closes nothing, unless there is no other."""
+    """The tag that closes the first tag, or None. A tag mentioned in a sentence counts only if there is no other."""
     mentioned = None
     for tag in islice(tags, 1, None):
         if not tag["open"] and _family(tag) == _family(tags[0]):
@@ -98,13 +98,13 @@ def _closing(tags: Sequence[re.Match[str]]) -> re.Match[str] | None:
 
 
 def _orphan(text: str, tags: Sequence[re.Match[str]], begin: int) -> re.Match[str] | None:
-    """The last closing tag before the first opening one, where it ends thoughts and stands in no code block."""
+    """The last closing tag before the first opening tag that ends reasoning, or None. A tag inside a code block does not count."""
     closings = [tag for tag in takewhile(lambda tag: not tag["open"], tags) if _ends_thoughts(tag)]
     return closings[-1] if closings and text.count("```", begin, closings[-1].start()) % 2 == 0 else None
 
 
 def _mentioned(tag: re.Match[str]) -> bool:
-    """Whether a sentence speaks of the tag: it is in quotes, or has words of the sentence on both sides."""
+    """Whether a sentence mentions the tag: it is in quotes, or the sentence continues on both sides."""
     before, behind = tag.string[max(0, tag.start() - 2) : tag.start()], tag.string[tag.end() : tag.end() + 2]
     if before and before[-1] in _QUOTES and behind and behind[0] in _QUOTES:
         return True
@@ -113,7 +113,7 @@ def _mentioned(tag: re.Match[str]) -> bool:
 
 
 def _ends_thoughts(tag: re.Match[str]) -> bool:
-    """Whether a closing tag without an opening one is a border: it begins a line, or follows a sentence, and no sentence goes on."""
+    """Whether a closing tag without an opening tag ends the reasoning: no sentence continues across it."""
     before, behind = tag.string[max(0, tag.start() - _LINE) : tag.start()], tag.string[tag.end() : tag.end() + 2]
     if behind[:1] in tuple(_PUNCTUATION) or _mentioned(tag) or _ANNOUNCED.search(before):
         return False
@@ -124,13 +124,13 @@ def _ends_thoughts(tag: re.Match[str]) -> bool:
 
 
 def _family(tag: re.Match[str]) -> str:
-    """Plain tags in angle brackets close each other, whatever their names; each other form is closed by its own."""
+    """The family of a tag. Plain tags in angle brackets close each other, whatever their names; any other form closes only itself."""
     name = tag[0].casefold().replace("/", "")
     return "<>" if name[0] == "<" and name[1] != "|" else name.replace("end_", "start_", 1).replace("begin_", "start_", 1)
 
 
 def _channels(text: str, begin: int) -> Split | None:
-    """gpt-oss: the final channels are the text, all others are thoughts."""
+    """The channels of gpt-oss: final channels are the text, all others are reasoning. None if there are no channels."""
     heads = list(_CHANNEL.finditer(text)) if text.startswith("<|channel|>", begin) else []
     if heads:
         ends = [head.start() for head in heads[1:]] + [len(text)]
@@ -144,13 +144,13 @@ def _channels(text: str, begin: int) -> Split | None:
 
 
 def _without_end(text: str) -> str:
-    """A channel's text without the tokens that end it."""
+    """The text of a channel without its end tokens."""
     text = text.strip()
     return text[:-_END_READ] + _CHANNEL_END.sub("", text[-_END_READ:], count=1)
 
 
 def _unwrapped(text: str) -> str:
-    """The text out of the <answer> that some models put around it, behind their thoughts."""
+    """The text without the <answer> or similar tags that some models put around it after their reasoning."""
     if not text.startswith("<") or not (match := _ANSWER.match(text)):
         return text
     return next(part for part in match.groups()[1:] if part is not None).strip()

@@ -1,13 +1,13 @@
-"""Which prompts are one topic: those that differ by their asked length alone, such as one essay asked for at four lengths.
+"""Group prompts by topic: prompts that differ only in the requested length, such as one essay at four lengths, are one topic.
 
-Answers to them rise and fall together, so that intervals and tests count them as one observation (tasks/statistics.py). Linear in
-the text.
+Scores of answers to one topic are correlated, so intervals and tests count a topic as one observation (tasks/statistics.py).
+Linear in the text.
 """
 
 import hashlib
 import re
 
-DIGITS = 16  # hexadecimal, of a digest
+DIGITS = 16  # hexadecimal digits of a digest
 _ENGLISH = (
     "one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen|"
     "twenty|thirty|forty|fifty|sixty|seventy|eighty|ninety|hundred|thousand|million"
@@ -31,7 +31,10 @@ def prompt_digest(prompt: str) -> str:
 
 
 def topic_of(prompt: str, length: int) -> str:
-    """The digest of the prompt without what states its length: numbers before a unit such as words or 字, and `length` itself."""
+    """The digest of the prompt with lengths masked: numbers before a unit such as words or 字, and `length` itself.
+
+    16 hexadecimal digits. White space is collapsed.
+    """
     asked = str(length)
 
     def masked(found: re.Match[str]) -> str:

@@ -1,7 +1,7 @@
 """Unicode normalization in linear time.
 
-`unicodedata.normalize` sorts the marks that follow a letter by insertion: 100,000 marks in a row take minutes. Text has a few marks to a
-letter; runs of more than 30, the limit of the Stream-Safe Text Format (UAX #15), stay as they are here.
+`unicodedata.normalize` sorts the marks after a letter by insertion: 100,000 marks in a row take minutes. Real text has a few marks
+per letter. Runs of more than 30 marks, the limit of the Stream-Safe Text Format (UAX #15), are left unchanged here.
 """
 
 import re
@@ -11,11 +11,11 @@ from functools import cache
 from typing import Literal
 
 _MOST = 30  # marks in a row
-_SIGNS = re.compile(rf"\W{{{_MOST + 1}}}")  # no mark is a letter: where there is no such run, and in most texts, a quick look is enough
+_SIGNS = re.compile(rf"\W{{{_MOST + 1}}}")  # marks are in \W: without such a run, as in most texts, no further check is needed
 
 
 def normalized(form: Literal["NFC", "NFKC"], text: str) -> str:
-    """The text in a normalization form, but for runs of more than 30 combining marks."""
+    """The text in a normalization form, except runs of more than 30 combining marks."""
     if text.isascii():
         return text
     if not _SIGNS.search(text) or not _long_runs().search(text):

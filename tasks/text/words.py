@@ -1,21 +1,21 @@
-"""Fixed mode: words as a person counts them, and lengths as they were meant. Stands beside the paper's way (length.py), never mixed in.
+"""Fixed mode: word counts as a person would count, and S_l against a length band. The paper's counts (counts.py) are kept separate.
 
-What is one word:
+One word is:
 
-- Letters and digits without a space between them, with their accents and signs, in any script: café, GPT4, слово, किताब, 2024.
-- Joined by an apostrophe, hyphen (not a dash), `_`, `@`, `&`, or a middle dot between letters or digits: don't, state-of-the-art, R&D.
-- Joined by a comma, colon or slash between digits: 1,000.5, 12:30, 1/2. Between letters these part words: and/or is two.
-- Joined by a full stop before a digit, a small letter or a single letter: 3.14, e.g., U.S.A., Node.js.
-- Each Han character (extensions and compatibility ideographs too) and each kana, long marks included: Chinese and Japanese lengths
-  are asked in characters. Hangul goes by spaces.
-- Thai, Lao, Khmer and Burmese, which have no spaces between words: the words that ICU's dictionaries find.
-- An address, of a page or an e-mail, where it stands in the text; behind a Markdown link it is none.
+- Letters and digits without a space between them, with accents and signs, in any script: café, GPT4, слово, किताब, 2024.
+- Parts joined by an apostrophe, hyphen (not a dash), `_`, `@`, `&` or middle dot between letters or digits: don't, state-of-the-art, R&D.
+- Digits joined by a comma, colon or slash: 1,000.5, 12:30, 1/2. Between letters these signs separate words: and/or is two.
+- Parts joined by a full stop before a digit, a small letter or a single letter: 3.14, e.g., U.S.A., Node.js.
+- Each Han character (including extensions and compatibility ideographs) and each kana (including long marks): lengths in Chinese and
+  Japanese are requested in characters. Hangul is separated by spaces.
+- In Thai, Lao, Khmer and Burmese, which have no spaces between words: each word that ICU's dictionaries find.
+- A web or e-mail address in the text. The target of a Markdown link does not count.
 
-What is none: punctuation, symbols, emoji, circled numbers; of Markdown and HTML the marks, list numbers, fences with their language,
-pictures, footnote marks, definitions of links, tags and comments.
+Not counted: punctuation, symbols, emoji, circled numbers; in Markdown and HTML also markup, list numbers, fences with their language,
+images, footnote marks, link definitions, tags and comments.
 
-These are the word boundaries of Unicode (UAX #29), with its own remedy for what it leaves to dictionaries, and three changes: a
-hyphen, `_`, `@` or `&` joins; a slash between digits joins; a kana counts alone. They are the same for every language.
+These are the word boundaries of Unicode (UAX #29, with dictionaries for scripts without spaces) with three changes: a hyphen, `_`,
+`@` or `&` joins; a slash between digits joins; each kana counts. The rules are the same for every language.
 """
 
 import html
@@ -31,7 +31,7 @@ from tasks.text.length_requests import LengthRequest, parse_length_request
 if TYPE_CHECKING:
     import numpy as np
 
-# One bit for each thing that the rules ask of a character.
+# One bit for each property of a character that the rules use.
 WORD, SINGLE, LOWER, DIGIT, JOINS, JOINS_DIGITS, STOP, WITHIN = (1 << n for n in range(8))
 
 _Ranges = tuple[tuple[int, int], ...]
@@ -56,15 +56,15 @@ _HAN: _Ranges = (
     (0x3400, 0x4DBF),
     (0x4E00, 0x9FFF),
 )
-_MORE_HAN: _Ranges = ((0xF900, 0xFAFF), (0x20000, 0x3FFFD))  # planes 2 and 3 whole: more than Python's Unicode data knows
+_MORE_HAN: _Ranges = ((0xF900, 0xFAFF), (0x20000, 0x3FFFD))  # all of planes 2 and 3: includes characters unknown to Python's Unicode data
 _CIRCLED: _Ranges = ((0x2460, 0x24FF), (0x2776, 0x2793), (0x3220, 0x325F), (0x3280, 0x32BF), (0x1F100, 0x1F10C), (0x200B, 0x200B))
-_VOICED: _Ranges = ((0xFF9E, 0xFF9F), (0xE0000, 0xE0FFF))  # marks behind half-width kana; tags and variants
+_VOICED: _Ranges = ((0xFF9E, 0xFF9F), (0xE0000, 0xE0FFF))  # marks after half-width kana; tags and variation selectors
 _CATEGORIES = dict.fromkeys(("Lu", "Lt", "Lm", "Lo", "Nl", "No"), WORD) | dict.fromkeys(("Mn", "Mc", "Me", "Cf"), WITHIN)
 _CATEGORIES |= {"Ll": WORD | LOWER, "Nd": WORD | DIGIT}
 
 _INLINE = "a|abbr|b|code|del|em|font|i|ins|kbd|mark|s|small|span|strong|sub|sup|u"
 _BLOCKS = "blockquote|br|center|details|div|h[1-6]|hr|img|li|ol|p|pre|summary|table|tbody|td|th|thead|tr|ul"
-_INSIDE = r"(?:\s[^<>=]*=[^<>]*)?\s?/?>"  # of a tag: attributes
+_INSIDE = r"(?:\s[^<>=]*=[^<>]*)?\s?/?>"  # attributes and end of a tag
 _URL = r'(?:https?://|ftp://|www\.)[^\s"*<>\\\]|\x7f-\U0010ffff]+'
 _EMAIL = r"(?<![a-z\d.%+-])[a-z\d_.%+-]{1,64}@(?:[a-z\d-]{1,63}\.){1,8}[a-z]{2,24}"
 _ADDRESS = re.compile(f"{_URL}|{_EMAIL}", re.IGNORECASE)
@@ -78,8 +78,8 @@ _TAG = re.compile(rf"</?(?:{_INLINE}){_INSIDE}", re.IGNORECASE)
 _ENTITY = re.compile(r"&(?:#\d{1,7}|#x[\da-f]{1,6}|[a-z]{2,24}\d{0,2});", re.IGNORECASE)
 _LIST = re.compile(r"\n[ \t>#*_+-]*(?:[0-9]{1,3}(?:[.)][ \t*_]|\\\.[ \t]|、)|\[[xX]\] )")
 _KEYCAP = re.compile("[0-9#*]\ufe0f?\u20e3")
-# What is searched for, the signs without one of which the search is not worth its time, and what stands in its place. A single sign
-# is found ten times as fast as several.
+# Pattern, signs that every match contains (checked first because the check is cheap), and the replacement. A search for a single sign
+# is ten times as fast as a search for several characters.
 _MARKUP = (
     (_FENCE, ("`", "~"), "\n"),
     (_IMAGE, ("[",), " "),
@@ -94,20 +94,23 @@ _MARKUP = (
 
 
 def count_fixed(text: str) -> int:
-    """Words as a person counts them: the rules are at the head of this file. Any text, linear in its length."""
+    """The number of words by the rules in the module docstring. Accepts any text; linear in its length.
+
+    Raises ImportError for Thai, Lao, Khmer or Burmese text without icu4py.
+    """
     text = _without_markup(text)
     runs = [] if text.isascii() else _UNSPACED.findall(text)
     return _counter()(_UNSPACED.sub(" ", text)) + _in_dictionary(runs) if runs else _counter()(text)
 
 
-_UNSPACED = re.compile(  # letters and marks of the scripts that have no spaces between words, without digits and signs
+_UNSPACED = re.compile(  # letters and marks, without digits and signs, of scripts that have no spaces between words
     "[\u0e01-\u0e3a\u0e40-\u0e4e\u0e81-\u0ecf\u0edc-\u0edf\u1780-\u17d3\u17d7\u17dc\u17dd"  # Thai, Lao, Khmer
     "\u1000-\u103f\u1050-\u1089\u108e\u109a-\u109d\ua9e0-\ua9ef\ua9fa-\ua9fe\uaa60-\uaa7f]+"  # Burmese
 )
 
 
 def _in_dictionary(runs: Sequence[str]) -> int:
-    """Words of runs of letters without spaces. Raises ImportError without icu4py."""
+    """The number of words in runs of letters without spaces. Raises ImportError without icu4py."""
     from icu4py.breakers import WordBreaker
 
     text = " ".join(runs)
@@ -126,17 +129,17 @@ def _without_markup(text: str) -> str:
 
 @cache
 def _counter() -> Callable[[str], int]:
-    """Made once, at the first text: numpy is slow to load."""
+    """The counter. Created at first use, because importing numpy is slow."""
     import numpy as np
 
     def count(text: str) -> int:
-        """Ends of runs of letters and digits, less the runs that a sign joins to the next, and the characters that count alone."""
+        """Ends of runs of letters and digits, minus runs that a sign joins to the next run, plus characters that count alone."""
         codes = np.frombuffer(np.array(f"  {text}  "), np.uint32)
         table = np.frombuffer(_kinds(0x80 if text.isascii() else 0x10000 if np.maximum.reduce(codes) < 0x10000 else 0x110000), np.uint8)
         kinds = table.take(codes)
         parting = kinds < WITHIN
         if not parting.all():
-            kinds = kinds[parting]  # accents, joiners and marks of direction part nothing
+            kinds = kinds[parting]  # accents, joiners and direction marks do not separate words
         word = (kinds & WORD).view(bool)
         ends = np.count_nonzero(word[:-1] > word[1:])
         alone = np.count_nonzero(kinds & SINGLE)
@@ -147,7 +150,7 @@ def _counter() -> Callable[[str], int]:
 
 
 def _joined(kinds: "np.ndarray", signs: "np.ndarray") -> int:
-    """How many of the signs at these places, each between two letters or digits, join them."""
+    """How many of these signs, each between two letters or digits, join them. `signs`: positions in `kinds`."""
     sign, before, behind, next_but_one = kinds[signs], kinds[signs - 1], kinds[signs + 1], kinds[signs + 2]
     digits = before & behind & DIGIT != 0
     stop = (behind & (LOWER | DIGIT) != 0) | (next_but_one & WORD == 0)
@@ -156,7 +159,7 @@ def _joined(kinds: "np.ndarray", signs: "np.ndarray") -> int:
 
 @cache
 def _kinds(size: int) -> bytes:
-    """What each code point under `size` is to the rules, one byte each."""
+    """The property bits of each code point below `size`, one byte each."""
     kinds = bytearray(_CATEGORIES.get(category, 0) for category in map(unicodedata.category, map(chr, range(min(size, 0x20000)))))
     kinds += bytes(size - len(kinds))
     for ranges, kind in ((_HAN + _MORE_HAN + _KANA, SINGLE), (_VOICED, WITHIN), (_CIRCLED, 0)):
@@ -169,22 +172,23 @@ def _kinds(size: int) -> bytes:
     return bytes(kinds)
 
 
-@lru_cache(maxsize=1_000)  # several answers to one prompt mostly follow each other
+@lru_cache(maxsize=1_000)  # answers to one prompt usually follow each other
 def _request(prompt: str) -> LengthRequest:
     return parse_length_request(prompt)
 
 
 class Constraint(NamedTuple):
-    """The lengths in words, both ends included, that an ask is content with."""
+    """The length band of a prompt, in words, inclusive."""
 
     least: int
     most: int
 
 
 def constraint(prompt: str, length: int) -> Constraint:
-    """What `prompt`, which asks for `length` words, is content with. Where it reads otherwise or says no length, `length` itself.
+    """The length band of `prompt`, for which the benchmark states `length` words.
 
-    Raises ValueError unless `length` is positive.
+    The band is `length` alone if the prompt's length request has another target or if it names no length. Raises ValueError
+    unless `length` is positive.
     """
     if length <= 0:
         raise ValueError(f"asked {length}: a length is positive")
@@ -193,9 +197,9 @@ def constraint(prompt: str, length: int) -> Constraint:
 
 
 def s_l_fixed(asked: Constraint, written: int) -> float:
-    """100 where the ask is content, S_l from the nearer end elsewhere. Equal to S_l where one length is asked for.
+    """100 inside the length band, otherwise S_l against the nearer end, 0 to 100. Equal to S_l for a band of one length.
 
-    Raises ValueError as `s_l` does, and where the ends are the wrong way round.
+    Raises ValueError as `s_l` does, and if `least` is larger than `most`.
     """
     if asked.least > asked.most:
         raise ValueError(f"from {asked.least} to {asked.most}: the ends of a length are the wrong way round")

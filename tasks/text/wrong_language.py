@@ -1,15 +1,15 @@
-"""Whether a text slips into another language: at its beginning, in its middle or at its end."""
+"""Detect a change of language at the beginning, in the middle or at the end of a text."""
 
 import re
 
 from tasks.text.languages import UNKNOWN, language_of
 
-_WINDOW = 1_000  # characters of a stretch that is looked at
+_WINDOW = 1_000  # characters of each stretch that is checked
 _FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 
 
 def foreign(text: str, language: str) -> str | None:
-    """The other language, with the words that are in it, or None. Code between fences has no language; to `unknown` nothing is foreign."""
+    """The other language, with words in it, or None. Fenced code is skipped. If `language` is `unknown`, the result is None."""
     if language == UNKNOWN:
         return None
     prose = _FENCE.sub(" ", text) if "```" in text else text
