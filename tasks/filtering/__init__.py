@@ -1,1 +1,1 @@
-"""Any number of raw rows through the cheap filters: parts of files on all cores or a cluster, what is left on disk, copies by hashes."""
+"""Filter any number of raw rows without a model: parallel over parts of files, with candidates on disk and duplicates found by hashes."""

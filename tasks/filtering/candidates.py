@@ -1,4 +1,4 @@
-"""What the filters let through, on disk: texts in one file, hashes of bands in another, about 40 bytes of each in memory."""
+"""Store prompts that pass the filters on disk: texts in one file, band hashes in another, about 40 bytes per prompt in memory."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -28,7 +28,7 @@ class Candidate(NamedTuple):
 
 
 class Candidates:
-    """Written once, part by part, then read by place in any order."""
+    """Candidates are added part by part; after `close` they are read by index in any order."""
 
     def __init__(self, folder: Path, *, threshold: float) -> None:
         self._texts = (folder / "texts").open("w+b")
@@ -49,7 +49,7 @@ class Candidates:
         return len(self.facts)
 
     def add(self, kept: Sequence[Kept], sketches: Bands, *, file: str, before: int) -> None:
-        """A part's asks; `before`: rows of its file that precede it."""
+        """Add the prompts of a part. `before`: rows of the file before this part."""
         if not self._files or self._files[-1] != file:
             self._files.append(file)
         facts = np.zeros(len(kept), _FACTS)
@@ -64,18 +64,18 @@ class Candidates:
         self._sketches.write(np.ascontiguousarray(sketches, np.uint32).tobytes())
 
     def close(self) -> None:
-        """No more to come."""
+        """End the writing; the candidates can be read from now on."""
         self.facts = np.concatenate([self.facts, *self._chunks])
         self._chunks.clear()
         self._texts.flush()
         self._sketches.flush()
 
     def order(self) -> NDArray[np.int64]:
-        """Places by id, of equal ids the one that stays first: the same for any order of the rows."""
+        """Indices sorted by id; among equal ids the kept one is first. Ties are broken by rank, file and row."""
         return np.lexsort((self.facts["row"], self.facts["file"], self.facts["rank"], self.facts["id"]))
 
     def sketches(self, places: NDArray[np.int64]) -> Bands:
-        """The hashes of the bands of these, in their order; a copy is made on disk."""
+        """The band hashes of these candidates, in this order, shape (len(places), bands); a copy on disk."""
         if not len(places):
             return np.zeros((0, self._bands), np.uint32)
         whole = np.memmap(self._sketches, np.uint32, "r", shape=(len(self), self._bands))

@@ -1,4 +1,4 @@
-"""Copies among the candidates: equal texts by their ids, near ones by the hashes of their bands."""
+"""Find duplicates among the candidates: equal texts by id, near-duplicates by band hashes."""
 
 from collections.abc import Callable, Iterator
 
@@ -11,7 +11,7 @@ from tasks.filtering.candidates import Candidates
 
 
 def equal(pool: Candidates, refuse: Callable[[int, int], None]) -> NDArray[np.int64]:
-    """Places by id, one of each id. `refuse` hears of every other, with the one that stays."""
+    """Indices sorted by id, one per id. `refuse(duplicate, kept)` is called for every other candidate."""
     order = pool.order()
     ids = pool.facts["id"][order]
     first = np.r_[True, ids[1:] != ids[:-1]] if len(ids) else np.zeros(0, bool)
@@ -22,7 +22,7 @@ def equal(pool: Candidates, refuse: Callable[[int, int], None]) -> NDArray[np.in
 
 
 def near(pool: Candidates, unique: NDArray[np.int64], refuse: Callable[[int, int, float], None], *, threshold: float) -> Iterator[int]:
-    """Those of `unique` that are near none of the earlier ones that stay. `refuse` hears of the others, the near one and the similarity."""
+    """Yield the indices of `unique` without near-duplicates. `refuse(duplicate, kept, similarity)` is called for each near-duplicate."""
     sketches = pool.sketches(unique)
     found = near_places(sketches, lambda rank: pool.shingles(int(unique[rank])), threshold=threshold)
     gone = np.zeros(len(unique), bool)

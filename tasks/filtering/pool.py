@@ -1,4 +1,4 @@
-"""From the entries of params to the candidates on disk: every row ends there, or as a reject with its reason."""
+"""Read the sources of params.yaml through the filters: every row becomes a candidate on disk or a reject with a reason."""
 
 from collections import Counter
 from contextlib import ExitStack
@@ -25,7 +25,7 @@ FIX = "correct the row, or raise collect.max_malformed in params.yaml to set suc
 
 
 class Rejects:
-    """The file of rejects, written as they come up; memory holds the counts."""
+    """The file of rejects, written as a stream; memory holds only the counts."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._stack = path, ExitStack()
@@ -46,7 +46,7 @@ class Rejects:
         return {f"rejects_{reason}": self.counts[reason] for reason in Reason if self.counts[reason]}
 
     def refused(self, found: Refused, source: str) -> None:
-        """A row that the rules set aside. A million of them may come: no record is made of each."""
+        """Write a row that the rules reject. There may be millions, so no pydantic record is made."""
         self.counts[found.reason] += 1
         fields = {"id": found.id, "stage": "collect", "reason": found.reason, "detail": found.detail, "source": source}
         self._file.write(orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE))
@@ -58,17 +58,20 @@ class Rejects:
         self.refused(Refused(0, pool.id(place), *fault), pool.source(place))
 
     def take(self, spool: store.Spool) -> None:
-        """All of a spool of rejects."""
+        """Write all rejects of a spool."""
         for line in spool.lines():
             self.counts[Reason(orjson.loads(line)["reason"])] += 1
             self._file.write(line)
 
 
 def fill(pool: Candidates, rejects: Rejects, folder: Path, rules: Rules) -> dict[str, int]:
-    """Every row of the entries into `pool` or `rejects`; returns counts. Raises BadInput for more unreadable rows than params allow."""
+    """Put every row of the sources into `pool` or `rejects` and return the counts.
+
+    Raises BadInput if there are more unreadable rows than collect.max_malformed allows, or if a file has no rows.
+    """
     connect()
     where = settings()
-    folder = folder.absolute() if where.cluster else folder  # a worker works elsewhere
+    folder = folder.absolute() if where.cluster else folder  # a worker has another working directory
     files = [file for entry in rules.collect.sources for file in files_of(entry, folder)]
     tally = _Tally(rules.collect)
     parts = (split for file in files for split in splits_of(file))
@@ -86,7 +89,7 @@ def fill(pool: Candidates, rejects: Rejects, folder: Path, rules: Rules) -> dict
 
 
 class _Tally:
-    """How many rows there were, of which source, in which file so far, and how many could not be read."""
+    """Counts of rows per source and in the current file, and of unreadable rows."""
 
     def __init__(self, collect: Collect) -> None:
         self._allowed = collect.max_malformed
@@ -96,7 +99,7 @@ class _Tally:
         self._first: BadInput | None = None
 
     def add(self, split: Split, sifted: Sifted) -> int:
-        """How many lines of the file precede the part."""
+        """Count a part and return the number of lines of the file before it. Raises BadInput if no unreadable row is allowed."""
         if self._file != split.file:
             self._end_file()
             self._file, self._lines, self._file_rows = split.file, 0, 0
@@ -118,7 +121,7 @@ class _Tally:
             raise self._first
 
     def expected(self, nbytes: int) -> int | None:
-        """Rows of all files, going by what those so far took."""
+        """The expected rows of all files, from the bytes per row so far; None at the start."""
         return round(self._rows.total() * nbytes / self._nbytes) if self._nbytes else None
 
     def _end_file(self) -> None:

@@ -1,4 +1,4 @@
-"""One part of a file through every filter that needs no model and no other part: the same function wherever it runs."""
+"""Apply every filter that needs no model and no other part to one part of a file, in any process or on any machine."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -20,21 +20,21 @@ from tasks.sources.turns import Misfit
 
 
 class Rules(NamedTuple):
-    """What a row is held against."""
+    """The parameters and benchmark prompts that rows are checked against."""
 
     collect: Collect
     prompts: Prompts
 
 
 class Kept(NamedTuple):
-    """An ask that no rule sets aside."""
+    """A prompt that passes all rules."""
 
     number: int  # of the row, from 1 within its part
     id: str
     text: str
-    rank: int  # of two texts with the same id the lower one stays: by the text, as rows may come in any order
+    rank: int  # among texts with the same id the lowest rank is kept; a hash of the text, so row order does not matter
     language: str
-    words: int | None  # asked for
+    words: int | None  # requested length
     length_kind: str
 
 
@@ -46,9 +46,9 @@ class Refused(NamedTuple):
 
 
 class Sifted(NamedTuple):
-    """A part's rows, each in one of the two lists."""
+    """The result for one part; each row is in `kept` or in `refused`."""
 
-    lines: int  # rows, and blank lines
+    lines: int  # rows and blank lines
     kept: list[Kept]
     refused: list[Refused]
     bands: Bands  # of `kept`
@@ -56,16 +56,16 @@ class Sifted(NamedTuple):
 
 
 class Fit(NamedTuple):
-    """An ask that passes, with what copies are found by."""
+    """A prompt that passes all rules, with the shingles that are used to find duplicates."""
 
-    kept: Kept  # of the first row with this text
+    kept: Kept  # for the first row with this text
     shingles: frozenset[str]
     masked: Counter[str]
 
 
 def sift(split: Split, rules: Rules) -> Sifted:
-    """Every row of a part, kept or refused. Raises BadInput and SourceError where the part cannot be read on."""
-    seen: dict[Ask, Fit | tuple[str, Fault]] = {}  # copies are not looked at again
+    """Check every row of a part. Raises BadInput or SourceError if the part cannot be read to its end."""
+    seen: dict[Ask, Fit | tuple[str, Fault]] = {}  # each distinct prompt is checked once
     kept, refused, shingles, kinds, lines = [], [], [], Counter[str](), 0
     for number, outcome in _outcomes(split, rules, seen):
         lines = number
@@ -101,7 +101,7 @@ def _ask(row: Row, adapter: str) -> Ask:
 
 
 def judged(ask: Ask, rules: Rules) -> Fit | tuple[str, Fault]:
-    """One ask against all rules: fit, or its id and the first fault. Raises nothing: a row is never lost."""
+    """Check one prompt against all rules: a Fit, or its id and the first fault. Never raises, so that no row is lost."""
     asked, collect = Candidate(ask), rules.collect
     if found := fault(asked, collect):
         return asked.id, found
@@ -116,7 +116,7 @@ def judged(ask: Ask, rules: Rules) -> Fit | tuple[str, Fault]:
 
 
 def _bands(shingles: list[frozenset[str]], threshold: float) -> Bands:
-    """Of each distinct text once: a part may hold one text thousands of times."""
+    """The band hashes, shape (len(shingles), bands), computed once per distinct text: a part may repeat a text thousands of times."""
     places = {one: place for place, one in enumerate(dict.fromkeys(shingles))}
     found = duplicates.bands(list(places), threshold=threshold)
     return found[np.array([places[one] for one in shingles], np.int64)] if shingles else found

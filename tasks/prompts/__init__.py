@@ -1,7 +1,7 @@
-"""Prompt files and how they are filled. A prompt's file is a dependency of the stage that sends it.
+"""Read and fill prompt files. A prompt file is a dependency of the stage that sends it.
 
-A placeholder is `{{name}}`. Filling is one pass over the template, so that placeholder-looking text inside a value is
-inserted literally and never filled again. The prompt and the values must name exactly the same placeholders.
+A placeholder is `{{name}}`. Filling is one pass over the template, so text in a value that looks like a placeholder is inserted
+literally. The prompt and the values must name exactly the same placeholders.
 """
 
 import re
@@ -15,19 +15,19 @@ _PLACEHOLDER = re.compile(r"\{\{(\w+)\}\}")
 
 
 def located(path: Path) -> Path:
-    """A prompt file that params name: as it is, or the package's own where a path below tasks/prompts/ is not there: outside a checkout."""
+    """The path of a prompt file in params.yaml. Outside a checkout, a path below tasks/prompts/ means the file of the package."""
     return _HERE / path.name if path.parts[:-1] == ("tasks", "prompts") and not path.exists() else path
 
 
 def fill(name: str, folder: Path = _HERE, /, **values: str) -> str:
-    """The prompt `<name>.txt` with its placeholders replaced. Raises BadPrompt that names the file, the line and the placeholder."""
+    """The prompt `<name>.txt` with its placeholders replaced. Raises BadPrompt with the file, the line and the placeholder."""
     return "".join(frame(name, (), folder, **values))
 
 
 def frame(name: str, left_open: Sequence[str], folder: Path = _HERE, /, **values: str) -> list[str]:
-    """The prompt in pieces around the placeholders that are `left_open`, in the order in which they stand; the others are replaced.
+    """The prompt split at the placeholders in `left_open`, in their order in the file; all other placeholders are replaced.
 
-    For prompts of which most stays the same from request to request: the pieces are made once. Raises BadPrompt as `fill` does.
+    Use it to build the constant parts of a prompt once for many requests. Raises BadPrompt as `fill` does.
     """
     path = folder / f"{name}.txt"
     try:

@@ -1,1 +1,1 @@
-"""The dataset as others get it: a folder with a card, a version with a tag, and what changed between two of them."""
+"""Releases of the dataset: a folder with a card, a version with a tag, and the difference between two versions."""

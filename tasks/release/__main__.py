@@ -1,4 +1,4 @@
-"""`python -m tasks.release`: release the dataset as a version, tell what changed between two, and pin files of third parties."""
+"""`python -m tasks.release`: release a version of the dataset, compare two versions, and import external files with a checksum."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""A release: a folder that `datasets.load_dataset` opens, tracked by DVC, committed, and tagged as GTO has it: longwriter-6k@v1.0.0."""
+"""Build a release: a folder that `datasets.load_dataset` opens, tracked by DVC, committed, with a GTO tag (longwriter-6k@v1.0.0)."""
 
 import re
 import shutil
@@ -16,7 +16,11 @@ GRAPH, FILE = Path("dvc.yaml"), "train.parquet"
 
 
 def release(data: Path, version: str) -> tuple[str, Path]:
-    """The tag and the folder. Raises BadInput before anything is written: a version that is there, a tree with changes, old data."""
+    """Release the data and return the tag and the folder.
+
+    Raises BadInput, before anything is written, for an invalid or existing version, uncommitted changes, or data that did not pass
+    the contract.
+    """
     if not re.fullmatch(r"v\d+\.\d+\.\d+", version):
         raise BadInput("VERSION", f"{version} is no version", fix="write v1.0.0: major, minor, patch")
     params = load()
@@ -34,7 +38,7 @@ def release(data: Path, version: str) -> tuple[str, Path]:
 
 
 def artifact(name: str) -> Path:
-    """Where dvc.yaml declares the artifact."""
+    """The path of an artifact in dvc.yaml. Raises BadInput if it is not declared."""
     from ruamel.yaml import YAML
 
     declared = YAML(typ="safe").load(GRAPH.read_text(encoding="utf-8")).get("artifacts") or {}
@@ -44,7 +48,7 @@ def artifact(name: str) -> Path:
 
 
 def write(folder: Path, data: Path, facts: Facts) -> None:
-    """The folder, replaced only when whole."""
+    """Write the release folder. An existing folder is replaced only when the new one is complete."""
     with store.replacing(folder) as scratch:
         for name, part in (("long", "dataset"), *((("general", "general"),) if facts.general.rows else ())):
             (scratch / name).mkdir(parents=True)
@@ -56,13 +60,13 @@ def write(folder: Path, data: Path, facts: Facts) -> None:
 def _track(folder: Path, tag: str, version: str, facts: Facts) -> None:
     _run(sys.executable, "-m", "dvc", "add", "--quiet", str(folder))
     _git("add", f"{folder}.dvc")
-    if _git("diff", "--cached", "--name-only"):  # nothing, where an earlier try ended between the commit and the tag
+    if _git("diff", "--cached", "--name-only"):  # empty if an earlier attempt ended between commit and tag
         _git("commit", "--quiet", "--message", f"Release {tag}: {facts.long.rows:,} long texts, {facts.general.rows:,} general chats")
     _register(facts.name, version, f"{tag}, data {facts.digest[:12]}")
 
 
 def _register(name: str, version: str, message: str) -> None:
-    """The tag, as GTO writes and reads it. Raises BadInput with its reason."""
+    """Create the git tag with GTO. Raises BadInput with GTO's reason."""
     from gto.api import register
     from gto.exceptions import GTOException
 
@@ -77,7 +81,7 @@ def _git(*words: str) -> str:
 
 
 def _run(*words: str) -> str:
-    """Its output. Raises BadInput with its last line where it fails."""
+    """The standard output of a command. Raises BadInput with the last line of its error output if it fails."""
     done = subprocess.run(words, capture_output=True, text=True)
     if done.returncode:
         said = (done.stderr or done.stdout).strip().splitlines()

@@ -1,4 +1,4 @@
-"""The dataset card: Markdown with the front matter that the hub and `datasets.load_dataset` read."""
+"""Render the dataset card: Markdown with the front matter that the hub and `datasets.load_dataset` read."""
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -26,7 +26,7 @@ def card(facts: Facts) -> str:
 
 
 def licence(spdx: list[str]) -> str:
-    """As the hub calls it: the sources' one licence, or `other` where they have several or one that the hub has no name for."""
+    """The licence name on the hub. `other` if the sources have several licences or one without a name on the hub."""
     names = {HUB_LICENCES.get(name.lower(), "other") for name in spdx}
     return names.pop() if len(names) == 1 else "other"
 

@@ -1,4 +1,4 @@
-"""What changed between two datasets: rows in, out and changed, field by field, and the distributions side by side."""
+"""Compare two datasets: rows added, removed and changed by field, and both distributions."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,12 +13,12 @@ from tasks.schema.records import Record
 
 FIELDS = ("request", "answer", "written", "asked", "language", "source")
 BINS = 24
-SHOWN = 50  # rows of a kind on the page
+SHOWN = 50  # rows of each kind on the page
 WIDTH, HEIGHT = 360, 120
 
 
 class Change(Record):
-    """One row that is in both, and differs. `was` and `now` in words of the answer."""
+    """A row that is in both datasets and differs. `was` and `now`: words of the answer in A and B."""
 
     id: str
     fields: tuple[str, ...]
@@ -28,10 +28,10 @@ class Change(Record):
 
 
 class Distribution(Record):
-    """A measure on both sides: three quantiles each, and counts between common edges."""
+    """A measure in both datasets: quantiles, and histogram counts with common edges."""
 
     measure: str
-    a: tuple[float, float, float]  # a tenth, half, nine tenths are below
+    a: tuple[float, float, float]  # quantiles 0.1, 0.5, 0.9
     b: tuple[float, float, float]
     edges: tuple[float, ...]
     a_counts: tuple[int, ...]
@@ -43,17 +43,17 @@ class Difference(Record):
     b: str
     a_rows: int
     b_rows: int
-    came: tuple[str, ...]  # ids that only B has
-    left: tuple[str, ...]  # ids that only A has
+    came: tuple[str, ...]  # ids only in B
+    left: tuple[str, ...]  # ids only in A
     changed: tuple[Change, ...]
     same: int
-    shares: dict[str, tuple[float, float]]  # of each language, and each source, on both sides
+    shares: dict[str, tuple[float, float]]  # share of rows in A and B for each language and each source, 0 to 1
     distributions: tuple[Distribution, ...]
 
 
 class _Bar(NamedTuple):
     x: float
-    a: float  # heights, 0 to 1 of each side's own rows
+    a: float  # height, 0 to 1; shares of the rows of each dataset, scaled to the highest bar
     b: float
 
 
@@ -114,7 +114,7 @@ def _distribution(name: str, a: Sequence[float], b: Sequence[float]) -> Distribu
 
 
 def text_of(found: Difference) -> str:
-    """The difference as lines for a terminal."""
+    """The difference as text for a terminal."""
     fields = Counter(field for change in found.changed for field in change.fields)
     by_field = ", ".join(f"{field} {count:,}" for field, count in fields.most_common())
     lines = [
@@ -143,7 +143,7 @@ def _three(values: tuple[float, float, float]) -> str:
 
 
 def write_page(found: Difference, out: Path) -> Path:
-    """The difference as a page and as JSON, in a folder that is replaced."""
+    """Write the difference as index.html and diff.json. The folder `out` is replaced. Returns the path of the page."""
     templates = Environment(
         loader=PackageLoader("tasks.release", "."), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=True
     )

@@ -1,4 +1,4 @@
-"""What a dataset card tells: gathered from what the stages left, from params, and from the journal of paid calls."""
+"""Gather the facts of a dataset card from stage outputs, params.yaml and the journal."""
 
 import hashlib
 from collections import Counter
@@ -18,20 +18,20 @@ from tasks.schema.records import Metrics, Reject
 from tasks.schema.settings import settings
 
 BINS = ((0, 500), (500, 2_000), (2_000, 4_000), (4_000, 10_000), (10_000, 20_000), (20_000, None))
-MAKERS = ("collect", "plan", "write", "assemble")  # the stages that set rows aside
+MAKERS = ("collect", "plan", "write", "assemble")  # stages that write rejects
 PROMPTS = ("select", "plan", "chapters", "chapter", "write", "summarize")
 FIX = "run the dataset's stages: `longwriter flow dataset`"
 
 
 class Part(NamedTuple):
-    """One of the two datasets, in figures."""
+    """Figures of one of the two datasets."""
 
     rows: int
     languages: Mapping[str, int]
-    written: tuple[int, int, int]  # words: least, median, most
+    written: tuple[int, int, int]  # words: minimum, median, maximum
     asked: tuple[int, int, int]
-    words: int
-    bins: Sequence[tuple[str, Mapping[str, int]]]  # lengths in words, with rows by language
+    words: int  # total
+    bins: Sequence[tuple[str, Mapping[str, int]]]  # length bins in words, with rows by language
     length_kinds: Mapping[str, int]
 
 
@@ -43,9 +43,9 @@ class Facts(NamedTuple):
     sources: Sequence[Source]
     metrics: Mapping[str, Mapping[str, float]]  # by stage
     rejects: Mapping[str, Mapping[str, int]]  # by stage and reason
-    prompts: Mapping[str, str]  # SHA-256
+    prompts: Mapping[str, str]  # SHA-256 of each prompt file
     costs: Mapping[tuple[str, str], Account]  # by role and model
-    priced: frozenset[str]  # models
+    priced: frozenset[str]  # models with a price in the settings
     verdict: Verdict
     digest: str
     commit: str
@@ -57,7 +57,7 @@ class Facts(NamedTuple):
 
 
 def gather(data: Path, params: Params, *, version: str, commit: str) -> Facts:
-    """Raises BadInput where a stage has not run, or where the contract was held to other data than what lies there now."""
+    """The facts of the current data. Raises BadInput if a stage has not run or the data is not the data that passed the contract."""
     dataset, general, checked = data / "assemble/dataset", data / "assemble/general", data / "validate_dataset"
     passed = store.read_document(checked / "passed.json", Passed)
     if (digest := store.digest(dataset, general)) != passed.sha256:
@@ -106,7 +106,7 @@ def _rejects(stage: Path) -> Iterator[Reject]:
 
 
 def _of_data(journal: Path) -> Iterator[Paid]:
-    """The calls of the roles that make data; the judge and the candidate come after it."""
+    """The journal entries of the roles that make the dataset: selector and teacher."""
     return (line for line in read_journal(journal) if line.role in ("selector", "teacher"))
 
 

@@ -1,8 +1,8 @@
-"""A third party's file under DVC: fetched once, pinned by its checksum in a small .dvc file that git keeps.
+"""Import an external file with DVC: it is fetched once and pinned by its checksum in a .dvc file for git.
 
-DVC (`dvc import-url`) follows a file on the web by headers: its ETag, a digest, or when it was last changed. A host that sends none
-leaves it the file's size: `dvc update` would miss a change. Such a file is added as a file of one's own, with its address beside
-it; an update fetches it again and compares the content.
+`dvc import-url` detects changes of a web file by headers: ETag, a digest, or the date of the last change. If a host sends none, DVC
+has only the file size, and `dvc update` can miss a change. Such a file is added with `dvc add`, and its URL is stored as metadata; an
+update fetches it again and compares the content.
 """
 
 import subprocess
@@ -19,20 +19,21 @@ from tasks.schema.errors import BadInput, SourceError
 from tasks.schema.redaction import of_url, split_url
 
 RAW = Path("data/raw")
-PATIENCE = 20  # seconds for the host's first answer
-VALIDATORS = ("ETag", "Content-MD5", "Digest", "Last-Modified")  # what fsspec, and so DVC, tells states of a file apart by
+PATIENCE = 20  # seconds, timeout of a connection to the host
+VALIDATORS = ("ETag", "Content-MD5", "Digest", "Last-Modified")  # headers by which fsspec, and so DVC, detects a change
 
 
 class Imported(NamedTuple):
     pinned: Path  # the .dvc file
-    followed: bool  # False: `dvc update` cannot see a change at the origin
-    changed: bool  # the content is another than before
+    followed: bool  # False: `dvc update` cannot detect a change at the origin
+    changed: bool  # the content differs from before
 
 
 def import_file(url: str, out: Path | None, *, update: bool = False) -> Imported:
-    """Fetch the file of `url` to `out`, or below data/raw under its own name, and pin it; `update`: again, if its origin has changed.
+    """Fetch `url` to `out` (default: data/raw with its own name) and pin it. `update`: fetch it again if it has changed.
 
-    Raises BadInput where the file is there already, or not there to be updated; SourceError where it cannot be fetched.
+    Raises BadInput for credentials in the URL, an existing file without `update`, or an update without an import; SourceError if
+    the file cannot be fetched.
     """
     address = split_url(url)
     if of_url(address):
@@ -61,7 +62,7 @@ def _add(url: str, place: Path, pinned: Path) -> None:
     with store.replacing(place) as scratch:
         _dvc(url, "get-url", url, str(scratch))
     if _is_import(pinned):
-        pinned.unlink()  # of a host that sent an ETag before
+        pinned.unlink()  # the host sent an ETag before
     _dvc(url, "add", str(place))
     described = yaml.safe_load(pinned.read_text(encoding="utf-8"))
     if described.get("meta") != {"origin": url}:
@@ -83,8 +84,10 @@ def _dvc(url: str, *words: str) -> None:
 
 
 def _validated(url: str) -> bool:
-    """Whether the host says by a header which state a file is in. Raises SourceError where it is out of reach, or has no such file:
-    DVC says "does not exist" of both."""
+    """Whether the host sends a header by which a change can be detected; True for addresses other than HTTP.
+
+    Raises SourceError if the host is unreachable or has no such file. (DVC reports "does not exist" for both.)
+    """
     if not url.startswith(("http://", "https://")):
         return True
     for method in ("HEAD", "GET"):
@@ -97,4 +100,4 @@ def _validated(url: str) -> bool:
         except (urllib.error.URLError, OSError, ValueError) as error:
             why = getattr(error, "reason", error)
             raise SourceError(f"{url}: cannot be reached ({why}); nothing was imported, try again when this machine is online") from None
-    return True  # refused to this question: DVC may know how to log in
+    return True  # the host refused this request; DVC may have credentials

@@ -1,4 +1,4 @@
-"""One side of a comparison: a folder or a file, or what a git revision or a released version had, fetched from DVC's cache or remote."""
+"""Read one side of a comparison: a folder, a file, a git revision or a released version, fetched from DVC's cache or remote."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,11 +13,11 @@ from tasks.schema.errors import BadInput
 from tasks.schema.params import load
 from tasks.text.counts import count_words, s_l
 
-PIPELINE = Path("data/assemble/dataset")  # what a revision without a release is looked up by
+PIPELINE = Path("data/assemble/dataset")  # the data of a git revision that is not a release
 
 
 class Kept(NamedTuple):
-    """What is remembered of a row: enough to say what changed in it."""
+    """The fields of a row that are compared."""
 
     request: str  # digest
     answer: str  # digest
@@ -33,7 +33,10 @@ Side = dict[str, Kept]  # by id
 
 @contextmanager
 def place_of(name: str) -> Iterator[Path]:
-    """Where the data of a side lies: a path as it is; `v1.0.0`, `longwriter-6k@v1.0.0` or a git revision fetched into a scratch folder."""
+    """The path of the data: `name` itself if it exists; `v1.0.0`, `longwriter-6k@v1.0.0` or a git revision in a temporary folder.
+
+    Raises BadInput if `name` is neither a path nor a revision with this data.
+    """
     if (path := Path(name)).exists():
         yield path
         return
@@ -60,7 +63,7 @@ def _fetched(revision: str, wanted: Path, to: Path, *, asked: str) -> Path:
 
 
 def side_of(path: Path) -> Side:
-    """Every row by its id; of rows without one, by their request. Raises BadInput for one that is no conversation."""
+    """Every row by its id, or by the digest of its prompt if it has none. Raises BadInput for a row that is not a conversation."""
     found: Side = {}
     long = path / "long"
     for row in read(long if long.is_dir() else path, Columns()):
@@ -76,7 +79,7 @@ def side_of(path: Path) -> Side:
 
 
 def _free(id: str, taken: Side) -> str:
-    """The id, numbered where it is there already."""
+    """The id, with a number if it is already taken."""
     number, free = 2, id
     while free in taken:
         number, free = number + 1, f"{id}#{number}"

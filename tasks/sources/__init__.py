@@ -1,1 +1,1 @@
-"""Rows that others made, from wherever they are: an entry of params becomes files, splits of files, rows, and what a row asks."""
+"""Read rows of external data: an entry of params.yaml is resolved to files, parts of files, rows, and the prompt of each row."""

@@ -1,4 +1,4 @@
-"""`python -m tasks.sources pin PATTERN…`: the revision that pins what the patterns mean now; `longwriter data pin`."""
+"""`longwriter data pin PATTERN…` (`python -m tasks.sources pin`): print the revision that pins the files that match now."""
 
 from typing import Annotated
 

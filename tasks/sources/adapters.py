@@ -1,14 +1,14 @@
-"""What a row of any public shape says: the request that counts for the pool, or the whole conversation. The one reader of rows.
+"""Read a row of any public format: its prompt (`ask_of`) or its whole conversation (`messages_of`). All rows are read here.
 
-A row has its turns in one column (`messages`, WildChat's and LMSYS's `conversation`, ShareGPT's `conversations`, …; their shapes:
-turns.py), or a request (`prompt`, `instruction`, `question`, …) and an answer. Columns beside them count as they are meant:
+A row has its turns in one column (`messages`, `conversation` of WildChat and LMSYS, `conversations` of ShareGPT, …; formats:
+turns.py), or a prompt (`prompt`, `instruction`, `question`, …) and an answer. Other columns have these meanings:
 
-- `system` is the system turn, `history` the turns before, `input`, `context` and `passage` follow the request after a blank line.
-- `tools`, images and other media, or a text that is not known to belong anywhere, cannot be used: the row is set aside by the
-  column's name, for the pool as a request that is not complete (`Ask.lacks`), elsewhere as a Misfit.
-- `<noinput>`, `nan`, `None` and null are no input.
+- `system` is the system turn, `history` the earlier turns; `input`, `context` and `passage` follow the prompt after a blank line.
+- `tools`, images and other media, and texts with an unknown meaning cannot be used. The column is named: in `Ask.lacks` for a
+  prompt, in a Misfit for a conversation.
+- `<noinput>`, `nan`, `None` and null count as missing.
 
-For the pool the first user turn counts, whatever comes after it; who speaks first does not matter.
+The prompt is the first user turn; later turns are ignored, and earlier turns of another role are allowed.
 """
 
 from collections.abc import Iterator, Mapping
@@ -19,7 +19,7 @@ from tasks.schema.records import Message
 from tasks.sources.turns import MEDIA, Misfit, Turn, decoded, is_absent, is_null, is_turns, kind, normal, plain, text_of, turns_of
 
 _LISTS = ("conversation", "messages", "conversations")
-_DIALOGUES = ("dialogue", "dialog", "data")  # names that other things have too: last
+_DIALOGUES = ("dialogue", "dialog", "data")  # ambiguous names, tried last
 TURNS = (*_LISTS, *_DIALOGUES)
 TEXTS = ("prompt", "instruction", "query", "question", "task", "input", "human", "user")
 FIELDS = (*_LISTS, *TEXTS, *_DIALOGUES)
@@ -36,25 +36,25 @@ ANSWERS = ("output", "response", "completion", "answer", "assistant", "gpt", "bo
 SYSTEM = ("system", "system_prompt", "system_message", "systemprompt", "sys_prompt")
 HISTORY = ("history", "chat_history", "conversation_history", "dialogue_history")
 INPUTS = ("input", "context")
-MATERIAL = ("passage", "document", "article", "background")  # a short one is a title or a key
-REQUESTS = ("prompt", "instruction", "query", "question")  # two of them: both are meant, or nobody can say which
+MATERIAL = ("passage", "document", "article", "background")  # a short value is a title or a key
+REQUESTS = ("prompt", "instruction", "query", "question")  # with two of them, both are used or the row is ambiguous
 TOOLS = ("tools", "functions", "tool_definitions", "available_tools")
 BESIDE = frozenset((*SYSTEM, *HISTORY, *INPUTS, *MATERIAL, *REQUESTS, *TOOLS, *MEDIA, "toxic", "openai_moderation", "label"))
-_TITLE = 40  # characters of a MATERIAL column up to which it is a title or a key
+_TITLE = 40  # characters; a MATERIAL column up to this length is a title or a key
 _NO_OUTPUT = frozenset(("nan", "<nooutput>", "<no output>"))
 
 
 class Ask(NamedTuple):
-    """What somebody asked of a model, as the source has it."""
+    """A prompt as the source has it."""
 
     text: str
     toxic: bool = False
-    lacks: str = ""  # the field that makes the text less than the whole request: a null, an image, earlier turns, tools; empty: none
-    system: str = ""  # what the model was told before
+    lacks: str = ""  # why the prompt is incomplete, with the field: null, an image, earlier turns, tools; empty: complete
+    system: str = ""  # the system prompt
 
 
 class _Row:
-    """A row's columns, found without regard to case. `named`: which column is the messages, the prompt or the response."""
+    """The columns of a row, case-insensitive. `named`: the columns that hold the messages, the prompt or the response."""
 
     def __init__(self, row: Mapping[str, Any], named: Mapping[str, str]) -> None:
         self._row = row
@@ -75,7 +75,7 @@ class _Row:
         return None if name is None else self._row.get(name)
 
     def first(self, columns: tuple[str, ...]) -> str | None:
-        """The first of these columns that has a value."""
+        """The first of these columns that has a value, or None."""
         return next((column for column in columns if self.has(column) and not is_absent(self.get(column))), None)
 
     def __iter__(self) -> Iterator[str]:
@@ -83,7 +83,7 @@ class _Row:
 
 
 def ask_of(row: Mapping[str, Any], adapter: str = "auto") -> Ask:
-    """The first user turn, with what the model was told before; an empty text where there is none. Raises Misfit."""
+    """The first user turn with the system prompt; an empty text if there is no user turn. Raises Misfit for an unreadable row."""
     read = _Row(row, {})
     toxic = _flag(read, "toxic") or _moderated(read)
     field = _field(read, adapter)
@@ -98,9 +98,9 @@ def ask_of(row: Mapping[str, Any], adapter: str = "auto") -> Ask:
 
 
 def messages_of(row: Mapping[str, Any], adapter: str = "auto", *, named: Mapping[str, str] | None = None) -> tuple[Message, ...]:
-    """The whole conversation, roles by their usual names; of a row with a request and an answer the two. Raises Misfit.
+    """All messages of the conversation, or the prompt and the answer, with standard role names. Raises Misfit if anything is unusable.
 
-    `named`: the row's own columns for `messages`, `prompt` or `response`, where a person has said them.
+    `named`: the user's choice of columns for `messages`, `prompt` or `response`.
     """
     read = _Row(row, named or {})
     field = _field(read, adapter)
@@ -121,7 +121,7 @@ def messages_of(row: Mapping[str, Any], adapter: str = "auto", *, named: Mapping
 
 
 def _field(row: _Row, adapter: str) -> str:
-    """The column with the turns or the request. Raises Misfit where there is none, or all are null."""
+    """The column with the turns or the prompt. Raises Misfit if there is none or all are null."""
     fields = OF_ADAPTER[adapter]
     if found := row.first(fields) or next((field for field in fields if not is_null(row.get(field))), None):
         return found
@@ -132,7 +132,7 @@ def _field(row: _Row, adapter: str) -> str:
 
 
 def _asked(row: _Row, field: str) -> Iterator[Turn]:
-    """The turns up to the request, and maybe more."""
+    """All turns of a turns column, or the prompt as one turn."""
     value, name = plain(row.get(field)), row.name(field)
     if field in TURNS or is_turns(value):
         yield from turns_of(value, name)
@@ -172,7 +172,7 @@ def _answer(row: _Row, name: str | None) -> Iterator[Turn]:
 
 
 def _rounds(row: _Row, field: str, asked: list[str], answer: str | None) -> Iterator[Turn]:
-    """Requests in one list, their answers in another."""
+    """Turns from a list of prompts and a list of answers. Raises Misfit if the lengths differ."""
     answers = decoded(row.get(answer)) if answer else None
     if answer is None or not isinstance(answers, list | tuple) or len(answers) != len(asked):
         wanted = f"a list of {len(asked)} answers"
@@ -183,7 +183,7 @@ def _rounds(row: _Row, field: str, asked: list[str], answer: str | None) -> Iter
 
 
 def _request(row: _Row, field: str) -> Turn:
-    """The request with its material, each once. Raises Misfit."""
+    """The prompt followed by its material; text that is already contained is not added again. Raises Misfit."""
     value, name = plain(row.get(field)), row.name(field)
     if is_absent(value):
         return Turn("user", "", name, f"{name}: no text, got {kind(value)}")
@@ -202,7 +202,7 @@ def _counts(row: _Row, column: str) -> bool:
 
 
 def _system(row: _Row) -> list[tuple[str, str]]:
-    """The system column's name and text, if there is one. Raises Misfit."""
+    """Name and text of the system column; empty list if there is none. Raises Misfit if it is not a text."""
     column = row.first(SYSTEM)
     return [(row.name(column), text_of(plain(row.get(column)), row.name(column)))] if column else []
 
@@ -213,7 +213,7 @@ def _earlier(row: _Row) -> str:
 
 
 def _unused(row: _Row, field: str, said: str) -> str:
-    """The first column beside `field` that cannot be used as it is meant, by its name; `said`: the texts that are used."""
+    """The name of the first other column that cannot be used, with the reason; empty if there is none. `said`: the texts in use."""
     if tools := row.first(TOOLS):
         return f"{row.name(tools)}: tools that the model may call; only text is read"
     if media := row.first(MEDIA):
@@ -230,7 +230,7 @@ def _unused(row: _Row, field: str, said: str) -> str:
 
 
 def _moderated(row: _Row) -> bool:
-    """LMSYS has no flag of its own: its first turn's moderation says whether it was flagged."""
+    """Whether the moderation result of the first turn is `flagged`. LMSYS has this instead of a toxicity flag."""
     verdicts = plain(row.get("openai_moderation"))
     first = verdicts[0] if isinstance(verdicts, list) and verdicts else None
     return isinstance(first, dict) and first.get("flagged") is True

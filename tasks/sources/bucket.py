@@ -1,7 +1,7 @@
-"""Files in an S3 bucket, pinned: the listing has a digest, and every read asks for the very object that was listed.
+"""Pinned files in an S3 bucket: the listing has a digest, and every read requests the listed ETag.
 
-Endpoint, region and credentials come from AWS's own variables (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_PROFILE, …). A request
-that fails on its own (5xx, a lost connection, a body cut short) is made again; then the error names the object and the byte.
+Endpoint, region and credentials come from AWS's variables (AWS_ENDPOINT_URL, AWS_ACCESS_KEY_ID, AWS_PROFILE, …). Temporary failures
+(5xx, a lost connection, a truncated body) are retried; after the last try the error names the object and the byte.
 """
 
 import hashlib
@@ -18,7 +18,7 @@ from tasks.schema.redaction import redact
 from tasks.sources.patterns import below, fixed_prefix, matching, say_left_out
 
 TRIES = 6
-AT_ONCE = 8 * 2**20  # bytes of one request
+AT_ONCE = 8 * 2**20  # bytes per request
 _GONE = {"404": "vanished", "NoSuchKey": "vanished", "NoSuchBucket": "vanished", "412": "changed", "PreconditionFailed": "changed"}
 
 
@@ -30,7 +30,11 @@ class Object(NamedTuple):
 
 
 def listing(entry: Source) -> list[Object]:
-    """The entry's objects by key. Raises BadInput where a pattern matches none, or the listing is not the pinned one."""
+    """The entry's objects, sorted by bucket and key.
+
+    Raises BadInput if a pattern matches no object or the digest of the listing differs from the pinned revision; SourceError if the
+    bucket cannot be listed.
+    """
     found = _found(entry.files)
     if (now := digest(found)) != entry.revision:
         raise BadInput(
@@ -42,12 +46,12 @@ def listing(entry: Source) -> list[Object]:
 
 
 def pin(patterns: list[str]) -> str:
-    """The revision of what `patterns` match now."""
+    """The revision of the objects that match `patterns` now."""
     return digest(_found(patterns))
 
 
 def digest(objects: list[Object]) -> str:
-    """SHA-256 over names, ETags and sizes."""
+    """SHA-256 of names, ETags and sizes, in hexadecimal. The order of `objects` does not matter."""
     lines = "".join(f"{found.bucket}/{found.key}\t{found.etag}\t{found.nbytes}\n" for found in sorted(objects))
     return hashlib.sha256(lines.encode()).hexdigest()
 
@@ -91,7 +95,7 @@ def opened(place: str, *, etag: str, nbytes: int) -> BinaryIO:
 
 
 class _CutShort(Exception):
-    """A body ended, or the connection broke, before all of it was there."""
+    """A body ended or the connection broke before all bytes arrived."""
 
 
 class _Reader(io.RawIOBase):

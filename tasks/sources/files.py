@@ -1,7 +1,7 @@
-"""Which files an entry of params means, and that they are those it was pinned to.
+"""List the files of an entry of params.yaml, and check that they are the pinned ones.
 
-A local file is watched by DVC, a bucket's by the digest of its listing and by the ETag of each read, a dataset's of the hub by
-its commit. What changes or vanishes between its listing and its last read is an error, never a shorter data set.
+Local files are tracked by DVC, files in a bucket by the digest of the listing and the ETag of each read, files of a hub dataset by
+the commit. A file that changes or disappears between the listing and the last read is an error.
 """
 
 from collections.abc import Iterator
@@ -15,13 +15,13 @@ from tasks.sources.patterns import READABLE, below, data_files, say_left_out
 
 
 class File(NamedTuple):
-    """One file of a source, in the state in which it was listed."""
+    """One file of a source, with the state at the time of the listing."""
 
     entry: Source
-    name: str  # begins the `source` of its rows
+    name: str  # prefix of `source` in its rows
     place: str  # a path, s3://bucket/key, or hf://datasets/organisation/name/file
     nbytes: int
-    state: str  # local: time of the last change; bucket: ETag; hub: commit
+    state: str  # local: modification time in ns; bucket: ETag; hub: commit
 
     @property
     def is_parquet(self) -> bool:
@@ -29,7 +29,7 @@ class File(NamedTuple):
 
 
 def files_of(entry: Source, folder: Path) -> list[File]:
-    """The entry's files by name, each once. Raises BadInput for a pattern that matches none and for files that are not the pinned ones."""
+    """The files of an entry, sorted, each once. Raises BadInput if a pattern matches no file or the files are not the pinned ones."""
     if entry.place == "s3":
         objects = bucket.listing(entry)
         return [File(entry, f"{entry.name}/{found.key}", f"s3://{found.bucket}/{found.key}", found.nbytes, found.etag) for found in objects]
@@ -61,7 +61,7 @@ def _matching(folder: Path, pattern: str, entry: Source) -> Iterator[Path]:
 
 
 def in_folder(path: Path, suffixes: tuple[str, ...] = READABLE) -> list[Path]:
-    """The data files of a local folder, by name. Says in one line which other files are left out."""
+    """The data files of a local folder, sorted by name. Prints one line that names other files which may contain rows."""
     names = below("", sorted(str(one.relative_to(path)) for one in path.rglob("*") if one.is_file()))
     data = [name for name in data_files(names, suffixes) if not (name.endswith(".json") and _is_document(path / name))]
     say_left_out(str(path), names, data, suffixes)
@@ -69,14 +69,14 @@ def in_folder(path: Path, suffixes: tuple[str, ...] = READABLE) -> list[Path]:
 
 
 def _is_document(path: Path) -> bool:
-    """Whether a .json file is one object over several lines, such as a configuration or a report: no rows."""
+    """Whether a .json file is one object over several lines, such as a configuration. It contains no rows."""
     with path.open("rb") as file:
         first = next((line for line in file if line.strip()), b"").removeprefix(b"\xef\xbb\xbf").strip()
     return first == b"{"
 
 
 def opened(file: File) -> BinaryIO:
-    """The file's bytes, seekable. Raises SourceError where it cannot be had in the state in which it was listed."""
+    """The file's bytes as a seekable stream. Raises SourceError if the file is not available in its listed state."""
     if file.place.startswith("s3://"):
         return bucket.opened(file.place, etag=file.state, nbytes=file.nbytes)
     if file.place.startswith("hf://"):
@@ -86,9 +86,9 @@ def opened(file: File) -> BinaryIO:
 
 
 def check(file: File) -> None:
-    """Raises SourceError for a local file that has changed or vanished since it was listed."""
+    """Raises SourceError if a local file has changed or disappeared since it was listed."""
     if file.place.startswith(("s3://", "hf://")):
-        return  # every read asks for that very state
+        return  # every read requests the listed state
     try:
         status = Path(file.place).stat()
     except OSError as error:

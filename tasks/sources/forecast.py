@@ -1,4 +1,4 @@
-"""What collect and the contracts will refuse of a small pool of prompts, told before anything is paid: every threshold at once."""
+"""Predict which thresholds a small set of prompts cannot reach, all at once, before any paid call."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -11,13 +11,13 @@ from tasks.sources.reading import asks_of
 from tasks.text.languages import language_of
 from tasks.text.length_requests import parse_length_request
 
-SMALL = 4 * 2**20  # bytes of all local sources; more than that is read by collect alone
+SMALL = 4 * 2**20  # bytes of all local sources; larger sources are not read here
 
 
 def refusals(params: Params) -> list[str]:
-    """A line, with its key of params.yaml, for each threshold that these prompts cannot reach. Empty for large or remote sources.
+    """One line, with the key in params.yaml, per threshold that these prompts cannot reach. Empty for large or remote sources.
 
-    An upper bound: collect, the teacher and the checks may still reject more.
+    The number of usable prompts is an upper bound: later stages may reject more.
     """
     collect = params.collect
     if any(entry.place != "local" for entry in collect.sources):
@@ -28,7 +28,7 @@ def refusals(params: Params) -> list[str]:
     try:
         texts = [ask.text for file in files for ask in asks_of(file)]
     except BadInput:
-        return []  # collect counts rows that cannot be read, within collect.max_malformed
+        return []  # collect reports unreadable rows and allows collect.max_malformed of them
     return list(_refusals(texts, params))
 
 

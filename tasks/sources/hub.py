@@ -1,7 +1,7 @@
-"""Files of a dataset on the Hugging Face hub, at one commit. huggingface_hub fetches and keeps them.
+"""Files of a dataset on the Hugging Face hub at one commit. huggingface_hub downloads and caches them.
 
-HF_HOME, HF_TOKEN and HF_ENDPOINT are its own variables. A file lies in its cache after the first run: the second one needs the
-network for the listing alone.
+HF_HOME, HF_TOKEN and HF_ENDPOINT are variables of huggingface_hub. After the first run the files are in its cache, and only the
+listing needs the network.
 """
 
 from collections.abc import Callable
@@ -17,7 +17,10 @@ R = TypeVar("R")
 
 
 def listing(entry: Source) -> list[tuple[str, str, int]]:
-    """Path, place and size in bytes of each of the entry's files."""
+    """Path, address and size in bytes of each file of an entry, sorted by path.
+
+    Raises BadInput if a pattern matches no file; SourceError if the hub refuses or cannot be reached.
+    """
     found: dict[str, tuple[str, int]] = {}
     for pattern in entry.files:
         dataset, inside = _parts(pattern)
@@ -32,7 +35,7 @@ def listing(entry: Source) -> list[tuple[str, str, int]]:
 
 
 def pin(pattern: str) -> str:
-    """The commit that the dataset's main branch is at now."""
+    """The current commit of the dataset's main branch."""
     from huggingface_hub import HfApi
 
     return str(_asked(pattern, lambda: HfApi().dataset_info(_parts(pattern)[0]).sha))
@@ -47,7 +50,7 @@ def opened(place: str, *, revision: str) -> BinaryIO:
 
 
 def _parts(pattern: str) -> tuple[str, str]:
-    """`organisation/name`, and what is below it."""
+    """The dataset `organisation/name` and the path inside it. Raises BadInput for another form."""
     pieces = pattern.removeprefix(PREFIX).split("/")
     if not pattern.startswith(PREFIX) or len(pieces) < 2 or not all(pieces[:2]):
         raise BadInput(pattern, "no dataset of the hub", fix="write hf://datasets/organisation/name, or a file of it")
@@ -63,10 +66,10 @@ def _tree(dataset: str, revision: str) -> dict[str, int]:
 
 
 def _asked(place: str, question: Callable[[], R]) -> R:
-    """The hub's answer. Raises SourceError with what a person can do about its refusal or its absence."""
+    """The result of `question`. Converts errors of the hub into a SourceError that says what to do."""
     from huggingface_hub import errors
 
-    # Which HTTP client stands below the hub's own changes with its version: its errors are what the hub's error is made of.
+    # The HTTP client of huggingface_hub depends on its version. Its error class is a base class of the hub's error.
     kinds = [kind for kind in errors.HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError"]
     unreachable = tuple(kind for kind in (*kinds, errors.HfHubHTTPError) if issubclass(kind, Exception))
     try:

@@ -1,4 +1,4 @@
-"""A source read from its first row to its last, in this process: for benchmark files and data of ordinary size."""
+"""Read all rows of a source in this process: for benchmark files and data of moderate size."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,13 +12,13 @@ from tasks.sources.turns import Misfit
 
 
 def rows_of(entry: Source, folder: Path) -> Iterator[tuple[File, Row]]:
-    """Every row of an entry of params, conversations whole, with its number in its file. `folder`: what its local files stand below."""
+    """Every row of an entry with its file, conversations complete, row numbers from 1 per file. `folder`: root of local files."""
     for file in files_of(entry, folder):
         yield from ((file, row) for row in rows_of_file(file))
 
 
 def rows_of_file(file: File) -> Iterator[Row]:
-    """Every row of a file, blank lines left out. Raises BadInput for a file without any."""
+    """Every row of a file except blank lines. Raises BadInput for a file without rows."""
     before, found = 0, False
     for split in splits_of(file):
         number = 0
@@ -33,7 +33,7 @@ def rows_of_file(file: File) -> Iterator[Row]:
 
 
 def asks(entry: Source, folder: Path) -> Iterator[Ask]:
-    """What each row asks. Raises BadInput at the first row that does not say."""
+    """The prompt of each row. Raises BadInput at the first row without a readable prompt."""
     for file in files_of(entry, folder):
         yield from asks_of(file)
 
@@ -49,7 +49,7 @@ def asks_of(file: File) -> Iterator[Ask]:
 
 
 def plain(path: Path) -> File:
-    """A file that stands in params by its path alone."""
+    """A file that params.yaml names by its path only. Raises BadInput if it does not exist."""
     entry = Source(name="file", files=[path.name], format="auto", adapter="auto", revision="", licence="unknown")
     if not path.is_file():
         raise BadInput(path, "no such file", fix="check the path in params.yaml")

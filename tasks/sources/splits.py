@@ -1,8 +1,8 @@
-"""A file in parts of a few megabytes, each read on its own: by another process, on another machine, in memory that is bounded.
+"""Split a file into parts of a few megabytes. Each part can be read by another process or machine in bounded memory.
 
-A part of a JSONL file is a span of bytes and holds the lines that begin in it; a part of a Parquet file is a run of rows of one
-row group. Rows are numbered from 1 within the part: the parts before it say how many there were. Of a file that cannot be read
-from the middle a part holds its lines itself.
+A part of a JSONL file is a range of bytes with the lines that begin in it. A part of a Parquet file is a range of rows of one row
+group. Rows are numbered from 1 within a part; the caller adds the counts of earlier parts. If a file cannot be read from the middle
+(compressed, or a JSON array), its parts contain the lines themselves.
 """
 
 import io
@@ -20,35 +20,35 @@ from tasks.sources.files import File, check, opened
 from tasks.sources.streams import BOM, head, is_array, packed, pieces
 from tasks.sources.turns import TURN_FIELDS, holds_request, normal
 
-_READ = frozenset((*FIELDS, *ANSWERS, *BESIDE))  # the columns that any reader looks at
+_READ = frozenset((*FIELDS, *ANSWERS, *BESIDE))  # all columns that are read
 
 PART = 16 * 2**20  # bytes of a JSONL file, or of the decoded columns of a Parquet file
 PART_ROWS = 20_000
 MAX_LINE = 16 * 2**20  # bytes; a longer line is a broken file, not a chat
-BATCH = 8 * 2**20  # bytes of decoded Parquet in memory at a time
-TURNS_READ = 2  # of a conversation: a system prompt and the request; where it comes later, all
-_LEVELS = frozenset(("list", "element", "item", "array", "bag", "array_element"))  # of a Parquet leaf's path, in between
+BATCH = 8 * 2**20  # bytes of decoded Parquet that are in memory at once
+TURNS_READ = 2  # turns read per conversation: a system prompt and the user's prompt; all turns if the prompt comes later
+_LEVELS = frozenset(("list", "element", "item", "array", "bag", "array_element"))  # inner levels in the path of a Parquet leaf
 _MAPS = frozenset(("key_value", "entries"))
 
 
 class Split(NamedTuple):
     file: File
-    nbytes: int  # of the file, about
+    nbytes: int  # approximate bytes of the file in this part
     start: int
     stop: int
-    group: int | None = None  # Parquet: the row group whose rows from `start` to `stop` these are; None: bytes of a JSONL file
+    group: int | None = None  # Parquet: the row group; `start` and `stop` are rows in it. None: they are bytes of a JSONL file
     before: int = 0  # Parquet: rows of the file before this part
-    held: bytes | None = None  # compressed or an array: the part's lines, `start` to `stop` of all of the file's
+    held: bytes | None = None  # compressed file or array: the lines; `start` and `stop` are bytes in the uncompressed lines
 
 
 class Row(NamedTuple):
-    number: int  # from 1 within its part: the line, or the row
+    number: int  # line or row, from 1 within the part
     data: Mapping[str, Any] | None
-    problem: str | None = None  # why there is no data; None: a blank line, which is no row
+    problem: str | None = None  # why there is no data; None without data: a blank line
 
 
 def splits_of(file: File) -> Iterator[Split]:
-    """The parts of a file in their order. Raises BadInput for one that is empty, or cannot be read at all."""
+    """The parts of a file in order. Raises BadInput for an empty or unreadable file."""
     if not file.is_parquet:
         yield from _held(file) if _is_streamed(file) else _spanned(file)
         return
@@ -67,10 +67,11 @@ def splits_of(file: File) -> Iterator[Split]:
 
 
 def rows(split: Split, *, turns: int | None = TURNS_READ) -> Iterator[Row]:
-    """The rows of a part. `turns`: how many of each conversation are read from Parquet at least, for the request alone; None: all, and
-    the columns of answers too.
+    """The rows of a part. `turns`: turns that are read first from a Parquet conversation, enough for the prompt; None: all turns and
+    the answer columns.
 
-    A row that cannot be read says why and the others go on. Raises SourceError where the file changes or vanishes meanwhile.
+    An unreadable row has a `problem`, and reading continues. Raises BadInput if a Parquet file is damaged; SourceError if the file
+    changes or disappears during reading.
     """
     yield from _lines(split) if split.group is None else _table_rows(split, turns)
     check(split.file)
@@ -93,7 +94,7 @@ def _held(file: File) -> Iterator[Split]:
 
 
 def _is_streamed(file: File) -> bool:
-    """Raises BadInput for a file of lines that is empty, or not in UTF-8 from its first byte on."""
+    """Whether the file must be read from the start. Raises BadInput for an empty file and for UTF-16."""
     with opened(file) as stream:
         start = head(stream, file.place)
     if not start:
@@ -123,9 +124,9 @@ def _opened(split: Split) -> BinaryIO:
 
 
 def _spans(stream: BinaryIO, start: int, stop: int) -> Iterator[tuple[int, bytes | None]]:
-    """Each line that begins in the span, with its first byte's place; None for one that is too long. Reads little beyond the span."""
+    """Each line that begins in the range, with the position of its first byte; None for a line longer than MAX_LINE."""
     at = start
-    if start:  # the line that is under way there belongs to the part before
+    if start:  # a line that began earlier belongs to the previous part
         at = _past_line(stream, start - 1, stop)
     while at < stop and (line := stream.readline(MAX_LINE + 1)):
         begin, at = at, at + len(line)
@@ -135,7 +136,7 @@ def _spans(stream: BinaryIO, start: int, stop: int) -> Iterator[tuple[int, bytes
 
 
 def _past_line(stream: BinaryIO, at: int, stop: int) -> int:
-    """Where the next line begins, or `stop` or beyond where none does before it."""
+    """The position of the next line, or `stop` if no line begins before it."""
     stream.seek(at)
     while at < stop and (piece := stream.readline(min(2**20, stop - at))):
         at += len(piece)
@@ -145,7 +146,7 @@ def _past_line(stream: BinaryIO, at: int, stop: int) -> int:
 
 
 def _twice(line: bytes, data: Mapping[str, Any]) -> str | None:
-    """A field that matters and is in the object twice: nobody can say which was meant. Quotes in a text are escaped."""
+    """A field that is read and occurs twice in the object, which is ambiguous; None if there is none."""
     for field in data:
         if normal(field) in _READ and line.count(b'"%s"' % field.encode()) > 1:
             import json
@@ -164,7 +165,7 @@ def _table(file: File) -> pq.ParquetFile:
 
 
 def _columns(table: pq.ParquetFile, file: File, *, whole: bool) -> list[str]:
-    """The leaves that are read: of a conversation roles and contents, not the dozen notes on each turn. `whole`: answers too."""
+    """The Parquet leaves to read: roles and contents of conversations, not other fields of the turns. `whole`: also answers."""
     leaves = [table.schema.column(place).path for place in range(len(table.schema))]
     fields = OF_ADAPTER[file.entry.adapter]
     found = [leaf for leaf in leaves if _is_read(leaf.split("."), fields, whole=whole)]
@@ -218,7 +219,7 @@ def _numbered(batch: pa.RecordBatch, turns: int | None, before: int) -> Iterator
     try:
         read = [data if _suffices(data, lists, turns or 0) else _one(batch, place) for place, data in enumerate(short.to_pylist())]
         yield from (Row(number, data) for number, data in enumerate(read, before + 1))
-    except UnicodeDecodeError:  # one text is not UTF-8: the others are
+    except UnicodeDecodeError:  # at least one text is not UTF-8: read row by row
         for place in range(batch.num_rows):
             try:
                 yield Row(before + place + 1, _one(batch, place))
@@ -242,6 +243,6 @@ def _shortened(batch: pa.RecordBatch, turns: int, lists: list[str]) -> pa.Record
 
 
 def _suffices(data: Mapping[str, Any], lists: list[str], turns: int) -> bool:
-    """Whether each conversation that may have been cut has its request in what is left."""
+    """Whether each conversation that may have been cut still contains the user's prompt."""
     cut = (data[name] for name in lists if normal(name) in FIELDS and data[name] and len(data[name]) == turns)
     return all(map(holds_request, cut))

@@ -1,7 +1,7 @@
-"""Files that cannot be read from the middle, compressed ones and JSON arrays: one reader goes through them and hands on lines of JSON.
+"""Read files that cannot be read from the middle (compressed files and JSON arrays) as a stream of JSON lines.
 
-ShareGPT and Alpaca are published as JSON arrays. ijson parses them item by item, so that memory holds one; gzip and Zstandard are
-undone as a stream.
+ShareGPT and Alpaca are published as JSON arrays. ijson parses them item by item, so memory holds one item. gzip and Zstandard are
+decompressed as a stream.
 """
 
 import gzip
@@ -20,13 +20,13 @@ from tasks.schema.redaction import redact
 
 PACKED = (".gz", ".zst")
 BOM = b"\xef\xbb\xbf"
-READ = 2**16  # bytes that the parser is given at a time
+READ = 2**16  # bytes per read of the parser
 
 
 class Piece(NamedTuple):
     lines: bytes
-    start: int  # of the lines, among all lines of the file
-    nbytes: int  # of the file that were read for it
+    start: int  # position of the first byte in the uncompressed lines
+    nbytes: int  # bytes of the file that were read for these lines
 
 
 def packed(place: str) -> bool:
@@ -34,15 +34,15 @@ def packed(place: str) -> bool:
 
 
 def is_array(place: str, head: bytes) -> bool:
-    """Whether a file of this name that begins so is one JSON array. In JSON Lines a list is a broken row."""
+    """Whether a file is one JSON array, by its name and first bytes. In a JSON Lines file a list is an invalid row."""
     name = next((place.removesuffix(end) for end in PACKED if place.endswith(end)), place)
     return name.endswith(".json") and head.removeprefix(BOM).lstrip().startswith(b"[")
 
 
 def pieces(raw: BinaryIO, place: str, *, size: int, longest: int) -> Iterator[Piece]:
-    """The file's lines, or its array's items as lines, about `size` bytes at a time; a line of more than `longest` is cut behind that.
+    """The lines of a file, or the items of its array as lines, about `size` bytes per piece. A line longer than `longest` is cut.
 
-    Raises BadInput where the file is broken: what lies behind cannot be told.
+    Raises BadInput if the file is damaged, or if an item of an array is longer than `longest`.
     """
     with _unpacked(raw, place) as stream:
         array = is_array(place, stream.peek(64)[:64])
@@ -54,7 +54,7 @@ def pieces(raw: BinaryIO, place: str, *, size: int, longest: int) -> Iterator[Pi
 
 
 def head(raw: BinaryIO, place: str) -> bytes:
-    """The first bytes of what is in the file."""
+    """The first 64 bytes of the uncompressed content."""
     with _unpacked(raw, place) as stream:
         return stream.read(64)
 
@@ -105,16 +105,16 @@ def _items(stream: io.BufferedReader, place: str, longest: int) -> Iterator[byte
 def _line(item: Any) -> bytes:
     try:
         return orjson.dumps(item, default=float, option=orjson.OPT_APPEND_NEWLINE)
-    except TypeError:  # half a character, or a number of more than 64 bits: its reader says what is wrong with it
+    except TypeError:  # a lone surrogate, or a number of more than 64 bits: the reader of the line reports it
         return json.dumps(item, default=float).encode() + b"\n"
 
 
 class _TooLong(Exception):
-    """More bytes than an item may have, and it has not ended."""
+    """An item has more bytes than allowed."""
 
 
 class _Counted:
-    """A stream that bounds what is read from it until somebody sets `since` to zero."""
+    """A stream that raises _TooLong after `longest` bytes, unless the reader resets `since` to zero after each item."""
 
     def __init__(self, stream: io.BufferedReader, longest: int) -> None:
         self._stream, self._longest, self.since = stream, longest, 0
@@ -130,7 +130,7 @@ class _Counted:
 
 
 def _gathered(lines: Iterable[bytes], size: int) -> Iterator[bytes]:
-    held = bytearray()  # a list of lines would leave the memory that it takes in small pieces, file after file
+    held = bytearray()  # a list of lines would fragment the memory
     for line in lines:
         held += line
         if len(held) >= size and line.endswith(b"\n"):

@@ -1,9 +1,9 @@
-"""The turns of a conversation, in the shapes that public data sets have.
+"""Read the turns of a conversation in the formats of public datasets.
 
-A turn is an object with a role and a text (`role` and `content`, `from` and `value`), an object with a request and its answer
-(`input` and `output`, `human` and `assistant`), a pair of texts, or one text of a list whose speakers take turns, the user first.
-A text may be a list of parts. Tables have structs, maps, lists in structs and NumPy arrays where JSON has objects and lists; a
-column of strings may hold JSON. Whatever a turn has beside its text is named: it is never left out silently.
+A turn is an object with a role and a text (`role` and `content`, `from` and `value`), an object with a prompt and its answer
+(`input` and `output`, `human` and `assistant`), a pair of texts, or one text in a list of alternating speakers, user first. A text
+may be a list of parts. In tables, structs, maps, lists in structs and NumPy arrays replace objects and lists; a column of strings may
+contain JSON. Other content of a turn is reported by the name of its field; nothing is dropped silently.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,39 +26,39 @@ ANSWERED_KEYS = ("assistant", "gpt", "bot", "model", "output", "response", "answ
 CALLS = ("tool_calls", "function_call")
 THOUGHTS = ("reasoning_content", "reasoning", "thinking")
 MEDIA = ("image", "images", "image_url", "image_urls", "image_path", "audio", "audios", "video", "videos", "files", "attachments")
-WEIGHTS = ("weight", "loss")  # 0 or false: this answer is not to be learned
+WEIGHTS = ("weight", "loss")  # 0 or false: this answer must not be trained on
 TURN_FIELDS = frozenset((*ROLE_KEYS, *TEXT_KEYS, *ASKED_KEYS, *ANSWERED_KEYS, *CALLS, *THOUGHTS, *MEDIA, *WEIGHTS, "system"))
-# How an absent value is written, by people and by what turns tables into text.
+# Texts for a missing value, as people and table converters write them.
 _BRACKETED = ("noinput", "no input", "nan", "null", "none")
 _ABSENT = frozenset(("", "n/a", "undefined", "[]", "{}", *_BRACKETED, *(f"<{name}>" for name in _BRACKETED)))
 
 
 class Misfit(ValueError):
-    """The first thing about a row that does not fit: the field, what is wanted, and what is there."""
+    """A row cannot be used. The message names the field, the expected type and the value."""
 
 
 class Turn(NamedTuple):
-    """One turn. `lacks` names the field that makes the text less than the whole turn: a null, an image, a call; empty: nothing."""
+    """One turn. `lacks`: why the text is not the complete turn, with the field: null, an image, a tool call; empty: complete."""
 
     role: str  # user, assistant, system or tool
     text: str
-    where: str  # its field, such as messages.0.content
+    where: str  # the field, such as messages.0.content
     lacks: str = ""
 
 
 @lru_cache(maxsize=4096)
 def normal(name: str) -> str:
-    """A field's name without regard to case, spaces and hyphens: `System Prompt` is `system_prompt`."""
+    """The normal form of a field name: `System Prompt` and `system-prompt` are `system_prompt`."""
     return name.strip().lower().replace(" ", "_").replace("-", "_")
 
 
 def is_null(value: object) -> bool:
-    """None, and the NaN that a table has in its place."""
+    """Whether a value is None, or NaN as tables store it."""
     return value is None or (isinstance(value, float) and value != value)
 
 
 def is_absent(value: object) -> bool:
-    """Null, empty, or a text that stands for nothing: `<noinput>`, `nan`, `None`, `[]`."""
+    """Whether a value is null, empty, or a text for a missing value: `<noinput>`, `nan`, `None`, `[]`."""
     value = plain(value)
     if isinstance(value, str):
         return value.strip().lower() in _ABSENT
@@ -66,12 +66,12 @@ def is_absent(value: object) -> bool:
 
 
 def plain(value: Any) -> Any:
-    """NumPy arrays as lists."""
+    """NumPy arrays and scalars as Python values; any other value unchanged."""
     return value.tolist() if hasattr(value, "tolist") else value
 
 
 def decoded(value: Any) -> Any:
-    """The list or object that a string holds as JSON; any other value as it is."""
+    """The list or object that a string contains as JSON; any other value unchanged."""
     value = plain(value)
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
         try:
@@ -83,7 +83,7 @@ def decoded(value: Any) -> Any:
 
 
 def turns_of(value: Any, field: str) -> Iterator[Turn]:
-    """Turn by turn, so that what comes after the last one that is wanted does not matter. Raises Misfit at the first that is none."""
+    """Yield the turns one by one. Raises Misfit at the first invalid turn; turns after the last requested one are not read."""
     turns = decoded(value)
     if isinstance(turns, Mapping):
         turns = _zipped(turns, field)
@@ -94,7 +94,7 @@ def turns_of(value: Any, field: str) -> Iterator[Turn]:
 
 
 def is_turns(value: Any) -> bool:
-    """Whether a column of texts holds turns here: objects with roles, or texts one after the other."""
+    """Whether the value of a text column is a list of turns: objects with roles, pairs of texts, or texts."""
     found = decoded(value)
     if not isinstance(found, list | tuple) or not found:
         return False
@@ -105,7 +105,7 @@ def is_turns(value: Any) -> bool:
 
 
 def holds_request(value: Any) -> bool:
-    """Whether a turn of the user is among the first turns of a conversation: then the others need not be read."""
+    """Whether the given first turns of a conversation contain a user turn. If so, the other turns are not needed."""
     turns = [dict(turn) if _is_map(turn) else turn for turn in value] if isinstance(value, list) else []
     return any(_asks(turn) if isinstance(turn, Mapping) else isinstance(turn, str | list) for turn in turns)
 
@@ -123,14 +123,14 @@ def _has_role(turn: Any) -> bool:
 
 
 def text_of(value: Any, where: str) -> str:
-    """`value` if it is a text. Raises Misfit."""
+    """`value` if it is a string. Raises Misfit otherwise."""
     if not isinstance(value, str):
         raise Misfit(f"{where}: {_wanted('a text', value)}")
     return value
 
 
 def kind(value: Any) -> str:
-    """What JSON calls it, with the value where it is short."""
+    """The JSON type of a value, with the value if it is short, for messages."""
     if is_null(value):
         return "null"
     names = {dict: "an object", list: "a list", tuple: "a list", bool: "a truth value", int: "a number", float: "a number", str: "a text"}
@@ -143,7 +143,7 @@ def _wanted(what: str, value: Any) -> str:
 
 
 def _zipped(turns: Mapping[str, Any], field: str) -> list[dict[str, Any]]:
-    """Lists in an object, as some tables store a list of objects."""
+    """A list of objects from an object of lists, as some tables store it. Raises Misfit if the lengths differ."""
     lists = {name: plain(values) for name, values in turns.items()}
     if not lists or not all(isinstance(values, list) for values in lists.values()) or len({len(values) for values in lists.values()}) > 1:
         raise Misfit(f"{field}: a list of turns is wanted, got an object")
@@ -167,7 +167,7 @@ def _turn(turn: Any, where: str, place: int) -> Iterator[Turn]:
 
 
 def _is_map(turn: Any) -> bool:
-    """Parquet's maps arrive as lists of pairs, in tuples."""
+    """Whether `turn` is a map of Parquet, which pyarrow returns as a list of tuples of two."""
     return isinstance(turn, list) and bool(turn) and all(isinstance(pair, tuple) and len(pair) == 2 for pair in turn)
 
 
@@ -195,7 +195,7 @@ def _object(turn: Mapping[str, Any], where: str) -> Iterator[Turn]:
 
 
 def _exchange(turn: Mapping[str, Any], keys: Mapping[str, str], where: str) -> Iterator[Turn]:
-    """A request and its answer in one object."""
+    """The turns of an object with a prompt and its answer."""
     asked = next((keys[key] for key in ASKED_KEYS if key in keys and not is_null(turn[keys[key]])), None)
     answered = next((keys[key] for key in ANSWERED_KEYS if key in keys and not is_null(turn[keys[key]])), None)
     if asked is None and answered is None:
@@ -215,7 +215,7 @@ def _with(turn: Turn, beside: str) -> Turn:
 
 
 def _spoken(role: str, value: Any, where: str) -> Turn:
-    """One speaker's text, or the list of its parts."""
+    """The turn of one speaker, from a text or a list of parts."""
     value = plain(value)
     if is_null(value):
         return Turn(role, "", where, f"{where}: null, a text is wanted")
@@ -238,7 +238,7 @@ def _parts(role: str, parts: Sequence[Any], where: str) -> Turn:
 
 
 def _beside(turn: Mapping[str, Any], keys: Mapping[str, str], where: str) -> str:
-    """What a turn has beside its text, by the field's name; empty: nothing that matters."""
+    """Tool calls, media or reasoning of a turn, with the name of the field; empty if there are none."""
     for names, what in ((CALLS, "a call of a tool"), (MEDIA, "more than text"), (THOUGHTS, "thoughts beside the text")):
         for key in names:
             if key in keys and not is_absent(turn[keys[key]]):
@@ -254,5 +254,5 @@ def _unlearned(turn: Mapping[str, Any], keys: Mapping[str, str], where: str) -> 
 
 
 def _keys(turn: Mapping[str, Any]) -> dict[str, str]:
-    """The turn's own name of each of its fields, by the name without regard to case."""
+    """The original field names of a turn, by their normal form."""
     return {normal(name): name for name in reversed(list(turn))}

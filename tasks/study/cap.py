@@ -1,7 +1,7 @@
-"""cap: the texts of the length-limit study that are at most so many words long, as packs (paper, section 2).
+"""cap: pack the texts of the length-limit study that have at most `cap` words (paper, section 2).
 
-Each cap makes an arm of the study: the same base on the same data without its longer outputs, or with them cut. All arms share one
-tokenizer, which is trained on all texts where the base is `tiny`. The rest is the stage pack's: same template, targets and packing.
+Each cap is an arm of the study: the same base model and data, without longer outputs or with longer outputs cut. All arms share one
+tokenizer; for the base `tiny` it is trained on all texts. Template, targets and packing are those of the stage pack.
 """
 
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from tasks.training.packing import Samples, write_packs
 
 
 def run(texts: Path, cap: int, out: Path, *, base: Base, pack: Pack, study: Study) -> stage.Metrics:
-    """`cap` is in words, as the paper counts them."""
+    """`cap`: words by the paper's count. Raises BadInput if no text remains."""
     chat = tokenizer_for(read_texts(texts), base=base, pack=pack)
     chat.save(out / "tokenizer")
     encoder = Encoder(chat.tokenizer)

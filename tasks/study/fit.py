@@ -1,6 +1,6 @@
-"""fit: longest output, ceiling and mean against the cap, with the lines through them (paper, section 2). Costs nothing.
+"""fit: longest, ceiling and mean output length against the cap, with fitted lines (paper, section 2). No model calls.
 
-The figure, its numbers and the lines are kept in git; the arms are those of `study.caps`, whatever else was measured before.
+The figure, its numbers and the lines are kept in git. Only the arms in `study.caps` are used, even if others were measured.
 """
 
 from pathlib import Path
@@ -13,7 +13,7 @@ from tasks.study.limit import CEILING, Arm, Limit, Trained, arm, limit, said, ta
 
 
 class Capped(External):
-    """What is read of the metrics of the stage cap."""
+    """The metrics of the stage cap that are used here."""
 
     samples: int
     longest: int

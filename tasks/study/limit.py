@@ -1,4 +1,4 @@
-"""How long the models of a study write, against the cap on what each was trained on: the figures, the lines through them, their errors."""
+"""Output length of the study's models against their training cap: figures, fitted lines, standard errors."""
 
 import csv
 import io
@@ -12,31 +12,31 @@ from tasks.schema.records import Prediction, Record
 from tasks.text.counts import count_words
 
 LEVEL = 0.95
-CEILING = 0.95  # of the answers: a single longest one grows with the number of answers and with every loop of a small model
+CEILING = 0.95  # quantile of the answers; the maximum would grow with the number of answers and with loops of small models
 
 
 class Arm(Record):
-    """One model of the study, in words."""
+    """One model of the study. Lengths in words."""
 
     cap: int  # on its training outputs
     trained: int  # longest training output, at most the cap
-    samples: int  # that it was trained on
+    samples: int  # training samples
     answers: int  # on the ruler
-    longest: float  # answer of a pass through the ruler, which is the paper's figure: its mean over the passes
-    longest_error: float  # its standard error; 0 of a single pass
-    ceiling: float  # the length that CEILING of all answers stay within
-    ceiling_low: float | None  # its interval at 95%, by the binomial of the order statistics; None: too few answers to have one
+    longest: float  # the longest answer of a pass through the ruler (the paper's figure), mean over passes
+    longest_error: float  # standard error of `longest`; 0 for a single pass
+    ceiling: float  # the CEILING quantile of all answers
+    ceiling_low: float | None  # 95% interval, by the binomial of the order statistics; None: too few answers
     ceiling_high: float | None
     mean: float  # over all answers
-    mean_error: float  # its standard error
-    at_most: float  # mean of the answers to the longest ask
+    mean_error: float  # standard error of `mean`
+    at_most: float  # mean of the answers to the longest requested length
 
 
 class Line(Record):
-    """words = intercept + slope · cap, least squares over the arms; errors are standard errors, the interval is Student's at 95%."""
+    """words = intercept + slope · cap, least squares over the arms. Errors are standard errors; the interval is Student's t at 95%."""
 
     slope: float
-    slope_error: float | None  # None: two arms, a line through two points has none
+    slope_error: float | None  # None: a line through two points has no error
     slope_interval: tuple[float, float] | None
     intercept: float
     intercept_error: float | None
@@ -44,25 +44,25 @@ class Line(Record):
 
 
 class Limit(Record):
-    """What a study found."""
+    """The result of a study."""
 
-    temperature: float | None  # of the answers; None: not known
-    arms: tuple[Arm, ...]  # by cap
+    temperature: float | None  # sampling temperature of the answers; None: not known
+    arms: tuple[Arm, ...]  # sorted by cap
     longest: Line | None  # None: fewer than two arms
     ceiling: Line | None
     mean: Line | None
-    rising: bool  # does the ceiling rise with every cap?
+    rising: bool  # whether the ceiling rises with every cap
 
 
 class Trained(NamedTuple):
-    """What an arm was trained on."""
+    """The training data of an arm."""
 
     samples: int
     longest: int  # words
 
 
 def arm(cap: int, trained: Trained, answers: Sequence[Prediction], *, passes: int) -> Arm:
-    """An arm's figures; words are counted as the paper counts them. Raises ValueError without answers."""
+    """The figures of an arm, in words by the paper's count. Raises ValueError without answers."""
     from numpy import quantile
     from scipy.stats import quantile_test, sem
 
@@ -88,7 +88,7 @@ def arm(cap: int, trained: Trained, answers: Sequence[Prediction], *, passes: in
 
 
 def limit(arms: Sequence[Arm], *, temperature: float | None) -> Limit:
-    """The lines through the arms, in the order of their caps."""
+    """The result of a study: the arms sorted by cap, and the fitted lines."""
     arms = sorted(arms, key=lambda one: one.cap)
     caps = [one.cap for one in arms]
     ceiling = [one.ceiling for one in arms]
@@ -120,7 +120,7 @@ def _line(x: Sequence[float], y: Sequence[float]) -> Line | None:
 
 
 def said(line: Line | None) -> str:
-    """A line for people: `31 + 0.94 · cap, slope ± 0.05`."""
+    """A fitted line as text: `31 + 0.94 · cap, slope ± 0.05, R² 0.998`."""
     if line is None:
         return "one cap has no line"
     error = "" if line.slope_error is None else f", slope ± {line.slope_error:.2f}"

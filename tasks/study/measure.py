@@ -1,6 +1,6 @@
-"""measure: a model of the length-limit study on the ruler, over HTTP like any candidate (paper, section 2; LongWrite-Ruler).
+"""measure: answers of a study model to the ruler, over HTTP like any candidate model (paper, section 2; LongWrite-Ruler).
 
-Prompts × asked lengths × what the model writes drive the cost; the journal has every answer.
+Cost: prompts × requested lengths × words per answer. The journal has every answer.
 """
 
 from pathlib import Path
@@ -15,7 +15,7 @@ from tasks.text.counts import count_words
 
 
 def run(ruler: Path, checkpoints: Path, passes: int, out: Path, *, seed: int, predict: Predict, candidate_model: Model) -> stage.Metrics:
-    """`passes` times `predict.samples` answers to every ask."""
+    """Write `passes` times `predict.samples` answers to every item of the ruler. Raises BadInput unless there is one checkpoint."""
     folders = candidates(checkpoints)
     if len(folders) != 1:
         raise BadInput(checkpoints, f"{len(folders)} checkpoints, where an arm of the study has one", fix="run its training again")

@@ -1,4 +1,4 @@
-"""The texts that a study trains on: the pipeline's dataset, or recorded answers of other models, given as files."""
+"""Read the training texts of a study: the pipeline's dataset, or recorded answers of other models in files."""
 
 import hashlib
 import re
@@ -18,7 +18,10 @@ ENDS = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|$)|[。！？…]+[”’」�
 
 
 def within(sample: Sample, cap: int, *, over: Literal["drop", "cut"]) -> Sample | None:
-    """The sample if its text has at most `cap` words; else None, or with `cut` what ends behind the last sentence within them."""
+    """The sample if its text has at most `cap` words. Otherwise None, or with `cut` the text up to the last sentence end within the cap.
+
+    None also if not even one sentence fits.
+    """
     if sample.written_words <= cap:
         return sample
     if over == "drop":
@@ -34,10 +37,11 @@ def within(sample: Sample, cap: int, *, over: Literal["drop", "cut"]) -> Sample 
 
 
 def read_texts(path: Path) -> Iterator[Sample]:
-    """The samples of a dataset's folder; else a sample of each row of a JSONL file, a folder of them or a glob, that has an answer.
+    """The samples of a dataset folder, or one sample per row of a JSONL file, a folder of JSONL files or a glob.
 
-    A row's prompt is `prompt` or `instruction`, its answer `response`, `output`, `answer` or `prediction`, as in `longwriter eval score`;
-    rows with a blank answer are no texts. Raises BadInput with the line and the field of the first row that lacks one.
+    The prompt of a row is `prompt` or `instruction`, its answer `response`, `output`, `answer` or `prediction`, as in
+    `longwriter eval score`. Rows with an empty answer are skipped. Raises BadInput with line and field at the first row without a
+    prompt or an answer field, or with an answer in a language other than en and zh.
     """
     if (path / FILE).is_file():
         yield from read_dataset(path)
@@ -59,7 +63,7 @@ def read_texts(path: Path) -> Iterator[Sample]:
 
 
 def _language(answer: str, entry: Entry) -> Language:
-    """Raises BadInput for a language that is not trained on."""
+    """The language of an answer. Raises BadInput for a language other than en and zh."""
     told = language_of(answer)
     if told not in ("en", "zh"):
         raise entry.bad(next(name for name in RESPONSES if entry.has(name)), f"written in {told}; the study trains on texts in en and zh")
