@@ -1,1 +1,1 @@
-"""Folders as immutable versions in an S3 bucket: published, fetched, listed, linked to, pruned. boto3 moves the bytes."""
+"""Publish, fetch, list, link and prune folders as immutable versions in an S3 bucket. boto3 transfers the bytes."""

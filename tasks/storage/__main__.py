@@ -1,4 +1,4 @@
-"""`python -m tasks.storage`: published versions from the command line."""
+"""`longwriter store`: publish, fetch and manage versions from the command line."""
 
 import sys
 from collections.abc import Sequence
@@ -37,7 +37,7 @@ def publish(
     store: Store = "",
     as_json: Json = False,
 ) -> None:
-    """A folder to a new version. Killed and run again, it goes on; the same content again changes nothing."""
+    """Publish a folder as a new version. A killed publication resumes when run again; publishing the same content again changes nothing."""
     from tasks.storage import release
 
     with one_line_errors():
@@ -63,7 +63,7 @@ def fetch(
     store: Store = "",
     as_json: Json = False,
 ) -> None:
-    """A version to a folder, every part verified, moved into place when whole. Killed and run again, it goes on."""
+    """Fetch a version into a folder. Every part is verified; the folder appears when complete. A killed fetch resumes when run again."""
     from tasks.storage import fetch as fetching
 
     with one_line_errors():
@@ -81,7 +81,7 @@ def fetch(
 def list_(
     name: Annotated[str | None, typer.Argument(help="of one name", metavar="NAME")] = None, store: Store = "", as_json: Json = False
 ) -> None:
-    """The versions that are there, oldest first; without a name, of everything."""
+    """List the versions of a name, or of all names, oldest first."""
     from tasks.storage import versions
     from tasks.storage.client import opened
 
@@ -118,7 +118,7 @@ def link(
     store: Store = "",
     as_json: Json = False,
 ) -> None:
-    """Presigned links: whoever has one may read that file until it ends, without credentials."""
+    """Print presigned links: anyone with a link may read its file without credentials until the link expires."""
     from tasks.storage import versions
     from tasks.storage.client import opened
 
@@ -130,7 +130,7 @@ def link(
 
 @app.command()
 def alias(name: Name, alias: str, version: Annotated[str, typer.Argument(help="a version, or another alias")], store: Store = "") -> None:
-    """Let an alias, such as champion, mean a version from now on."""
+    """Set an alias, such as champion, to a version."""
     from tasks.storage import versions
     from tasks.storage.client import opened
 
@@ -141,7 +141,7 @@ def alias(name: Name, alias: str, version: Annotated[str, typer.Argument(help="a
 
 @app.command()
 def follow(store: Store = "") -> None:
-    """Let the checkpoints' aliases mean what the model registry's mean: after a promotion, after a rollback."""
+    """Set the checkpoints' aliases as in the model registry. Run it after a promotion or a rollback."""
     from tasks.storage import release
     from tasks.storage.client import opened
     from tasks.tracking import registry
@@ -164,7 +164,7 @@ def prune(
     store: Store = "",
     as_json: Json = False,
 ) -> None:
-    """Old versions that nothing names: never the newest, an alias's, or what another version was made from. Shown, unless --yes."""
+    """Delete old versions, except the newest, those with an alias, and those that others were made from. Without --yes only show them."""
     from tasks.storage import prune as pruning
     from tasks.storage.client import opened
 
@@ -196,7 +196,7 @@ def bucket(
     plain: Annotated[bool, typer.Option("--plain", help="nothing but the bucket, for servers that know no more")] = False,
     kms_key: Annotated[str, typer.Option(help="a KMS key's ARN; S3's own key if left out")] = "",
 ) -> None:
-    """Make the bucket: encrypted, versioned, closed to the public, TLS only, tidied by lifecycle. Again, it changes nothing."""
+    """Create the bucket: encrypted, versioned, private, TLS only, with lifecycle rules. Running it again changes nothing."""
     from tasks.storage import bucket as making
     from tasks.storage.client import connect
 

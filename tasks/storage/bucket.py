@@ -1,6 +1,6 @@
-"""A bucket as it should be: encrypted, versioned, closed to the public, deaf to plain HTTP, and tidied by S3 itself.
+"""Create and configure a bucket: encrypted, versioned, private, TLS only, with lifecycle rules.
 
-What infra/cloudformation/storage.yaml declares for a team's account, for who has a bucket to make and no stack.
+The same settings as infra/cloudformation/storage.yaml, for users without a CloudFormation stack.
 """
 
 import json
@@ -12,14 +12,14 @@ from botocore.exceptions import ClientError
 from tasks.storage.client import S3Client, code, one_line
 from tasks.storage.place import Place
 
-ABORT_DAYS = 7  # after which S3 drops the parts of an upload that nobody went on with
-NONCURRENT_DAYS = 30  # for which a deleted or overwritten object can be brought back
+ABORT_DAYS = 7  # after which S3 deletes the parts of an unfinished upload
+NONCURRENT_DAYS = 30  # for which a deleted or overwritten object can be restored
 
 
 def make(client: S3Client, at: Place, *, plain: bool = False, kms_key: str = "") -> list[str]:
-    """Make the bucket, or bring one that is there to this state; what was set. `plain`: for servers that know no more than buckets.
+    """Create the bucket if it is missing, and apply all settings; returns the names of the applied settings.
 
-    Raises StorageError if the server refuses one of the settings: a bucket that is half closed is not what was asked for.
+    `plain` applies no settings, for servers that support none. Raises StorageError if the server refuses a setting.
     """
     with one_line(f"s3://{at.bucket}"):
         _create(client, at.bucket)
@@ -41,7 +41,7 @@ def _create(client: S3Client, bucket: str) -> None:
 
 
 def _ours(client: S3Client, bucket: str) -> bool:
-    """Some servers say "exists" of one's own buckets."""
+    """Whether the bucket belongs to us. Some servers report one's own bucket as existing, not as owned."""
     return any(entry["Name"] == bucket for entry in client.list_buckets()["Buckets"])
 
 
@@ -87,7 +87,7 @@ def _settings(client: S3Client, bucket: str, kms_key: str) -> Mapping[str, Calla
 
 
 def tls_only(bucket: str) -> Mapping[str, Any]:
-    """The bucket policy that refuses every request over plain HTTP, and TLS before 1.2."""
+    """The bucket policy that refuses plain HTTP and TLS before 1.2."""
     arn = f"arn:aws:s3:::{bucket}"
     everything: Mapping[str, Any] = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": [arn, f"{arn}/*"]}
     return {

@@ -1,7 +1,7 @@
-"""The S3 client: from the environment, with adaptive retries, and with errors of one line.
+"""Create the S3 client from the environment, with adaptive retries and one-line errors.
 
-Credentials come from boto3's own chain (environment, profile, role) and never pass through this code. Payloads are not signed
-a second time: the SHA-256 of every part travels in a signed header, and the server, or the reply's ETag, is held to it.
+Credentials come from boto3's own chain (environment, profile, role) and never pass through this code. Payloads are not signed,
+because a signed header carries the SHA-256 of every part; the server's reply (checksum or ETag) is checked against it.
 """
 
 import atexit
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 else:
     S3Client = Any
 
-SKEW = 300.0  # seconds that two clocks may differ; S3 refuses 15 minutes
-ATTEMPTS = 12  # of a request: adaptive mode waits up to 20 s between two, so that an outage of a minute is sat out
+SKEW = 300.0  # seconds of clock difference that are reported as the cause; S3 refuses 15 minutes
+ATTEMPTS = 12  # per request; adaptive mode waits up to 20 s between two, so the attempts outlast an outage of a minute
 CREDENTIALS = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, AWS_PROFILE, or give the machine a role"
 FIXES = {
     "InvalidAccessKeyId": f"the access key is unknown there; {CREDENTIALS}",
@@ -54,7 +54,7 @@ FIXES = {
 
 
 def connect() -> "S3Client":
-    """A client of its own: event handlers registered on it concern nobody else. Raises StorageError, BadSettings."""
+    """A new S3 client. Event handlers registered on it do not affect other clients. Raises StorageError, BadSettings."""
     import boto3
     from botocore.config import Config
 
@@ -64,8 +64,8 @@ def connect() -> "S3Client":
         signature_version="s3v4",
         s3={"addressing_style": "path" if endpoint else "auto", "payload_signing_enabled": False},
         request_checksum_calculation="when_required",  # every part has its SHA-256 already
-        response_checksum_validation="when_required",  # and is held to it by tasks/storage/parts.py
-        user_agent="longwriter",  # botocore's own names the machine's software, and is put together twice for every request
+        response_checksum_validation="when_required",  # tasks/storage/parts.py checks every part
+        user_agent="longwriter",  # botocore's own lists the machine's software, and is built twice for every request
         max_pool_connections=settings().transfers + 2,
         connect_timeout=10,
         read_timeout=60,
@@ -78,7 +78,7 @@ def connect() -> "S3Client":
 
 
 def _session() -> "BotocoreSession":
-    """A new one, as the environment is now; but S3's description, 0.1 s to read, is read once."""
+    """A new session from the current environment. The loaded service description of S3 (0.1 s) is shared between sessions."""
     import botocore.session
 
     session = botocore.session.Session()
@@ -90,12 +90,12 @@ def _session() -> "BotocoreSession":
 def _loader() -> Any:
     import botocore.loaders
 
-    atexit.register(gc.freeze)  # the interpreter's last collections would go through all of it: 0.15 s, half as much as starting took
+    atexit.register(gc.freeze)  # saves 0.15 s of garbage collection at exit
     return botocore.loaders.create_loader()
 
 
 def _endpoint() -> str | None:
-    """None leaves it to boto3's own variables. Raises BadSettings; the URL is not shown, as it may hold a password."""
+    """The endpoint's URL; None for AWS's own. Raises BadSettings, without the URL, because it may contain a password."""
     given = settings().s3_endpoint or os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or ""
     parts = urlsplit(given)
     if given and (parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password):
@@ -105,16 +105,16 @@ def _endpoint() -> str | None:
 
 
 def preflight(client: "S3Client", where: Place) -> None:
-    """Can the bucket be read with these credentials? One request, before any work. Raises StorageError in one line.
+    """Check with one request that these credentials can read the bucket. Raises StorageError.
 
-    Down to the next `/`: some servers read every object that they list, for its ETag.
+    The listing stops at the next `/`, because some servers read every listed object to compute its ETag.
     """
     with one_line(str(where)):
         client.list_objects_v2(Bucket=where.bucket, Prefix=where.prefix, Delimiter="/", MaxKeys=1)
 
 
 def opened(store: str = "") -> tuple[Place, "S3Client"]:
-    """The place that `store`, or LONGWRITER_STORE, names, and a client that may read there. Raises BadSettings, StorageError."""
+    """The place of `store` (or LONGWRITER_STORE), and a client that has been checked to read it. Raises BadSettings, StorageError."""
     at, client = place(store), connect()
     preflight(client, at)
     return at, client
@@ -122,7 +122,7 @@ def opened(store: str = "") -> tuple[Place, "S3Client"]:
 
 @contextmanager
 def one_line(what: str) -> Iterator[None]:
-    """Turns the library's errors about `what` into StorageError. Their texts may echo a request, so only known parts are shown."""
+    """Turn boto3's errors about `what` into StorageError. boto3's messages may quote a request, so only known parts are shown."""
     from boto3.exceptions import Boto3Error, S3UploadFailedError
     from botocore.exceptions import BotoCoreError, ClientError
     from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError
@@ -140,7 +140,7 @@ def one_line(what: str) -> Iterator[None]:
 
 
 def code(error: Any) -> str:
-    """Of a ClientError: AWS's word, or the HTTP status of replies without a body."""
+    """A ClientError's AWS error code, or the HTTP status if the reply has no body."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
@@ -155,7 +155,7 @@ def _refused(what: str, error: Any) -> NoReturn:
 
 
 def _fast(error: Any) -> float:
-    """Seconds by which our clock is ahead of that of the server that refused us; 0 where it does not say."""
+    """Seconds by which our clock is ahead of the server's, from an error reply's date; 0 if it has none."""
     date = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
     try:
         return time.time() - parsedate_to_datetime(date).timestamp() if date else 0.0
@@ -164,7 +164,7 @@ def _fast(error: Any) -> float:
 
 
 def _reason(error: BaseException) -> str:
-    """Of an error that is not S3's reply."""
+    """The message for an error that is not a reply of S3."""
     reasons = {
         "NoCredentialsError": f"no credentials; {CREDENTIALS}",
         "PartialCredentialsError": f"half of the credentials; {CREDENTIALS}",

@@ -1,4 +1,4 @@
-"""A version back to a folder: every part held to the manifest, going on where a killed fetch ended, moved into place when whole."""
+"""Fetch a version into a folder. Every part is verified against the manifest; a killed fetch resumes; the folder appears when complete."""
 
 import fcntl
 import os
@@ -22,17 +22,17 @@ from tasks.storage.client import S3Client, code, connect, one_line, preflight
 from tasks.storage.manifest import PIECE, File, Manifest, digests_of
 from tasks.storage.place import Place
 
-BATCH = 100  # files of several parts open at once
-TRIES = 5  # of a file of one part; the transfer manager's number
+BATCH = 100  # multipart files open at once
+TRIES = 5  # per file of one part, as in the transfer manager
 SPARE = 64 * 2**20  # bytes that a fetch leaves free on the disk
 
 
 class Fetched(NamedTuple):
     manifest: Manifest
     folder: Path
-    new: bool  # False: the folder held it already
-    fetched: int  # parts that came over the wire
-    spared: int  # parts that an earlier, killed fetch had got
+    new: bool  # False: the folder had this content already
+    fetched: int  # multipart parts that this call downloaded
+    spared: int  # parts that an earlier, killed fetch had downloaded
 
 
 def fetch(
@@ -45,11 +45,11 @@ def fetch(
     pickles: bool = False,
     label: str | None = "fetch",
 ) -> Fetched:
-    """A version, an alias or the latest, as the folder `target`. Killed and called again, it goes on.
+    """Fetch a version (by its name, an alias or `latest`) as the folder `target`. A killed fetch resumes when called again.
 
-    Raises BadInput if there is no such version, if it names files outside its root or pickles, or if the folder is there with
-    something else in it, unless `replace`; StorageError if the store fails or holds other bytes; WorkspaceBusy if another process
-    fetches to the same folder.
+    Raises BadInput if there is no such version, if it contains unsafe paths or pickles, or if the folder exists with other content and
+    `replace` is not set; StorageError if the store fails or has other bytes than the manifest; WorkspaceBusy if another process fetches
+    to the same folder.
     """
     client = connect()
     preflight(client, source)
@@ -66,7 +66,7 @@ def fetch(
     with _scratch(target, manifest) as scratch:
         with byte_bar(total=manifest.size, label=label) as progress:
             counts = _get(client, manifest, scratch, source, progress)
-        if not pickles:  # under another name
+        if not pickles:  # pickles with a harmless name
             refuse_pickles(scratch, [file.path for file in manifest.files])
         _settle(scratch)
         store.take_place(scratch, target)
@@ -74,7 +74,7 @@ def fetch(
 
 
 def holds(folder: Path, manifest: Manifest) -> bool:
-    """Are exactly the manifest's files in this folder, byte by byte?"""
+    """Whether the folder contains exactly the manifest's files, byte by byte."""
     if not folder.is_dir():
         return False
     there = {path.relative_to(folder).as_posix(): path for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()}
@@ -85,7 +85,7 @@ def holds(folder: Path, manifest: Manifest) -> bool:
 
 @contextmanager
 def _scratch(target: Path, manifest: Manifest) -> Iterator[Path]:
-    """A folder beside the target, the same for the same content, and held: two fetches to one folder do not meet."""
+    """A locked scratch folder beside the target. Its name depends on the content, so a killed fetch finds it again."""
     target.parent.mkdir(parents=True, exist_ok=True)
     scratch = target.with_name(f".{target.name}.{manifest.content[:12]}.part")
     if scratch.is_symlink() or any(path.is_symlink() for path in scratch.rglob("*")):
@@ -128,9 +128,9 @@ def _get(client: S3Client, manifest: Manifest, scratch: Path, source: Place, pro
 
 
 def _at_once(files: Sequence[File], client: S3Client, manifest: Manifest, scratch: Path, bucket: str, prefix: str, progress: Any) -> None:
-    """Get these files of one part, each by one request; one that is not there is left for another round. Raises as `_by_parts`.
+    """Get these files of one part, with one request each. A missing file is left for the next round. Raises as `_by_parts`.
 
-    The transfer manager takes a fifth more of the CPU for them: four tasks a file.
+    The transfer manager would take a fifth more CPU time, because it runs four tasks per file.
     """
     from s3transfer.utils import S3_RETRYABLE_DOWNLOAD_ERRORS
     from tenacity import retry, retry_if_exception_type, stop_after_attempt
@@ -161,7 +161,7 @@ def _at_once(files: Sequence[File], client: S3Client, manifest: Manifest, scratc
 
 
 def _by_parts(files: Sequence[File], client: S3Client, manifest: Manifest, scratch: Path, bucket: str, prefix: str, progress: Any) -> None:
-    """Get these files; one that is not there is left for another round. Raises what `one_line` knows for parts that stay damaged."""
+    """Get these multipart files. A missing file is left for the next round. Raises boto3's error for parts that stay damaged."""
     from boto3.s3.transfer import ProgressCallbackInvoker
 
     with ExitStack() as opened, parts.manager(client, manifest.part_size) as manager:
@@ -180,7 +180,7 @@ def _by_parts(files: Sequence[File], client: S3Client, manifest: Manifest, scrat
 
 
 def _open(path: Path, size: int) -> IO[bytes]:
-    """For reading and writing, of its final size, holes for what is to come; never through a link."""
+    """Open a file for reading and writing, at its final size (sparse). Links are not followed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644), "r+b")
     handle.truncate(size)
@@ -188,7 +188,7 @@ def _open(path: Path, size: int) -> IO[bytes]:
 
 
 def _settle(scratch: Path) -> None:
-    """All of it to the disk, before it takes its place; side by side, so that the file system's journal takes many at once."""
+    """Flush all files to the disk (fsync), in parallel, so that the file system's journal batches them."""
 
     def flush(path: Path) -> None:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)

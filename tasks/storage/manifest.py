@@ -1,8 +1,8 @@
-"""What a version is: its files, and the SHA-256 of every part of them. Written last, so that a reader never sees half a version.
+"""A version's manifest: its files and the SHA-256 of every part. It is written last, so a reader never sees an incomplete version.
 
-A part's digest is what S3 keeps as the part's checksum, and a file's is S3's composite: SHA-256 over its parts' digests and
-their number, or for a file of one part the SHA-256 of the file. So the server, `aws s3api head-object --checksum-mode ENABLED`
-and the reader all speak of the same value, and a half-fetched file is checked part by part.
+Checksums are S3's own: a part's digest is its SHA-256. A file's checksum is S3's composite, the SHA-256 over its parts' digests plus
+their number; a file of one part has its plain SHA-256. So the server, `aws s3api head-object --checksum-mode ENABLED` and the reader
+compare the same value, and a partly fetched file can be checked part by part.
 """
 
 import hashlib
@@ -22,10 +22,10 @@ from tasks.schema.errors import BadInput, StorageError
 from tasks.schema.records import Record
 from tasks.storage import paths
 
-PART = 16 * 2**20  # bytes; what a broken transfer sends again at the most
-MAX_PARTS = 10_000  # S3's
+PART = 16 * 2**20  # bytes; a broken transfer repeats at most one part
+MAX_PARTS = 10_000  # S3's limit
 PIECE = 2**20  # bytes read at once
-EMPTY = b64encode(hashlib.sha256().digest()).decode("ascii")  # the digest of no bytes
+EMPTY = b64encode(hashlib.sha256().digest()).decode("ascii")  # the digest of an empty file
 
 Digest = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]{43}=$", description="SHA-256, base64, as S3 has it")]
 
@@ -43,12 +43,12 @@ class File(Record):
         return f"{_base64(hashlib.sha256(b''.join(map(b64decode, self.parts))).digest())}-{len(self.parts)}"
 
     def known_by(self, checksum: str) -> bool:
-        """Is this its checksum? Not every server says the number of parts."""
+        """Whether this is the file's checksum. The number of parts is ignored, because some servers omit it."""
         return checksum.split("-")[0] == self.checksum.split("-")[0]
 
 
 class Manifest(Record):
-    """Raises ValidationError unless names are safe, parts add up, and the digests are those of the content."""
+    """A version's files and digests. Raises ValidationError if a name is unsafe, parts do not add up, or digests contradict the content."""
 
     format: Literal[1] = 1
     name: str = Field(description="of the collection: dataset, checkpoint")
@@ -77,7 +77,7 @@ class Manifest(Record):
 
 
 class Sealed(Record):
-    """A manifest as it lies in the bucket: one flipped bit anywhere in it shows."""
+    """A manifest as stored in the bucket, with a digest over it that reveals any damage."""
 
     sha256: str
     manifest: Manifest
@@ -94,9 +94,10 @@ def describe(
     uses: Sequence[str] = (),
     read: Callable[[int], object] = lambda size: None,
 ) -> Manifest:
-    """Read the files once, several parts at a time, and write down what they are. `read` is told of bytes.
+    """The manifest of these files below `folder`. Reads the files once, several parts at a time.
 
-    No version: the content's digest. Raises BadInput if they change meanwhile.
+    `version` is by default the first 16 hex digits of the content's digest. `part_size` is in bytes. `read` is called with the number
+    of bytes of each piece read. Raises BadInput if a file changes meanwhile, or if its name is not allowed.
     """
     sizes = [path.stat().st_size for path in files]
     part_size = part_size or fitting(max(sizes))
@@ -119,7 +120,7 @@ def describe(
 
 
 def fitting(size: int) -> int:
-    """The part size for a file so large: 16 MiB, doubled until 10,000 parts are enough."""
+    """The part size for a file of `size` bytes: 16 MiB, doubled until 10,000 parts are enough."""
     part = PART
     while count(size, part) > MAX_PARTS:
         part *= 2
@@ -137,7 +138,7 @@ def digests_of(path: Path, part_size: int) -> Iterator[str]:
 def digest_of(
     path: Path, number: int, part_size: int, read: Callable[[int], object] = lambda size: None, *, algorithm: str = "sha256"
 ) -> str:
-    """Of part `number`, from 0, of a file: base64."""
+    """The digest of a file's part `number` (from 0), in base64."""
     digest, at, end = hashlib.new(algorithm, usedforsecurity=False), number * part_size, (number + 1) * part_size
     with path.open("rb", buffering=0) as file:
         while at < end and (piece := os.pread(file.fileno(), min(PIECE, end - at), at)):
@@ -157,7 +158,7 @@ def seal(manifest: Manifest) -> bytes:
 
 
 def unseal(text: bytes, *, source: str) -> Manifest:
-    """Raises StorageError unless it is a manifest, as it was written."""
+    """The manifest in `text`. Raises StorageError if it is not a manifest or is damaged."""
     try:
         sealed = Sealed.model_validate_json(text)
     except ValidationError as error:

@@ -1,4 +1,4 @@
-"""Reading and listing objects: the few requests that publish, fetch, list and prune share."""
+"""Read and list objects: the requests that publish, fetch, list and prune share."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -15,8 +15,8 @@ from tasks.storage.client import S3Client, code, one_line
 if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import MultipartUploadTypeDef
 
-READS = 4  # of a small object that comes in damaged, or is not there yet
-PAUSE = 0.5  # seconds before the second, doubled before each further one
+READS = 4  # attempts to read an object that arrives damaged or is not visible yet
+PAUSE = 0.5  # seconds before the second attempt, doubled before each further one
 MISSING = ("NoSuchKey", "404")
 BROKEN = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError, ValidationError)
 
@@ -37,7 +37,10 @@ def listed(client: S3Client, bucket: str, prefix: str) -> Iterator[Object]:
 
 
 def read(client: S3Client, bucket: str, key: str, parse: Callable[[bytes], T]) -> T | None:
-    """A small object, as `parse` reads it, or None if there is none. Asked for again if it is cut off, or `parse` raises StorageError."""
+    """A small object, parsed; None if it does not exist.
+
+    Retries if the object is truncated or `parse` raises StorageError. Raises StorageError after READS attempts.
+    """
     for attempt in range(READS):
         try:
             with one_line(f"s3://{bucket}/{key}"):
@@ -53,7 +56,7 @@ def read(client: S3Client, bucket: str, key: str, parse: Callable[[bytes], T]) -
 
 
 def head(client: S3Client, bucket: str, key: str, *, patient: bool = False) -> dict[str, Any] | None:
-    """What the server says of an object, checksum and all; None if it is not there, `patient`: not after some seconds either."""
+    """The server's HEAD reply with checksum; None if the object does not exist. `patient` waits some seconds for it to appear."""
     for attempt in range(READS if patient else 1):
         if attempt:
             time.sleep(PAUSE * 2 ** (attempt - 1))
@@ -67,20 +70,20 @@ def head(client: S3Client, bucket: str, key: str, *, patient: bool = False) -> d
 
 
 def uploads(client: S3Client, bucket: str, prefix: str) -> list["MultipartUploadTypeDef"]:
-    """Multipart uploads below a prefix that were begun and not ended, oldest first."""
+    """Unfinished multipart uploads below a prefix, oldest first."""
     with one_line(f"s3://{bucket}/{prefix}"):
         try:
             pages = client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix)
             found = [upload for page in pages for upload in page.get("Uploads", [])]
         except ClientError as error:
-            if code(error) != "NoSuchUpload":  # some servers' way to say that there are none
+            if code(error) != "NoSuchUpload":  # some servers' reply if there are none
                 raise
             return []
     return sorted(found, key=lambda upload: upload["Initiated"])
 
 
 def now(client: S3Client, bucket: str) -> datetime:
-    """The server's clock: ages are told by it alone, so a wrong clock here prunes nothing."""
+    """The server's time. Ages are computed from it, so a wrong local clock prunes nothing."""
     with one_line(f"s3://{bucket}"):
         headers = client.list_objects_v2(Bucket=bucket, MaxKeys=1)["ResponseMetadata"]["HTTPHeaders"]
     return parsedate_to_datetime(headers["date"])

@@ -1,9 +1,9 @@
-"""What boto3's transfer manager lacks: parts that are proven, and transfers that go on where a killed one ended.
+"""Extend boto3's transfer manager: verify every part, and resume killed transfers.
 
-The transfer manager cuts files into parts, sends and fetches them side by side, retries and bounds memory. Handlers of the
-client's events, boto3's own way to extend it, add the rest: every part goes out with the SHA-256 of its manifest and is held to
-it in the reply; every part that comes in is hashed on its way. A part that is already where it has to be (`ListParts` says so,
-or the scratch file of the fetch that was killed) is answered on the spot, without a request.
+The transfer manager splits files into parts, transfers them in parallel, retries and bounds memory. Event handlers on the client
+(boto3's extension point) add the rest. Every uploaded part carries the SHA-256 of its manifest, and the reply is checked against it.
+Every downloaded part is hashed while it is read. A part that an earlier transfer completed (as `ListParts` or the scratch file of a
+killed fetch shows) is answered locally, without a request.
 """
 
 import hashlib
@@ -24,18 +24,18 @@ from tasks.storage.manifest import Manifest, digest_of
 if TYPE_CHECKING:
     from s3transfer.manager import TransferManager
 
-RESENT = 4  # times a part is sent again when the server's digest is not ours
-METADATA = "sha256"  # of an object: its file's checksum, for servers that keep none
+RESENT = 4  # times a part is sent again if the server's digest differs
+METADATA = "sha256"  # metadata key of the file's checksum, for servers that store none
 
 
 class Corrupted(ResponseStreamingError):
-    """A part came in with other bytes than the manifest's. The transfer manager fetches it again."""
+    """A part's bytes differ from its manifest. The transfer manager fetches it again."""
 
     fmt = "part {part} of {key} is not what its manifest says: {error}"
 
 
 class _Answered(NamedTuple):
-    """Stands for the HTTP response of a request that was not sent."""
+    """Replaces the HTTP response of a request that was answered locally."""
 
     status_code: int = 200
 
@@ -46,17 +46,17 @@ class _Part(NamedTuple):
 
 
 class Kept(NamedTuple):
-    """A multipart upload that an earlier run began, and its parts by their numbers from 1."""
+    """A multipart upload that an earlier run began, and its parts by number (from 1)."""
 
     upload_id: str
     parts: Mapping[int, Mapping[str, Any]]
 
 
 class Stamp(NamedTuple):
-    """Of a file: another one after whatever is written to it."""
+    """Identifies a file's state; any write changes it."""
 
     inode: int
-    changed: int  # ns, by the file system's clock; nobody can set it back
+    changed: int  # ctime in ns, which no program can set
 
 
 def stamp(path: Path) -> Stamp:
@@ -65,7 +65,7 @@ def stamp(path: Path) -> Stamp:
 
 
 def manager(client: S3Client, part_size: int) -> "TransferManager":
-    """boto3's, in this process; the CRT has no events and no way to go on after a kill."""
+    """boto3's classic transfer manager; the CRT client has no events and cannot resume after a kill."""
     from boto3.s3.transfer import TransferConfig, create_transfer_manager
 
     config = TransferConfig(
@@ -79,7 +79,7 @@ def manager(client: S3Client, part_size: int) -> "TransferManager":
 
 
 class _Files:
-    """Files of a manifest by their keys, and the part that a request is about, carried in the request's context."""
+    """Base of the handlers: a manifest's files by key. A request's context contains its part."""
 
     def __init__(self, manifest: Manifest, root: Path, prefix: str, moved: Callable[[int], object]):
         self._part_size, self._root, self._prefix, self._moved = manifest.part_size, root, prefix, moved
@@ -99,10 +99,10 @@ class _Files:
 
 
 class Sending(_Files):
-    """Registered on a client: what is sent carries its SHA-256, what is kept there is not sent. Counts the parts that it sent.
+    """Upload handlers: every part carries its SHA-256, and a part that the server has is not sent. Counts parts sent and spared.
 
-    `stamps`: of the files, from before their digests were taken. `proven`: the keys of files that lie there as they have to, by the
-    server's own reply; of others it has to be asked.
+    `stamps` are the files' states from before their digests were computed. `proven` contains the keys of files that the server's reply
+    has confirmed; the others must be checked with a request.
     """
 
     def __init__(
@@ -158,11 +158,11 @@ class Sending(_Files):
         return None
 
     def _keep(self, **_: Any) -> Any:
-        """A transfer that failed is not undone: the next one goes on with it; the bucket's lifecycle removes what is left lying."""
+        """Suppress the abort of a failed upload, so that the next run resumes it. The bucket's lifecycle removes unfinished uploads."""
         return _Answered(204), {}
 
     def _distrust(self, response: Any, attempts: int, request_dict: dict[str, Any], **_: Any) -> float | None:
-        """Seconds to wait before a part is sent again, where the server holds other bytes than ours, or None."""
+        """Seconds to wait before a part is sent again, because the server has other bytes; None if the part is right."""
         part = request_dict["context"].get("longwriter")
         if part is None or response is None or response[0].status_code != 200 or self._same(part, response[1]):
             return None
@@ -171,9 +171,10 @@ class Sending(_Files):
         return 0.2 * attempts
 
     def _same(self, part: _Part, reply: Mapping[str, Any]) -> bool:
-        """By SHA-256 where the server says it, else by the ETag, which is the MD5 of a part that the server does not encrypt with KMS.
+        """Whether the server has this part's bytes, by SHA-256 if the reply has it, else by the ETag.
 
-        The MD5 is the file's as it is now. Raises BadInput unless that is what the manifest's digests were taken of.
+        The ETag is the part's MD5, unless the server encrypts with KMS. The MD5 is computed from the file now. Raises BadInput if the
+        file has changed since its SHA-256 was computed.
         """
         if "ChecksumSHA256" in reply:
             return bool(reply["ChecksumSHA256"] == self._digest(part))
@@ -183,7 +184,7 @@ class Sending(_Files):
         return same
 
     def _arrived(self, parsed: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
-        """One part was held to its digest already; many, each held to its own, are whole by the checksum or the ETag over all of them."""
+        """Mark a file as proven. A single part was checked already; several parts are checked by the checksum or ETag over all of them."""
         part: _Part | None = context.get("longwriter")
         if part is None or "ETag" not in parsed:
             return
@@ -197,7 +198,7 @@ class Sending(_Files):
 
 
 def _together(etags: Sequence[str]) -> str | None:
-    """S3's ETag of an object in parts, or None where theirs are not MD5s."""
+    """S3's ETag of a multipart object; None if the parts' ETags are not MD5s."""
     try:
         digests = [bytes.fromhex(etag.strip('"')) for etag in etags]
     except ValueError:
@@ -206,7 +207,7 @@ def _together(etags: Sequence[str]) -> str | None:
 
 
 class Fetching(_Files):
-    """Registered on a client: what comes in is held to the manifest, what the scratch folder has already is not asked for."""
+    """Download handlers: every part is verified, and a part that the scratch folder has is not requested. Counts both."""
 
     def __init__(self, client: S3Client, manifest: Manifest, root: Path, prefix: str, *, begun: set[str], moved: Callable[[int], object]):
         super().__init__(manifest, root, prefix, moved)
@@ -218,7 +219,7 @@ class Fetching(_Files):
         events.register("after-call.s3.GetObject", self._hold)
 
     def whole(self, key: str) -> bool:
-        """Has every part of this file come in as it has to be?"""
+        """Whether every part of this file has been verified."""
         return all((key, number) in self.proven for number in range(len(self._files[key].parts)))
 
     def _note(self, params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
@@ -246,7 +247,7 @@ class Fetching(_Files):
 
 
 class _Held(io.RawIOBase):
-    """A body that is hashed while it is read. Raises Corrupted at its end, unless it is what it has to be."""
+    """A body that is hashed while it is read. Raises Corrupted at its end if size or digest differ from the manifest."""
 
     def __init__(self, body: Any, part: _Part, digest: str, size: int, proven: set[tuple[str, int]]):
         self._body, self._part, self._expected, self._size, self._proven = body, part, digest, size, proven
@@ -267,7 +268,7 @@ class _Held(io.RawIOBase):
 
 
 class _Span:
-    """Some bytes of a file, as a body to read."""
+    """A byte range of a local file, as a response body."""
 
     def __init__(self, path: Path, start: int, size: int):
         self._path, self._at, self._end = path, start, start + size

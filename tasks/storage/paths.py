@@ -1,4 +1,4 @@
-"""File names that come from elsewhere (a manifest, a folder to publish): relative, plain, and unable to leave their root."""
+"""Check file names from a manifest or a folder to publish: relative, portable, and inside their root."""
 
 import re
 import unicodedata
@@ -7,13 +7,13 @@ from pathlib import Path
 
 from tasks.schema.errors import BadInput
 
-MAX_NAME, MAX_PATH = 255, 900  # bytes: a file system's limit for a name; S3's for a key is 1,024, of which the prefix needs some
+MAX_NAME, MAX_PATH = 255, 900  # bytes: file systems' limit for a name; below S3's limit of 1,024 for a key, to leave room for the prefix
 _DRIVE = re.compile(r"^[A-Za-z]:")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 def problem(path: str) -> str | None:
-    """Why this path must not be used below a root, or None. POSIX, relative, without `.`, `..` and empty parts."""
+    """Why this path must not be used below a root; None if it may. A valid path is POSIX, relative, without `.`, `..` and empty parts."""
     parts = path.split("/")
     reasons = {
         "empty": not path,
@@ -29,7 +29,7 @@ def problem(path: str) -> str | None:
 
 
 def check(paths: Iterable[str], *, source: str) -> None:
-    """Raises BadInput for the first path that must not be used, is there twice (also but for case), or is a file and a folder at once."""
+    """Raises BadInput for the first path that is unsafe, a duplicate (ignoring case), or both a file and a folder."""
     files: dict[str, str] = {}
     folders: dict[str, str] = {}
     for path in paths:
@@ -44,7 +44,7 @@ def check(paths: Iterable[str], *, source: str) -> None:
 
 
 def files(folder: Path) -> list[Path]:
-    """A folder's regular files, sorted. Raises BadInput for links and whatever else is neither file nor folder."""
+    """A folder's regular files, sorted. Raises BadInput if it has none, or has a link or anything else that is neither file nor folder."""
     if not folder.is_dir():
         raise BadInput(folder, "no such folder", fix="check the path, or run the stage that makes it: `longwriter run`")
     found = []
@@ -60,7 +60,7 @@ def files(folder: Path) -> list[Path]:
 
 
 def plain_name(name: str, *, what: str) -> str:
-    """A name of a collection, a version or an alias, as given. Raises BadInput unless it is lower-case, digits, `.`, `_` and `-`."""
+    """`name` unchanged, a collection, version or alias. Raises BadInput unless it is a-z, 0-9, `.`, `_`, `-`, at most 64 characters."""
     if not _NAME.fullmatch(name) or name.endswith("."):
         raise BadInput(f"{name[:80]!r}", f"not fit for {what}", fix="use a-z, 0-9, `.`, `_` and `-`, at most 64 of them")
     return name

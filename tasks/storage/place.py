@@ -1,8 +1,8 @@
-"""Where a bucket keeps what: the only module that knows the layout.
+"""The bucket's layout. No other module knows it.
 
-PREFIX/NAME/versions/VERSION.json   manifests: a version is there when its manifest is, and whole
-PREFIX/NAME/aliases/ALIAS.json      names that move from version to version: champion
-PREFIX/NAME/files/CONTENT/PATH      the files, under the digest of the whole: equal content is stored once, unequal never meets
+PREFIX/NAME/versions/VERSION.json   manifests; a version exists, complete, when its manifest exists
+PREFIX/NAME/aliases/ALIAS.json      aliases, which move from version to version, such as champion
+PREFIX/NAME/files/CONTENT/PATH      the files, under the digest of the whole content; equal content is stored once
 """
 
 import re
@@ -15,7 +15,7 @@ _URL = re.compile(r"s3://(?P<bucket>[a-z0-9][a-z0-9.-]{1,61}[a-z0-9])(?:/(?P<pre
 
 
 class Place(NamedTuple):
-    """A bucket and a prefix in it; "" or ending in `/`."""
+    """A bucket and a prefix in it. The prefix is "" or ends with `/`."""
 
     bucket: str
     prefix: str
@@ -43,7 +43,7 @@ class Place(NamedTuple):
 
 
 def place(url: str = "") -> Place:
-    """`s3://BUCKET/PREFIX`, or LONGWRITER_STORE's. Raises BadSettings."""
+    """The place of `s3://BUCKET/PREFIX`; by default LONGWRITER_STORE. Raises BadSettings if it is missing or malformed."""
     given = url or settings().store
     if not given:
         raise BadSettings(f"environment: {PREFIX}STORE is not set; name the bucket, as s3://BUCKET/PREFIX")

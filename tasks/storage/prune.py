@@ -1,4 +1,4 @@
-"""What may go: old versions that nothing names, contents that no manifest has, uploads that nobody goes on with."""
+"""Delete old versions that nothing refers to, contents without a manifest, and abandoned uploads."""
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
@@ -9,8 +9,8 @@ from tasks.storage import objects, versions
 from tasks.storage.client import S3Client, one_line
 from tasks.storage.place import Place
 
-MIN_DAYS = 1.0  # a younger leftover may be a publication under way
-DELETED_AT_ONCE = 1000  # S3's
+MIN_DAYS = 1.0  # younger contents may belong to a running publication
+DELETED_AT_ONCE = 1000  # S3's limit per request
 
 
 class Upload(NamedTuple):
@@ -19,12 +19,12 @@ class Upload(NamedTuple):
 
 
 class Pruning(NamedTuple):
-    """What goes and what stays, and why."""
+    """The versions, objects and uploads to delete, and the old versions to keep with the reason."""
 
     versions: tuple[versions.Listed, ...]
-    spared: tuple[tuple[versions.Listed, str], ...]  # old enough, but named by something
-    objects: tuple[objects.Object, ...]  # files of contents that no manifest has any more
-    uploads: tuple[Upload, ...]  # begun and not ended
+    spared: tuple[tuple[versions.Listed, str], ...]  # old, but something refers to them
+    objects: tuple[objects.Object, ...]  # files of contents that no manifest will refer to
+    uploads: tuple[Upload, ...]  # unfinished
 
     @property
     def size(self) -> int:
@@ -32,9 +32,10 @@ class Pruning(NamedTuple):
 
 
 def plan(client: S3Client, at: Place, name: str, *, days: float) -> Pruning:
-    """What pruning would take: versions published `days` ago and more, by the server's clock. Changes nothing.
+    """Plan the deletion of versions published at least `days` ago, by the server's clock. Changes nothing.
 
-    Never the newest, nor one that an alias names, nor one that a version which stays was made from (`uses`, of any name).
+    Keeps the newest version, versions with an alias, and versions that any other version was made from (`uses`, of any name). Raises
+    BadInput if `days` is under MIN_DAYS.
     """
     if days < MIN_DAYS:
         raise BadInput("prune", f"{days} days", fix=f"give {MIN_DAYS:g} or more; younger uploads may still be running")
@@ -72,7 +73,7 @@ def _apart(
 
 
 def _named_elsewhere(client: S3Client, at: Place, name: str) -> dict[str, str]:
-    """NAME/VERSION of what some version was made from, and that version."""
+    """{NAME/VERSION that is used: NAME/VERSION that was made from it}, over all names."""
     found: dict[str, str] = {}
     for other in {*versions.names(client, at), name}:
         for one in versions.versions(client, at, other):
@@ -81,7 +82,7 @@ def _named_elsewhere(client: S3Client, at: Place, name: str) -> dict[str, str]:
 
 
 def _contents(client: S3Client, at: Place, name: str, staying: set[str], going: set[str], before: datetime) -> Iterator[objects.Object]:
-    """Files of contents that no manifest will have: of versions that go, and of publications that never ended, old ones only."""
+    """Files of contents without a manifest: those of the versions to delete, and old ones of unfinished publications."""
     prefix = at.contents(name)
     found: dict[str, list[objects.Object]] = {}
     for entry in objects.listed(client, at.bucket, prefix):
@@ -92,7 +93,7 @@ def _contents(client: S3Client, at: Place, name: str, staying: set[str], going: 
 
 
 def prune(client: S3Client, at: Place, planned: Pruning) -> None:
-    """Take what was planned: manifests first, so that no reader sees a version without its files. Raises StorageError."""
+    """Delete what was planned, manifests first, so that no reader sees a version without its files. Raises StorageError."""
     _delete(client, at, [at.manifest(one.manifest.name, one.manifest.version) for one in planned.versions])
     _delete(client, at, [entry.key for entry in planned.objects])
     for upload in planned.uploads:

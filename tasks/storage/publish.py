@@ -1,4 +1,4 @@
-"""A folder to an immutable version in the bucket: files first, each part proven; the manifest last, and only if there is none."""
+"""Publish a folder as an immutable version: first the files, every part verified, then the manifest, if there is none yet."""
 
 import hashlib
 from base64 import b64decode, b64encode
@@ -19,19 +19,19 @@ from tasks.storage.client import S3Client, code, connect, one_line, preflight
 from tasks.storage.manifest import File, Manifest, describe, digest_of, seal
 from tasks.storage.place import Place
 
-ROUNDS = 3  # of sending what is missing
-LOST = (  # uploads that must start anew
+ROUNDS = 3  # of sending missing files
+LOST = (  # uploads that must start from the beginning
     ("UploadPart", "NoSuchUpload"),  # another publisher of the same content has finished it
     ("CompleteMultipartUpload", "NoSuchUpload"),
-    ("UploadPart", "NotImplemented"),  # a part came in damaged, and rclone cannot replace what it has passed on
+    ("UploadPart", "NotImplemented"),  # a part arrived damaged, and rclone cannot replace a part that it has forwarded
 )
-THERE = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")  # what S3 says when an object must not be, and is
+THERE = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")  # S3's replies if the object exists already (IfNoneMatch)
 
 
 class Published(NamedTuple):
     manifest: Manifest
     url: str  # of the manifest
-    new: bool  # False: it was there, and whole
+    new: bool  # False: the version existed already
     sent: int  # parts of multipart uploads
     spared: int  # parts that an earlier, killed publication had sent
 
@@ -49,10 +49,10 @@ def publish(
     part_size: int | None = None,
     label: str | None = "publish",
 ) -> Published:
-    """The folder, or `files` of it, as a version of `name`; without `version` it is called by its content's digest.
+    """Publish the folder, or only `files` of it, as a version of `name`. `version` is by default the content's digest.
 
-    Killed at any moment and called again, it sends what is missing. The same content again changes nothing. Raises BadInput for
-    a version that is there with other content, for pickles unless allowed, and for links; StorageError if the store fails.
+    A killed publication resumes when called again; the same content again changes nothing. Raises BadInput if the version exists with
+    other content, and for links or (unless `pickles`) pickles; StorageError if the store fails.
     """
     paths.plain_name(name, what="a name")
     if version is not None:
@@ -67,13 +67,13 @@ def publish(
         manifest = describe(folder, chosen, name=name, version=version, part_size=part_size, labels=labels, uses=uses, read=progress.update)
     there = existing(client, to, manifest)
     with byte_bar(total=total, label=label) as progress:
-        sent, spared = _send(client, manifest, folder, to, progress, stamps)  # also for a version that is there: what it lost is sent again
+        sent, spared = _send(client, manifest, folder, to, progress, stamps)  # also for an existing version: lost files are sent again
     new = there is None and _seal(client, to, manifest)
     return Published(manifest, f"s3://{to.bucket}/{to.manifest(name, manifest.version)}", new=new, sent=sent, spared=spared)
 
 
 def existing(client: S3Client, to: Place, manifest: Manifest) -> Manifest | None:
-    """The version, if it is there with the same content. Raises BadInput if it is there with another."""
+    """The version's manifest in the store, if it exists with the same content; None if not. Raises BadInput if its content differs."""
     key = to.manifest(manifest.name, manifest.version)
     if (found := versions.manifest(client, to, manifest.name, manifest.version)) is None:
         return None
@@ -85,7 +85,7 @@ def existing(client: S3Client, to: Place, manifest: Manifest) -> Manifest | None
 def _send(
     client: S3Client, manifest: Manifest, folder: Path, to: Place, progress: Any, stamps: Mapping[Path, parts.Stamp]
 ) -> tuple[int, int]:
-    """Send what is not there yet; counts of multipart parts sent and spared. Raises StorageError unless all is there in the end."""
+    """Send missing files; (multipart parts sent, parts spared). Raises StorageError if files are still missing at the end."""
     prefix, sent, spared = to.content(manifest.name, manifest.content), 0, 0
     missing = _missing(client, manifest, manifest.files, folder, to.bucket, prefix)
     for file in set(manifest.files) - set(missing):
@@ -108,7 +108,7 @@ def _send(
 def _transfer(
     client: S3Client, files: Sequence[File], manifest: Manifest, folder: Path, bucket: str, prefix: str, progress: Any
 ) -> list[str]:
-    """Send these files; the keys of those that have to start anew. Raises StorageError."""
+    """Send these files; the keys of uploads that must start from the beginning. Raises StorageError."""
     from boto3.s3.transfer import ProgressCallbackInvoker
 
     anew = []
@@ -134,7 +134,7 @@ def _transfer(
 
 
 def _forget(client: S3Client, bucket: str, prefix: str, keys: Sequence[str]) -> None:
-    """Drop the begun uploads of these keys."""
+    """Abort the unfinished uploads of these keys."""
     for upload in objects.uploads(client, bucket, prefix) if keys else []:
         if upload["Key"] in keys:
             with one_line(f"s3://{bucket}/{upload['Key']}"), suppress(client.exceptions.NoSuchUpload):
@@ -144,7 +144,7 @@ def _forget(client: S3Client, bucket: str, prefix: str, keys: Sequence[str]) -> 
 def _missing(
     client: S3Client, manifest: Manifest, files: Sequence[File], folder: Path, bucket: str, prefix: str, *, patient: bool = False
 ) -> list[File]:
-    """Which of the files are not in the bucket, whole and as they have to be."""
+    """The files that the bucket lacks, or has with another size or checksum."""
     there = {} if patient else {entry.key: entry.size for entry in objects.listed(client, bucket, prefix)}
 
     def lacking(file: File) -> bool:
@@ -158,20 +158,20 @@ def _missing(
 
 
 def _proven(found: Mapping[str, Any], file: File, folder: Path, part_size: int) -> bool:
-    """By the server's checksum, or, where it keeps none, by what the publisher wrote beside an object whose parts it had proven.
+    """Whether an object has the file's checksum: the server's, or the one in the object's metadata if the server stores none.
 
-    An object of one part lies there before it is proven, and some servers say again what they were told: its ETag has to be right too.
+    For an object of one part the ETag must match too, because some servers only repeat the checksum that they received.
     """
     metadata = {key.lower(): value for key, value in found.get("Metadata", {}).items()}
     if not file.known_by(str(found.get("ChecksumSHA256") or metadata.get(parts.METADATA, ""))):
         return False
-    if len(file.parts) > 1 or "SSEKMSKeyId" in found:  # whose ETags are no MD5s of the file
+    if len(file.parts) > 1 or "SSEKMSKeyId" in found:  # their ETags are not MD5s of the file
         return True
     return str(found["ETag"]).strip('"') == b64decode(digest_of(folder / file.path, 0, part_size, algorithm="md5")).hex()
 
 
 def kept(client: S3Client, bucket: str, prefix: str, missing: Sequence[File], part_size: int) -> dict[str, parts.Kept]:
-    """Multipart uploads of the missing files that somebody began and did not end: the newest of each."""
+    """The newest unfinished multipart upload of each missing file, by key."""
     keys = {prefix + file.path for file in missing if file.size > part_size}
     found: dict[str, parts.Kept] = {}
     if not keys:
@@ -185,7 +185,10 @@ def kept(client: S3Client, bucket: str, prefix: str, missing: Sequence[File], pa
 
 
 def _seal(client: S3Client, to: Place, manifest: Manifest) -> bool:
-    """Write the manifest, if there is none, and read it back. False: somebody wrote the same at the same time. Raises as `existing`."""
+    """Write the manifest if there is none, and read it back. False: another publisher wrote the same one meanwhile.
+
+    Raises BadInput as `existing`, and StorageError if the manifest arrived damaged or cannot be found.
+    """
     key, text = to.manifest(manifest.name, manifest.version), seal(manifest)
     checksum = b64encode(hashlib.sha256(text).digest()).decode()
     with one_line(f"s3://{to.bucket}/{key}"):
@@ -201,7 +204,7 @@ def _seal(client: S3Client, to: Place, manifest: Manifest) -> bool:
     try:
         found = existing(client, to, manifest)
     except StorageError:
-        if new:  # it came in damaged, on a server that does not hold it to its checksum: nobody could ever read it, or replace it
+        if new:  # it arrived damaged on a server that does not check; it could be neither read nor replaced
             client.delete_object(Bucket=to.bucket, Key=key)
         raise
     if found is None:

@@ -1,4 +1,4 @@
-"""What the pipeline itself publishes: the dataset that passed its contract, and the trained checkpoint."""
+"""Publish the pipeline's own results: the dataset that passed its contract, and the trained checkpoint."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,24 +18,27 @@ from tasks.tracking.commit import commit
 from tasks.tracking.gate import Promoted
 
 DATASET, CHECKPOINT = "dataset", "checkpoint"
-MODEL = "model_version"  # the label
+MODEL = "model_version"  # label of a checkpoint: its version in the model registry
 PROMOTED = Path("data/promote/promoted.json")
 DATA, VERDICT = Path("data/assemble/dataset"), Path("data/validate_dataset/verdict.json")
 STUDENT = Path("data/train/checkpoints/student")
 
 
 class Release(NamedTuple):
-    """A folder to publish under a name, or `files` of it alone."""
+    """A folder, or only `files` of it, to publish under a name."""
 
     name: str
     folder: Path
     files: tuple[Path, ...] | None = None
     labels: Mapping[str, str] = {}
-    made_from: Path | None = None  # a folder; its version in the store, if it has one, stays as long as this
+    made_from: Path | None = None  # a source folder; if the store has a version of it, that version is kept as long as this one
 
 
 def given(name: str, folder: Path | None) -> Release:
-    """What `name` stands for, or that folder. Raises BadInput; GateFailed for a dataset that did not pass its contract."""
+    """The release of `folder`; without a folder, the pipeline's own dataset or checkpoint.
+
+    Raises BadInput if `name` has no default folder, and GateFailed if the pipeline's dataset did not pass its contract.
+    """
     if folder is None:
         known = {DATASET: dataset, CHECKPOINT: student}
         if name not in known:
@@ -46,7 +49,7 @@ def given(name: str, folder: Path | None) -> Release:
 
 
 def dataset() -> Release:
-    """Raises GateFailed unless the contract's verdict is that it passed."""
+    """The pipeline's dataset. Raises GateFailed if it did not pass its contract, BadInput if there is no verdict."""
     try:
         passed = Verdict.model_validate_json(_text(VERDICT)).passed
     except ValidationError:
@@ -57,13 +60,13 @@ def dataset() -> Release:
 
 
 def student() -> Release:
-    """The student's weights and tokenizer, and nothing that runs code when it is loaded."""
+    """The student's weights and tokenizer, without files that run code when they are loaded."""
     files = tuple(checkpoint.files(STUDENT))
     return Release(CHECKPOINT, STUDENT, files, {**_code(), "checkpoint_digest": checkpoint.digest(STUDENT)}, DATA)
 
 
 def registered() -> Release:
-    """The student, labelled with the number of the model version that the stage promote made of it."""
+    """The student, labelled with its model version from the promote stage. Raises BadInput if promote has not run."""
     try:
         number = Promoted.model_validate_json(_text(PROMOTED)).version
     except ValidationError:
@@ -73,9 +76,9 @@ def registered() -> Release:
 
 
 def follow(held: Mapping[str, str], *, at: Place) -> dict[str, str]:
-    """Let the store's aliases mean what the registry's mean (a model version's number by alias); the store's version by alias.
+    """Set the store's aliases as in the registry. `held` is {alias: model version}; returns {alias: store version}.
 
-    A model version that was never published here keeps its alias from meaning anything: better no champion than an old one.
+    If a model version was never published, its alias is removed: no champion is better than an outdated one.
     """
     client = connect()
     published = {
@@ -95,7 +98,7 @@ def follow(held: Mapping[str, str], *, at: Place) -> dict[str, str]:
 def release(
     one: Release, *, to: Place, version: str | None = None, aliases: tuple[str, ...] = (), uses: tuple[str, ...] = (), pickles: bool = False
 ) -> Published:
-    """Publish it, and let the aliases mean it."""
+    """Publish a release, and set the aliases to it. Raises as `publish`."""
     if one.made_from and one.made_from.is_dir():
         uses = (*uses, *_published(one.made_from, DATASET, to))
     done = publish(
@@ -107,7 +110,7 @@ def release(
 
 
 def _published(folder: Path, name: str, at: Place) -> list[str]:
-    """NAME/VERSION under which this folder's content is in the store."""
+    """The NAME/VERSIONs in the store with this folder's content."""
     content = describe(folder, paths.files(folder), name=name, version=None).content
     return [f"{name}/{one.manifest.version}" for one in versions.versions(connect(), at, name) if one.manifest.content == content]
 

@@ -1,4 +1,4 @@
-"""The versions of a name: which there are, which an alias means, and links to their files."""
+"""List versions, resolve and set aliases, and make links to a version's files."""
 
 import re
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +17,7 @@ from tasks.storage.manifest import Manifest, unseal
 from tasks.storage.place import Place
 
 LATEST = "latest"
-MAX_LINK = 7 * 24 * 3600  # seconds; S3's
+MAX_LINK = 7 * 24 * 3600  # seconds; S3's limit
 
 
 class Listed(NamedTuple):
@@ -38,7 +38,7 @@ class Alias(Record):
 
 
 def names(client: S3Client, at: Place) -> list[str]:
-    """Everything that was ever published to this place."""
+    """The names with published versions in this place."""
     with one_line(str(at)):
         pages = client.get_paginator("list_objects_v2").paginate(Bucket=at.bucket, Prefix=at.prefix, Delimiter="/")
         found = [entry["Prefix"].removeprefix(at.prefix).rstrip("/") for page in pages for entry in page.get("CommonPrefixes", [])]
@@ -46,7 +46,7 @@ def names(client: S3Client, at: Place) -> list[str]:
 
 
 def versions(client: S3Client, at: Place, name: str) -> list[Listed]:
-    """Of one name, oldest first. A version is there when its manifest is, so half a version never shows."""
+    """The versions of a name, oldest first. A version exists when its manifest exists, so incomplete versions are never listed."""
     paths.plain_name(name, what="a name")
     entries = [entry for entry in objects.listed(client, at.bucket, at.manifests(name)) if entry.key.endswith(".json")]
     held = aliases(client, at, name)
@@ -56,13 +56,13 @@ def versions(client: S3Client, at: Place, name: str) -> list[Listed]:
     listed = [
         Listed(one, entry.modified, tuple(alias for alias, version in held.items() if version == one.version))
         for one, entry in zip(found, entries, strict=True)
-        if one  # gone in between
+        if one  # deleted meanwhile
     ]
     return sorted(listed, key=lambda one: (one.published, one.manifest.version))
 
 
 def manifest(client: S3Client, at: Place, name: str, version: str) -> Manifest | None:
-    """A version's manifest, or None. Raises StorageError unless it is whole and this version's; BadInput for bad file names."""
+    """A version's manifest; None if there is none. Raises StorageError if it is damaged or another version's, BadInput for a bad name."""
     key = at.manifest(name, paths.plain_name(version, what="a version"))
     source = f"s3://{at.bucket}/{key}"
     found = objects.read(client, at.bucket, key, partial(unseal, source=source))
@@ -72,7 +72,7 @@ def manifest(client: S3Client, at: Place, name: str, version: str) -> Manifest |
 
 
 def resolve(client: S3Client, at: Place, name: str, version: str = LATEST) -> Manifest:
-    """The manifest of a version, of an alias, or of the latest. Raises BadInput if there is none."""
+    """The manifest of a version, an alias or `latest`. Raises BadInput if there is none."""
     paths.plain_name(name, what="a name")
     if version == LATEST:
         entries = [entry for entry in objects.listed(client, at.bucket, at.manifests(name)) if entry.key.endswith(".json")]
@@ -87,7 +87,7 @@ def resolve(client: S3Client, at: Place, name: str, version: str = LATEST) -> Ma
 
 
 def aliases(client: S3Client, at: Place, name: str) -> dict[str, str]:
-    """The version by alias."""
+    """{alias: version}."""
     found = {}
     for entry in objects.listed(client, at.bucket, at.aliases(name)):
         read = partial(_alias, source=f"s3://{at.bucket}/{entry.key}")
@@ -104,7 +104,10 @@ def _alias(text: bytes, *, source: str) -> Alias:
 
 
 def set_alias(client: S3Client, at: Place, name: str, alias: str, version: str) -> str:
-    """Let an alias mean a version (or what another alias means) from now on; the version. Raises BadInput if there is none, or `latest`."""
+    """Set an alias to a version (or to another alias's version); returns the version.
+
+    Raises BadInput if there is no such version, or if the alias is `latest` or a version's name.
+    """
     if paths.plain_name(alias, what="an alias") == LATEST or manifest(client, at, name, alias):
         raise BadInput(f"{at}{name}", f"{alias} cannot be an alias: it is a version or means the latest", fix="name another")
     found = resolve(client, at, name, version).version
@@ -121,7 +124,10 @@ def drop_alias(client: S3Client, at: Place, name: str, alias: str) -> None:
 
 
 def links(client: S3Client, at: Place, found: Manifest, *, seconds: int, only: str | None = None) -> list[Link]:
-    """Presigned links to a version's files, or to one of them: whoever has a link may read until it ends. Raises BadInput."""
+    """Presigned links to all files of a version, or to the file `only`, valid for `seconds`. Anyone with a link may read the file.
+
+    Raises BadInput if there is no such file, or if `seconds` is not in 1 to MAX_LINK.
+    """
     if not 1 <= seconds <= MAX_LINK:
         raise BadInput("link", f"{seconds} seconds", fix=f"give 1 to {MAX_LINK} (seven days)")
     files = [file for file in found.files if only in (None, file.path)]

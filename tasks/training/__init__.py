@@ -1,1 +1,1 @@
-"""Supervised fine-tuning: chat template, answer-only targets, packing, and the trainer that accelerate launches."""
+"""SFT and DPO: chat templates, answer-only targets, packing, preference pairs, and the trainer that accelerate launches."""

@@ -1,4 +1,4 @@
-"""`longwriter train plan`: what a training will take, before it starts. `longwriter train worker`: this machine joins one."""
+"""`longwriter train plan` estimates memory and time of a training. `longwriter train worker` lets this machine join a training."""
 
 from pathlib import Path
 from typing import Annotated
@@ -29,8 +29,10 @@ def plan(
     tokens: Annotated[int | None, typer.Option(min=1, help="of the dataset, where there are no packs; else 189,500,000")] = None,
     packs: Annotated[Path | None, typer.Option(help="packs of the stage pack; data/pack/packs/student if it has run")] = None,
 ) -> None:
-    """Memory on each GPU by how model states are split, steps, tokens and hours. Exits with 1 if the settings' way does not fit, for
-    train or for align."""
+    """Print memory on each GPU for each split of the model states, then steps, tokens and hours.
+
+    Exits with 1 if train or align does not fit with the accelerate config of the settings.
+    """
     with one_line_errors():
         asked, own = load(Path(f"profiles/{profile}.yaml") if profile else Path("params.yaml")), settings()
         check_division(asked.train.global_batch, own.processes * own.machines, own)
@@ -62,7 +64,7 @@ def plan(
 
 @app.command()
 def worker() -> None:
-    """Take part in the trainings of machine 0, one after the other, until interrupted. home has to be on a shared disk."""
+    """Join the trainings of machine 0, one after the other, until interrupted. LONGWRITER_HOME must be on a disk that both share."""
     with one_line_errors():
         work_for_others(settings())
 

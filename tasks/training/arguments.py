@@ -1,4 +1,4 @@
-"""What every trainer of the field takes (transformers' TrainingArguments), from a job: for SFTConfig, DPOConfig and their like."""
+"""Translate a job into transformers' TrainingArguments. SFTConfig, DPOConfig and other TRL configs take the same arguments."""
 
 import math
 from typing import Any
@@ -8,7 +8,7 @@ from tasks.training.weights import attention
 
 
 def arguments(job: Job) -> dict[str, Any]:
-    """Keyword arguments of a TRL config. Rows come in the order that tasks.training.row_order gives them, one pass without a shuffle."""
+    """Keyword arguments of a TRL config. The trainer reads the rows once, in the order of tasks.training.row_order, without a shuffle."""
     import torch
 
     optimization, gpu = job.optimization, torch.cuda.is_available()
@@ -30,15 +30,15 @@ def arguments(job: Job) -> dict[str, Any]:
         "activation_checkpointing": gpu,
         "seed": job.seed,
         "data_seed": job.seed,
-        "max_length": None,  # rows are whole already; TRL's default of 1,024 would cut them
+        "max_length": None,  # TRL's default of 1,024 would cut the rows
         "remove_unused_columns": False,
-        "logging_steps": 1,  # a loss that is not finite stops the training in its own step
-        "logging_nan_inf_filter": False,  # the default logs a NaN as 0.0 and calls it a success
+        "logging_steps": 1,  # so that a loss that is not finite stops the training at its step
+        "logging_nan_inf_filter": False,  # the default logs a NaN as 0.0
         "save_strategy": "steps" if job.where.checkpoints else "no",
         "save_steps": max(1, math.ceil(job.steps / max(1, job.where.checkpoints))),
-        "save_total_limit": None,  # tasks.training.checkpoints removes old ones, once a newer one is known to be whole
+        "save_total_limit": None,  # tasks.training.checkpoints removes old checkpoints after a newer one is sealed
         "dataloader_pin_memory": gpu,
-        "ddp_find_unused_parameters": False,  # every parameter has its gradient in every step
+        "ddp_find_unused_parameters": False,  # every parameter has a gradient in every step
         "parallelism_config": _shared(job),
         "ignore_data_skip": job.where.sequence_parallel > 1,
         "report_to": "none",
@@ -47,7 +47,7 @@ def arguments(job: Job) -> dict[str, Any]:
 
 
 def _shared(job: Job) -> Any:
-    """accelerate's config of Ulysses: groups of processes that share each row; None where each process has rows of its own."""
+    """accelerate's config of Ulysses sequence parallelism (groups of processes share each row); None without sequence parallelism."""
     if job.where.sequence_parallel == 1:
         return None
     from accelerate import ParallelismConfig

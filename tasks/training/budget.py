@@ -1,4 +1,4 @@
-"""Does a training fit, and how long will it take: params and settings against a GPU's memory, in words and numbers."""
+"""Estimate whether a training fits into a GPU's memory and how long it takes, from params and settings."""
 
 import math
 from pathlib import Path
@@ -16,20 +16,20 @@ from tasks.training.row_order import steps_of
 from tasks.training.shapes import Shapes
 
 MODELS = Path(__file__).with_name("models.yaml")
-PAPER = 189_500_000  # tokens of its mixture: 6k long texts and 180k chats
+PAPER = 189_500_000  # tokens of the paper's mixture: 6k long texts and 180k chats
 
 
 class Work(NamedTuple):
-    """How much there is to train on."""
+    """The amount of training data, for one pass over it."""
 
     packs: int
     tokens: int
-    flops: float  # of one pass
-    source: str
+    flops: float
+    source: str  # the packs' folder, or "assumed"
 
 
 class Course(NamedTuple):
-    """A whole training."""
+    """Steps, tokens, FLOP and hours of a whole training, over all epochs."""
 
     steps: int
     tokens: float
@@ -38,7 +38,10 @@ class Course(NamedTuple):
 
 
 def shapes_of(base: Base, tiny: Tiny | None, *, vocabulary: int) -> Shapes:
-    """The base model's shapes, without weights; `tiny` for the model of that name. Raises BadInput if its config.json cannot be read."""
+    """The base model's shapes, read without its weights. The model `tiny` takes them from `tiny`.
+
+    Raises BadInput if config.json cannot be read.
+    """
     from ruamel.yaml import YAML
 
     if base.model == "tiny":
@@ -50,7 +53,7 @@ def shapes_of(base: Base, tiny: Tiny | None, *, vocabulary: int) -> Shapes:
 
 
 def work_of(packs: Path | None, shapes: Shapes, *, context: int, tokens: int, adapter: Adapter | None = None) -> Work:
-    """Of the packs on disk; or assumed, packs full of one sample each, which is the most that attention can cost."""
+    """The work of the packs on disk. Without packs: of `tokens` in packs that one sample fills each, which costs attention the most."""
     trained = adapter_parameters(shapes, adapter)
     if packs and packs.is_dir():
         from tasks.training.packing import lengths_of
@@ -62,7 +65,7 @@ def work_of(packs: Path | None, shapes: Shapes, *, context: int, tokens: int, ad
 
 
 def course(work: Work, optimization: Optimization, *, gpus: int, peak: float, mfu: float) -> Course:
-    """`peak` is a GPU's matrix rate in FLOP/s, `mfu` the share of it that the model's own arithmetic gets."""
+    """The whole training. `peak` is a GPU's matrix rate in FLOP/s; `mfu` is the share of `peak` that the training reaches (0 to 1)."""
     steps = steps_of(work.packs, epochs=optimization.epochs, global_batch=optimization.global_batch)
     passes = steps * optimization.global_batch / work.packs
     flops = passes * work.flops
@@ -70,7 +73,10 @@ def course(work: Work, optimization: Optimization, *, gpus: int, peak: float, mf
 
 
 def strategy_of(config: Path | None) -> Strategy:
-    """How the accelerate config of the settings splits model states. Raises BadInput for one that names no readable DeepSpeed config."""
+    """How an accelerate config splits the model states; None is plain DDP.
+
+    Raises BadInput if the accelerate config, or the DeepSpeed config that it names, is no file.
+    """
     from ruamel.yaml import YAML
 
     if config is None:
@@ -90,7 +96,10 @@ def strategy_of(config: Path | None) -> Strategy:
 def on_each_gpu(
     shapes: Shapes, optimization: Optimization, strategy: Strategy, settings: Settings, *, context: int, pairs: bool = False
 ) -> Memory:
-    """With the settings' processes, micro-batch and sequence parallelism; `pairs` are DPO's, two sequences of `context` and a reference."""
+    """Memory on each GPU, with the settings' processes, micro-batch and sequence parallelism.
+
+    `pairs`: DPO, which needs two sequences of `context` tokens per row and a reference model.
+    """
     tokens = math.ceil(settings.micro_batch * context * (2 if pairs else 1) / settings.sequence_parallel)
     processes = settings.processes * settings.machines
     return estimate(shapes, optimization, strategy, processes=processes, tokens=tokens, reference=pairs)

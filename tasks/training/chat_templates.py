@@ -1,8 +1,8 @@
-"""Chat templates that a model can be trained with: the forms that the project ships, and the examination that every template passes.
+"""Find the chat template to train a model with, and examine it.
 
-A training form renders a conversation as the published template does, and marks ({% generation %}) what the model is to write: each
-answer and the token that ends it. Published templates rarely have marks, and a mark in the wrong place shows after training only, in a
-model that never stops. So a template is examined by rendering a few conversations (tasks/training/rendering.py) before anything is paid.
+A training form is a chat template with {% generation %} marks. It renders the same text as the published template, and its marks
+enclose each answer and the token that ends it. Published templates rarely have marks. A wrong mark shows only after training, as a
+model that never stops. So a template is examined by rendering a few conversations (tasks/training/rendering.py) before any money is spent.
 """
 
 import re
@@ -21,8 +21,8 @@ OWN, TRL = "its own", "TRL's "
 MARK, MARKED = re.compile(r"\{%([-+]?)\s*generation\s*([-+]?)%\}"), re.compile(r"\{%([-+]?)\s*endgeneration\s*([-+]?)%\}")
 HOW = "name a .jinja file with {% generation %} marks in base.chat_template (docs/training.md, Chat templates)"
 
-# The tiny student's. A turn is its role's token and its text; only the assistant's turns end with the end token, which is a target: the
-# model learns to stop.
+# The tiny student's template. A turn is its role's token and its text. Only the assistant's turns end with the end token. The end token
+# is a target, so the model learns to stop.
 TINY = (
     "{% for message in messages %}{% if message.role == 'assistant' %}<|assistant|>{% generation %}{{ message.content }}<|end|>"
     "{% endgeneration %}{% else %}<|user|>{{ message.content }}{% endif %}{% endfor %}"
@@ -31,28 +31,28 @@ TINY = (
 
 
 class Vocabulary(NamedTuple):
-    """What a template is examined with, of its tokenizer and model."""
+    """The special tokens that examining a template needs."""
 
     tokens: Mapping[str, str]  # the template's variables: bos_token and so on
     stops: frozenset[str]  # tokens at which generation stops
 
 
 class Examination(Record):
-    """What a template makes of a few conversations."""
+    """The result of rendering a few conversations with a template."""
 
-    problem: str | None  # why no model can be trained with it; None: one can
-    system: Literal["rendered", "refused", "dropped"]  # what becomes of a system turn
+    problem: str | None  # why no model can be trained with the template; None: no problem
+    system: Literal["rendered", "refused", "dropped"]  # how the template treats a system turn
     end: str  # the token that ends an answer
-    note: str = ""  # what is odd about it, and no reason to refuse it
+    note: str = ""  # a peculiarity that is no reason to refuse the template
 
 
 class Form(NamedTuple):
     """The template that a model is trained with."""
 
-    name: str  # of the shipped form, of the file, or OWN
+    name: str  # the shipped form's name, TRL's form, the file's path, or OWN
     template: str
     examined: Examination
-    as_published: bool  # it renders as the base's own template does, but for the end of the last answer
+    as_published: bool  # renders the same text as the base's own template, except for the end of the last answer
 
 
 def _chat(*contents: str, system: str = "") -> tuple[Message, ...]:
@@ -69,12 +69,12 @@ PROBES = (PLAIN, SYSTEM, LONG, SPACES, BOTH)
 
 
 def shipped() -> dict[str, str]:
-    """The project's training forms by name."""
+    """The training forms that the project ships, as {name: template}."""
     return {path.stem: path.read_text(encoding="utf-8") for path in sorted(FORMS.glob("*.jinja"))}
 
 
 def examine(template: str, vocabulary: Vocabulary) -> Examination:
-    """Can a model be trained with this template? It is rendered in a process of its own, with limits; nothing of it runs here.
+    """Check whether a model can be trained with this template. A child process with time and memory limits renders it.
 
     >>> examine("{% for m in messages %}{{ m.content }}{% endfor %}", Vocabulary({}, frozenset({"</s>"}))).problem
     "it does not mark the assistant's tokens: {% generation %} is nowhere in it"
@@ -83,9 +83,9 @@ def examine(template: str, vocabulary: Vocabulary) -> Examination:
 
 
 def training_form(published: str | None, vocabulary: Vocabulary, *, source: str, named: Path | None = None) -> Form:
-    """The template to train with: the file that is `named`; else the published one, if it trains; else a form that renders the same.
+    """The template to train with: the file `named`; else the published template, if it passes; else a form that renders the same text.
 
-    `source` is the model, for messages. Raises BadInput in one line where there is none, and where the template is not safe to render.
+    `source` is the model's name in messages. Raises BadInput if there is no such template, or if the template is not safe to render.
     """
     if named is not None:
         return _named(named, published, vocabulary)
@@ -96,10 +96,10 @@ def training_form(published: str | None, vocabulary: Vocabulary, *, source: str,
 
 
 def choose(published: str, looks: Mapping[str, Sequence[Result]], stops: frozenset[str], *, source: str) -> Form:
-    """The form among those that were looked at. Raises as `training_form` does.
+    """The training form among the rendered templates `looks` ({template: results}). Raises BadInput as `training_form` does.
 
-    TRL's forms are known by the published text. Some of them render earlier answers of a conversation in another way than the published
-    template, which leaves out thoughts there: such a form is taken last, and noted.
+    TRL's form is found by the published template's text. Some of TRL's forms render earlier answers of a conversation differently,
+    because the published template removes their thoughts. Such a form is the last choice, and the note says so.
     """
     if (fault := _unfit(looks[published])) is not None:
         raise BadInput(source, f"its chat template is refused: {fault}", fix=f"download the model again, or {HOW}")
@@ -115,7 +115,7 @@ def choose(published: str, looks: Mapping[str, Sequence[Result]], stops: frozens
 
 
 def check_safe(template: str, tokens: Mapping[str, str], *, source: str) -> None:
-    """Raises BadInput for a template that loops, fills the memory or reaches for Python's attributes; for models that are only read."""
+    """Raises BadInput if a template loops, fills the memory or reads Python's attributes. For models that are served, not trained."""
     if template == TINY or template in shipped().values():
         return
     if (fault := _unfit(render([Ask(template, probe) for probe in PROBES] + [Ask(template, PLAIN[:1], prompt=True)], tokens))) is not None:
@@ -127,7 +127,7 @@ def check_safe(template: str, tokens: Mapping[str, str], *, source: str) -> None
 
 
 def check_folder(folder: Path) -> None:
-    """As `check_safe`, for every template that loading a model's folder could bring along; before anything of it is loaded."""
+    """Apply `check_safe` to every chat template in a model's folder. Call it before loading anything from the folder."""
     for path, template in templates(folder):
         check_safe(template, special_tokens(folder), source=str(path))
 
@@ -148,7 +148,7 @@ def _named(path: Path, published: str | None, vocabulary: Vocabulary) -> Form:
 
 @cache
 def _trl_forms() -> tuple[tuple[str, str, str], ...]:
-    """Name, published text and training form of each template that the installed TRL has a form for."""
+    """(name, published template, training form) of each template for which the installed TRL has a training form."""
     from importlib.util import find_spec
 
     spec = find_spec("trl")
@@ -162,18 +162,18 @@ def _trl_forms() -> tuple[tuple[str, str, str], ...]:
 
 
 def known_by_trl(published: str) -> dict[str, str]:
-    """TRL's training form of this text, by name; empty where it has none."""
+    """TRL's training forms of this published template, as {name: form}; empty if TRL has none."""
     return {name: form for name, text, form in _trl_forms() if text == published}
 
 
 def _asks(template: str) -> list[Ask]:
-    """PROBES, PROBES without marks, and the beginning of an answer."""
+    """Rendering requests: PROBES, PROBES without the marks, and the generation prompt of PLAIN."""
     bare = MARKED.sub(r"{%\1 endif \2%}", MARK.sub(r"{%\1 if true \2%}", template))
     return [*(Ask(template, probe) for probe in PROBES), *(Ask(bare, probe) for probe in PROBES), Ask(template, PLAIN[:1], prompt=True)]
 
 
 def look(templates: Sequence[str], tokens: Mapping[str, str]) -> dict[str, list[Result]]:
-    """What each template makes of the trial conversations, from one process."""
+    """{template: results of `_asks`}. One child process renders all templates."""
     unlike = list(dict.fromkeys(templates))
     asks = [_asks(template) for template in unlike]
     results = iter(render([ask for each in asks for ask in each], tokens))
@@ -181,7 +181,7 @@ def look(templates: Sequence[str], tokens: Mapping[str, str]) -> dict[str, list[
 
 
 def _unfit(results: Sequence[Result]) -> str | None:
-    """Why the template is not to be rendered; or that it renders not even the plainest conversation."""
+    """Why the template is unsafe, or why it cannot render the simplest conversation; None if neither."""
     bad = next((one for one in results if isinstance(one, Failed) and one.kind in ("unsafe", "endless")), None)
     if bad is not None:
         return bad.detail
@@ -190,9 +190,9 @@ def _unfit(results: Sequence[Result]) -> str | None:
 
 
 def _same(form: Sequence[Result], published: Sequence[Result], stops: frozenset[str], count: int = len(PROBES)) -> bool:
-    """Does it render the first `count` probes as the published template does, and the beginning of an answer?
+    """Whether a form renders the first `count` probes and the generation prompt as the published template does.
 
-    A form may end the last answer where the published one does not.
+    A form may add an end token after the last answer.
     """
     pairs = [*zip(form[:count], published[:count], strict=True), (form[-1], published[-1])]
     return all(_alike(one, other, stops) for one, other in pairs)
@@ -205,7 +205,7 @@ def _alike(one: Result, other: Result, stops: frozenset[str]) -> bool:
 
 
 def judged(template: str, results: Sequence[Result], stops: frozenset[str]) -> Examination:
-    """The examination's result, from what `look` found."""
+    """The examination's result, from the results of `look`."""
     marked, bare, prompt = results[: len(PROBES)], results[len(PROBES) : -1], results[-1]
     at = {probe: (one, other) for probe, one, other in zip(PROBES, marked, bare, strict=True)}
     system = _system(at[SYSTEM][0])
@@ -235,7 +235,7 @@ def _system(result: Result) -> Literal["rendered", "refused", "dropped"]:
 
 
 def _turns(rendered: Text, probe: Sequence[Message], stops: frozenset[str]) -> tuple[str | None, str]:
-    """What is wrong with the marks of one conversation, or None, and the token that ends its answers."""
+    """(problem of the marks in one conversation or None, the token that ends its answers)."""
     end, at, spans = "", 0, list(_spans(rendered))
     for number, message in enumerate(probe, 1):
         said = message.content.strip()
@@ -260,7 +260,7 @@ def _turns(rendered: Text, probe: Sequence[Message], stops: frozenset[str]) -> t
 
 
 def _spans(rendered: Text) -> Iterator[tuple[int, int]]:
-    """The marks, each without the white space at its end, and joined where they touch: what follows an end of turn is no target."""
+    """The marked spans, without white space at their end (it is no target after an end of turn). Touching spans are joined."""
     begun: tuple[int, int] | None = None
     for start, end in sorted(rendered.marks):
         end = start + len(rendered.text[start:end].rstrip())
@@ -285,7 +285,7 @@ def _unended(inside: str, behind: str, stops: frozenset[str]) -> str:
 
 
 def _note(plain: Result, prompt: Result) -> str:
-    """Does an answer begin, in training, where it begins when the model is asked?"""
+    """A note if an answer begins at another place in training than in generation; "" if the places agree."""
     if isinstance(plain, Failed) or isinstance(prompt, Failed) or not plain.marks:
         return "it does not begin an answer by itself (add_generation_prompt)"
     start = min(span[0] for span in plain.marks)

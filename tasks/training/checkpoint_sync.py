@@ -1,8 +1,9 @@
-"""Checkpoints that outlive their machine: each sealed one goes to the S3 prefix of LONGWRITER_CHECKPOINT_STORE, with the history so far,
-and a machine that has none for the same training takes the newest from there.
+"""Copy sealed checkpoints to S3, so that a training can resume on another machine.
 
-A training's scratch folder is named by everything that its result depends on, so that name is all that two machines need in common.
-What cannot be sent is a warning: the training goes on. What is fetched has tasks/storage's checksums, and then its own seal, to pass.
+Each sealed checkpoint is uploaded with the history so far to the prefix LONGWRITER_CHECKPOINT_STORE. A machine with an older checkpoint
+of the same training, or none, downloads the newest. Two machines find the same training by the scratch folder's name, a digest of
+everything the result depends on. A failed upload is a warning, and the training continues. A download is verified by the checksums of
+tasks/storage and by the checkpoint's seal.
 """
 
 import shutil
@@ -18,7 +19,7 @@ Warn = Callable[[str], None]
 
 
 def send(folder: Path, *, warn: Warn) -> None:
-    """A sealed checkpoint, unless no store is named. Its steps so far are sent with it."""
+    """Upload a sealed checkpoint and the history so far. Does nothing if no checkpoint store is set."""
     if not (url := settings().checkpoint_store):
         return
     from tasks.storage.place import place
@@ -28,14 +29,17 @@ def send(folder: Path, *, warn: Warn) -> None:
     files = [path for path in folder.rglob("*") if path.is_file()] + [path for path in [scratch / HISTORY] if path.is_file()]
     try:
         publish(scratch, _name(scratch), to=place(url), version=folder.name, files=files, pickles=True, label=None)
-    except BadInput as error:  # another machine was here before: its checkpoint of this step is as good
+    except BadInput as error:  # another machine uploaded this step already; its checkpoint is as good
         warn(f"{folder.name} is in the store already: {error}")
     except PipelineError as error:
         warn(f"{folder.name} is on this machine alone: {error}")
 
 
 def restore(scratch: Path, *, world: int, warn: Warn) -> None:
-    """The store's newest checkpoint into the scratch folder, unless one is there that is as new. Raises StorageError, BadSettings."""
+    """Download the store's newest checkpoint into the scratch folder, if it is newer than the checkpoints there.
+
+    `world` is the number of processes. Raises StorageError, BadSettings.
+    """
     if not (url := settings().checkpoint_store):
         return
     from tasks.storage import versions
@@ -54,7 +58,7 @@ def restore(scratch: Path, *, world: int, warn: Warn) -> None:
         warn(f"{newest} from the store: {wrong}; it is not used")
     else:
         scratch.mkdir(parents=True, exist_ok=True)
-        for name in (HISTORY, newest):  # the checkpoint last: it is what is gone on from
+        for name in (HISTORY, newest):  # the checkpoint last: the training resumes from it
             if (arrived / name).exists():
                 _into(arrived / name, scratch / name)
         warn(f"going on from {newest}, which another machine left in the store")

@@ -1,8 +1,8 @@
-"""Checkpoints that are whole or are none: each is sealed, last of all, with the SHA-256 of every file in it.
+"""Seal checkpoints with the SHA-256 of every file, and find the newest valid one.
 
-A folder without a seal was cut off while it was written. One whose files differ from its seal was damaged since. Neither is gone on
-from: the newest that holds is. The optimizer's and the generators' states are pickles of torch's own, which transformers loads with
-`weights_only`; sealed like the rest, they are those that this training wrote.
+The seal is written last. A folder without a seal is incomplete. A folder that differs from its seal is damaged. A training resumes from
+the newest valid checkpoint. The states of the optimizer and the random generators are torch pickles; transformers loads them with
+`weights_only`, and the seal shows that this training wrote them.
 """
 
 import hashlib
@@ -27,7 +27,7 @@ class Seal(Record):
 
 
 def seal(folder: Path, *, world: int) -> None:
-    """Vouch for the checkpoint as it is now. Its files are on the disk, not only in its cache, when this returns."""
+    """Write the seal of a complete checkpoint. All files are flushed to the disk (fsync) when this returns. `world`: its processes."""
     (folder / UNNEEDED).unlink(missing_ok=True)
     names = _names(folder)
     for name in names:
@@ -38,7 +38,7 @@ def seal(folder: Path, *, world: int) -> None:
 
 
 def problem(folder: Path, *, world: int | None = None) -> str | None:
-    """Why a checkpoint cannot be gone on from; None: it can."""
+    """Why a training cannot resume from this checkpoint; None if it can."""
     if not (folder / SEAL).is_file():
         return "it was cut off while it was written"
     try:
@@ -56,8 +56,10 @@ def problem(folder: Path, *, world: int | None = None) -> str | None:
 
 
 def newest(scratch: Path, *, world: int, warn: Callable[[str], None], known: int | None = None) -> Path | None:
-    """The newest checkpoint that holds, of those up to step `known`, the last with numbers in the history; of all, where there is none of
-    those. Later ones are removed, each with a warning, as they will be written again."""
+    """The newest valid checkpoint up to step `known`, the last step in the history; without one, the newest valid checkpoint of all.
+
+    Removes invalid checkpoints, and valid ones that are newer than the one returned, each with a warning. None if no checkpoint is valid.
+    """
     holds: list[Path] = []
     for folder in reversed(_all(scratch)):
         wrong = problem(folder, world=world)
@@ -77,16 +79,18 @@ def newest(scratch: Path, *, world: int, warn: Callable[[str], None], known: int
 
 
 def prune(scratch: Path, *, keep: int) -> None:
-    """Remove all but the newest sealed checkpoints."""
+    """Remove all sealed checkpoints but the newest `keep`."""
     sealed = [folder for folder in _all(scratch) if (folder / SEAL).is_file()]
     for folder in sealed[:-keep]:
-        (folder / SEAL).unlink()  # first of all: half a checkpoint must not look whole
+        (folder / SEAL).unlink()  # first: a half-removed checkpoint must not look complete
         shutil.rmtree(folder)
 
 
 def shortage(scratch: Path, *, expected: float) -> str | None:
-    """Why the next checkpoint has no room on the disk; None: it has. The newest one shows how large it will be; `expected` bytes, where
-    there is none."""
+    """Why the next checkpoint does not fit on the disk; None if it fits.
+
+    It is assumed to be as large as the newest sealed checkpoint; `expected` bytes if there is none.
+    """
     sealed = [folder for folder in _all(scratch) if (folder / SEAL).is_file()]
     size = sum(path.stat().st_size for path in sealed[-1].rglob("*") if path.is_file()) if sealed else expected
     free = shutil.disk_usage(scratch).free
@@ -94,7 +98,7 @@ def shortage(scratch: Path, *, expected: float) -> str | None:
 
 
 def step(folder: Path) -> int:
-    """The step after which it was written; -1 for a folder that is none."""
+    """The optimizer step after which a checkpoint was written; -1 if the folder is no checkpoint."""
     number = folder.name.removeprefix(PREFIX)
     return int(number) if folder.name.startswith(PREFIX) and number.isdigit() else -1
 
@@ -109,7 +113,7 @@ def _names(folder: Path) -> list[str]:
 
 
 def _digests(folder: Path, names: list[str]) -> dict[str, str]:
-    """Hashed a few at once: hashlib lets go of the interpreter, and shards are many."""
+    """SHA-256 by name. Threads hash in parallel, because hashlib releases the GIL."""
 
     def digest(name: str) -> str:
         with (folder / name).open("rb") as file:

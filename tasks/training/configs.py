@@ -1,4 +1,4 @@
-"""What a model's JSON files say of it: config.json and generation_config.json, of a folder or of the hub at the pinned revision."""
+"""Read a model's config.json and generation_config.json, from a folder or from the hub at the pinned revision."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from tasks.schema.params import Base
 
 
 def config_of(base: Base) -> "Config":
-    """config.json of a folder, or of the hub at the pinned revision."""
+    """The model's config.json. Raises BadInput if it cannot be found or read."""
     base = located(base)
     path = Path(base.model) / "config.json"
     if not Path(base.model).is_dir():
@@ -27,7 +27,10 @@ def config_of(base: Base) -> "Config":
 
 
 def stop_ids(base: Base) -> frozenset[int]:
-    """The ids at which generation stops, as config.json and generation_config.json name them. Empty where neither is there."""
+    """The token ids at which generation stops (`eos_token_id` of both files). Empty if neither file is found.
+
+    Raises BadInput if a file is not JSON.
+    """
     return frozenset(number for name in ("config.json", "generation_config.json") for number in _ends(_fields(base, name)))
 
 
@@ -37,7 +40,7 @@ def _ends(fields: dict[str, object]) -> list[int]:
 
 
 def _fields(base: Base, name: str) -> dict[str, object]:
-    """A model's JSON file; empty where it has none. Raises BadInput for one that cannot be read."""
+    """The fields of a model's JSON file; empty if the file cannot be found. Raises BadInput if it is not JSON."""
     base = located(base)
     path = Path(base.model) / name
     try:
@@ -52,7 +55,7 @@ def _fields(base: Base, name: str) -> dict[str, object]:
 
 
 def _no_file() -> tuple[type[Exception], ...]:
-    """What is raised where a file is not there, or the hub is out of reach."""
+    """The errors that a missing file or an unreachable hub raises."""
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     return OSError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
@@ -73,7 +76,7 @@ def _fetched(base: Base) -> Path:
 
 
 class Config:
-    """The fields of a config.json as attributes, the language model's own where there are several."""
+    """The fields of a config.json as attributes. Fields of a nested `text_config` (multimodal models) replace outer ones."""
 
     def __init__(self, fields: dict[str, object]) -> None:
         nested = fields.get("text_config")

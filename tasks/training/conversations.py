@@ -1,7 +1,8 @@
-"""Conversations as tokens with answer-only targets, through the model's own chat template.
+"""Tokenize conversations through the model's chat template, with labels for the answers only.
 
-What the template marks as generated (the assistant's text and the end of its turn) is a target, nothing else is: the model learns to
-answer and to stop. Text that spells a special token stays text: only what the template itself put there becomes a control id.
+The targets are the tokens that the template marks as generated: the assistant's text and the end of its turn. So the model learns to
+answer and to stop. A message that contains the text of a special token is tokenized as plain text; only the template's own special
+tokens become control ids.
 """
 
 import re
@@ -33,13 +34,13 @@ class Rendered(NamedTuple):
 
 
 class Unrenderable(PipelineError):
-    """The chat template refuses a conversation, or leaves out its system turn. Callers that can turn it into a Reject."""
+    """The chat template refuses a conversation, or leaves out a turn. The pack stage turns this error into a Reject."""
 
     exit_code = 2
 
 
 class Encoder:
-    """Encodes conversations in batches."""
+    """Encode conversations in batches with one tokenizer."""
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
@@ -48,7 +49,7 @@ class Encoder:
         self._control = re.compile("|".join(map(re.escape, longest_first)) or r"(?!)")
 
     def try_encode(self, conversations: Sequence[Conversation]) -> list[Tokens | Unrenderable]:
-        """As `encode`, with the reason in the place of each conversation that the template does not render."""
+        """As `encode`, but an Unrenderable takes the place of each conversation that the template does not render."""
         try:
             return list[Tokens | Unrenderable](self.encode(conversations))
         except Unrenderable as error:
@@ -58,7 +59,10 @@ class Encoder:
             return [*self.try_encode(conversations[:half]), *self.try_encode(conversations[half:])]
 
     def encode(self, conversations: Sequence[Conversation]) -> list[Tokens]:
-        """Tokens and labels of each conversation, in order. Raises Unrenderable."""
+        """Token ids and labels of each conversation, int32 [tokens], in order.
+
+        Raises Unrenderable if the template refuses a conversation or leaves out a turn.
+        """
         rendered = [self._render(conversation) for conversation in conversations]
         spells = [any(self._control.search(message.content) for message in conversation) for conversation in conversations]
         whole = iter(self._whole([row for row, piecewise in zip(rendered, spells, strict=True) if not piecewise]))
@@ -87,7 +91,7 @@ class Encoder:
         return Rendered(text, [self._to_its_end(text, span) for span in generated])
 
     def _to_its_end(self, text: str, span: Span) -> Span:
-        """Without the white space that some templates write behind the end of turn: generation has stopped there."""
+        """The span without white space after the end of turn, which some templates write: generation stops before it."""
         start, end = span
         bare = start + len(text[start:end].rstrip())
         return (start, bare) if self._ends and text.endswith(self._ends, start, bare) else span
@@ -107,7 +111,7 @@ class Encoder:
         return found
 
     def _piecewise(self, conversation: Conversation, whole: str) -> Tokens:
-        """The template's own text keeps its special tokens, the messages' text is tokenized as plain text; then joined."""
+        """Tokenize the template's text with special tokens and the messages' text without, then join the pieces."""
         contents = [message.content if message.content in whole else message.content.strip() for message in conversation]
         marks = [f"\ue000{number}\ue001" for number in range(len(conversation))]
         row = self._render([Message(role=message.role, content=mark) for message, mark in zip(conversation, marks, strict=True)])
@@ -130,7 +134,7 @@ def _within(place: int, spans: Sequence[Span]) -> bool:
 
 
 def _first_is_no_target(row: Tokens) -> Tokens:
-    """Nothing predicts a first token; in a pack, the sample before it would."""
+    """Remove the first token's label: nothing predicts it, and in a pack the previous sample would."""
     row.labels[:1] = IGNORED
     return row
 

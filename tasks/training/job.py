@@ -1,7 +1,7 @@
-"""What a training is config, and what it tells: the files between a stage and the processes that train.
+"""The files that a stage and its training processes exchange: the job, the history, the resolved configuration.
 
-A job says which method trains (what the rows are and what the loss is), by which optimization, from which weights, and where it runs.
-Everything but `name`, the paths and `where` is part of the training's identity.
+A job names the method (kind of rows and loss), the optimization, the base weights and where the training runs. The training's identity
+is everything except `name`, `where`, `resume`, `bar` and the paths; the content of rows and tokenizer is part of it.
 """
 
 from pathlib import Path
@@ -26,46 +26,46 @@ class Sft(_Told):
 
     kind: Literal["sft"] = "sft"
     weighting: Literal["token", "sequence"]
-    tiny: Tiny  # what the base model `tiny` is made like
+    tiny: Tiny  # the shapes of the base model `tiny`
 
 
 class Dpo(_Told):
-    """Direct preference optimisation on pairs, as tasks.training.pair_tokens encodes them, from and against the base weights."""
+    """Direct preference optimisation on pairs, as tasks.training.pair_tokens encodes them. Both policy and reference begin as the base."""
 
     kind: Literal["dpo"] = "dpo"
     beta: float
-    sft_weight: float  # of the chosen answers' own loss
-    reference: str  # digest of the base weights: the folder's name says nothing of them
+    sft_weight: float  # weight of the SFT loss on the chosen answers
+    reference: str  # digest of the base weights, because the folder's name does not identify them
 
 
 class Resolved(Record):
-    """What a job became, as far as its result depends on it: resolved.json. The same on every machine, and after every kill."""
+    """resolved.json: the resolved configuration that the result depends on. The same on every machine and after a resume."""
 
-    arguments: dict[str, JsonValue]  # the trainer's
-    model: dict[str, JsonValue]  # its config
+    arguments: dict[str, JsonValue]  # of the trainer
+    model: dict[str, JsonValue]  # the model's config
     parameters: int
     trained: int  # parameters that the training changes
 
 
 class Machine(Record):
-    """What a training ran on. It changes the speed, so it is in no output of a stage."""
+    """The hardware of a training. It only changes the speed, so no stage output contains it."""
 
     device: str
-    matrix_rate: float  # floating point operations a second of all devices
+    matrix_rate: float  # FLOP/s of all devices together
     distributed: str
     world: int  # processes
     attention: str | None
 
 
-Method = Annotated[Sft | Dpo, Field(discriminator="kind")]  # each has its builder in trainer.py
+Method = Annotated[Sft | Dpo, Field(discriminator="kind")]  # trainer.py has a builder for each
 
 
 class Where(_Told):
-    """Circumstance: it may change the speed of a training, never what it learns."""
+    """Where a training runs. These values may change its speed, never its result."""
 
     processes: int  # on each machine
     machines: int
-    threads: int  # of a process
+    threads: int  # of each process
     micro_batch: int
     sequence_parallel: int
     attention: Attention
@@ -79,12 +79,12 @@ class Where(_Told):
 
     @property
     def replicas(self) -> int:
-        """Processes, or groups of them, that each see rows of their own."""
+        """Data-parallel replicas: processes, or sequence-parallel groups of processes, that each train on their own rows."""
         return self.world // self.sequence_parallel
 
 
 class Job(_Told):
-    """One training; `scratch` holds its checkpoints until all trainings of the stage are done. Paths are absolute."""
+    """One training. `scratch` contains its checkpoints until all trainings of the stage are done. Paths are absolute."""
 
     name: str
     method: Method
@@ -97,8 +97,8 @@ class Job(_Told):
     out: Path
     scratch: Path
     where: Where
-    resume: Path | None = None  # the checkpoint to go on from
-    bar: bool = False  # of trainings that run at once, one draws
+    resume: Path | None = None  # the checkpoint to resume from
+    bar: bool = False  # draws a progress bar; only one of the trainings that run at once does
 
     @property
     def accumulation(self) -> int:
@@ -107,7 +107,7 @@ class Job(_Told):
 
 
 class Point(_Told):
-    """One optimizer step, its numbers taken over the whole global batch."""
+    """One optimizer step, with numbers over the whole global batch."""
 
     model_config = ConfigDict(frozen=True, extra="allow")  # a method's own numbers, such as DPO's margins
 
@@ -118,20 +118,20 @@ class Point(_Told):
     learning_rate: float
     grad_norm: float  # before clipping
     tokens_per_second: float  # over all processes, prompt tokens included
-    mfu: float  # share of the devices' matrix rate, as it was measured when the training began
-    memory_gib: float  # the most that the first process held so far, on its device
+    mfu: float  # share of the devices' matrix rate (0 to 1), which is measured when the training begins
+    memory_gib: float  # peak memory of the first process so far, on its device
 
     def numbers(self) -> dict[str, float]:
-        """For a run's page: `student/loss` and so on."""
+        """Metrics for tracking, as {`student/loss`: value}."""
         return {f"{self.model}/{name}": value for name, value in self.model_dump(exclude={"model", "step"}).items()}
 
 
 def where(settings: Settings) -> Where:
-    """The settings that a training process needs; the threads are shared among trainings that run at once."""
+    """The settings that a training process needs. Trainings that run at once share the threads."""
     own = {name: getattr(settings, name) for name in Where.model_fields if name != "threads"}
     return Where(threads=max(1, settings.threads // settings.trainings), **own)
 
 
 def optimization_of(section: Optimization) -> Optimization:
-    """The optimization in a stage's params section, without what belongs to the stage alone."""
+    """The optimization fields of a stage's params section, without the stage's other fields."""
     return Optimization.model_validate({name: getattr(section, name) for name in Optimization.model_fields})

@@ -1,7 +1,8 @@
-"""Trainings as child processes: a GPU's memory and ten seconds of imports are theirs, and accelerate makes them many ranks.
+"""Run trainings as child processes, one or several ranks each (accelerate).
 
-A training's scratch folder lies outside DVC's outputs, named by everything that its result depends on. Killed at any moment, the
-same training started again goes on from its newest whole checkpoint; when all are done the scratch folders go.
+A child process frees its GPU memory when it ends, and keeps ten seconds of imports out of the stage. A training's scratch folder is
+outside DVC's outputs; its name is a digest of everything the result depends on. A killed training that is started again resumes from
+its newest valid checkpoint. The scratch folders are removed when all trainings are done.
 """
 
 import fcntl
@@ -27,14 +28,14 @@ from tasks.training import checkpoint_sync, checkpoints
 from tasks.training.job import ERROR, HISTORY, JOB, MACHINE, RESOLVED, Job, Machine, Method, Point, Resolved, optimization_of, where
 
 POLL = 0.2  # seconds
-DYING = 30.0  # seconds that processes of a killed run may take to be gone
-GRACE = 30.0  # seconds between SIGTERM and SIGKILL; accelerate's launcher passes it on and waits
+DYING = 30.0  # seconds to wait for the processes of a killed run to end
+GRACE = 30.0  # seconds between SIGTERM and SIGKILL; accelerate's launcher forwards SIGTERM and waits
 LOCK = "owner.lock"
 DDP = Path(__file__).parents[2] / "infra/accelerate/ddp.yaml"
 
 
 class Trained(NamedTuple):
-    """What a training tells when it is done: its steps, what it resolved its job to, and what it ran on."""
+    """A finished training: its steps, its resolved configuration and its hardware."""
 
     history: list[Point]
     resolved: Resolved
@@ -54,7 +55,10 @@ def plan(
     steps: int,
     settings: Settings,
 ) -> Job:
-    """A training of `steps` optimizer steps into `out`. Raises BadSettings if the global batch does not divide among the processes."""
+    """A job that trains `steps` optimizer steps and writes the model to `out`.
+
+    Raises BadSettings if the global batch does not divide among the processes.
+    """
     place = where(settings)
     check_division(optimization.global_batch, place.processes * place.machines, settings)
     optimization = optimization_of(optimization)
@@ -79,10 +83,10 @@ def check_division(global_batch: int, world: int, settings: Settings) -> None:
 
 
 def train_all(jobs: Sequence[Job], settings: Settings, *, watch: Callable[[Point], None] | None = None) -> list[Trained]:
-    """Train every job, `settings.trainings` at once; what each tells. The first is the one with the bar.
+    """Train every job, `settings.trainings` at once; the results in the order of the jobs. The first job draws the progress bar.
 
-    `watch` is handed the steps as they are made, some seconds late. Raises TrainingFailed when a launcher or a rank died. However
-    this ends, no training outlives it.
+    `watch` receives the newest step of each training, a little late. Raises TrainingFailed if a launcher or a rank fails. All trainings
+    have ended when this returns or raises.
     """
     waiting = [job.model_copy(update={"bar": number == 0 or settings.trainings == 1}) for number, job in enumerate(jobs)]
     running: dict[subprocess.Popen[bytes], Job] = {}
@@ -115,8 +119,11 @@ def _told(scratch: Path) -> Trained:
 
 
 def own(job: Job) -> int:
-    """Take the training's scratch folder; an open lock file, which the training's processes inherit. The kernel drops the lock with the
-    last of them. Raises TrainingFailed while processes of another run hold it."""
+    """Lock the training's scratch folder; the file descriptor of the lock.
+
+    The training's processes inherit the descriptor; the kernel releases the lock when the last of them ends. Raises TrainingFailed if
+    another run's processes hold the lock for DYING seconds.
+    """
     job.scratch.mkdir(parents=True, exist_ok=True)
     lock = os.open(job.scratch / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
     until = time.monotonic() + DYING
@@ -137,13 +144,13 @@ def own(job: Job) -> int:
 
 
 class _Tail:
-    """The newest whole line of a file that grows, and is cut where a training goes on from an earlier step."""
+    """Follow a history that grows, and that a resumed training truncates. Only the newest complete line is reported."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._read, self._file = path, 0, 0
 
     def tell(self, watch: Callable[[Point], None]) -> None:
-        """Nothing that it finds in the file ends a training: what cannot be read now is read again later."""
+        """Pass the newest step to `watch`. An unreadable file or line is no error: the next call reads again."""
         try:
             with self._path.open("rb") as file:
                 found = os.fstat(file.fileno())
@@ -160,7 +167,7 @@ class _Tail:
 
 
 def _point(line: bytes) -> Point | None:
-    """None for what is no step: a line that was read from its middle on, as the file was cut and grew again in between."""
+    """The step in a line. None if the line is incomplete, because the file was truncated and grew between two reads."""
     try:
         return Point.model_validate_json(line)
     except ValidationError:
@@ -168,7 +175,7 @@ def _point(line: bytes) -> Point | None:
 
 
 def cut_history(path: Path, *, warn: Callable[[str], None]) -> int:
-    """Remove the history from its first line on that is not whole or not the next step; the last step that is left."""
+    """Truncate the history before its first line that is damaged or not the next step. Returns the last remaining step, 0 if none."""
     if not path.exists():
         return 0
     lines = path.read_bytes().split(b"\n")
@@ -200,15 +207,18 @@ def _start(job: Job, settings: Settings, lock: int) -> subprocess.Popen[bytes]:
 
 
 def join(job: Job, settings: Settings, *locks: int) -> subprocess.Popen[bytes]:
-    """This machine's processes of a training. They end with this process, from their first moment on."""
-    # Threads that wait asleep: spinning ones make a training on a busy machine ten times slower.
+    """Start this machine's processes of a training. They are killed if this process dies."""
+    # PASSIVE: waiting threads sleep. Spinning threads make a training on a busy machine ten times slower.
     environment = {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": str(job.where.threads), **os.environ, **owned()}
     command = [*launcher(job, settings), "-m", "tasks.training.trainer", str(job.scratch / JOB)]
     return subprocess.Popen(command, env=environment, preexec_fn=bound(signal.SIGKILL), pass_fds=locks)
 
 
 def work_for_others(settings: Settings) -> None:
-    """Join each training that machine 0 writes into the shared home, once. Raises TrainingFailed when a rank of this machine died."""
+    """Join each training that machine 0 writes into the shared home; runs until interrupted.
+
+    Raises TrainingFailed if a rank of this machine fails.
+    """
     done = set[tuple[Path, int]]()
     while True:
         for path in sorted((settings.home / "training").glob(f"*/{JOB}")):
@@ -224,7 +234,7 @@ def work_for_others(settings: Settings) -> None:
 
 
 def launcher(job: Job, settings: Settings) -> list[str]:
-    """Plain Python for one process; accelerate for several, with the config of the settings (DeepSpeed, FSDP) or that of plain DDP."""
+    """The command that starts a training: plain Python for one process without an accelerate config; else accelerate (default: DDP)."""
     config, place = settings.accelerate_config, job.where
     if config is None and place.world == 1:
         return [sys.executable]

@@ -1,9 +1,9 @@
-"""What a training takes on each GPU, and how long: arithmetic from shapes, before any GPU is asked for.
+"""Estimate a training's memory on each GPU from the model's shapes, without a GPU.
 
-Model states follow ZeRO (arXiv 1910.02054, section 3): bf16 weights 2 bytes a parameter, gradients 2, and Adam's float32 weights and
-two moments 12; stage 1 splits the last among the processes, stage 2 the gradients too, stage 3 all. Without DeepSpeed weights,
-gradients and moments are float32, 16 bytes as well, and nothing is split. Activations are those of full checkpointing: the input of
-each layer, and one layer computed again. An estimate, right to a few GiB; allocators and kernels differ.
+Model states follow ZeRO (arXiv 1910.02054, section 3). A parameter takes 2 bytes of bf16 weights, 2 of gradients, and 12 of Adam's
+float32 weights and two moments. Stage 1 splits Adam's states among the processes, stage 2 also the gradients, stage 3 also the weights.
+Without DeepSpeed, weights, gradients and moments are float32 (16 bytes as well), and nothing is split. Activations assume full
+checkpointing: the input of each layer, and one layer recomputed. The estimate is accurate to a few GiB; allocators and kernels differ.
 """
 
 from typing import NamedTuple
@@ -12,16 +12,16 @@ from tasks.schema.params import Adapter, Optimization
 from tasks.training.shapes import Shapes
 
 GIB = 2**30
-NF4 = 4.127 / 8  # bytes a weight, block constants quantized twice (QLoRA, arXiv 2305.14314, section 3)
-LOSS_TILE = 32_768 * 1024  # logits, in float32, that the fused loss has at once
-OVERHEAD = 3.0  # GiB: CUDA's context, NCCL's buffers, what the allocator cannot use
+NF4 = 4.127 / 8  # bytes per weight with double quantization (QLoRA, arXiv 2305.14314, section 3)
+LOSS_TILE = 32_768 * 1024  # float32 logits that the fused loss keeps at once
+OVERHEAD = 3.0  # GiB: CUDA's context, NCCL's buffers, the allocator's fragmentation
 
 
 class Strategy(NamedTuple):
     """How model states are split among the processes."""
 
     name: str
-    stage: int  # of ZeRO; 0: none
+    stage: int  # ZeRO stage; 0: no ZeRO
     offload_optimizer: bool = False
     offload_weights: bool = False
 
@@ -37,7 +37,7 @@ STRATEGIES = (
 
 
 class Memory(NamedTuple):
-    """GiB on each GPU; `host` is on each process's share of the machine's own memory."""
+    """GiB on each GPU. `host` is GiB of main memory per process."""
 
     weights: float
     gradients: float
@@ -55,9 +55,9 @@ class Memory(NamedTuple):
 def estimate(
     shapes: Shapes, optimization: Optimization, strategy: Strategy, *, processes: int, tokens: int, reference: bool = False
 ) -> Memory:
-    """Of a process that takes `tokens` tokens at once: micro-batch × context, over the processes that share a sequence.
+    """Memory of one process. `tokens` are its tokens per forward pass: micro-batch × context / sequence-parallel processes.
 
-    With a `reference`, as DPO has it, the weights are there twice; under an adapter it is the model without the adapter.
+    `reference` (DPO) counts the weights twice, except with an adapter: there the reference is the model without the adapter.
     """
     split = processes if strategy.stage == 3 else 1
     states = adapted(shapes, optimization.adapter, strategy) if optimization.adapter else full(shapes, strategy)
@@ -87,13 +87,13 @@ class States(NamedTuple):
 
 
 def full(shapes: Shapes, strategy: Strategy) -> States:
-    """All weights are trained. The three add up to 16 bytes a parameter: 120 GiB for 8.03 billion."""
+    """States when all weights are trained: 16 bytes per parameter together, 120 GiB for 8.03 billion."""
     count = float(shapes.parameters)
     return States(2 * count, 2 * count, 12 * count) if strategy.stage else States(4 * count, 4 * count, 8 * count)
 
 
 def adapted(shapes: Shapes, adapter: Adapter, strategy: Strategy) -> States:
-    """The weights are frozen, in bf16 or, but for embeddings and head, NF4; the adapter's are trained, in float32."""
+    """States with an adapter: frozen bf16 weights (4 bits: NF4, except embeddings and head) and float32 adapter weights."""
     trained = float(adapter_parameters(shapes, adapter))
     matrices = float(shapes.layers * shapes.layer_matrices)
     frozen = 2.0 * (shapes.parameters - matrices) + matrices * (NF4 if adapter.bits == 4 else 2.0)
@@ -101,7 +101,7 @@ def adapted(shapes: Shapes, adapter: Adapter, strategy: Strategy) -> States:
 
 
 def adapter_parameters(shapes: Shapes, adapter: Adapter | None) -> int:
-    """Two factors of `rank` for each linear map of each layer: rank × (in + out); 0 without an adapter."""
+    """Trained parameters of an adapter: rank × (in + out) for each linear map of each layer; 0 without an adapter."""
     if adapter is None:
         return 0
     keys = shapes.kv_heads * shapes.head_width
@@ -112,21 +112,21 @@ def adapter_parameters(shapes: Shapes, adapter: Adapter | None) -> int:
 
 
 def _gathered(shapes: Shapes) -> float:
-    """Bytes that ZeRO-3 has whole for a while: a layer, the next one, and the head."""
+    """Bytes of the weights that ZeRO-3 gathers at once: a layer, the next layer, and the head."""
     return 2.0 * (2 * shapes.layer_matrices + shapes.vocabulary * shapes.width)
 
 
 def _kept(shapes: Shapes) -> float:
-    """Bytes a token that checkpointing keeps: the bf16 input of each layer."""
+    """Bytes per token that checkpointing stores: the bf16 input of each layer."""
     return 2.0 * shapes.layers * shapes.width
 
 
 def _again(shapes: Shapes) -> float:
-    """Bytes a token of one layer while it runs backward: its bf16 activations, and gradients of the widest."""
+    """Bytes per token of one layer in the backward pass: its bf16 activations, and the gradients of the widest of them."""
     attention = 2 * (shapes.heads + 2 * shapes.kv_heads) * shapes.head_width
     return 2.0 * (8 * shapes.width + attention + 4 * shapes.inner)
 
 
 def _loss(shapes: Shapes, tokens: int) -> float:
-    """The fused loss: hidden states with their gradient, the head's float32 gradient, and one tile of logits; never all logits."""
+    """Bytes of the fused loss: hidden states and their gradient, the head's float32 gradient, and one tile of the logits."""
     return 4.0 * tokens * shapes.width + 4.0 * shapes.vocabulary * shapes.width + 4.0 * LOSS_TILE

@@ -1,8 +1,8 @@
-"""Samples into packs of the context's length by best-fit-decreasing, over all samples at once, on disk from end to end.
+"""Pack samples into rows of at most the context's length, by best-fit-decreasing over all samples at once.
 
-A pack is one row: `input_ids` and `labels` of its samples one after the other; `seq_lengths`, from which the collator restarts the
-positions, so that packed samples never attend to each other; and their `ids`. Rows are ragged: nothing is padded. Both files are
-Arrow streams that are read by memory mapping; memory holds a number or two per sample, and a few packs.
+A pack is one row: the concatenated `input_ids` and `labels` of its samples, their `seq_lengths`, and their `ids`. The collator restarts
+the positions at each of the `seq_lengths`, so packed samples never attend to each other. Rows are not padded. Samples and packs are
+memory-mapped Arrow streams; main memory needs only two numbers per sample and a few packs.
 """
 
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from tasks.schema.errors import BadInput, GateFailed
 from tasks.training.conversations import IGNORED, Tokens
 
 FILE = "packs.arrow"
-AT_ONCE = 32  # packs written together
+AT_ONCE = 32  # packs per record batch
 
 _SAMPLE = pa.schema({"id": pa.string(), "input_ids": pa.list_(pa.int32()), "labels": pa.list_(pa.int32())})
 PACK = pa.schema(
@@ -35,20 +35,20 @@ class Packed(NamedTuple):
     packs: int
     tokens: int
     targets: int
-    fill: float  # share of packs × context that holds tokens
+    fill: float  # tokens / (packs × context)
 
 
 def best_fit_decreasing(lengths: Sequence[int] | Ints, capacity: int) -> list[list[int]]:
-    """Packs as lists of places in `lengths`: the longest first, each into the fullest pack that has room for it.
+    """Packs as lists of indices into `lengths`. The longest samples come first, each in the fullest pack that has room for it.
 
-    The packs' free space is a bitmap of `capacity` bits, an integer: the lowest set bit from `length` upwards is the best fit.
-    Raises ValueError for a length of 0 or over `capacity`.
+    An integer is the bitmap of the free spaces: its lowest set bit from `length` upwards is the best fit.
+    Raises ValueError if a length is 0 or exceeds `capacity`.
     """
     if len(lengths) and not 0 < min(lengths) <= max(lengths) <= capacity:
         raise ValueError(f"lengths from {min(lengths)} to {max(lengths)} in packs of {capacity}")
     packs: list[list[int]] = []
     having: list[list[int]] = [[] for _ in range(capacity + 1)]  # packs by their free space
-    free = 0  # bit s: some pack has s left
+    free = 0  # bit s is set if a pack has s tokens of free space
     for place in np.argsort(-np.asarray(lengths), kind="stable").tolist():
         length = int(lengths[place])
         fitting = free >> length
@@ -68,7 +68,7 @@ def best_fit_decreasing(lengths: Sequence[int] | Ints, capacity: int) -> list[li
 
 
 class Samples:
-    """Tokenized samples, written one after the other and then read by place."""
+    """Write tokenized samples to disk; `close` returns their Reader. `lengths` and `targets` are in tokens, by index."""
 
     def __init__(self, path: Path) -> None:
         self._path, self._writer = path, pa.ipc.new_stream(str(path), _SAMPLE)
@@ -86,7 +86,7 @@ class Samples:
 
 
 class Reader:
-    """Samples on disk; nothing is copied until it is asked for."""
+    """Read tokenized samples by index from a memory-mapped file."""
 
     def __init__(self, path: Path) -> None:
         batches = pa.ipc.open_stream(pa.memory_map(str(path))).read_all().to_batches()
@@ -100,7 +100,10 @@ class Reader:
 
 
 def write_packs(samples: Samples, reader: Reader, chosen: Sequence[int], folder: Path, *, context: int) -> Packed:
-    """Pack the samples at the places `chosen` into a new `folder`. Raises GateFailed if a token or target came or went."""
+    """Pack the samples with the indices `chosen` into a new `folder`.
+
+    Raises GateFailed if the file has other numbers of samples, tokens or targets than the input.
+    """
     folder.mkdir(parents=True)
     packs = best_fit_decreasing([samples.lengths[place] for place in chosen], context)
     with pa.ipc.new_stream(str(folder / FILE), PACK) as writer:
@@ -123,7 +126,7 @@ def _batch(reader: Reader, packs: Sequence[Sequence[int]]) -> pa.RecordBatch:
 
 
 def _count(folder: Path) -> tuple[int, int, int]:
-    """Samples, tokens and targets on disk."""
+    """(samples, tokens, targets) in the file."""
     samples = tokens = targets = 0
     for batch in pa.ipc.open_stream(pa.memory_map(str(folder / FILE))):
         samples += len(batch.column("seq_lengths").values)
@@ -133,20 +136,20 @@ def _count(folder: Path) -> tuple[int, int, int]:
 
 
 def read_packs(folder: Path) -> Iterator[dict[str, list[int]]]:
-    """Every pack, one after the other."""
+    """Every pack as {column: values}, in file order. Raises BadInput if there is no file."""
     for batch in pa.ipc.open_stream(pa.memory_map(str(_file(folder)))):
         yield from batch.to_pylist()
 
 
 def count_packs(folder: Path) -> int:
-    """How many there are. Raises BadInput if there is none: nothing can be trained on."""
+    """The number of packs. Raises BadInput if there is none."""
     if rows := sum(batch.num_rows for batch in pa.ipc.open_stream(pa.memory_map(str(_file(folder))))):
         return rows
     raise BadInput(folder, "no packs in it", fix="run the stage pack on a dataset that has samples")
 
 
 def lengths_of(folder: Path) -> tuple[Ints, Ints]:
-    """Lengths of all samples, pack after pack, and the places where packs begin and end: shapes (samples,), (packs + 1,)."""
+    """(lengths of all samples in tokens, pack by pack, shape (samples,); index of each pack's first sample and the end, (packs + 1,))."""
     columns = [batch.column("seq_lengths") for batch in pa.ipc.open_stream(pa.memory_map(str(_file(folder))))]
     flat = np.concatenate([column.flatten().to_numpy() for column in columns] or [np.zeros(0)]).astype(np.int64)
     per_pack = np.concatenate([np.diff(column.offsets.to_numpy()) for column in columns] or [np.zeros(0)]).astype(np.int64)

@@ -1,7 +1,7 @@
-"""Does length decide what is chosen? How often the longer answer was, and by how much the chosen one wins, by asked length.
+"""Measure the length bias of preference pairs, by requested length: how often the longer answer is chosen, and the mean margins.
 
-A preference for the longer answer is what DPO would learn first: answers grow past what was asked. S_l keeps the choice honest, as an
-answer over its length loses by it; the judge is asked not to grade lengths, and whether it does is measured on its own.
+DPO learns a preference for longer answers easily, and then answers exceed the requested length. S_l counteracts it, because it falls
+for an answer over the requested length. The judge is told not to grade length; its own bias is measured separately (`longer_better`).
 """
 
 from collections.abc import Sequence
@@ -14,27 +14,25 @@ from tasks.statistics import Interval, wilson
 
 
 class Margins(Record):
-    """Of some pairs, chosen minus rejected, means. Shares are of the pairs whose two lengths differ."""
+    """Means of chosen minus rejected over a group of pairs. Shares count only pairs with two different lengths."""
 
     pairs: int
-    longer_chosen: float | None  # share in which the longer answer was chosen; 0.5: no bias. None: all lengths are equal
+    longer_chosen: float | None  # share of pairs in which the longer answer was chosen; 0.5: no bias. None: all lengths are equal
     longer_chosen_interval: Interval | None  # 95%, Wilson's
-    longer_better: (
-        float | None
-    )  # share in which the longer answer has the better S_q, of the pairs whose S_q differ too: the judge's own bias
-    words: float  # words that the chosen answer has more
+    longer_better: float | None  # the judge's bias: share in which the longer answer has the better S_q, among pairs with different S_q
+    words: float
     s_l: float  # points of S_l, 0 to 100
-    s_q: float
-    score: float  # of S̄
+    s_q: float  # points of S_q, 0 to 100
+    score: float  # points of S̄ = (S_l + S_q) / 2
 
 
 class LengthBias(Record):
-    overall: Margins | None  # None: there is no pair
-    by_bin: dict[str, Margins]  # of the asked length
+    overall: Margins | None  # None: no pair
+    by_bin: dict[str, Margins]  # by bin of the requested length
 
 
 def length_bias(pairs: Sequence[Pair]) -> LengthBias:
-    """The figures of all pairs that ask for a length and have both scores."""
+    """Length bias over all pairs with a requested length, S_l and S_q."""
     gaps = [gap for gap in map(_gap, pairs) if gap]
     found: dict[str, list[_Gap]] = {}
     for gap in gaps:

@@ -1,7 +1,7 @@
-"""Which answer is preferred (paper, section 4.3): of several to one request the best by S_l and S_q, against a random other.
+"""Choose a preference pair among the answers to one prompt (paper, section 4.3): the best by S_l and S_q, and a random worse answer.
 
-"Other" is one that scores less: of two that score alike neither is preferred, and a request whose answers all do is a Reject. An
-answer that was cut off is never the chosen one. It may be the rejected one: going on without an end is what a model is to unlearn.
+The rejected answer scores more than `margin` below the best. A prompt without such an answer is a Reject. A truncated answer is never
+chosen. It may be the rejected answer, so that the model learns to end its answers.
 """
 
 import random
@@ -15,7 +15,7 @@ from tasks.text.endings import ended
 
 
 class Rated(NamedTuple):
-    """One answer and its marks, 0 to 100."""
+    """One answer and its scores, 0 to 100."""
 
     sample: int
     answer: Answer
@@ -23,7 +23,7 @@ class Rated(NamedTuple):
 
 
 def rate(answer: Prediction, rubric: Rubric | None) -> Rated:
-    """S_l in paper mode, S_q by the judge; without a verdict there is no score, and none is made up."""
+    """Score an answer: S_l in paper mode, S_q by the judge. Without a verdict (`rubric` is None) the score is None."""
     words = count_words(answer.response)
     length, quality = s_l(answer.item.length, words), None if rubric is None else s_q(rubric)
     marked = Answer(
@@ -33,9 +33,9 @@ def rate(answer: Prediction, rubric: Rubric | None) -> Rated:
 
 
 def choose(request: Prediction, rated: Sequence[Rated], *, seed: int, margin: float) -> Pair | Reject:
-    """A pair whose chosen answer scores more than `margin` points above the rejected one, or why there is none.
+    """A pair in which the chosen answer scores more than `margin` points above the rejected answer; a Reject if there is none.
 
-    `request` is any of the answers' predictions. Depends on the seed, the request's id and the answers, not on their order.
+    `request` is the prediction of any of the answers. The result depends on the seed, the prompt's id and the answers, not their order.
     """
     known = sorted((one for one in rated if one.score is not None), key=lambda one: one.sample)
     whole = [one for one in known if one.answer.ended]

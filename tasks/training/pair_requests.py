@@ -1,9 +1,8 @@
-"""The requests that the SFT student answers again: training requests, drawn by their ids alone.
+"""Draw the training prompts that the SFT student answers again, by a digest of seed and id.
 
-They are the training data's own, not a share held out of it. A preference pair teaches by the difference of two of the model's own
-answers, and the training answer to the request is in neither; a held-out share would cost SFT its dearest rows for it, and what is
-evaluated is the benchmark, from which collect keeps the training requests apart. The price: on requests that it knows by heart a
-model answers alike each time. Such pairs are ties, and prefer counts them.
+Reusing training prompts is safe: both answers of a pair are the model's own, and neither is the training answer. Holding prompts out
+would cost SFT its most expensive rows. The evaluation uses the benchmark, which collect keeps apart from the training prompts. A cost
+of reuse: a model gives similar answers to prompts that it has memorized. Such answers are ties, and build_pairs counts them.
 """
 
 import hashlib
@@ -15,13 +14,13 @@ ONE_TURN = ("user", "assistant")
 
 
 def draw(samples: Iterable[Sample], *, count: int, seed: int) -> list[BenchmarkItem]:
-    """At most `count` requests of one turn and with a length, as a candidate is asked them; the same ones in whatever order they come."""
+    """At most `count` single-turn prompts with a requested length, as benchmark items. The order of `samples` does not matter."""
     asked = [item for item in map(_item, samples) if item]
     return sorted(asked, key=lambda item: lot(seed, item.id))[:count]
 
 
 def lot(seed: int, identity: str) -> str:
-    """A record's place in a draw: 64 hex digits of its own and the seed, of no other record."""
+    """A record's sort key in a draw: 64 hex digits, which depend only on the seed and the record's id."""
     return hashlib.sha256(f"{seed}\0{identity}".encode()).hexdigest()
 
 

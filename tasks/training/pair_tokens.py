@@ -1,7 +1,7 @@
-"""A pair as tokens: the request up to where the answer begins, and the two answers, each ending where its model ended it.
+"""Tokenize a preference pair: the prompt up to the start of the answer, and two answers that end where the model ended them.
 
-TRL's own preparation is passed by: it ends every answer with the template's end of turn, also one that was cut off, so that stopping
-would be punished where it never happened, and text that spells a special token would become one.
+TRL's own preparation is not used. It adds the template's end of turn to every answer, also to a truncated one, so DPO would punish
+stopping. And it turns message text that contains a special token's name into that token.
 """
 
 from typing import Any, NamedTuple
@@ -14,7 +14,7 @@ from tasks.training.conversations import IGNORED, Encoder, Tokens
 
 
 class Encoded(NamedTuple):
-    """Token ids, as TRL's DPOTrainer names them."""
+    """Token ids of a pair, under the names that TRL's DPOTrainer expects."""
 
     prompt_ids: list[int]
     chosen_ids: list[int]
@@ -26,15 +26,18 @@ class Encoded(NamedTuple):
 
 
 class PairEncoder:
-    """Encodes pairs through a model's chat template."""
+    """Encode pairs through a model's chat template."""
 
     def __init__(self, tokenizer: Any) -> None:
         self._encoder = Encoder(tokenizer)
         self._controls = set(tokenizer.get_added_vocab().values())
 
     def encode(self, pair: Pair) -> Encoded:
-        """Raises BadInput where the template renders a request differently before different answers, or leaves the end of turn out of
-        the answer: the model would never learn to stop."""
+        """Token ids of a pair.
+
+        Raises BadInput if the template renders the prompt differently before the two answers, or does not mark the end of turn as
+        generated (the model would never learn to stop). Raises Unrenderable if the template refuses the pair.
+        """
         sides = (pair.chosen, pair.rejected)
         tokens = self._encoder.encode([(*pair.prompt, Message(role="assistant", content=side.text)) for side in sides])
         (prompt, chosen), (other, rejected) = (self._split(row, side) for row, side in zip(tokens, sides, strict=True))
@@ -44,7 +47,7 @@ class PairEncoder:
         return Encoded(prompt, chosen, rejected)
 
     def _split(self, tokens: Tokens, answer: Answer) -> tuple[list[int], list[int]]:
-        """What stands before the last answer, and the last answer; without the end of turn if the model never wrote one."""
+        """(ids before the last answer, ids of the last answer). The answer has no end of turn if the model did not write one."""
         targets = np.flatnonzero(tokens.labels != IGNORED)
         if not len(targets) or tokens.input_ids[targets[-1]] not in self._controls:
             fix = "put the end of turn within its {% generation %} marks"

@@ -1,7 +1,7 @@
-"""DPO by TRL's DPOTrainer over tokenised pairs. Imported in the process that trains only.
+"""DPO by TRL's DPOTrainer over tokenized pairs. Only the training process imports this module.
 
-The loss (arXiv 2305.18290, equation 7) is a mean over the pairs of the global batch, of log-probabilities summed over whole answers;
-with `sft_weight` the chosen answers' own loss stands beside it. The reference is the checkpoint that the training starts from.
+The loss (arXiv 2305.18290, equation 7) is the mean over the pairs of the global batch; log-probabilities are summed over whole answers.
+`sft_weight` adds the SFT loss of the chosen answers. The reference model is the checkpoint that the training starts from.
 """
 
 from statistics import fmean
@@ -20,7 +20,7 @@ from tasks.training.row_order import order
 from tasks.training.shapes import Shapes
 from tasks.training.watch import Costs, Watched, callbacks
 
-REWARDS = {  # TRL's names, of rewards: beta times how much likelier than under the reference an answer is, in nats
+REWARDS = {  # our name: TRL's name. A reward is beta × (log-probability of an answer minus that under the reference), in nats
     "reward_chosen": "rewards/chosen",
     "reward_rejected": "rewards/rejected",
     "margin": "rewards/margins",
@@ -29,17 +29,17 @@ REWARDS = {  # TRL's names, of rewards: beta times how much likelier than under 
 
 
 class Preferred(Watched, DPOTrainer):
-    """DPOTrainer whose loss is watched, over pairs that are tokens already (tasks.training.pair_tokens)."""
+    """DPOTrainer with a watched loss, over pairs that tasks.training.pair_tokens has tokenized."""
 
     def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
-        """TRL's would render and tokenise texts anew; it has no switch for rows that are ready."""
+        """Return the dataset unchanged. TRL's method would tokenize again, and has no option for tokenized rows."""
         return dataset
 
     def contents(self, row: int) -> list[str]:
         return list(load_from_disk(str(self._job.rows))[row]["ids"])
 
     def own_numbers(self) -> dict[str, float]:
-        """The step's rewards, means over the global batch."""
+        """The step's mean rewards over the global batch."""
         seen = self._metrics["train"]
         return {name: fmean(seen[trls]) for name, trls in REWARDS.items() if seen[trls]}
 
@@ -53,7 +53,7 @@ def build(job: Job, tokenizer: Any) -> Preferred:
         job=job,
         costs=_costs(rows, Shapes.of(model.config), job.optimization.adapter),
         model=model,
-        ref_model=None if adapter else weights.pretrained(job),  # under an adapter the reference is the model without it
+        ref_model=None if adapter else weights.pretrained(job),  # with an adapter, the reference is the model without the adapter
         peft_config=adapter,
         args=DPOConfig(**arguments(job), beta=job.method.beta, loss_type=list(losses), loss_weights=list(losses.values())),
         train_dataset=rows.select(order(len(rows), steps=job.steps, global_batch=job.optimization.global_batch, seed=job.seed)),
@@ -63,7 +63,7 @@ def build(job: Job, tokenizer: Any) -> Preferred:
 
 
 def _costs(rows: Dataset, shapes: Shapes, adapter: Adapter | None) -> Costs:
-    """Tokens and FLOPs of every pair: two sequences, each with the request before it, and the reference's forward pass over both."""
+    """Tokens and FLOPs of every pair: the prompt with each answer, and the reference's forward pass over both."""
     prompt, chosen, rejected = (
         np.asarray([len(ids) for ids in rows[name]], np.float64) for name in ("prompt_ids", "chosen_ids", "rejected_ids")
     )

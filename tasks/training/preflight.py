@@ -1,4 +1,4 @@
-"""What can be known to go wrong before a GPU is asked for: each a line, with the correct."""
+"""Checks before a training starts: base model, vocabulary, GPUs, sequence parallelism, disk. Each raises one line with a fix."""
 
 import os
 import shutil
@@ -22,7 +22,7 @@ from tasks.training.packing import lengths_of
 from tasks.training.shapes import Shapes
 
 GIB = 2**30
-PADDING = 1024  # rows by which a model's vocabulary may be larger than its tokenizer's: they are padded for speed
+PADDING = 1024  # rows by which an embedding may exceed its tokenizer's vocabulary; models pad it for speed
 PICKLED = ("pytorch_model.bin", "pytorch_model.bin.index.json", "consolidated.00.pth")
 
 
@@ -32,7 +32,7 @@ class Gpu(NamedTuple):
 
 
 def check_base(base: Base) -> None:
-    """Raises BadInput for a model that runs code of its own, unless params allow it, and for one whose weights are pickles."""
+    """Raises BadInput if the model needs its own code and params do not allow that, or if its weights are not safetensors."""
     if base.model == "tiny":
         return
     base = located(base)
@@ -54,7 +54,7 @@ def check_base(base: Base) -> None:
 
 
 def check_vocabulary(base: Base, used: int) -> None:
-    """Raises BadInput where the tokenizer's `used` ids are not those that the model has embeddings for."""
+    """Raises BadInput if the number of the tokenizer's ids (`used`) does not match the model's embeddings."""
     if base.model == "tiny":
         return
     known = int(str(config_of(base).vocab_size))
@@ -64,9 +64,9 @@ def check_vocabulary(base: Base, used: int) -> None:
 
 
 def check_jobs(jobs: Sequence[Job], settings: Settings, *, context: int, vocabulary: int) -> None:
-    """GPUs, their memory, and the disk. `context` is the longest row's, of a pair the longer sequence's.
+    """Check GPUs, their memory, sequence parallelism and the disk. `context`: tokens of the longest row (of a pair: its longer sequence).
 
-    Raises BadSettings, or BadInput for a config that cannot be read.
+    Raises BadSettings if something does not fit, and BadInput if a config cannot be read.
     """
     job = jobs[0]
     strategy, found = strategy_of(settings.accelerate_config), gpus()
@@ -86,7 +86,7 @@ def check_jobs(jobs: Sequence[Job], settings: Settings, *, context: int, vocabul
 
 
 def check_gpus(settings: Settings, found: int) -> None:
-    """Raises BadSettings if there are fewer than processes that want one."""
+    """Raises BadSettings if there are fewer GPUs (`found`) than processes that need one."""
     wants = settings.accelerate_config is not None and not _on_cpu(settings.accelerate_config)
     if settings.processes > found and (found or wants):
         problem = f"{settings.processes} processes want a GPU each, this machine has {found}"
@@ -94,9 +94,11 @@ def check_gpus(settings: Settings, found: int) -> None:
 
 
 def check_sequence_parallel(job: Job, shapes: Shapes, *, stage: int) -> None:
-    """Raises BadSettings for what Ulysses excludes: it splits heads among the processes, inside DeepSpeed, for the token mean alone.
+    """Raises BadSettings if Ulysses cannot run this job.
 
-    The attention of a whole row is computed from its positions: a mask, as SDPA needs it for packs, is lost on the way.
+    Ulysses needs DeepSpeed, attention heads that divide among the processes, the token-mean loss, one row at once and a global batch
+    that divides among the processes. It loses the attention mask that SDPA needs for packs of several samples; flash attention reads the
+    sample borders from the positions instead.
     """
     size, setting = job.where.sequence_parallel, "LONGWRITER_SEQUENCE_PARALLEL"
     if stage == 0:
@@ -109,7 +111,7 @@ def check_sequence_parallel(job: Job, shapes: Shapes, *, stage: int) -> None:
         raise BadSettings(f"{setting}: train.weighting `sequence` looks at whole sequences, Ulysses cuts them; one of the two")
     if job.where.micro_batch > 1:
         raise BadSettings(f"{setting}: one row at once; LONGWRITER_MICRO_BATCH is {job.where.micro_batch}")
-    if job.accumulation % size:  # rows are dealt to the processes first, and shared in their group then
+    if job.accumulation % size:  # each process first gets its own rows, then its group shares them
         problem = f"a step takes {job.accumulation} rows one after the other, which {size} processes cannot deal out evenly"
         raise BadSettings(f"{setting}: {problem}; set train.global_batch to a multiple of {job.where.world}")
     if _several(job) and not _keeps_apart(job):
@@ -128,7 +130,7 @@ def _keeps_apart(job: Job) -> bool:
 
 
 def check_disk(jobs: Sequence[Job], shapes: Shapes, settings: Settings) -> None:
-    """Raises BadSettings unless the checkpoints that are kept, and one more while it is written, have room beside the trained models."""
+    """Raises BadSettings if the disks have no room for the kept checkpoints, one more while it is written, and the trained models."""
     model = (2.0 if jobs[0].optimization.precision == "bf16" else 4.0) * shapes.parameters
     states = 0.1 * model if jobs[0].optimization.adapter else 12.0 * shapes.parameters + model
     kept = min(settings.checkpoints, settings.keep_checkpoints + 1)
@@ -146,19 +148,19 @@ def check_disk(jobs: Sequence[Job], shapes: Shapes, settings: Settings) -> None:
 
 
 def model_bytes(optimization: Optimization, shapes: Shapes) -> float:
-    """Of a trained model as it is saved."""
+    """Bytes of a trained model as it is saved."""
     return (2.0 if optimization.precision == "bf16" else 4.0) * shapes.parameters
 
 
 def room_needed(optimization: Optimization, shapes: Shapes, settings: Settings) -> float:
-    """Bytes of the checkpoints that one training keeps, and of one more while it is written."""
+    """Bytes of the checkpoints that one training keeps, plus one more while it is written."""
     model = model_bytes(optimization, shapes)
     states = 0.1 * model if optimization.adapter else 12.0 * shapes.parameters + model
     return min(settings.checkpoints, settings.keep_checkpoints + 1) * states
 
 
 def gpus() -> list[Gpu]:
-    """The GPUs that a process here would see. torch is asked, in a process of its own, where the driver is there at all."""
+    """The GPUs that a process on this machine sees. If a driver is present, a child process asks torch."""
     if not Path("/dev/nvidiactl").exists() and not shutil.which("nvidia-smi"):
         return []
     ask = "import torch; p = torch.cuda.get_device_properties; "

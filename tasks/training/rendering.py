@@ -1,7 +1,7 @@
-"""Chat templates rendered in a process of their own, with limits on time and memory: a template is code that comes with a model.
+"""Render chat templates in a child process with limits on time and memory, because a template is untrusted code.
 
-transformers' sandbox keeps a template from reaching Python's own attributes, but not from looping or from filling the memory. The child
-process gets neither the environment nor a time limit that a template could extend: each conversation may take TIME seconds of CPU.
+The sandbox of transformers stops a template from reading Python's inner attributes, but not from looping or filling the memory. The
+child process gets a minimal environment; each conversation may take TIME seconds of CPU, and a template cannot extend that limit.
 """
 
 import json
@@ -19,14 +19,14 @@ from pydantic import TypeAdapter, ValidationError
 from tasks.schema.records import Message, Record
 
 TIME = 2.0  # seconds of CPU for one conversation
-START = 60.0  # seconds until the child has imported what it needs, on a busy machine
-MEMORY = 2**30  # bytes that rendering may take beside what the child has when it begins
+START = 60.0  # seconds that the child's imports may take on a busy machine
+MEMORY = 2**30  # bytes that rendering may take beyond the child's size at its start
 TEXT = 2**20  # characters of a template, and of one rendered conversation
 INNER = re.compile(r"__\w+__")
 
 
 class Ask(NamedTuple):
-    """A conversation to render with a template; `prompt`: with the beginning of the answer that is asked for."""
+    """A conversation to render with a template. `prompt` adds the generation prompt (the beginning of the next answer)."""
 
     template: str
     messages: Sequence[Message]
@@ -34,7 +34,7 @@ class Ask(NamedTuple):
 
 
 class Text(Record):
-    """A rendered conversation, and the stretches of it (start, end, in characters) that the template marks as generated."""
+    """A rendered conversation, and its spans (start, end, in characters) that the template marks as generated."""
 
     kind: Literal["text"] = "text"
     text: str
@@ -42,7 +42,10 @@ class Text(Record):
 
 
 class Failed(Record):
-    """Why a template rendered nothing. `unsafe` and `endless` templates are not to be rendered anywhere; `refused`: it says so itself."""
+    """Why a template rendered nothing.
+
+    `unsafe` and `endless` templates must not be rendered anywhere; `refused`: the template itself raised an error; `broken`: any other.
+    """
 
     kind: Literal["unsafe", "endless", "refused", "broken"]
     detail: str
@@ -53,7 +56,7 @@ RESULT: TypeAdapter[Result] = TypeAdapter(Result)
 
 
 def render(asks: Sequence[Ask], tokens: Mapping[str, str]) -> list[Result]:
-    """Each conversation's text, in order. `tokens` are the template's variables, such as bos_token."""
+    """The result of each conversation, in order. `tokens` are the template's variables, such as bos_token."""
     found = {template: unsafe(template) for template in {ask.template for ask in asks}}
     safe = [ask for ask in asks if found[ask.template] is None]
     results = iter(_by_child(safe, tokens) if safe else [])
@@ -61,9 +64,9 @@ def render(asks: Sequence[Ask], tokens: Mapping[str, str]) -> list[Result]:
 
 
 def unsafe(template: str) -> Failed | None:
-    """What can be seen of a template without rendering it: it is too long, is no Jinja, or names an inner attribute of Python's.
+    """A failure that is visible without rendering: too long, not valid Jinja, or a name of an inner Python attribute; else None.
 
-    Names are looked for in every branch, also in those that no trial conversation takes.
+    Every branch is searched, also those that no trial conversation reaches.
     """
     from jinja2 import TemplateSyntaxError, nodes
     from transformers.utils.chat_template_utils import _compile_jinja_template
@@ -109,7 +112,7 @@ def _read(said: bytes) -> Iterator[Result]:
 
 
 def _child() -> None:
-    """Standard input: the conversations and the tokens. Standard output: a line for each result."""
+    """The child process: reads conversations and tokens as JSON from stdin, writes one line of JSON per result to stdout."""
     import transformers.utils.chat_template_utils  # noqa: F401  before the limits: the import is large
 
     given, tokens = json.loads(sys.stdin.buffer.read())
@@ -124,7 +127,7 @@ def _child() -> None:
 
 
 def _limit(*, conversations: int, templates: int) -> None:
-    """Of the whole process: memory, and the CPU's time for what no timer interrupts."""
+    """Limit the whole process: its memory, and the CPU time of code that the timer cannot interrupt."""
     import resource
 
     size = int(Path("/proc/self/statm").read_text().split()[0]) * os.sysconf("SC_PAGE_SIZE") if sys.platform == "linux" else 8 * MEMORY
@@ -135,7 +138,7 @@ def _limit(*, conversations: int, templates: int) -> None:
 
 
 class _Endless(BaseException):
-    """Raised by the timer; no `except Exception` of a filter's keeps it."""
+    """Raised by the timer. A BaseException, so that no `except Exception` in a filter catches it."""
 
 
 def _one(template: str, messages: list[dict[str, str]], prompt: bool, tokens: dict[str, str]) -> Result:
@@ -167,7 +170,7 @@ def _one(template: str, messages: list[dict[str, str]], prompt: bool, tokens: di
         return Failed(kind="refused", detail=_line(error))
     except OverflowError as error:  # the sandbox's own limit on range()
         return Failed(kind="endless", detail=_line(error))
-    except Exception as error:  # noqa: BLE001  whatever a stranger's code raises
+    except Exception as error:  # noqa: BLE001  a template may raise anything
         return Failed(kind="broken", detail=f"{type(error).__name__}: {_line(error)}")
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)

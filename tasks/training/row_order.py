@@ -1,7 +1,7 @@
-"""Which rows each optimizer step trains on: a function of the seed alone, whatever the number of processes and the accumulation.
+"""Decide which rows each optimizer step trains on, from the seed alone. Processes and accumulation do not change the order.
 
-Passes over the rows, each shuffled anew, follow one another without a seam, so that every step has a whole global batch: no row is
-dropped or read twice to even out the ranks. Because the order is known, so is the batch of any step, on every rank.
+Shuffled passes over the rows are concatenated, and a batch may contain rows of two passes. So every step has a full global batch, and
+no row is dropped or repeated to fill a rank. Every rank knows the batch of any step.
 """
 
 import math
@@ -18,5 +18,5 @@ def order(rows: int, *, steps: int, global_batch: int, seed: int) -> npt.NDArray
 
 
 def steps_of(rows: int, *, epochs: float, global_batch: int) -> int:
-    """Optimizer steps until each row was read `epochs` times; the last batch is filled up from a further pass."""
+    """Optimizer steps to read each row `epochs` times. The next pass fills up the last batch."""
     return math.ceil(epochs * rows / global_batch)

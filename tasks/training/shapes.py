@@ -1,4 +1,4 @@
-"""A decoder's arithmetic from the shapes in its config.json: parameters, FLOPs, and bytes. No weights, no torch."""
+"""Compute a decoder's parameters and FLOPs from the shapes in its config.json, without weights or torch."""
 
 from typing import Any, NamedTuple
 
@@ -7,7 +7,7 @@ import numpy.typing as npt
 
 
 class Shapes(NamedTuple):
-    """Of a decoder with grouped-query attention and a gated feed-forward (Llama, Qwen2, GLM-4 and their like)."""
+    """Shapes of a decoder with grouped-query attention and a gated feed-forward, such as Llama, Qwen2 and GLM-4."""
 
     layers: int
     width: int
@@ -16,11 +16,11 @@ class Shapes(NamedTuple):
     head_width: int
     inner: int  # width of the feed-forward
     vocabulary: int
-    tied: bool  # the output head is the input embedding
+    tied: bool  # the output head shares the weights of the input embedding
 
     @classmethod
     def of(cls, config: Any) -> "Shapes":
-        """From a transformers config, or anything with its attributes."""
+        """Shapes from a transformers config, or any object with its attributes."""
         heads, width = config.num_attention_heads, config.hidden_size
         return cls(
             layers=config.num_hidden_layers,
@@ -35,13 +35,13 @@ class Shapes(NamedTuple):
 
     @property
     def layer_matrices(self) -> int:
-        """Parameters of a layer that tokens are multiplied with."""
+        """Parameters of one layer's matrices."""
         attention = self.width * self.head_width * (2 * self.heads + 2 * self.kv_heads)
         return attention + 3 * self.width * self.inner
 
     @property
     def parameters(self) -> int:
-        """All of them; biases, a few in ten thousand, are left out."""
+        """All parameters except biases, which are a few in ten thousand."""
         norms = (2 * self.layers + 1) * self.width
         return self.layers * self.layer_matrices + norms + (1 if self.tied else 2) * self.vocabulary * self.width
 
@@ -51,12 +51,12 @@ class Shapes(NamedTuple):
         return self.layers * self.layer_matrices + self.vocabulary * self.width
 
     def flops(self, lengths: npt.NDArray[np.float64], *, adapter: int = 0) -> npt.NDArray[np.float64]:
-        """Of a forward and a backward pass over sequences of these lengths (tokens): 6 per parameter and token, and causal attention.
+        """FLOPs of a forward and a backward pass per sequence; `lengths` in tokens: 6 per parameter and token, plus causal attention.
 
-        Under an `adapter` of so many parameters the others are frozen: 4 of them, as no gradient of theirs is computed.
-        Causal attention multiplies half a square of length², twice (scores, values), thrice (forward, two backward): 6 · length² · heads
-        · head width a layer. What activation checkpointing computes again is no useful work and not counted, as in MFU's definition (PaLM,
-        arXiv 2204.02311, appendix B).
+        `adapter` is the number of trained adapter parameters; the frozen parameters then take 4 FLOPs, because they need no gradient.
+        Causal attention takes 6 · length² · heads · head width per layer: half of length², for scores and values, in one forward and two
+        backward products. Recomputation by activation checkpointing is not counted, as in the definition of MFU (PaLM, arXiv 2204.02311,
+        appendix B).
         """
         each = 4.0 * self.multiplied + 6.0 * adapter if adapter else 6.0 * self.multiplied
         return each * lengths + 6.0 * self.layers * self.heads * self.head_width * lengths**2

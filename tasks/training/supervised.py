@@ -1,7 +1,7 @@
-"""SFT by TRL's SFTTrainer over packed rows. Imported in the process that trains only.
+"""SFT by TRL's SFTTrainer over packed rows. Only the training process imports this module.
 
-The loss is the mean over all target tokens of the global batch (the paper, section 4: sequence means under-weight long answers).
-Packs are padding-free with positions that restart, so that packed samples never attend to each other.
+The default loss is the mean over all target tokens of the global batch (paper, section 4: sequence means under-weight long answers).
+Packs have no padding. Positions restart at each sample, so packed samples never attend to each other.
 """
 
 import math
@@ -26,7 +26,7 @@ from tasks.training.watch import Costs, Watched, callbacks, resumed_at
 
 
 class Supervised(Watched, SFTTrainer):
-    """SFTTrainer with its own loss, the token mean, or LongAlign's (arXiv 2401.18058, section 3.2): the mean over sequences of theirs."""
+    """SFTTrainer with the token-mean loss, or LongAlign's loss (arXiv 2401.18058, section 3.2): the mean of the sequences' means."""
 
     def contents(self, row: int) -> list[str]:
         return list(Dataset.from_file(str(self._job.rows / FILE))[row]["ids"])
@@ -36,25 +36,25 @@ class Supervised(Watched, SFTTrainer):
         if job.where.sequence_parallel > 1:
             from deepspeed.comm import init_distributed
 
-            init_distributed(auto_mpi_discovery=False, verbose=False)  # Ulysses wants it before DeepSpeed's own start; joins what is there
-            self.loss_is_scaled_for_ga = True  # the loss below is over the global batch already
+            init_distributed(auto_mpi_discovery=False, verbose=False)  # Ulysses needs it before DeepSpeed starts; uses an existing group
+            self.loss_is_scaled_for_ga = True  # compute_loss divides by the global batch already
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
-        if self._job.where.sequence_parallel > 1:  # transformers' own is the mean of the rows' means
-            outputs = model(**inputs, fused_lm_head=True)  # this process's part of a row
+        if self._job.where.sequence_parallel > 1:  # transformers' own loss is the mean of the rows' means
+            outputs = model(**inputs, fused_lm_head=True)  # this process's slice of a row
             loss = -outputs.log_probs.sum() / num_items_in_batch * self.accelerator.num_processes
             return (loss, outputs) if return_outputs else loss
         if _weighting(self._job) == "token":
             return super().compute_loss(model, inputs, return_outputs=return_outputs, num_items_in_batch=num_items_in_batch)
         outputs = model(**inputs, fused_lm_head=True)
         weights = sequence_weights(inputs["labels"], inputs["position_ids"])
-        # Gradients are averaged over the processes, and the count is of all of them.
+        # DDP averages gradients over the processes, but num_items_in_batch counts all processes; so multiply.
         loss = -(outputs.log_probs * weights).sum() / num_items_in_batch * self.accelerator.num_processes
         return (loss, outputs) if return_outputs else loss
 
     def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Any:
-        """What the loss is a mean over: target tokens, or sequences with a target, of the whole global batch."""
-        if self._job.where.sequence_parallel > 1:  # each process sees its part of a row, and so each target once
+        """The loss's denominator: target tokens, or sequences with a target, of the whole global batch."""
+        if self._job.where.sequence_parallel > 1:  # each process has its own slice of a row, so no target is counted twice
             targets = torch.stack([(batch["shift_labels"] != -100).sum() for batch in batch_samples]).sum().to(device)
             return self.accelerator.gather(targets).sum()
         if _weighting(self._job) == "token":
@@ -70,9 +70,9 @@ def _weighting(job: Job) -> str:
 
 
 def sequence_weights(labels: torch.Tensor, position_ids: torch.Tensor) -> torch.Tensor:
-    """One over its sequence's targets for each target, 0 elsewhere; of the shifted labels, shape (rows, tokens - 1).
+    """Weights of the shifted labels, shape (rows, tokens - 1): 1 / targets of the sequence for a target, 0 elsewhere.
 
-    A sequence begins where positions restart. Within each, the weights sum to one.
+    A sequence begins where the positions restart. The weights of each sequence sum to one.
     """
     target = labels[:, 1:] != -100
     sequence = (position_ids == 0).flatten().cumsum(0).view_as(position_ids)[:, 1:]
@@ -85,7 +85,7 @@ def build(job: Job, tokenizer: Any) -> Supervised:
     rows = Dataset.from_file(str(job.rows / FILE)).select_columns(["input_ids", "labels", "seq_lengths"]).with_format("numpy")
     model = weights.load(job, tokenizer, tiny=job.method.tiny)
     chosen = order(len(rows), steps=job.steps, global_batch=job.optimization.global_batch, seed=job.seed)
-    if job.where.sequence_parallel > 1:  # DeepSpeed's loader of shared rows cannot skip what was trained on before
+    if job.where.sequence_parallel > 1:  # DeepSpeed's sequence-parallel loader cannot skip trained rows
         chosen = chosen[resumed_at(job.resume) * job.optimization.global_batch :]
     return Supervised(
         job=job,
@@ -101,16 +101,19 @@ def build(job: Job, tokenizer: Any) -> Supervised:
 
 
 def _collator(job: Job, tokenizer: Any) -> Any:
-    """Rows that are taken at once as one row. Where processes share it, all are as long as the longest, and divide among them."""
+    """A collator that joins a micro-batch into one row.
+
+    With sequence parallelism it pads all rows to one length, a multiple of the processes.
+    """
     size = job.where.sequence_parallel
     if size == 1:
         return DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id, padding_free=True)
-    length = math.ceil(longest(job.rows) / size) * size  # gloo gathers rows of one length only
+    length = math.ceil(longest(job.rows) / size) * size  # gloo gathers tensors of equal length only
     whole = DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id, padding_free=True, pad_to_multiple_of=length)
 
     def cut(rows: list[dict[str, Any]]) -> dict[str, Any]:
         batch = whole(rows)
-        return {name: batch[name] for name in ("input_ids", "labels", "position_ids")}  # borders of a whole row are no part's
+        return {name: batch[name] for name in ("input_ids", "labels", "position_ids")}  # without the row's seq_lengths
 
     return cut
 

@@ -1,4 +1,4 @@
-"""The tokenizer of a base model, or one trained on the data for the tiny student."""
+"""Load a base model's tokenizer with its training chat template, or train a tokenizer for the tiny student."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,10 +16,10 @@ CHAT_TEMPLATE = TINY
 
 
 def train_tokenizer(texts: Sequence[str], *, vocabulary: int) -> Any:
-    """A byte-level BPE of at most `vocabulary` tokens, single digits as tokens (asked lengths are read digit by digit).
+    """A byte-level BPE of at most `vocabulary` tokens. Each digit is a token, so that requested lengths are read digit by digit.
 
-    Merges cross word borders (superwords, arXiv 2503.13423) where a phrase occurs about once in 25 texts or more: half the tokens
-    to train on and to write, and what only one text says stays in small pieces, as in texts not seen yet.
+    Merges may cross word borders (superwords, arXiv 2503.13423) if a phrase occurs about once in 25 texts or more. This halves the
+    tokens to train on and to write. Rarer phrases stay in small pieces, as phrases of unseen texts do.
     """
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
@@ -31,7 +31,7 @@ def train_tokenizer(texts: Sequence[str], *, vocabulary: int) -> Any:
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocabulary,
-        min_frequency=max(2, len(texts) // 25),  # rarer phrases stay in pieces, so that new topics look like known ones
+        min_frequency=max(2, len(texts) // 25),  # rarer phrases stay in pieces, as those of unseen texts do
         special_tokens=[PAD, USER, ASSISTANT, END],
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
@@ -45,14 +45,14 @@ def train_tokenizer(texts: Sequence[str], *, vocabulary: int) -> Any:
 
 
 class ChatTokenizer(NamedTuple):
-    """A tokenizer with the chat template to train with, and the one that the trained model keeps for whoever talks to it."""
+    """A tokenizer with the chat template to train with, and the chat template that is saved with the trained model (`kept`)."""
 
     tokenizer: Any
     kept: str
     form: Form | None = None  # None: the tiny student's own template
 
     def save(self, folder: Path) -> None:
-        """As the trained model has it."""
+        """Save the tokenizer with the trained model's chat template (`kept`)."""
         trained = self.tokenizer.chat_template
         self.tokenizer.chat_template = self.kept
         try:
@@ -62,18 +62,17 @@ class ChatTokenizer(NamedTuple):
 
 
 def load_tokenizer(base: Base) -> ChatTokenizer:
-    """The base model's own tokenizer, with a chat template that was examined and marks what the model is to write.
+    """The base model's tokenizer with an examined training form (a chat template that marks the model's answers).
 
-    A trained model keeps the base's own template where the training form renders the same, and the one that base.chat_template names
-    otherwise. Raises BadInput in one line if there is no such template. Code of the model's repository is executed only where
-    base.remote_code says so; its commit is pinned then.
+    The trained model keeps the published template, unless base.chat_template names a file: then it keeps that file. Raises BadInput if
+    there is no training form. The model repository's code is executed only if base.remote_code is set, and its commit is then pinned.
     """
     from transformers import AutoTokenizer
 
     base = located(base)
     try:
         tokenizer = AutoTokenizer.from_pretrained(base.model, revision=base.revision or None, trust_remote_code=base.remote_code)
-    except Exception as error:  # noqa: BLE001  of strangers' files: tokenizers raises bare Exceptions
+    except Exception as error:  # noqa: BLE001  for malformed files tokenizers raises bare Exceptions
         reason = next(iter(str(error).splitlines()), type(error).__name__)
         raise BadInput(base.model, f"no tokenizer: {reason}", fix="check base.model and base.revision") from None
     published = default_template(tokenizer.chat_template)
@@ -87,14 +86,14 @@ def load_tokenizer(base: Base) -> ChatTokenizer:
 
 
 def default_template(given: object) -> str | None:
-    """The chat template that is used where none is named: a tokenizer may have several, by name."""
+    """The default chat template of a tokenizer, which may have several by name; None if there is none."""
     if isinstance(given, dict):
         given = given.get("default")
     return given if isinstance(given, str) and given else None
 
 
 def vocabulary_of(tokenizer: Any, base: Base) -> Vocabulary:
-    """What its chat template is examined with. Generation stops at the tokenizer's end and at those that the model's configs name."""
+    """The special tokens for examining a chat template. The stop tokens are the tokenizer's end and those of the model's configs."""
     added = {number: token for token, number in tokenizer.get_added_vocab().items()}
     ends = {tokenizer.eos_token_id, *stop_ids(base)}
     tokens = {name: token for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}

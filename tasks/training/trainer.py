@@ -1,7 +1,7 @@
-"""One training, as each of its processes: `python -m tasks.training.trainer JOB.json`, started by launch.
+"""Run one process of a training: `python -m tasks.training.trainer JOB.json`, started by tasks.training.launch.
 
-The job's method builds the trainer (tasks.training.supervised for SFT, tasks.training.preference for DPO); resuming, watching, checkpoints
-and what is saved at the end are the same for all. Modules that need torch at import are imported here only, in the process that trains.
+The job's method builds the trainer (tasks.training.supervised for SFT, tasks.training.preference for DPO). All methods share resuming,
+watching, checkpoints and saving. Only the training process imports modules that import torch.
 """
 
 import logging
@@ -23,35 +23,37 @@ if TYPE_CHECKING:
 
 
 def train(job: Job) -> None:
-    for name in ("trl", "bitsandbytes"):  # of one row per device, where rows are whole packs; of kernels on a hub, at import
+    for name in ("trl", "bitsandbytes"):  # they warn of one row per device, and at import of kernels on a hub
         logging.getLogger(name).setLevel(logging.ERROR)
     import torch
     from transformers import AutoTokenizer, PrinterCallback
     from transformers.utils.logging import disable_progress_bar
 
-    for outdated in (".*is_gradient_checkpointing", r"`torch\.distributed\."):  # in TRL's and DeepSpeed's code, for nobody here to correct
+    for outdated in (".*is_gradient_checkpointing", r"`torch\.distributed\."):  # warnings about TRL's and DeepSpeed's own code
         warnings.filterwarnings("ignore", outdated, FutureWarning)
-    disable_progress_bar()  # one for every checkpoint's one file
+    disable_progress_bar()  # it would draw a bar for each saved file
     if not torch.cuda.is_available():
-        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # else DeepSpeed warns that it found no other
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # otherwise DeepSpeed warns that it found no accelerator
     if os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true":
         load_data_only()
     torch.set_num_threads(job.where.threads)
     tokenizer = AutoTokenizer.from_pretrained(job.tokenizer)
     trainer = _build(job, tokenizer)
-    trainer.remove_callback(PrinterCallback)  # the history has what it would print
+    trainer.remove_callback(PrinterCallback)  # the history contains the same numbers
     if trainer.is_world_process_zero():
         store.write_json(job.scratch / RESOLVED, trainer.resolved())
         store.write_json(job.scratch / MACHINE, trainer.machine())
     trainer.train(resume_from_checkpoint=str(job.resume) if job.resume else None)
     _save(job, trainer)
     trainer.accelerator.wait_for_everyone()
-    trainer.accelerator.end_training()  # a process that exits with its group open is now and then aborted in one of gloo's threads
+    trainer.accelerator.end_training()  # without it, a gloo thread sometimes aborts the process at exit
 
 
 def load_data_only() -> None:
-    """From here on no checkpoint runs code when it is read. DeepSpeed asks torch for whole pickles of its shards; torch is told to take
-    tensors, plain values and the four classes that DeepSpeed keeps in them, whatever it is asked for."""
+    """Forbid torch to run code while it loads a checkpoint, for the rest of the process.
+
+    DeepSpeed loads its shards as full pickles. After this call torch loads only tensors, plain values and four of DeepSpeed's classes.
+    """
     import torch
     from deepspeed.runtime.fp16.loss_scaler import DynamicLossScaler, LossScaler
     from deepspeed.runtime.zero.config import ZeroStageEnum
@@ -73,8 +75,8 @@ def _build(job: Job, tokenizer: Any) -> "Watched":
 
 
 def _save(job: Job, trainer: "Watched") -> None:
-    """The trained model as transformers and vLLM load it: safetensors, tokenizer, chat template; no pickle."""
-    trainer.model.generation_config.do_sample = True  # without it `transformers serve` decodes greedily, whatever temperature is asked for
+    """Save the trained model for transformers and vLLM: safetensors, tokenizer and chat template, no pickle."""
+    trainer.model.generation_config.do_sample = True  # otherwise `transformers serve` ignores the temperature and decodes greedily
     if job.optimization.adapter is None:
         _in_its_precision(job, trainer)
         trainer.save_model(str(job.out))
@@ -90,7 +92,7 @@ def _save(job: Job, trainer: "Watched") -> None:
 
 
 def _in_its_precision(job: Job, trainer: "Watched") -> None:
-    """Weights that were trained in float32 for bf16's sake are saved as what they are computed with."""
+    """Convert weights to bf16 if they were computed in bf16 and updated in float32."""
     import torch
 
     if job.optimization.precision == "bf16" and not trainer.is_deepspeed_enabled:
@@ -98,7 +100,7 @@ def _in_its_precision(job: Job, trainer: "Watched") -> None:
 
 
 def main() -> None:
-    die_with_parent(signal.SIGKILL)  # it has nothing to put away: what is sealed is whole, what is not is none
+    die_with_parent(signal.SIGKILL)  # SIGKILL is safe: only sealed checkpoints are used
     job = Job.model_validate_json(Path(sys.argv[1]).read_bytes())
     try:
         train(job)

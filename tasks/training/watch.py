@@ -1,6 +1,6 @@
-"""What is seen of a training while it runs, whatever its loss: every step's numbers, and the step at which it has to stop.
+"""Record every training step's numbers, write checkpoints, and stop a training at a bad loss or gradient.
 
-Imported in the process that trains only. Mixed into a TRL trainer: `class Supervised(Watched, SFTTrainer)`.
+A mixin for TRL trainers: `class Supervised(Watched, SFTTrainer)`. Only the training process imports this module.
 """
 
 import json
@@ -23,16 +23,16 @@ from tasks.training import checkpoint_sync, checkpoints
 from tasks.training.job import HISTORY, Job, Machine, Point, Resolved
 from tasks.training.row_order import order
 
-CIRCUMSTANCE = re.compile(  # arguments that say where and how fast a training runs, what it shows and keeps; and secrets and paths
+CIRCUMSTANCE = re.compile(  # arguments of place, speed, display and storage, secrets, paths: not part of a result
     r"^(per_device_|gradient_accumulation_steps|use_cpu|activation_|gradient_checkpointing|dataloader_|save_|local_rank|ddp_|fsdp|deepspeed"
     r"|parallelism_config|accelerator_config|use_liger|liger_|log|disable_tqdm|resume_|run_name|report_to|project|hub_|push_to_hub|trackio_"
     r"|ignore_data_skip|debug|torch_compile|torch_empty_cache|skip_memory)|(token|_dir)$"
 )
-RECENT = 32  # steps whose median a new loss is held against
+RECENT = 32  # steps in the median that a new loss is compared with
 
 
 class Costs(NamedTuple):
-    """What each row of the dataset weighs, in its order."""
+    """Tokens and FLOPs of each row of the dataset, shape (rows,), in the dataset's order."""
 
     rows: int
     tokens: npt.NDArray[np.float64]
@@ -40,8 +40,11 @@ class Costs(NamedTuple):
 
 
 class Watched(Trainer):
-    """Every step's numbers go into the job's history as they are made. A loss or gradient that is not finite, or a loss that jumps,
-    ends the training in its step, with the rows of the batch named; nothing is saved after it."""
+    """A trainer that appends every step's numbers to the job's history.
+
+    A loss or gradient that is not finite, or a loss that jumps, raises TrainingFailed at its step and names the rows of the batch.
+    Nothing is saved after that step.
+    """
 
     def __init__(self, *args: Any, job: Job, costs: Costs, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -65,14 +68,14 @@ class Watched(Trainer):
         super().log(logs, start_time)
 
     def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
-        """Not begun where the disk has no room for it: half of one would be left, and a disk without room for anything."""
+        """Raises TrainingFailed if the disk has no room, before anything is written: a partial checkpoint would fill the disk."""
         told = [checkpoints.shortage(self._job.scratch, expected=_states(self.model)) if self.is_world_process_zero() else None]
         if problem := (broadcast_object_list(told) if self._job.where.world > 1 else told)[0]:
             raise TrainingFailed(f"train {self._job.name}: step {self.state.global_step}: {problem}; free some")
         super()._save_checkpoint(*args, **kwargs)
 
     def resolved(self) -> Resolved:
-        """What the job became: the trainer's arguments and the model's config, without paths and circumstance."""
+        """The trainer's arguments and the model's config, without paths and without arguments that do not change the result."""
         arguments = {name: value for name, value in self.args.to_dict().items() if not CIRCUMSTANCE.search(name)}
         model = {name: value for name, value in self.model.config.to_dict().items() if name != "_name_or_path"}
         parameters = list(self.model.parameters())
@@ -84,7 +87,7 @@ class Watched(Trainer):
         )
 
     def machine(self) -> Machine:
-        """What the job runs on."""
+        """The hardware that the job runs on."""
         return Machine(
             device=torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
             matrix_rate=self._rate,
@@ -94,7 +97,7 @@ class Watched(Trainer):
         )
 
     def own_numbers(self) -> dict[str, float]:
-        """What the method counts beside the loss, over the step's global batch."""
+        """The method's numbers beside the loss, over the step's global batch. Methods override it."""
         return {}
 
     def _note(self, logs: dict[str, float]) -> None:
@@ -121,12 +124,12 @@ class Watched(Trainer):
         self._recent.append(point.loss)
 
     def rows_of(self, step: int) -> npt.NDArray[np.int64]:
-        """The rows of the global batch of a step, counted from 1."""
+        """Row indices of the global batch of a step, shape (global_batch,). Steps count from 1."""
         batch = self._job.optimization.global_batch
         return self._order[(step - 1) * batch : step * batch]
 
     def _check(self, point: Point) -> None:
-        """Every process sees the same numbers, and so they all stop."""
+        """Raises TrainingFailed for a bad step. Every process has the same numbers, so all of them stop."""
         usual = median(self._recent) if self._recent else point.loss
         finite = np.isfinite(point.loss) and np.isfinite(point.grad_norm)
         if finite and point.loss <= usual + self._job.optimization.max_loss_jump:
@@ -138,7 +141,7 @@ class Watched(Trainer):
         raise TrainingFailed(f"train {self._job.name}: step {point.step}: {problem}; batch: {self._named(rows)}; fix: {fix}")
 
     def _guilty(self) -> list[int]:
-        """Rows of this step's micro-batches whose own loss is not finite, of all processes; all of the step's where none is."""
+        """Rows of this step whose micro-batch has a loss that is not finite, on all processes; all rows of the step if none is found."""
         job, mine = self._job, [torch.isfinite(loss).all().item() for loss in self._losses[-self._job.accumulation :]]
         finite = gather_object(mine) if job.where.world > 1 else mine
         rows = self.rows_of(self.state.global_step).reshape(job.accumulation, job.where.replicas, job.where.micro_batch)
@@ -148,16 +151,16 @@ class Watched(Trainer):
         return list(map(int, rows[~by_place].ravel() if not by_place.all() else rows.ravel()))
 
     def _named(self, rows: list[int]) -> str:
-        """Rows of the training's dataset with what is in them."""
+        """Rows of the training's dataset with the ids of their contents, for a message."""
         return _few([f"row {row} ({_few(self.contents(row))})" for row in rows])
 
     def contents(self, row: int) -> list[str]:
-        """The ids of what a row of the job's dataset is made of; a method says it."""
+        """The ids of the samples or the pair in a row of the job's dataset. Each method implements it."""
         raise NotImplementedError
 
 
 def _states(model: Any) -> float:
-    """Bytes of the weights with Adam's two moments, in float32; `ds_numel` are those that ZeRO-3 has on all processes."""
+    """Bytes of the trained weights and Adam's two moments, in float32. `ds_numel` is a ZeRO-3 parameter's size over all processes."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return 12.0 * sum(getattr(parameter, "ds_numel", parameter.numel()) for parameter in trained)
 
@@ -167,12 +170,12 @@ def _few(names: list[str], most: int = 8) -> str:
 
 
 def resumed_at(checkpoint: Path | None) -> int:
-    """Steps that are done already."""
+    """Steps done before a resume; 0 without a checkpoint."""
     return int(checkpoint.name.rpartition("-")[2]) if checkpoint else 0
 
 
 def forget_after(history: Path, *, step: int) -> None:
-    """Steps that will be trained again are no history yet. The launcher has cut what is not whole."""
+    """Remove steps after `step` from the history, because they will be trained again. Lines must be valid (launch.cut_history)."""
     if not history.exists():
         return
     lines = [line for line in history.read_bytes().split(b"\n")[:-1] if Point.model_validate_json(line).step <= step]
@@ -181,12 +184,12 @@ def forget_after(history: Path, *, step: int) -> None:
 
 
 def _computed_in(job: Job) -> torch.dtype:
-    """Of the matrix products: weights may be kept in float32 and computed with in bf16."""
+    """The dtype of the matrix products. Weights may be stored in float32 and computed in bf16."""
     return torch.bfloat16 if job.optimization.precision == "bf16" else torch.float32
 
 
 def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """FLOP/s of large matrix products on this device, measured now: what MFU is a share of."""
+    """FLOP/s of large matrix products on this device, measured by this call. MFU is a share of this rate."""
     width = 8192 if device.type == "cuda" else 768
     factor = torch.ones(width, width, device=device, dtype=dtype)
     best = float("inf")
@@ -205,7 +208,7 @@ def _wait(device: torch.device) -> None:
 
 
 def held(device: torch.device) -> float:
-    """GiB that this process held at the most: on its GPU, or in memory."""
+    """Peak memory of this process in GiB: on its GPU, or in main memory without one."""
     if device.type == "cuda":
         return torch.cuda.max_memory_reserved(device) / 2**30
     import resource
@@ -214,12 +217,12 @@ def held(device: torch.device) -> float:
 
 
 def callbacks(job: Job) -> list[TrainerCallback]:
-    """Checkpoints that are known to be whole, and the bar."""
+    """The callbacks that seal checkpoints and, if the job asks for it, draw the progress bar."""
     return [Keep(job), *([Bar(job)] if job.bar else [])]
 
 
 class Keep(TrainerCallback):
-    """Seals each checkpoint once all processes have written their parts, and then lets old ones go."""
+    """Seal each checkpoint after all processes have written it, upload it, and remove old checkpoints."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
@@ -237,7 +240,7 @@ class Keep(TrainerCallback):
 
 
 class Bar(TrainerCallback):
-    """Steps done, their rate and the time left; the loss beside it."""
+    """A progress bar: steps done, their rate, the time left, and the loss."""
 
     def __init__(self, job: Job) -> None:
         self._label = f"train {job.name}"

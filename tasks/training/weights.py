@@ -1,7 +1,8 @@
-"""The weights that a training begins with, and what is left of them to save at its end.
+"""Load the weights that a training begins with, and merge an adapter into them at its end.
 
-The base model's come from safetensors only; those of a tiny Llama are drawn from the seed. In bf16, weights that are trained are float32
-and only computed with in bf16, as an update of one part in 100,000 is lost on bf16's eight bits; DeepSpeed keeps float32 copies itself.
+A base model's weights are read from safetensors only; a tiny Llama's weights are drawn from the seed. With bf16, trained weights are
+stored in float32 and computed in bf16, because bf16's eight bits lose an update of one part in 100,000. DeepSpeed keeps its own float32
+copies.
 """
 
 import os
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def load(job: Job, tokenizer: Any, *, tiny: Tiny) -> Any:
-    """A causal language model ready for a TRL trainer; quantized where the adapter says so."""
+    """A causal language model for a TRL trainer, tiny or pretrained; quantized if the adapter has 4 bits."""
     from transformers import set_seed
 
     set_seed(job.seed)
@@ -28,7 +29,7 @@ def load(job: Job, tokenizer: Any, *, tiny: Tiny) -> Any:
 
 
 def pretrained(job: Job) -> Any:
-    """The base model, ready for a TRL trainer; quantized where the adapter says so."""
+    """The base model for a TRL trainer; quantized if the adapter has 4 bits."""
     model = _pretrained(job, dtype=_dtype(job), quantization_config=_quantization(job.optimization.adapter))
     if job.where.liger:
         _use_liger(model)
@@ -36,7 +37,7 @@ def pretrained(job: Job) -> Any:
 
 
 def lora(adapter: Adapter | None) -> Any:
-    """PEFT's config, or None where all weights are trained."""
+    """PEFT's config of the adapter; None if all weights are trained."""
     from peft import LoraConfig
 
     if adapter is None:
@@ -47,9 +48,9 @@ def lora(adapter: Adapter | None) -> Any:
 
 
 def merged(job: Job, model: Any) -> Any:
-    """The adapter's update added to the base model's weights: one checkpoint, which transformers, vLLM and the registry take as any other.
+    """The base model with the adapter merged into its weights: a checkpoint like any other for transformers, vLLM and the registry.
 
-    Quantized weights are not merged into: the base model is loaded again, in bf16, on the CPU.
+    An adapter is not merged into quantized weights: the base model is loaded again, in bf16, on the CPU.
     """
     import torch
     from peft import PeftModel
@@ -96,7 +97,7 @@ def _quantization(adapter: Adapter | None) -> Any:
 
 
 def _use_liger(model: Any) -> None:
-    """Liger's kernels for norms, rotations and the feed-forward; the loss is TRL's fused one. Left out without a GPU, or without Liger."""
+    """Use Liger's kernels for norms, rotations and the feed-forward, if a GPU and Liger are there. The loss stays TRL's fused loss."""
     import torch
     from transformers.utils import is_liger_kernel_available
 
@@ -107,7 +108,7 @@ def _use_liger(model: Any) -> None:
 
 
 def _positions(job: Job) -> int:
-    """Room for answers four times as long as the longest training sample: how long it writes is not to end at the position table."""
+    """Positions for answers four times as long as the longest training sample, so that the position table does not limit them."""
     lengths, _ = lengths_of(job.rows)
     return max(2048, 4 * int(lengths.max()))
 
@@ -127,13 +128,13 @@ def _tiny(tiny: Tiny, tokenizer: Any, *, attention: str, positions: int) -> Any:
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
         attn_implementation=attention,
-        **{MARK: True},  # in config.json: whoever evaluates the checkpoint sees that it is no language model
+        **{MARK: True},  # in config.json: marks a stand-in, no real language model
     )
     return LlamaForCausalLM(config)
 
 
 def attention(job: Job) -> str:
-    """Packs need an attention that knows where a sample ends: all of these read it from the restarted positions."""
+    """The attention implementation. Each of them separates packed samples by their restarted positions."""
     import torch
     from transformers.utils import is_flash_attn_2_available
 
