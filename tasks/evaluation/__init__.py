@@ -1,4 +1,4 @@
-"""The evaluator as an application: evaluate a model, score recorded outputs, compare two evaluations, duels, CI.
+"""The evaluator as an application: evaluate a model, score recorded outputs, compare two evaluations, run duels, run in CI.
 
 `score` and `compare` are its Python interface; the command is `longwriter eval`.
 """

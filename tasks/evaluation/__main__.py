@@ -1,4 +1,4 @@
-"""`python -m tasks.evaluation`: evaluate a model, score recorded outputs, compare two evaluations, and what belongs to it."""
+"""`longwriter eval` (`python -m tasks.evaluation`): evaluate a model, score recorded outputs, compare evaluations, duel, official, nll."""
 
 import sys
 from pathlib import Path
@@ -20,13 +20,13 @@ from tasks.schema.errors import BadInput
 from tasks.schema.redaction import split_url
 from tasks.stage import one_line_errors
 
-REPEATED = 3  # rows that a line names
+REPEATED = 3  # rows that a message names
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.callback()
 def evaluation() -> None:
-    """LongBench-Write and the Ruler: evaluate a model, score recorded outputs, compare."""
+    """Evaluate a model on LongBench-Write or the Ruler, score recorded outputs, compare evaluations."""
 
 
 @app.command()
@@ -44,7 +44,7 @@ def evaluate(
     fresh: Annotated[bool, typer.Option("--fresh", help="ask for everything anew, in a folder that holds an evaluation")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="the scorecard as one JSON object, on the last line")] = False,
 ) -> None:
-    """A model on a benchmark: its answers, the judge's verdicts, the scorecard. Started again, it goes on where it stopped."""
+    """Evaluate a model on a benchmark: answers, the judge's verdicts, the scorecard. An interrupted run resumes in the same folder."""
     from tasks.evaluation.evaluate import Options, folder_of, params_here
     from tasks.evaluation.evaluate import evaluate as evaluate_model
 
@@ -71,7 +71,7 @@ def score(
 ) -> None:
     """Score recorded outputs by S_l. Quality needs a judge: S_q is null, and every item counts as unscored.
 
-    A folder with a folder of files for each model becomes a table of S_l, a row for each model and a column for each asked length.
+    For a folder with one folder of files per model, prints a table of S_l with a row per model and a column per requested length.
     """
     with one_line_errors():
         found = api.score(predictions, length=_positive(length) if length else None, format=format)
@@ -95,7 +95,7 @@ def compare(
     as_json: Annotated[bool, typer.Option("--json", help="the comparison as one JSON object, on the last line")] = False,
     gate: Annotated[bool, typer.Option("--gate", help="exit with 1 if A is worse: by S̄ overall, or by S_l where no judge scored")] = False,
 ) -> None:
-    """Is A better than B, worse, or cannot these items tell? Item by item, with 95% intervals."""
+    """Is A better than B, worse, or are the items too few to tell? Paired by prompt, with 95% intervals."""
     with one_line_errors():
         found = api.compare(a, b, mode="fixed" if fixed else "paper")
         if as_json:
@@ -113,7 +113,7 @@ def duel(
     out: Annotated[Path | None, typer.Option(help="JSONL file for the comparisons, replies and all")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="what came of them as one JSON object, on the last line")] = False,
 ) -> None:
-    """Which of two answers to the same prompt would a reader rather have? The judge compares them, in both orders."""
+    """Let the judge compare two evaluations' answers to the same prompts, in both orders: which one is preferred?"""
     from tasks.evaluation.duel import duel as duelled
     from tasks.evaluation.evaluate import params_here
 
@@ -132,7 +132,7 @@ def official(
     source: Annotated[str, typer.Option(help="a mirror's URL, or a folder with the repository's files")] = DEFAULT_URL,
     folder: Annotated[Path, typer.Option(help="where they go")] = Path("data/raw/official"),
 ) -> None:
-    """Fetch the paper's prompts and benchmark files at their pinned revision. What is there and right is left alone."""
+    """Fetch the paper's prompts and benchmark files at their pinned revision. Files that are present and correct are kept."""
     with one_line_errors():
         for path in fetch(folder, source=source):
             print(path)
@@ -163,7 +163,7 @@ def nll(
 
 
 def _mention(found: api.Scores) -> None:
-    """Say which rows repeat an answer, and which are left out."""
+    """Reports repeated answers and rows that are left out."""
     if found.repeated:
         more = f" and {len(found.repeated) - REPEATED} more" if len(found.repeated) > REPEATED else ""
         places = ", ".join(found.repeated[:REPEATED])

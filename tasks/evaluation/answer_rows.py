@@ -1,8 +1,8 @@
-"""Rows with recorded answers, of this project or of another tool, as rows with `prompt`, `response` and what else is known.
+"""Reads rows with recorded answers, of this project or another tool, as rows with `prompt`, `response` and other known fields.
 
-An answer is read like a server's reply (tasks/endpoints/completion.py): a string, content parts, a whole chat completion or one row of
-OpenAI's batch output; thoughts come off it, and its finish reason is the server's or the tool's. Known shapes: the stage predict's own,
-chats as `messages`, lm-evaluation-harness's samples, Inspect's logs, evalscope's reviews. Any other row is taken as it is.
+An answer is read like a server's reply (endpoints/completion.py): a string, content parts, a whole chat completion, or a row of OpenAI's
+batch output. Thoughts are separated from the text; the finish reason is the server's or the tool's. Known formats: the stage predict,
+chats as `messages`, lm-evaluation-harness's samples, Inspect's logs, evalscope's reviews. Any other row is used unchanged.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,12 +32,12 @@ class Answered(NamedTuple):
 
     entry: Entry  # its `response` is the text
     content: Content
-    finish_reason: str  # empty: not known
-    model: str  # who answered; empty: the row does not say
+    finish_reason: str  # empty: unknown
+    model: str  # the model that answered; empty: unknown
 
 
 def answers_in(entry: Entry) -> Iterator[Answered]:
-    """Every answer of a row: mostly one. Raises BadInput for an answer that is no text, and for an error in place of one."""
+    """Yields every answer of a row, usually one. Raises BadInput for an answer that is not text, and for an error in place of an answer."""
     for row in _rows(entry.data):
         yield _answered(entry._replace(data=row))
 
@@ -51,7 +51,9 @@ def _answered(entry: Entry) -> Answered:
         field, value = RESPONSES[0], row
     else:
         value = row[field]
-    strings = isinstance(value, list) and (not value or any(isinstance(part, str) for part in value))  # parts, samples or paragraphs?
+    strings = isinstance(value, list) and (
+        not value or any(isinstance(part, str) for part in value)
+    )  # unclear whether these are parts, samples or paragraphs
     if not isinstance(value, str | list | dict) or strings:
         raise entry.bad(field, f"not a string: {value!r:.60}")
     try:
@@ -60,7 +62,7 @@ def _answered(entry: Entry) -> Answered:
         raise entry.bad(field, f"an error in place of an answer: {str(error)[:200]}", fix="ask for it again, or remove the line") from None
     except Unreadable as error:
         raise entry.bad(field, str(error)) from None
-    if row.get("inline") is True and not content.inline:  # of the stage predict, which took the thoughts out of the text
+    if row.get("inline") is True and not content.inline:  # the stage predict already removed inline thoughts
         content = content._replace(inline=True)
     model = row.get("model") if "item" in row else ""
     data = {**row, "response": content.text}
@@ -72,7 +74,7 @@ def _ending(row: Row) -> str:
 
 
 def _read(value: object, *, beside: Row) -> tuple[Content, str]:
-    """An answer's text, thoughts and finish reason. Raises Unreadable, ErrorInside."""
+    """An answer's text, thoughts and finish reason. Raises Unreadable or ErrorInside."""
     if isinstance(value, str):
         return _text(value, beside), ""
     if isinstance(value, list):
@@ -85,7 +87,7 @@ def _read(value: object, *, beside: Row) -> tuple[Content, str]:
 
 
 def _of_object(value: dict[str, Any]) -> tuple[Content, str]:
-    """A chat completion, a batch's response around one, a message, an answer of OpenAI's Responses API."""
+    """Reads a chat completion, a batch response with one, a message, or a reply of OpenAI's Responses API."""
     if isinstance(body := value.get("body"), dict):
         check_error(value)
         return _of_object(body)
@@ -108,7 +110,7 @@ def _of_object(value: dict[str, Any]) -> tuple[Content, str]:
 
 
 def _of_items(items: Sequence[object]) -> Content:
-    """The output items of OpenAI's Responses API: reasoning, and messages of parts."""
+    """Reads the output items of OpenAI's Responses API: reasoning, and messages of parts."""
     parts: list[object] = []
     for item in items:
         if isinstance(item, dict) and item.get("type") == "message" and isinstance(item.get("content"), list):
@@ -119,7 +121,7 @@ def _of_items(items: Sequence[object]) -> Content:
 
 
 def _text(text: str, beside: Row) -> Content:
-    """A plain answer: as it is, but for thoughts in it and beside it."""
+    """Reads a plain text answer and separates thoughts that are in it or in a field beside it."""
     if not any(isinstance(beside.get(name), str) and beside[name].strip() for name in THOUGHT_FIELDS):
         reasoning, said = split_thoughts(text)
         return Content(said, reasoning, bool(reasoning))
@@ -131,7 +133,7 @@ def _thoughts(row: Row) -> Row:
 
 
 def _rows(row: Row) -> Iterator[Row]:
-    """A row of a known shape as plain ones; any other as it is."""
+    """Converts a row of a known format to plain rows; yields any other row unchanged."""
     if isinstance(item := row.get("item"), dict) and "prompt" in item and "response" in row:
         yield {**{name: item[name] for name in ("prompt", "length", "type", "id") if name in item}, **row}
     elif isinstance(doc := row.get("doc"), dict) and isinstance(row.get("resps"), list):
@@ -152,14 +154,14 @@ def _flat(responses: Sequence[object]) -> Iterator[object]:
 
 
 def _known(row: Row) -> dict[str, Any]:
-    """What a tool keeps of the benchmark's row."""
+    """The fields of the benchmark's row that a tool keeps."""
     kept = row.get("metadata")
     own = {name: row[name] for name in ("id", "length", "type") if name in row}
     return {**own, **({name: kept[name] for name in ("prompt", "length", "type") if name in kept} if isinstance(kept, dict) else {})}
 
 
 def _of_chat(row: Row) -> Row:
-    """A chat: its last turn answers the user's turn before, unless the row has the answer elsewhere."""
+    """Reads a chat: the last turn is the answer to the user's turn before it, unless the row has the answer in another field."""
     *before, last = row["messages"] or [None]
     if not isinstance(last, dict) or last.get("role") != "assistant" or any(name in row for name in RESPONSES):
         return _with_prompt({**row, "prompt": row["messages"]})
@@ -167,7 +169,7 @@ def _of_chat(row: Row) -> Row:
 
 
 def _with_prompt(row: dict[str, Any]) -> Row:
-    """The prompt as text, where it is a list of turns: the user's last one."""
+    """Replaces a prompt that is a list of turns by the text of the user's last turn."""
     if not isinstance(row.get("prompt"), list):
         return row
     asked = [turn for turn in row.pop("prompt") if isinstance(turn, dict) and turn.get("role") == "user"]

@@ -1,7 +1,7 @@
-"""The evaluator in Python, for notebooks and scripts: `from tasks.evaluation import score, compare`.
+"""The evaluator's Python interface, for notebooks and scripts: `from tasks.evaluation import score, compare`.
 
-Both return frozen records. `print(card.model_dump_json(indent=2))` shows one; `pandas.DataFrame(item.model_dump() for item in
-scores.items)` makes a table of one. Errors are those of the command: BadInput with the file, the line and the field.
+Both return frozen records. `print(card.model_dump_json(indent=2))` prints one; `pandas.DataFrame(item.model_dump() for item in
+scores.items)` makes a table of items. Errors are those of the command: BadInput with file, line and field.
 """
 
 import tempfile
@@ -23,28 +23,28 @@ Answers = str | Path | Iterable[Mapping[str, object]]
 
 
 class Scores(Record):
-    """Recorded answers, scored. S_q needs a judge: it is None, and every answer counts as unscored."""
+    """Scored recorded answers. S_q needs a judge: it is None, and every answer counts as unscored."""
 
-    cards: dict[str, Scorecard]  # by model, in the order in which the models occur
-    items: tuple[ScoredItem, ...]  # an answer each
-    left_out: tuple[str, ...]  # FILE:LINE of rows that state no length
-    repeated: tuple[str, ...]  # rows that give an answer again, with the place where it was first
+    cards: dict[str, Scorecard]  # by model, in order of first occurrence
+    items: tuple[ScoredItem, ...]  # one per answer
+    left_out: tuple[str, ...]  # FILE:LINE of rows without a readable length
+    repeated: tuple[str, ...]  # rows that repeat an answer, with the place of the first one
 
     @property
     def card(self) -> Scorecard:
-        """The scorecard where one model answered. Raises BadInput where several did."""
+        """The scorecard of the only model. Raises BadInput if several models answered."""
         self._only()
         return next(iter(self.cards.values()))
 
     def of(self, model: str) -> "Scores":
-        """The scores of one model alone. Raises BadInput where it is none of them."""
+        """The scores of one model. Raises BadInput if there is no such model."""
         if model not in self.cards:
             raise BadInput(model, f"no answers of this model; there are {', '.join(self.cards)}", fix="name one of them")
         items = tuple(item for item in self.items if item.model == model)
         return self.model_copy(update={"cards": {model: self.cards[model]}, "items": items})
 
     def side(self) -> Side:
-        """One side of a comparison. Raises BadInput where several models answered."""
+        """One side of a comparison. Raises BadInput if several models answered."""
         return Side(self._only(), self.items, self.card.judge)
 
     def _only(self) -> str:
@@ -57,9 +57,9 @@ def score(answers: Answers, *, length: int | None = None, format: str | None = N
     """Score recorded answers by S_l, in both modes, with repetition, endings and intervals.
 
     `answers` is a JSONL file, a glob, a folder of files, a folder with a folder for each model, or rows in memory: `prompt`, `response`
-    and `length` (words; `length=` serves rows without one), optionally `id`, `sample`, `type`, `plan`, `finish_reason`.
-    `format` is the benchmark's: longbench-write, hellobench, writingbench, lifebench. Rows of other tools are read as by
-    `longwriter eval score`. Raises BadInput with the file, the line and the field of the first row that does not fit.
+    and `length` (words; `length=` applies to rows without one), optionally `id`, `sample`, `type`, `plan`, `finish_reason`. `format` is
+    the benchmark's: longbench-write, hellobench, writingbench, lifebench. Rows of other tools are read as by `longwriter eval score`.
+    Raises BadInput with file, line and field of the first row that does not fit.
 
     Example:
         >>> from tasks.evaluation import score
@@ -72,7 +72,7 @@ def score(answers: Answers, *, length: int | None = None, format: str | None = N
         [(40, 36), (40, 14)]
         >>> round(scores.card.s_l, 1)
         50.8
-        >>> scores.card.s_q is None  # nobody has judged
+        >>> scores.card.s_q is None  # no judge was called
         True
     """
     if isinstance(answers, str | Path):
@@ -84,11 +84,11 @@ def score(answers: Answers, *, length: int | None = None, format: str | None = N
 
 
 def compare(a: "Scores | str | Path", b: "Scores | str | Path", *, mode: Mode = "paper") -> Comparison:
-    """Is A better than B, worse, or cannot these items tell? Prompt by prompt, with 95% intervals and sign-flip tests.
+    """Is A better than B, worse, or are the items too few to tell? Paired by prompt, with 95% intervals and sign-flip tests.
 
-    A side is what `score` returned, a score folder or its items.jsonl (`data/score:student` names a model), or, as B, a row of the
-    paper's table: `paper:LongWriter-9B`. `mode` counts words and reads lengths as the paper does, or as they are meant ("fixed").
-    Raises BadInput where the sides have no prompt in common.
+    A side is a result of `score`, a score folder or its items.jsonl (`data/score:student` names a model), or, for B only, a row of the
+    paper's table: `paper:LongWriter-9B`. `mode` counts words and reads lengths as the paper does ("paper"), or as they are meant
+    ("fixed"). Raises BadInput if the sides have no prompt in common.
 
     Example:
         >>> from tasks.evaluation import compare, score

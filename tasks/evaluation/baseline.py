@@ -1,4 +1,4 @@
-"""What an evaluation is held against: another one with its items, which pair, or figures that somebody kept, which do not."""
+"""Reads the baseline of an evaluation: another evaluation with items, which can be paired, or recorded figures, which cannot."""
 
 import subprocess
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ from tasks.longbench.summary import summarise
 from tasks.schema.errors import BadInput
 from tasks.schema.records import ByName, Headline
 
-KEPT = "metrics/scores.json"  # the figures of the last run, which git keeps
+KEPT = "metrics/scores.json"  # the figures of the last run, committed to git
 FIX = "give the folder of an evaluation (items.jsonl in it), a scorecard.json, or a metrics/scores.json"
 
 
 class Figures(NamedTuple):
-    """The means of a group, 0 to 100, and its unscored answers. None: not known."""
+    """The mean scores of a group, 0 to 100, and its number of unscored answers. None: unknown."""
 
     s_l: float | None
     s_l_fixed: float | None
@@ -31,14 +31,14 @@ class Figures(NamedTuple):
 
 class Baseline(NamedTuple):
     name: str
-    groups: Mapping[str, Figures]  # overall, bins, languages, as far as they are known
-    side: Side | None  # None: there are no items, so that nothing can be paired
+    groups: Mapping[str, Figures]  # overall, length bins and languages, if known
+    side: Side | None  # None: no items, so nothing can be paired
 
 
 def read_baseline(source: str) -> Baseline:
-    """A score folder or items.jsonl, with `:MODEL` where it holds several; scorecard.json; or metrics/scores.json.
+    """Reads a score folder or items.jsonl (with `:MODEL` if it has several models), a scorecard.json, or a metrics/scores.json.
 
-    Raises BadInput where it is not there, or is none of these.
+    Raises BadInput if the source is missing or is none of these.
     """
     path = Path(source)
     if path.is_dir() and not (path / "items.jsonl").is_file() and (path / "scorecard.json").is_file():
@@ -55,7 +55,7 @@ def of_side(side: Side) -> Baseline:
 
 
 def committed(revision: str) -> Baseline | None:
-    """The figures that git keeps of `revision`; None where it has none. Raises BadInput where there is no such revision."""
+    """Returns the figures committed at `revision`; None if there are none. Raises BadInput if the revision does not exist."""
     if _git("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}") is None:
         raise BadInput(revision, "no such revision here", field="BASE", fix="fetch it: git fetch origin BRANCH")
     text = _git("show", "--end-of-options", f"{revision}:{KEPT}")
@@ -66,12 +66,12 @@ def committed(revision: str) -> Baseline | None:
 
 
 def groups(card: Scorecard) -> dict[str, Group]:
-    """Overall, bins and languages by their names."""
+    """Overall, length bins and languages by name."""
     return {"overall": card, **card.by_bin, **card.by_language}
 
 
 def _git(*arguments: str) -> str | None:
-    """What git says; None where it fails."""
+    """The output of a git command; None if it fails."""
     found = subprocess.run(["git", *arguments], capture_output=True, text=True, check=False)
     return found.stdout if found.returncode == 0 else None
 

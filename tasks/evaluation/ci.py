@@ -1,11 +1,11 @@
-"""`longwriter eval ci`: an evaluation in CI. Writes the difference to a baseline and the gate as a comment; exit 1 where the gate fails.
+"""`longwriter eval ci`: an evaluation in CI. Writes the difference to a baseline and the gate as a comment; exits with 1 if the gate fails.
 
-Without a candidate the rehearsal's stage `score` is brought up to date (what is unchanged is restored from DVC's cache or remote) and
-its student is looked at. A candidate (URL, checkpoint folder, models:/longwriter@challenger) goes through the evaluator. Writes into
-OUT: comment.md, and of what was looked at scorecard.json and items.jsonl, so that the next run has a baseline that pairs. General
-ability is not measured here: it is what the stage evaluate_general recorded, on the version or beside the scores.
+Without a candidate, the rehearsal's stage `score` is brought up to date (unchanged stages are restored from DVC's cache or remote) and its
+student is evaluated. A candidate (URL, checkpoint folder, models:/longwriter@challenger) is evaluated by the evaluator. Writes comment.md,
+scorecard.json and items.jsonl into OUT, so that the next run has a baseline with items. General ability is not measured here: it is read
+from the registered version's tags, or from the output of the stage evaluate_general beside the scores.
 
-Every option is an environment variable too: make and CI hand values over by the environment, where no shell reads them.
+Every option can also be set by an environment variable: make and CI pass values that way, so no shell interprets them.
 """
 
 import os
@@ -38,13 +38,13 @@ if TYPE_CHECKING:
     from tasks.tracking.registry import Version
 
 SCORES = Path("data/score")
-SUMMARY = "GITHUB_STEP_SUMMARY"  # the file that GitHub Actions shows on a run's page
+SUMMARY = "GITHUB_STEP_SUMMARY"  # names the file that GitHub Actions shows on a run's page
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 class EvaluationFailed(PipelineError):
-    """The rehearsal's run failed; it has said why on standard error."""
+    """The rehearsal's run failed; its own error is on standard error."""
 
     def __init__(self, exit_code: int):
         super().__init__("the rehearsal's evaluation did not come to its end; its own error stands above")
@@ -52,7 +52,7 @@ class EvaluationFailed(PipelineError):
 
 
 class Options(NamedTuple):
-    candidate: str  # a Url where it was given as one
+    candidate: str  # a `Url` if a URL was given
     model: str | None
     benchmark: Path | None
     scores: Path | None
@@ -62,13 +62,13 @@ class Options(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """What is evaluated and what it is held against."""
+    """What is evaluated, and what it is compared with."""
 
     side: Side
     card: Scorecard
     before: Baseline | None
-    general: Mapping[str, float | None]  # what the stage evaluate_general measured, by task
-    contest: Contest | None  # None: no other version is champion, or the candidate is not of the registry
+    general: Mapping[str, float | None]  # scores of the stage evaluate_general, by task
+    contest: Contest | None  # None: no other version is champion, or the candidate is not from the registry
 
 
 @app.command()
@@ -81,7 +81,7 @@ def ci_eval(
     base: Annotated[str, typer.Option(envvar="BASE", help="git revision whose metrics/scores.json it is where BASELINE cannot be")] = "",
     out: Annotated[Path, typer.Option(envvar="OUT", file_okay=False, help="folder of comment.md and the scores")] = Path("ci-eval"),
 ) -> None:
-    """Evaluate, say what differs from a baseline, and hold the gate: exit code 1, and the failing axis by name, where it fails."""
+    """Evaluate, report the difference to a baseline, and check the gate: exit code 1 with the failing conditions if it fails."""
     with one_line_errors():
         options = Options(split_url(candidate), model or None, benchmark, scores, baseline, base, out)
         try:
@@ -94,7 +94,7 @@ def ci_eval(
 
 
 def run(options: Options, params: Params) -> list[str]:
-    """Evaluate and write the comment; the gate's failing conditions."""
+    """Evaluates, writes the comment, and returns the gate's failing conditions."""
     given = _baseline(options)
     folder = _evaluated(options, params)
     with _registry(options.candidate):
@@ -109,9 +109,10 @@ def run(options: Options, params: Params) -> list[str]:
 
 
 def _baseline(options: Options) -> Baseline | None:
-    """What was asked for, read before anything is spent on the evaluation. BASE stands in for a BASELINE that cannot be read.
+    """Reads the baseline before the evaluation costs anything. BASE is used if BASELINE cannot be read.
 
-    Items of the base, kept by an earlier run, may be of a format or a benchmark that the change leaves behind: it must not fail for that.
+    The base's items come from an earlier run. The change under test may use another format or benchmark, and must not fail because of
+    that.
     """
     if options.baseline:
         try:
@@ -129,7 +130,7 @@ def _baseline(options: Options) -> Baseline | None:
 
 
 def _evaluated(options: Options, params: Params) -> Path:
-    """The folder of the scores. Raises what the evaluator does, EvaluationFailed where the rehearsal does not come to its end."""
+    """The folder of the scores. Raises the evaluator's errors, and EvaluationFailed if the rehearsal fails."""
     if options.scores:
         return options.scores
     if options.candidate:
@@ -146,7 +147,9 @@ def _evaluated(options: Options, params: Params) -> Path:
 
 
 def _seen(folder: Path, candidate: str, given: Baseline | None, mode: Mode) -> Seen:
-    """Of several models the student; a registered version also against the champion, which is the baseline where none is given."""
+    """Reads the scores; with several models, those of the student. A registered version is also compared with the champion, which is the
+    default baseline.
+    """
     side = read_side(str(folder))
     card = summarise(side.answers, judge=side.judge)
     version = _registered(candidate)
@@ -164,7 +167,7 @@ def _seen(folder: Path, candidate: str, given: Baseline | None, mode: Mode) -> S
 
 
 def _compared(seen: Seen, options: Options) -> tuple[Seen, Found]:
-    """Paired, where items pair. A baseline that BASE could stand in for, and of which no item does, is figures alone."""
+    """Compares with the baseline, paired if possible. If no item can be paired and BASE is set, only the baseline's figures are used."""
     try:
         return seen, compared(seen.side, seen.before)
     except BadInput as error:
@@ -175,7 +178,7 @@ def _compared(seen: Seen, options: Options) -> tuple[Seen, Found]:
 
 
 def _registry(candidate: str) -> AbstractContextManager[None]:
-    """One line for what goes wrong in MLflow, which is loaded only where the candidate is of the registry."""
+    """Reports MLflow errors in one line. MLflow is imported only for a candidate from the registry."""
     if not candidate.startswith("models:/"):
         return nullcontext()
     from tasks.tracking.client import answering
@@ -184,7 +187,7 @@ def _registry(candidate: str) -> AbstractContextManager[None]:
 
 
 def _registered(candidate: str) -> "Version | None":
-    """The version that a registry address of the pipeline's own model stands for; None for any other candidate."""
+    """The registered version that a registry address of the pipeline's own model names; None for any other candidate."""
     if not candidate.startswith("models:/"):
         return None
     from tasks.tracking.client import names
@@ -197,7 +200,7 @@ def _registered(candidate: str) -> "Version | None":
 
 
 def _general(path: Path, model: str) -> Mapping[str, float | None]:
-    """The model's scores by task, from the stage evaluate_general; empty without the file, or where it lists only other models."""
+    """The model's scores by task from the stage evaluate_general; empty without the file, or if it lists only other models."""
     return store.read_document(path, Abilities).root.get(model, {}) if path.is_file() else {}
 
 
@@ -206,7 +209,7 @@ def _condition(axis: Axis) -> Condition:
 
 
 def _regression(found: Found, mode: Mode) -> list[Condition]:
-    """A paired verdict of "worse" than the baseline fails too; "cannot tell" does not."""
+    """A paired verdict of "worse" than the baseline fails the gate; "cannot tell" does not."""
     comparison = found.get(mode)
     if comparison is None:
         return []

@@ -1,7 +1,7 @@
-"""A scorecard and how it differs from a baseline, as Markdown for a pull request.
+"""Formats a scorecard and its difference from a baseline as Markdown for a pull request.
 
-Where both have items, a difference is paired, prompt by prompt, and an arrow is the verdict of compare.py. Where the baseline is
-only figures a difference is a subtraction, and no arrow says more than that.
+If both have items, the difference is paired by prompt, and an arrow shows the verdict of compare.py. If the baseline has only figures, the
+difference is a subtraction without an arrow.
 """
 
 import re
@@ -15,7 +15,7 @@ from tasks.longbench.samples import Mode
 from tasks.longbench.scorecard import Group, Scorecard
 from tasks.statistics import Interval
 
-MARKER = "<!-- longwriter: evaluation -->"  # by which a comment is found again, to be updated
+MARKER = "<!-- longwriter: evaluation -->"  # identifies the comment to update
 ARROWS = {"better": "▲", "worse": "▼", "cannot tell": "○"}
 LEGEND = "In each cell: the score with its 95% interval, and below it the difference to the baseline."
 _CREDENTIALS = re.compile(r"//[^/\s@]*@")
@@ -24,7 +24,7 @@ HEADER = ("", "prompts", "S_l paper", "S_l fixed", "S_q", "S̄ paper", "S̄ fixe
 
 
 class Condition(NamedTuple):
-    """One line of the gate: its name, what was seen against what is asked, and whether it holds."""
+    """One condition of the gate: its name, the observed and required values as text, and whether it passed."""
 
     name: str
     text: str
@@ -36,7 +36,7 @@ _Score = tuple[float | None, Interval | None]
 
 
 def compared(side: Side, baseline: Baseline | None) -> Found:
-    """The paired comparison in each mode that both have; none where the baseline has no items. Raises BadInput as `paired` does."""
+    """The paired comparison in each mode that both sides have; empty if the baseline has no items. Raises BadInput as `paired`."""
     if baseline is None or baseline.side is None:
         return {}
     both = all(item.fixed for item in (*side.answers, *baseline.side.answers))
@@ -45,18 +45,18 @@ def compared(side: Side, baseline: Baseline | None) -> Found:
 
 
 def page(title: str, parts: Iterable[str]) -> str:
-    """The whole comment: the hidden marker, the title, the parts."""
+    """The complete comment: hidden marker, title, parts."""
     return "\n\n".join([MARKER, f"### {title}", *parts]) + "\n"
 
 
 def difference(card: Scorecard, baseline: Baseline | None, found: Found) -> str:
-    """What is told overall, a table for all prompts, one by bin and one by language, and what they do not say."""
+    """The overall verdict; tables for all prompts, by length bin and by language; and remarks on how to read them."""
     tables = [_table(card, names, baseline, found) for names in (["overall"], list(card.by_bin), list(card.by_language)) if names]
     return "\n\n".join([*_told(baseline, found), *tables, *_remarks(card, baseline, found)])
 
 
 def gate(conditions: Sequence[Condition]) -> str:
-    """The gate as a table, condition by condition."""
+    """The gate as a table with one row per condition."""
     failing = [condition.name for condition in conditions if not condition.passed]
     verdict = f"**The gate fails**: {', '.join(failing)}." if failing else "**The gate holds.**"
     rows = [f"| {'✓' if condition.passed else '✗'} | {_plain(condition.text)} |" for condition in conditions]
@@ -64,7 +64,7 @@ def gate(conditions: Sequence[Condition]) -> str:
 
 
 def code(text: str) -> str:
-    """A name from outside, so that nothing in it is read as Markdown, and without the password that a URL may have."""
+    """Text from outside as inline code: not interpreted as Markdown, and without the password of a URL."""
     return "`" + " ".join(_CREDENTIALS.sub("//", text).replace("`", "'").split()) + "`"
 
 
@@ -101,7 +101,7 @@ def _line(cells: Iterable[str]) -> str:
 
 
 def _cells(name: str, card: Scorecard, baseline: Baseline | None, found: Found) -> list[str]:
-    """A group that holds every prompt is compared as the whole is: it has no paired rows of its own."""
+    """The cells of one group. A group with all prompts uses the overall comparison, because it has no paired rows of its own."""
     group = groups(card)[name]
     answers = "" if group.items == group.answers else f"<br>{group.answers} answers"
     paired_as = "overall" if group.items == card.items else name

@@ -1,4 +1,4 @@
-"""Scorecards and comparisons as tables for a terminal."""
+"""Prints scorecards and comparisons as terminal tables."""
 
 import sys
 from collections.abc import Mapping
@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-RULER_LINES = 20  # asked lengths, at the most, for which the table shows how far the answers reach
-COLUMNS = 8  # asked lengths, at the most, for which a table of models has a column each
-LISTED = 5  # ids of items that are missing on one side, at the most; --json has them all
-LOOPED = 0.05  # share of words in loops from which written lengths say nothing about reach
-WIDTH = 160  # where the output is no terminal
+RULER_LINES = 20  # most requested lengths for which the ruler table is shown
+COLUMNS = 8  # most requested lengths that have a column each in the table of models
+LISTED = 5  # most ids of unpaired items to print; --json has all
+LOOPED = 0.05  # share of words in loops above which written lengths do not show the model's reach
+WIDTH = 160  # columns, if the output is no terminal
 ENDINGS: dict[str, str] = {
     Finish.ENDED: " by themselves",
     Finish.CUT: " at max_tokens",
@@ -35,12 +35,12 @@ ENDED = {
     "offers_to_continue": "with an offer to continue",
     "declined": "with less than was asked, as they say",
 }
-PAPERS = ("en", "zh")  # languages of which the paper's count knows the words
+PAPERS = ("en", "zh")  # languages for which the paper's word count works
 MEASURES = {"s_l": "S_l", "s_q": "S_q", "s_bar": "S̄"}
 
 
 def show_scorecard(card: Scorecard, *, title: str) -> None:
-    """Scores with their 95% intervals, the ruler, and how the answers degenerate."""
+    """Prints scores with 95% intervals, the ruler, and degeneration of the answers."""
     console = _console()
     console.print(_scores(card, title=title))
     if card.s_q is None:
@@ -68,7 +68,7 @@ def show_scorecard(card: Scorecard, *, title: str) -> None:
 
 
 def show_judge(found: Reliability) -> None:
-    """Who judged, and how far the scores can be trusted for it."""
+    """Prints the judge and how reliable its scores are."""
     console = _console()
     console.print(f"Judge: {found.judge}.", markup=False)
     if found.unread:
@@ -90,7 +90,7 @@ def show_judge(found: Reliability) -> None:
 
 
 def show_duels(found: Tally, *, only_one: int) -> None:
-    """Who won, how sure that is, and whether the judge prefers a place."""
+    """Prints wins, the test result, and the judge's position bias."""
     console = _console()
     console.print(f"{found.duels} duels, each judged in both orders.", markup=False)
     for name, wins in ((found.a, found.a_wins), (found.b, found.b_wins), ("ties", found.ties)):
@@ -112,7 +112,7 @@ def show_duels(found: Tally, *, only_one: int) -> None:
 
 
 def show_models(cards: Mapping[str, Scorecard], *, title: str, remark: str | None) -> None:
-    """S_l of several models' recorded answers, in all and by asked length; by bin, where many lengths were asked."""
+    """Prints S_l of several models' recorded answers, overall and by requested length; by length bin if there are many lengths."""
     from rich.markup import escape
     from rich.table import Table
 
@@ -139,7 +139,7 @@ def _by_asked(card: Scorecard) -> dict[str, float]:
 
 
 def show_comparison(found: Comparison) -> None:
-    """The differences row by row, then what they do not say, and the verdict on the last line."""
+    """Prints the differences row by row, notes, and the verdict on the last line."""
     from rich.markup import escape
 
     console = _console()
@@ -156,7 +156,7 @@ def show_comparison(found: Comparison) -> None:
 
 
 def show_nll(found: Nll) -> None:
-    """The curve, then what of the answers was read."""
+    """Prints the curve, then how much of the answers was read."""
     from rich.table import Table
 
     table = Table(title=f"cumulative NLL under {found.reader}", title_justify="left")
@@ -237,7 +237,7 @@ def _ceiling(card: Scorecard) -> str:
 
 
 def _causes(decay: Decay) -> str:
-    """How the answers that are not whole end."""
+    """How incomplete answers end."""
     causes = [f"{ENDED[cause]} {share:.1%}" for cause, share in decay.endings.items() if cause != "ended"]
     return f" ({', '.join(causes)})" if causes else ""
 

@@ -1,7 +1,6 @@
-"""Two evaluations' answers to the same prompts, compared by the judge two by two, in both orders: `longwriter eval duel … …`.
+"""`longwriter eval duel … …`: the judge compares two evaluations' answers to the same prompts, pair by pair, in both orders.
 
-Says what scores cannot: which of two good answers a reader would rather have. Every reply is in the journal, so that asking again
-costs nothing.
+Shows which of two good answers a reader prefers, which scores cannot. Every reply is in the journal, so a rerun costs nothing.
 """
 
 from collections.abc import Sequence
@@ -20,13 +19,13 @@ from tasks.schema.records import Duel, Prediction
 
 class Duels(NamedTuple):
     tally: Tally
-    only_one: int  # answers of either side to which the other has none
+    only_one: int  # answers without a partner on the other side
 
 
 def duel(a: str, b: str, *, params: Params, out: Path | None = None) -> Duels:
-    """Compare `FOLDER[:MODEL]` of an evaluation with another, by params' judge; the comparisons go into `out`, if it is given.
+    """Compares `FOLDER[:MODEL]` of one evaluation with another, by the judge of params. Writes the comparisons to `out` if given.
 
-    Raises BadInput where one side cannot be read, or they have no prompt in common.
+    Raises BadInput if a side cannot be read, or if they have no prompt in common. Raises ReplyError if no comparison could be read.
     """
     from tasks.stage import run_async
 
@@ -44,7 +43,7 @@ def duel(a: str, b: str, *, params: Params, out: Path | None = None) -> Duels:
 
 
 def _check_prompts(a: str, b: str, ours: Sequence[Prediction], theirs: Sequence[Prediction]) -> None:
-    """Raises BadInput where one id is of two prompts: the answers would be to different questions."""
+    """Raises BadInput if one id has two different prompts."""
     prompts = {answer.item.id: answer.item.prompt for answer in ours}
     other = next((one.item.id for one in theirs if prompts.get(one.item.id, one.item.prompt) != one.item.prompt), None)
     if other is not None:
@@ -53,7 +52,7 @@ def _check_prompts(a: str, b: str, ours: Sequence[Prediction], theirs: Sequence[
 
 
 def read_answers(source: str) -> list[Prediction]:
-    """The predictions of `FOLDER`, `FOLDER:MODEL` or a file. Raises BadInput where several models answered and none is named."""
+    """Reads the predictions of `FOLDER`, `FOLDER:MODEL` or a file. Raises BadInput if several models answered and none is named."""
     path, wanted = place(source, "predictions.jsonl")
     answers = store.read_list(path, Prediction)
     model = model_of(path, [answer.model for answer in answers], wanted)

@@ -1,9 +1,9 @@
-"""The evaluator on its own: a URL, a checkpoint folder or a registry alias in, a scorecard out.
+"""Evaluates a candidate model without the pipeline: takes a URL, a checkpoint folder or a registry alias, returns a scorecard.
 
-What it writes into its folder: evaluation.json (what is evaluated, and how), predictions.jsonl, verdicts.jsonl, items.jsonl,
-scorecard.json and reliability.json, as the pipeline's stages do. Started again in the same folder it goes on where it stopped: the
-journal has every answer that came. Who judges and which benchmark: params.yaml, unless the command line says otherwise. How to decode:
-the same for a checkpoint, whose context params.yaml knows; behind a URL as the paper does, unless the command line says otherwise.
+Writes evaluation.json (what is evaluated, and how), predictions.jsonl, verdicts.jsonl, items.jsonl, scorecard.json and reliability.json
+into its folder, in the formats of the pipeline's stages. A rerun in the same folder resumes: the journal has every reply received. Judge
+and benchmark come from params.yaml unless the command line names others. Decoding comes from params.yaml for a checkpoint, whose context
+it knows, and from the paper behind a URL, unless the command line says otherwise.
 """
 
 import hashlib
@@ -34,26 +34,26 @@ from tasks.schema.standins import TINY, context_of, is_stand_in, is_tiny, missin
 from tasks.schema.urls import Url
 
 REGISTRY = "models:/"
-OF_THE_JUDGE = ("judge", "second_judge", "repeats", "judge_prompt_sha256")  # may change: the answers stay, and are judged again
-PAPERS_DECODING: dict[str, float] = {"temperature": 0.5, "max_tokens": 32_768}  # of LongBench-Write and the ruler (paper, section 4.1)
+OF_THE_JUDGE = ("judge", "second_judge", "repeats", "judge_prompt_sha256")  # may change: the answers are kept and judged again
+PAPERS_DECODING: dict[str, float] = {"temperature": 0.5, "max_tokens": 32_768}  # for LongBench-Write and the ruler (paper, section 4.1)
 
 
 class Options(NamedTuple):
-    """What the command line says; None: params.yaml's."""
+    """Options of the command line; None: use params.yaml."""
 
     benchmark: Path | None = None
-    format: str | None = None  # of the benchmark file, one of adapters.ADAPTERS
-    model: str | None = None  # as the URL's server calls it
+    format: str | None = None  # format of the benchmark file, a key of adapters.ADAPTERS
+    model: str | None = None  # the model's name at the URL's server
     samples: int | None = None
     temperature: float | None = None
     max_tokens: int | None = None
-    agentwrite: bool = False  # the candidate plans and writes paragraph by paragraph, as params.yaml's plan and write sections say
-    judged: bool = True  # False: the length scores alone
-    fresh: bool = False  # ask for everything anew
+    agentwrite: bool = False  # the candidate model plans and writes by paragraphs; sections plan and write of params.yaml
+    judged: bool = True  # False: length scores only
+    fresh: bool = False  # request all replies again
 
 
 def params_here() -> Params:
-    """params.yaml, or the profile with the paper's judge where there is none, and a line that says so."""
+    """Loads params.yaml. Without one, loads the profile with the paper's judge and says so in one line."""
     path = Path("params.yaml")
     if path.is_file():
         return load(path)
@@ -63,7 +63,7 @@ def params_here() -> Params:
 
 
 class Candidate(NamedTuple):
-    """Who is evaluated: a URL, or a folder that the pipeline serves itself."""
+    """The model that is evaluated: a URL, or a folder that the pipeline serves."""
 
     name: str
     url: Url | None
@@ -71,9 +71,9 @@ class Candidate(NamedTuple):
 
 
 def evaluate(candidate: str, out: Path, *, params: Params, options: Options) -> Scorecard:
-    """Predict, judge and score; the files are written one by one, each when it is whole.
+    """Predicts, judges and scores. Each file is written once it is complete.
 
-    Raises BadInput where candidate or benchmark are not what they have to be, or `out` holds another evaluation.
+    Raises BadInput if candidate or benchmark are not valid, or if `out` has another evaluation; ReplyError if no verdict could be read.
     """
     from tasks.stage import run_async
 
@@ -118,7 +118,7 @@ def evaluate(candidate: str, out: Path, *, params: Params, options: Options) -> 
 
 
 def folder_of(candidate: str) -> Path:
-    """Where an evaluation goes if nobody says: evaluations/NAME, with the name in letters that a folder may have."""
+    """Returns the default folder of an evaluation: evaluations/NAME, in characters that a folder name may have."""
     candidate = split_url(candidate)
     name = (
         candidate.removeprefix(REGISTRY)
@@ -129,7 +129,7 @@ def folder_of(candidate: str) -> Path:
 
 
 def resolve(candidate: str) -> Candidate:
-    """`http…`, `models:/NAME@ALIAS` or a checkpoint folder. Raises BadInput for anything else, and for an alias that is none."""
+    """Resolves `http…`, `models:/NAME@ALIAS` or a checkpoint folder. Raises BadInput for anything else, and for an unknown alias."""
     candidate = split_url(candidate)
     if candidate.startswith(("http://", "https://")):
         return Candidate(str(candidate), candidate, None)
@@ -147,7 +147,7 @@ def resolve(candidate: str) -> Candidate:
 
 
 def _has_judge(who: Candidate, model: Model, params: Params) -> bool:
-    """False, and a line that says which setting names a judge, where only a stand-in would judge a real candidate."""
+    """False if only a stand-in could judge a real candidate model; then prints which setting names a judge."""
     if is_tiny(who.checkpoint) if who.checkpoint else is_stand_in(model):
         return True
     if problem := missing_judge(params, settings()):
@@ -156,10 +156,10 @@ def _has_judge(who: Candidate, model: Model, params: Params) -> bool:
 
 
 async def _model(who: Candidate, params: Params, options: Options, items: Sequence[BenchmarkItem]) -> Model:
-    """The candidate as it is asked: how to decode, and the name by which the URL's server knows it.
+    """The candidate model with its decoding, and the name that the URL's server uses.
 
-    params.yaml's decoding is for the pipeline's own checkpoints. A tiny student's says nothing about another model, which is decoded
-    as in the paper, as far as its context goes.
+    The decoding of params.yaml is for the pipeline's own checkpoints. The decoding of a tiny student does not suit another model, which is
+    decoded as in the paper within its context.
     """
     model, decoding = params.models.candidate, {}
     if who.checkpoint is None or (params.base.model == TINY and not is_tiny(who.checkpoint)):
@@ -171,17 +171,19 @@ async def _model(who: Candidate, params: Params, options: Options, items: Sequen
 
 
 def _room(checkpoint: Path, items: Sequence[BenchmarkItem]) -> int:
-    """Tokens of an answer: the paper's 32,768, or what the longest prompt leaves of the context, at a byte a token at worst."""
+    """Tokens allowed for an answer: the paper's 32,768, or what the longest prompt leaves of the context, at one byte per token at
+    worst.
+    """
     context = context_of(checkpoint)
     longest = max(len(item.prompt.encode()) for item in items)
     return min(int(PAPERS_DECODING["max_tokens"]), max(context // 2, context - longest)) if context else int(PAPERS_DECODING["max_tokens"])
 
 
 def _begun(asked: Evaluation, out: Path, *, fresh: bool) -> Evaluation:
-    """The evaluation that `out` holds, if it is the one that is asked for, else that one, with its record written.
+    """Returns the evaluation recorded in `out` if it matches; otherwise records the new one. Raises BadInput if `out` has another one.
 
-    A URL does not say which weights answer, so that its answers must not be taken for those of the day before: the revision is
-    drawn at random for each folder, and with it the journal's keys.
+    A URL does not identify the weights behind it, so replies recorded earlier must not be reused. Therefore each folder gets a random
+    revision, which is part of the journal's keys.
     """
     path = out / "evaluation.json"
     if path.is_file() and not fresh:
@@ -190,7 +192,7 @@ def _begun(asked: Evaluation, out: Path, *, fresh: bool) -> Evaluation:
         for field in Evaluation.model_fields:
             if field not in OF_THE_JUDGE and getattr(known, field) != getattr(same, field):
                 raise BadInput(path, "the folder holds another evaluation", field=field, fix="name another --out, or give --fresh")
-        if same != known:  # the same answers, judged by another judge, or judged at last
+        if same != known:  # same answers; the judge changed or was added
             store.write_json(path, same)
         return same
     revision = "" if asked.decoding.checkpoint and not fresh else secrets.token_hex(4)
@@ -216,7 +218,7 @@ async def _judge(predictions: Sequence[Prediction], template: Path, params: Para
 
 def _score(predictions: list[Prediction], verdicts: list[Verdict], out: Path) -> Scorecard:
     for name in ("verdicts.jsonl", "reliability.json"):
-        (out / name).unlink(missing_ok=True)  # an earlier judge's; the journal has its replies
+        (out / name).unlink(missing_ok=True)  # from an earlier judge, whose replies are in the journal
     if verdicts:
         store.write(out / "verdicts.jsonl", verdicts)
         store.write_json(out / "reliability.json", reliable(verdicts, ()))
@@ -230,5 +232,5 @@ def _score(predictions: list[Prediction], verdicts: list[Verdict], out: Path) ->
 
 
 def _digest(items: Sequence[BenchmarkItem]) -> str:
-    """Of what is asked, whatever file it stands in."""
+    """SHA-256 of the items, independent of the file's format and name."""
     return hashlib.sha256("".join(item.model_dump_json() for item in items).encode()).hexdigest()

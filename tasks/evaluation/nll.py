@@ -1,10 +1,10 @@
-"""Cumulative NLL by position: how likely a given model finds an answer, the further it reads (paper, section 5).
+"""Cumulative NLL by position: how likely an answer is under a given model, the further it reads (paper, section 5).
 
-A long text that hangs together grows easier to foretell, and the curve falls; one that loses its thread, or is made of parts that
-know nothing of each other, stops falling. A loop falls too, steeply: read it beside the repetition of degeneration.py.
+A coherent long text becomes easier to predict, and the curve falls. For a text that loses coherence, or has unrelated parts, the curve
+stops falling. A loop also makes it fall, steeply: compare with the repetition of degeneration.py.
 
-Nats per token of the answer alone, each given the prompt in the model's own chat template and all of the answer before it. An
-answer is read in chunks over the model's cache, so that logits of a chunk are all that ever stands in memory.
+NLL is in nats per token of the answer, given the prompt in the model's chat template and the answer so far. An answer is read in chunks
+with the model's KV cache, so memory has the logits of one chunk only.
 """
 
 from collections.abc import Iterable, Iterator
@@ -24,7 +24,7 @@ PARTS = 10
 
 
 class Reader(NamedTuple):
-    """The model that reads."""
+    """The model that computes the NLL."""
 
     name: str
     model: Any  # transformers' causal language model, in evaluation mode
@@ -38,7 +38,7 @@ class Text(NamedTuple):
 
 
 class NllPoint(Record):
-    """All answers that reach a position."""
+    """The mean over all answers that reach a position."""
 
     position: int  # tokens of the answer
     nll: float  # mean over answers of their mean NLL up to here; nats per token
@@ -46,31 +46,30 @@ class NllPoint(Record):
 
 
 class Nll(Record):
-    """How likely a model finds some answers."""
+    """NLL of some answers under a model."""
 
     reader: str
     context: int  # tokens
     answers: int  # read
-    tokens: int  # of them, as far as they were read
-    cut: int  # answers of which only what fits the context was read
+    tokens: int  # tokens read of these answers
+    cut: int  # answers that were cut to fit the context
     left_out: int  # answers without a token, or whose prompt alone fills the context
     nll: float  # mean over answers of their mean NLL; nats per token
     points: tuple[NllPoint, ...]  # at powers of two; fewer answers reach the later ones
-    by_part: tuple[
-        float, ...
-    ]  # mean NLL of each tenth of an answer, first to last, over those of ten tokens or more; empty: there are none
+    by_part: tuple[float, ...]  # mean NLL per tenth of an answer, first to last, over answers of ten tokens or more; empty: no such answer
 
 
 def curves(texts: Iterable[Text], model: str, *, context: int | None = None, parts: int = PARTS, total: int | None = None) -> Nll:
-    """The curve of these answers under `model`, a checkpoint folder or hub id. `context` narrows the model's own.
+    """Returns the NLL curve of these answers under `model`, a checkpoint folder or hub id. `context`, in tokens, can only reduce the
+    model's.
 
-    Raises BadInput if the model cannot be loaded or has no chat template, or if there is nothing to read.
+    Raises BadInput if the model cannot be loaded or has no chat template, or if no answer can be read.
     """
     return read_by(load(model, context=context), texts, parts=parts, total=total)
 
 
 def read_by(reader: Reader, texts: Iterable[Text], *, parts: int = PARTS, total: int | None = None) -> Nll:
-    """As `curves`, by a model that is loaded already."""
+    """As `curves`, with a loaded model."""
     means: list[float] = []
     at: dict[int, list[float]] = {}
     by_part: list[list[float]] = []
@@ -104,9 +103,9 @@ def read_by(reader: Reader, texts: Iterable[Text], *, parts: int = PARTS, total:
 
 
 def read_texts(path: Path, *, model: str | None = None, format: str | None = None) -> list[Text]:
-    """Prompts and answers of the stage predict, or recorded ones, whose lengths do not matter here.
+    """Reads prompts and answers of the stage predict, or recorded ones, whose requested lengths are ignored.
 
-    Raises BadInput if several models answered and none is named, and as `read_recorded` does.
+    Raises BadInput if several models answered and none is named, and the errors of `read_recorded`.
     """
     first = next(store.rows(path)) if path.is_file() else None
     if first is None or first.data is None or "item" not in first.data:
@@ -120,7 +119,10 @@ def read_texts(path: Path, *, model: str | None = None, format: str | None = Non
 
 
 def load(model: str, *, context: int | None = None) -> Reader:
-    """A model to read with: safetensors alone, no code of its repository, a folder without the network. On the GPU, where there is one."""
+    """Loads a model for reading, on the GPU if there is one. Only safetensors, no remote code; a folder is loaded without network.
+
+    Raises BadInput if the model cannot be loaded, has no chat template, or has no known context length.
+    """
     import torch
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
@@ -156,7 +158,10 @@ def load(model: str, *, context: int | None = None) -> Reader:
 
 
 def losses_of(reader: Reader, text: Text) -> tuple[list[float], bool]:
-    """The NLL of each token of the answer that fits the context, and whether all of them do. No token: an empty list."""
+    """Returns the NLL of each answer token that fits the context, and whether all of them fit. Empty if no token fits.
+
+    Raises BadInput if the tokenizer has more tokens than the model.
+    """
     messages = [{"role": "user", "content": text.prompt}]
     prompt = reader.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
     answer = reader.tokenizer(text.answer, add_special_tokens=False)["input_ids"]
@@ -168,13 +173,13 @@ def losses_of(reader: Reader, text: Text) -> tuple[list[float], bool]:
 
 
 def _chunks(model: Any, ids: list[int], *, known: int) -> Iterator[list[float]]:
-    """The NLL of the tokens behind the first `known`, a chunk at a time. The last token is foretold, and tells nothing itself."""
+    """Yields the NLL of the tokens after the first `known`, one chunk at a time. The last token is only predicted, not read."""
     import torch
 
     cache, device = None, model.device
     for start in range(0, len(ids) - 1, CHUNK):
         end = min(start + CHUNK, len(ids) - 1)
-        foretold = max(start, known - 1)  # the first place of the chunk whose next token is the answer's
+        foretold = max(start, known - 1)  # first position of the chunk whose next token belongs to the answer
         with torch.inference_mode():
             out = model(
                 input_ids=torch.tensor([ids[start:end]], device=device),
@@ -189,7 +194,7 @@ def _chunks(model: Any, ids: list[int], *, known: int) -> Iterator[list[float]]:
 
 
 def _cumulative(losses: list[float]) -> Iterator[tuple[int, float]]:
-    """The mean of the first 1, 2, 4, 8, … of them."""
+    """The means of the first 1, 2, 4, 8, … losses, with their positions."""
     total, position = 0.0, 1
     for count, loss in enumerate(losses, 1):
         total += loss

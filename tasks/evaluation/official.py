@@ -1,7 +1,7 @@
-"""The paper's prompts and benchmark files, as its authors published them: fetched at one revision, and each checked by its SHA-256.
+"""Fetches the paper's prompts and benchmark files as the authors published them, at one revision, and checks each SHA-256.
 
-The project's own prompts say the same in other words; a score that is to stand beside published ones needs these. A commit is
-named because the prompts drifted: a sentence moved between plan.txt and write.txt on 2024-09-27.
+The project's own prompts are worded differently; scores that are compared with published ones need these files. The revision is pinned
+because the prompts changed: a sentence moved between plan.txt and write.txt on 2024-09-27.
 """
 
 import hashlib
@@ -16,7 +16,7 @@ from tasks.schema.urls import Url
 
 REVISION = "3fcfdff43deceb49f7936c6bf25ad88d61df0bfa"
 DEFAULT_URL = f"https://raw.githubusercontent.com/THUDM/LongWriter/{REVISION}"
-TRIES, TIMEOUT = 4, 30.0  # of each file; seconds of each try
+TRIES, TIMEOUT = 4, 30.0  # tries per file; seconds per try
 CHUNK = 2**16
 
 
@@ -39,15 +39,15 @@ PINS = (
 
 
 class _Passing(Exception):
-    """A try that failed on its own: the next one may not."""
+    """A try that failed for a temporary reason; the next one may succeed."""
 
 
 def fetch(folder: Path, *, source: str = DEFAULT_URL) -> list[Path]:
-    """The six files in `folder`, by their last names. Those that are there and right are left alone; the network is asked for none of them.
+    """Fetches the six files into `folder` and returns their paths. Files that are present and correct are kept, without a network request.
 
-    `source` is the repository's root at that revision, or a mirror or a folder of it; in a folder the files may also lie side by
-    side. Nothing is written before all of them are right. Raises BadInput for a file that is not the paper's, EndpointError where
-    the source cannot be reached.
+    `source` is the repository's root at that revision, or a mirror or a folder of it; in a folder the files may also lie side by side. All
+    files are checked before any is written. Raises BadInput for a file that is not the paper's, EndpointError if the source cannot be
+    reached.
     """
     source = split_url(source)
     places = {pin: folder / Path(pin.path).name for pin in PINS}
@@ -60,7 +60,7 @@ def fetch(folder: Path, *, source: str = DEFAULT_URL) -> list[Path]:
 
 
 def is_right(path: Path, pin: Pin) -> bool:
-    """Is this file there, and the paper's to the byte?"""
+    """Whether the file exists and is byte-identical to the paper's."""
     return path.is_file() and path.stat().st_size == pin.size and hashlib.sha256(path.read_bytes()).hexdigest() == pin.sha256
 
 
@@ -75,7 +75,7 @@ def _checked(content: bytes, pin: Pin, source: str) -> bytes:
 
 
 def _bytes(pin: Pin, source: str) -> bytes:
-    """At most one byte more than the file has: enough to know another one."""
+    """The file's content, at most one byte more than the pinned size: enough to detect another file."""
     if urlsplit(source).scheme in ("http", "https"):
         return _download(Url(source), pin.path, at_most=pin.size + 1)
     root = Path(source)
@@ -103,7 +103,7 @@ def _download(source: Url, path: str, *, at_most: int) -> bytes:
 
 
 def _try(source: Url, path: str, at_most: int) -> bytes:
-    """One try. Raises _Passing for what may pass (no connection, 408, 429, 5xx, a torn body), EndpointError for what will not."""
+    """One try. Raises _Passing for temporary failures (no connection, 408, 429, 5xx, an incomplete body), else EndpointError."""
     from http.client import HTTPException
     from urllib.error import HTTPError
     from urllib.request import Request, urlopen

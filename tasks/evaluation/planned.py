@@ -1,6 +1,6 @@
-"""A candidate that answers through AgentWrite: it plans, then writes paragraph by paragraph, as the teacher does (paper, section 3).
+"""A candidate model that answers through AgentWrite: it plans, then writes paragraph by paragraph, as the teacher does (paper, section 3).
 
-So the paper evaluates GPT-4o with AgentWrite. The plans are then known, and the answers are held to them.
+The paper evaluates GPT-4o with AgentWrite in this way. The plans are known, so the answers are also scored for following them.
 """
 
 from collections.abc import Iterable
@@ -14,18 +14,18 @@ from tasks.schema.errors import BadInput, ReplyError
 from tasks.schema.params import PlanSection, Write
 from tasks.schema.records import BenchmarkItem, Instruction, Language, Reason
 
-DRAWS = 1000  # sample indices that the tries of one answer may use
+DRAWS = 1000  # sample indices reserved for the tries of one answer
 
 
 def check_languages(items: Iterable[BenchmarkItem]) -> None:
-    """Raises BadInput for an item in a language that AgentWrite's prompts do not know."""
+    """Raises BadInput for an item in a language other than en and zh, the languages of AgentWrite's prompts."""
     if other := next((item for item in items if item.language not in ("en", "zh")), None):
         problem = f"item {other.id} is in {other.language}; AgentWrite plans and writes in en and zh"
         raise BadInput("benchmark", problem, fix="leave --agentwrite out, or take prompts in en and zh")
 
 
 def through_agentwrite(plan: PlanSection, write: Write) -> Method:
-    """Plan, then paragraph by paragraph. Without a usable plan or paragraph the method has written nothing, and says why."""
+    """Returns a method that plans, then writes by paragraphs. Without a usable plan or paragraph the answer is empty and has the reason."""
 
     async def method(chat: Chat, item: BenchmarkItem, sample: int) -> Answer:
         counted = _Counted(chat, sample)
@@ -44,7 +44,7 @@ def through_agentwrite(plan: PlanSection, write: Write) -> Method:
 
 
 class _Counted:
-    """A Chat that adds up what its replies took; each sample of an answer is a draw of its own."""
+    """A Chat that sums tokens and seconds of its replies. Each sample of an answer uses its own sample indices."""
 
     def __init__(self, chat: Chat, sample: int):
         self._chat, self._first = chat, sample * DRAWS

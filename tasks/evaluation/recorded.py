@@ -1,4 +1,4 @@
-"""Recorded answers of any model, as scored items: JSONL rows with a prompt, a response and the length that was asked for."""
+"""Reads and scores recorded answers of any model: JSONL rows with a prompt, a response and the requested length."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,14 +19,14 @@ class Recorded(NamedTuple):
     """One recorded answer."""
 
     item: BenchmarkItem
-    sample: int  # which of the answers to the same item, from 0
+    sample: int  # index of the answer to the same item, from 0
     response: str
-    plan: tuple[Step, ...]  # empty: none is known
-    finish_reason: str  # empty: not known
-    topic: str  # empty: told by the prompt
-    reasoning: str  # the model's thoughts; empty: there are none
-    inline: bool  # they stood in the text
-    model: str  # who answered; empty: the row does not say
+    plan: tuple[Step, ...]  # empty: unknown
+    finish_reason: str  # empty: unknown
+    topic: str  # empty: derived from the prompt
+    reasoning: str  # the model's thoughts; empty: none
+    inline: bool  # the thoughts were part of the text
+    model: str  # the model that answered; empty: unknown
 
 
 class _Planned(Record):
@@ -42,11 +42,10 @@ def score_recorded(
     repeated: list[str] | None = None,
     model: str = "",
 ) -> Iterator[ScoredItem]:
-    """Every recorded answer of `model`, called like the file if it has no name, scored by S_l alone: nobody has judged it.
+    """Yields every recorded answer, scored by S_l only, because no judge was called.
 
-    Rows of the stage predict name their model themselves.
-
-    The other arguments are `read_recorded`'s.
+    The model is the one that the row names, else `model`, else the file's name. Rows of the stage predict name their model. The other
+    arguments are those of `read_recorded`.
     """
     for one in read_recorded(path, length=length, format=format, skipped=skipped, repeated=repeated):
         yield score_item(
@@ -64,7 +63,7 @@ def score_recorded(
 
 
 def models_in(path: Path) -> dict[str, Path]:
-    """Where each model's answers are: folders of .jsonl files somewhere below `path`, by their names. Empty: `path` is one model's own."""
+    """The folders of each model's answers: folders with .jsonl files below `path`, by relative path. Empty if `path` is one model's own."""
     if not path.is_dir() or any(path.glob("*.jsonl")):
         return {}
     folders = sorted({file.parent for file in path.glob("*/**/*.jsonl")})
@@ -79,15 +78,16 @@ def read_recorded(
     skipped: list[str] | None = None,
     repeated: list[str] | None = None,
 ) -> Iterator[Recorded]:
-    """Every answer in a file, a folder of files or a glob. A row's own length goes before the one given for all.
+    """Yields every answer in a file, a folder of files or a glob. In an evaluation's folder, predictions.jsonl is read.
 
-    Without a format, the prompt is `prompt` or `instruction`; a named one reads prompt and length its own way. The answer is
-    `response`, `output`, `answer` or `prediction`; `id`, `sample`, `type`, `plan` and `finish_reason` may be there; other fields are
-    ignored. Rows of other tools and whole chat completions are read too (answer_rows.py), and thoughts come off every answer. The same
-    item again is its next sample. Of an evaluation's folder, predictions.jsonl is read.
-    A row that states no length which can be read is refused, or its place is added to `skipped`, if that is given. Where the same
-    answer is given again without a sample's number, both places are added to `repeated`: it may be the same row twice.
-    Raises BadInput with the line and the field of the first row that lacks a field or has it of the wrong type.
+    A row's own length is used before `length`. Without a format, the prompt is `prompt` or `instruction`; a named format reads prompt and
+    length in its own way. The answer is `response`, `output`, `answer`, `prediction`, `completion` or `generated_text`. `id`, `sample`,
+    `type`, `plan` and `finish_reason` are optional; other fields are ignored. Rows of other tools and whole chat completions are read too
+    (answer_rows.py). Thoughts are separated from every answer. The same item again is its next sample.
+
+    A row without a readable length is refused, or its place is added to `skipped` if that is given. If the same answer occurs twice
+    without a sample index, both places are added to `repeated`: it may be the same row twice. Raises BadInput with line and field of the
+    first row that lacks a field or has a wrong type.
     """
     adapter, places = adapter_of(format), _Places()
     if length is not None and adapter.name != DEFAULT:
@@ -111,7 +111,7 @@ def read_recorded(
 
 
 def _asks(entry: Entry, adapter: Adapter, length: int | None) -> Sequence[Ask]:
-    """The one ask that a row answers; none where it states no length."""
+    """The prompt that a row answers; empty if the row states no length."""
     if adapter.name == DEFAULT:
         return [_plain(entry, length)]
     return (adapter.recorded or adapter.asks)(entry)
@@ -134,15 +134,17 @@ def _plan(entry: Entry) -> tuple[Step, ...]:
 
 
 class _Places:
-    """Which samples of which items were there before, and where."""
+    """The samples read so far, with their places."""
 
     def __init__(self) -> None:
         self._samples: dict[tuple[str, str], dict[int, str]] = {}  # by model and item id: file and line of each sample
-        self._asks: dict[str, tuple[int, int, str]] = {}  # by item id: prompt and length, and where they are
+        self._asks: dict[str, tuple[int, int, str]] = {}  # by item id: hash of the prompt, length, file and line
         self._answers: dict[tuple[str, str, int], str] = {}  # by model, item id and answer: file and line
 
     def take(self, item: BenchmarkItem, entry: Entry, *, model: str) -> int:
-        """The sample that this row is: as it says, else the next one. Raises BadInput where it was there, or its id means another ask."""
+        """The sample index of a row: its own, else the next one. Raises BadInput for a duplicate, or if the id has another prompt or
+        length.
+        """
         place, lines = f"{entry.path.name}:{entry.line}", self._samples.setdefault((model, item.id), {})
         *meant, first = self._asks.setdefault(item.id, (hash(item.prompt), item.length, place))
         if meant != [hash(item.prompt), item.length]:
@@ -157,7 +159,7 @@ class _Places:
         return sample
 
     def said_before(self, item: BenchmarkItem, answer: str, entry: Entry, *, model: str) -> str:
-        """Where the same answer to the item was before, if the row does not say which sample it is; else an empty text."""
+        """The place of the same answer to the item, if the row has no sample index of its own; else empty."""
         place = f"{entry.path.name}:{entry.line}"
         first = self._answers.setdefault((model, item.id, hash(answer)), place)
         return "" if first == place or entry.data.get("sample") is not None else first

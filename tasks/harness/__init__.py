@@ -1,1 +1,1 @@
-"""lm-evaluation-harness, in a process of its own, against the candidate's endpoint."""
+"""Runs lm-evaluation-harness in a child process against the candidate model's endpoint."""

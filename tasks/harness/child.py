@@ -1,7 +1,7 @@
-"""The process that measures: `python -m tasks.harness.child JOB.json`. It alone imports lm-evaluation-harness.
+"""The child process that measures: `python -m tasks.harness.child JOB.json`. Only this process imports lm-evaluation-harness.
 
-Tasks that ask for text go through the chat API, with the chat template of whoever serves the model. Tasks that weigh given answers need
-the log-probabilities of the prompt's own tokens, through the completions API, which vLLM has and `transformers serve` has not.
+Tasks that generate text use the chat API, with the server's chat template. Tasks that score given answers need the log-probabilities of
+the prompt's own tokens from the completions API, which vLLM supports and `transformers serve` does not.
 """
 
 import hashlib
@@ -22,17 +22,17 @@ from tasks.harness.taskfile import is_file
 from tasks.processes import die_with_parent
 from tasks.schema.redaction import redact
 
-SEED = 1234  # the harness's own, as in endpoint
-MAIN = ("acc_norm", "acc", "exact_match")  # a task's main metric is the first of these that it reports, else its own first
-# What a task's own YAML, templates and functions can make the harness raise.
+SEED = 1234  # the harness's default, as in endpoint.py
+MAIN = ("acc_norm", "acc", "exact_match")  # the main metric: the first of these that the task reports, else its first metric
+# Exceptions that a task's YAML, templates and functions can cause in the harness.
 SLIPS = (ValueError, TypeError, LookupError, AttributeError, ImportError, AssertionError, NotImplementedError, RuntimeError)
 
 
 class Task(NamedTuple):
-    given: str  # as params name it
-    name: str  # its own
-    whole: Any  # the harness's task, or group
-    parts: list[Any]  # a group's tasks, or itself
+    given: str  # the name in params
+    name: str  # the task's own name
+    whole: Any  # the harness's task or group
+    parts: list[Any]  # the tasks of a group, or the task itself
 
     @property
     def chats(self) -> bool:
@@ -42,19 +42,19 @@ class Task(NamedTuple):
 def main() -> None:
     die_with_parent()
     job = Job.model_validate_json(Path(sys.argv[1]).read_bytes())
-    logging.getLogger("lm_eval").setLevel(logging.CRITICAL)  # what goes wrong is said in one line, at the end
+    logging.getLogger("lm_eval").setLevel(logging.CRITICAL)  # errors are reported in one line at the end
     try:
         store.write_json(job.folder / RESULT, measure(job))
     except Unmeasurable as error:
-        (job.folder / ERROR).write_text(str(error), encoding="utf-8")  # for the stage, which says it
+        (job.folder / ERROR).write_text(str(error), encoding="utf-8")  # read by the stage, which reports it
         sys.exit(error.code)
 
 
 def measure(job: Job) -> Result:
-    """Every task is loaded, its data fetched, before the first question is asked."""
+    """Measures every task. All tasks and their data are loaded before the first question is sent."""
     from lm_eval.tasks import TaskManager
 
-    manager = TaskManager(include_defaults=not job.local)  # all that it knows are 14,000 files to read
+    manager = TaskManager(include_defaults=not job.local)  # its own tasks are 14,000 files, which are slow to read
     loaded = [load(given, manager) for given in job.tasks]
     scores = tuple(score(task, evaluated(task, job), limit=job.limit) for task in loaded)
     sources = {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in job.files}
@@ -62,7 +62,7 @@ def measure(job: Job) -> Result:
 
 
 def load(given: str, manager: Any) -> Task:
-    """A task or group that has a score of its own. Raises Unmeasurable."""
+    """Loads a task or group that has its own score. Raises Unmeasurable."""
     from datasets.exceptions import DatasetsError
     from httpx import HTTPError
     from jinja2 import TemplateError
@@ -94,21 +94,21 @@ def load(given: str, manager: Any) -> Task:
 
 
 def evaluated(task: Task, job: Job) -> Mapping[str, Any]:
-    """All that the harness reports of a task. Raises Unmeasurable when the endpoint cannot answer it."""
+    """Returns all results of the harness for a task. Raises Unmeasurable if the endpoint cannot answer it."""
     from jinja2 import TemplateError
     from lm_eval import simple_evaluate
 
     from tasks.harness.endpoint import Unanswered, client
 
     try:
-        with redirect_stderr(StringIO()):  # its many small bars; the requests have one of ours
+        with redirect_stderr(StringIO()):  # hide its many progress bars; the requests have their own
             found = simple_evaluate(
                 model=client(job, chats=task.chats, label=task.name),
                 tasks=[task.whole],
                 num_fewshot=job.fewshot,
                 limit=job.limit,
                 apply_chat_template=task.chats,
-                bootstrap_iters=100,  # for the standard errors that have no formula
+                bootstrap_iters=100,  # for standard errors without a formula
                 log_samples=False,
                 random_seed=SEED,
                 numpy_random_seed=SEED,
@@ -125,7 +125,7 @@ def evaluated(task: Task, job: Job) -> Mapping[str, Any]:
 
 
 def score(task: Task, found: Mapping[str, Any], *, limit: int | None) -> Score:
-    """The main metric of what the harness reports. Raises Unmeasurable where that is no share of which more is better."""
+    """Returns the main metric of the results. Raises Unmeasurable if it is not from 0 to 1, or if lower is better."""
     results = found["results"][task.name]
     metric, chosen, value = _main_metric(task.given, results)
     if not 0 <= value <= 1:
@@ -148,7 +148,7 @@ def score(task: Task, found: Mapping[str, Any], *, limit: int | None) -> Score:
 
 
 def _main_metric(given: str, results: Mapping[str, Any]) -> tuple[str, str, float]:
-    """Name, filter, value. Of several filters the task's first."""
+    """Name, filter and value. With several filters, the task's first one."""
     reported = [
         (*key.partition(",")[::2], float(value))
         for key, value in results.items()
@@ -156,7 +156,7 @@ def _main_metric(given: str, results: Mapping[str, Any]) -> tuple[str, str, floa
     ]
     if not reported:
         raise Unmeasurable(f"{given}: the harness reports no metric that is a number; name another task", code=2)
-    ranked = sorted(reported, key=lambda one: MAIN.index(one[0]) if one[0] in MAIN else len(MAIN))  # stable: else the task's order
+    ranked = sorted(reported, key=lambda one: MAIN.index(one[0]) if one[0] in MAIN else len(MAIN))  # stable sort: keeps the task's order
     return ranked[0]
 
 

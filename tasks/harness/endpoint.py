@@ -1,8 +1,8 @@
-"""The harness's clients of an endpoint, made strict: what is no answer is never taken for one.
+"""The harness's endpoint clients, made strict: a reply that is no answer is never counted as one.
 
-The harness itself counts a malformed reply as an empty answer, and takes a server that leaves `echo` aside for one that finds every
-answer equally likely. It gives up on a server that is being started again, and asks eight times what was refused for good.
-Imported by the process that measures alone: lm_eval takes seconds.
+The harness counts a malformed reply as an empty answer. If a server ignores `echo`, it takes all answers as equally likely. It gives up on
+a server that is restarting, and repeats a permanently refused request eight times. Import this only in the child process: lm_eval takes
+seconds to import.
 """
 
 import asyncio
@@ -28,22 +28,22 @@ from tasks.schema.records import ModelConfig
 from tasks.schema.redaction import redact
 
 OVERLOADED = (429, 503, 529)
-AGAIN = (408, 425)  # and all from 500
-PAUSE = 2.0  # seconds between questions to an endpoint that refuses everybody
-LONGEST_PAUSE = 10.0  # seconds after a request that failed on its own
-SEED = 1234  # the harness's own
-CONTEXT = 2048  # tokens, the harness's own, for a checkpoint that does not say
+AGAIN = (408, 425)  # and all statuses from 500
+PAUSE = 2.0  # seconds between tries while the endpoint refuses all requests
+LONGEST_PAUSE = 10.0  # seconds of back-off after a request that failed on its own
+SEED = 1234  # the harness's default
+CONTEXT = 2048  # tokens; the harness's default for a checkpoint that does not state its context
 NO_LOGPROBS = (
     "; its answers are weighed by log-probabilities, which vLLM serves (LONGWRITER_SERVER=vllm), or name a task that asks for text"
 )
 
 
 class Unanswered(Exception):
-    """The endpoint cannot answer, or not with what was asked for: why."""
+    """The endpoint cannot answer a question, or not in the required form; the message says why."""
 
 
 class _Failed(Exception):
-    """One request came to nothing. `refused`: others would too, for now."""
+    """One request failed. `refused`: the endpoint refuses all requests for now."""
 
     def __init__(self, problem: str, *, refused: bool = False):
         self.refused = refused
@@ -51,13 +51,13 @@ class _Failed(Exception):
 
 
 class _Strict:
-    """Before a client of the harness in its bases: its requests, with this project's patience, and its bar."""
+    """Mixin placed before a harness client: sends its requests with this project's retries, patience and progress bar."""
 
     def keep_to(self, job: Job, *, label: str) -> None:
         self._label, self._at_once, self._retries, self._patience = label, job.concurrency, job.retries, job.patience
 
     async def get_batched_requests(self, requests: Any, cache_keys: Any, *, ctxlens: Any = None, **rest: Any) -> list[Any]:
-        """A list of one answer for each request, in their order. Raises Unanswered when one cannot be had, and lets the others be."""
+        """Returns a list with one answer for each request, in order. Raises Unanswered if one fails, and cancels the others."""
         own, limit = cast(Any, self), asyncio.Semaphore(self._at_once)
         with redirect_stderr(sys.__stderr__), progress.bar(total=len(requests), unit="answer", label=self._label) as bar:
             async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=own.timeout)) as session:
@@ -78,7 +78,7 @@ class _Strict:
                     await asyncio.gather(*asked, return_exceptions=True)
 
     async def _one(self, session: Any, request: Any, length: int | None, *, generate: bool = True, gen_kwargs: Any = None) -> list[Any]:
-        own, options = cast(Any, self), copy.deepcopy(gen_kwargs)  # which are emptied on the way
+        own, options = cast(Any, self), copy.deepcopy(gen_kwargs)  # the callee empties it
         payload = own._create_payload(own.create_message([request]), generate=generate, gen_kwargs=options, seed=SEED)
         outputs = await self._answer(session, payload)
         if generate:
@@ -120,7 +120,7 @@ class _Strict:
 
 
 def _refused(status: int, said: str, payload: dict[str, Any]) -> Exception:
-    """What a refusal means: of this question alone, or one that may pass."""
+    """The exception for a refusal: permanent for this question, or temporary."""
     problem = f"{status}: {refusals.shown(said)}"
     if status < 500 and status not in (*OVERLOADED, *AGAIN):
         return Unanswered(problem + _fix_for(status, weighs="logprobs" in payload))
@@ -133,22 +133,22 @@ def _address(url: str) -> yarl.URL:
 
 
 def _headers(own: Mapping[str, str]) -> dict[str, str]:
-    """The harness's, with the credentials that came in the URL in place of its key."""
+    """The harness's headers. Credentials from the URL replace its key."""
     credentials = os.environ.get(AUTHORIZATION)
     return {**own, "Authorization": credentials} if credentials else dict(own)
 
 
 class _Chat(_Strict, LocalChatCompletion):
-    """For tasks that ask for text: the chat template is the server's."""
+    """For tasks that generate text, with the server's chat template."""
 
 
 class _Completions(_Strict, LocalCompletionsAPI):
-    """For tasks that weigh given answers."""
+    """For tasks that score given answers."""
 
 
 def client(job: Job, *, chats: bool, label: str) -> _Chat | _Completions:
-    """The harness's model for a job."""
-    # Two at a time at least, as far as the harness knows: for one it goes another way, without any of the above.
+    """Returns the harness's model for a job."""
+    # Tell the harness at least two concurrent requests: for one it uses other code, without the methods above.
     shared = {"model": job.model, "num_concurrent": max(2, job.concurrency), "timeout": max(1, int(job.timeout)), "seed": SEED}
     base = job.url.rstrip("/")
     made: _Chat | _Completions
@@ -159,7 +159,7 @@ def client(job: Job, *, chats: bool, label: str) -> _Chat | _Completions:
             base_url=f"{base}/completions",
             tokenizer=str(job.checkpoint),
             tokenizer_backend="huggingface",
-            add_bos_token=True,  # where the tokenizer has one and puts it first by itself, as in training
+            add_bos_token=True,  # if the tokenizer adds one by default, as in training
             max_length=context_of(job.checkpoint),
             **shared,
         )
@@ -168,14 +168,14 @@ def client(job: Job, *, chats: bool, label: str) -> _Chat | _Completions:
 
 
 def context_of(checkpoint: Path) -> int:
-    """Tokens that the checkpoint can read; longer questions lose their beginning."""
+    """Returns the checkpoint's context in tokens. Longer questions are cut at their beginning."""
     path = checkpoint / "config.json"
     context = store.read_document(path, ModelConfig).max_position_embeddings if path.is_file() else None
     return context if context and context > 1 else CONTEXT
 
 
 def _texts(outputs: dict[str, Any]) -> list[str]:
-    """The answers of a completion of either kind, without thoughts; one without content is empty."""
+    """The answers of a completion of either API, without thoughts. An answer without content is empty."""
     try:
         return [read_message(choice["message"]).text if "message" in choice else str(choice["text"] or "") for choice in outputs["choices"]]
     except (LookupError, TypeError, AttributeError):
@@ -185,7 +185,7 @@ def _texts(outputs: dict[str, Any]) -> list[str]:
 
 
 def _check_weights(outputs: dict[str, Any], *, tokens: int) -> None:
-    """Raises Unanswered unless there is a log-probability of each of the prompt's own tokens, and of the one written after them."""
+    """Raises Unanswered unless every prompt token, and the one generated after them, has a log-probability."""
     try:
         weights = outputs["choices"][0]["logprobs"]["token_logprobs"]
         complete = len(weights) == len(outputs["choices"][0]["logprobs"]["top_logprobs"]) == tokens + 1 and None not in weights[1:]

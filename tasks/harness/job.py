@@ -1,4 +1,4 @@
-"""What a measurement of general ability is told, and what it tells: the files between the stage and the process that measures."""
+"""The files between the stage and the child process: the job of a measurement of general ability, and its result."""
 
 from pathlib import Path
 from typing import Any
@@ -7,12 +7,15 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks.schema.records import Record
 
-AUTHORIZATION, QUERY = "HARNESS_AUTHORIZATION", "HARNESS_QUERY"  # variables: of a URL with credentials, which stand in no file
-JOB, RESULT, ERROR = "job.json", "result.json", "error.txt"  # in the measurement's folder
+AUTHORIZATION, QUERY = (
+    "HARNESS_AUTHORIZATION",
+    "HARNESS_QUERY",
+)  # environment variables: credentials and query of a URL, which are written to no file
+JOB, RESULT, ERROR = "job.json", "result.json", "error.txt"  # files in the measurement's folder
 
 
 class Unmeasurable(Exception):
-    """Why a task cannot be measured, for a person. `code` is the exit code: 2 where params name what cannot be used."""
+    """Why a task cannot be measured, as a message. `code` is the exit code: 2 if params name something that cannot be used."""
 
     def __init__(self, problem: str, *, code: int = 1):
         self.code = code
@@ -20,41 +23,41 @@ class Unmeasurable(Exception):
 
 
 class Job(BaseModel):
-    """One measurement. The endpoint's key is not in it: it comes through the environment."""
+    """One measurement. The endpoint's key is not part of it: it is passed in the environment."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    tasks: tuple[str, ...]  # names, or YAML files
-    files: tuple[Path, ...]  # of the tasks that are files: their YAML and their data
-    local: bool  # there are no other tasks, and all their data is in files
+    tasks: tuple[str, ...]  # names or YAML files
+    files: tuple[Path, ...]  # YAML and data files of the tasks that are files
+    local: bool  # all tasks are files, and all their data is in files
     url: str  # ends in /v1
-    model: str  # as the endpoint calls it
-    checkpoint: Path  # a folder, for the tokenizer and the context of tasks that weigh given answers
+    model: str  # the model's name at the endpoint
+    checkpoint: Path  # folder with the tokenizer and context, for tasks that score given answers
     limit: int | None
     fewshot: int | None
     concurrency: int
     retries: int
-    patience: float  # seconds that the endpoint may refuse everybody
-    timeout: float  # seconds that a request may take
+    patience: float  # seconds that the endpoint may refuse all requests
+    timeout: float  # seconds per request
     folder: Path
 
 
 class Score(Record):
-    """A task's main metric, and what it stands on. In the mappings a group has each of its tasks."""
+    """A task's main metric with its details. The mappings of a group have an entry per task."""
 
     task: str
     metric: str
-    filter: str  # that took the answer out of the text; none: the text as it is
+    filter: str  # extracts the answer from the text; none: the text unchanged
     value: float  # 0 to 1
     stderr: float | None
     questions: int
-    limit: int | None  # questions per task at the most
-    fewshot: dict[str, int]  # examples before each question
-    versions: dict[str, str | int | float | None]  # of the tasks, as their authors count them
-    results: dict[str, dict[str, Any]]  # every metric as the harness reports it
+    limit: int | None  # most questions per task
+    fewshot: dict[str, int]  # few-shot examples per question, by task
+    versions: dict[str, str | int | float | None]  # versions of the tasks, as their authors number them
+    results: dict[str, dict[str, Any]]  # all metrics as reported by the harness
 
 
 class Result(Record):
     scores: tuple[Score, ...]
     version: str  # of lm-evaluation-harness
-    sources: dict[str, str]  # SHA-256 of the tasks that are files, and of their data
+    sources: dict[str, str]  # SHA-256 of the task files and their data files

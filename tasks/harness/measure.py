@@ -1,4 +1,6 @@
-"""General ability of a model behind an endpoint, by lm-evaluation-harness as a child process: its imports take many seconds."""
+"""Measures general ability of a model behind an endpoint. lm-evaluation-harness runs in a child process: it takes many seconds to
+import.
+"""
 
 import asyncio
 import os
@@ -21,21 +23,24 @@ from tasks.schema.urls import Url
 QUIET = {"TOKENIZERS_PARALLELISM": "false", "PYTHONWARNINGS": "ignore", "HF_DATASETS_DISABLE_PROGRESS_BARS": "1"}
 NO_TELEMETRY = {"HF_HUB_DISABLE_TELEMETRY": "1", "DO_NOT_TRACK": "1"}
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1", "HF_EVALUATE_OFFLINE": "1"}
-GRACE = 5.0  # seconds that the child may take over its end
+GRACE = 5.0  # seconds from SIGTERM to SIGKILL of the child
 
 
 class HarnessFailed(PipelineError):
-    """lm-evaluation-harness could not measure: data that cannot be had, an endpoint that cannot answer the task."""
+    """lm-evaluation-harness could not measure: data is not available, or the endpoint cannot answer the task."""
 
 
 class BadTask(HarnessFailed):
-    """lm-evaluation-harness knows no such task, or the task has no score that a floor can be set for."""
+    """lm-evaluation-harness does not know the task, or the task has no score for which a floor can be set."""
 
     exit_code = 2
 
 
 def check(tasks: Sequence[str]) -> list[taskfile.TaskFile]:
-    """Before anything is served. Raises BadSettings without the harness, BadInput for a task file that is none, BadParams for doubles."""
+    """Checks tasks before anything is served. Returns those that are files.
+
+    Raises BadSettings without lm_eval, BadInput for an invalid task file, BadParams for duplicate names.
+    """
     if find_spec("lm_eval") is None:
         raise BadSettings(
             "evaluate_general.tasks needs lm-evaluation-harness; pip install 'lm-eval[api]' (the extra `general` in pyproject.toml)"
@@ -49,7 +54,7 @@ def check(tasks: Sequence[str]) -> list[taskfile.TaskFile]:
 
 
 async def measure(evaluate_general: EvaluateGeneral, answering: Answering, *, checkpoint: Path) -> Result:
-    """Every task of `evaluate_general`. Raises HarnessFailed with the harness's own reason. However this ends, no child outlives it."""
+    """Measures every task of `evaluate_general`. Raises HarnessFailed with the harness's reason. The child process is always ended."""
     files, own, address = check(evaluate_general.tasks), settings(), Url(answering.url)
     local = len(files) == len(evaluate_general.tasks) and all(file.local for file in files)
     with tempfile.TemporaryDirectory(prefix="harness-") as folder:
@@ -78,7 +83,7 @@ async def measure(evaluate_general: EvaluateGeneral, answering: Answering, *, ch
 async def _result(job: Job, environment: dict[str, str]) -> Result:
     store.write_json(job.folder / JOB, job)
     words = [sys.executable, "-m", "tasks.harness.child", str(job.folder / JOB)]
-    # A session of its own: Ctrl-C reaches the owner alone, which then ends the child.
+    # A separate session: Ctrl-C reaches only the owner, which then ends the child.
     child = await asyncio.create_subprocess_exec(*words, env=environment, stdin=asyncio.subprocess.DEVNULL, start_new_session=True)
     try:
         code = await child.wait()

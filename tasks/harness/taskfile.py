@@ -1,4 +1,4 @@
-"""Tasks of lm-evaluation-harness that are YAML files of ours: read before anything is served, so that a slip costs nothing."""
+"""Reads lm-evaluation-harness tasks that are the user's YAML files, before anything is served, so that a mistake costs nothing."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -8,18 +8,18 @@ from tasks.schema.errors import BadInput
 
 
 class TaskFile(NamedTuple):
-    name: str | None  # None: it stands in a file that this one includes
-    files: tuple[Path, ...]  # the YAML, what it includes, and its data
-    local: bool  # nothing of it comes from a hub
+    name: str | None  # None: the name is in an included file
+    files: tuple[Path, ...]  # the YAML file, included files, data files
+    local: bool  # needs nothing from a hub
 
 
 def is_file(task: str) -> bool:
-    """Whether params mean a file by it, and not a name that the harness knows."""
+    """Whether params mean a file, not a task name of the harness."""
     return task.endswith((".yaml", ".yml"))
 
 
 def read(path: Path) -> TaskFile:
-    """Raises BadInput when it is no task: missing, no YAML, without a name, or with data files that are not there."""
+    """Reads a task file. Raises BadInput if it is missing, not YAML, a group, without a name, or if a data file is missing."""
     tree = _tree(path)
     included = [path.parent / str(name) for name in _listed(tree.get("include"))]
     name = tree.get("task")
@@ -41,7 +41,7 @@ def _tree(path: Path) -> Mapping[str, Any]:
     from ruamel.yaml import YAML, YAMLError
 
     try:
-        tree = YAML(typ="rt").load(path.read_text(encoding="utf-8"))  # "rt" takes the harness's own tags, such as !function
+        tree = YAML(typ="rt").load(path.read_text(encoding="utf-8"))  # "rt" accepts the harness's tags, such as !function
     except (FileNotFoundError, IsADirectoryError):
         raise BadInput(path, "no such task file", fix="correct evaluate_general.tasks in params.yaml") from None
     except UnicodeDecodeError as error:
@@ -56,7 +56,7 @@ def _tree(path: Path) -> Mapping[str, Any]:
 
 
 def _listed(value: Any) -> Iterator[Any]:
-    """What a field names, be it one, a list, or a list by split."""
+    """The values of a field: a single value, a list, or lists by split."""
     if isinstance(value, Mapping):
         yield from (one for part in value.values() for one in _listed(part))
     elif isinstance(value, Sequence) and not isinstance(value, str):
@@ -66,7 +66,7 @@ def _listed(value: Any) -> Iterator[Any]:
 
 
 def _found(file: str, task: Path) -> list[Path]:
-    """A data file, or all that a pattern matches, from the folder where the pipeline runs."""
+    """A data file, or the matches of a pattern, relative to the working directory. Raises BadInput if there are none."""
     found = [Path(file)] if Path(file).is_file() else sorted(Path().glob(file)) if not Path(file).is_absolute() else []
     if not found:
         raise BadInput(task, f"{file}: no such file", field="dataset_kwargs.data_files", fix="name it from the repository's root")

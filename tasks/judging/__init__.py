@@ -1,1 +1,1 @@
-"""What judges say of answers: asked, read strictly, compared with what they said before and with each other."""
+"""LLM judges: prompts, strict reading of their replies, pairwise comparisons, and how reliable the judges are."""

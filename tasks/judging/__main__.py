@@ -1,4 +1,4 @@
-"""`python -m tasks.judging verdicts FILE`: what the reader of verdicts makes of recorded replies. `longwriter eval verdicts`."""
+"""`longwriter eval verdicts` (`python -m tasks.judging verdicts FILE`): reads verdicts from recorded replies of a judge."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +16,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.callback()
 def judging() -> None:
-    """What judges say, and how it is read."""
+    """Read the replies of LLM judges."""
 
 
 @app.command()
@@ -24,7 +24,7 @@ def verdicts(
     path: Annotated[Path, typer.Argument(help="JSONL rows with `reply` (or `replies`), and `answer` where the judged text is known")],
     as_json: Annotated[bool, typer.Option("--json", help="one JSON line for each row: the six grades, or null with the reason")] = False,
 ) -> None:
-    """The six grades of each recorded reply, read as the judge's replies are, or why it has none. Nothing is sent."""
+    """Print the six grades of each recorded reply, read as the judge's replies are, or why it has none. Sends no request."""
     with one_line_errors():
         read = unscored = 0
         for row in read_verdicts(path):
@@ -35,12 +35,12 @@ def verdicts(
 
 
 class ReadReply(NamedTuple):
-    """What was made of one row."""
+    """The verdict read from one row."""
 
     line: int
     id: str
     rubric: Rubric | None
-    reason: str | None  # why there is no rubric
+    reason: str | None  # why there is no rubric; None with a rubric
 
     def fields(self) -> dict[str, str | int | None]:
         grades = self.rubric.model_dump() if self.rubric else dict.fromkeys(DIMENSIONS)
@@ -48,7 +48,7 @@ class ReadReply(NamedTuple):
 
 
 def read_verdicts(path: Path) -> Iterator[ReadReply]:
-    """Every row's verdict. Raises BadInput with the line and the field of a row that has no reply."""
+    """Yields every row's verdict. Raises BadInput with line and field for a row without a reply."""
     from tasks.judging.rubric import parse_rubric
     from tasks.longbench.benchmark import entries
     from tasks.schema.errors import ReplyError

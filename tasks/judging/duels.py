@@ -1,4 +1,4 @@
-"""Two models' answers to the same prompt, compared by the judge in both orders."""
+"""Duels: the judge compares two models' answers to the same prompt, in both orders."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,7 +25,7 @@ SCHEMA: dict[str, Any] = {
     "additionalProperties": False,
 }
 
-_WINNER = re.compile(r"winner[\"'”]?\s{0,3}[:：=]", re.IGNORECASE)  # in a text that was compared
+_WINNER = re.compile(r"winner[\"'”]?\s{0,3}[:：=]", re.IGNORECASE)  # searched in the compared texts
 _ARTICLE = re.compile(r"^(?:the|text)\s|\s(?:text|one)$")  # "the first", "first text"
 
 
@@ -37,7 +37,7 @@ class Pair(NamedTuple):
 
 
 def pairs(predictions: Iterable[Prediction]) -> list[Pair]:
-    """Every two models' answers to the same prompt and sample; A is the model that comes first in the predictions."""
+    """Returns the answers of every two models to the same prompt and sample. A is the model that comes first in the predictions."""
     answers: dict[tuple[str, int], dict[str, Prediction]] = {}
     models: dict[str, None] = {}
     for prediction in predictions:
@@ -47,16 +47,19 @@ def pairs(predictions: Iterable[Prediction]) -> list[Pair]:
 
 
 async def duel_all(chat: Chat, found: Sequence[Pair], *, tries: int, judge: str, label: str | None) -> list[Duel]:
-    """Every pair, in both orders, in the pairs' order. What stays unreadable after `tries` replies, or unanswered, has no winner."""
+    """Compares every pair in both orders. Returns one Duel per pair, in order.
+
+    A comparison that is unreadable after `tries` replies, or not answered, has no winner.
+    """
     asked = [order for pair in found for order in (pair, Pair(pair.b, pair.a))]
     compared = await map_async(asked, lambda order: _compare(chat, order, tries), unit="comparison", label=label)
     return [_duel(pair, judge, *compared[2 * place : 2 * place + 2]) for place, pair in enumerate(found)]
 
 
 def parse_winner(reply: str, texts: Sequence[str] = ()) -> Place:
-    """Which place won, by the judge's last object with a winner. `texts` are those that were compared: they may name a winner too.
+    """Returns which place won, from the last JSON object with a winner. `texts` are the compared texts, which may name a winner too.
 
-    Raises ReplyError that says what was wrong with the reply.
+    Raises ReplyError that says what is wrong with the reply.
     """
     text = said(reply)
     found = list(values(text))
@@ -73,7 +76,7 @@ def parse_winner(reply: str, texts: Sequence[str] = ()) -> Place:
 
 
 def _winners(value: object) -> Iterator[object]:
-    """The winners that a value names. Raises ReplyError where one object names two."""
+    """Yields the winners that a value names. Raises ReplyError if one object names two."""
     if isinstance(value, Pairs):
         own = [inner for key, inner in value if key.strip().casefold() == "winner"]
         if len(own) > 1:
@@ -93,14 +96,14 @@ def _place(value: object) -> Place:
 
 
 def check_read(duels: Sequence[Duel]) -> None:
-    """Raises ReplyError where not one comparison could be read: then it is the judge, not its replies."""
+    """Raises ReplyError if no comparison could be read: the judge is at fault then, not a single reply."""
     if duels and all(duel.a_first is None and duel.b_first is None for duel in duels):
         problem = f"not one of {2 * len(duels)} comparisons could be read, the last one: {duels[-1].problem}"
         raise ReplyError(f"judge: {problem}; fix: name a judge in models.judge that answers in the form of its prompt")
 
 
 class _Said(NamedTuple):
-    """What came of one order."""
+    """The result of one order."""
 
     winner: Place | None
     replies: tuple[Reply, ...]

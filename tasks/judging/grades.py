@@ -1,4 +1,4 @@
-"""The names of the six dimensions and of their grades, as judges write them."""
+"""Names of the six dimensions and forms of their grades, as judges write them."""
 
 import re
 import unicodedata
@@ -24,7 +24,7 @@ _JOINT = r"[\s_&/-]{0,3}"
 NAME = (
     rf"relevance|accuracy|coherence|clarity|breadth{_JOINT}(?:and|n)?{_JOINT}depth|depth{_JOINT}and{_JOINT}breadth|reading{_JOINT}experience|"
     + "|".join(name for names in _ZH.values() for name in names)
-)  # within a text, in any case
+)  # searched in a text, case-insensitively
 _AROUND = re.compile(r"^\s*\d{1,2}\s*[.)、]|[(\[（【].*$|(?:score|grade|rating|得分|评分|分数)\s*$", re.IGNORECASE)
 _SCORE_KEYS = frozenset(("score", "grade", "rating", "value", "points", "mark", "scores", "分数", "得分", "评分", "分值"))
 _GRADE = re.compile(
@@ -38,16 +38,16 @@ _MOST = 5
 
 @lru_cache(10_000)
 def dimension(key: str) -> str | None:
-    """The dimension that a key names: "Breadth and Depth", "breadth & depth", "BreadthAndDepth", "广度与深度"; None for another key."""
+    """Returns the dimension that a key names, such as "Breadth and Depth", "BreadthAndDepth" or "广度与深度"; None for other keys."""
     plain = unicodedata.normalize("NFKC", key[:60]).casefold().strip().strip("*_\"'` :")
     plain = _AROUND.sub("", _AROUND.sub("", plain)).replace("&", "and")
     return _KNOWN.get(re.sub(r"[\W_]+", "", plain))
 
 
 def grade(value: object) -> int | None:
-    """A whole number that a value is: 4, 4.0, "4", "4/5", "4 (good)", {"score": 4, "reason": …}, [4]. None where it is none.
+    """Returns the whole number of a value: 4, 4.0, "4", "4/5", "4 (good)", {"score": 4, "reason": …}, [4]. None if there is none.
 
-    The scale is not checked, but for "4/10", which is of another one.
+    The range is not checked, except that "4/10" is None because its scale is another one.
     """
     if isinstance(value, Pairs):
         found = {grade(inner) for key, inner in value if key.strip().casefold() in _SCORE_KEYS}
@@ -66,12 +66,12 @@ def grade(value: object) -> int | None:
 
 
 def scored_key(key: str) -> bool:
-    """Whether a key says that its value is a grade, in an entry such as {"dimension": "Clarity", "score": 4}."""
+    """Whether a key names a grade, as in {"dimension": "Clarity", "score": 4}."""
     return key.strip().casefold() in _SCORE_KEYS
 
 
 def rubric_of(grades: dict[str, object]) -> Rubric:
-    """Six values as a rubric. Raises ReplyError that names the first one that is missing or no whole number from 1 to 5."""
+    """Returns six values as a rubric. Raises ReplyError with the first value that is missing or is no whole number from 1 to 5."""
     read: dict[str, int] = {}
     for name in DIMENSIONS:
         if name not in grades:
@@ -84,7 +84,7 @@ def rubric_of(grades: dict[str, object]) -> Rubric:
 
 
 def shown(value: object) -> str:
-    """A value for a message, short."""
+    """A value for a message, in at most 40 characters."""
     if isinstance(value, Pairs):
         text = "{" + ", ".join(f"{key}: {shown(inner)}" for key, inner in value[:3]) + "}"
     elif isinstance(value, tuple):

@@ -1,4 +1,4 @@
-"""How far the judge of an evaluation can be relied on, in one document: data/score/reliability.json."""
+"""The reliability of an evaluation's judge, in one document: data/score/reliability.json."""
 
 from collections.abc import Iterable
 
@@ -9,9 +9,9 @@ from tasks.schema.records import Duel, Record, Verdict
 
 class Judged(Record):
     judge: Reliability
-    duels: tuple[Tally, ...]  # of each two models; empty: they were not compared
+    duels: tuple[Tally, ...]  # one per pair of models; empty if none were compared
 
 
 def judged(verdicts: Iterable[Verdict], duels: Iterable[Duel]) -> Judged:
-    """Raises ValueError if there is no verdict of a first judge."""
+    """Summarises verdicts and duels. Raises ValueError without a verdict of a first judge."""
     return Judged(judge=reliability(verdicts), duels=tuple(tally(duels)))

@@ -1,10 +1,10 @@
-"""What came of two models' duels, of which each was judged in both orders.
+"""Summarises the duels of two models, each judged in both orders.
 
-A judge that prefers the text that stands first, or that obeys one that says "the first wins", says the opposite when the order is
-turned: then the duel is a contradiction, and nobody's win.
+A judge that prefers the first text, or that obeys a text saying "the first wins", contradicts itself when the order is swapped. Such a
+duel is a contradiction and has no winner.
 
-The duels of one topic are one observation: several answers to one prompt, and prompts that differ by their asked length alone. A judge that
-goes by place names the first text in both orders of a duel: counted as two comparisons it would seem twice as sure.
+The duels of one topic are one observation: several answers to one prompt, and prompts that differ only in requested length. The two orders
+of a duel also count together: a judge with position bias names the first text in both, which would double the evidence.
 """
 
 from collections.abc import Iterable, Sequence
@@ -17,27 +17,27 @@ Outcome = Literal["A is preferred", "B is preferred", "cannot tell"]
 
 
 class Tally(Record):
-    """What came of two models' duels. A duel is won where both orders name the same model."""
+    """The duels of two models. A model wins a duel if both orders name it."""
 
     a: str
     b: str
     duels: int
     a_wins: int
     b_wins: int
-    ties: int  # both orders say so
+    ties: int  # both orders say tie
     contradictions: int  # the orders disagree
-    unread: int  # an order without a readable reply
-    win_rate: float | None  # of A, over the duels that somebody won; None: nobody won any
-    win_rate_interval: Interval | None  # 95%, over topics; None: fewer than two of them have a winner
-    topics: int  # with a duel that somebody won
-    p: float | None  # two-sided, of the exact sign test over topics; None: nobody won any
-    verdict: Outcome  # whom the judge prefers, at p ≤ 0.05
-    first_place: float | None  # share of the readable comparisons with a winner that the text in the first place won; 0.5: no bias
+    unread: int  # duels in which an order has no readable reply
+    win_rate: float | None  # of A, over the duels with a winner; None: no winner
+    win_rate_interval: Interval | None  # 95%, over topics; None: fewer than two topics with a winner
+    topics: int  # topics with a duel that has a winner
+    p: float | None  # two-sided exact sign test over topics; None: no winner
+    verdict: Outcome  # the preferred model, at p ≤ 0.05
+    first_place: float | None  # share of comparisons with a winner that the first text won; 0.5: no position bias
     first_place_interval: Interval | None
 
 
 def tally(duels: Iterable[Duel]) -> list[Tally]:
-    """The duels of each two models, summed up."""
+    """Summarises the duels of every two models."""
     found: dict[tuple[str, str], list[Duel]] = {}
     for duel in duels:
         found.setdefault((duel.a, duel.b), []).append(duel)
@@ -45,7 +45,7 @@ def tally(duels: Iterable[Duel]) -> list[Tally]:
 
 
 def contradicts(duel: Duel) -> bool:
-    """Do the two orders disagree?"""
+    """Whether the two orders of a duel disagree."""
     return None not in (duel.a_first, duel.b_first) and duel.a_first != duel.b_first
 
 
@@ -79,12 +79,12 @@ def _tally(a: str, b: str, duels: Sequence[Duel]) -> Tally:
 
 
 def _wins(duels: Iterable[Duel], winner: str) -> int:
-    """Duels in which both orders name it."""
+    """Number of duels in which both orders name `winner`."""
     return sum(duel.a_first == duel.b_first == winner for duel in duels)
 
 
 def _places(duels: Iterable[Duel]) -> tuple[int, int]:
-    """How many comparisons the text in the first place won, and how many somebody won."""
+    """Number of comparisons that the first text won, and number of comparisons with a winner."""
     winners = [winner for duel in duels for winner in ((duel.a_first, "a"), (duel.b_first, "b")) if winner[0] in ("a", "b")]
     return sum(winner == first for winner, first in winners), len(winners)
 

@@ -1,7 +1,7 @@
-"""How far a judge can be relied on: its repeats against each other, and against a second judge.
+"""Reliability of a judge: agreement of its repeats with each other, and with a second judge.
 
-Everything is in points of S_q, 0 to 100, a dimension's grade d counting (d − 1) · 25, unless it says otherwise. What is not defined, as a
-correlation of constant scores, is None.
+All figures are in points of S_q, 0 to 100, unless stated otherwise; a dimension's grade d counts (d − 1) · 25. An undefined figure, such
+as the correlation of constant scores, is None.
 """
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -12,46 +12,48 @@ from tasks.judging.grades import DIMENSIONS
 from tasks.longbench.summary import s_q
 from tasks.schema.records import Record, Rubric, Verdict
 
-Grade = Callable[[Rubric], float]  # of a verdict, 0 to 100
+Grade = Callable[[Rubric], float]  # score of a verdict, 0 to 100
 Both = Sequence[tuple[Sequence[Rubric], Sequence[Rubric]]]  # the first and the second judge's verdicts on each answer
 _Graded = dict[tuple[str, str, int], list[Rubric]]
-Rubrics = Mapping[tuple[str, str, int], Sequence[Rubric]]  # the readable verdicts on each answer: prompt, model, sample
+Rubrics = Mapping[tuple[str, str, int], Sequence[Rubric]]  # the readable verdicts by answer: item id, model, sample
 
 
 class Alike(Record):
-    """How like the second judge's grades are to the first's, on the answers that both graded."""
+    """Agreement of the second judge's grades with the first's, on the answers that both graded."""
 
     bias: float  # mean of second minus first
     mean_absolute: float  # mean of |second − first|
     pearson: float | None
     spearman: float | None
-    kappa: float | None  # Cohen's, weighted by squared distance, of the grades 1 to 5, each repeat of the first against the second
+    kappa: float | None  # Cohen's, quadratic weights, grades 1 to 5; each repeat of the first judge against the second
 
 
 class Agreement(Record):
     second_judge: str
-    answers: int  # that both judges graded
-    overall: Alike  # of S_q; its kappa is the mean over the dimensions that have one
+    answers: int  # graded by both judges
+    overall: Alike  # of S_q; its kappa is the mean over the dimensions with a kappa
     by_dimension: dict[str, Alike]
-    kappa_pooled: float | None  # over the grades of all dimensions as one: high also where judges agree only on which dimension is better
+    kappa_pooled: float | None  # over all dimensions together; also high if judges agree only on which dimensions score better
 
 
 class Reliability(Record):
-    judge: str  # the first one
+    judge: str  # the first judge
     verdicts: int  # of the first judge
-    unread: int  # of these, without a readable reply
+    unread: int  # of these, unreadable
     answers: int  # with a readable verdict of the first judge
-    repeated: int  # of these, with two or more: what follows is over them, and None where there are none
-    deviation: float | None  # standard deviation of an answer's S_q from repeat to repeat, pooled over answers
-    deviation_by_dimension: dict[str, float]  # empty where `deviation` is None
-    standard_error: float | None  # that this leaves in an answer's S_q, the mean over its repeats; root mean square over answers
-    identical: float | None  # share of the answers with all six grades the same in all repeats
-    icc: float | None  # ICC(1): share of the variance of S_q that lies between answers, not between repeats; negative for noise alone
-    agreement: Agreement | None  # None: there is no second judge, or no answer that both graded
+    repeated: int  # of these, with two or more verdicts; the figures below are over these, None without any
+    deviation: float | None  # standard deviation of an answer's S_q between repeats, pooled over answers
+    deviation_by_dimension: dict[str, float]  # empty if `deviation` is None
+    standard_error: float | None  # of an answer's S_q, the mean over its repeats; root mean square over answers
+    identical: float | None  # share of answers whose six grades are equal in all repeats
+    icc: float | None  # ICC(1): share of the variance of S_q between answers, not between repeats; may be negative for pure noise
+    agreement: Agreement | None  # None: no second judge, or no answer graded by both
 
 
 def reliability(verdicts: Iterable[Verdict]) -> Reliability:
-    """Of the first judge's verdicts, with what the second one said of the same answers. Raises ValueError if the first said nothing."""
+    """Returns the reliability of the first judge, compared with the second judge. Raises ValueError without a verdict of the first
+    judge.
+    """
     gathered = Gathered()
     for _ in gathered.passing(verdicts):
         pass
@@ -59,16 +61,16 @@ def reliability(verdicts: Iterable[Verdict]) -> Reliability:
 
 
 class Gathered:
-    """Verdicts that are read once, for another purpose too: their grades are kept, equal ones once, and their texts are not."""
+    """Collects grades from verdicts that are read once, for another purpose too. Equal grades are stored once, texts are not kept."""
 
     def __init__(self) -> None:
-        self._names: tuple[dict[str, None], dict[str, None]] = ({}, {})  # of the first judge and of the second one
+        self._names: tuple[dict[str, None], dict[str, None]] = ({}, {})  # of the first and the second judge
         self._graded: tuple[_Graded, _Graded] = ({}, {})
         self._known: dict[tuple[int, ...], Rubric] = {}
         self._verdicts = self._unread = 0
 
     def passing(self, verdicts: Iterable[Verdict]) -> Iterator[Verdict]:
-        """The same verdicts, each noted as it passes."""
+        """Yields the same verdicts and records the grades of each."""
         for verdict in verdicts:
             self._add(verdict)
             yield verdict
@@ -83,7 +85,7 @@ class Gathered:
             self._graded[verdict.second].setdefault((verdict.id, verdict.model, verdict.sample), []).append(rubric)
 
     def reliability(self) -> Reliability:
-        """Raises ValueError if the first judge said nothing."""
+        """Raises ValueError without a verdict of the first judge."""
         if not self._verdicts:
             raise ValueError("no verdict of a first judge")
         names = ["; ".join(found) for found in self._names]
@@ -114,7 +116,7 @@ def _points(dimension: str) -> Grade:
 
 
 def _deviation(repeated: Sequence[Sequence[Rubric]], grade: Grade) -> float | None:
-    """Standard deviation within answers: the root of the mean of their variances, weighted by degrees of freedom."""
+    """Standard deviation within answers: root of the mean of their variances, weighted by degrees of freedom."""
     if not repeated:
         return None
     squares = sum(_squares(list(map(grade, rubrics))) for rubrics in repeated)
@@ -130,7 +132,7 @@ def _squares(values: Collection[float]) -> float:
 def _icc(groups: Sequence[Sequence[float]]) -> float | None:
     """ICC(1) of a one-way random model with groups of unequal size (Shrout and Fleiss 1979; Donner 1986 for the mean size).
 
-    None with fewer than two groups, and where all values are one.
+    None for fewer than two groups, and if all values are equal.
     """
     if len(groups) < 2:
         return None
@@ -176,8 +178,10 @@ def _alike(both: Both, grade: Grade, kappa: float | None) -> Alike:
 
 
 def _correlations(means: Sequence[tuple[float, float]]) -> tuple[float | None, float | None]:
-    """Pearson's and Spearman's; None with fewer than three answers, of which any two correlate perfectly, and for constant scores."""
-    ours, theirs = ([round(pair[place], 9) for pair in means] for place in (0, 1))  # 9: what is equal has one rank, however it was summed
+    """Pearson's and Spearman's correlation. None for fewer than three answers (two always correlate perfectly) and for constant scores."""
+    ours, theirs = (
+        [round(pair[place], 9) for pair in means] for place in (0, 1)
+    )  # rounded, so that equal means share a rank despite float sums
     if len(ours) < 3 or len(set(ours)) == 1 or len(set(theirs)) == 1:
         return None, None
     from scipy.stats import pearsonr, spearmanr
@@ -186,7 +190,7 @@ def _correlations(means: Sequence[tuple[float, float]]) -> tuple[float | None, f
 
 
 def _kappa(grades: Sequence[tuple[int, int]]) -> float | None:
-    """None where both judges give one and the same grade to everything: no chance agreement to compare with."""
+    """Cohen's kappa. None if both judges give the same single grade to everything: chance agreement is undefined."""
     if len({grade for pair in grades for grade in pair}) == 1:
         return None
     from sklearn.metrics import cohen_kappa_score

@@ -1,8 +1,7 @@
-"""The JSON-like values in a judge's reply, whatever is around them.
+"""Finds the JSON-like values in a judge's reply, whatever text surrounds them.
 
-Read as a person reads them: thoughts, prose and code fences are passed over; single and curly quotes, names without quotes, full-width
-signs, comments and a comma before a closing bracket are fine. A value that is cut off or broken is not repaired: it is reported with its
-place, and nothing inside it counts.
+Thoughts, prose and code fences are skipped. Single and curly quotes, names without quotes, full-width signs, comments and trailing commas
+are accepted. A value that is cut off or broken is not repaired: it is reported with its position, and nothing in it counts.
 """
 
 import json
@@ -15,27 +14,27 @@ from tasks.text.thoughts import split_thoughts
 from tasks.text.unicode import normalized
 
 MAX_REPLY = 200_000  # characters; a verdict has a few hundred
-DEPTH = 24  # of brackets within brackets
+DEPTH = 24  # levels of nested brackets
 
 
 class Pairs(tuple[tuple[str, "object"], ...]):
-    """The names and values of an object, in order; a name may be there twice."""
+    """The names and values of an object, in order. A name may occur twice."""
 
     __slots__ = ()
 
 
 class Word(str):
-    """A value without quotes that is no number, such as NaN."""
+    """An unquoted value that is no number, such as NaN."""
 
     __slots__ = ()
 
 
 class Found(NamedTuple):
-    """A value in a reply, or what is left of one."""
+    """A value in a reply, or a broken value."""
 
     value: object  # Pairs, a tuple of values, or None for a broken one
     start: int
-    end: int  # of a broken value: where reading stopped
+    end: int  # for a broken value: where reading stopped
     problem: str = ""  # why it is broken
 
 
@@ -57,9 +56,9 @@ _WORDS: dict[str, bool | None] = {"true": True, "false": False, "null": None, "n
 
 
 def said(reply: str) -> str:
-    """What the judge says, without its thoughts, with full-width signs as plain ones.
+    """Returns the judge's text without its thoughts, with full-width signs normalised (NFKC).
 
-    Raises ReplyError for an empty or overlong reply, and for thoughts that no verdict follows.
+    Raises ReplyError for an empty or too long reply, and for thoughts without a verdict after them.
     """
     if not reply.strip():
         raise ReplyError("empty reply")
@@ -72,9 +71,10 @@ def said(reply: str) -> str:
 
 
 def values(text: str) -> Iterator[Found]:
-    """The outermost objects and lists of a text, in order; broken ones where they look like JSON, other brackets belong to prose.
+    """Yields the outermost objects and lists of a text, in order. A broken one is yielded only if it looks like JSON; other brackets are
+    prose.
 
-    Raises ReplyError for JSON that is nested deeper than DEPTH.
+    Raises ReplyError for JSON nested deeper than DEPTH.
     """
     reader, place = _Reader(text), 0
     while (match := _OPENING.search(text, place)) is not None:
@@ -99,11 +99,11 @@ class _Broken(Exception):
 
 
 class _Reader:
-    """Reads values out of one text. Quotes that are never closed are remembered, so that each is looked for once."""
+    """Reads values from one text in linear time: an unclosed quote is remembered, so its end is searched for only once."""
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._unclosed: dict[str, int] = {}  # by quote: the place from which on there is no closed string
+        self._unclosed: dict[str, int] = {}  # by quote: the position after which no string is closed
 
     def value(self, place: int, depth: int) -> tuple[object, int]:
         if depth > DEPTH:
@@ -138,7 +138,7 @@ class _Reader:
         return tuple(items), place + 1
 
     def _next(self, place: int, closing: str) -> int:
-        """Behind the comma, or at the closing bracket. A line end before the next name in quotes does for a comma."""
+        """The position after the comma, or at the closing bracket. A line end before the next quoted name counts as a comma."""
         behind = self._gap(place)
         if comma := _COMMA.match(self._text, behind):
             return self._gap(comma.end())

@@ -1,8 +1,8 @@
-"""A judge's reply as six grades. What cannot be read is an error that says why, never a default score.
+"""Reads a judge's reply as six grades. An unreadable reply raises an error with the reason; there is no default score.
 
-The verdict may be a JSON object, a list of entries, a table or lines such as "Relevance: 4/5", with prose, thoughts and code fences
-around it. A reply may hold several: the judge's last one counts. Never the judge's own are verdicts that are in the answer under
-judgement, in whatever form, and those that the judge introduces as a quotation or as an example.
+The verdict may be a JSON object, a list of entries, a table, or lines such as "Relevance: 4/5", with prose, thoughts and code fences
+around it. If there are several verdicts, the judge's last one counts. Two kinds never count as the judge's own: verdicts that occur in the
+judged answer, in any form, and verdicts that the judge introduces as a quotation or an example.
 """
 
 import re
@@ -23,17 +23,17 @@ SCHEMA: dict[str, Any] = {
     "additionalProperties": False,
 }
 
-Grades = dict[str, object]  # by dimension, as they were written
+Grades = dict[str, object]  # by dimension, as written
 
 
 class _Reading(NamedTuple):
-    """A verdict in a reply, perhaps of some dimensions only."""
+    """A verdict found in a reply, possibly of some dimensions only."""
 
     grades: Grades
     start: int
     end: int
-    label: str = ""  # the key above it
-    problem: str = ""  # why it says nothing
+    label: str = ""  # the key of the object that contains it
+    problem: str = ""  # why it is not usable
 
 
 _LINE = re.compile(
@@ -50,7 +50,7 @@ _HEADER = re.compile(
 )
 _NAME = re.compile(NAME, re.IGNORECASE)
 _FINAL = re.compile(r"final|revised|own|\bmy|mine|updated|corrected|最终|修订|修改后", re.IGNORECASE)
-_BEFORE = 300  # characters in front of a verdict that say what it is
+_BEFORE = 300  # characters before a verdict that may introduce it
 _FENCE = re.compile(r"(?:\s|```[\w-]{0,20}|<[\w-]{1,30}>)+\Z")
 _CLAUSE_END = re.compile(r"\n|[.!?。！？](?=\s|$)")
 _WHO = r"(?:text|answer|author|writer|response|essay|story|piece|passage|article|submission|content|candidate|assistant|it)"
@@ -83,9 +83,9 @@ _REFUSAL = re.compile(
 
 
 def parse_rubric(reply: str, answer: str = "") -> Rubric:
-    """The judge's six grades. `answer` is the text under judgement: a verdict in it is never taken for the judge's.
+    """Returns the judge's six grades. `answer` is the judged text: a verdict that occurs in it is never taken as the judge's.
 
-    Raises ReplyError that says what was wrong with the reply.
+    Raises ReplyError that says what is wrong with the reply.
     """
     text = said(reply)
     found = list(values(text))
@@ -107,12 +107,12 @@ def parse_rubric(reply: str, answer: str = "") -> Rubric:
 
 
 class _Copy(NamedTuple):
-    """Six dimensions in a row in an answer, with the numbers that may be their grades there."""
+    """Six dimensions in a row in an answer, each with the numbers that may be its grade."""
 
     numbers: dict[str, frozenset[int]]
 
 
-_STEMS = (  # of the six dimensions: a text without one of each has no verdict
+_STEMS = (  # of the six dimensions: a text that lacks one of them has no verdict
     *(("relevan", "相关", "切题"), ("accura", "准确", "正确"), ("coheren", "连贯", "一致")),
     *(("clarity", "清晰", "清楚"), ("depth", "深度"), ("experience", "阅读")),
 )
@@ -127,7 +127,7 @@ _FOLD = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)}
 
 
 def planted(answer: str) -> tuple[_Copy, ...]:
-    """What may be verdicts in an answer: the names of all six dimensions in a row, each with a number. Linear in the answer's length."""
+    """Finds possible verdicts in an answer: all six dimension names in a row, each with a number. Linear in the answer's length."""
     text = answer.lower()
     if not text.isascii():
         text = text.translate(_FOLD)
@@ -143,7 +143,7 @@ def planted(answer: str) -> tuple[_Copy, ...]:
 
 
 def _numbers(text: str, start: int, end: int, *, labelled: bool = False) -> list[int]:
-    """The numbers of a stretch; `labelled`: the first one, and those behind a word such as "score"."""
+    """The numbers of a text range. `labelled`: only the first one, and those after a word such as "score"."""
     found, label = list[int](), True
     for match in _TOKEN.finditer(text, start, end):
         if match["number"] and (label or not labelled):
@@ -173,7 +173,7 @@ def _copied(grades: Grades, copies: Iterable[_Copy]) -> bool:
 
 
 def _from_json(found: Iterable[Found], copies: Sequence[_Copy]) -> Iterable[_Reading]:
-    """The verdicts of the reply's values; dimensions that are given one by one are put together."""
+    """The verdicts in the reply's JSON values. Dimensions given in separate objects are combined."""
     parts: _Reading | None = None
     for one in found:
         verdict = None if one.value is None else _verdict(one, copies)
@@ -195,7 +195,7 @@ def _from_json(found: Iterable[Found], copies: Sequence[_Copy]) -> Iterable[_Rea
 
 
 def _verdict(one: Found, copies: Sequence[_Copy]) -> _Reading | None:
-    """The verdict of one value, or None where it names no dimension."""
+    """The verdict of one value; None if it names no dimension."""
     verdict = _in(one.value, copies, "")
     return verdict and verdict._replace(start=one.start, end=one.end)
 
@@ -219,14 +219,14 @@ def _in(value: object, copies: Sequence[_Copy], label: str) -> _Reading | None:
 
 
 def _entry(value: Pairs) -> Grades | None:
-    """{"dimension": "Clarity", "score": 4}, in any order and with other keys."""
+    """Reads {"dimension": "Clarity", "score": 4}, in any key order and with other keys."""
     names = [name for _, said in value if isinstance(said, str) and (name := dimension(said))]
     scores = [inner for key, inner in value if scored_key(key)]
     return {names[0]: scores[0]} if len(names) == len(scores) == 1 else None
 
 
 def _one_of(verdicts: list[_Reading], copies: Sequence[_Copy], label: str) -> _Reading | None:
-    """Of the verdicts within one value the judge's own: the only one, the one that is called final, or the parts of one together."""
+    """The judge's own verdict within one value: the only one, the one called final, or partial ones combined."""
     own = [
         verdict
         for verdict in verdicts
@@ -256,7 +256,7 @@ def _one_of(verdicts: list[_Reading], copies: Sequence[_Copy], label: str) -> _R
 
 
 def _from_lines(text: str, found: Sequence[Found]) -> Iterable[_Reading]:
-    """Verdicts as lines, tables and tags, outside of the JSON values. Half of one is none."""
+    """Verdicts as lines, tables and tags, outside JSON values. An incomplete verdict is ignored."""
     ends = [one.end for one in found if one.value is not None and isinstance(one.value, Pairs | tuple)]
     spans = [one for one in found if one.value is not None]
     parts: dict[str, object] = {}
@@ -281,7 +281,7 @@ def _from_lines(text: str, found: Sequence[Found]) -> Iterable[_Reading]:
 
 
 def _introduced(text: str, verdict: _Reading, ends: Sequence[int]) -> bool:
-    """Whether the judge introduces it as a quotation or as an example: on its line, or on the line above that ends with a colon."""
+    """Whether the judge introduces a verdict as a quotation or example: on the same line, or on a line above that ends with a colon."""
     earlier = bisect_right(ends, verdict.start)
     floor = ends[earlier - 1] if earlier else 0
     before = text[max(floor, verdict.start - _BEFORE) : verdict.start]
@@ -301,7 +301,7 @@ def _introduced(text: str, verdict: _Reading, ends: Sequence[int]) -> bool:
 
 
 def _check_rest(text: str, last: _Reading, found: Sequence[Found], own: Sequence[_Reading]) -> None:
-    """Raises ReplyError where what is around the last whole verdict takes it back, or makes it doubtful."""
+    """Raises ReplyError if the text around the last complete verdict retracts it or casts doubt on it."""
     for one in found:
         if one.value is None and (one.start < last.start or _regrades(text[one.start :][:2_000])):
             raise ReplyError(f"JSON cut off or broken: {one.problem}")
@@ -317,7 +317,7 @@ def _check_rest(text: str, last: _Reading, found: Sequence[Found], own: Sequence
 
 
 def _regrades(text: str) -> bool:
-    """Whether a broken object got as far as a grade."""
+    """Whether a broken object contains a grade."""
     return bool(re.search(rf"(?:{NAME})[\"'“”*_]{{0,3}}\s{{0,9}}[:=]\s{{0,9}}[\"'“]?\d", text, re.IGNORECASE))
 
 

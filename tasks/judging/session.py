@@ -1,4 +1,4 @@
-"""All that is asked of the judges about some answers: verdicts and their repeats, comparisons two by two, the second judge."""
+"""Runs the judges on a set of answers: verdicts with repeats, pairwise comparisons, and the second judge's verdicts."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -12,14 +12,14 @@ from tasks.schema.records import Duel, Prediction, Verdict
 
 
 class Judgement(NamedTuple):
-    verdicts: list[Verdict]  # the first judge's, repeats of an answer together, then the second's
+    verdicts: list[Verdict]  # the first judge's, with repeats of an answer together, then the second judge's
     duels: list[Duel]
 
 
 async def judge_answers(
     answers: Sequence[Prediction], template: Template, *, judge: Judge, first: Model, second: Model | None
 ) -> Judgement:
-    """The first judge's verdicts, its comparisons where params want them, then the second judge's verdicts, one to each answer."""
+    """Returns the first judge's verdicts and, if params ask for them, its comparisons; then the second judge's verdicts, one per answer."""
     async with open_role("judge", first) as chat:
         verdicts = await judge_all(
             chat,

@@ -1,8 +1,8 @@
-"""The judge's prompt, from a file: the project's own, or the paper's official one, told apart by their placeholders.
+"""The judge's prompt template, read from a file: the project's own, or the paper's official one. Placeholders decide which it is.
 
-Ours quotes the answer between delimiters that it cannot know: their mark is a digest of request and answer. The paper's is filled
-as its authors' code fills it, to the byte, and has no such delimiters: an answer can close them, and only the reader of the
-verdicts stands in its way. Both are filled in one pass, so that what looks like a placeholder in a text is that text's.
+The project's template puts the answer between delimiters that the answer cannot know: their mark is a digest of prompt and answer. The
+paper's template is filled exactly as the authors' code fills it. It has no such delimiters, so an answer can imitate them, and only the
+reader of verdicts protects against that. Both are filled in one pass: a placeholder that occurs in a text is not filled.
 """
 
 import hashlib
@@ -17,7 +17,7 @@ from tasks.prompts import located
 from tasks.schema.errors import BadPrompt
 
 PAPERS_NAMES = {name: name.replace("_", " ").title().replace(" And ", " and ") for name in DIMENSIONS}
-PAPERS_SCHEMA: dict[str, Any] = {  # the analysis comes first, as the prompt has it: the scores are to follow from it
+PAPERS_SCHEMA: dict[str, Any] = {  # the analysis comes first, as in the prompt, so that the scores follow from it
     "type": "object",
     "properties": {"Analysis": {"type": "string"}, **dict.fromkeys(PAPERS_NAMES.values(), SCORE)},
     "required": ["Analysis", *PAPERS_NAMES.values()],
@@ -27,7 +27,7 @@ PAPERS_SCHEMA: dict[str, Any] = {  # the analysis comes first, as the prompt has
 
 class _Kind(NamedTuple):
     placeholder: re.Pattern[str]
-    shown: str  # how a placeholder is written
+    shown: str  # format of a placeholder
     names: tuple[str, ...]
     schema: dict[str, Any]
 
@@ -37,28 +37,28 @@ _PAPERS = _Kind(re.compile(r"\$(INST|RESPONSE)\$"), "${}$", ("INST", "RESPONSE")
 
 
 class Template(NamedTuple):
-    """A judge's prompt, read and checked."""
+    """A judge's prompt template, read and checked."""
 
     text: str
     kind: _Kind
 
     @property
     def official(self) -> bool:
-        """Is it the paper's?"""
+        """Whether it is the paper's template."""
         return self.kind == _PAPERS
 
     @property
     def schema(self) -> dict[str, Any]:
-        """The JSON schema of the replies that it asks for."""
+        """The JSON schema of the replies that the prompt requires."""
         return self.kind.schema
 
     @property
     def digest(self) -> str:
-        """SHA-256 of its text: another prompt is another judge."""
+        """SHA-256 of its text, as hex: another prompt makes another judge."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
     def fill(self, prompt: str, answer: str) -> str:
-        """The prompt about one answer."""
+        """Returns the prompt for one answer."""
         if self.official:
             values = {"INST": prompt, "RESPONSE": answer}
         else:
@@ -67,12 +67,12 @@ class Template(NamedTuple):
 
 
 def mark(*texts: str) -> str:
-    """What the delimiters around texts are marked with: a text cannot contain a digest of itself."""
+    """Returns the mark of the delimiters around texts, 16 hex digits: a text cannot contain a digest of itself."""
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:16]
 
 
 def read_template(path: Path) -> Template:
-    """A judge's prompt from its file. Raises BadPrompt that names the file and the placeholder that is unknown or missing."""
+    """Reads a judge's prompt template. Raises BadPrompt with the file and the placeholder that is unknown or missing."""
     try:
         text = located(path).read_text(encoding="utf-8")
     except (FileNotFoundError, IsADirectoryError):

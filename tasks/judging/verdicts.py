@@ -1,4 +1,4 @@
-"""A judge on many answers: each as often as is asked for, each reply read strictly, what stays unreadable left unscored."""
+"""Collects a judge's verdicts on many answers, with repeats. Replies are read strictly; an unreadable verdict stays unscored."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,11 +29,11 @@ async def judge_all(
     second: bool,
     label: str | None,
 ) -> list[Verdict]:
-    """`repeats` verdicts on every answer, in the order of the answers, whatever ended first.
+    """Returns `repeats` verdicts on every answer, in the order of the answers.
 
-    `judge` names who says it, and is kept with the prompt's digest: with another prompt it is another judge. `second`: as the second
-    judge. A verdict that nobody could read in `tries` replies, or that the endpoint does not answer, is unscored and says why; all
-    replies are kept. Raises EndpointError when nobody is answered.
+    `judge` is recorded together with the prompt's digest, because another prompt makes another judge. `second`: marks the second judge's
+    verdicts. A verdict that is unreadable in `tries` replies, or not answered, is unscored and has a reason; all replies are kept. Raises
+    EndpointError if no request is answered.
     """
     name = f"{judge}, prompt {template.digest[:8]}"
 
@@ -49,15 +49,15 @@ async def judge_all(
 
 
 def draw(repeat: int, attempt: int) -> int:
-    """The sample index of a verdict's try: Cantor's pairing, 0 for the very first.
+    """Returns the sample index of a verdict's try: Cantor's pairing function, 0 for the first.
 
-    It depends on nothing else, and no two pairs share one: with more repeats, or more tries, all earlier replies come from the journal.
+    It depends on nothing else and is unique per pair. With more repeats or tries, all earlier replies still come from the journal.
     """
     return (repeat + attempt) * (repeat + attempt + 1) // 2 + attempt
 
 
 def check_finished(reply: Reply) -> None:
-    """Raises ReplyError for a reply that was broken off: what stands in it may be half of what was to be said."""
+    """Raises ReplyError for a reply that was cut off, filtered or ended by a tool call: its verdict may be incomplete."""
     if reply.reasoning and not reply.text.strip():
         raise ReplyError(why_empty(reply))
     if reply.finish in UNFINISHED:
@@ -65,12 +65,12 @@ def check_finished(reply: Reply) -> None:
 
 
 def thoughts_of(replies: Sequence[Reply]) -> tuple[str, ...]:
-    """The judge's thoughts before each reply; empty where there were none before any."""
+    """The judge's thoughts before each reply; empty if no reply has thoughts."""
     return tuple(reply.reasoning for reply in replies) if any(reply.reasoning for reply in replies) else ()
 
 
 def check_scored(verdicts: Sequence[Verdict], *, kept: Path) -> None:
-    """Raises ReplyError where not one verdict of the first judge could be read: then it is the judge, not its replies."""
+    """Raises ReplyError if no verdict of the first judge could be read: the judge is at fault then, not a single reply."""
     first = [verdict for verdict in verdicts if not verdict.second]
     if first and not any(verdict.rubric for verdict in first):
         problem = f"not one of {len(first)} verdicts could be read, the last one: {first[-1].problem}; the replies are in {kept}"
@@ -78,7 +78,7 @@ def check_scored(verdicts: Sequence[Verdict], *, kept: Path) -> None:
 
 
 class _Found(NamedTuple):
-    """The fields of a Verdict that the judge decides."""
+    """The fields of a Verdict that come from the judge."""
 
     rubric: Rubric | None
     replies: tuple[str, ...]
@@ -87,7 +87,7 @@ class _Found(NamedTuple):
 
 
 async def _ask(chat: Chat, template: Template, prediction: Prediction, *, repeat: int, tries: int) -> _Found:
-    """The first readable reply; after `tries` unreadable ones what was wrong with the last."""
+    """The first readable reply; after `tries` unreadable replies, the problem of the last one."""
     prompt, replies, problem = template.fill(prediction.item.prompt, prediction.response), list[Reply](), None
     for attempt in range(tries):
         try:

@@ -1,1 +1,1 @@
-"""The typed ground: records, params, settings and errors. pydantic and the standard library only, so that it imports in milliseconds."""
+"""Typed records, params, settings and errors. Uses only pydantic and the standard library, so it imports in milliseconds."""

@@ -1,7 +1,7 @@
-"""Every error that the pipeline raises on purpose. Each one is a single line for a person: where, what, how to fix it.
+"""The errors that the pipeline raises on purpose. Each message is one line: where, what is wrong, how to fix it.
 
-A `PipelineError` that reaches a command line is printed as that line, without a traceback, and ends the process with
-its `exit_code`. Anything else is a defect of the pipeline and keeps its traceback.
+A `PipelineError` that reaches a command line is printed as that line, without a traceback, and ends the process with its `exit_code`. Any
+other exception is a defect of the pipeline and keeps its traceback.
 """
 
 from collections.abc import Sequence
@@ -9,15 +9,15 @@ from pathlib import Path
 
 
 class PipelineError(Exception):
-    """The run cannot go on for a reason that the user can act on."""
+    """The run cannot continue, for a reason that the user can act on."""
 
     exit_code = 1
 
 
 class BadInput(PipelineError):
-    """A file that was given, or written by an earlier stage, is not what it has to be.
+    """A file that was given, or written by an earlier stage, is not valid.
 
-    Rendered as `file:line: field: problem; fix: FIX`, leaving out what is not known.
+    Rendered as `file:line: field: problem; fix: FIX`; unknown parts are left out.
     """
 
     exit_code = 2
@@ -29,7 +29,7 @@ class BadInput(PipelineError):
         super().__init__(f"{message}; fix: {fix}" if fix else message)
 
     def __reduce__(self) -> tuple[object, ...]:
-        """So that it comes whole out of another process."""
+        """Keeps all fields when the error is pickled, as it comes from another process."""
         return _again, (type(self), self.path, self.problem, self.line, self.field, self.fix)
 
 
@@ -38,21 +38,21 @@ def _again(kind: type[BadInput], path: str, problem: str, line: int | None, fiel
 
 
 class SourceError(PipelineError):
-    """Rows of a source cannot be had: it vanished, changed while it was read, or its store refuses. Names the file and the place in it."""
+    """The rows of a source cannot be read: it is gone, changed during reading, or its store refuses. Names the file and the place in it."""
 
 
 class BadParams(BadInput):
-    """params.yaml has an unknown key, a value out of range, or a section that does not fit the others."""
+    """params.yaml has an unknown key, a value out of range, or a section that conflicts with another one."""
 
 
 class BadSettings(PipelineError):
-    """An environment setting is missing or malformed. Never carries the value: it may be a secret."""
+    """An environment setting is missing or malformed. The message never has the value, which may be a secret."""
 
     exit_code = 2
 
 
 class NotReady(PipelineError):
-    """A run was refused before it started anything. Carries every problem, each with its fix."""
+    """A run was refused before it started anything. `problems` has every problem with its fix."""
 
     exit_code = 2
 
@@ -63,46 +63,46 @@ class NotReady(PipelineError):
 
 
 class BadPrompt(PipelineError):
-    """A prompt file and the values it is filled with do not name the same placeholders."""
+    """The placeholders of a prompt file do not match the values to fill in."""
 
     exit_code = 2
 
 
 class EndpointError(PipelineError):
-    """An endpoint could not give an answer: refused, unauthorised, overloaded beyond the retries."""
+    """An endpoint gave no reply: it refused, the key is wrong, or it is overloaded beyond patience."""
 
 
 class ReplyError(PipelineError):
-    """An endpoint answered, but not with what was asked for, also when asked again. Callers turn it into a Reject."""
+    """An endpoint replied, but not in the required form, also when asked again. Callers turn it into a Reject."""
 
 
 class Unanswered(ReplyError):
-    """An endpoint that answers others did not answer this one request, in all its tries."""
+    """An endpoint that answers other requests did not answer this one in all its tries."""
 
 
 class SecretInReply(Unanswered):
-    """A reply that repeats a key or password of this workspace. It is paid for and kept, the secret masked, and never used."""
+    """A reply that contains a key or password of this workspace. It is paid for, recorded with the secret masked, and never used."""
 
 
 class SpendCapReached(PipelineError):
-    """The next call could cost more than settings allow. What was paid for is kept; a higher cap goes on from there."""
+    """The next call could cost more than the spend cap allows. Paid replies are kept; with a higher cap the run resumes."""
 
 
 class ServerError(PipelineError):
-    """A server that the pipeline starts itself did not come up, or died."""
+    """A server that the pipeline starts did not come up, or died."""
 
 
 class StorageError(PipelineError):
-    """The object store refused, could not be reached, or holds something else than its manifest says. Never carries a credential."""
+    """The object store refused, was not reachable, or an object does not match its manifest. The message never has a credential."""
 
 
 class GateFailed(PipelineError):
-    """A gate in params.yaml did not pass: the data contract, or a stage's declared reject rate."""
+    """A gate of params.yaml did not pass: the data contract, or a stage's maximum share of rejects."""
 
 
 class TrainingFailed(PipelineError):
-    """Training cannot go on: a loss that is not finite, or a launcher that died."""
+    """Training cannot continue: the loss is not finite, or the launcher died."""
 
 
 class WorkspaceBusy(PipelineError):
-    """Another run holds this workspace."""
+    """Another run has locked this workspace."""

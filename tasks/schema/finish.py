@@ -1,7 +1,7 @@
-"""How an answer ended, in one vocabulary. Servers name the same end in many ways; this is the one table of them.
+"""How an answer ended. Servers use many names for the same ending; this table maps them to one vocabulary.
 
 Sources: the OpenAI, Anthropic, Gemini, Mistral, Cohere, DeepSeek, Bedrock, watsonx and Z.ai references, and the code of vLLM, SGLang,
-text-generation-inference, llama.cpp, Ollama and inspect.
+text-generation-inference, llama.cpp, Ollama and Inspect.
 """
 
 import re
@@ -11,12 +11,12 @@ from enum import StrEnum
 class Finish(StrEnum):
     """What ended an answer."""
 
-    ENDED = "ended"  # the model, by itself
-    CUT = "cut"  # a limit of tokens or of the context
-    FILTERED = "filtered"  # the endpoint's content filter
-    TOOLS = "tools"  # the model called a tool in place of writing
-    FAILED = "failed"  # the server, by an error: what there is of the answer is not used
-    UNKNOWN = "unknown"  # the endpoint does not say, or in words that are not in the table: the text has to tell
+    ENDED = "ended"  # by the model itself
+    CUT = "cut"  # by a token limit or the context length
+    FILTERED = "filtered"  # by the endpoint's content filter
+    TOOLS = "tools"  # the model called a tool instead of writing
+    FAILED = "failed"  # by a server error: the partial answer is not used
+    UNKNOWN = "unknown"  # not stated, or not in the table: the text decides
 
 
 _NAMES = {
@@ -37,6 +37,6 @@ _PREFIX = re.compile(r"^(?:finish_?reason|stop_?reason)_+")
 
 
 def finish_of(said: str | None) -> Finish:
-    """The table's value of a server's finish reason, in any case and spelling: FinishReason.MAX_TOKENS, "end-turn", "Stop"."""
+    """Returns the ending for a server's finish reason in any case and spelling: FinishReason.MAX_TOKENS, "end-turn", "Stop"."""
     name = re.sub(r"[^a-z0-9]+", "_", (said or "")[:80].strip().lower()).strip("_")
     return _TABLE.get(_PREFIX.sub("", name), Finish.UNKNOWN)

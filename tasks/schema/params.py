@@ -1,7 +1,7 @@
-"""params.yaml: what a result means. One section per stage, `models`, `benchmark` and `seed`; nothing about where it runs.
+"""params.yaml: everything that decides what a result means. One section per stage, `models`, `base`, `benchmark` and `seed`.
 
-Every field has its meaning, its range and no default: the profile files are the only place where values stand. A stage
-is handed only the sections that dvc.yaml declares for it.
+It has nothing about where a run happens. Every field has a meaning, a range and no default: only the profile files have values. A stage
+gets only the sections that dvc.yaml declares for it.
 """
 
 import re
@@ -19,10 +19,10 @@ Version = Annotated[int, Field(ge=1, description="raised by hand when the stage'
 Percent = Annotated[float, Field(ge=0, le=100)]
 
 
-NAME = r"^[a-z0-9][a-z0-9._-]*$"  # of a source or a recipe: it becomes part of a path
-PROFILES = Path(__file__).parent / "profiles"  # whole params files; in a checkout a link to profiles/
-PAPERS = PROFILES / "small.yaml"  # what the evaluator takes where there is no params.yaml: the paper's judge
-LARGEST = 10**9  # of any number in params.yaml but the seed
+NAME = r"^[a-z0-9][a-z0-9._-]*$"  # name of a source or a recipe, which becomes part of a path
+PROFILES = Path(__file__).parent / "profiles"  # complete params files; in a checkout a link to profiles/
+PAPERS = PROFILES / "small.yaml"  # the evaluator's default without a params.yaml: has the paper's judge
+LARGEST = 10**9  # limit for every number in params.yaml except the seed
 SHAPE = "write it as in the files of profiles/"
 DEEPEST = 20  # levels of nesting
 
@@ -32,7 +32,7 @@ class Section(BaseModel):
 
 
 class Model(Section):
-    """A model in a role, and how it decodes. All of it is part of the identity of what it wrote."""
+    """A model in a role, with its decoding. All fields are part of the identity of its replies."""
 
     name: str = Field(min_length=1, description="as the endpoint calls it; rehearsal-* is answered by the rehearsal endpoint")
     revision: str = Field(description="a snapshot date or commit, for names that move; part of the identity only")
@@ -40,7 +40,7 @@ class Model(Section):
     max_tokens: int = Field(ge=1, description="completion tokens per call")
 
     def __str__(self) -> str:
-        """All of it in a line, for records that name who wrote them."""
+        """All fields in one line, for records that name the model."""
         return f"{self.name}@{self.revision}, temperature {self.temperature:g}, at most {self.max_tokens} tokens"
 
 
@@ -67,7 +67,7 @@ class Bounds(Section):
 
 
 class Source(Section):
-    """Rows that others made: where they are, in what shape, which state of them, and under what terms."""
+    """Rows made by others: location, format, revision and licence."""
 
     name: str = Field(pattern=NAME, description="begins the `source` of every row that is read from it")
     files: list[str] = Field(
@@ -169,7 +169,7 @@ class Write(Section):
 
 
 class Recipe(Section):
-    """Which of the clean drafts make the dataset."""
+    """Which of the valid drafts become the dataset."""
 
     words: Bounds = Field(description="written lengths that are kept")
     explicit_only: bool = Field(description="only requests that name a length in their own words")
@@ -177,7 +177,7 @@ class Recipe(Section):
 
 
 class General(Section):
-    """Chats of ordinary length that are mixed in, so that a model which learns to write long does not forget the rest."""
+    """Chats of ordinary length that are mixed in, so that the model keeps its other abilities while it learns to write long."""
 
     ratio: float = Field(ge=0, le=1_000, description="general chats for each long text; the paper has 30; 0: none")
     sources: list[Source] = Field(description="whole conversations; local files stand below collect.folder")
@@ -209,7 +209,7 @@ class Assemble(Section):
 
 
 class Spread(Section):
-    """Where three quantiles of the lengths have to lie: what a tenth, half and nine tenths of the rows are shorter than."""
+    """Ranges for three quantiles of the lengths: 10%, 50% and 90% of the rows are shorter."""
 
     p10: Bounds
     p50: Bounds
@@ -217,7 +217,7 @@ class Spread(Section):
 
 
 class ValidateInstructions(Section):
-    """The instructions' contract."""
+    """Data contract of the instructions."""
 
     min_rows: int = Field(ge=1)
     min_language_share: Share = Field(description="of the rarer language, where two are present")
@@ -226,7 +226,7 @@ class ValidateInstructions(Section):
 
 
 class ValidateDrafts(Section):
-    """The drafts' contract."""
+    """Data contract of the drafts."""
 
     min_rows: int = Field(ge=1)
     min_s_l: Percent = Field(description="a draft's own S_l, its plan's length against what was written")
@@ -235,7 +235,7 @@ class ValidateDrafts(Section):
 
 
 class ValidateDataset(Section):
-    """The training set's contract."""
+    """Data contract of the training set."""
 
     min_rows: int = Field(ge=1, description="long texts")
     lengths: Spread = Field(description="of the long texts' written lengths")
@@ -261,7 +261,7 @@ class Base(Section):
     revision: str = Field(description="the hub commit of model; empty for `tiny` and folders")
     remote_code: bool = Field(description="run Python code from the model's repository; then revision has to be its full commit")
     chat_template: str | None = Field(
-        None,  # so that params files from before there was a choice keep their meaning
+        None,  # the default keeps the meaning of params files that were written before this key existed
         min_length=1,
         description="a .jinja file with {% generation %} marks to train with; null: the model's own, or a known form that renders the same",
     )
@@ -274,7 +274,7 @@ class Base(Section):
 
 
 class Tiny(Section):
-    """The student made on the spot when base.model is `tiny`."""
+    """The student that is created when base.model is `tiny`."""
 
     layers: int = Field(ge=1)
     width: int = Field(ge=16)
@@ -282,7 +282,7 @@ class Tiny(Section):
 
 
 class Adapter(Section):
-    """LoRA on all linear layers (arXiv 2106.09685); with bits: 4 the frozen weights are NF4 (QLoRA, arXiv 2305.14314)."""
+    """LoRA on all linear layers (arXiv 2106.09685). With bits: 4 the frozen weights are NF4 (QLoRA, arXiv 2305.14314)."""
 
     rank: int = Field(ge=1)
     alpha: int = Field(ge=1, description="the update is scaled by alpha / rank")
@@ -291,7 +291,7 @@ class Adapter(Section):
 
 
 class Optimization(Section):
-    """How weights are moved, whatever the loss: what SFT and DPO have in common."""
+    """Optimizer settings that SFT and DPO share, independent of the loss."""
 
     epochs: float = Field(gt=0, le=10_000)
     global_batch: int = Field(ge=1, description="rows (packs, pairs) per optimizer step, over all processes and accumulation")
@@ -315,7 +315,7 @@ class Train(Optimization):
 
 
 class SampleSection(Section):
-    """The SFT student answers training requests again, for DPO."""
+    """The SFT student answers training requests again, as input for DPO."""
 
     version: Version
     prompts: int = Field(ge=0, description="training requests, drawn by their ids; 0: no alignment, the SFT student is the last candidate")
@@ -331,7 +331,7 @@ class BuildPairs(Section):
 
 
 class Align(Optimization):
-    """DPO of the student, against itself as it was."""
+    """DPO of the student, with the SFT student as the reference."""
 
     version: Version
     beta: float = Field(gt=0, le=1_000, description="how dear it is to leave the reference (arXiv 2305.18290, equation 7)")
@@ -354,7 +354,7 @@ class Judge(Section):
 
 
 class EvaluateGeneral(Section):
-    """General ability, by lm-evaluation-harness."""
+    """General ability, measured by lm-evaluation-harness."""
 
     version: Version
     tasks: list[str] = Field(description="of lm-evaluation-harness, by name or as YAML files; none: nothing is measured")
@@ -363,7 +363,7 @@ class EvaluateGeneral(Section):
 
 
 class Promote(Section):
-    """The gate. All axes must hold for the alias `champion` to move."""
+    """The promotion gate. The alias `champion` moves only if all conditions pass."""
 
     mode: Literal["paper", "fixed"] = Field(description="whose word count and reading of lengths the gate looks at")
     min_s_bar: Percent
@@ -376,7 +376,7 @@ class Promote(Section):
 
 
 class Serve(Section):
-    """The promoted alias is served once, and must end an answer by itself, near the length that was asked for."""
+    """The promoted model is served once. It must end an answer by itself, near the requested length."""
 
     version: Version
     words: int = Field(ge=1, description="asked for")
@@ -384,7 +384,7 @@ class Serve(Section):
 
 
 class Study(Section):
-    """The length-limit study, which runs by `longwriter study` only."""
+    """The length-limit study, which only `longwriter study` runs."""
 
     texts: str = Field(min_length=1, description="the dataset's folder, or recorded answers: a JSONL file or a folder of them")
     ruler: str = Field(min_length=1, description="a JSONL file of prompts with the length that each asks for")
@@ -421,7 +421,7 @@ class Params(Section):
 
 
 def load(path: Path = Path("params.yaml")) -> Params:
-    """Read and check a params file. Raises BadParams with the line and the dotted key of what is wrong."""
+    """Reads and checks a params file. Raises BadParams with the line and the dotted key of the first problem."""
     from ruamel.yaml import YAML, YAMLError
 
     try:
@@ -433,7 +433,7 @@ def load(path: Path = Path("params.yaml")) -> Params:
         raise BadParams(path, f"not UTF-8 at byte {error.start}", fix="save it as UTF-8") from None
     except RecursionError:
         raise BadParams(path, f"nested more than {DEEPEST} levels deep", fix=SHAPE) from None
-    except ValueError as error:  # a number of more digits than Python reads
+    except ValueError as error:  # a number with more digits than Python accepts
         raise BadParams(path, f"not readable: {str(error)[:80]}", fix="correct the value") from None
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
@@ -452,7 +452,7 @@ def load(path: Path = Path("params.yaml")) -> Params:
 
 
 def _check_values(path: Path, tree: Any) -> None:
-    """Raises BadParams for nesting without end and for numbers that no setting can mean, before they meet arithmetic."""
+    """Raises BadParams for too deep nesting and for numbers over LARGEST, before they are used."""
     waiting: list[tuple[Any, tuple[Any, ...]]] = [(tree, ())]
     while waiting:
         value, keys = waiting.pop()
@@ -486,14 +486,14 @@ def _fix_for(error: Any, keys: list[Any]) -> str:
 def _fields(keys: list[Any]) -> list[str]:
     section: Any = Params
     for key in keys:
-        if not isinstance(key, int):  # a place in a list: its entries are what the list is of
+        if not isinstance(key, int):  # a list index; the entry's type was already taken from the list's
             section = next((f.annotation for name, f in section.model_fields.items() if (f.alias or name) == key), Params)
         section = next(iter(get_args(section)), section)
     return [field.alias or name for name, field in section.model_fields.items()]
 
 
 def _line(tree: Any, keys: list[Any]) -> int | None:
-    """The line of the deepest key on the path that stands in the file."""
+    """The line of the deepest key on the path that is in the file."""
     line = None
     for key in keys:
         try:

@@ -1,7 +1,7 @@
-"""The records that flow between stages. Frozen and closed: an unknown field is an error, not a surprise later on.
+"""The records that pass between stages. They are frozen and closed: an unknown field is an error.
 
-instruction -> plan -> draft -> sample, and for the evaluation: benchmark item -> prediction -> verdict -> scored item.
-A `Reject` is where every record that does not make it ends, with the reason.
+Data: instruction -> plan -> draft -> sample. Evaluation: benchmark item -> prediction -> verdict -> scored item. A record that is set
+aside becomes a `Reject` with its reason.
 """
 
 from collections.abc import Mapping
@@ -24,13 +24,13 @@ class Record(BaseModel):
 
 
 class ByName(RootModel[Mapping[str, V]], Generic[V]):
-    """A JSON document that is an object of records, or of numbers, by name."""
+    """A JSON document: an object that maps names to records or numbers."""
 
     model_config = ConfigDict(frozen=True, strict=True)
 
 
 class External(BaseModel):
-    """The part that is used here of a JSON document that other programs write."""
+    """The fields used here of a JSON document that another program wrote. Other fields are ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore", strict=True)
 
@@ -38,56 +38,56 @@ class External(BaseModel):
 class Reason(StrEnum):
     """Why a record was set aside. One vocabulary for all stages, so that reports can count by it."""
 
-    MALFORMED = "malformed"  # not readable as a row of the source's shape
+    MALFORMED = "malformed"  # not readable in the source's format
     TOXIC = "toxic"  # flagged by the source
     REDACTED = "redacted"  # the source removed personal data from it
-    LANGUAGE = "language"  # neither English nor Chinese, or not the language that was asked for
+    LANGUAGE = "language"  # neither English nor Chinese, or not the requested language
     NOT_SELF_CONTAINED = "not_self_contained"  # needs an attachment or an earlier turn
     SCRAPING = "scraping"  # a request to harvest data
     INJECTION = "injection"  # tries to steer the pipeline's own prompts
-    SHORT_ASK = "short_ask"  # does not need a long answer
-    TOO_LONG_ASK = "too_long_ask"  # asks for more than params allow
+    SHORT_ASK = "short_ask"  # the prompt needs no long answer
+    TOO_LONG_ASK = "too_long_ask"  # the prompt requests more words than params allow
     DUPLICATE = "duplicate"  # the same text as an earlier row
     NEAR_DUPLICATE = "near_duplicate"  # nearly the same text as an earlier row
-    CONTAMINATED = "contaminated"  # a copy, or nearly, of a benchmark prompt
-    NOT_DRAWN = "not_drawn"  # fine, but over collect.count
-    BAD_REPLY = "bad_reply"  # the model's reply could not be read, asked again and all
+    CONTAMINATED = "contaminated"  # equal or nearly equal to a benchmark prompt
+    NOT_DRAWN = "not_drawn"  # valid, but more than collect.count
+    BAD_REPLY = "bad_reply"  # the model's replies could not be read in all tries
     BAD_PLAN = "bad_plan"  # the plan breaks the bounds in params
     REFUSAL = "refusal"  # the model refused
-    EMPTY = "empty"  # the model answered nothing
-    GARBAGE = "garbage"  # the answer is no prose: an error page, a payload, noise
-    UNANSWERED = "unanswered"  # the endpoint answered others, and this request not once in all tries
+    EMPTY = "empty"  # the model's answer is empty
+    GARBAGE = "garbage"  # the answer is not prose: an error page, a payload, noise
+    UNANSWERED = "unanswered"  # the endpoint answered other requests, but not this one in all tries
     TRUNCATED = "truncated"  # the model hit its token limit
     REPEATED = "repeated"  # a paragraph occurs twice
     LEAKED_PROMPT = "leaked_prompt"  # the text quotes the writing prompt
     TOO_SHORT = "too_short"  # written words under the bound in params
     TOO_LONG = "too_long"  # written words or tokens over the bound
-    UNRENDERABLE = "unrenderable"  # the base's chat template refuses the conversation, or leaves out its system turn
+    UNRENDERABLE = "unrenderable"  # the base model's chat template refuses the conversation, or omits its system turn
     UNSCORED = "unscored"  # fewer than two of the answers could be scored
     TIED = "tied"  # no answer is better than another
-    NO_EXPLICIT_LENGTH = "no_explicit_length"  # the recipe wants requests that name a length
-    OFF_LENGTH = "off_length"  # the recipe wants a closer length
+    NO_EXPLICIT_LENGTH = "no_explicit_length"  # the recipe requires a prompt with an explicit length
+    OFF_LENGTH = "off_length"  # the recipe requires a length closer to the requested one
 
 
 class Reject(Record):
-    id: str | None  # the record's id, where it got as far as having one
+    id: str | None  # the record's id; None if it has none yet
     stage: str
     reason: Reason
-    detail: str  # the evidence: what was seen, short
-    source: str  # file:row of the raw row that it came from
+    detail: str  # short evidence
+    source: str  # file:row of the raw row
 
 
 class Instruction(Record):
-    id: str  # of the normalised text: stable when rows are reordered or files split
+    id: str  # digest of the normalised text: stable when rows are reordered or files split
     text: str
     language: Language
-    words: Words  # the asked length
-    length_kind: LengthKind = "none"  # how the text asks for it; none: it names no length, and `words` is the selector's
+    words: Words  # the requested length
+    length_kind: LengthKind = "none"  # kind of length request; none: the text has none, and `words` is the selector's estimate
     source: str  # file:row
 
 
 class Step(Record):
-    """One line of a plan (paper, section 3.1): the paragraph's main point and its word count."""
+    """One step of a plan (paper, section 3.1): the paragraph's main point and its word count."""
 
     point: str
     words: Words
@@ -95,11 +95,13 @@ class Step(Record):
 
 
 class Plan(Record):
-    """Paragraphs with their word counts. A text too long for one list of them is planned on two levels: chapters, then paragraphs."""
+    """A plan: paragraphs with word counts. A text too long for one list of paragraphs is planned on two levels: chapters, then
+    paragraphs.
+    """
 
     instruction: Instruction
     steps: tuple[Step, ...]
-    chapters: tuple[Step, ...] = ()  # points and word counts of the chapters; empty: the plan has one level
+    chapters: tuple[Step, ...] = ()  # chapters with points and word counts; empty: the plan has one level
 
 
 class Draft(Record):
@@ -119,15 +121,15 @@ class Sample(Record):
     id: str
     messages: tuple[Message, ...]
     language: Language
-    asked_words: Words | None  # None: general data, where nobody looks at lengths
+    asked_words: Words | None  # None: general data, without a length request
     written_words: Words
-    length_kind: LengthKind = "none"  # how the request names its length
+    length_kind: LengthKind = "none"  # kind of length request in the prompt
     paragraphs: int
     source: str
 
 
 class BenchmarkItem(Record):
-    """A prompt with the length it asks for (LongBench-Write's fields: prompt, type, length)."""
+    """A prompt with its requested length (LongBench-Write's fields: prompt, type, length)."""
 
     id: str
     prompt: str
@@ -137,32 +139,32 @@ class BenchmarkItem(Record):
 
 
 class Decoding(Record):
-    """How an answer was drawn, all of it: another temperature is another model."""
+    """All that decides how an answer is sampled: another temperature counts as another model."""
 
-    name: str  # as params or the command line call the candidate
+    name: str  # the candidate model's name in params or on the command line
     revision: str
     temperature: float
     max_tokens: int
-    seed: int | None  # of sample 0; each further sample has the next one
-    checkpoint: str | None  # SHA-256 over the folder that the pipeline served; None: a URL answered
+    seed: int | None  # of sample 0; sample n uses seed + n
+    checkpoint: str | None  # SHA-256 over the served checkpoint folder; None: behind a URL
 
 
 class Prediction(Record):
     item: BenchmarkItem
-    model: str  # which candidate wrote it: student, control
-    sample: int = 0  # which of its answers to the same prompt, from 0
+    model: str  # the candidate model that wrote it, such as student or control
+    sample: int = 0  # sample index, from 0
     response: str
     finish_reason: str
     tokens: int  # completion tokens
     seconds: float
-    decoding: Decoding | None = None  # None: recorded elsewhere
-    plan: tuple[Step, ...] = ()  # that it was written by, where one is known
-    reasoning: str = ""  # the model's thoughts, kept apart from the response: in no count and in no score
-    inline: bool = False  # the thoughts stood in the text, where the paper's script would count them
+    decoding: Decoding | None = None  # None: recorded by another tool
+    plan: tuple[Step, ...] = ()  # the plan it was written by, if known
+    reasoning: str = ""  # the model's thoughts, separate from the response; in no count and no score
+    inline: bool = False  # the thoughts were part of the text; the paper's script would count them
 
 
 class Evaluation(Record):
-    """What an evaluation's folder holds: its evaluation.json. A folder is gone on with only by the same evaluation."""
+    """What is evaluated, and how: evaluation.json of an evaluation's folder. Only the same evaluation can resume in that folder."""
 
     candidate: str
     benchmark: str
@@ -189,78 +191,78 @@ class Rubric(Record):
 
 
 class Verdict(Record):
-    """What a judge said of one prediction, once. `rubric` is None when no reply could be read: unscored, not zero."""
+    """One verdict of a judge on one prediction. `rubric` is None if no reply could be read: unscored, not zero."""
 
     id: str  # of the benchmark item
     model: str
     sample: int = 0
-    repeat: int = 0  # which of this judge's verdicts on the same answer, from 0
-    second: bool = False  # by the second judge: tells of the first one's reliability, and never enters a score
+    repeat: int = 0  # index of this judge's verdict on the same answer, from 0
+    second: bool = False  # by the second judge: used for reliability only, never for a score
     rubric: Rubric | None
-    replies: tuple[str, ...]  # without thoughts, the last one is the one that counted
+    replies: tuple[str, ...]  # without thoughts; the last one was read
     problem: str | None  # why it is unscored
-    judge: str  # who said it, and how it decodes: a score means nothing without
-    reasoning: tuple[str, ...] = ()  # the judge's thoughts before each reply; empty: there were none
+    judge: str  # the judge with its decoding and prompt digest: a score is valid only for these
+    reasoning: tuple[str, ...] = ()  # the judge's thoughts before each reply; empty: none
 
 
 Preference = Literal["a", "b", "tie"]
 
 
 class Duel(Record):
-    """Two answers to one prompt, compared by the judge in both orders: one that prefers a place, not a text, contradicts itself."""
+    """Two answers to one prompt, compared by the judge in both orders. A judge with position bias contradicts itself."""
 
     id: str  # of the benchmark item
-    topic: str = ""  # the same for all prompts that differ by their asked length alone; empty: not known
+    topic: str = ""  # equal for prompts that differ only in requested length; empty: unknown
     sample: int = 0
     a: str  # models
     b: str
     judge: str
-    a_first: Preference | None  # who won when A's answer stood first; None: no reply could be read
+    a_first: Preference | None  # the winner when A's answer was first; None: no readable reply
     b_first: Preference | None
-    replies: tuple[str, ...]  # without thoughts, of both orders
+    replies: tuple[str, ...]  # of both orders, without thoughts
     problem: str | None
-    reasoning: tuple[str, ...] = ()  # the judge's thoughts before each reply; empty: there were none
+    reasoning: tuple[str, ...] = ()  # the judge's thoughts before each reply; empty: none
 
 
 class Answer(Record):
-    """One side of a preference."""
+    """One answer of a preference pair."""
 
     text: str
-    ended: bool  # the model ended it by itself; False: it was cut off, and is trained on without an end of turn
+    ended: bool  # the model ended it; False: it was cut off, and is trained on without an end-of-turn token
     words: int
-    s_l: float | None  # in paper mode; None: no length was asked for
+    s_l: float | None  # in paper mode; None: no requested length
     s_q: float | None  # None: not judged here
 
 
 class Pair(Record):
-    """A preference: two answers to one conversation, of which the chosen one is better."""
+    """A preference pair: two answers to one conversation; the chosen one is better."""
 
     id: str
     prompt: tuple[Message, ...]  # ends with the user's turn
-    asked: int | None  # words; None: a general pair, which asks for no length
+    asked: int | None  # words; None: a general pair, without a requested length
     chosen: Answer
     rejected: Answer
-    source: str = ""  # of a general pair, file:row; empty: the student's own answers
+    source: str = ""  # file:row of a general pair; empty: the student's own answers
 
 
 Ending = Literal["ended", "cut_by_limit", "broken_off", "offers_to_continue", "declined"]
 
 
 class Degeneration(Record):
-    """How an answer goes wrong at length, whole and by tenths of it; how each is counted: tasks/text/degeneration.py."""
+    """How an answer degenerates, overall and by tenths of the text. Definitions: text/degeneration.py."""
 
-    repetition: float  # share of its n-grams of four words that came before
-    looped: float  # share of its words that only repeat the block before them, three times or more in a row
-    unfinished: bool  # it is not the whole that was asked for: any ending but "ended"
-    ending: Ending | None = None  # why it ends; None: scored before endings were told apart
+    repetition: float  # share of its 4-grams of words that occurred before
+    looped: float  # share of its words in blocks that repeat three or more times in a row
+    unfinished: bool  # the answer is incomplete: any ending but "ended"
+    ending: Ending | None = None  # how it ends; None: scored by a version without endings
     switches: int  # changes of script between its sentences
-    repetition_by_part: tuple[float, ...] = ()  # ten, first to last; none where it has fewer than ten words
+    repetition_by_part: tuple[float, ...] = ()  # ten values, first to last; empty for fewer than ten words
     looped_by_part: tuple[float, ...] = ()
     other_script_by_part: tuple[float, ...] = ()  # share of its letters that are not in its main script
 
 
 class FixedLength(Record):
-    """The length score in fixed mode: words as a person counts them, against the lengths that the ask is content with."""
+    """The length score in fixed mode: words as a person counts them, against the range of lengths that the prompt accepts."""
 
     written: int
     least: int
@@ -269,12 +271,12 @@ class FixedLength(Record):
 
 
 class Adherence(Record):
-    """How an answer follows the plan that it was written by; how each is counted: tasks/text/adherence.py."""
+    """How well an answer follows its plan. Definitions: text/adherence.py."""
 
     steps: int
-    covered: float  # share of the plan's steps that a passage of the text is about
-    ordered: float  # share of neighbouring covered steps that stand in the plan's order
-    s_l: float  # mean S_l of the covered steps' passages against their word counts, 0 to 100
+    covered: float  # share of the plan's steps that have a passage in the text
+    ordered: float  # share of neighbouring covered steps that are in the plan's order
+    s_l: float  # mean S_l of the covered steps' passages against the planned word counts, 0 to 100
 
 
 class ScoredItem(Record):
@@ -289,38 +291,38 @@ class ScoredItem(Record):
     written: int
     s_l: float  # in paper mode, like `asked` and `written`
     s_q: float | None  # mean over the judge's readable verdicts; None: unscored
-    finish_reason: str = ""  # of the answer; empty: not known
-    reasoned: bool = False  # the model wrote thoughts, which are in none of these figures
-    with_thoughts: int | None = None  # words as the paper's script counts them, where thoughts stood in the text; None: `written`
-    fixed: FixedLength | None = None  # None: the text was not at hand
-    degeneration: Degeneration | None = None  # None: the text was not at hand
-    adherence: Adherence | None = None  # None: no plan is known
+    finish_reason: str = ""  # of the answer; empty: unknown
+    reasoned: bool = False  # the model wrote thoughts; no figure includes them
+    with_thoughts: int | None = None  # words including inline thoughts, as the paper's script counts; None: no inline thoughts
+    fixed: FixedLength | None = None  # None: scored without text
+    degeneration: Degeneration | None = None  # None: scored without text
+    adherence: Adherence | None = None  # None: no known plan
 
 
 class Served(Record):
-    """One long request to the promoted alias, and how it went."""
+    """One long request to the promoted alias, and its result."""
 
     version: str
     alias: str
     asked: int  # words
     written: int  # words as a person counts them
-    s_l: float  # the length score of these, 0 to 100
+    s_l: float  # length score, 0 to 100
     tokens: int
     seconds: float
     finish_reason: str
-    problem: str | None  # why it is no answer to be proud of; None: it ended by itself
-    template: str  # SHA-256 of the chat template that was served: the trained one
+    problem: str | None  # why the answer does not pass; None: it passes
+    template: str  # SHA-256 of the served chat template, which is the trained one
     decoding: Decoding
 
 
-Metrics = ByName[int | float | None]  # of a stage: its metrics.json
+Metrics = ByName[int | float | None]  # metrics.json of a stage
 Abilities = ByName[
     Mapping[str, Share | None]
-]  # general.json of the stage evaluate_general: scores by candidate and task; None: a task gave no score
+]  # general.json of the stage evaluate_general: scores by candidate model and task; None: no score
 
 
 class Headline(External):
-    """A model's overall figures, 0 to 100, in metrics/scores.json, which git keeps. None: not scored, or not known then."""
+    """A model's overall scores, 0 to 100, in metrics/scores.json, which is committed to git. None: not scored, or unknown at that time."""
 
     items: int | None = None
     answers: int | None = None
@@ -341,7 +343,7 @@ class ModelConfig(External):
 class TokenizerConfig(External):
     """tokenizer_config.json of a checkpoint in Hugging Face's format."""
 
-    chat_template: JsonValue = None  # a text; older checkpoints have a list of named ones
+    chat_template: JsonValue = None  # a string; older checkpoints have a list of named templates
 
 
 class AddedToken(External):
@@ -349,7 +351,7 @@ class AddedToken(External):
 
 
 class Vocabulary(External):
-    vocab: dict[str, int] | tuple[tuple[str, float], ...]  # ids by token; of a unigram model, tokens with their scores in order of ids
+    vocab: dict[str, int] | tuple[tuple[str, float], ...]  # ids by token; for a unigram model, tokens with scores in order of ids
 
     @property
     def ids(self) -> range | frozenset[int]:
@@ -357,19 +359,19 @@ class Vocabulary(External):
 
 
 class SavedTokenizer(External):
-    """tokenizer.json, as the library tokenizers saves it."""
+    """tokenizer.json, as saved by the library tokenizers."""
 
     model: Vocabulary
     added_tokens: tuple[AddedToken, ...]
 
     @property
     def size(self) -> int:
-        """Entries of the tokenizer's table, special tokens included."""
+        """Number of ids in the tokenizer, special tokens included."""
         return len({*self.model.ids, *(token.id for token in self.added_tokens)})
 
 
 class Usage(NamedTuple):
-    """Tokens of one completion, as the endpoint counted them."""
+    """Tokens of one completion, as charged. `cached` are part of `prompt`."""
 
     prompt: int
     completion: int

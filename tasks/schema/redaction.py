@@ -1,8 +1,8 @@
-"""Takes secrets out of text before it is shown or stored: the one place that knows what is secret and what it can look like.
+"""Masks secrets in text before it is shown or stored. Only this module knows what is secret and how a secret can be written.
 
-Secret is what the settings hold as such, the credentials in their URLs, and what the environment holds under a telling name. Each is
-searched for as it is and as JSON, a URL, HTML or Base64 spell it; a long one also by its beginning, since texts are cut on their way.
-Mask first, then cut: the other way round leaves the half of a key behind.
+Secrets are the secret settings, the credentials in URLs of the settings, and environment variables with names such as *_KEY. Each is
+searched as it is and as written in JSON, a URL, HTML or Base64. A long secret is also found by its beginning, because texts are cut. Mask
+first, then cut: otherwise a part of a key remains.
 """
 
 import base64
@@ -22,13 +22,13 @@ from tasks.schema.settings import Settings, settings
 from tasks.schema.urls import Url
 
 MASK = "***"
-REMOVED = "[secret removed]"  # in a model's answer, where it has to be found again: *** is Markdown
-SHORTEST = 8  # characters; shorter values, such as "none" or "EMPTY", are words and stand-ins rather than secrets
-WORD = re.compile(r"[A-Za-z]?[a-z]{1,10}|[A-Z]{1,11}")  # what could be a word of a text, and so is not searched for in one
-HEAD, LONG = 16, 24  # characters by which a secret of at least so many is known though its end is missing
+REMOVED = "[secret removed]"  # in a model's reply, where it must be found later: *** is Markdown
+SHORTEST = 8  # characters; shorter values such as "none" or "EMPTY" are words or placeholders, not secrets
+WORD = re.compile(r"[A-Za-z]?[a-z]{1,10}|[A-Z]{1,11}")  # a value that could be a word is not searched for in text
+HEAD, LONG = 16, 24  # a secret of at least LONG characters is also found by its first HEAD characters
 PLACEHOLDERS = {"not-needed", "no-key-required", "sk-no-key-required", "dummy-key", "your-api-key", "unused-key"}
-_NAMES = re.compile(r"(?:^|_|API)(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|AUTH_STRING)$")  # of environment variables
-_TELLING = re.compile(r"(?i)key|token|secret|sig|password|auth|code")  # names in a query
+_NAMES = re.compile(r"(?:^|_|API)(?:KEY|TOKEN|SECRET|PASSWORD|PASSWD|AUTH_STRING)$")  # names of environment variables with secrets
+_TELLING = re.compile(r"(?i)key|token|secret|sig|password|auth|code")  # names of query parameters with secrets
 _PUBLIC = {"AWS_ACCESS_KEY_ID"}
 _SHAPES = (
     (re.compile(r"(?<=://)[^\s/@'\"<>]{1,512}@"), f"{MASK}@"),
@@ -41,19 +41,19 @@ _known: tuple[Settings | None, int, tuple[str, ...], tuple[str, ...]] = (None, -
 
 
 def register(*secrets: str) -> None:
-    """Values that this process came by, such as the key of a server that it started."""
+    """Adds secrets that this process learned, such as the key of a server that it started."""
     _registered.update(secrets)
 
 
 def split_url(given: str) -> Url:
-    """What a command line names, fit to be shown and stored: the credentials of a URL are taken out, and masked from here on."""
+    """Returns what a command line names, safe to show and store: the credentials of a URL are removed, and masked from now on."""
     url = Url(given)
     register(*of_url(url))
     return url
 
 
 def redact(text: str) -> str:
-    """A text fit for a terminal, a log, a database: known secrets, and what has the shape of one, are masked."""
+    """Returns a text for a terminal, log or database: known secrets, and text that has the form of one, are masked."""
     text = mask(text)
     for secret in _needles()[1]:
         if secret in text:
@@ -64,30 +64,30 @@ def redact(text: str) -> str:
 
 
 def mask(text: str, *, by: str = MASK) -> str:
-    """A text without the secrets that are known here. Nothing else is touched: for what a model wrote."""
+    """Returns a text with known secrets masked and nothing else changed. For text that a model wrote."""
     needles = _needles()[0]
     for secret in needles:
         if secret in text:
             text = text.replace(secret, by)
-    for head in {secret[:HEAD] for secret in needles if len(secret) >= LONG}:  # afterwards: two secrets may begin alike
+    for head in {secret[:HEAD] for secret in needles if len(secret) >= LONG}:  # after the full secrets: two may have the same beginning
         if head in text:
             text = _without_beginnings(text, [secret for secret in needles if secret.startswith(head)], by)
     return text
 
 
 def mask_bytes(raw: bytes, *, by: str = MASK) -> bytes:
-    """As `mask`, for the body of a reply, whatever its encoding."""
+    """As `mask`, for the body of a response in any encoding."""
     return mask(raw.decode("utf-8", "surrogateescape"), by=by).encode("utf-8", "surrogateescape")
 
 
 def excepthook(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
-    """A traceback on standard error, without secrets: `sys.excepthook`."""
+    """For `sys.excepthook`: prints a traceback to standard error without secrets."""
     sys.stderr.write(redact("".join(traceback.format_exception(kind, error, trace))))
     sys.stderr.flush()
 
 
 def _without_beginnings(text: str, secrets: list[str], by: str) -> str:
-    """Every place where at least the HEAD characters are with which these secrets begin, as far as any of them goes."""
+    """Masks every text that begins with the HEAD common characters of these secrets, as far as any of them matches."""
     parts, place = [], 0
     while (found := text.find(secrets[0][:HEAD], place)) >= 0:
         parts += [text[place:found], by]
@@ -96,7 +96,7 @@ def _without_beginnings(text: str, secrets: list[str], by: str) -> str:
 
 
 def _needles() -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What is searched for everywhere, longest first, and the shorter ones that are masked in messages only."""
+    """The values that are searched everywhere, longest first, and shorter values that are masked in messages only."""
     global _known
     try:
         own = settings()
@@ -137,7 +137,7 @@ def _of_settings(own: Settings | None) -> list[str]:
 
 
 def of_url(url: Url) -> list[str]:
-    """What is secret in a URL: its credentials whole, the password alone, and values of its query, but for such as a date or a version."""
+    """The secrets in a URL: its credentials, the password alone, and query values with a secret name or of at least LONG characters."""
     info, query = url.user_info.get_secret_value(), url.query.get_secret_value()
     values = [value for name, value in parse_qsl(query) if _TELLING.search(name) or len(value) >= LONG]
     return [part for part in (info, info.partition(":")[2] or info, *values) if part]

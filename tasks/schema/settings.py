@@ -1,7 +1,7 @@
-"""Circumstance: where and how a run happens. From the environment (or a git-ignored .env), never from params.yaml.
+"""Settings: where and how a run happens. They come from the environment or a git-ignored .env, never from params.yaml.
 
-Nothing here may change a result, so nothing here invalidates a stage. Keys are secrets: `SecretStr` keeps them out of
-reprs and logs, and they are read here and handed to the HTTP client, nowhere else.
+No setting may change a result, so no setting invalidates a stage. Keys are `SecretStr`, which keeps them out of reprs and logs. They are
+read here and passed only to the HTTP client.
 """
 
 import os
@@ -22,7 +22,7 @@ PREFIX = "LONGWRITER_"
 
 
 def sendable(key: SecretStr) -> SecretStr:
-    """A key without the line end that it was pasted with. Raises ValueError for what cannot be part of an HTTP header."""
+    """Returns a key without surrounding white space. Raises ValueError if it has characters that an HTTP header cannot have."""
     value = key.get_secret_value().strip()
     if not value.isprintable() or not value.isascii():
         raise ValueError("not a key: it has a line end, or characters that a header cannot have")
@@ -30,7 +30,7 @@ def sendable(key: SecretStr) -> SecretStr:
 
 
 class Price(BaseModel):
-    """Of a model's tokens, in dollars per million."""
+    """Price of a model's tokens, in dollars per million tokens."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -40,7 +40,7 @@ class Price(BaseModel):
 
 
 class Settings(BaseSettings):
-    """Each field is the environment variable LONGWRITER_<FIELD>."""
+    """The settings of this process. Each field is the environment variable LONGWRITER_<FIELD>."""
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, env_file=".env", extra="ignore", frozen=True)
 
@@ -116,17 +116,19 @@ class Settings(BaseSettings):
         return sendable(value)
 
     def at(self, role: Role, url: str) -> "Settings":
-        """These settings with another URL for the role."""
+        """Returns these settings with another URL for the role."""
         return self.model_copy(update={f"{role}_url": Url(url)})
 
     def url(self, role: Role) -> Url:
-        """The role's URL; the second judge is where the judge is, unless it has one of its own."""
+        """Returns the role's URL; empty without one. The second judge uses the judge's URL unless it has its own."""
         own = Url(getattr(self, f"{role}_url"))
         return Url(self.judge_url) if role == "second_judge" and not own else own
 
     def api_key(self, role: Role) -> SecretStr:
-        """The role's key; OPENAI_API_KEY serves every role without a key or credentials of its own, the judge's the second judge at the
-        same place."""
+        """Returns the role's key. Without a key and without credentials in the URL, OPENAI_API_KEY is used.
+
+        The second judge uses the judge's key if it has the same URL. Raises BadSettings if OPENAI_API_KEY cannot be part of a header.
+        """
         own = self.own_api_key(role)
         if own.get_secret_value() or self.url(role).user_info.get_secret_value():
             return own
@@ -136,7 +138,7 @@ class Settings(BaseSettings):
             raise BadSettings(f"environment: OPENAI_API_KEY: {error}; correct the variable or unset it") from None
 
     def own_api_key(self, role: Role) -> SecretStr:
-        """The role's key, without OPENAI_API_KEY."""
+        """Returns the role's key without the fallback to OPENAI_API_KEY."""
         own: SecretStr = getattr(self, f"{role}_api_key")
         if role == "second_judge" and not own.get_secret_value() and not self.second_judge_url:
             own = self.judge_api_key
@@ -145,11 +147,11 @@ class Settings(BaseSettings):
 
 @cache
 def settings() -> Settings:
-    """The process's settings, read once. Raises BadSettings, naming the variable but never its value."""
+    """Returns the settings of this process, read once. Raises BadSettings with the variable's name, never its value."""
     try:
         return Settings()
     except ValidationError as error:
         problems = ", ".join(f"{PREFIX}{str(e['loc'][0]).upper()}: {e['msg']}" for e in error.errors(include_input=False))
         raise BadSettings(f"environment: {problems}; correct the variable or unset it") from None
-    except SettingsError:  # of the fields that are read as JSON; there is one
+    except SettingsError:  # raised for fields that are read as JSON; PRICES is the only one
         raise BadSettings(f"environment: {PREFIX}PRICES: not JSON; correct the variable or unset it") from None

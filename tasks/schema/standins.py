@@ -1,7 +1,7 @@
-"""Stand-ins: the rehearsal's models, which answer by rules, and its tiny student. What they may answer for, and what they may not.
+"""Stand-ins: the rehearsal's models, which answer by rules, and its tiny student. Checks where they may be used.
 
-A stand-in never judges, selects or writes for real models and real data: its figures would look like a language model's. The same
-goes for a tiny student's settings: they say nothing about another checkpoint.
+A stand-in never judges, selects or writes for real models and real data: its scores would look like a language model's. For the same
+reason a tiny student's decoding is not used for another checkpoint.
 """
 
 from pathlib import Path
@@ -11,19 +11,19 @@ import orjson
 from tasks.schema.params import Model, Params
 from tasks.schema.settings import PREFIX, Role, Settings
 
-NAME = "rehearsal-"  # how the names of the rehearsal's models begin
-SOURCE = "rehearsal"  # the name, in collect.sources, of rows that were made for the rehearsal
-TINY = "tiny"  # base.model of the student that is made on the spot
-MARK = "longwriter_stand_in"  # in the config.json of a checkpoint that was made on the spot
+NAME = "rehearsal-"  # prefix of the rehearsal's model names
+SOURCE = "rehearsal"  # name in collect.sources of the rehearsal's own rows
+TINY = "tiny"  # base.model of the student that the pipeline creates
+MARK = "longwriter_stand_in"  # key in the config.json of a checkpoint that the pipeline created
 
 
 def is_stand_in(model: Model) -> bool:
-    """Does the rehearsal answer for this model?"""
+    """Whether the rehearsal answers for this model."""
     return model.name.startswith(NAME)
 
 
 def is_tiny(checkpoint: Path) -> bool:
-    """Was this checkpoint folder trained from the tiny student? Reads the mark in its config.json."""
+    """Whether this checkpoint folder was trained from the tiny student. Reads the mark in its config.json."""
     try:
         return orjson.loads((checkpoint / "config.json").read_bytes()).get(MARK) is True
     except (OSError, ValueError, AttributeError):
@@ -31,7 +31,7 @@ def is_tiny(checkpoint: Path) -> bool:
 
 
 def context_of(checkpoint: Path) -> int | None:
-    """Tokens that a checkpoint's positions allow, as its config.json says; None where it does not say."""
+    """Returns the context length in tokens from a checkpoint's config.json; None if it is not stated."""
     try:
         found = orjson.loads((checkpoint / "config.json").read_bytes()).get("max_position_embeddings")
     except (OSError, ValueError, AttributeError):
@@ -40,7 +40,7 @@ def context_of(checkpoint: Path) -> int | None:
 
 
 def missing_judge(params: Params, own: Settings) -> str | None:
-    """One line that says which setting names a judge, where params.yaml has only the rehearsal's; None where there is a judge."""
+    """One line with the setting that names a judge, if params.yaml has only the rehearsal's; None if there is a judge."""
     if not is_stand_in(params.models.judge) or own.url("judge"):
         return None
     return (
@@ -50,7 +50,7 @@ def missing_judge(params: Params, own: Settings) -> str | None:
 
 
 def misplaced(params: Params, own: Settings) -> list[str]:
-    """Stand-ins that would answer for real data or judge a real model, a line each with the key and the fix."""
+    """Stand-ins that would answer for real data or judge a real model: one line each, with the key and the fix."""
     data = [source.name for source in params.collect.sources if source.name != SOURCE]
     found: list[str] = []
     if data:

@@ -1,4 +1,4 @@
-"""URLs split from their credentials as soon as they are read, so that what is shown, stored or compared never has a password in it."""
+"""URLs without credentials: a URL is split when it is read, so that no password is shown, stored or compared."""
 
 import base64
 import re
@@ -13,16 +13,16 @@ _HOST = re.compile(r"(?:\[[0-9A-Fa-f:.%]*\]|[^\s:@\[\]]*)(?::\d*)?")
 
 
 class Url(str):
-    """A URL without user, password, query and fragment: fit for messages, files and folder names. Any other text stays as it is.
+    """A URL without user, password, query and fragment, safe for messages, files and folder names. Other text is unchanged.
 
-    What was taken out is in its attributes. As a field of a pydantic model it is read from text, and written without its secrets.
+    The removed parts are attributes. As a pydantic field it is read from text and written without its secrets.
     """
 
     __slots__ = ("full", "query", "user_info")
 
-    full: SecretStr  # as it was given
+    full: SecretStr  # the text as given
     user_info: SecretStr  # "user:password", decoded; empty: none
-    query: SecretStr  # what follows `?`; empty: nothing
+    query: SecretStr  # the text after `?`; empty: none
 
     def __new__(cls, given: str) -> "Url":
         if isinstance(given, Url):
@@ -38,23 +38,23 @@ class Url(str):
 
     @property
     def is_http(self) -> bool:
-        """Can it be called?"""
+        """Whether it is a valid HTTP or HTTPS URL."""
         try:
             parts = urlsplit(self)
             return parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        except ValueError:  # a port out of range, half a bracket
+        except ValueError:  # a port out of range, an unclosed bracket
             return False
 
     @property
     def basic(self) -> str:
-        """The value of an Authorization header, RFC 7617; empty where there are no credentials."""
+        """The value of a basic Authorization header (RFC 7617); empty without credentials."""
         if not (info := self.user_info.get_secret_value()):
             return ""
         pair = info if ":" in info else f"{info}:"
         return f"Basic {base64.b64encode(pair.encode()).decode()}"
 
     def under(self, path: str) -> str:
-        """The address of a path below it, its query kept: for the HTTP client alone."""
+        """Returns the URL of a path below this one, with its query. For the HTTP client only, because the query may be secret."""
         query = self.query.get_secret_value()
         return f"{self.rstrip('/')}/{path}" + (f"?{query}" if query else "")
 
@@ -64,7 +64,7 @@ class Url(str):
 
 
 def _split(given: str) -> tuple[str, str, str, str, str]:
-    """Scheme, credentials, host, path, query. Only what has a scheme or credentials is taken apart: the rest may be a path."""
+    """Scheme, credentials, host, path, query. Text without scheme and credentials is not split: it may be a path."""
     found = _PARTS.fullmatch(given)
     assert found
     scheme, rest = (found["scheme"] or "").lower(), found["rest"]
@@ -73,7 +73,7 @@ def _split(given: str) -> tuple[str, str, str, str, str]:
     rest = rest.partition("#")[0] if "@" not in rest.partition("#")[2] else rest
     authority, path = _cut(rest, "/?#")
     info, _, host = authority.rpartition("@")
-    if not _HOST.fullmatch(host) and "@" in rest:  # a password with a slash or a question mark in it, not encoded as it should be
+    if not _HOST.fullmatch(host) and "@" in rest:  # a password with an unencoded slash or question mark
         info, _, rest = rest.rpartition("@")
         host, path = _cut(rest, "/?#")
     path, _, query = path.partition("#")[0].partition("?")
@@ -81,6 +81,6 @@ def _split(given: str) -> tuple[str, str, str, str, str]:
 
 
 def _cut(text: str, marks: str) -> tuple[str, str]:
-    """Before the first of the marks, and from it on."""
+    """The text before the first of the marks, and the rest."""
     place = min((place for mark in marks if (place := text.find(mark)) >= 0), default=len(text))
     return text[:place], text[place:]
