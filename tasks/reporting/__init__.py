@@ -1,1 +1,1 @@
-"""One page of a run: what is read for it, its plots, and its template."""
+"""The report: one HTML page per run, with its data, plots and template."""

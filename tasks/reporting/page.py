@@ -1,4 +1,4 @@
-"""The page: template, plots and tables become one HTML file that loads nothing. Everything that is data is escaped."""
+"""Renders template, plots and tables as one HTML file that loads nothing external. All data is escaped."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ STYLES = Path(__file__).parent / "page.css"
 
 
 def write_page(path: Path, run: Run) -> None:
-    """Render the run and write it, atomically."""
+    """Renders the run and writes the page atomically."""
     templates = Environment(
         loader=PackageLoader("tasks.reporting", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -24,7 +24,7 @@ def write_page(path: Path, run: Run) -> None:
     cap = control_cap(run)
     text = templates.get_template("page.html.j2").render(
         run=run,
-        styles=Markup(STYLES.read_text(encoding="utf-8")),  # ours: no data in it
+        styles=Markup(STYLES.read_text(encoding="utf-8")),  # our own file, without data
         models=list(run.cards),
         headlines=[*tables.headlines(run.cards), *([tables.over_cap(run, cap)] if cap else [])],
         by_language=tables.by_group(run.cards, "by_language", "s_l"),
@@ -40,13 +40,13 @@ def write_page(path: Path, run: Run) -> None:
 
 
 def is_rehearsal(run: Run) -> bool:
-    """Whether rules answer for a model, or the student is the tiny one: then no figure is a language model's."""
+    """Whether a stand-in answers for a model, or the student is the tiny one: then no score is a language model's."""
     params = run.origin.params
     return params.base.model == TINY or any(model is not None and is_stand_in(model) for _, model in params.models)
 
 
 def control_cap(run: Run) -> float | None:
-    """The asked length over which the control has seen nothing, in words, as the stage score takes it; None without a control."""
+    """Returns the control's length limit in words, as the stage score computes it; None without a control."""
     share = run.origin.params.pack.control_cap
     return share * max(item.asked for item in run.items) if share and "control" in run.cards else None
 
@@ -65,7 +65,7 @@ def _plots(run: Run, cap: float | None) -> dict[str, Markup]:
         "rewards": plots.rewards(run.alignment),
         "rejects": plots.rejects(run.rejects),
     }
-    # SVG that matplotlib wrote: it escapes the text that it is given.
+    # SVG by matplotlib, which escapes text.
     return {name: Markup(plots.inline(svg, prefix=name)) for name, svg in drawn.items()}
 
 
@@ -92,13 +92,13 @@ def _courses(card: Scorecard) -> dict[str, tuple[float, ...]]:
 
 
 def _tokens(run: Run) -> dict[str, dict[str, float]]:
-    """Token usage by stage, where a stage counted it."""
+    """Token counts by stage, for stages that have them."""
     counted = {stage: {name: value for name, value in found.items() if "token" in name} for stage, found in run.metrics.items()}
     return {stage: found for stage, found in counted.items() if found}
 
 
 def _figure(value: tables.Value) -> str:
-    """A number for a table: thousands apart, two decimals only where there are any; a mean with its 95% interval."""
+    """A number for a table: grouped thousands, two decimals unless it is whole; a mean with its 95% interval."""
     if value is None:
         return "–"
     if isinstance(value, tables.Estimate):

@@ -1,4 +1,4 @@
-"""Reads what the stages left and puts it in the shapes that the page shows. No formatting, no plots."""
+"""Reads the outputs of the stages as the records that the page shows. No formatting, no plots."""
 
 import hashlib
 from collections import Counter
@@ -22,14 +22,14 @@ from tasks.training.pair_bias import LengthBias
 
 PARAMS = Path("params.yaml")
 GRAPH = Path("dvc.yaml")
-CONTRACTS = "validate_instructions", "validate_drafts", "validate_dataset"  # the stages that hold one
+CONTRACTS = "validate_instructions", "validate_drafts", "validate_dataset"  # the stages with a data contract
 LIBRARIES = ("torch", "transformers", "trl", "accelerate", "datasets", "mlflow", "dvc", "prefect", "great-expectations", "openai")
-THOUGHTS = 4_000  # characters of a model's thoughts
-SHOWN = 420  # characters of an answer's head and of its tail
+THOUGHTS = 4_000  # characters shown of a model's thoughts
+SHOWN = 420  # characters shown of an answer's start, and of its end
 
 
 class Lengths(NamedTuple):
-    """Of the dataset, in words (English) or characters (Chinese)."""
+    """Lengths in the dataset, in words (English) or characters (Chinese)."""
 
     asked: list[int]
     written: list[int]
@@ -37,19 +37,19 @@ class Lengths(NamedTuple):
 
 
 class Excerpt(NamedTuple):
-    """One benchmark prompt and how the models answered it."""
+    """One benchmark prompt with the start and end of the student's answer, and the lengths of all models' answers."""
 
     prompt: str
     language: str
     asked: int
     written: Mapping[str, int]  # by model
     head: str
-    tail: str  # empty if the head is all of it
-    reasoning: str = ""  # the model's thoughts before it
+    tail: str  # empty if `head` has the whole answer
+    reasoning: str = ""  # the model's thoughts
 
 
 class Origin(NamedTuple):
-    """How the run was made."""
+    """Params, data, code and libraries of the run."""
 
     params: Params
     params_text: str
@@ -59,7 +59,7 @@ class Origin(NamedTuple):
 
 
 class Run(NamedTuple):
-    """Everything that the page tells of."""
+    """All data on the page."""
 
     cards: Mapping[str, Scorecard]
     items: list[ScoredItem]
@@ -68,7 +68,7 @@ class Run(NamedTuple):
     rejects: Mapping[str, Mapping[str, int]]  # stage, reason
     contracts: list[Verdict]  # of the instructions, the drafts and the training set
     judged: Judged
-    general: Mapping[str, Mapping[str, float | None]]  # candidate, task of lm-evaluation-harness, 0 to 1
+    general: Mapping[str, Mapping[str, float | None]]  # scores 0 to 1, by candidate model and task of lm-evaluation-harness
     bias: LengthBias
     alignment: list[Entry]
     decision: Decision
@@ -79,7 +79,7 @@ class Run(NamedTuple):
 
 
 def gather(data: Path) -> Run:
-    """Read a run from its data folder. Raises BadInput that names a file that is missing or not what it has to be."""
+    """Reads a run from its data folder. Raises BadInput with the file that is missing or not valid."""
     dataset = data / "assemble" / "dataset"
     return Run(
         cards=_in_order(read_scorecards(data / "score" / "scorecard.json")),
@@ -101,7 +101,7 @@ def gather(data: Path) -> Run:
 
 
 def _in_order(cards: Mapping[str, Scorecard]) -> dict[str, Scorecard]:
-    """The student, the aligned student, and whatever else was evaluated."""
+    """Orders the models: the student, the aligned student, then all others by name."""
     return {model: cards[model] for model in sorted(cards, key=lambda model: (model != "student", model != "aligned", model))}
 
 
@@ -115,7 +115,7 @@ def _lengths(dataset: Path) -> Lengths:
 
 
 def _stages(data: Path, file: str) -> list[Path]:
-    """The stages' folders that hold `file`, in the graph's order; the report's own is left out."""
+    """The stages' folders that have `file`, in the order of the graph, without the report's."""
     order = _graph_order()
     found = [path.parent for path in data.glob(f"*/{file}") if not path.parent.name.startswith(".") and path.parent.name != "report"]
     return sorted(found, key=lambda folder: (order.index(folder.name) if folder.name in order else len(order), folder.name))
@@ -128,7 +128,7 @@ def _graph_order() -> list[str]:
 
 
 def _reasons(path: Path) -> dict[str, int]:
-    """Rejects by reason, the commonest first; a stage without rejects left an empty file."""
+    """Number of rejects by reason, most frequent first. A stage without rejects has an empty file."""
     if not path.stat().st_size:
         return {}
     return dict(Counter(str(reject.reason) for reject in store.read(path, Reject)).most_common())
@@ -139,7 +139,7 @@ def _numbers(path: Path) -> dict[str, float]:
 
 
 def _excerpts(path: Path) -> Iterator[Excerpt]:
-    """Per language, the student's answer to the prompt that asks for most."""
+    """Per language, the student's answer to the prompt with the largest requested length."""
     predictions = store.read_list(path, Prediction)
     for language in sorted({prediction.item.language for prediction in predictions}):
         mine = [p for p in predictions if p.item.language == language and p.model == "student"]

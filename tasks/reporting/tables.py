@@ -1,4 +1,4 @@
-"""The run's figures as tables: what the page lines up, and the small files that git keeps."""
+"""The run's scores as tables: for the page, and as small files that are committed to git."""
 
 import csv
 import io
@@ -54,7 +54,7 @@ Value = float | int | Estimate | None
 
 
 class Line(NamedTuple):
-    """One figure, a value per model; `gap` is student minus control, where both have it and it means something."""
+    """One score, with a value per model. `gap` is student minus control; None if one is missing or the difference has no meaning."""
 
     name: str
     values: Sequence[Value]
@@ -62,11 +62,11 @@ class Line(NamedTuple):
 
 
 class Margin(NamedTuple):
-    """Chosen minus rejected, means over the pairs of one length bin."""
+    """Chosen minus rejected, mean over the pairs of one length bin."""
 
     name: str
     pairs: int
-    longer: Value  # percent in which the longer answer was chosen
+    longer: Value  # percentage of pairs in which the longer answer was chosen
     words: float
     s_l: float
     s_q: float
@@ -74,13 +74,13 @@ class Margin(NamedTuple):
 
 
 def headlines(cards: Mapping[str, Scorecard]) -> list[Line]:
-    """S̄ and S_l in both modes, S_q, unscored, answers and prompts, a column per model."""
+    """S̄ and S_l in both modes, S_q, unscored, answers and prompts, with a column per model."""
     columns, models = list(cards.values()), list(cards)
     return [_line(name, [_value(card, key) for card in columns], models, gap="s_" in key) for key, name in HEADLINES.items()]
 
 
 def reaches(cards: Mapping[str, Scorecard]) -> list[Line]:
-    """The ruler: mean words written per asked length, a column per model."""
+    """The ruler: mean words written per requested length, with a column per model."""
     columns = [{point.asked: point.mean for point in card.by_asked} for card in cards.values()]
     lengths = sorted({asked for column in columns for asked in column})
     return [
@@ -89,7 +89,7 @@ def reaches(cards: Mapping[str, Scorecard]) -> list[Line]:
 
 
 def decay(cards: Mapping[str, Scorecard]) -> list[Line]:
-    """How the answers degenerate, in percent, a column per model."""
+    """Degeneration of the answers in percent, with a column per model."""
     columns = [card.degeneration for card in cards.values()]
     measures = [
         _line(name, [None if column is None else 100 * getattr(column, key) for column in columns], list(cards), gap=False)
@@ -105,14 +105,14 @@ def decay(cards: Mapping[str, Scorecard]) -> list[Line]:
 
 
 def by_group(cards: Mapping[str, Scorecard], group: str, score: str) -> list[Line]:
-    """One score per value of `group` (by_bin, by_language, by_type), a column per model."""
+    """One score per value of `group` (by_bin, by_language, by_type), with a column per model."""
     names = sorted({name for card in cards.values() for name in getattr(card, group)}, key=_place)
     columns = [getattr(card, group) for card in cards.values()]
     return [_line(name, [_value(column[name], score) if name in column else None for column in columns], list(cards)) for name in names]
 
 
 def _value(group: Group, key: str) -> Value:
-    """A score, with its interval where it has one; None where fixed mode has none."""
+    """A score, with its interval if it has one; None if there is no fixed mode."""
     mode, _, name = key.rpartition(".")
     scores = group.fixed if mode else group
     if scores is None:
@@ -122,13 +122,13 @@ def _value(group: Group, key: str) -> Value:
 
 
 def _place(name: str) -> tuple[int, str]:
-    """Bins by length, whatever is over the last one after them, other names by the alphabet."""
+    """Sort key: length bins by length, then other names alphabetically."""
     bins = [bin_name for _, bin_name in BINS]
     return (bins.index(name) if name in bins else len(bins), name)
 
 
 def over_cap(run: Run, cap: float) -> Line:
-    """Mean S_l over the items that ask for more than the control ever saw: the paper's claim in small."""
+    """Mean S_l over the items that ask for more words than the control's limit: a small test of the paper's claim."""
     values = [mean_s_l([item for item in run.items if item.model == model], over=cap) for model in run.cards]
     return _line(f"S_l where more than {cap:g} are asked", values, list(run.cards))
 
@@ -140,7 +140,7 @@ def _line(name: str, values: Sequence[Value], models: Sequence[str], *, gap: boo
 
 
 def margins(bias: LengthBias) -> list[Margin]:
-    """Of the pairs that DPO learned from, over all and by length bin: how many, how often the longer answer was chosen, by how much."""
+    """Preference pairs of DPO, overall and by length bin: number, how often the longer answer was chosen, and mean differences."""
     groups = {**({"all": bias.overall} if bias.overall else {}), **bias.by_bin}
     return [Margin(name, found.pairs, _percent(found), found.words, found.s_l, found.s_q, found.score) for name, found in groups.items()]
 
@@ -151,7 +151,7 @@ def _percent(found: Margins) -> Value:
 
 
 def write_tables(metrics: Path, plots: Path, run: Run) -> None:
-    """metrics/scores.json, plots/ruler.csv and plots/loss.csv, each replaced only when whole."""
+    """Writes metrics/scores.json, plots/ruler.csv and plots/loss.csv, each atomically."""
     store.write_json(metrics / "scores.json", ByName[Headline]({model: _small(card) for model, card in run.cards.items()}))
     ruler = sorted((item.model, item.asked, item.written) for item in run.items)
     store.write_text(plots / "ruler.csv", _csv(("model", "asked", "written"), ruler))
@@ -160,7 +160,7 @@ def write_tables(metrics: Path, plots: Path, run: Run) -> None:
 
 
 def _small(card: Scorecard) -> Headline:
-    """The overall figures without their intervals."""
+    """The overall scores without intervals."""
     return Headline(
         items=card.items,
         answers=card.answers,

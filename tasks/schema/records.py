@@ -252,7 +252,7 @@ class Degeneration(Record):
     """How an answer degenerates, overall and by tenths of the text. Definitions: text/degeneration.py."""
 
     repetition: float  # share of its 4-grams of words that occurred before
-    looped: float  # share of its words in blocks that repeat three or more times in a row
+    looped: float  # share of its words that only repeat the block before them, three or more times in a row
     unfinished: bool  # the answer is incomplete: any ending but "ended"
     ending: Ending | None = None  # how it ends; None: scored by a version without endings
     switches: int  # changes of script between its sentences

@@ -1,1 +1,1 @@
-"""What MLflow remembers: runs, model versions, aliases. The only package that imports mlflow, and only inside functions."""
+"""MLflow: runs, model versions, aliases. The only package that imports mlflow, and only inside functions."""

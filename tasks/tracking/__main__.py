@@ -1,4 +1,4 @@
-"""`python -m tasks.tracking`: the model registry from the command line."""
+"""`longwriter models` (`python -m tasks.tracking`): commands of the model registry."""
 
 from pathlib import Path
 from typing import Annotated
@@ -20,12 +20,12 @@ Number = Annotated[str, typer.Argument(help="a version's number", metavar="NUMBE
 
 @app.callback()
 def tracking() -> None:
-    """The model registry: who is champion, and the way back."""
+    """The model registry: versions, the champion, rollback."""
 
 
 @app.command()
 def models() -> None:
-    """Every version: its aliases, S̄, the gate's verdict, and when it became champion."""
+    """List every version: its aliases, S̄, the gate's verdict, and when it became champion."""
     with one_line_errors(), answering():
         held = registry.holders()
         rows = [("version", "aliases", "S̄", "gate", "promoted")]
@@ -41,7 +41,7 @@ def models() -> None:
 
 @app.command(name="rollback")
 def roll_back(reason: Annotated[str, typer.Option(help="why, for whoever looks at the versions later")] = "") -> None:
-    """The version that `previous` points to is champion again, the fallen one challenger."""
+    """Make the version with the alias `previous` champion again, and the current champion challenger."""
     with one_line_errors(), answering():
         found = rollback.roll_back(reason)
         further = f"version {found.previous} is previous" if found.previous else "there is no previous any more"
@@ -66,7 +66,7 @@ def preview(
         "data/evaluate_general/general.json"
     ),
 ) -> None:
-    """The scores, and what the stage promote would decide about them now, as Markdown. Registers nothing, moves nothing."""
+    """Print the scores, and what the stage promote would decide now, as Markdown. Registers nothing and moves no alias."""
     from tasks.promote import preview as previewed
     from tasks.tracking.approval import page
 
@@ -80,7 +80,7 @@ def approve(
     by: Annotated[str, typer.Option(help="who approves")],
     note: Annotated[str, typer.Option(help="what they want to be remembered")] = "",
 ) -> None:
-    """Put on record who approved of a version's promotion."""
+    """Record who approved a version's promotion."""
     from tasks.tracking.approval import approved
 
     with one_line_errors(), answering():
@@ -94,7 +94,7 @@ def evaluated(
     version: Which,
     evaluation: Annotated[Path, typer.Argument(help="folder of `longwriter eval run models:/NAME/VERSION`", metavar="FOLDER")],
 ) -> None:
-    """A newer evaluation of a version, under another judge or benchmark, takes the place of the one it was promoted with."""
+    """Replace the evaluation of a version by a newer one, made with another judge or benchmark."""
     from tasks.tracking.evaluated import hand_in
 
     with one_line_errors(), answering():
@@ -105,7 +105,7 @@ def evaluated(
 
 @app.command()
 def unevaluated(as_json: Annotated[bool, typer.Option("--json", help="one JSON list on standard output")] = False) -> None:
-    """Versions that nobody has evaluated under params.yaml's benchmark and judge, and how often that was tried."""
+    """List versions without an evaluation under params.yaml's benchmark and judge, with the number of tries."""
     from tasks.tracking.unevaluated import look
 
     with one_line_errors(), answering():
@@ -122,7 +122,7 @@ def unevaluated(as_json: Annotated[bool, typer.Option("--json", help="one JSON l
 
 @app.command()
 def begin(number: Number) -> None:
-    """Write down that a version is to be evaluated, once more, under params.yaml's benchmark and judge."""
+    """Record that an evaluation of a version starts, under params.yaml's benchmark and judge. Counts as one try."""
     from tasks.tracking import unevaluated
 
     with one_line_errors(), answering():
@@ -131,7 +131,7 @@ def begin(number: Number) -> None:
 
 @app.command()
 def fail(number: Number, reason: Annotated[str, typer.Option(help="of the failure, in a line")] = "") -> None:
-    """Write down why a version's evaluation did not end well."""
+    """Record why a version's evaluation failed."""
     from tasks.tracking import unevaluated
 
     with one_line_errors(), answering():
@@ -140,7 +140,7 @@ def fail(number: Number, reason: Annotated[str, typer.Option(help="of the failur
 
 
 def _number(version: str) -> str:
-    """Raises BadInput for an alias that points to nothing."""
+    """The version's number. Raises BadInput for an alias that points to no version."""
     if version.isdecimal():
         return version
     held = registry.holders()

@@ -1,8 +1,8 @@
-"""Who holds which alias after a promotion and after a rollback: pure functions over what is held now.
+"""The aliases after a promotion and after a rollback: pure functions of the current aliases.
 
-Every champion has the tag `champion_before`, the version that it took the place of, so that the way back can be walked. The order in
-which the aliases are listed is the order in which they move: killed in between, the champion is the old one or the new one, and
-promoting again completes the rest.
+Every champion has the tag `champion_before`, the version that it replaced, so that rollbacks can go back step by step. Aliases move in the
+order in which they are listed. If the process is killed in between, the champion is either the old or the new version, and another
+promotion completes the move.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,7 +16,7 @@ BEFORE, PROMOTED, FALLEN, RESTORED = "champion_before", "promoted", "rolled_back
 
 
 class Rollback(NamedTuple):
-    """A rollback: who fell, who reigns instead (None: nobody), and whom the next one would bring back."""
+    """A rollback: the version that lost the alias, the new champion (None: none), and the champion after one more rollback."""
 
     fallen: str
     champion: str | None
@@ -24,17 +24,20 @@ class Rollback(NamedTuple):
 
 
 def now() -> str:
-    """UTC, to the second."""
+    """The current time in UTC, to the second."""
     return datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%SZ")
 
 
 def champion_tags(before: str | None) -> dict[str, str | None]:
-    """The tags of a version that becomes champion."""
+    """Returns the tags of a version that becomes champion. `before` is the version that it replaces."""
     return {PROMOTED: now(), BEFORE: before}
 
 
 def after(decision: Decision, held: Mapping[str, str], aliases: Aliases) -> dict[str, str | None]:
-    """A loser is the challenger. A winner is champion, no challenger any more, and the champion before it is `previous`."""
+    """Returns the new aliases (None: removed). A failed version becomes challenger.
+
+    A passed version becomes champion and is no longer challenger; the champion before it becomes `previous`.
+    """
     version, challenger = decision.version, held.get(aliases.challenger)
     if decision.alias == "challenger":
         return {aliases.challenger: version}
@@ -46,7 +49,7 @@ def after(decision: Decision, held: Mapping[str, str], aliases: Aliases) -> dict
 
 
 def plan_rollback(held: Mapping[str, str], aliases: Aliases, before: Callable[[str], str | None]) -> Rollback | None:
-    """What a rollback does now; None without a champion. `before` tells whom a version took the place of."""
+    """Returns what a rollback does now; None without a champion. `before` returns the version that a champion replaced."""
     fallen = held.get(aliases.champion)
     if fallen is None:
         return None
@@ -56,9 +59,9 @@ def plan_rollback(held: Mapping[str, str], aliases: Aliases, before: Callable[[s
     if champion in (None, fallen):
         return Rollback(fallen, None, None)
     further = before(str(champion))
-    return Rollback(fallen, champion, None if further in (fallen, champion) else further)  # two may have taken each other's place
+    return Rollback(fallen, champion, None if further in (fallen, champion) else further)  # two versions may have replaced each other
 
 
 def after_rollback(rollback: Rollback, aliases: Aliases) -> dict[str, str | None]:
-    """The fallen one is the challenger."""
+    """Returns the aliases after a rollback. The version that was rolled back becomes challenger."""
     return {aliases.challenger: rollback.fallen, aliases.champion: rollback.champion, aliases.previous: rollback.previous}

@@ -1,4 +1,4 @@
-"""What a person needs who is asked to approve of a promotion, and what is remembered of the answer."""
+"""The page for a person who approves a promotion, and the tags that record the approval."""
 
 from tasks.longbench.scorecard import Scorecard
 from tasks.statistics import Interval
@@ -7,7 +7,7 @@ from tasks.tracking.gate import Decision
 
 
 def page(card: Scorecard, decision: Decision) -> str:
-    """Markdown: what would be decided, the main figures, and the gate axis by axis."""
+    """Markdown: the decision, the main scores, and the gate's conditions."""
     name = f"Version {decision.version}" if decision.version.isdecimal() else "The new version"
     against = f", against version {decision.champion_before}" if decision.champion_before else ", the first to be champion"
     verdict = f"{name} would be **{decision.alias}**" + (against if decision.alias == "champion" else "")
@@ -29,7 +29,7 @@ def page(card: Scorecard, decision: Decision) -> str:
 
 
 def approved(by: str, note: str) -> dict[str, str]:
-    """The tags of a version that a person approved of."""
+    """Returns the tags of a version that a person approved."""
     return {"approved_by": " ".join(by.split()), "approval_note": " ".join(note.split()), "approved": alias_moves.now()}
 
 
@@ -42,5 +42,5 @@ def _interval(interval: Interval | None) -> str:
 
 
 def _plain(text: str) -> str:
-    """Text from elsewhere, in a table's cell."""
+    """Escapes external text for a table cell."""
     return " ".join(text.replace("|", "\\|").split())

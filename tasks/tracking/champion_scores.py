@@ -1,4 +1,4 @@
-"""The champion's own answers, as they were scored when it was promoted, against a candidate's: prompt by prompt."""
+"""Compares a candidate model with the champion prompt by prompt, using the champion's scored answers from its promotion."""
 
 import tempfile
 from pathlib import Path
@@ -12,7 +12,7 @@ from tasks.tracking.gate import Contest
 from tasks.tracking.registry import Version
 
 ITEMS, CARD = "items.jsonl", "scorecard.json"
-CANDIDATE, STUDENT = "candidate", "student"  # the version's tag that says which of the scored models it is; what it is without one
+CANDIDATE, STUDENT = "candidate", "student"  # the version's tag with its name among the scored models; the name without that tag
 RESCORE = (
     "evaluate version {0} again (`longwriter eval run models:/NAME/{0} --out evaluations/v{0}`), "
     "hand it in (`longwriter models evaluated {0} evaluations/v{0}`) and promote again"
@@ -20,7 +20,7 @@ RESCORE = (
 
 
 def contest(candidate: Side, champion: Version, *, mode: Mode) -> Contest:
-    """The comparison, or why there is none: no items, none in common, another judge, another length."""
+    """Returns the comparison, or why there is none: no items, no common items, another judge, another length."""
     try:
         other = items_of(champion)
         if candidate.judge != other.judge:
@@ -33,7 +33,7 @@ def contest(candidate: Side, champion: Version, *, mode: Mode) -> Contest:
 
 
 def items_of(version: Version) -> Side:
-    """What a version's evaluation run keeps of its scores. Raises BadInput where it keeps none."""
+    """Returns the scored items in a version's evaluation run. Raises BadInput if it has none."""
     name, run_id = f"version {version.number}", version.tags.get("evaluation_run")
     if not run_id:
         raise BadInput(name, "its evaluation is not known")
@@ -45,7 +45,7 @@ def items_of(version: Version) -> Side:
 
 
 def model_of(version: Version) -> str:
-    """What a version is called among the models of its evaluation: student, aligned."""
+    """The version's name among the models of its evaluation: student or aligned."""
     return version.tags.get(CANDIDATE, STUDENT)
 
 
@@ -65,7 +65,7 @@ def _download(name: str, run_id: str, folder: Path) -> set[str]:
 
 
 def _unmatched(candidate: Side, champion: Side, mode: Mode) -> tuple[str, ...]:
-    """Bins and languages of the champion's prompts of which the candidate answered none."""
+    """Length bins and languages of the champion's prompts without any answer of the candidate model."""
     theirs, ours = champion.scores(mode), candidate.scores(mode)
     groups: dict[str, bool] = {}
     for identity, prompt in theirs.items():

@@ -1,4 +1,4 @@
-"""A checkpoint folder as the registry takes it: weights as safetensors, the rest as text, and nothing that executes when it is loaded."""
+"""Checkpoint folders in the registry: safetensors weights and text files; no file that executes code when it is loaded."""
 
 import hashlib
 import re
@@ -9,11 +9,11 @@ from tasks.checkpoints import RUNS, named, refuse_pickles
 from tasks.schema.errors import BadInput
 
 KEPT = {".safetensors", ".json", ".txt", ".jinja", ".model"}  # .model: SentencePiece's protobuf
-NAME = 255  # bytes of one name, at the most
+NAME = 255  # longest file name, in bytes
 
 
 def files(folder: Path) -> list[Path]:
-    """The checkpoint's files, sorted. Raises BadInput for a pickle, and for a folder without weights."""
+    """Returns the checkpoint's files, sorted. Raises BadInput for a missing folder, a pickle, or a folder without weights."""
     if not folder.is_dir():
         raise BadInput(folder, "no such folder", fix="run the stage train: `longwriter run`")
     found = sorted(path for path in folder.rglob("*") if path.is_file())
@@ -25,9 +25,9 @@ def files(folder: Path) -> list[Path]:
 
 
 def refuse_foreign(address: str, paths: Iterable[str]) -> None:
-    """What a store says it keeps of a checkpoint, before any of it is fetched: relative names of files that we would have put there.
+    """Checks the file names that a store lists for a checkpoint, before any file is fetched. `paths` are relative.
 
-    Raises BadInput that names the first that leads out of the folder, cannot be a file's name, or is none of a checkpoint's kinds.
+    Raises BadInput with the first name that leads out of the folder, is not a valid file name, or is no kind of checkpoint file.
     """
     for path in paths:
         if problem := RUNS if named(path) else _foreign(path):
@@ -36,7 +36,7 @@ def refuse_foreign(address: str, paths: Iterable[str]) -> None:
 
 def _foreign(path: str) -> str | None:
     parts = path.split("/")
-    if path.startswith("/") or set(parts) & {"", ".", ".."} or "%" in path:  # MLflow's servers decode what comes escaped
+    if path.startswith("/") or set(parts) & {"", ".", ".."} or "%" in path:  # MLflow's servers decode escaped names
         return "a name that may lead out of the checkpoint's folder"
     if re.search(r"[\\:*?\"<>|\x00-\x1f\x7f]", path) or max(len(part.encode("utf-8", "replace")) for part in parts) > NAME:
         return "no name that every file system takes"
@@ -44,7 +44,7 @@ def _foreign(path: str) -> str | None:
 
 
 def digest(folder: Path) -> str:
-    """sha256 over the names and contents of the checkpoint's files: the same weights are the same version."""
+    """Returns the SHA-256 over names and contents of the checkpoint's files, as hex. Equal weights make the same version."""
     total = hashlib.sha256()
     for path in files(folder):
         total.update(f"{path.relative_to(folder).as_posix()}\0{sha256(path)}\n".encode())
@@ -52,6 +52,6 @@ def digest(folder: Path) -> str:
 
 
 def sha256(path: Path) -> str:
-    """Of a file, read in pieces."""
+    """Returns the SHA-256 of a file as hex; the file is read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,4 +1,4 @@
-"""Opens MLflow: the server that the settings name, or SQLite and a folder of artifacts under the settings' home."""
+"""Opens MLflow: the server named in the settings, or SQLite and a folder of artifacts under settings.home."""
 
 import os
 import sqlite3
@@ -40,27 +40,27 @@ class Names(BaseModel):
 
 @cache
 def names() -> Names:
-    """mlflow/names.yaml: what the experiment, the registered model and its aliases are called."""
+    """mlflow/names.yaml: the names of the experiment, the registered model and its aliases."""
     from ruamel.yaml import YAML
 
     return Names.model_validate(YAML(typ="safe").load(NAMES.read_text(encoding="utf-8")))
 
 
 def uri() -> str:
-    """Where runs and versions are kept. A database's has its password in it: not for logs, see `shown_uri`."""
+    """The address of the store. A database address contains its password: for logs use `shown_uri`."""
     given = settings().tracking_uri
     return (str(given) if given.is_http else given.full.get_secret_value()) or shown_uri()
 
 
 def shown_uri() -> str:
-    """The same without credentials; also what `mlflow ui --backend-store-uri` is given for the embedded store."""
+    """The address without credentials. Also the value of `mlflow ui --backend-store-uri` for the embedded store."""
     return str(settings().tracking_uri) or f"sqlite:///{embedded_file()}"
 
 
 def connect() -> "MlflowClient":
-    """A client, with MLflow's process-wide URIs set to match: artifact paths such as models:/… are resolved by those.
+    """Returns a client, and sets MLflow's process-wide URIs, which resolve artifact paths such as models:/….
 
-    Raises EndpointError when a server that the settings name does not answer, or answers with an error.
+    Raises EndpointError if the server named in the settings does not answer, or answers with an error.
     """
     import mlflow
 
@@ -71,7 +71,7 @@ def connect() -> "MlflowClient":
 
 
 def _sign_in() -> None:
-    """A server's user and password, where its URL has them, as MLflow's own variables: child processes inherit them."""
+    """Sets MLflow's user and password variables from the server's URL. Child processes inherit them."""
     given = settings().tracking_uri
     user, _, password = given.user_info.get_secret_value().partition(":")
     if given.is_http and user:
@@ -80,7 +80,7 @@ def _sign_in() -> None:
 
 @contextmanager
 def answering() -> Iterator[None]:
-    """Turns an error of MLflow's within the block into one line: EndpointError; BadInput or WorkspaceBusy for the embedded store's file."""
+    """Turns an MLflow error in the block into a one-line EndpointError; BadInput or WorkspaceBusy for the embedded store's file."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -94,7 +94,7 @@ def answering() -> Iterator[None]:
 
 
 def embedded_file() -> Path:
-    """The embedded store's database."""
+    """The path of the embedded store's database."""
     return settings().home.resolve() / "mlflow.db"
 
 
@@ -104,9 +104,9 @@ def _client(address: str) -> "MlflowClient":
 
     import mlflow
 
-    for chatty in ("alembic", "mlflow.store.db.utils"):  # a line for each of the embedded store's migrations
+    for chatty in ("alembic", "mlflow.store.db.utils"):  # they log a line for every migration of the embedded store
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # its own default keeps a refused connection waiting for minutes
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # with MLflow's default a refused connection takes minutes
     if not settings().tracking_uri:
         embedded.make(embedded_file())
     with _opened(address):
@@ -117,21 +117,21 @@ def _client(address: str) -> "MlflowClient":
 
 @contextmanager
 def _opened(address: str) -> Iterator[None]:
-    """Turns what opening a store can end in into one line. Raises EndpointError, BadInput, WorkspaceBusy."""
+    """Turns errors on opening a store into one line. Raises EndpointError, BadInput or WorkspaceBusy."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
     try:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error, UnicodeDecodeError) as error:
-        problem = redact(str(error).splitlines()[0].replace(address, "the server"))[:200]  # the address may carry a password
+        problem = redact(str(error).splitlines()[0].replace(address, "the server"))[:200]  # the address may contain a password
         if not settings().tracking_uri:
             raise embedded.explained(embedded_file(), problem) from None
         raise EndpointError(f"MLflow: {problem}; check LONGWRITER_TRACKING_URI, or unset it for the embedded store") from None
 
 
 def experiment(client: "MlflowClient") -> str:
-    """The experiment's id; it is created when it is not there."""
+    """The experiment's id. Creates the experiment if it does not exist."""
     if found := client.get_experiment_by_name(names().experiment):
         return str(found.experiment_id)
     location = None if settings().tracking_uri else (settings().home.resolve() / embedded.ARTIFACTS).as_uri()

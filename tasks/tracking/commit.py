@@ -1,4 +1,4 @@
-"""The git commit of the code that ran, for people who look at a result later."""
+"""The git commit of the code that ran, recorded with results."""
 
 import subprocess
 from pathlib import Path
@@ -6,12 +6,12 @@ from typing import NamedTuple
 
 
 class Commit(NamedTuple):
-    sha: str  # full
-    dirty: bool  # tracked files differ from it
+    sha: str  # full hash
+    dirty: bool  # tracked files have changes
 
 
 def commit(folder: Path = Path()) -> Commit | None:
-    """The commit that is checked out in `folder`, or None outside a repository and where git is not installed."""
+    """Returns the commit checked out in `folder`; None outside a repository or without git."""
     sha = _git("rev-parse", "HEAD", folder=folder)
     if sha is None:
         return None

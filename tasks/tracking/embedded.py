@@ -1,4 +1,4 @@
-"""MLflow's embedded store: one SQLite file, made whole or not at all, and a folder of artifacts beside it."""
+"""MLflow's embedded store: one SQLite file, created atomically, and a folder of artifacts beside it."""
 
 import fcntl
 import os
@@ -14,7 +14,7 @@ from tasks.store import private_file, private_folder
 ARTIFACTS = "mlartifacts"
 HOLDS = "MLflow's runs and registry"
 LOSES = "the history of runs and the registered versions with their aliases, and no data or checkpoint"
-LOCATIONS = (  # every column with an artifact's address
+LOCATIONS = (  # every column with the address of an artifact
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
     ("logged_models", "artifact_location"),
@@ -25,16 +25,16 @@ LOCATIONS = (  # every column with an artifact's address
 
 
 def make(path: Path) -> None:
-    """The store, ready to be opened: made if there is none, its addresses those of this checkout. Several processes may call this at once,
-    and any of them may be killed.
+    """Creates the store if it is missing, and updates its artifact addresses to this checkout. Safe with several processes and after a
+    kill.
 
-    MLflow makes its tables in place and in many steps: a second process that opens the file meanwhile, and everyone after one that died,
-    is told of a schema that is out of date. Raises BadInput for a damaged file, WorkspaceBusy for one that is locked.
+    MLflow creates its tables in place, in many steps. A process that opens the file during that time, or after the creating process died,
+    gets an error about an outdated schema. Raises BadInput for a damaged file, WorkspaceBusy for a locked one.
     """
     private_folder(path.parent)
     with _alone(path.with_name(f"{path.name}.lock")):
         if path.exists():
-            private_file(path)  # an earlier version made it readable by everybody
+            private_file(path)  # an earlier version made it readable by other accounts
             databases.check(path, holds=HOLDS, loses=LOSES)
             _set_aside_half_made(path)
         if not path.exists():
@@ -45,7 +45,7 @@ def make(path: Path) -> None:
 
 
 def explained(path: Path, problem: str) -> BadInput | WorkspaceBusy:
-    """The line for what SQLite says of the store's file."""
+    """The error for SQLite's message about the store's file."""
     return databases.explained(path, problem, holds=HOLDS, loses=LOSES)
 
 
@@ -68,7 +68,7 @@ def _create(path: Path) -> None:
 
 @contextmanager
 def _told(path: Path) -> Iterator[None]:
-    """Turns what the making of a store can end in, such as a full disk, into one line."""
+    """Turns errors on creating the store, such as a full disk, into one line."""
     from mlflow.exceptions import MlflowException
     from sqlalchemy.exc import SQLAlchemyError
 
@@ -79,7 +79,10 @@ def _told(path: Path) -> Iterator[None]:
 
 
 def _set_aside_half_made(path: Path) -> None:
-    """A store without a version of its tables was cut off while it was made, by a program that made it in place. It holds no run yet."""
+    """Moves a store without a schema version aside: its creation in place was interrupted, and it has no run yet.
+
+    Raises BadInput if it has runs and its tables are of another MLflow version.
+    """
     with databases.readable(path, holds=HOLDS, loses=LOSES), closing(sqlite3.connect(path)) as base:
         tables = {name for (name,) in base.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         known = "alembic_version" in tables and base.execute("SELECT count(*) FROM alembic_version").fetchone()[0]
@@ -102,8 +105,7 @@ def _newest() -> str:
 
 
 def _move_addresses(path: Path) -> None:
-    """Artifacts are addressed by absolute paths. After a move or a copy of the checkout they are those of the folder beside the file, if
-    it came along."""
+    """Updates artifact addresses, which are absolute paths, after the checkout was moved or copied with its artifact folder."""
     here = path.parent.resolve() / ARTIFACTS
     if not here.is_dir():
         return
@@ -114,7 +116,7 @@ def _move_addresses(path: Path) -> None:
                 continue
             with base:
                 for table, column in LOCATIONS:
-                    base.execute(  # names are those above
+                    base.execute(  # table and column names are from LOCATIONS
                         f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) IN (?, ?)",
                         (here.as_uri(), len(given) + 1, len(given) + 1, f"{given}/", given),
                     )

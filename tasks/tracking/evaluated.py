@@ -1,4 +1,4 @@
-"""A later evaluation of a registered version, handed in so that candidates of today have something to be compared with."""
+"""Replaces the evaluation of a registered version by a later one, so that new candidate models can be compared with it."""
 
 import tempfile
 from pathlib import Path
@@ -15,9 +15,9 @@ from tasks.tracking.recording import record_evaluation, score_tags
 
 
 def hand_in(number: str, evaluation: Path) -> str:
-    """The id of the evaluation run that the version is compared by from now on.
+    """Records the evaluation and returns the id of its run, with which the version is compared from now on.
 
-    Raises BadInput if the folder holds no evaluation of this version's checkpoint, or one of several models.
+    Raises BadInput if the folder has no evaluation of this version's checkpoint, or has several models.
     """
     version = registry.version(number)
     _of_this(registry.fetch(f"models:/{names().model}/{number}"), evaluation / "evaluation.json")
@@ -36,7 +36,7 @@ def hand_in(number: str, evaluation: Path) -> str:
 
 
 def _of_this(checkpoint: Path, path: Path) -> None:
-    """Raises BadInput if the answers were not drawn from this checkpoint."""
+    """Raises BadInput if the answers are not from this checkpoint."""
     if store.read_document(path, Evaluation).decoding.checkpoint != store.folder_digest(checkpoint):
         problem, fix = "the evaluation of another checkpoint", "evaluate models:/NAME/VERSION by the registry's address"
         raise BadInput(path, problem, field="decoding.checkpoint", fix=fix)

@@ -1,4 +1,4 @@
-"""The promotion gate: axis by axis, what a checkpoint scored and what it had to, alone and against the champion."""
+"""The promotion gate: the conditions on a checkpoint's scores, alone and against the champion."""
 
 import math
 from collections.abc import Mapping
@@ -11,22 +11,22 @@ from tasks.schema.records import Record
 from tasks.statistics import Interval
 
 GAIN, WORST, UNSCORED, REPETITION, GENERAL = "gain_over_champion", "worst_group", "unscored", "repetition", "general."
-DIRECTIONS = {GAIN: "above", WORST: "at most", UNSCORED: "at most", REPETITION: "at most"}  # every other axis: at least
+DIRECTIONS = {GAIN: "above", WORST: "at most", UNSCORED: "at most", REPETITION: "at most"}  # all other conditions: at least
 
 
 class Axis(Record):
-    """One condition. `value` is None where there is nothing to hold to the bound: the axis then fails, and `note` says why."""
+    """One condition. Without a value it fails, and `note` says why."""
 
     name: str
     value: float | None
     bound: float
     passed: bool
-    interval: Interval | None = None  # of the value, at 95%; where there is one, its lower end is what is held to the bound
+    interval: Interval | None = None  # 95% interval of the value; if present, its lower end is compared with the bound
     note: str | None = None
 
     @property
     def seen(self) -> str:
-        """The value for people: `71.20`, `0.50%`, `+1.20 [0.30, 2.10]`, `3.10 lost in [0,500)`, `is missing (why)`."""
+        """The value as text: `71.20`, `0.50%`, `+1.20 [0.30, 2.10]`, `3.10 lost in [0,500)`, `is missing (why)`."""
         if self.value is None:
             return "is missing" + (f" ({self.note})" if self.note else "")
         interval = f" [{self.interval.low:z.2f}, {self.interval.high:z.2f}]" if self.interval else ""
@@ -34,11 +34,11 @@ class Axis(Record):
 
     @property
     def limit(self) -> str:
-        """The bound for people: `at least 60.00`, `at most 2.00%`, `above 0.00`."""
+        """The bound as text: `at least 60.00`, `at most 2.00%`, `above 0.00`."""
         return f"{DIRECTIONS.get(self.name, 'at least')} {self.bound:{self._unit}}"
 
     def __str__(self) -> str:
-        """In a line: `s_l 71.20, at least 60.00: holds`."""
+        """One line: `s_l 71.20, at least 60.00: holds`."""
         return f"{self.name} {self.seen}, {self.limit}: {'holds' if self.passed else 'fails'}"
 
     @property
@@ -47,21 +47,21 @@ class Axis(Record):
 
 
 class Decision(Record):
-    """What became of a checkpoint, and why. Run ids and versions are text: stores differ in their types."""
+    """The decision on a checkpoint, with its reason. Run ids and versions are strings, because stores use different types."""
 
     version: str
-    model: str  # which of the candidates it is: student, aligned
+    model: str  # its name among the candidate models: student or aligned
     alias: Literal["champion", "challenger"]
     passed: bool
     axes: tuple[Axis, ...]
     reason: str
-    champion_before: str | None  # the version that it was weighed against: who was champion before it
+    champion_before: str | None  # the version it was compared with: the champion before it
     training_run: str
     evaluation_run: str
 
 
 class Promoted(Record):
-    """What a decision came to, without its figures: the same for the same version, however it scored this time."""
+    """The result of a decision without scores. It is the same for the same version, whatever its scores."""
 
     version: str
     alias: Literal["champion", "challenger"]
@@ -69,16 +69,16 @@ class Promoted(Record):
 
 
 class Contest(NamedTuple):
-    """A candidate against the champion, over the prompts that both answered."""
+    """A candidate model against the champion, over the prompts that both answered."""
 
-    champion: str  # its version
+    champion: str  # the champion's version
     comparison: Comparison | None
     problem: str | None = None  # why there is no comparison, and how to correct it
-    unmatched: tuple[str, ...] = ()  # bins and languages of the champion's prompts of which the candidate answered none
+    unmatched: tuple[str, ...] = ()  # length bins and languages in which the candidate model answered none of the champion's prompts
 
 
 def weigh(card: Scorecard, *, general: Mapping[str, float | None], contest: Contest | None, promote: Promote) -> tuple[Axis, ...]:
-    """Every axis of the gate. Those against a champion are there only where another version is_champion. Shares are from 0 to 1."""
+    """Returns every condition of the gate. Those against a champion exist only with a `contest`. Shares are 0 to 1."""
     scores: Scorecard | FixedScores | None = card if promote.mode == "paper" else card.fixed
     length, both = (scores.s_l, scores.s_bar) if scores else (None, None)
     note = None if scores else "nothing is scored in fixed mode; run the stage score again"
@@ -116,9 +116,9 @@ def decide(
     evaluation_run: str,
     blocked: str | None = None,
 ) -> Decision:
-    """Weigh a version against the gate. One that is_champion is weighed against its predecessor, and dethroned by another version only.
+    """Decides on a version by the gate. The current champion is compared with its predecessor and is replaced only by another version.
 
-    `blocked` says when and why the version was rolled back: it is then no champion again until somebody allows it.
+    `blocked` says when and why the version was rolled back. A blocked version cannot become champion until it is allowed again.
     """
     axes = weigh(card, general=general, contest=contest, promote=promote)
     passed = all(axis.passed for axis in axes)
@@ -141,7 +141,7 @@ def decide(
 
 
 def _against(contest: Contest, promote: Promote) -> tuple[Axis, ...]:
-    """Better than the champion by more than chance, and no group much worse."""
+    """The conditions against the champion: a significant gain, and no group with a large loss."""
     found = contest.comparison
     if found is None:
         bounds = ((GAIN, promote.min_gain_over_champion), (WORST, promote.max_group_loss))
@@ -163,7 +163,7 @@ def _gain(found: Comparison, bound: float) -> Axis:
 
 
 def _worst_group(found: Comparison, unmatched: tuple[str, ...], bound: float) -> Axis:
-    """The largest loss over bins and languages; over all where there is one bin and one language, so that no group stands apart."""
+    """The largest loss over length bins and languages; the overall loss if there is only one bin and one language."""
     if unmatched:
         note = f"no prompt of {', '.join(unmatched)} is answered on both sides; evaluate on the champion's benchmark"
         return Axis(name=WORST, value=None, bound=bound, passed=False, note=note)

@@ -1,7 +1,7 @@
-"""What a run comes from: the commit, the data's version, the stage, and the flow run, under whose own MLflow run it is nested.
+"""The lineage of a run: commit, data version, stage and flow run. The run is nested under an MLflow run of the flow run.
 
-The flow hands its run's id and name down in the environment (flows/child.py); a stage that is run by hand has none, and is nested
-under nothing. The parent only gathers: how a flow run went stands in Prefect.
+flows/child.py passes the flow run's id and name in the environment. A stage run by hand has none and is not nested. The parent run only
+groups its stages; the state of the flow run is in Prefect.
 """
 
 import os
@@ -13,13 +13,13 @@ from tasks.tracking.commit import commit
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-FLOW_RUN, FLOW_NAME = "LONGWRITER_FLOW_RUN_ID", "LONGWRITER_FLOW_RUN_NAME"  # variables
+FLOW_RUN, FLOW_NAME = "LONGWRITER_FLOW_RUN_ID", "LONGWRITER_FLOW_RUN_NAME"  # environment variables
 TAG, STAGE, DATA = "flow_run_id", "stage", "data_version"
 PARENT, KIND = "mlflow.parentRunId", "kind"
 
 
 def tags(client: "MlflowClient", experiment: str, *, stage: str, data: Path | None = None) -> dict[str, str]:
-    """For a new run. The flow's own run is made if it is not there yet."""
+    """Returns the tags of a new run. Creates the parent run of the flow run if it is missing."""
     found = {STAGE: stage}
     if (code := commit()) is not None:
         found |= {"git_commit": code.sha, "git_dirty": str(code.dirty).lower()}
@@ -41,7 +41,7 @@ def _parent(client: "MlflowClient", experiment: str, flow_run: str) -> str:
 
 
 def dvc_version(path: Path, lock: Path = Path("dvc.lock")) -> str | None:
-    """The MD5 that DVC knows an output by, such as 2701b640….dir; None for what it has not recorded."""
+    """Returns the MD5 that DVC recorded for an output, such as 2701b640….dir; None if it has none."""
     from ruamel.yaml import YAML
 
     if not lock.is_file():

@@ -1,8 +1,8 @@
-"""How a stage gets on while it works, in MLflow: its numbers, and whole samples as traces.
+"""Records the progress of a running stage in MLflow: metrics, and complete samples as traces.
 
-MLflow costs seconds to import, 300 MB, and minutes when a server hangs. So a process of its own (`recorder`) speaks with it,
-and the stage only leaves its newest numbers for a thread that hands them over. Nothing that happens there reaches the stage:
-what cannot be recorded is one warning on standard error.
+Importing MLflow takes seconds and 300 MB, and a hanging server takes minutes. Therefore a child process (`recorder`) talks to MLflow. The
+stage only leaves its newest metrics for a thread, which sends them to the child. Errors never reach the stage: what cannot be recorded
+causes one warning on standard error.
 """
 
 import math
@@ -25,20 +25,20 @@ from tasks.tracking.recorder import Begin, End, Numbers, Status, encode
 from tasks.tracking.traces import Exchange, Trace
 
 Log = Callable[[Mapping[str, float]], None]
-EVERY = 10.0  # seconds between two states of the numbers
-DELAY = 2.0  # seconds after which a stage is worth a run: one that is replayed from the store is over sooner
-HAND_OVER = 2.0  # seconds, at the most, until the last numbers are in the recorder's hands
-PATIENCE = 10.0  # seconds, at the most, that a stage waits at its end until they are written
-SHARE = 0.005  # of the stage's own time, at the most, that it waits so
+EVERY = 10.0  # seconds between two records of the metrics
+DELAY = 2.0  # a run is created after so many seconds; a stage replayed from the journal ends earlier
+HAND_OVER = 2.0  # most seconds until the recorder has the last metrics
+PATIENCE = 10.0  # most seconds that a stage waits at its end until they are written
+SHARE = 0.005  # most of that wait as a share of the stage's duration
 ROOT = Path(__file__).parents[2]
 
 
 class Live:
-    """The block of a stage that MLflow sees: `with live_run("write", params) as live: … live.log({"words": 120})`.
+    """Records a stage in MLflow: `with live_run("write", params) as live: … live.log({"words": 120})`.
 
-    A stage that is over within DELAY seconds leaves no run. At its end a stage waits until its last numbers are handed over, HAND_OVER
-    seconds at the most. Until they are written it waits for a SHARE of its own time and PATIENCE seconds at the most, so that a
-    complaint can still be heard; the recorder ends by itself, soon after.
+    A stage that ends within DELAY seconds leaves no run. At its end a stage waits at most HAND_OVER seconds until the recorder has its
+    last metrics. Then it waits for at most SHARE of its own duration, and about PATIENCE seconds, until they are written, so that a
+    warning can still be printed. The recorder ends on its own soon after.
     """
 
     def __init__(self, stage: str, params: Mapping[str, object]) -> None:
@@ -53,15 +53,15 @@ class Live:
         self._thread = threading.Thread(target=self._record, name="mlflow", daemon=True)
 
     def log(self, numbers: Mapping[str, float]) -> None:
-        """The newest numbers; costs microseconds. Those that are not finite, such as a time left that nobody knows, are left out.
+        """Sets the newest metrics; takes microseconds. Values that are not finite, such as an unknown time left, are left out.
 
-        Names are MLflow's: letters, digits, `_`, `-`, `.`, `:`, `/` and spaces.
+        Names follow MLflow's rules: letters, digits, `_`, `-`, `.`, `:`, `/` and spaces.
         """
         values = {name: float(value) for name, value in numbers.items() if math.isfinite(value)}
         self._newest = Numbers(values=values, seconds=time.monotonic() - self._began)
 
     def trace(self, name: str, *, asked: str, answered: str, exchanges: Sequence[Exchange]) -> None:
-        """A whole sample that has ended now. After as many as settings.traces says, more are left out."""
+        """Records a complete sample that ends now. Samples after the first settings.traces are ignored."""
         if self._room > 0:
             self._room -= 1
             self._traces.put(Trace(name=name, asked=asked, answered=answered, exchanges=tuple(exchanges), ended=time.time()))
@@ -105,7 +105,7 @@ class Live:
             _let_go(recorder)
 
     def _tell_all(self, recorder: "subprocess.Popen[bytes]") -> None:
-        """Everything until the end, also what came in just before it."""
+        """Sends everything until the end of the stage, including what arrived just before the end."""
         told = None
         _tell(recorder, self._begin)
         while True:
@@ -128,16 +128,16 @@ class Live:
 
 
 def live_run(stage: str, params: Mapping[str, object]) -> Live:
-    """An MLflow run that shows how a stage gets on while it works. Log as often as you like: the newest numbers are written.
+    """Returns a recorder of the stage's progress in an MLflow run. `log` may be called often: only the newest metrics are written.
 
-    The run is called like the stage and tagged `stage` and `kind: progress`; steps are seconds since its start. It ends as FINISHED,
-    FAILED, or KILLED when it is interrupted. Nothing is recorded but the params, numbers and texts that are given.
+    The run has the stage's name and the tags `stage` and `kind: progress`; steps are seconds since its start. It ends as FINISHED, FAILED,
+    or KILLED after an interrupt. Only the given params, metrics and texts are recorded.
     """
     return Live(stage, params)
 
 
 def _start() -> "subprocess.Popen[bytes]":
-    """The recorder, in a session of its own: Ctrl-C ends the stage, and the recorder writes that down."""
+    """Starts the recorder in its own session: Ctrl-C ends only the stage, and the recorder records that."""
     path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
     recorder = subprocess.Popen(
         [sys.executable, "-m", "tasks.tracking.recorder"],
@@ -159,14 +159,14 @@ def _tell(recorder: "subprocess.Popen[bytes]", message: Begin | Numbers | Trace 
 
 
 def _heard(recorder: "subprocess.Popen[bytes]") -> str:
-    """What the recorder has complained of since the last time; its first line."""
+    """The first line that the recorder has printed since the last call; empty if none."""
     assert recorder.stdout
     said = (recorder.stdout.read() or b"").decode("utf-8", errors="replace")
     return said.splitlines()[0] if said else ""
 
 
 def _let_go(recorder: "subprocess.Popen[bytes]") -> None:
-    """Close its pipes; it may still be working."""
+    """Closes the pipes. The recorder may still be working."""
     assert recorder.stdin
     assert recorder.stdout
     with suppress(BrokenPipeError):

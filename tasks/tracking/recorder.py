@@ -1,9 +1,8 @@
-"""The process that writes a stage's progress into MLflow: `python -m tasks.tracking.recorder`, started by `live`.
+"""The child process that writes a stage's progress to MLflow: `python -m tasks.tracking.recorder`, started by live.py.
 
-It reads messages on standard input, a line each, and answers with a line on standard output when something cannot be recorded.
-It ends when its input does, or the stage: with the status that it was told, or as KILLED when the stage died without a word, and then
-within seconds. After a stage that ended well it is not hurried while it works on the embedded store, which is always there and only slow
-to make; a server gets a deadline.
+It reads one message per line from standard input, and prints one line to standard output if something cannot be recorded. It ends with its
+input or with the stage: with the reported status, or, within seconds, as KILLED if the stage died without an end message. After a normal
+end it has a deadline only for a server. The embedded store has none: it is always available and only slow to create.
 """
 
 import os
@@ -34,11 +33,11 @@ if TYPE_CHECKING:
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 SQLITE = "sqlite:///"
-PROCESS = "process"  # the tag with the stage's place and mark, see tasks.processes
-RETRY = 60.0  # seconds before a server that failed is tried again
-DEADLINE = {"FINISHED": 20, "FAILED": 20, "KILLED": 3}  # seconds after the stage's end until a server is given up; killed: any store
-LOOK = 0.5  # seconds between looks at whether the stage lives
-IMPATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}  # MLflow's own: minutes
+PROCESS = "process"  # tag with the stage's machine and process mark (tasks/processes.py)
+RETRY = 60.0  # seconds before a failed server is tried again
+DEADLINE = {"FINISHED": 20, "FAILED": 20, "KILLED": 3}  # seconds after the stage's end until a server is given up; for KILLED any store
+LOOK = 0.5  # seconds between checks that the stage is alive
+IMPATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}  # MLflow's defaults take minutes
 
 
 class Begin(Record):
@@ -62,13 +61,15 @@ LINE: TypeAdapter[Message] = TypeAdapter(Message)
 
 
 def encode(message: Message) -> bytes:
-    """A line."""
+    """Returns the message as one line of JSON."""
     return LINE.dump_json(message) + b"\n"
 
 
 class Inbox:
-    """What the stage has said and MLflow has not been told: the newest numbers, all traces, the end. Read by a thread, so that the
-    stage never waits for MLflow to take something."""
+    """Messages of the stage not yet written to MLflow: the newest metrics, all traces, the end.
+
+    A thread reads them, so that the stage never waits for MLflow.
+    """
 
     def __init__(self, source: BinaryIO) -> None:
         self._news = threading.Condition()
@@ -80,7 +81,7 @@ class Inbox:
         threading.Thread(target=self._watch, args=(os.environ.get(processes.OWNER, ""),), daemon=True).start()
 
     def wait(self) -> None:
-        """Until there is something to write."""
+        """Waits until there is something to write."""
         with self._news:
             self._news.wait_for(lambda: self.numbers or self.traces or self.end)
 
@@ -89,7 +90,7 @@ class Inbox:
             self._news.wait_for(lambda: self.end, timeout)
 
     def _read(self, source: BinaryIO) -> None:
-        """To the end that the stage tells, or to that of the input, where half a line may stand."""
+        """Reads until the end message, or until the end of input, whose last line may be incomplete."""
         while self.end is None:
             line = source.readline()
             if line.endswith(b"\n"):
@@ -98,17 +99,17 @@ class Inbox:
                 self._died()
 
     def _watch(self, stage: str) -> None:
-        """A killed stage is dead though its input stays open: a process that it forked may hold the other end."""
+        """Detects a killed stage even if its input stays open, because a forked process may hold the other end."""
         while self.end is None and stage:
             if not processes.lives(stage):
-                time.sleep(LOOK)  # what it said before it ended is read first
+                time.sleep(LOOK)  # first read what it sent before it ended
                 if self.end is None:
                     self._died()
                 return
             time.sleep(LOOK)
 
     def _died(self) -> None:
-        """The stage was killed: nothing of it works on for long, on any store. The next run of the stage closes what is left open."""
+        """The stage was killed: the recorder ends soon with any store. The next run of the stage closes runs left open."""
         signal.alarm(DEADLINE["KILLED"])
         self._put(End(status="KILLED", when=time.time()))
 
@@ -126,14 +127,14 @@ class Inbox:
 
 
 class Recorder:
-    """A run that is created with the first thing there is to write."""
+    """Writes to one run, which is created with the first message."""
 
     def __init__(self, begin: Begin) -> None:
         self._begin = begin
         self._run_id = ""
 
     def write(self, inbox: Inbox) -> None:
-        """All that the inbox holds. What MLflow does not take stays in it, but for numbers that newer ones replace."""
+        """Writes all messages of the inbox. Messages that MLflow refuses stay in the inbox, except metrics replaced by newer ones."""
         end, numbers = inbox.end, inbox.numbers
         if not self._run_id:
             self._create()
@@ -145,7 +146,7 @@ class Recorder:
         if end:
             client.set_terminated(
                 self._run_id, end.status, end_time=int(end.when * 1000)
-            )  # before the traces: a run must not look alive because a trace is not taken
+            )  # before the traces: a failed trace must not leave the run open
         while inbox.traces:
             record_trace(client, inbox.traces[0], stage=self._begin.stage, run_id=self._run_id)
             inbox.traces.pop(0)
@@ -172,7 +173,7 @@ class Recorder:
 
 
 def _close_dead(client: "MlflowClient", stage: str) -> None:
-    """Runs of the stage that look alive, of processes of this machine that are gone: their recorders were killed too."""
+    """Closes open runs of the stage whose process on this machine is gone because its recorder was killed too."""
     filters = f"attributes.status = 'RUNNING' and tags.{KIND} = 'progress' and tags.stage = '{stage}'"
     for run in client.search_runs([tracking.experiment(client)], filter_string=filters):
         place, _, mark = run.data.tags.get(PROCESS, "").partition("-")
@@ -181,14 +182,14 @@ def _close_dead(client: "MlflowClient", stage: str) -> None:
 
 
 def main() -> None:
-    for ended_by in (signal.SIGINT, signal.SIGTERM):  # the end of the input says when, and how the stage ended
+    for ended_by in (signal.SIGINT, signal.SIGTERM):  # the input decides when and how the stage ended
         signal.signal(ended_by, signal.SIG_IGN)
     os.nice(10)
     os.environ.update(IMPATIENT, MLFLOW_ENABLE_ASYNC_TRACE_LOGGING="false")
     sys.excepthook = _complain_of_defect
     inbox = Inbox(sys.stdin.buffer)
     assert isinstance(inbox.begin, Begin)
-    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):  # MLflow prints where to look at a run
+    with Path(os.devnull).open("w") as nowhere, redirect_stdout(nowhere):  # MLflow prints links to runs
         _record_all(Recorder(inbox.begin), inbox)
 
 
@@ -209,13 +210,13 @@ def _record_all(recorder: Recorder, inbox: Inbox) -> None:
 
 
 def _reason(error: Exception) -> str:
-    """What lies beneath: the message of a request that failed begins with a long address and how often it was tried."""
+    """The underlying cause: MLflow's own message starts with a long address and the number of tries."""
     beneath = str(error.__context__ if isinstance(error, EndpointError) and error.__context__ else error).rpartition("Caused by ")[2]
     return f"{beneath}; check LONGWRITER_TRACKING_URI" if settings().tracking_uri else beneath
 
 
 def _complain(problem: str) -> None:
-    """A line without addresses: they may carry a password."""
+    """Prints one line without addresses, which may contain a password."""
     line = re.sub(r"\S+://\S+", "the server", redact(" ".join(problem.split())))[-300:]
     try:
         print(f"MLflow: {line}", file=sys.__stdout__, flush=True)
@@ -225,7 +226,7 @@ def _complain(problem: str) -> None:
 
 def _complain_of_defect(kind: type[BaseException], error: BaseException, _: TracebackType | None) -> None:
     _complain(f"{kind.__name__}: {error}")
-    os._exit(1)  # the thread that reads the input would not let go of it
+    os._exit(1)  # the thread that reads the input would block a normal exit
 
 
 if __name__ == "__main__":

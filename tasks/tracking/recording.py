@@ -1,4 +1,4 @@
-"""What this project records of a training and of an evaluation: its own vocabulary on top of runs."""
+"""Records trainings, alignments and evaluations: this project's params, metrics and tags on top of runs.py."""
 
 import hashlib
 import re
@@ -17,7 +17,7 @@ SCORES = ("s_bar", "s_l", "s_q", "unscored", "items", "answers")
 
 
 def record_training(trained: Path, dataset: Path, *, seed: int, base: Base, pack: Pack, train: Train) -> str:
-    """The id of the training's run: params, the dataset with its digest, and every number of the history, step by step."""
+    """Records the training and returns the run's id: params, the dataset with its digest, and all metrics of the history by step."""
     history, data = read_history(trained / "history.jsonl"), dataset / FILE
     return runs.record(
         "train",
@@ -33,9 +33,9 @@ def record_training(trained: Path, dataset: Path, *, seed: int, base: Base, pack
 
 
 def record_alignment(aligned: Path, dataset: Path, *, sft_run: str, seed: int, align: Align) -> str:
-    """The id of the alignment's run: params, every number of the history, and the run of the training that it began from.
+    """Records the alignment and returns the run's id: params, all metrics of the history, and the training run it started from.
 
-    The dataset is the one whose requests the pairs answer.
+    `dataset` is the dataset whose prompts the pairs answer.
     """
     history, data = read_history(aligned / "history.jsonl"), dataset / FILE
     return runs.record(
@@ -52,9 +52,9 @@ def record_alignment(aligned: Path, dataset: Path, *, sft_run: str, seed: int, a
 
 
 def record_evaluation(scorecard: Path, items: Path, cards: Mapping[str, Scorecard], *, checkpoint_digest: str) -> str:
-    """The id of the evaluation's run: every score of every model, the ruler's figure, the scorecard and the scored items.
+    """Records the evaluation and returns the run's id: all scores of all models, the ruler plot, the scorecard and the scored items.
 
-    The items are what a later candidate is compared with, prompt by prompt.
+    Later candidate models are compared with these items prompt by prompt.
     """
     about = f"{checkpoint_digest} {checkpoints.sha256(scorecard)} {checkpoints.sha256(items)}"
     return runs.record(
@@ -70,7 +70,7 @@ def record_evaluation(scorecard: Path, items: Path, cards: Mapping[str, Scorecar
 
 
 def score_tags(card: Scorecard, general: Mapping[str, float | None]) -> dict[str, str]:
-    """A model's scores as tags of its version; empty text stands for unscored."""
+    """Returns a model's scores as tags of its version. Empty text means unscored."""
     scores = {name: getattr(card, name) for name in SCORES} | {f"general.{task}": score for task, score in general.items()}
     if card.fixed:
         scores |= {"s_l_fixed": card.fixed.s_l, "s_bar_fixed": card.fixed.s_bar}
@@ -80,7 +80,7 @@ def score_tags(card: Scorecard, general: Mapping[str, float | None]) -> dict[str
 
 
 def ruler_points(card: Scorecard) -> list[tuple[int, int]]:
-    """Asked and written lengths, for the ruler's plot."""
+    """Requested and written lengths in words, for the ruler plot."""
     return [(point.asked, point.written) for point in card.ruler]
 
 
@@ -99,7 +99,7 @@ def _values(card: Scorecard) -> Iterator[tuple[str, float]]:
 
 
 def _plain(name: str) -> str:
-    """A bin's name in the characters that MLflow allows in a metric's: [0,500) is 0-500."""
+    """A length bin's name in the characters that MLflow allows in metric names: [0,500) becomes 0-500."""
     return re.sub(r"[^\w.-]", "", name.replace(",", "-"))
 
 

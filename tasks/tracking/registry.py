@@ -1,4 +1,4 @@
-"""The model registry: one version per checkpoint, addressed by alias only, loaded without executing anything."""
+"""The model registry: one version per checkpoint, addressed by alias or number, loaded without executing code from it."""
 
 import re
 from collections.abc import Mapping
@@ -17,23 +17,23 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 DIGEST = "checkpoint_digest"
-TRAINED = ("aligned/loss", "student/loss")  # of a training's run; each has one of them
+TRAINED = ("aligned/loss", "student/loss")  # final metrics; each training run has one of them
 ADDRESS = re.compile(r"models:/(?P<name>[^/@:']+)(?:@(?P<alias>[^/@]+)|/(?P<number>[1-9]\d*))")
 
 
 class Version(NamedTuple):
-    """A registered version. `number` is text: stores differ in whether an alias points to 3 or "3"."""
+    """A registered version. `number` is a string, because stores differ in whether an alias points to 3 or "3"."""
 
     number: str
     tags: Mapping[str, str]
 
     def score(self, name: str) -> float | None:
-        """A score recorded as a tag, such as s_bar; None where it was not scored."""
+        """Returns a score recorded as a tag, such as s_bar; None if unscored."""
         return float(self.tags[name]) if self.tags.get(name) else None
 
 
 def register(folder: Path, *, run_id: str, tags: Mapping[str, str]) -> Version:
-    """The checkpoint as a model version, new or found again by its digest. Files are copied, weights never read into memory."""
+    """Registers the checkpoint as a model version, or returns the version with its digest. Files are copied; weights are not loaded."""
     kept, digest = checkpoint.files(folder), checkpoint.digest(folder)
     client, name = connect(), names().model
     if not client.search_registered_models(filter_string=f"name = '{name}'"):
@@ -53,7 +53,7 @@ def register(folder: Path, *, run_id: str, tags: Mapping[str, str]) -> Version:
 
 
 def _link(client: "MlflowClient", model: str, run_id: str) -> None:
-    """The logged model as what the run made, and its last loss as a number of this model on the datasets that the run read."""
+    """Links the logged model to its run, and records the last loss for this model and the run's datasets."""
     from mlflow.entities import LoggedModelOutput
 
     client.log_outputs(run_id, [LoggedModelOutput(model, step=0)])
@@ -65,13 +65,13 @@ def _link(client: "MlflowClient", model: str, run_id: str) -> None:
 
 
 def aliased(alias: str) -> Version | None:
-    """The version that an alias points to, or None."""
+    """Returns the version that an alias points to; None if there is none."""
     number = holders().get(alias)
     return None if number is None else version(number)
 
 
 def holders() -> dict[str, str]:
-    """The version's number by alias; empty while nothing is registered."""
+    """Returns version numbers by alias; empty if nothing is registered."""
     client, name = connect(), names().model
     if not client.search_registered_models(filter_string=f"name = '{name}'"):
         return {}
@@ -79,40 +79,40 @@ def holders() -> dict[str, str]:
 
 
 def version(number: str) -> Version:
-    """One of the model's versions by its number. Raises BadInput if there is none."""
+    """Returns the version with this number. Raises BadInput if there is none."""
     return _version(connect(), names().model, number)
 
 
 def versions() -> list[Version]:
-    """All of them, oldest first."""
+    """Returns all versions, oldest first."""
     found = connect().search_model_versions(f"name = '{names().model}'")
     return sorted((Version(str(one.version), dict(one.tags)) for one in found), key=lambda one: int(one.number))
 
 
 def is_champion(candidate: Version | None) -> bool:
-    """Is it the champion?"""
+    """Whether this version is the champion."""
     return candidate is not None and holders().get(names().aliases.champion) == candidate.number
 
 
 def rival(candidate: Version | None) -> Version | None:
-    """Whom a version is weighed against: the champion, or its own predecessor where it reigns itself; None: nobody."""
+    """Returns the version to compare with: the champion, or the predecessor if the candidate is the champion; None if there is none."""
     if candidate is None or not is_champion(candidate):
         return aliased(names().aliases.champion)
     before = candidate.tags.get(alias_moves.BEFORE)
-    return next((one for one in versions() if one.number == before), None)  # it may be deleted by now
+    return next((one for one in versions() if one.number == before), None)  # it may have been deleted
 
 
 def find(digest: str) -> Version | None:
-    """The version with this checkpoint digest, or None."""
+    """Returns the version with this checkpoint digest; None if there is none."""
     client, name = connect(), names().model
     found = client.search_model_versions(f"name = '{name}' and tags.`{DIGEST}` = '{digest}'")
     return _version(client, name, str(found[0].version)) if found else None
 
 
 def apply(version: Version, decision: Decision, *, tags: Mapping[str, str]) -> None:
-    """Write the decision on the version, axis by axis, and move the aliases, all or nothing. Done again, it changes nothing.
+    """Writes the decision to the version and moves the aliases, all or nothing. A second call changes nothing.
 
-    Raises EndpointError when MLflow fails; aliases, tags and description are then as they were.
+    Raises EndpointError if MLflow fails; then aliases, tags and description are restored.
     """
     axes = {f"gate.{axis.name}": str(axis) for axis in decision.axes}
     verdict = {**tags, **axes, "gate": "passed" if decision.passed else "failed", "evaluation_run": decision.evaluation_run}
@@ -127,14 +127,14 @@ def apply(version: Version, decision: Decision, *, tags: Mapping[str, str]) -> N
 
 
 def trained_digest(run_id: str) -> str | None:
-    """The digest of the checkpoint that a training run made. Raises MlflowException if there is no such run."""
+    """Returns the digest of the checkpoint that a training run made. Raises MlflowException if there is no such run."""
     return connect().get_run(run_id).data.tags.get(runs.DIGEST)
 
 
 def fetch(address: str) -> Path:
-    """The checkpoint at `models:/NAME@ALIAS` or `models:/NAME/VERSION`, as a local folder that transformers and vLLM load.
+    """Returns the checkpoint at `models:/NAME@ALIAS` or `models:/NAME/VERSION` as a local folder for transformers and vLLM.
 
-    Fetched once per version. Raises BadInput if there is no such version, a pickle is among its files, or they are not what was
+    A version is fetched once. Raises BadInput if there is no such version, if its files include a pickle, or if they differ from what was
     registered.
     """
     import mlflow
@@ -156,12 +156,12 @@ def fetch(address: str) -> Path:
 
 
 def address(alias: str) -> str:
-    """`models:/NAME@ALIAS` of the pipeline's own model."""
+    """Returns `models:/NAME@ALIAS` of the pipeline's own model."""
     return f"models:/{names().model}@{alias}"
 
 
 def _resolve(address: str) -> tuple[str, str]:
-    """The model's name and the version's number. Raises BadInput for what is no address, and for an alias that points to nothing."""
+    """The model's name and the version's number. Raises BadInput for an invalid address, and for an alias that points to no version."""
     found = ADDRESS.fullmatch(address)
     if not found:
         raise BadInput(address, "not an address of the registry", fix="write it as models:/longwriter@champion or models:/longwriter/3")

@@ -1,4 +1,4 @@
-"""The way back: the champion falls, and the version whose place it had taken reigns again."""
+"""Rollback: the champion loses its alias, and the version that it replaced becomes champion again."""
 
 from collections.abc import Mapping
 
@@ -10,10 +10,10 @@ from tasks.tracking.transaction import Changes
 
 
 def roll_back(reason: str, *, to_nobody: bool = False, tags: Mapping[str, str] | None = None) -> Rollback:
-    """Move the aliases one champion back, all or nothing; why and when stand on both versions, `tags` on the fallen one.
+    """Moves the aliases back by one champion, all or nothing. Both versions get the reason and time; the one rolled back also gets `tags`.
 
-    The fallen version is the challenger and stays out of the gate until it is allowed in again. Raises BadInput if there is no champion,
-    or no champion before it; with `to_nobody` there is none then. EndpointError where MLflow fails, with everything as it was.
+    The version that was rolled back becomes challenger and is blocked until it is allowed again. Raises BadInput without a champion, or
+    without a predecessor (with `to_nobody` there is no champion then). Raises EndpointError if MLflow fails, with everything restored.
     """
     held, aliases = registry.holders(), names().aliases
     found = alias_moves.plan_rollback(held, aliases, lambda number: registry.version(number).tags.get(BEFORE))
@@ -34,7 +34,7 @@ def roll_back(reason: str, *, to_nobody: bool = False, tags: Mapping[str, str] |
 
 
 def allow(number: str) -> bool:
-    """Let a version that was rolled back be promoted again; False if it was not. Raises BadInput if there is no such version."""
+    """Allows the promotion of a version that was rolled back; returns False if it was not. Raises BadInput if there is no such version."""
     blocked = FALLEN in registry.version(number).tags
     with Changes(connect(), names().model) as changes:
         changes.tags(number, {FALLEN: None})
@@ -42,13 +42,15 @@ def allow(number: str) -> bool:
 
 
 def tag(number: str, tags: Mapping[str, str | None]) -> None:
-    """Tags of one version, all or none; None removes one. Raises BadInput if there is no such version; EndpointError."""
+    """Sets tags of one version, all or none; None removes a tag. Raises BadInput if there is no such version, EndpointError if MLflow
+    fails.
+    """
     registry.version(number)
     with Changes(connect(), names().model) as changes:
         changes.tags(number, tags)
 
 
 def _describe(changes: Changes, number: str, text: str) -> None:
-    """The newest first; what the gate said stays."""
+    """Puts new text before the description; the gate's text stays."""
     before = connect().get_model_version(names().model, number).description or ""
     changes.describe(number, f"{text}\n\n{before}".strip())

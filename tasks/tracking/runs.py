@@ -1,6 +1,6 @@
-"""Runs: what was trained or evaluated, with what, and how it went. A run is found again by the digest of what it is about.
+"""Runs of trainings and evaluations: params, metrics, datasets, artifacts. A run is identified by the digest of what it records.
 
-A run that was broken off is closed as KILLED and recorded afresh: only finished ones are found.
+An interrupted run is closed as KILLED and recorded again: only finished runs are reused.
 """
 
 import json
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 DIGEST, KIND = "digest", "kind"
-NOTE = "mlflow.note.content"  # the tag that MLflow's pages show as the run's description
+NOTE = "mlflow.note.content"  # the tag that MLflow shows as the run's description
 ABOUT = {
     "train": "The training of the student and of its control: params, the numbers of every step, and the dataset that they read.",
     "align": "DPO of the student on its own answers: params and the numbers of every step. The tag `training_run` is where it began.",
     "evaluate": "Models on the benchmark: scores from 0 to 100 over all prompts and by bins of asked words, and the scored answers.",
 }
-BATCH = 500  # MLflow takes at most 1,000 metrics and 100 params in a batch
+BATCH = 500  # MLflow accepts at most 1,000 metrics and 100 params per batch
 
 
 class Point(NamedTuple):
-    """One value of one metric; `step` is 0 for those without a course."""
+    """One value of a metric. `step` is 0 for a metric without steps."""
 
     name: str
     value: float
@@ -34,7 +34,7 @@ class Point(NamedTuple):
 
 
 class Input(NamedTuple):
-    """A dataset that a run read: the join between MLflow and the data's version."""
+    """A dataset that a run read. It links the MLflow run to the data's version."""
 
     name: str
     path: str
@@ -55,9 +55,9 @@ def record(
     stage: str | None = None,
     data: Path | None = None,
 ) -> str:
-    """The id of the finished run of this kind and digest; everything is logged if there is none yet.
+    """Returns the id of the finished run of this kind and digest. If there is none, creates it and logs everything.
 
-    Figures are SVG text by file name. `stage` is the kind's own unless given; `data` is the output whose version in DVC goes with the run.
+    `figures` are SVG texts by file name. `stage` is `kind` by default. `data` is the output whose DVC version is recorded.
     """
     client = connect()
     if found := _find(client, kind, digest):
@@ -100,7 +100,7 @@ def _log_inputs(client: "MlflowClient", run_id: str, inputs: Iterable[Input]) ->
 
     datasets = [
         DatasetInput(
-            Dataset(given.name, given.sha256[:36], "local", json.dumps({"uri": given.path})),  # 36: the longest digest that MLflow takes
+            Dataset(given.name, given.sha256[:36], "local", json.dumps({"uri": given.path})),  # 36: the longest digest that MLflow accepts
             [InputTag("mlflow.data.context", given.context)],
         )
         for given in inputs

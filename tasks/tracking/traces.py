@@ -1,4 +1,4 @@
-"""What was asked for a sample and what was answered, as an MLflow trace that a person can read: one span per exchange."""
+"""Records the requests and replies of a sample as an MLflow trace: one span per exchange."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -14,7 +14,7 @@ NANO = 1_000_000_000
 
 
 class Exchange(NamedTuple):
-    """One request of a sample and what became of it."""
+    """One request of a sample and its result."""
 
     name: str  # "paragraph 3 of 12", "plan"
     request: Sequence[Message]
@@ -25,7 +25,7 @@ class Exchange(NamedTuple):
 
 
 class Trace(Record):
-    """A whole sample: the instruction, the text, and every exchange in the order in which they were made."""
+    """A complete sample: the instruction, the text, and every exchange in order."""
 
     name: str
     asked: str
@@ -35,10 +35,10 @@ class Trace(Record):
 
 
 def record_trace(client: "MlflowClient", trace: Trace, *, stage: str, run_id: str) -> str:
-    """The id of the trace, in the experiment, tagged with the stage and linked to its run. Raises MlflowException if it is not kept.
+    """Records the trace in the experiment, tagged with the stage and linked to its run; returns its id. Raises MlflowException on failure.
 
-    The exchanges are laid one after the other, so that the last of them ends when the sample did. MLflow's exporter has to work
-    synchronously (MLFLOW_ENABLE_ASYNC_TRACE_LOGGING=false): it swallows its errors, so the trace is read back.
+    The spans follow each other, and the last one ends with the sample. MLflow's exporter must be synchronous
+    (MLFLOW_ENABLE_ASYNC_TRACE_LOGGING=false). It hides its errors, so the trace is read back to detect them.
     """
     from mlflow.entities import SpanType
     from mlflow.tracing.constant import TraceMetadataKey
@@ -64,7 +64,7 @@ def record_trace(client: "MlflowClient", trace: Trace, *, stage: str, run_id: st
 
 
 def _record_exchange(root: Any, exchange: Exchange, *, start: float) -> None:
-    """A chat span in the shape that MLflow's pages draw as a conversation. A fault is the span's error."""
+    """A chat span in the format that MLflow shows as a conversation. A fault becomes the span's error."""
     from mlflow.entities import SpanStatus, SpanStatusCode, SpanType
 
     import mlflow

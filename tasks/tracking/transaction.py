@@ -1,4 +1,4 @@
-"""Changes to the registry, all or none: what a block changed is put back when it does not end well, whatever ended it."""
+"""Changes to the registry, all or none: if the block ends with an error or interrupt, its changes are undone."""
 
 from collections.abc import Callable, Mapping
 from types import TracebackType
@@ -14,10 +14,10 @@ DESCRIPTION = 5000  # characters, MLflow's limit
 
 
 class Changes:
-    """The block within which aliases, tags and descriptions of one registered model change. What is as it should be is not written.
+    """Changes aliases, tags and descriptions of one registered model within a block. Values that are already correct are not written.
 
-    MLflow knows no transactions. Each change is noted before it is made, with its way back, as a request whose answer is lost may have
-    been carried out. Raises EndpointError when MLflow fails, after everything was put back; a kill -9 is not undone.
+    MLflow has no transactions. The old value is noted before each change, because a request without a reply may have been carried out.
+    Raises EndpointError if MLflow fails, after the changes were undone. A kill -9 is not undone.
     """
 
     def __init__(self, client: "MlflowClient", name: str):
@@ -44,7 +44,7 @@ class Changes:
             raise EndpointError(f"MLflow: {_first_line(error)}; aliases and tags are as they were; run again when it works") from None
 
     def aliases(self, wanted: Mapping[str, str | None]) -> None:
-        """Point each alias to its version, or to none, in the order given."""
+        """Points each alias to its version, or removes it (None), in the given order."""
         held = self._client.get_registered_model(self._name).aliases
         before = {alias: str(number) for alias, number in held.items()}
         for alias, number in wanted.items():
@@ -53,7 +53,7 @@ class Changes:
                 self._alias(alias, number)
 
     def tags(self, number: str, wanted: Mapping[str, str | None]) -> None:
-        """Give a version these tags; None removes one."""
+        """Sets tags of a version; None removes one."""
         before = dict(self._client.get_model_version(self._name, number).tags)
         for key, value in wanted.items():
             if before.get(key) != value:
@@ -61,7 +61,7 @@ class Changes:
                 self._tag(number, key, value)
 
     def describe(self, number: str, text: str) -> None:
-        """What people read on a version's page."""
+        """Sets the description on a version's page, cut to DESCRIPTION characters."""
         before, text = self._client.get_model_version(self._name, number).description or "", text[:DESCRIPTION]
         if before != text:
             self._note(f"description of version {number}", self._client.update_model_version, self._name, number, before)

@@ -1,7 +1,7 @@
-"""Versions of the registry that nobody has evaluated under the benchmark and the judge of params.yaml: found, tried, given up.
+"""Finds registered versions without an evaluation under the benchmark and judge of params.yaml, and records tries and failures.
 
-All of it stands on the versions, as tags: under what one was evaluated, how often that was tried and why it did not end well.
-So any machine may look, and a look costs two questions.
+The state is stored as tags of the versions: fingerprint of the evaluation, number of tries, last failure. So any machine can check it,
+with two requests.
 """
 
 from pathlib import Path
@@ -20,30 +20,30 @@ ENOUGH = 2  # tries of one version under one benchmark and judge
 
 
 class Newcomer(Record):
-    """A version without an evaluation."""
+    """A version without an evaluation under the current benchmark and judge."""
 
     number: str
-    under: str  # what it has to be evaluated under
+    under: str  # fingerprint of the required evaluation
     tries: int  # so far
-    failed: str | None  # why the newest try did not end well
+    failed: str | None  # why the last try failed; None: it did not fail
     given_up: bool
 
 
 def wanted(params: Params) -> str:
-    """What an evaluation of today is made under."""
+    """Returns the fingerprint of an evaluation under the current params."""
     judge = f"{params.models.judge}, prompt {read_template(Path(params.judge.prompt)).digest[:8]}"
     items, _ = read_items(Path(params.benchmark), None)
     return digest(judge, ((item.id, sample) for item in items for sample in range(params.predict.samples)))
 
 
 def look(params: Params) -> list[Newcomer]:
-    """Every version that lacks an evaluation under today's benchmark and judge, oldest first, those that were given up too."""
+    """Returns every version without an evaluation under the current benchmark and judge, oldest first, including those given up."""
     today = wanted(params)
     return [_candidate(one, today) for one in registry.versions() if one.tags.get(UNDER) != today]
 
 
 def _candidate(version: registry.Version, today: str) -> Newcomer:
-    """What went wrong under another benchmark or judge says nothing about today's."""
+    """The version's state. Tries under another benchmark or judge do not count."""
     where, _, count = version.tags.get(TRIES, "").partition(" ")
     tries = int(count) if where == today and count.isdecimal() else 0
     failed = version.tags.get(FAILED) if tries else None
@@ -51,17 +51,17 @@ def _candidate(version: registry.Version, today: str) -> Newcomer:
 
 
 def begin(number: str, params: Params) -> Newcomer:
-    """The version with one try more, written down before it is made: a try that takes its machine down counts."""
+    """Adds one try to the version, before the evaluation starts, so that a try that crashes the machine counts too."""
     one = _candidate(registry.version(number), wanted(params))
     rollback.tag(number, {TRIES: f"{one.under} {one.tries + 1}"})
     return one.model_copy(update={"tries": one.tries + 1})
 
 
 def fail(number: str, reason: str) -> None:
-    """Write down why a try did not end well."""
+    """Records why a try failed."""
     rollback.tag(number, {FAILED: redact(" ".join(reason.split()))[:500] or "no reason given"})
 
 
 def over(side: Side) -> dict[str, str | None]:
-    """The tags of a version that has its evaluation; what was tried before it goes."""
+    """Returns the tags of a version after its evaluation; tries and failures are removed."""
     return {UNDER: under(side.answers, side.judge), TRIES: None, FAILED: None}
