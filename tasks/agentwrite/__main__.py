@@ -1,4 +1,4 @@
-"""`python -m tasks.agentwrite estimate` before a run, and `ledger` at any time: what AgentWrite will cost, and what was paid."""
+"""`python -m tasks.agentwrite estimate`: the cost of AgentWrite before a run. `ledger`: what was paid so far."""
 
 import sys
 from dataclasses import asdict

@@ -1,17 +1,18 @@
-"""How many words the next paragraph gets, so that the whole text lands on its target."""
+"""Compute the word budget of the next paragraph, so that the whole text reaches its target length."""
 
 from collections.abc import Sequence
 
 from tasks.schema.params import Bounds
 
-TOLERANCE = 0.1  # of the target: a text within it has the asked length
+TOLERANCE = 0.1  # share of the target; a text within it has the requested length
 
 
 def next_words(planned: Sequence[int], written: Sequence[int], *, target: int, bounds: Bounds) -> int:
-    """Words to ask for in the paragraph after `written`, of which `planned` has the plan's word counts.
+    """Words to request for the next paragraph.
 
-    What is left of the target is shared out over what is left of the plan in the plan's proportions, within `bounds`: a paragraph
-    that came out short makes all the later ones a little longer, and only the last one's own miss remains.
+    `planned`: word counts of all paragraphs in the plan; `written`: words of the paragraphs so far. The rest of the target is divided
+    over the rest of the plan in the plan's proportions, within `bounds`. So a short paragraph makes all later ones slightly longer,
+    and only the error of the last paragraph remains. Raises IndexError if all paragraphs are written.
     """
     left = planned[len(written) :]
     words = left[0] * (target - sum(written)) / sum(left)
@@ -19,5 +20,5 @@ def next_words(planned: Sequence[int], written: Sequence[int], *, target: int, b
 
 
 def on_target(words: int, target: int) -> bool:
-    """Is a text of so many words within TOLERANCE of its target?"""
+    """Whether a text of `words` words is within TOLERANCE of its target."""
     return abs(words - target) <= TOLERANCE * target

@@ -1,8 +1,8 @@
-"""What a write request shows of the text so far: all of it while it fits, later a running summary and the newest paragraphs.
+"""Build the context of a write request: the whole text so far if it fits, otherwise a running summary and the newest paragraphs.
 
-The prompt has the instruction and the plan first, then the text, then the step, so that everything before the newest paragraph is, byte for
-byte, the beginning of the next request: providers' prompt caches and vLLM's prefix cache serve it again. When the text has to
-give way, it gives way by half, so that the beginning then stays the same for many requests.
+The prompt contains the instruction, the plan, the text and the step, in this order. Everything before the newest paragraph is the
+exact beginning of the next request, so prompt caches of providers and vLLM's prefix cache can reuse it. When the text does not fit,
+it is shortened to half of the room, so that the beginning remains equal for many further requests.
 """
 
 from typing import NamedTuple
@@ -11,16 +11,16 @@ from tasks.agentwrite.planner import render, render_step
 from tasks.prompts import frame
 from tasks.schema.records import Plan, Step
 
-BYTES_PER_TOKEN = 3.0  # on the safe side without the teacher's tokenizer: English has 4 to 5, Chinese about 3
-PLAN_SHARE = 1 / 3  # of the context, for the plan; a longer one shows its chapters and the paragraphs of the current one
+BYTES_PER_TOKEN = 3.0  # a low estimate, because the teacher's tokenizer is unknown: English has 4 to 5, Chinese about 3
+PLAN_SHARE = 1 / 3  # of the context; of a longer plan, only the chapters and the paragraphs of the current chapter are shown
 SUMMARY_SHARE = 1 / 8  # of the context, for the summary
 
 
 class Window(NamedTuple):
-    """What is shown of the text so far."""
+    """The part of the text so far that a request shows."""
 
-    first: int = 0  # of the paragraphs that stand there whole
-    summary: str = ""  # of those before
+    first: int = 0  # index of the first paragraph that is shown in full
+    summary: str = ""  # of the paragraphs before it
 
     def text(self, paragraphs: list[str]) -> str:
         shown = paragraphs[self.first :]
@@ -28,7 +28,10 @@ class Window(NamedTuple):
 
 
 class Frame:
-    """The parts of a draft's prompts that stay: made once for a whole plan, or once a chapter where the plan is too long to show."""
+    """The constant parts of a draft's prompts. Built once per plan, or once per chapter if the plan is too long.
+
+    `context`: size of the teacher's context in tokens.
+    """
 
     def __init__(self, plan: Plan, *, context: int):
         self._plan, self._context = plan, context
@@ -39,7 +42,7 @@ class Frame:
         self._chapter = 0
 
     def prompt(self, number: int, step: Step, text: str) -> str:
-        """The request for paragraph `number`, from 1, after `text`."""
+        """The prompt for paragraph `number` (from 1). `text`: the text so far."""
         if self.short and step.chapter != self._chapter:
             self._chapter = step.chapter
             self._pieces = self._frame(self._chapter_outline(step.chapter))
@@ -47,18 +50,18 @@ class Frame:
         return f"{head}{text}{middle}{render_step(number, step)}{tail}"
 
     def room(self) -> int:
-        """Bytes that the text so far may take."""
+        """Bytes that remain for the text so far; 0 or negative if instruction and plan alone are too long."""
         return round(self._context * BYTES_PER_TOKEN) - sum(len(piece.encode()) for piece in self._pieces) - 1024
 
     def summary_words(self) -> int:
-        """Words of a summary."""
+        """The requested length of a summary in words."""
         return round(self._context * SUMMARY_SHARE / 2)
 
     def _frame(self, outline: str) -> list[str]:
         return frame("write", ("text", "step"), instruction=self._plan.instruction.text, plan=outline)
 
     def _chapter_outline(self, chapter: int) -> str:
-        """All chapters, and below the current one its paragraphs."""
+        """All chapters, with the paragraphs of the current chapter."""
         lines: list[str] = []
         for number, part in enumerate(self._plan.chapters, 1):
             lines.append(f"Chapter {number} - Main Point: {part.point} - Word Count: {part.words} words")
@@ -69,7 +72,7 @@ class Frame:
 
 
 def overflow(window: Window, paragraphs: list[str], *, room: int) -> int | None:
-    """None while the text fits into `room` bytes; else the first of the paragraphs that stay, which take half of the room at the most."""
+    """None if the text fits into `room` bytes. Otherwise the index of the first paragraph to keep; the kept ones take at most half."""
     lengths = [len(paragraph.encode()) + 2 for paragraph in paragraphs]
     if len(window.summary.encode()) + sum(lengths[window.first :]) <= room:
         return None
@@ -81,12 +84,12 @@ def overflow(window: Window, paragraphs: list[str], *, room: int) -> int | None:
 
 
 def tokens(text: str) -> float:
-    """About how many tokens a text has, rather too many."""
+    """An estimate of the tokens of a text that is rather too high."""
     return len(text.encode()) / BYTES_PER_TOKEN
 
 
 def common_prefix(one: str, other: str) -> int:
-    """Characters of the longest common beginning of two texts."""
+    """The length of the longest common prefix of two texts, in characters."""
     low, high = 0, min(len(one), len(other))
     while low < high:
         middle = (low + high + 1) // 2

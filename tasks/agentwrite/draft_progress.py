@@ -1,4 +1,4 @@
-"""What a person sees of many drafts being written: a progress bar, the same numbers in MLflow, and a few whole samples as traces."""
+"""Show the progress of many drafts: a progress bar, the same numbers in MLflow, and a few complete samples as traces."""
 
 import time
 from collections import Counter
@@ -17,7 +17,7 @@ from tasks.tracking.traces import Exchange
 
 
 class DraftProgress:
-    """Counts requests, words and drafts. `paragraphs`: how many each plan has; `account`: running totals of the role's calls."""
+    """Counts requests, words and drafts. `paragraphs`: number per plan; `account`: running totals of the role's calls."""
 
     def __init__(self, label: str, account: Account, *, paragraphs: Sequence[int], params: Mapping[str, object]):
         self._account, self._paragraphs = account, paragraphs
@@ -38,7 +38,7 @@ class DraftProgress:
         self._live.__exit__(kind, error, trace)
 
     def open(self, place: int, plan: Plan) -> "OpenDraft":
-        """A draft that begins. `place`: of its plan, an index of `paragraphs`."""
+        """Begin a draft. `place`: the index of its plan in `paragraphs`."""
         return OpenDraft(self, place, plan, traced=place in self._traced)
 
     def count(self, request: Counter[str]) -> None:
@@ -49,7 +49,7 @@ class DraftProgress:
             self._show()
 
     def end(self, draft: "OpenDraft") -> None:
-        """Count a draft as done, whether it was written or rejected."""
+        """Count a draft as finished, written or rejected."""
         self._drafts += 1
         self._bar.update(self._paragraphs[draft.place] - len(draft.written))
         if draft.exchanges:
@@ -57,7 +57,7 @@ class DraftProgress:
             self._live.trace(f"sample {asked.id}", asked=asked.text, answered=answered, exchanges=draft.exchanges)
 
     def totals(self) -> dict[str, float]:
-        """Totals of all requests, replayed ones included: a resumed run has the same."""
+        """Totals of all requests, including replayed ones, so a resumed run has the same totals."""
         counts = self._counts
         share = counts["repeated"] / counts["characters"] if counts["characters"] else 0.0
         tokens = {"prompt_tokens": counts["prompt"], "completion_tokens": counts["completion"]}
@@ -79,19 +79,19 @@ class DraftProgress:
 
 
 class OpenDraft:
-    """A draft under way. It is `see` of `write_draft`: called with each request and its reply."""
+    """A draft that is being written. Pass it as `see` to `write_draft`: it is called with each request and its reply."""
 
     def __init__(self, progress: DraftProgress, place: int, plan: Plan, *, traced: bool):
         self.place, self.plan = place, plan
-        self.written: dict[int, str] = {}  # paragraphs by number; their texts where the draft is traced
-        self.exchanges: list[Exchange] = []  # empty where it is not
+        self.written: dict[int, str] = {}  # paragraphs by number; the texts are empty unless the draft is traced
+        self.exchanges: list[Exchange] = []  # empty unless the draft is traced
         self._progress, self._traced, self._before = progress, traced, ""
 
     def __call__(self, event: Event) -> None:
         prompt, usage, good = event.request.messages[-1].content, event.reply.usage, event.fault is None
         repeated = common_prefix(self._before, prompt)
         new = bool(event.number and good and event.number not in self.written)
-        if event.number:  # a summary's prompt has another form; the next paragraph's begins as the last paragraph's did
+        if event.number:  # a summary's prompt is different; the next paragraph's prompt shares its beginning with the last one's
             self._before = prompt
         if event.number and good:
             self.written[event.number] = event.reply.text if self._traced else ""
@@ -112,6 +112,6 @@ class OpenDraft:
 
 
 def _exchange(event: Event) -> Exchange:
-    """An event as a trace shows it."""
+    """An event in the form of a trace."""
     fault = f"{event.fault.reason}: {event.fault.detail}" if event.fault else None
     return Exchange(event.name, event.request.messages, event.request.sample, event.reply, fault, event.reply.seconds)

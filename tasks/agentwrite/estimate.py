@@ -1,8 +1,8 @@
-"""What a run of plan and write will take, before it starts: calls, tokens, dollars and time, from a rehearsal on the real instructions.
+"""Estimate calls, tokens, dollars and time of plan and write before a run, with a rehearsal on the real instructions.
 
-The rehearsal teacher's rules plan and write a sample of the instructions with the real prompts and params, in this process: nothing is
-sent, stored or paid. What the rehearsal cannot know is assumed and said so: four bytes a token (English has 4 to 4.5 with
-current tokenizers, Chinese 3 to 4), answers that need no second try, and the teacher's pace, unless the journal has seen it.
+The rehearsal teacher plans and writes a sample of the instructions by rules, with the real prompts and params, in this process.
+Nothing is sent, stored or paid. Assumptions: four bytes per token (current tokenizers: English 4 to 4.5, Chinese 3 to 4), no second
+tries, and the teacher's speed, unless the journal has enough calls to measure it.
 """
 
 import asyncio
@@ -32,15 +32,15 @@ from tasks.text.languages import language_of
 from tasks.text.length_requests import parse_length_request
 
 BYTES_PER_TOKEN = 4
-SEEN = 50  # calls of the same model in the journal from which its pace is known
+SEEN = 50  # calls of the same model in the journal that are needed to measure its speed
 
 
 class Pace(NamedTuple):
-    """How fast the teacher answers."""
+    """The speed of the teacher."""
 
     first_token: float  # seconds
     tokens_per_second: float
-    source: str  # "assumed", or how many calls it was seen in
+    source: str  # "assumed …", or the number of measured calls
 
     def seconds(self, tokens: int) -> float:
         return self.first_token + tokens / self.tokens_per_second
@@ -48,23 +48,23 @@ class Pace(NamedTuple):
 
 @dataclass
 class Work:
-    """Calls and their tokens; `repeated` are prompt tokens that a request shares with the beginning of the one before in its chain."""
+    """Calls and their tokens. `repeated`: prompt tokens in the common prefix with the previous request of the same chain."""
 
     calls: float = 0
     prompt: float = 0
     repeated: float = 0
     completion: float = 0
-    seconds: float = 0  # of slot time, all calls added up
-    longest: float = 0  # seconds of the longest chain
-    unplanned: float = 0  # instructions that the rehearsal could not plan or write
+    seconds: float = 0  # sum of the durations of all calls
+    longest: float = 0  # seconds of the longest chain of calls
+    unplanned: float = 0  # instructions that the rehearsal could not plan
 
     def scaled(self, factor: float) -> "Work":
-        """As much of everything, except of what is a longest."""
+        """All sums multiplied by `factor`; `longest` does not change."""
         counts = ("calls", "prompt", "repeated", "completion", "seconds", "unplanned")
         return replace(self, **{name: getattr(self, name) * factor for name in counts})
 
     def wall(self, slots: int) -> float:
-        """Seconds with so many requests in flight: no schedule ends before the longest chain, or before all slot time is used up."""
+        """A lower bound of the run time in seconds with `slots` concurrent requests: the longest chain, or all calls divided by slots."""
         return max(self.longest, self.seconds / slots)
 
     def dollars(self, price: Price, *, cache: bool) -> float:
@@ -73,11 +73,11 @@ class Work:
 
 
 class Prompts:
-    """Instructions to estimate for, on disk: memory holds 32 bytes of each."""
+    """The instructions to estimate, on disk. Memory holds 32 bytes per instruction."""
 
     def __init__(self, instructions: Iterable[Instruction] = ()):
         self._spool, self._words = store.Spool(), array("q")
-        self.unnamed = 0  # that name no length, and count as the middle of collect.words
+        self.unnamed = 0  # instructions without a length; they count as the middle of collect.words
         for instruction in instructions:
             self.add(instruction)
 
@@ -90,7 +90,7 @@ class Prompts:
         self.unnamed += unnamed
 
     def spaced(self, count: int) -> Iterator[Instruction]:
-        """`count` of them, or all if there are fewer: evenly spaced by asked length, the shortest and the longest included."""
+        """`count` instructions, or all if there are fewer, evenly spaced by requested length, from the shortest to the longest."""
         import numpy as np
 
         by_length, count = np.argsort(np.asarray(self._words), kind="stable"), min(count, len(self))
@@ -99,9 +99,9 @@ class Prompts:
 
 
 def prompts_of(path: Path | None, collect: Collect) -> Prompts:
-    """The instructions of the stage collect, or the prompts of any file that collect could read; without a file those of its sources.
+    """The instructions in a file of the stage collect, or the prompts of another readable file; without a file, of collect's sources.
 
-    A prompt without a length counts as the geometric middle of collect.words. Raises BadInput for a file that cannot be read.
+    A prompt without a length counts as the geometric mean of collect.words' bounds. Raises BadInput for an unreadable file.
     """
     if path and _has_instructions(path):
         return Prompts(store.read(path, Instruction))
@@ -111,13 +111,13 @@ def prompts_of(path: Path | None, collect: Collect) -> Prompts:
     for number, ask in enumerate(asked, 1):
         words, language = parse_length_request(ask.text).target, language_of(ask.text)
         given = {"id": f"{number:016x}", "text": ask.text, "words": words or middle, "source": f"{path or 'collect.sources'}:{number}"}
-        written = language if language in get_args(Language) else "en"  # only counted here, never written
+        written = language if language in get_args(Language) else "en"  # other languages are only counted here
         prompts.add(Instruction.model_validate(given | {"language": written}), unnamed=words is None)
     return prompts
 
 
 def _has_instructions(path: Path) -> bool:
-    """Is it a file of the stage collect? Raises BadInput where there is no file, or nothing in it."""
+    """Whether the file was written by the stage collect. Raises BadInput for a missing or empty JSONL file."""
     if path.suffix not in (".jsonl", ""):
         return False
     first = next(iter(store.rows(path)))
@@ -125,7 +125,7 @@ def _has_instructions(path: Path) -> bool:
 
 
 def estimate(prompts: Prompts, *, plan: PlanSection, write: Write, pace: Pace, sample: int) -> Work:
-    """The work of all instructions, scaled up from `sample` of them."""
+    """The work for all instructions, scaled up from a rehearsal of `sample` of them."""
     total, count = Work(), min(sample, len(prompts))
     for instruction in progress.track(prompts.spaced(count), unit="instruction", label="estimate", total=count):
         asyncio.run(_rehearse(instruction, total, plan=plan, write=write, pace=pace))
@@ -133,7 +133,7 @@ def estimate(prompts: Prompts, *, plan: PlanSection, write: Write, pace: Pace, s
 
 
 async def _rehearse(instruction: Instruction, total: Work, *, plan: PlanSection, write: Write, pace: Pace) -> None:
-    """Add one instruction's calls to the total."""
+    """Add the calls of one instruction to the total."""
     chain, before = 0.0, ""
 
     async def chat(request: Request) -> Reply:
@@ -155,18 +155,21 @@ async def _rehearse(instruction: Instruction, total: Work, *, plan: PlanSection,
     except ReplyError:
         total.unplanned += 1
         return
-    chain, before = 0.0, ""  # the write stage starts when all plans are there
+    chain, before = 0.0, ""  # the stage write starts after all plans are made
     await write_draft(chat, planned, write=write, bounds=plan.paragraph_words)
     total.longest = max(total.longest, chain)
 
 
 def pace_of(lines: Iterable[Paid], model: str, *, first_token: float, tokens_per_second: float) -> Pace:
-    """The pace of a model's calls in the journal, by linear regression of seconds on tokens; as assumed where it has too few."""
+    """The speed of the teacher by linear regression of seconds on tokens over the journal; the assumed speed for fewer than SEEN calls.
+
+    If the regression gives no valid line, the speed is total tokens ÷ total seconds.
+    """
     calls = [(line.completion, line.seconds) for line in lines if line.model == model and line.role == "teacher" and line.completion]
     if len(calls) >= SEEN:
         try:
             fit = linear_regression(*zip(*calls, strict=True))
-        except StatisticsError:  # all of one length
+        except StatisticsError:  # all replies have the same length
             fit = None
         if fit and fit.slope > 0 and fit.intercept >= 0:
             return Pace(fit.intercept, 1 / fit.slope, f"seen in {len(calls):,} calls")

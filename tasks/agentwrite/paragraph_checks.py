@@ -1,7 +1,6 @@
-"""Why an answer is not the next paragraph: refused, cut off, an error message, noise, another language, repeated, an echo of the prompt.
+"""Check whether a reply can be the next paragraph: refusal, truncation, error message, noise, language, repetition, prompt leak.
 
-Rules that a person can read and argue with, the cheapest first; the classifier of languages is asked only about text that is not
-plainly English or Chinese.
+The checks are readable rules, cheapest first. The language classifier runs only on text that is not clearly English or Chinese.
 """
 
 import re
@@ -21,57 +20,57 @@ from tasks.text.unicode import normalized
 
 _PROMPTS = Path(__file__).parent.parent / "prompts"
 _DETAIL = 160  # characters
-_HEAD = 20_000  # characters in which a page, noise or a refusal shows
-# A paragraph that misses its count fourfold is no miss: real teachers stay within twofold. They count small numbers badly and add
-# headings, so that 200 words more, or a few words in all, are no fault in themselves.
+_HEAD = 20_000  # characters that are checked for a web page, noise or a refusal
+# Real teachers stay within a factor of two of the requested words, so a factor of four is a fault. They count small numbers badly and
+# add headings: 200 words more, or a short paragraph below 25 requested words, are accepted.
 _TIMES, _SPARE, _SMALL = 4, 200, 25
-_CHARS = 15  # of a word and what stands around it, at the most: over so many the words need no counting
-_STRETCH = {"en": 200, "zh": 100}  # characters that nobody writes twice by chance: of a prompt
-_EDGE = 400  # characters at either end of an instruction in which it speaks of itself; between them it may bring material to be used
-_WHOLE = {"en": 60, "zh": 30}  # of an instruction that is the whole reply
-_SENTENCE = {"en": 30, "zh": 10}  # of a sentence, below which it may come again: "He nodded."
-_REPEATED, _REPEATED_ALONE = 0.5, 0.8  # share of a paragraph's characters that stand in sentences seen before; in a single one
-_LOOP = 0.3  # distinct runs of four words, of all: below it a text goes round in circles
+_CHARS = 15  # upper bound of characters per word with spaces; above it words need no counting
+_STRETCH = {"en": 200, "zh": 100}  # characters of a prompt that do not recur by chance
+_EDGE = 400  # characters at either end of an instruction that are compared; the middle may be material to use
+_WHOLE = {"en": 60, "zh": 30}  # characters from which an instruction counts as repeated
+_SENTENCE = {"en": 30, "zh": 10}  # characters; shorter sentences may recur: "He nodded."
+_REPEATED, _REPEATED_ALONE = 0.5, 0.8  # largest share of characters in repeated sentences; the second if one sentence is repeated
+_LOOP = 0.3  # smallest share of distinct runs of four words
 
 _BLANK = (*range(33), 0x7F, 0x85, 0xA0, 0xAD, 0x180E, *range(0x2000, 0x2010), *range(0x2028, 0x2030), 0x205F, 0x3000, 0xFEFF, 0xFFFC)
-_UNSEEN = "".join(map(chr, (*_BLANK, *range(0x2060, 0x2070))))  # white space and what has no width
-_EMPTY = {Finish.CUT: Reason.TRUNCATED, Finish.FILTERED: Reason.REFUSAL}  # why there is no text
+_UNSEEN = "".join(map(chr, (*_BLANK, *range(0x2060, 0x2070))))  # white space and zero-width characters
+_EMPTY = {Finish.CUT: Reason.TRUNCATED, Finish.FILTERED: Reason.REFUSAL}  # reasons for a reply without text
 _END = re.compile(r"[.!?][\"'”’)*_\]]*\s+|[。！？；]|\n")
 _EDGES = " \t*_#>-–—•|\"'“”‘’「」『』()（）[]【】.,!?:;。，！？：；…0123456789"
 _ENDED = (".", "!", "?", "。", "！", "？", "”", '"', ",", "，", ":", "：")
 _FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]")
 _OTHER = re.compile(r"[\u3041-\u30ff\uac00-\ud7af]")  # kana and Hangul
-_ALPHABET = re.compile(r"[\u0370-\u1dff]")  # Greek, Cyrillic, Arabic, the scripts of India and more: letters of words
+_ALPHABET = re.compile(r"[\u0370-\u1dff]")  # letters of Greek, Cyrillic, Arabic, Indic and other scripts
 _WORD = re.compile(r"[A-Za-z\u00c0-\u024f]+")
-_COMMON = frozenset(  # English words that are no words of its neighbours
+_COMMON = frozenset(  # common English words that related languages do not have
     re.findall(
         r"\w+",
         "the of and to that is it for with his her they this have from by but what which their would there about who when your said she him"
         " been has its than then into could our these were are you not be can how if each as more at my them through",
     )
 )
-_ENGLISH = 70  # characters with fewer than one of them are looked at closely; real paragraphs have one in 15 to 30
-_EVIDENCE = 12  # words that a verdict on the language takes
+_ENGLISH = 70  # characters per common word from which a text is suspicious; real paragraphs have one per 15 to 30
+_EVIDENCE = 12  # words needed to decide the language
 
 
 class Unwritable(NamedTuple):
-    """Why a reply is no paragraph, or a plan no draft, with the evidence."""
+    """Why a reply cannot be a paragraph, or a plan cannot become a draft, with the evidence."""
 
     reason: Reason
-    detail: str  # what was seen, short
+    detail: str  # short evidence
 
 
 class _Look(NamedTuple):
-    """A paragraph made comparable: NFC, casefold, plain white space."""
+    """A paragraph in comparable form: NFC, casefolded, single spaces."""
 
     flat: str
     body: str  # without a heading
-    sentences: list[str]  # those long enough to mean something
+    sentences: list[str]  # sentences of at least `_SENTENCE` characters
 
 
 class Earlier:
-    """What a draft holds so far, for comparing. Sentences are kept as hashes: thousands of drafts are under way at once."""
+    """The earlier paragraphs of a draft, for comparison. Sentences are stored as hashes, as thousands of drafts are written at once."""
 
     def __init__(self, instruction: Instruction, outline: str):
         self.language: Language = instruction.language
@@ -86,7 +85,7 @@ class Earlier:
         self._looked: tuple[str, _Look] | None = None
 
     def look(self, text: str) -> _Look:
-        """The text made comparable, once for finding its faults and once for adding it."""
+        """The comparable form of a text. The last one is cached for the `add` that follows the check."""
         if not self._looked or self._looked[0] != text:
             self._looked = text, _look(text, self.language)
         return self._looked[1]
@@ -101,7 +100,7 @@ class Earlier:
 
 
 def find_fault(reply: Reply, earlier: Earlier, *, asked: int) -> Unwritable | None:
-    """What makes a reply unfit to be the next paragraph of `asked` words, or None."""
+    """The first fault of a reply that should be the next paragraph of `asked` words, or None."""
     text = reply.text.strip(_UNSEEN)
     if not text:
         return Unwritable(_EMPTY.get(reply.finish, Reason.EMPTY), why_empty(reply))
@@ -129,7 +128,7 @@ def _named(reason: Reason, detail: str | None) -> Unwritable | None:
 def _unfinished(reply: Reply) -> Unwritable | None:
     match reply.finish:
         case Finish.ENDED:
-            return None  # its last sentence is looked at when nothing else is wrong
+            return None  # the last sentence is checked at the end of `find_fault`
         case Finish.CUT:
             return Unwritable(Reason.TRUNCATED, f"cut off at {reply.usage.completion} tokens")
         case Finish.FILTERED:
@@ -143,12 +142,12 @@ def _unfinished(reply: Reply) -> Unwritable | None:
 
 
 def _misjudged(text: str, earlier: Earlier, asked: int) -> Unwritable | None:
-    """Of another length by far, or in another language: which has no words to count, and so is looked at before TOO_SHORT."""
+    """Whether the length or the language is wrong. Language comes before TOO_SHORT, because words of other languages are not counted."""
     most = max(_TIMES * asked, asked + _SPARE)
     if len(text) > _CHARS * most:
         return Unwritable(Reason.TOO_LONG, f"{len(text)} characters, {asked} words asked for")
     known = _known(text[:_HEAD], earlier.language)
-    words = count_words(text) if len(text) > 2 * most or 5 * known < asked else None  # no need to count what is surely between
+    words = count_words(text) if len(text) > 2 * most or 5 * known < asked else None  # otherwise the count is surely within the limits
     if words is not None and words > most:
         return Unwritable(Reason.TOO_LONG, f"{words} words, {asked} asked for")
     if seen := _foreign(text[:_HEAD], earlier.language, known):
@@ -159,12 +158,12 @@ def _misjudged(text: str, earlier: Earlier, asked: int) -> Unwritable | None:
 
 
 def _known(text: str, language: Language) -> int:
-    """Words that are plainly of the language: the commonest of English, or Chinese characters."""
+    """The number of words that clearly belong to the language: common English words, or Chinese characters."""
     return len(_HAN.findall(text)) if language == "zh" else sum(map(_COMMON.__contains__, text.casefold().split()))
 
 
 def _foreign(text: str, language: Language, known: int) -> str | None:
-    """The language of a text that is not in `language`, or None. Code between fences has none, and names speak many."""
+    """The language of a text that is not in `language`, or None. Fenced code and capitalized words (names) are ignored."""
     if not _suspicious(text, language, known):
         return None
     prose = _FENCE.sub(" ", text)
@@ -189,7 +188,7 @@ def _suspicious(text: str, language: Language, known: int) -> bool:
 
 
 def _weight(text: str) -> float:
-    """What stands there in other scripts than Latin, in words: a Chinese character or a syllable is one, as are five letters."""
+    """The text in other scripts than Latin, in words: a Chinese character, kana or Hangul syllable is one, five letters are one."""
     return len(_HAN.findall(text)) + len(_OTHER.findall(text)) + len(_ALPHABET.findall(text)) / 5
 
 
@@ -229,7 +228,7 @@ def _repetition(look: _Look, earlier: Earlier) -> str | None:
 
 
 def _loop(look: _Look) -> str | None:
-    """A text that goes round in circles without ending its sentences."""
+    """The evidence that a text loops without ending its sentences, or None."""
     parts = look.flat.split()
     if len(parts) < len(look.flat) / 20:
         parts = list(look.flat)
@@ -242,18 +241,18 @@ def _loop(look: _Look) -> str | None:
 
 @cache
 def _tags() -> frozenset[str]:
-    """The tags of the prompts that a paragraph or a summary is asked for with, opened and closed."""
+    """The opening and closing tags in the prompts for paragraphs and summaries."""
     prompts = [(_PROMPTS / f"{name}.txt").read_text("utf-8") for name in ("write", "summarize")]
     return frozenset(re.findall(r"</?\w+>", "".join(prompts)))
 
 
 def _point(line: str) -> str:
-    """A line of the plan without marks and without its word count, which is another one where the step is given."""
+    """A line of the plan without markup and without the word count, which may differ in the step."""
     return _flat(line.partition("Word Count")[0]).strip(_EDGES)
 
 
 def _markup(text: str, earlier: Earlier) -> str | None:
-    """Tags of the prompt at either end or alone on their line, or a line of the plan."""
+    """A line of the plan, or a tag of the prompt at either end or alone on a line; None if there is none."""
     if "Main Point" in text:
         for line in text.splitlines():
             if "Main Point" in line and _point(line) in earlier.plan:
@@ -269,12 +268,12 @@ def _markup(text: str, earlier: Earlier) -> str | None:
 
 
 def _echo(flat: str, earlier: Earlier) -> str | None:
-    """A long stretch of the instruction or of the plan, word for word, or a reply that is mostly the instruction."""
+    """A long literal part of the instruction or the plan, or a reply that is mostly the instruction; None otherwise."""
     ask, language = earlier.ask, earlier.language
     if _WHOLE[language] < len(ask) and 2 * len(ask) > len(flat) and ask in flat:
         return f"the instruction: {ask[:100]}"
     least = _STRETCH[language]
-    step = least // 2  # a stretch of `least` has a whole block of half its length at a multiple of it
+    step = least // 2  # a stretch of `least` characters contains a complete block at a multiple of `step`
     for start in range(0, len(flat) - step + 1, step):
         block = flat[start : start + step]
         if (place := earlier.prompt.find(block)) >= 0 and (length := _common(flat, start, earlier.prompt, place)) >= least:
@@ -283,7 +282,7 @@ def _echo(flat: str, earlier: Earlier) -> str | None:
 
 
 def _common(text: str, start: int, source: str, place: int) -> int:
-    """Length of the stretch around text[start] and source[place] in which both are the same."""
+    """The length of the common stretch around text[start] and source[place]."""
     before = 0
     while before < min(start, place) and text[start - before - 1] == source[place - before - 1]:
         before += 1

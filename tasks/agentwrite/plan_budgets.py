@@ -1,4 +1,4 @@
-"""A plan's word counts, fitted to the asked length and to the bounds of a paragraph."""
+"""Fit the word counts of a plan to the requested length and to the bounds of a paragraph."""
 
 import math
 from collections.abc import Sequence
@@ -19,12 +19,12 @@ def reconcile(
     most: int | None = None,
     noun: Noun = "paragraph",
 ) -> tuple[Step, ...]:
-    """Word budgets within `bounds` that add up to the asked length.
+    """Steps with word budgets within `bounds` that add up to the requested length `asked`.
 
-    A plan within its bounds whose total lies within `deviation` (a share of the asked length) keeps its budgets. Any other is rescaled
-    in its own proportions to the asked length exactly, or as near to it as its number of lines can come. A line without a count gets an
-    equal share of what the others leave. Raises ReplyError when even the nearest total is further off than `deviation`, saying how many
-    lines, `most` at the most, would do.
+    If all counts are within `bounds` and the total is within `deviation` (a share of `asked`), the counts are kept. Otherwise they are
+    rescaled proportionally to `asked`, or as near as the number of lines allows. A line without a count gets an equal share of the
+    rest. Raises ReplyError if even the nearest total deviates by more than `deviation`; the message says how many lines, up to `most`,
+    would be right.
     """
     words = _filled([line.words for line in lines], asked, bounds)
     if all(count in bounds for count in words) and abs(sum(words) - asked) <= deviation * asked:
@@ -41,7 +41,7 @@ def reconcile(
 
 
 def _filled(words: list[int | None], asked: int, bounds: Bounds) -> list[int]:
-    """Missing counts share what the known ones leave; where that is out of bounds, each is as long as the known ones are on average."""
+    """Fill missing counts with equal shares of the rest, or with the mean of the known counts if the share is out of bounds."""
     known = [count for count in words if count is not None]
     if len(known) == len(words):
         return known
@@ -61,7 +61,7 @@ def _would_do(asked: int, bounds: Bounds, deviation: float, most: int | None) ->
 
 
 def _shared_out(weights: list[int], total: int, bounds: Bounds) -> list[int]:
-    """`total` in shares proportional to `weights`, but within `bounds`: what clipping takes from one, the others get."""
+    """Divide `total` in proportion to `weights`, within `bounds`. Words removed by clipping go to the other lines."""
     shares = [0.0] * len(weights)
     free = set(range(len(weights)))
     while free:
@@ -78,7 +78,7 @@ def _shared_out(weights: list[int], total: int, bounds: Bounds) -> list[int]:
 
 
 def _rounded(shares: list[float], total: int, bounds: Bounds) -> list[int]:
-    """Whole numbers with the same total: the largest remainders are rounded up."""
+    """Integers with the same total: the shares with the largest remainders are rounded up."""
     whole = [math.floor(share) for share in shares]
     missing = total - sum(whole)
     for place in sorted(range(len(shares)), key=lambda place: whole[place] - shares[place]):

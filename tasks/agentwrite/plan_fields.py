@@ -1,6 +1,6 @@
-"""What the pieces of a plan's line say: a word count, a main point.
+"""Read the word count and the main point from a line of a plan.
 
-Full-width characters are folded for matching only, one for one, so that what is kept of a point is as the teacher wrote it.
+Full-width characters are folded one to one, and only for matching; the main point keeps the teacher's characters.
 """
 
 import re
@@ -8,16 +8,16 @@ from typing import NamedTuple
 
 from tasks.text.numbers import FIGURES, NUMBER, number
 
-LONGEST_LINE = 4000  # characters of a plan's line; what comes behind is no plan
-MAX_WORDS = 100_000  # of one paragraph or chapter; a larger count is a misprint
+LONGEST_LINE = 4000  # characters of a line that are read
+MAX_WORDS = 100_000  # words of one paragraph or chapter; a larger count is an error
 
 
 class Line(NamedTuple):
-    """A line of a plan as it was read."""
+    """A line of a plan."""
 
     number: int
     point: str
-    words: int | None  # None: the teacher gave none
+    words: int | None  # None: the teacher gave no count
 
 
 _FOLD = {code: code - 0xFEE0 for code in range(0xFF01, 0xFF5F)} | {0x3000: 0x20}
@@ -60,14 +60,15 @@ _PAIRS = {"[": "]", "(": ")", "（": "）", "【": "】", "{": "}", '"': '"', "�
 
 
 def fold(text: str) -> str:
-    """`text` with full-width letters, digits and signs as plain ones. Its length stays."""
+    """`text` with full-width letters, digits and signs as ASCII. The length does not change."""
     return text.translate(_FOLD)
 
 
 def take_count(text: str, *, marked: bool = False) -> tuple[int | None, str]:
-    """The word count that a line names, and the line without it. `marked`: only one with a label or in brackets; prose has numbers too.
+    """The word count of a line (None if there is none), and the line without it.
 
-    It is looked for in the first LONGEST_LINE characters.
+    `marked`: accept only a count with a label or in brackets, because prose contains numbers. Only the first LONGEST_LINE characters
+    are searched.
     """
     count, rest = _take_count(text[:LONGEST_LINE], marked=marked)
     return count, rest + text[LONGEST_LINE:]
@@ -91,7 +92,7 @@ def _take_count(text: str, *, marked: bool) -> tuple[int | None, str]:
 
 
 def _words(match: re.Match[str]) -> int:
-    """The middle of a range."""
+    """The number, or the middle of a range, rounded up."""
     high = _value(match["high"])
     return (_value(match["low"]) + high + 1) // 2 if match["low"] else high
 
@@ -101,13 +102,13 @@ def _value(text: str) -> int:
 
 
 def is_labelled(text: str) -> bool:
-    """Does a line begin with the label of a word count or of a main point?"""
+    """Whether a line begins with the label of a word count or of a main point."""
     start = fold(text[:LONGEST_LINE]).lstrip(_EDGE)
     return bool((label := _POINT.search(start) or _COUNT.search(start)) and label.start() == 0)
 
 
 def point_of(text: str) -> str:
-    """What a line says without its label; a title before the label stays before it."""
+    """The text of a line without its label. A title before the label is kept: `title: point`."""
     label = _POINT.search(fold(text[:LONGEST_LINE]))
     if not label:
         return tidy(text)
@@ -116,7 +117,7 @@ def point_of(text: str) -> str:
 
 
 def tidy(text: str) -> str:
-    """Without the signs and brackets around it; white space as single blanks."""
+    """The text without surrounding signs and brackets, with single spaces."""
     text, before = " ".join(text.split()), None
     while text != before:
         before = text

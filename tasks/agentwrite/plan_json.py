@@ -1,7 +1,7 @@
-"""Plans as JSON: the schema that a teacher is asked to follow, and the strict reading of what it answers.
+"""Plans as JSON: the schema for the teacher, and strict reading of its reply.
 
-A plan asked for by schema has exactly these fields. Where an endpoint takes no schema, the plan is asked for as lines of text, which
-plan_text.py reads.
+A plan requested by schema must have exactly these fields. For endpoints without JSON schema, the plan is requested as lines of text,
+which plan_text.py reads.
 """
 
 import re
@@ -41,7 +41,7 @@ _PARTS = TypeAdapter(list[_Part])
 
 
 def plan_schema(noun: Noun) -> dict[str, object]:
-    """The JSON schema of a plan: one list of main points with their word counts."""
+    """The JSON schema of a plan: an object with one list of main points and word counts."""
     fields = {"main_point": {"type": "string"}, "word_count": {"type": "integer"}}
     part = {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
     plan = {f"{noun}s": {"type": "array", "items": part}}
@@ -49,10 +49,10 @@ def plan_schema(noun: Noun) -> dict[str, object]:
 
 
 def read_plan(text: str, *, max_paragraphs: int, noun: Noun = "paragraph") -> tuple[Line, ...]:
-    """The lines of a plan, from JSON or, where the reply is not JSON, from lines of text.
+    """The lines of a plan, from JSON or, if the reply is not JSON, from lines of text.
 
-    Raises ReplyError saying what is wrong with which paragraph or chapter: a field missing, unknown or of another type, a count out of
-    range, an empty main point, more than `max_paragraphs`; else as `parse_plan`.
+    Raises ReplyError with the paragraph or chapter: a missing or unknown field, a wrong type, a count out of range, an empty main
+    point, more than `max_paragraphs`. For lines of text it raises as `parse_plan` does.
     """
     body = _json_of(text, noun)
     if not body:
@@ -67,7 +67,7 @@ def read_plan(text: str, *, max_paragraphs: int, noun: Noun = "paragraph") -> tu
 
 
 def _json_of(text: str, noun: Noun) -> str:
-    """The JSON of a reply, without a fence or words around it; empty where the reply is not JSON."""
+    """The JSON in a reply, without a fence or surrounding words; empty if the reply is not JSON."""
     fence = _FENCE.search(text)
     body = (fence[1] if fence else text).strip()
     if body.startswith(("{", "[{")):

@@ -1,8 +1,8 @@
-"""From a teacher's plan text to the lines of a plan.
+"""Parse the text of a teacher's plan into the lines of a plan. For endpoints without JSON schema (see plan_json.py).
 
-For endpoints that take no JSON schema (plan_json.py). Tolerant in what it reads: preambles, closing remarks, bold, list markers, ways
-of numbering, paragraphs over several lines, ranges, English and Chinese numerals, missing counts. Strict in what it returns: lines
-numbered 1 to n without a gap, each with a point, no count of 0 or beyond reason.
+It accepts preambles, closing remarks, bold, list markers, different numbering, paragraphs over several lines, ranges, English and
+Chinese numerals, and missing counts. The result is strict: lines numbered 1 to n without a gap, each with a main point, and counts
+from 1 to MAX_WORDS.
 """
 
 import re
@@ -17,7 +17,7 @@ Noun = Literal["paragraph", "chapter"]
 
 _PLAIN = re.compile(r"(Paragraph|Chapter) (\d{1,4}) - Main Point: (.*) - Word Count: (\d{1,12}) words")
 _MARKUP = re.compile(r"\*\*|__|`")
-_RUN = re.compile(r"([\W_])\1{7,}")  # of blanks, dashes, dots: they say nothing, and cost time
+_RUN = re.compile(r"([\W_])\1{7,}")  # runs of blanks, dashes or dots have no meaning and cost time
 _ZH = r"\d{1,4}|[一二两三四五六七八九十百零]{1,5}"
 _EN = (
     r"\d{1,4}|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fourteen|fifteen|sixteen|seventeen|eighteen|nineteen"
@@ -28,7 +28,7 @@ _BEHIND = r"(?:\s*(?:/|\bof\b)\s*\d{1,4})?(?![^\W_]|%)"
 
 
 def _label(english: str, chinese: str, chinese_before: str) -> re.Pattern[str]:
-    """A line that begins with such a word and a number."""
+    """A pattern for a line that begins with one of these words and a number."""
     return re.compile(
         rf"{_LEAD}(?:(?:{english})\.?\s*(?:no\.?|number|#)?\s*(?:\d{{1,3}}\.)?(?P<en>{_EN}){_BEHIND}"
         rf"|第\s*(?P<zh>{_ZH})\s*(?:{chinese})|(?:{chinese_before})\s*(?P<before>{_ZH})(?![\d个]))",
@@ -51,14 +51,14 @@ _BULLET = re.compile(r"^(?:\s{2,}|\t|\s*[-*•·+–]\s)")
 
 class _Block(NamedTuple):
     number: int
-    lines: list[str]  # what stands behind the number, and the lines below
+    lines: list[str]  # the text after the number, and the lines below
 
 
 def parse_plan(text: str, *, max_paragraphs: int, noun: Noun = "paragraph") -> tuple[Line, ...]:
-    """The lines of a plan text, of its paragraphs or of its chapters. What is no such line (a preamble, a total) is skipped.
+    """The paragraph lines, or chapter lines, of a plan text. Other lines, such as a preamble or a total, are skipped.
 
-    Raises ReplyError saying what is wrong with which line: none at all, a number missing or twice, a count of 0 or beyond MAX_WORDS,
-    no point, more than `max_paragraphs`.
+    Raises ReplyError with the line: no lines at all, a missing or repeated number, a count of 0 or above MAX_WORDS, no main point, more
+    than `max_paragraphs`.
     """
     lines = _plain(text, noun) or _read(text, noun)
     if not lines:
@@ -76,7 +76,7 @@ def parse_plan(text: str, *, max_paragraphs: int, noun: Noun = "paragraph") -> t
 
 
 def _plain(text: str, noun: Noun) -> list[Line] | None:
-    """A plan in exactly the form that is asked for, and that `render` writes: read in a moment."""
+    """Fast path for a plan in exactly the requested form, which `render` writes too; None for any other form."""
     lines: list[Line] = []
     for raw in filter(str.strip, text.splitlines()):
         match = _PLAIN.fullmatch(raw)
@@ -93,13 +93,13 @@ def _read(text: str, noun: Noun) -> list[Line]:
         return found
     for label in (_OTHER, _BARE):
         found = _counted([_line(block) for block in _blocks(lines, label, noun)])
-        if 2 * sum(line.words is not None for line in found) >= len(found) > 0:  # else a list of something else
+        if 2 * sum(line.words is not None for line in found) >= len(found) > 0:  # otherwise it is another list
             return found
     return []
 
 
 def _counted(lines: list[Line]) -> list[Line]:
-    """Of several lists that begin at 1, the one whose lines have word counts."""
+    """If there are several lists that begin at 1 and only one has word counts, that list; otherwise all lines."""
     starts = [place for place, line in enumerate(lines) if line.number == 1] or [0]
     runs = [lines[start:end] for start, end in zip(starts, [*starts[1:], len(lines)], strict=True)]
     counted = [run for run in runs if any(line.words is not None for line in run)]
@@ -107,7 +107,7 @@ def _counted(lines: list[Line]) -> list[Line]:
 
 
 def _blocks(lines: list[str], label: re.Pattern[str], noun: Noun) -> list[_Block]:
-    """The lines from each label to the next, or to what is no part of a plan: a total, a heading, the other noun's line."""
+    """The lines from each label to the next label, or to a total, a heading or a line of the other noun."""
     ends = _OWN["chapter" if noun == "paragraph" else "paragraph"]
     blocks: list[_Block] = []
     inside = False
@@ -139,7 +139,7 @@ def _line(block: _Block) -> Line:
 
 
 def _below(lines: list[str], *, begun: bool, counted: bool) -> Iterator[tuple[str, int | None, str]]:
-    """What the lines below a paragraph's first one add to it: what joins it on, a count, the rest. Ends at a closing remark."""
+    """Yield (joint, count, text) for the lines below the first line of a paragraph. Stops at a closing remark."""
     gap = False
     for line in lines:
         if not line.strip():

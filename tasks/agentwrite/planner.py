@@ -1,9 +1,9 @@
-"""Ask for a plan, fit it to the asked length, and show it.
+"""Request a plan, fit it to the requested length, and render it.
 
-A plan is asked for by JSON schema (plan_json.py), or as lines of text where params say so or the endpoint takes no schema (plan_text.py).
+A plan is requested by JSON schema (plan_json.py), or as lines of text if params say so or the endpoint takes no schema (plan_text.py).
 
-A text that plan.max_paragraphs paragraphs of middling length can carry is planned on one level. A longer one is planned as chapters that
-such a plan can carry, and then each chapter as paragraphs, all chapters at once; their prompts share everything but their end.
+A text is planned on one level if plan.max_paragraphs paragraphs of average length are enough. A longer text is planned as chapters, and
+each chapter as paragraphs. All chapters are requested at once; their prompts differ only at the end.
 """
 
 import math
@@ -23,22 +23,22 @@ from tasks.schema.records import Instruction, Message, Plan, Reason, Reject, Ste
 
 __all__ = ["make_plan", "parse_plan", "plan_or_reject", "reconcile", "render", "render_step"]
 
-WORDS_PER_LINE = 25  # of a plan, about
-MOST_QUOTED = 20_000  # characters of a bad plan that are shown to the teacher again
+WORDS_PER_LINE = 25  # approximate words per line of a plan
+MOST_QUOTED = 20_000  # characters; a longer unusable plan is not quoted in the next request
 
 T = TypeVar("T")
 
 
 class _Asked(NamedTuple):
-    """A plan that is asked for."""
+    """A plan to request."""
 
-    prompt: Callable[[str], str]  # from the form of the answer
-    lines: float  # expected in the answer
+    prompt: Callable[[str], str]  # makes the prompt from the description of the reply's form
+    lines: float  # expected in the reply
     urgency: float
     noun: Noun = "paragraph"
 
     def request(self, format: Literal["json", "text"]) -> Request:
-        """By JSON schema with lines of text as the fallback, or as lines of text."""
+        """The request: by JSON schema with lines of text as the fallback, or as lines of text."""
         names = {"noun": self.noun, "Noun": self.noun.capitalize()}
         text = user(self.prompt(fill("plan_lines", **names)))
         if format == "json":
@@ -48,17 +48,18 @@ class _Asked(NamedTuple):
 
 
 class _Size(NamedTuple):
-    """What plans of one level can carry, in words."""
+    """Sizes of a plan, in words."""
 
-    paragraph: float  # the middle of its bounds
-    most: int  # of a text on one level, or of a chapter
+    paragraph: float  # middle of the bounds of a paragraph
+    most: int  # longest text on one level, and longest chapter
     chapter: Bounds
 
 
 async def make_plan(chat: Chat, instruction: Instruction, *, plan: PlanSection) -> Plan:
-    """Ask for a plan, on as many levels as it takes; a bad answer is asked for again with what was wrong.
+    """Request a plan on one or two levels. An unusable reply is requested again with the problem.
 
-    Raises ReplyError after plan.tries bad answers, and for a text that plan.max_paragraphs chapters of as many paragraphs cannot carry.
+    Raises ReplyError after plan.tries unusable replies, and if the text is too long for plan.max_paragraphs chapters of
+    plan.max_paragraphs paragraphs. Raises Unanswered if the endpoint gives no reply.
     """
     size = _size(plan)
     if instruction.words > plan.max_paragraphs * size.most:
@@ -72,7 +73,7 @@ async def make_plan(chat: Chat, instruction: Instruction, *, plan: PlanSection) 
 
 
 async def plan_or_reject(chat: Chat, instruction: Instruction, plan: PlanSection) -> Plan | Reject:
-    """The plan, or why there is none."""
+    """The plan, or a Reject with the reason."""
     try:
         return await make_plan(chat, instruction, plan=plan)
     except ReplyError as error:
@@ -81,7 +82,7 @@ async def plan_or_reject(chat: Chat, instruction: Instruction, plan: PlanSection
 
 
 def _size(plan: PlanSection) -> _Size:
-    """A chapter is at most as long as one level carries, and at least so long that paragraphs can add up to it and to any longer one."""
+    """The sizes. The largest chapter fits on one level; the smallest is such that paragraphs can add up to it and to any larger length."""
     bounds = plan.paragraph_words
     middle = (bounds.min + bounds.max) / 2
     most = max(1, math.floor(plan.max_paragraphs * middle))
@@ -91,7 +92,7 @@ def _size(plan: PlanSection) -> _Size:
 
 
 async def _paragraphs(chat: Chat, instruction: Instruction, plan: PlanSection, size: _Size) -> tuple[Step, ...]:
-    """The plan on one level; empty where the teacher wants more paragraphs than fit on one and the asked length bears them."""
+    """The plan on one level; empty if the teacher plans more paragraphs than allowed and the requested length is enough for them."""
 
     def read(text: str) -> tuple[Step, ...]:
         lines = read_plan(text, max_paragraphs=plan.max_paragraphs**2)
@@ -133,7 +134,7 @@ async def _chapters(chat: Chat, instruction: Instruction, plan: PlanSection, siz
             return await _ask(
                 chat, asked, lambda text: _fitted(read_plan(text, max_paragraphs=plan.max_paragraphs**2), chapter.words, plan), plan
             )
-        except ReplyError as error:  # raised below, when the other chapters' answers are in: they are paid for
+        except ReplyError as error:  # raised below, after the replies of the other chapters, which are already paid for
             return error
 
     planned = await map_async(range(1, len(chapters) + 1), one, unit="chapter", label=None)
@@ -162,7 +163,7 @@ def _fitted(lines: Sequence[Line], words: int, plan: PlanSection) -> tuple[Step,
 
 
 async def _ask(chat: Chat, asked: _Asked, read: Callable[[str], T], plan: PlanSection) -> T:
-    """What `read` makes of the reply. Raises its last ReplyError when plan.tries replies were bad, Unanswered where there is none."""
+    """The result of `read` on the first usable reply. Raises the last ReplyError after plan.tries replies; Unanswered without a reply."""
     request = first = asked.request(plan.format)
     problem = ReplyError("no plan was asked for")
     for sample in range(plan.tries):
@@ -188,7 +189,7 @@ def _text(reply: Reply) -> str:
 
 
 def _again(request: Request, reply: str, problem: str, sample: int) -> Request:
-    """The request with the bad plan, and what is wrong with it; just the request where there is nothing to show, or too much."""
+    """The request followed by the unusable plan and its problem; without the plan if it is empty or too long."""
     if not 0 < len(reply.strip()) <= MOST_QUOTED:
         return request._replace(sample=sample)
     complaint = f"This plan cannot be used: {problem}. Give the whole plan again, in exactly the form asked for."
@@ -198,7 +199,7 @@ def _again(request: Request, reply: str, problem: str, sample: int) -> Request:
 
 
 def render(steps: Sequence[Step], chapters: Sequence[Step] = ()) -> str:
-    """A plan as the writer sees it, in the form that `parse_plan` reads: each chapter's line before those of its paragraphs."""
+    """A plan as text for the write prompt, in the form that `parse_plan` reads. Each chapter's line precedes its paragraphs."""
     lines: list[str] = []
     chapter = 0
     for number, step in enumerate(steps, 1):

@@ -1,7 +1,7 @@
-"""The growing-context loop: each paragraph is written with the instruction, the whole plan and all text so far (paper, section 3.1).
+"""Write a draft: each paragraph is requested with the instruction, the whole plan and all text so far (paper, section 3.1).
 
-What comes back is looked at before it is taken; a bad paragraph is asked for again under a new sample index, so that the journal
-keeps both. Word counts follow what was written so far, and the last paragraph is retaken while the whole misses its length.
+Every reply is checked. An unusable paragraph is requested again with a new sample index, so the journal keeps both replies. Word
+budgets are adjusted to the words written so far, and the last paragraph is requested again while the text misses its length.
 """
 
 import asyncio
@@ -20,10 +20,10 @@ from tasks.text.counts import count_words
 
 
 class Event(NamedTuple):
-    """A request of a draft and what became of it, for those who watch."""
+    """A request of a draft with its reply and fault, for progress and traces."""
 
     name: str  # "paragraph 3 of 12", "summary"
-    number: int | None  # of the paragraph, from 1; None: a summary
+    number: int | None  # paragraph number, from 1; None: a summary
     request: Request
     reply: Reply
     fault: Unwritable | None
@@ -33,7 +33,7 @@ See = Callable[[Event], None]
 
 
 class _Lost(Exception):
-    """Ends a draft that cannot be written."""
+    """Raised when a draft cannot be written."""
 
     def __init__(self, why: Unwritable):
         super().__init__(why.detail)
@@ -41,7 +41,10 @@ class _Lost(Exception):
 
 
 async def write_draft(chat: Chat, plan: Plan, *, write: Write, bounds: Bounds, see: See = lambda _: None) -> Draft | Unwritable:
-    """All paragraphs of a plan, in order; or why one of them could not be had. `bounds` are those of a paragraph's words."""
+    """Write all paragraphs of a plan in order. Returns the draft, or the reason why a paragraph could not be written.
+
+    `bounds`: words of a paragraph; `see`: called with every request and its reply.
+    """
     drafting = _Drafting(chat, plan, write, bounds, see)
     try:
         paragraphs = await (drafting.serial() if write.mode == "serial" else drafting.parallel())
@@ -51,7 +54,7 @@ async def write_draft(chat: Chat, plan: Plan, *, write: Write, bounds: Bounds, s
 
 
 class _Drafting:
-    """One draft on its way."""
+    """The state of one draft that is being written."""
 
     def __init__(self, chat: Chat, plan: Plan, write: Write, bounds: Bounds, see: See):
         self.chat, self.plan, self.write, self.bounds, self.see = chat, plan, write, bounds, see
@@ -61,7 +64,7 @@ class _Drafting:
         self.target = plan.instruction.words if write.feedback else sum(self.planned)
 
     async def serial(self) -> list[str]:
-        """One paragraph after the other, each seeing those before."""
+        """The paragraphs one after another; each request shows the earlier ones. Raises _Lost."""
         paragraphs: list[str] = []
         words: list[int] = []
         window = Window()
@@ -78,7 +81,7 @@ class _Drafting:
         return paragraphs
 
     async def parallel(self) -> list[str]:
-        """All paragraphs at once, none seeing another: the paper's ablation, which loses coherence."""
+        """All paragraphs at once, without the other paragraphs in the request: the paper's ablation, which loses coherence."""
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(self._alone(number, step)) for number, step in enumerate(self.plan.steps, 1)]
         written = [task.result() for task in tasks]
@@ -94,7 +97,10 @@ class _Drafting:
             return lost.why
 
     async def _paragraph(self, number: int, step: Step, prompt: str, earlier: Earlier, *, so_far: int | None = None) -> str:
-        """A good paragraph. With `so_far` words before it, the one of several takes that brings the whole closest to its target."""
+        """A paragraph without faults. With `so_far` (words before it), the reply that brings the text closest to its target.
+
+        Raises _Lost after write.tries unusable replies, or if the endpoint gives no reply.
+        """
         name, left = f"paragraph {number} of {len(self.planned)}", float(sum(self.planned[number - 1 :]))
         best: str | None = None
         takes = faults = 0
@@ -125,13 +131,13 @@ class _Drafting:
         except Unanswered as error:
             raise _Lost(Unwritable(Reason.UNANSWERED, f"{name}: {error}")) from None
         fault = find_fault(reply, earlier, asked=asked)
-        if may_be_short and fault and fault.reason == Reason.TOO_SHORT:  # a short passage has a short summary
+        if may_be_short and fault and fault.reason == Reason.TOO_SHORT:  # the summary of a short passage is short
             fault = None
         self.see(Event(name, number, request, reply, fault))
         return fault, reply.text.strip()
 
     async def _fitted(self, window: Window, paragraphs: Sequence[str], number: int) -> Window:
-        """The window, moved on when the text has outgrown the context: what it leaves behind goes into the summary."""
+        """The window for the next paragraph. If the text exceeds the context, older paragraphs are replaced by a new summary."""
         room, paragraphs = self.frame.room(), list(paragraphs)
         if room <= 0:
             detail = f"instruction and plan alone take more than write.context, {self.write.context} tokens"

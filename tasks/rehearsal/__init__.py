@@ -1,1 +1,1 @@
-"""The offline stand-in for real models and data: a rule-based endpoint, its prose, and raw files to run the pipeline on."""
+"""The offline substitute for real models and data: a rule-based endpoint, its prose, and raw files for a run of the pipeline."""

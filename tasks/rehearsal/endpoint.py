@@ -1,8 +1,8 @@
-"""The rehearsal endpoint: a real HTTP server that speaks the OpenAI API and answers for every role by rules.
+"""The rehearsal endpoint: a real HTTP server with the OpenAI API that answers for every role by rules.
 
-It proves the machinery and estimates a real run before money is spent. It is no language model, and nothing may call it
-one. Answers are deterministic for a request (its messages and its seed), in English and Chinese. Switches add latency and
-faults. `python -m tasks.rehearsal.endpoint --port 8000` runs one by hand.
+It tests the pipeline and estimates a run before money is spent. It is not a language model and must not be called one. Replies
+are deterministic for a request (messages and seed), in English and Chinese. Switches add latency and faults. Start one with
+`python -m tasks.rehearsal.endpoint --port 8000`.
 """
 
 import asyncio
@@ -22,36 +22,36 @@ from tasks.rehearsal import roles
 from tasks.schema.errors import BadSettings, ServerError
 
 HOST = "127.0.0.1"
-BLOCK = 256  # bytes of a prompt that a prefix cache keeps or does not
+BLOCK = 256  # bytes of a prompt per block of the prefix cache
 
 
 class Switches(NamedTuple):
-    """How the endpoint behaves, and misbehaves.
+    """Latency, limits and faults of the endpoint. Faults are rates from 0 to 1 unless noted.
 
-    Faults of the transport pass: their rates are drawn from the seed and the count of the request, so that a second try may go well.
-    Faults of the text stay: they are drawn from the request itself, so that the same request always gets the same bad text.
+    Transport faults are temporary: they depend on the seed and the number of the request, so a second try may succeed. Text faults are
+    permanent: they depend on the request itself, so the same request always gets the same bad text.
     """
 
     latency: float = 0.0  # seconds before the first token
-    tokens_per_second: float = 0.0  # of one answer; 0: at once
-    slots: int = 0  # answers at once; others wait for a slot; 0: any number
-    most: int = 0  # requests at once; 429 for any more; 0: any number
+    tokens_per_second: float = 0.0  # per reply; 0: no delay
+    slots: int = 0  # concurrent replies; other requests wait; 0: no limit
+    most: int = 0  # concurrent requests; 429 for any more; 0: no limit
     rate_limited: float = 0.0  # 429 with Retry-After: 0
     failing: float = 0.0  # 500
     dropped: float = 0.0  # the connection is closed without an answer
     hanging: float = 0.0  # no answer for an hour
     page: float = 0.0  # 200 with an HTML page
-    storm: float = 0.0  # seconds, from the STORM_BEGINS-th answer on, in which everybody gets 429 with Retry-After
+    storm: float = 0.0  # seconds, after STORM_BEGINS replies, in which every request gets 429 with Retry-After
     empty: float = 0.0  # 200 with no text
     refusing: float = 0.0  # 200 with a refusal
-    garbage: float = 0.0  # 200 with text that is not what was asked for
+    garbage: float = 0.0  # 200 with text that does not answer the request
     truncated: float = 0.0  # finish_reason length, half of the text
     filtered: float = 0.0  # finish_reason content_filter
     huge: float = 0.0  # HUGE bytes of text
-    repeating: float = 0.0  # the text so far comes again
-    thinking: float = 0.0  # thoughts before the text, in <think> tags
-    parts: float = 0.0  # content as a list of parts, with thoughts in a part of their own
-    miss: float = 0.0  # each paragraph is up to this share longer or shorter than asked
+    repeating: float = 0.0  # the last paragraph of the prompt is repeated
+    thinking: float = 0.0  # reasoning before the text, in <think> tags
+    parts: float = 0.0  # content as a list of parts, with a separate part for the reasoning
+    miss: float = 0.0  # largest relative error of a paragraph's length
     api_key: str = ""  # 401 for any other
     seed: int = 0
 
@@ -62,16 +62,16 @@ THOUGHTS = 'Paragraph 1 could have 900 words, and {"relevance": 5} could be said
 
 
 class Rehearsal:
-    """One endpoint. `answered` counts the completions that were sent whole, `active` those under way, `busy` the seconds of all slots."""
+    """One endpoint. `answered`: complete replies sent; `active`: requests in progress; `busy`: seconds of all slots together."""
 
     def __init__(self, switches: Switches):
         self.switches = switches
         self.requests = self.answered = self.active = self.refused = 0
         self.busy = 0.0
-        self.served: Counter[str] = Counter()  # whole answers by request: what a caller that asks again has paid twice
+        self.served: Counter[str] = Counter()  # complete replies per request; more than 1 means that the caller paid twice
         self._slots = asyncio.Semaphore(switches.slots) if switches.slots else nullcontext()
         self._storm_ends: float | None = None
-        self._seen: set[bytes] = set()  # beginnings of prompts, as a prefix cache knows them
+        self._seen: set[bytes] = set()  # digests of prompt prefixes, to imitate a prefix cache
 
     def application(self) -> web.Application:
         application = web.Application(client_max_size=64 * 2**20)
@@ -97,7 +97,7 @@ class Rehearsal:
         self.active += 1
         try:
             return await self._complete(request)
-        except ConnectionResetError:  # the caller went away in the middle of its request; nobody is there to be answered
+        except ConnectionResetError:  # the caller closed the connection during its request
             return _error(400, "the request was not sent whole")
         finally:
             self.active -= 1
@@ -131,7 +131,7 @@ class Rehearsal:
         return response
 
     async def _fault(self, request: web.Request, luck: Callable[[], float]) -> web.StreamResponse | None:
-        """A fault of the transport, or None."""
+        """The response of a transport fault, or None."""
         switches, now = self.switches, time.monotonic()
         if switches.storm and self._storm_ends is None and self.answered >= STORM_BEGINS:
             self._storm_ends = now + switches.storm
@@ -171,7 +171,7 @@ class Rehearsal:
         return next(((said, finish) for rate, said, finish in bad if luck() < rate), (text, "stop"))
 
     def _dress(self, message: dict[str, Any], asked: str) -> None:
-        """The same text as servers of reasoning models send it."""
+        """Change the message to the forms in which servers of reasoning models send the same text."""
         luck = random.Random(f"{self.switches.seed} {asked} dress").random
         if luck() < self.switches.thinking:
             message["content"] = f"<think>\n{THOUGHTS}\n</think>\n\n{message['content']}"
@@ -179,7 +179,7 @@ class Rehearsal:
             message["content"] = [{"type": "thinking", "thinking": THOUGHTS}, {"type": "text", "text": message["content"]}]
 
     def _cached(self, messages: list[tuple[str, str]]) -> int:
-        """Tokens of the longest beginning, in blocks, that an earlier prompt had too: what a prefix cache without a limit would hold."""
+        """Tokens of the longest prefix, in blocks, that an earlier prompt had too, as in an unlimited prefix cache."""
         digest, cached = hashlib.blake2b(digest_size=16), 0
         text = "\0".join(content for _, content in messages).encode()
         for place in range(BLOCK, len(text) + 1, BLOCK):
@@ -192,7 +192,7 @@ class Rehearsal:
 
 
 async def _hang(request: web.Request) -> None:
-    """No answer for an hour, or until the caller goes away: then the request is over, and holds no place of `most` any more."""
+    """Wait for an hour, or until the caller closes the connection; then the request no longer counts towards `most`."""
     end = time.monotonic() + 3600
     while time.monotonic() < end and request.transport is not None and not request.transport.is_closing():
         await asyncio.sleep(0.05)
@@ -218,13 +218,13 @@ def _completion(body: dict[str, Any], messages: list[tuple[str, str]], text: str
 
 
 def _schema(body: dict[str, Any]) -> dict[str, Any] | None:
-    """The JSON schema that the answer has to follow."""
+    """The JSON schema for the reply, or None."""
     form = body.get("response_format") or {}
     return form["json_schema"]["schema"] if form.get("type") == "json_schema" else None
 
 
 def _tokens(text: str) -> int:
-    """A rough count, as no tokenizer is involved: 4 UTF-8 bytes a token."""
+    """An approximate token count without a tokenizer: 4 UTF-8 bytes per token."""
     return len(text.encode()) // 4 + 1
 
 
@@ -234,7 +234,7 @@ def _error(status: int, message: str, headers: dict[str, str] | None = None) -> 
 
 @asynccontextmanager
 async def rehearsal_server(switches: Switches, *, port: int = 0) -> AsyncIterator[str]:
-    """Serve on loopback for the block; yields the base URL. Raises ServerError when `port` is taken (0: any free one)."""
+    """Serve on the loopback address inside the block; yields the base URL. Raises ServerError if `port` is in use (0: any free port)."""
     runner = web.AppRunner(Rehearsal(switches).application(), access_log=None, shutdown_timeout=1.0)
     await runner.setup()
     try:
@@ -267,7 +267,7 @@ def serve(
 
 
 def _switches(given: list[str], api_key: str) -> Switches:
-    """Raises BadSettings for a name that is none, or a value that is no number."""
+    """The switches from `name=value` pairs. Raises BadSettings for an unknown name or a value that is not a number."""
     values: dict[str, Any] = {"api_key": api_key}
     for pair in given:
         name, _, value = pair.partition("=")

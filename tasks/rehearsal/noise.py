@@ -1,4 +1,4 @@
-"""What a real pool holds besides good asks, for the rehearsal: each list is set aside by one filter, or by the selector."""
+"""Unsuitable prompts for the rehearsal's pool, as a real pool contains them. Each list is rejected by one filter or the selector."""
 
 from typing import NamedTuple
 
@@ -8,7 +8,7 @@ def _lines(text: str) -> tuple[str, ...]:
 
 
 class Noise(NamedTuple):
-    """Asks of one kind and the language that the source says they are in."""
+    """Prompts of one kind, with the language that the source states."""
 
     language: str
     texts: tuple[str, ...]
@@ -65,7 +65,7 @@ SHORT = (
     ),
 )
 
-UNBOUNDED = (  # need a long answer but name no length: the selector's to judge
+UNBOUNDED = (  # need a long answer but name no length; the selector decides
     Noise(
         "English",
         _lines("""
@@ -109,7 +109,7 @@ SCRAPING = (
     ),
 )
 
-DEPENDENT = (  # on an attachment, or on an earlier turn
+DEPENDENT = (  # need an attachment or an earlier turn
     Noise(
         "English",
         _lines("""

@@ -1,6 +1,6 @@
-"""What the rehearsal's asks are made of: topics, and ways to ask for them, in English and Chinese.
+"""Topics and prompt templates of the rehearsal, in English and Chinese.
 
-`{t}` is the topic and `{n}` the length. The benchmark's topics are kept apart: no ask of the pool is about one of them.
+`{t}` is the topic and `{n}` the length. The benchmark has its own topics, which no prompt of the pool uses, except for planned leaks.
 """
 
 from typing import NamedTuple

@@ -1,7 +1,7 @@
-"""Plain paragraphs of an exact length, in English and Chinese, for the rehearsal's teacher. Rules and word lists, no language model.
+"""Write paragraphs of an exact length, in English and Chinese, for the rehearsal's teacher. Rules and word lists, no language model.
 
-A text of many such paragraphs is made to be learnable by a tiny student: a heading counts the parts, a paragraph is a run of short
-sentences with ordered openers, and the last part closes with a sentence of its own. Deterministic for its arguments, on any machine.
+The texts are simple enough for a tiny model to learn: a heading numbers the part, a paragraph is a sequence of short sentences with
+ordered openers, and the last part ends with a special sentence. Deterministic for the same arguments on any machine.
 """
 
 import random
@@ -10,8 +10,8 @@ import re
 from tasks.schema.records import Language
 from tasks.text.counts import count_words
 
-EN_CORE, ZH_CORE = 6, 8  # words, characters of the shortest sentence
-EN_SENTENCE, ZH_SENTENCE = 10, 14  # of a usual one
+EN_CORE, ZH_CORE = 6, 8  # words, or characters, of the shortest sentence
+EN_SENTENCE, ZH_SENTENCE = 10, 14  # words, or characters, of a typical sentence
 EN_OPENERS, EN_CLOSING, EN_ENDING = ("First", "Next", "Then", "Also"), "Finally", "Altogether"
 ZH_OPENERS, ZH_CLOSING, ZH_ENDING = ("首先", "其次", "然后", "另外"), "最后", "总之"
 EN_PEOPLE = (
@@ -40,9 +40,9 @@ EN_HANGING = frozenset(
 
 
 def paragraph(*, topic: str, language: Language, words: int, part: int, parts: int, seed: int) -> str:
-    """One paragraph of exactly `words` words (`count_words`), heading included: part `part` of `parts`, from 1, of a text on `topic`.
+    """A paragraph of exactly `words` words (`count_words`), including the heading: part `part` (from 1) of `parts` on `topic`.
 
-    A paragraph too short for a heading and a sentence is a phrase. Raises ValueError unless 1 <= part <= parts and words >= 1.
+    If it is too short for a heading and a sentence, it is a phrase. Raises ValueError unless 1 <= part <= parts and words >= 1.
     """
     if words < 1 or not 1 <= part <= parts:
         raise ValueError(f"{words} words, part {part} of {parts}: nothing to write")
@@ -60,14 +60,14 @@ def paragraph(*, topic: str, language: Language, words: int, part: int, parts: i
 
 
 def _phrase(words: int, language: Language) -> str:
-    """The start of a stock phrase, drawn out where it is too short."""
+    """The first `words` words of a fixed phrase, extended if it is too short."""
     if language == "zh":
         return ("文章写到这里就结束了" + "好" * words)[:words] + "。"
     return " ".join(["Here", "the", "short", "text", "ends", "now", *["again"] * words][:words]) + "."
 
 
 def _lengths(room: int, about: str, language: Language) -> list[int]:
-    """`room` words shared out over sentences: the first has the topic, the others are about equally long."""
+    """Divide `room` words over sentences: the first names the topic, the others have nearly equal lengths."""
     core, usual = (EN_CORE, EN_SENTENCE) if language == "en" else (ZH_CORE, ZH_SENTENCE)
     count = max(1, round(room / usual))
     first = core + _cost(about, language)
@@ -79,19 +79,19 @@ def _lengths(room: int, about: str, language: Language) -> list[int]:
 
 
 def _cost(about: str, language: Language) -> int:
-    """Words that naming the topic takes: `about …`, 关于…的."""
+    """The number of words needed to name the topic: `about …`, 关于…的."""
     return count_words(about) + (1 if language == "en" else 3) if about else 0
 
 
 def _openers(count: int, language: Language, *, last: bool) -> list[str]:
-    """Openers in their order, a closing one at the end; the last part closes with one that occurs nowhere else."""
+    """Openers in order, with a closing one at the end. The last part has a closing opener that occurs nowhere else."""
     ordered, closing, ending = (EN_OPENERS, EN_CLOSING, EN_ENDING) if language == "en" else (ZH_OPENERS, ZH_CLOSING, ZH_ENDING)
     middle = [ordered[min(n, len(ordered) - 1)] for n in range(count - 1)]
     return [*middle, ending if last else closing]
 
 
 def _topic(topic: str, language: Language) -> str:
-    """The topic as it can stand in a sentence: its first few words, or characters; no digits, nothing left hanging."""
+    """The topic in a form for a sentence: its first words or characters, without digits and without a trailing function word."""
     if language == "zh":
         return "".join(re.findall(r"[\u4e00-\u9fff]", topic)[:6])
     words = re.findall(r"\b[a-zA-Z]+\b", topic)[:5]
@@ -101,7 +101,7 @@ def _topic(topic: str, language: Language) -> str:
 
 
 def _english(draw: random.Random, opener: str, length: int, about: str) -> str:
-    """Opener, subject, verb and object: six words; the topic, adjectives and places up to `length`."""
+    """A sentence of `length` words: opener, subject, verb and object (six words), filled up with topic, adjectives and places."""
     subject, verb, thing = draw.choice(EN_PEOPLE), draw.choice(EN_VERBS), draw.choice(EN_THINGS)
     adjectives = draw.sample(EN_ADJECTIVES, 2)
     extra = length - EN_CORE
@@ -116,7 +116,7 @@ def _english(draw: random.Random, opener: str, length: int, about: str) -> str:
 
 
 def _chinese(draw: random.Random, opener: str, length: int, about: str) -> str:
-    """Opener, subject, verb and object: eight characters; the topic, places, an adjective, an adverb and 也 up to `length`."""
+    """A sentence of `length` characters: opener, subject, verb and object (eight characters), filled up with topic, places and others."""
     subject, verb, thing = draw.choice(ZH_PEOPLE), draw.choice(ZH_VERBS), draw.choice(ZH_THINGS)
     adjective, adverb = draw.choice(ZH_ADJECTIVES), draw.choice(ZH_ADVERBS)
     extra = length - ZH_CORE
@@ -128,5 +128,5 @@ def _chinese(draw: random.Random, opener: str, length: int, about: str) -> str:
 
 
 def _several(draw: random.Random, phrases: tuple[str, ...], count: int) -> list[str]:
-    """`count` phrases, none twice before all were used."""
+    """`count` phrases in random order; none repeats before all have been used."""
     return [phrase for _ in range(0, count, len(phrases)) for phrase in draw.sample(phrases, len(phrases))][:count]

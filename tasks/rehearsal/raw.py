@@ -1,8 +1,8 @@
-"""The rehearsal's raw files: `python -m tasks.rehearsal.raw data/raw` writes pool.jsonl, benchmark.jsonl and ruler.jsonl.
+"""Write the rehearsal's raw files: `python -m tasks.rehearsal.raw data/raw` writes pool.jsonl, benchmark.jsonl and ruler.jsonl.
 
-The pool has WildChat-1M's shape: good asks for long texts, with lengths balanced over two languages, and the noise
-that a real pool has. The benchmark has LongBench-Write's fields, the same kinds of asks, and topics of its own. Written
-from lists and rules, the same bytes for the same seed; nothing in it is anybody's data.
+The pool has the format of WildChat-1M: good prompts for long texts, with lengths balanced over two languages, and the noise of a
+real pool. The benchmark has the fields of LongBench-Write, the same kinds of prompts, and its own topics. Everything is made from
+lists and rules, with the same bytes for the same seed, and contains no data of real people.
 """
 
 import sys
@@ -22,8 +22,8 @@ from tasks.rehearsal.phrases import GENRES, Genre
 from tasks.schema.records import Language
 
 LENGTHS = (100, 200, 400, 800)  # words, or characters of Chinese
-RULER_PROMPTS = 4  # of each language
-PER_LENGTH = 52  # good asks per length and language
+RULER_PROMPTS = 4  # per language
+PER_LENGTH = 52  # good prompts per length and language
 TOO_LONG = ("5,000", "8000", "10,000", "12000", "20,000", "50000")
 NAMES: dict[Language, str] = {"en": "English", "zh": "Chinese"}
 START = datetime(2024, 3, 1, 8, tzinfo=UTC)
@@ -43,7 +43,7 @@ def main(folder: Path, *, seed: int = 42) -> None:
 
 
 def pool(seed: int) -> list[Row]:
-    """About 640 chats in a random order."""
+    """About 640 chats in random order."""
     draw = Random(seed)
     good = [(NAMES[language], text) for language in GENRES for text in asks(language)]
     rows = [(language, text, False, False) for language, text in (*good, *_copies(good, draw), *_leaks(draw), *_too_long())]
@@ -55,21 +55,21 @@ def pool(seed: int) -> list[Row]:
 
 
 def asks(language: Language) -> list[str]:
-    """PER_LENGTH good asks for each length, every topic once before any comes again, then in other words."""
+    """PER_LENGTH good prompts per length. A topic recurs only after all topics were used, then with another template."""
     wanted = PER_LENGTH * len(LENGTHS)
     rounds = (entry for turn in range(wanted) for entry in _round(GENRES[language], turn))
     return [template.format(t=topic, n=length) for (template, topic), length in zip(islice(rounds, wanted), cycle(LENGTHS), strict=False)]
 
 
 def _round(genres: Sequence[Genre], turn: int) -> Iterator[tuple[str, str]]:
-    """Each topic once. The template moves on by one each turn, and out of step with the lengths."""
+    """Each topic once. The template advances by one per turn, with a shift against the cycle of lengths."""
     for genre in genres:
         for index, topic in enumerate(genre.topics):
             yield genre.templates[(index + index // len(LENGTHS) + turn) % len(genre.templates)], topic
 
 
 def benchmark() -> list[Row]:
-    """32 items: four for each length and language."""
+    """The benchmark items, sorted by length: 32, four per length and language."""
     items = []
     for genres in GENRES.values():
         topics = [(genre, topic, place) for genre in genres for place, topic in enumerate(genre.benchmark)]
@@ -81,7 +81,7 @@ def benchmark() -> list[Row]:
 
 
 def ruler() -> list[Row]:
-    """48 items in LongWrite-Ruler's shape: four prompts of each language, each for six lengths, the last ones past all training texts."""
+    """48 items in the format of LongWrite-Ruler: four prompts per language, six lengths; the last two exceed all training texts."""
     asked = [genre for genres in GENRES.values() for genre in genres[:RULER_PROMPTS]]
     lengths = (*LENGTHS, 2 * LENGTHS[-1], 4 * LENGTHS[-1])
     return [
@@ -92,14 +92,14 @@ def ruler() -> list[Row]:
 
 
 def _copies(good: list[tuple[str, str]], draw: Random) -> Iterator[tuple[str, str]]:
-    """Exact copies, copies that differ in white space only, and copies with a courtesy added."""
+    """Exact copies, copies that differ only in white space, and copies with an added polite phrase."""
     for index, (language, text) in enumerate(draw.sample(good, 64)):
         before, after = _THANKS["en" if language == "English" else "zh"]
         yield language, (text, f"  {text}\n", f"{text}{after}", f"{before}{text}")[index % 4]
 
 
 def _leaks(draw: Random) -> Iterator[tuple[str, str]]:
-    """Benchmark prompts in the pool, as they are and nearly so."""
+    """Benchmark prompts for the pool, unchanged or slightly changed."""
     for index, item in enumerate(draw.sample(benchmark(), 16)):
         prompt = item["prompt"]
         language = "English" if prompt.isascii() else "Chinese"

@@ -1,4 +1,4 @@
-"""What the rehearsal endpoint answers, role by role. Rules over the prompt's text; the roles are told apart by model name."""
+"""The replies of the rehearsal endpoint for each role: rules over the prompt's text. The model name selects the role."""
 
 import hashlib
 import math
@@ -14,11 +14,11 @@ from tasks.schema.records import Language
 from tasks.text.counts import count_words
 from tasks.text.length_requests import parse_length_request
 
-PARAGRAPH_WORDS = 50  # of a rehearsal paragraph
-USUAL_WORDS = 200  # of an answer to an ask that names no length
-NOISE = 0.1  # share of a judge's grades that a seed moves by one
-STRICTNESS = 0.2  # by which a strict judge's grade must be passed
-LONGEST = 100_000  # words; a larger ask is planned as this
+PARAGRAPH_WORDS = 50  # words of a rehearsal paragraph
+USUAL_WORDS = 200  # words of an answer to a prompt without a length
+NOISE = 0.1  # share of a judge's grades that change by one if the seed is not 0
+STRICTNESS = 0.2  # subtracted by a strict judge before it rounds down
+LONGEST = 100_000  # words; the limit of a planned length
 
 _ANSWER = re.compile(r"<answer-([0-9a-f]+)>\n(.*?)\n</answer-\1>", re.DOTALL)
 _TWO = re.compile(r"<first-([0-9a-f]+)>\n(.*?)\n</first-\1>\n\n<second-\1>\n(.*?)\n</second-\1>", re.DOTALL)
@@ -32,7 +32,7 @@ _PASSAGE = re.compile(r"<passage>\n(.*?)\n</passage>", re.DOTALL)
 _SENTENCE = re.compile(r"[^.。]+[.。]")
 _NUMBER = re.compile(r"^Paragraph (\d+) - ", re.MULTILINE)
 _STEP = re.compile(r"<step>\nParagraph (\d+)\b.*?Word Count: (\d+) words\n</step>", re.DOTALL)
-_FORM = re.compile(r"^(Paragraph|Chapter) 1 - Main Point: \[", re.MULTILINE)  # as the prompts for plans show it
+_FORM = re.compile(r"^(Paragraph|Chapter) 1 - Main Point: \[", re.MULTILINE)  # the form of a plan line in the prompts
 _BETWEEN = re.compile(r"between (\d+) and (\d+)")
 _CHAPTER = re.compile(r"<chapter>\nChapter (\d+)\b.*Word Count: (\d+) words\n</chapter>")
 _TOPICS = {
@@ -58,9 +58,9 @@ def answer(
     miss: float = 0.0,
     schema: Mapping[str, object] | None = None,
 ) -> str:
-    """The reply of `model` to a conversation; the same for the same arguments. `miss`: the share by which a paragraph's length is off.
+    """The reply of `model` to a conversation, deterministic. `miss`: the largest relative error of a paragraph's length.
 
-    `schema`: the JSON schema that a plan has to follow; None: it is lines of text.
+    `schema`: the JSON schema of a plan; None: the plan is lines of text.
     """
     prompt = next((content for role, content in messages if role == "user"), "")
     if "selector" in model:
@@ -83,7 +83,7 @@ def select(instruction: str) -> str:
 
 
 def plan(prompt: str, schema: Mapping[str, object] | None = None) -> str:
-    """Equal parts, as many as the prompt's bounds ask for: paragraphs of the text or of the prompt's chapter, or chapters."""
+    """A plan of equal parts, with the number that the bounds in the prompt imply: paragraphs of the text or a chapter, or chapters."""
     instruction, rules = _found(_INSTRUCTION, prompt), prompt.rpartition("</instruction>")[2]
     form, bounds, chapter = _FORM.search(rules), _BETWEEN.search(rules), _CHAPTER.search(rules)
     noun = "Chapter" if (form and form[1] == "Chapter") or "chapters" in _properties(schema) else "Paragraph"
@@ -106,7 +106,7 @@ def _properties(schema: Mapping[str, object] | None) -> Collection[str]:
 
 
 def write(prompt: str, seed: int, miss: float = 0.0) -> str:
-    """The paragraph of the plan that the prompt's step asks for."""
+    """The paragraph for the step in the prompt."""
     instruction, step = _found(_INSTRUCTION, prompt), _STEP.search(prompt)
     number, words = (int(step[1]), int(step[2])) if step else (1, PARAGRAPH_WORDS)
     parts = max((int(found) for found in _NUMBER.findall(_found(_PLAN, prompt))), default=number)
@@ -117,20 +117,20 @@ def write(prompt: str, seed: int, miss: float = 0.0) -> str:
 
 
 def summarize(prompt: str) -> str:
-    """The first sentence of each paragraph, none twice, after the summary so far: the newest 20 of them."""
+    """The sentences of the summary so far and the first sentence of each paragraph, without repetition: the newest 20."""
     paragraphs = [part.rpartition("\n")[2] for part in _found(_PASSAGE, prompt).split("\n\n")]
     said = [*_SENTENCE.findall(_found(_SUMMARY, prompt)), *(found[0] for part in paragraphs if (found := _SENTENCE.findall(part)))]
     return " ".join(list(dict.fromkeys(sentence.strip() for sentence in said))[-20:])
 
 
 def text_so_far(messages: Sequence[tuple[str, str]]) -> str:
-    """The newest paragraph that a write prompt shows, or nothing."""
+    """The newest paragraph in a write prompt, or an empty string."""
     found = _TEXT.search(messages[0][1]) if messages else None
     return found[1].strip().split("\n\n")[-1] if found else ""
 
 
 def essay(prompt: str, seed: int) -> str:
-    """A whole answer in one call, for a rehearsed candidate."""
+    """A complete answer in one call, for the rehearsal candidate model."""
     words = min(parse_length_request(prompt).target or USUAL_WORDS, LONGEST)
     parts = max(1, round(words / PARAGRAPH_WORDS))
     return "\n\n".join(_paragraph(prompt, words=words // parts, part=part, parts=parts, seed=seed) for part in range(1, parts + 1))
@@ -142,7 +142,7 @@ def _paragraph(instruction: str, *, words: int, part: int, parts: int, seed: int
 
 
 def judge(prompt: str, *, seed: int, strict: bool = False) -> str:
-    """Six scores of an answer, or which of two answers has the higher ones; in the words that the prompt asks for, ours or the paper's."""
+    """Six scores of an answer, or the better of two answers, as JSON in the format that the prompt requests (ours or the paper's)."""
     both, one, asked = _TWO.search(prompt), _ANSWER.search(prompt), _found(_PROMPT, prompt)
     if both and (not one or both.start() < one.start()):
         first, second = (sum(_grades(asked, text, seed=seed, strict=strict).values()) for text in (both[2], both[3]))
@@ -154,9 +154,9 @@ def judge(prompt: str, *, seed: int, strict: bool = False) -> str:
 
 
 def _grades(asked: str, text: str, *, seed: int, strict: bool) -> dict[str, int]:
-    """From what can be measured: the ask's words in the answer, repetition, variety, structure, an ending.
+    """Grades 1 to 5 from measurements: words of the prompt in the answer, repetition, variety, length, a complete ending.
 
-    With a seed a few grades are off by one, as a language model's would be. A strict judge wants more words, and rounds down.
+    If the seed is not 0, a few grades differ by one, as with a language model. A strict judge expects more words and rounds down.
     """
     sentences = [s.strip() for s in re.split(r"[.!?。！？\n]+", text) if s.strip()]
     fresh = len(set(sentences)) / len(sentences) if sentences else 0.0
@@ -186,7 +186,7 @@ def language(text: str) -> Language:
 
 
 def topic(instruction: str) -> str:
-    """What an instruction is about: what stands behind its 'about', 'on' or 关于, else its beginning without the request."""
+    """The topic of an instruction: the words after 'about', 'on', 'of', 'for' or 关于, otherwise its beginning without the request."""
     text = " ".join(instruction.split())
     if match := re.search(r"(?:关于|围绕|介绍|讲述|谈谈)[“《]?([^，。、；！？“”《》的]{2,20})", text):
         return match[1]

@@ -1,8 +1,8 @@
-"""Synthetic chats in WildChat's Parquet layout, any number of them: for tests and benchmarks of what a million real ones take.
+"""Write any number of synthetic chats in WildChat's Parquet schema, for tests and for benchmarks of a million rows.
 
-The mix follows what is known of WildChat-1M: half of the chats English, a sixth Chinese, one in fifteen flagged as toxic, many asks
-sent again word for word or nearly so, lengths with a long tail, a few that bring along pages of text. The same bytes for the same
-arguments. Written from word lists; nothing in it is anybody's data.
+The mix follows WildChat-1M: half of the chats are English, a sixth Chinese, one in fifteen is flagged as toxic, many prompts are exact
+or near repetitions, lengths have a long tail, and a few prompts contain pages of text. The bytes are the same for the same arguments.
+The texts are made from word lists and contain no data of real people.
 """
 
 import sys
@@ -22,7 +22,7 @@ from tasks.schema.records import Language
 
 ROW_GROUP = 5_000
 START = datetime(2023, 4, 9, tzinfo=UTC)
-REMEMBERED = 5_000  # asks that may be sent again
+REMEMBERED = 5_000  # earlier prompts that may be repeated
 _TURN = pa.struct(
     {
         "content": pa.string(),
@@ -65,7 +65,10 @@ class _Ask(NamedTuple):
 
 
 def write_chats(folder: Path, rows: int, *, seed: int = 42, files: int = 4, reply: int = 120) -> list[Path]:
-    """`rows` chats in `files` files of equal size. `reply`: words of an assistant's turn; thousands make wide conversations."""
+    """Write `rows` chats to `files` files of equal size and return their paths.
+
+    `reply`: words of an assistant turn; thousands make very long conversations.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     chats, paths = _chats(rows, seed, reply), []
     for number in range(files):
@@ -109,7 +112,7 @@ def _new(luck: Random) -> _Ask:
 
 
 def _request(luck: Random, language: Language) -> str:
-    """Mostly without a length, as people ask."""
+    """The first sentence of a prompt; 85% name no length, as in real chats."""
     genre = luck.choice(GENRES[language])
     topic, length = luck.choice(genre.topics), luck.choice(_LENGTHS)
     if luck.random() < 0.15:
@@ -118,7 +121,7 @@ def _request(luck: Random, language: Language) -> str:
 
 
 def _again(luck: Random, sent: list[_Ask]) -> _Ask:
-    """An ask of before: as it was, or with a courtesy or a word changed."""
+    """An earlier prompt, unchanged or with an added polite phrase."""
     ask = luck.choice(sent)
     if luck.random() < 0.6:
         return ask
@@ -128,7 +131,7 @@ def _again(luck: Random, sent: list[_Ask]) -> _Ask:
 
 
 def _sentences(luck: Random, language: Language, words: int) -> str:
-    """About `words` words, or half as many again characters of Chinese."""
+    """Sentences of about `words` words in English, or about 1.5 times as many characters in Chinese."""
     count = words // 9
     if language == "zh":
         return "".join("".join(map(luck.choice, _ZH_PARTS)) + "。" for _ in range(count))
