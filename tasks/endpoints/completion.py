@@ -25,11 +25,11 @@ _RAW = 40  # characters kept of a finish reason
 
 
 class Unreadable(Exception):
-    """A 200 whose body is no chat completion: an HTML page, broken JSON, no choices."""
+    """A 200 with a body that is no chat completion: an HTML page, broken JSON, no choices."""
 
 
 class NoText(Unreadable):
-    """A chat completion whose content is not text: a picture, a number."""
+    """A chat completion with content that is not text: a picture, a number."""
 
 
 class ErrorInside(Exception):
@@ -84,7 +84,7 @@ def read_message(message: Mapping[str, Any]) -> Content:
 
 
 def read_content(content: object, *, beside: Mapping[str, Any] | None = None) -> Content:
-    """Splits a message's content into text and thoughts. `beside` is the message itself, whose other fields may have thoughts.
+    """Splits a message's content into text and thoughts. `beside` is the message itself: its other fields may have thoughts.
 
     Raises NoText, with its type, for a part that is neither text nor thoughts.
     """

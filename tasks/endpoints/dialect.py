@@ -82,7 +82,7 @@ def remember(home: Path, url: Url, model: str, dialect: Dialect) -> None:
 
 
 def _notes(path: Path) -> dict[str, _Note]:
-    """Notes that are younger than a day. Empty for a missing or damaged file, whose content is learned again."""
+    """Notes that are younger than a day. Empty for a missing or damaged file: its content is learned again."""
     try:
         found = store.read_document(path, ByName[_Note]).root
     except BadInput:

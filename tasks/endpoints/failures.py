@@ -20,7 +20,7 @@ class Unreachable(Failed):
 
 
 class Unusable(Failed):
-    """A reply whose content is not text, or over the size limit. It may be charged, so the request is repeated once at most."""
+    """A reply with content that is not text, or over the size limit. It may be charged, so the request is repeated once at most."""
 
 
 class Rejected(Exception):

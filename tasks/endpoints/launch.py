@@ -80,7 +80,7 @@ def _context(checkpoint: Path) -> int:
 def _vllm(checkpoint: Path, settings: Settings, port: int) -> Launch:
     """vLLM with the request's sampling parameters only (the checkpoint's generation config is ignored); it reports cached tokens.
 
-    vLLM inherits the environment (VLLM_CPU_KVCACHE_SPACE, CUDA_VISIBLE_DEVICES), but not the folders of this checkout, whose `mlflow`
+    vLLM inherits the environment (VLLM_CPU_KVCACHE_SPACE, CUDA_VISIBLE_DEVICES), but not the folders of this checkout: its folder `mlflow`
     would be imported as a package. The key is random, so that no other account on the machine can use the server. The key is passed in the
     environment, because every account can read a command line.
     """

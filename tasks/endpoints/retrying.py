@@ -4,7 +4,7 @@ Failures are classified by cause. If an endpoint refuses everything (429, 503, 5
 A request that fails on its own (5xx, a lost connection, a timeout, a body that is no completion) is repeated settings.retries times. If it
 still fails while other requests are answered, it is Unanswered: its sample is rejected and the run continues. If no other reply shows this
 (a rerun may have nothing else to send), a harmless request is sent. Only if that fails too does the run stop with an endpoint error. A
-reply whose text is bad is a reply: it is paid for, and the caller decides.
+reply with bad text is a reply: it is paid for, and the caller decides.
 """
 
 import asyncio

@@ -203,7 +203,7 @@ def stop(process: psutil.Popen) -> None:
 
 
 def _family(leader: psutil.Process) -> list[psutil.Process]:
-    """A process, its descendants, and all processes of its session (which finds those whose parent has died)."""
+    """A process, its descendants, and all processes of its session. The session finds processes that lost their parent."""
     family = {leader}
     with suppress(psutil.NoSuchProcess):
         family.update(leader.children(recursive=True))

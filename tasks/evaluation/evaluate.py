@@ -2,8 +2,8 @@
 
 Writes evaluation.json (what is evaluated, and how), predictions.jsonl, verdicts.jsonl, items.jsonl, scorecard.json and reliability.json
 into its folder, in the formats of the pipeline's stages. A rerun in the same folder resumes: the journal has every reply received. Judge
-and benchmark come from params.yaml unless the command line names others. Decoding comes from params.yaml for a checkpoint, whose context
-it knows, and from the paper behind a URL, unless the command line says otherwise.
+and benchmark come from params.yaml unless the command line names others. Decoding comes from params.yaml for a checkpoint and from the
+paper for a URL, unless the command line says otherwise.
 """
 
 import hashlib
@@ -218,7 +218,7 @@ async def _judge(predictions: Sequence[Prediction], template: Path, params: Para
 
 def _score(predictions: list[Prediction], verdicts: list[Verdict], out: Path) -> Scorecard:
     for name in ("verdicts.jsonl", "reliability.json"):
-        (out / name).unlink(missing_ok=True)  # from an earlier judge, whose replies are in the journal
+        (out / name).unlink(missing_ok=True)  # from an earlier judge; its replies are in the journal
     if verdicts:
         store.write(out / "verdicts.jsonl", verdicts)
         store.write_json(out / "reliability.json", reliable(verdicts, ()))

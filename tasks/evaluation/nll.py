@@ -53,7 +53,7 @@ class Nll(Record):
     answers: int  # read
     tokens: int  # tokens read of these answers
     cut: int  # answers that were cut to fit the context
-    left_out: int  # answers without a token, or whose prompt alone fills the context
+    left_out: int  # answers without a token, or with a prompt that fills the context
     nll: float  # mean over answers of their mean NLL; nats per token
     points: tuple[NllPoint, ...]  # at powers of two; fewer answers reach the later ones
     by_part: tuple[float, ...]  # mean NLL per tenth of an answer, first to last, over answers of ten tokens or more; empty: no such answer
@@ -103,7 +103,7 @@ def read_by(reader: Reader, texts: Iterable[Text], *, parts: int = PARTS, total:
 
 
 def read_texts(path: Path, *, model: str | None = None, format: str | None = None) -> list[Text]:
-    """Reads prompts and answers of the stage predict, or recorded ones, whose requested lengths are ignored.
+    """Reads prompts and answers of the stage predict, or recorded ones. Requested lengths are ignored.
 
     Raises BadInput if several models answered and none is named, and the errors of `read_recorded`.
     """
@@ -179,7 +179,7 @@ def _chunks(model: Any, ids: list[int], *, known: int) -> Iterator[list[float]]:
     cache, device = None, model.device
     for start in range(0, len(ids) - 1, CHUNK):
         end = min(start + CHUNK, len(ids) - 1)
-        foretold = max(start, known - 1)  # first position of the chunk whose next token belongs to the answer
+        foretold = max(start, known - 1)  # first position of the chunk that predicts a token of the answer
         with torch.inference_mode():
             out = model(
                 input_ids=torch.tensor([ids[start:end]], device=device),

@@ -45,7 +45,7 @@ class Reliability(Record):
     deviation: float | None  # standard deviation of an answer's S_q between repeats, pooled over answers
     deviation_by_dimension: dict[str, float]  # empty if `deviation` is None
     standard_error: float | None  # of an answer's S_q, the mean over its repeats; root mean square over answers
-    identical: float | None  # share of answers whose six grades are equal in all repeats
+    identical: float | None  # share of answers with equal grades in all repeats
     icc: float | None  # ICC(1): share of the variance of S_q between answers, not between repeats; may be negative for pure noise
     agreement: Agreement | None  # None: no second judge, or no answer graded by both
 

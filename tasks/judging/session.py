@@ -19,7 +19,7 @@ class Judgement(NamedTuple):
 async def judge_answers(
     answers: Sequence[Prediction], template: Template, *, judge: Judge, first: Model, second: Model | None
 ) -> Judgement:
-    """Returns the first judge's verdicts and, if params ask for them, its comparisons; then the second judge's verdicts, one per answer."""
+    """Returns the first judge's verdicts, its comparisons if params require them, and the second judge's verdicts, one per answer."""
     async with open_role("judge", first) as chat:
         verdicts = await judge_all(
             chat,

@@ -90,7 +90,7 @@ class Inbox:
             self._news.wait_for(lambda: self.end, timeout)
 
     def _read(self, source: BinaryIO) -> None:
-        """Reads until the end message, or until the end of input, whose last line may be incomplete."""
+        """Reads until the end message, or until the end of input. The last line of the input may be incomplete."""
         while self.end is None:
             line = source.readline()
             if line.endswith(b"\n"):
@@ -173,7 +173,7 @@ class Recorder:
 
 
 def _close_dead(client: "MlflowClient", stage: str) -> None:
-    """Closes open runs of the stage whose process on this machine is gone because its recorder was killed too."""
+    """Closes open runs of the stage if their process on this machine is gone: their recorder was killed too."""
     filters = f"attributes.status = 'RUNNING' and tags.{KIND} = 'progress' and tags.stage = '{stage}'"
     for run in client.search_runs([tracking.experiment(client)], filter_string=filters):
         place, _, mark = run.data.tags.get(PROCESS, "").partition("-")

@@ -35,7 +35,7 @@ def record_training(trained: Path, dataset: Path, *, seed: int, base: Base, pack
 def record_alignment(aligned: Path, dataset: Path, *, sft_run: str, seed: int, align: Align) -> str:
     """Records the alignment and returns the run's id: params, all metrics of the history, and the training run it started from.
 
-    `dataset` is the dataset whose prompts the pairs answer.
+    `dataset` has the prompts that the pairs answer.
     """
     history, data = read_history(aligned / "history.jsonl"), dataset / FILE
     return runs.record(

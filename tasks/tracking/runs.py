@@ -57,7 +57,7 @@ def record(
 ) -> str:
     """Returns the id of the finished run of this kind and digest. If there is none, creates it and logs everything.
 
-    `figures` are SVG texts by file name. `stage` is `kind` by default. `data` is the output whose DVC version is recorded.
+    `figures` are SVG texts by file name. `stage` is `kind` by default. The DVC version of `data`, an output, is recorded.
     """
     client = connect()
     if found := _find(client, kind, digest):
