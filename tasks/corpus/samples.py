@@ -1,7 +1,8 @@
 """Make a sample from a draft, or find its fault. The paper describes this cleaning; its code was not published.
 
 First each paragraph is cleaned: invisible characters, chat format tokens, plan markup and remarks of the model are removed. Then the
-whole text is checked, and the first fault gives the reason. Samples that the recipe excludes also get a reason.
+whole text is checked, and the first fault gives the reason. Samples that the recipe excludes (no explicit length, or a low S_l) get a
+reason too, which does not count towards assemble.max_rejects.
 """
 
 import re
