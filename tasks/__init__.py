@@ -1,9 +1,9 @@
-"""What the pipeline does, stage by stage. Nothing in here imports Prefect.
+"""The pipeline's stages and libraries. Nothing in this package imports Prefect.
 
-Stages are verbs (one file, one `run`); library packages are nouns. Importing `tasks` switches every tool's telemetry
-off: it has to happen before those tools are imported, child processes inherit it, and it is the only import-time
-effect in the project. A value that the user has set wins. (A stage, and a process that works for one, also ends with its parent from
-its first moment on: what is imported after this takes a second, in which its parent may die.)
+Stages are verbs (one file, one `run`); library packages are nouns. Importing `tasks` turns off the telemetry of all tools. This must
+happen before those tools are imported, and child processes inherit it. A variable that the user has set is not changed. A stage, or a
+process that works for one, also asks the kernel here to end it with its parent, because the parent may die during the later imports.
+The project has no other import-time effects.
 """
 
 import os
@@ -25,7 +25,7 @@ for _name, _value in TELEMETRY_OFF.items():
     os.environ.setdefault(_name, _value)
 
 _FOR_OTHERS = "DVC_STAGE" in os.environ or "LONGWRITER_OWNER" in os.environ
-if _FOR_OTHERS and sys.argv[:1] == ["-m"] and "tasks.tracking.recorder" not in sys.orig_argv:  # which writes down how its stage ended
+if _FOR_OTHERS and sys.argv[:1] == ["-m"] and "tasks.tracking.recorder" not in sys.orig_argv:  # it records how its stage ended
     from tasks.processes import die_with_parent
 
     die_with_parent()

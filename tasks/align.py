@@ -1,8 +1,8 @@
-"""align: DPO of the student on its own preferences (paper, section 4.3), launched like train and watched like it.
+"""align: DPO of the SFT student on its own preference pairs (paper, section 4.3), launched and watched as in train.
 
-The student as it was is the reference. Pairs × their tokens, twice forward and once back, drive the cost. A pair with an answer over
-the context is a Reject, never cut. Without pairs there is no aligned student, and the folder of checkpoints stays empty: the SFT
-student is the candidate then.
+The reference model is the SFT student. The cost is pairs × their tokens, for two forward passes and one backward pass. A pair that
+exceeds the context is a Reject and is never truncated. Without pairs the folder of checkpoints stays empty, and the SFT student is the
+candidate model.
 """
 
 import tempfile
@@ -25,7 +25,7 @@ from tasks.training.row_order import steps_of
 from tasks.training.tokenizer import load_tokenizer
 
 STUDENT, ALIGNED = "student", "aligned"
-CLOSING = 0.1  # share of the steps, the last ones, whose mean is the closing figure
+CLOSING = 0.1  # share of steps at the end that the metrics average
 
 
 def run(pairs: Path, checkpoints: Path, out: Path, *, seed: int, align: Align) -> stage.Metrics:
@@ -40,7 +40,7 @@ def run(pairs: Path, checkpoints: Path, out: Path, *, seed: int, align: Align) -
 
 
 def _encoded(pairs: Sequence[Pair], student: Path, context: int) -> Iterator[tuple[str, Encoded] | Reject]:
-    """Every pair as tokens, with its id; or why it is left out."""
+    """(id, tokens) of every pair; a Reject for a pair over `context` tokens."""
     encoder = PairEncoder(tokenizer_of(student))
     for pair in progress.track(pairs, unit="pair", label="tokenize", total=len(pairs)):
         encoded = encoder.encode(pair)
@@ -52,14 +52,14 @@ def _encoded(pairs: Sequence[Pair], student: Path, context: int) -> Iterator[tup
 
 
 def tokenizer_of(student: Path) -> Any:
-    """With the form of its chat template to train with. Raises BadInput if there is no student."""
+    """The student's tokenizer with its training form (tasks.training.chat_templates). Raises BadInput if there is no student."""
     if not student.is_dir():
         raise BadInput(student, "no such checkpoint", fix="run the train stage again")
     return load_tokenizer(Base(model=str(student), revision="", remote_code=False)).tokenizer
 
 
 def _trained(pairs: Sequence[tuple[str, Encoded]], student: Path, out: Path, *, seed: int, align: Align) -> list[Point]:
-    """Train, and leave the aligned student in out/checkpoints; the steps. Raises BadSettings where sequences were to be split."""
+    """Train the aligned student into out/checkpoints; returns the steps. Raises BadSettings if sequence parallelism is set."""
     if settings().sequence_parallel > 1:
         raise BadSettings("LONGWRITER_SEQUENCE_PARALLEL: TRL's DPOTrainer does not split sequences; unset it for this stage")
     steps = steps_of(len(pairs), epochs=align.epochs, global_batch=align.global_batch)
@@ -88,7 +88,7 @@ def _trained(pairs: Sequence[tuple[str, Encoded]], student: Path, out: Path, *, 
 
 
 def write_rows(pairs: Sequence[tuple[str, Encoded]], folder: Path) -> None:
-    """The pairs as an Arrow dataset, the same bytes each time: a training that was killed is known again by them."""
+    """Write the pairs as an Arrow dataset with deterministic bytes, because their digest identifies a killed training."""
     from datasets import Dataset, disable_progress_bars
 
     disable_progress_bars()
@@ -96,7 +96,7 @@ def write_rows(pairs: Sequence[tuple[str, Encoded]], folder: Path) -> None:
 
 
 def _closing(history: Sequence[Point]) -> dict[str, float]:
-    """Loss, margin and accuracy over the last steps: one step's are a few pairs'."""
+    """Mean loss, margin and accuracy over the last steps, because one step covers only a few pairs."""
     last = history[-max(1, round(CLOSING * len(history))) :] if history else []
     return {name: fmean(point.model_dump()[name] for point in last) for name in ("loss", "margin", "accuracy")} if last else {}
 

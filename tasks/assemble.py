@@ -1,8 +1,8 @@
-"""assemble: drafts are cleaned into chat-format samples, as Parquet with a dataset card (paper, section 3.2).
+"""assemble: clean drafts into chat-format samples, written as Parquet with a dataset card (paper, section 3.2).
 
-What is not the text goes (tasks/corpus/samples.py); a draft with a fault becomes a Reject with the evidence; the recipe in params
-says which of the others make the dataset. General chats are a dataset of their own beside it, as many as the ratio says. A stream:
-memory holds a batch.
+tasks/corpus/samples.py removes everything that is not the text. A draft with a fault becomes a Reject with the evidence. The recipe in
+params selects among the other drafts. General chats become a separate dataset; params give their ratio. Rows are streamed, so memory
+contains one batch.
 """
 
 from collections import Counter
@@ -18,13 +18,13 @@ from tasks.corpus.samples import Fault, sample_of
 from tasks.schema.params import Assemble, Collect, Recipe
 from tasks.schema.records import Draft, Reason, Reject, Sample
 
-LEFT_OUT = (Reason.NO_EXPLICIT_LENGTH, Reason.OFF_LENGTH)  # by the recipe: no fault of the draft
+LEFT_OUT = (Reason.NO_EXPLICIT_LENGTH, Reason.OFF_LENGTH)  # the recipe leaves them out; they are no faults
 
 
 def run(
     drafts: Path, reviewed: Path, folder: Path, benchmark: Path, out: Path, *, seed: int, collect: Collect, assemble: Assemble
 ) -> stage.Metrics:
-    """`reviewed` is not read: it stands for the drafts' contract that has to have passed."""
+    """`reviewed` is not read: it is a dependency, so that the drafts' contract must pass first."""
     rejects, ids, taken = store.Spool(out), set[str](), Counter[str]()
     rejected = Counter[str]()
     facts = write_dataset(out / "dataset", _samples(drafts, assemble.chosen, rejects, rejected, taken, ids), rejected=rejected)
@@ -42,7 +42,7 @@ def run(
 def _samples(
     drafts: Path, recipe: Recipe, rejects: store.Spool, rejected: Counter[str], taken: Counter[str], ids: set[str]
 ) -> Iterator[Sample]:
-    """The samples that the recipe takes; the others are added to the rejects."""
+    """The samples that the recipe selects. All other drafts are added to the rejects."""
     for draft in progress.track(store.read(drafts, Draft), unit="draft", label="assemble", total=store.count(drafts)):
         made = sample_of(draft, recipe, taken)
         if isinstance(made, Fault):
@@ -67,7 +67,7 @@ def _mix(
     seed: int,
     assemble: Assemble,
 ) -> Facts:
-    """Draw the general chats, and write all rejects: the drafts' first, then those of the chats."""
+    """Draw the general chats, and write all rejects, first those of drafts, then those of chats."""
     fit, unfit = out / ".fit.jsonl", out / ".unfit.jsonl"
     store.write(fit, _sift(assemble, folder, scored, unfit, ids, count=count))
     drawn = chats.draw(fit, count=count, seed=seed)
@@ -80,7 +80,7 @@ def _mix(
 
 
 def _sift(assemble: Assemble, folder: Path, scored: Scored, unfit: Path, known: Set[str], *, count: int) -> Iterator[Sample]:
-    """The chats that are fit; the others go to the file `unfit`. Nothing is read where none is asked for."""
+    """The chats that pass the filters; rejects are written to the file `unfit`. Nothing is read if `count` is 0."""
     with unfit.open("wb") as file:
         found = chats.fit_chats(assemble.general, folder, scored, known=known) if count else iter(())
         for chat in progress.track(found, unit="chat", label="assemble: general"):

@@ -1,7 +1,7 @@
-"""build_pairs: of the answers to each request one is chosen and one rejected, by S_l and judged quality (paper, section 4.3).
+"""build_pairs: choose one answer and reject one for each prompt, by S_l and judged quality (paper, section 4.3).
 
-One verdict of the judge per answer drives the cost; the journal has each. A request whose answers cannot be told apart, or of which
-too few could be scored, is a Reject: requests in = pairs + rejects. How lengths bias the choice is measured and kept (bias.json).
+The cost is one judge verdict per answer; the journal stores each. A prompt with tied answers, or with too few scored answers, is a
+Reject, so prompts = pairs + rejects. bias.json records how the lengths of the answers bias the choice.
 """
 
 from collections import Counter
@@ -19,7 +19,7 @@ from tasks.training.pair_choice import Rated, choose, rate
 
 
 def run(answers: Path, prompt: Path, out: Path, *, seed: int, build_pairs: BuildPairs, judge_model: Model) -> stage.Metrics:
-    found = store.read_list(answers, Prediction) if answers.stat().st_size else []  # empty: params want no alignment
+    found = store.read_list(answers, Prediction) if answers.stat().st_size else []  # an empty file: alignment is off
     verdicts = stage.run_async(_judged(found, prompt, build_pairs, judge_model)) if found else []
     store.write(out / "verdicts.jsonl", verdicts)
     requests = _by_request(found, verdicts)
@@ -37,7 +37,7 @@ def run(answers: Path, prompt: Path, out: Path, *, seed: int, build_pairs: Build
 
 
 async def _judged(answers: Sequence[Prediction], prompt: Path, build_pairs: BuildPairs, model: Model) -> list[Verdict]:
-    """One verdict on each answer, in the answers' order."""
+    """One verdict per answer, in the order of the answers."""
     template = read_template(prompt)
     async with open_role("judge", model) as chat:
         return await judge_all(
@@ -46,7 +46,7 @@ async def _judged(answers: Sequence[Prediction], prompt: Path, build_pairs: Buil
 
 
 def _by_request(answers: Sequence[Prediction], verdicts: Sequence[Verdict]) -> list[tuple[Prediction, list[Rated]]]:
-    """Each request's first answer, and all its answers with their marks."""
+    """(first answer, all rated answers) of each prompt."""
     found: dict[str, tuple[Prediction, list[Rated]]] = {}
     for answer, verdict in zip(answers, verdicts, strict=True):
         found.setdefault(answer.item.id, (answer, []))[1].append(rate(answer, verdict.rubric))

@@ -1,7 +1,7 @@
-"""Model folders that others made: what can be known of them without loading anything, before a server or a training is started.
+"""Check untrusted model folders without loading them, before a server or a training starts.
 
-Weights are safetensors, which hold numbers. A pickle runs code when it is loaded, so pickles are refused by their names and, where the
-file is at hand, by their content: a pickle called model.safetensors is one.
+Weights must be safetensors, which contain only numbers. A pickle can run code when it is loaded, so pickles are refused by name and, if
+the file exists, by content: a pickle named model.safetensors is refused too.
 """
 
 import bz2
@@ -18,24 +18,24 @@ import orjson
 
 from tasks.schema.errors import BadInput
 
-# Suffixes of files that are pickles, or archives of them, or (h5, keras, pyc) carry code in another way.
+# Suffixes of pickles, of archives of pickles, and of other formats that can run code (h5, keras, pyc).
 PICKLES = {".bin", ".pt", ".pth", ".pt2", ".ckpt", ".pkl", ".pickle", ".pickled", ".p", ".pck", ".pcl", ".joblib", ".jbl", ".dill"}
 PICKLES |= {".cloudpickle", ".cpkl", ".t7", ".mar", ".nemo", ".sav", ".distcp", ".h5", ".hdf5", ".keras", ".pyc", ".marshal", ".shelve"}
-ARRAYS = {".npy", ".npz"}  # with a pickle in them only where they hold Python's objects
+ARRAYS = {".npy", ".npz"}  # a pickle only if the array contains Python objects
 PACKED = {".gz", ".bz2", ".xz", ".zst", ".lz4", ".z", ".zip", ".tar", ".tgz"}
 COMPRESSED = ((b"\x1f\x8b", gzip.open), (b"BZh", bz2.open), (b"\xfd7zXZ\x00", lzma.open))
-HEADER = 100_000_000  # bytes that the header of a safetensors file may have
-MEMBERS = 10_000  # of an archive that are looked at
+HEADER = 100_000_000  # bytes; limit of a safetensors header
+MEMBERS = 10_000  # archive members that are checked
 ADAPTER, INDEX = "adapter_config.json", ".index.json"
 RUNS = "a pickle, which runs code when it is loaded"
-DEPTH = 4  # adapters on adapters
+DEPTH = 4  # limit of adapters on adapters
 
 
 def refuse_pickles(folder: Path | str, paths: Iterable[str], *, arrays: bool = False) -> None:
-    """Raises BadInput that names the first of these paths that is a pickle, by its suffix or by what is in it.
+    """Raises BadInput with the first of these paths that is a pickle, by its suffix or its content.
 
-    Paths are below `folder`; what is not there, such as a name in a manifest, is judged by its name. `arrays`: names of arrays pass, as
-    their content is looked at later.
+    Paths are relative to `folder`. A file that does not exist yet, such as a name in a manifest, is checked by its name only. `arrays`
+    accepts the names of arrays; the caller then checks their content later.
     """
     for path in paths:
         file = Path(folder) / path
@@ -45,7 +45,7 @@ def refuse_pickles(folder: Path | str, paths: Iterable[str], *, arrays: bool = F
 
 
 def named(path: str, *, arrays: bool = False) -> bool:
-    """Is it a pickle by its name? `model.pth.tar` and `weights.pkl.gz` are."""
+    """Whether the name is a pickle's, such as `model.pth.tar` or `weights.pkl.gz`. `arrays` accepts .npy and .npz."""
     suffixes = [suffix.lower() for suffix in PurePosixPath(path).suffixes]
     while suffixes and suffixes[-1] in PACKED:
         suffixes.pop()
@@ -53,7 +53,7 @@ def named(path: str, *, arrays: bool = False) -> bool:
 
 
 def holds_pickle(path: Path) -> bool:
-    """Is it a pickle, an array of Python objects, or an archive with one in it, whatever it is called?"""
+    """Whether the file is a pickle, an array of Python objects, or an archive with a pickle, whatever its name."""
     with path.open("rb") as file:
         head = file.read(512)
     if _pickle(head) or _array_of_objects(head):
@@ -69,12 +69,12 @@ def holds_pickle(path: Path) -> bool:
             with tarfile.open(path) as archive:
                 return any(named(member.name) or member.name == "pickle" for member, _ in zip(archive, range(MEMBERS), strict=False))
     except (OSError, EOFError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, RuntimeError, NotImplementedError):
-        return False  # no archive after all, or one that nothing can read
+        return False  # not an archive, or unreadable
     return False
 
 
 def _pickle(head: bytes) -> bool:
-    """Protocols 2 to 5, all that is written since 2003, begin with an opcode of their own; so do torch's older files."""
+    """Whether bytes begin a pickle of protocol 2 to 5 (written since 2003), as torch's older files do too."""
     return len(head) >= 2 and head[0] == 0x80 and 2 <= head[1] <= 5
 
 
@@ -95,11 +95,11 @@ def _in_zip(path: Path) -> Iterator[bool]:
 
 
 def check_model(folder: Path, *, beside: bool = False, _above: int = 0) -> None:
-    """Raises BadInput, in one line, for a model's folder that must not be loaded or cannot be.
+    """Raises BadInput for a model folder that is unsafe or cannot be loaded.
 
-    It must hold no pickles, no weights that are not what their name says, no index that leads out of it, and no adapter on a base that
-    is refused or cannot be looked at. `beside`: files that are pickles by their names may lie there, for loaders that take safetensors
-    only. Code of its own is no matter here: nothing that loads a folder is allowed to run it.
+    Refused are pickles, files that are not the safetensors that their names promise, an index with paths outside the folder, and an
+    adapter on a base that is refused or cannot be checked. `beside` tolerates files with pickle names, for loaders that only read
+    safetensors. The model's own code is not checked, because no loader here may run it.
     """
     paths = sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*"))
     refuse_pickles(folder, [path for path in paths if not (beside and named(path))])
@@ -112,7 +112,7 @@ def check_model(folder: Path, *, beside: bool = False, _above: int = 0) -> None:
 
 
 def check_weights(path: Path) -> None:
-    """Raises BadInput unless the header of this safetensors file fits the file. An empty one passes: nothing in it could run."""
+    """Raises BadInput unless the header of this safetensors file matches the file. An empty file passes, because it is harmless."""
     size = path.stat().st_size
     if not size:
         return
@@ -178,7 +178,7 @@ def _object(path: Path) -> dict[str, object]:
 
 
 def templates(folder: Path) -> list[tuple[Path, str]]:
-    """Every chat template that loading this folder's tokenizer could bring along, and the file that it is in."""
+    """(file, text) of every chat template that loading this folder's tokenizer could read."""
     found = [(path, _text(path)) for path in (folder / "chat_template.jinja", *sorted(folder.glob("additional_chat_templates/*.jinja")))]
     for name in ("tokenizer_config.json", "chat_template.json", "processor_config.json"):
         if (folder / name).is_file():
@@ -196,7 +196,7 @@ def _text(path: Path) -> str:
 
 
 def special_tokens(folder: Path) -> dict[str, str]:
-    """The variables of its chat template, as tokenizer_config.json names them: bos_token and so on."""
+    """The chat template's variables (bos_token and so on), from tokenizer_config.json."""
     path, found = folder / "tokenizer_config.json", {"bos_token": "", "eos_token": ""}
     for name, token in (_object(path) if path.is_file() else {}).items():
         text = token.get("content") if isinstance(token, dict) else token

@@ -1,9 +1,9 @@
-"""collect: raw chats become instructions that need long answers, every other row a Reject (paper, section 3.2).
+"""collect: select instructions that need long answers from raw chats; every other row becomes a Reject (paper, section 3.2).
 
-Rules go first, part by part of the files, on all cores or a cluster: flags, language, self-containedness, scraping, injection,
-asked length, the prompts that the run is scored on. Then copies go, and what is left is put to the selector: one short call per
-ask, which is the whole cost. At the most collect.count instructions are drawn, balanced over language, asked length and topic.
-Rows in another order, or other files, give the same instructions. Texts stay on disk: memory does not grow with them.
+Rules run first, on parts of the files, on all cores or a cluster: flags, language, self-containedness, scraping, injection, requested
+length, similarity to the benchmark's prompts. Then duplicates are removed. The selector judges the remaining prompts with one short call
+each, which is the whole cost. At most collect.count instructions are drawn, balanced over language, requested length and topic. The order
+of the rows, and how they are split into files, do not change the result. Texts stay on disk, so memory does not grow with them.
 """
 
 from collections import Counter
@@ -47,13 +47,13 @@ def run(folder: Path, benchmark: Path, out: Path, *, seed: int, collect: Collect
 
 
 def _prompts(folder: Path, benchmark: Path, collect: Collect) -> Prompts:
-    """What is scored on. A row without a prompt stops the stage: it could not be kept out of the pool."""
+    """The benchmark's prompts and those of collect.decontaminate. A row without a prompt stops the stage: it could not be excluded."""
     texts = [ask.text for ask in reading.asks_of(reading.plain(benchmark))]
     return Prompts([*texts, *(ask.text for entry in collect.decontaminate for ask in reading.asks(entry, folder))])
 
 
 def _without_copies(pool: Candidates, rejects: Rejects, *, threshold: float) -> Iterator[int]:
-    """Places by id. Of equal asks the first by text stays, of near ones the first by id."""
+    """Places of the remaining prompts, by id. The first of equal prompts (by text) and of similar prompts (by id) remains."""
     from tasks.filtering.copies import equal, near
 
     unique = equal(pool, lambda place, first: rejects.add(pool, place, (Reason.DUPLICATE, f"the same as {pool.source(first)}")))
@@ -65,7 +65,7 @@ def _without_copies(pool: Candidates, rejects: Rejects, *, threshold: float) -> 
 
 
 async def _by_selector(pool: Candidates, places: list[int], rejects: Rejects, scratch: Path, collect: Collect, model: Model) -> list[Fit]:
-    """What the selector wants, by place; the others become rejects in the order of their places."""
+    """The prompts that the selector accepts, in the order of its replies. All others become rejects, in the order of their places."""
     fit: list[Fit] = []
     unfit = store.Spool(scratch)
     with progress.bar(total=len(places), unit="ask", label="collect: select") as bar:
@@ -118,13 +118,13 @@ def _instruction(asked: Candidate, words: int) -> Instruction:
 
 
 def _spread(drawn: list[Fit]) -> dict[str, int]:
-    """How balanced the draw came out."""
+    """Number of drawn instructions by language and topic."""
     counts = Counter(f"drawn_{kind}" for one in drawn for kind in (one.language, one.topic))
     return dict(sorted(counts.items()))
 
 
 def _check(rows: int, drawn: int, rejects: Rejects) -> None:
-    """Every row is accounted for, and something is left to go on with."""
+    """Raises GateFailed if a row was lost, or if no instruction is left."""
     if rows != drawn + rejects.total:
         raise GateFailed(f"collect: {rows} rows became {drawn} instructions and {rejects.total} rejects; a row was lost, please report it")
     if not drawn:

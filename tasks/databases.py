@@ -1,4 +1,4 @@
-"""SQLite files of the embedded stores, looked at before a library opens them: damaged or locked, they are one line that says what to do."""
+"""Check the SQLite files of embedded stores before a library opens them; damaged or locked files give one line with a fix."""
 
 import sqlite3
 from collections.abc import Iterator
@@ -7,15 +7,15 @@ from pathlib import Path
 
 from tasks.schema.errors import BadInput, WorkspaceBusy
 
-QUICK = 2**28  # bytes up to which every page is looked at: about half a second
+QUICK = 2**28  # bytes up to which every page is checked, in about half a second
 SAID = ("malformed", "not a database", "database is locked", "readonly database", "disk I/O error", "is full", "unable to open database")
-WAIT = 20.0  # seconds that another process may hold the file
+WAIT = 20.0  # seconds to wait for another process's lock
 
 
 def check(path: Path, *, holds: str, loses: str) -> None:
-    """Raises BadInput for a file that is damaged or cannot be written, WorkspaceBusy for one that another process keeps locked.
+    """Raises BadInput if the file is damaged or cannot be written, WorkspaceBusy if another process keeps it locked.
 
-    `holds` says what is in the file, `loses` what moving it aside loses.
+    For messages: `holds` describes the file's content, `loses` what is lost if the file is moved away.
     """
     if not path.exists():
         return
@@ -32,7 +32,7 @@ def check(path: Path, *, holds: str, loses: str) -> None:
 
 @contextmanager
 def readable(path: Path, *, holds: str, loses: str) -> Iterator[None]:
-    """Turns SQLite's errors within the block into one line."""
+    """Turn SQLite's errors in the block into the errors of `explained`."""
     try:
         yield
     except (sqlite3.Error, UnicodeDecodeError) as error:
@@ -40,7 +40,7 @@ def readable(path: Path, *, holds: str, loses: str) -> Iterator[None]:
 
 
 def explained(path: Path, problem: str, *, holds: str, loses: str) -> BadInput | WorkspaceBusy:
-    """The line for what SQLite says of a file."""
+    """The error for one of SQLite's messages about a file."""
     if "locked" in problem or "busy" in problem:
         return WorkspaceBusy(f"{path} ({holds}): another process keeps it locked; fix: end that process (`fuser {path}` names it)")
     if "readonly" in problem or "read-only" in problem:
@@ -54,7 +54,7 @@ def explained(path: Path, problem: str, *, holds: str, loses: str) -> BadInput |
 
 
 def is_damage(problem: str) -> bool:
-    """Whether a library's message is about the file, and not about what was asked of it."""
+    """Whether a library's message reports a problem with the file, not with the query."""
     said = (
         "malformed",
         "not a database",

@@ -1,8 +1,8 @@
-"""`longwriter doctor`: everything that can be known to fail before money is spent, in one command.
+"""`longwriter doctor`: check everything that could fail, before money is spent.
 
-Each check is a line: ok, warning or error, and for the last two what to do. The same checks stand before a run (flows/preflight.py), an
-estimate and a training plan, as far as those need them. Endpoints are asked one tiny request for each role; it is paid and journalled
-as any other, and the rehearsal's own are not asked at all.
+Each check is one line: ok, warning or error, the last two with a fix. A run (flows/preflight.py), an estimate and a training plan make
+the checks that they need first. Each role's endpoint gets one tiny request, which is paid and journalled as any other; endpoints of the
+rehearsal get none.
 """
 
 import asyncio
@@ -31,9 +31,9 @@ from tasks.stage import one_line_errors
 Status = Literal["ok", "warning", "error"]
 GIB = 2**30
 ANSWER = 60.0  # seconds that the tiny request may take
-TOKENS = 64  # that its answer may have
+TOKENS = 64  # limit of its reply
 READY = {"type": "object", "properties": {"ready": {"type": "boolean"}}, "required": ["ready"], "additionalProperties": False}
-JSON_ROLES: tuple[Role, ...] = ("selector", "judge", "second_judge")  # that are asked for JSON
+JSON_ROLES: tuple[Role, ...] = ("selector", "judge", "second_judge")  # their replies must be JSON
 LOCAL = ("localhost", "127.0.0.1", "::1", "[::1]")
 
 
@@ -50,7 +50,7 @@ class Check(Record):
 
 
 def examine(params: Params, own: Settings, *, ask: bool) -> Iterator[Check]:
-    """All checks, each as soon as it is made. `ask`: endpoints are asked, too, which costs some 100 tokens for each role."""
+    """All checks, each as soon as it is done. `ask` sends each endpoint a request too, which costs some 100 tokens per role."""
     yield from versions()
     yield from base(params)
     yield from (Check(name="stand-ins", status="error", detail=problem) for problem in standins.misplaced(params, own))
@@ -62,8 +62,10 @@ def examine(params: Params, own: Settings, *, ask: bool) -> Iterator[Check]:
 
 
 def base(params: Params, *, fetch: bool = True) -> Iterator[Check]:
-    """The model that is fine-tuned: its files, tokenizer, chat template and vocabulary. Without `fetch` a model of the hub is looked at
-    only where it is in the hub's cache on this machine."""
+    """Check the base model: its files, tokenizer, chat template and vocabulary.
+
+    Without `fetch` a hub model is checked only if this machine's cache has it.
+    """
     given = params.base
     if given.model == standins.TINY:
         yield Check(name="base", status="ok", detail="tiny, made on the spot")
@@ -75,13 +77,13 @@ def base(params: Params, *, fetch: bool = True) -> Iterator[Check]:
 
 
 def endpoints(params: Params, own: Settings, wanted: Iterable[Role] | None = None) -> Iterator[Check]:
-    """Is there somebody to answer for each role, with a key, and a price where a spend cap is set? Nobody is asked."""
+    """Check that each role has an endpoint, a key, and (with a spend cap) a price. Sends no request."""
     for role in wanted or roles(params):
         yield _configured(role, _model(params, role), own)
 
 
 def answers(params: Params, own: Settings, wanted: Sequence[Role]) -> list[Check]:
-    """What each role's endpoint makes of one tiny request, in the form that the role needs. Roles without a URL are left out."""
+    """Send each role's endpoint one tiny request, and check the reply (JSON where the role needs it). Roles without a URL are skipped."""
     asked = [role for role in wanted if own.url(role) and _model(params, role)]
     return asyncio.run(_ask_all(params, own, asked)) if asked else []
 
@@ -92,12 +94,12 @@ def roles(params: Params) -> list[Role]:
 
 
 def problems(checks: Iterable[Check]) -> list[str]:
-    """The errors among them, a line each."""
+    """The errors among the checks, one line each."""
     return [str(check) for check in checks if check.status == "error"]
 
 
 def require(checks: Iterable[Check]) -> None:
-    """Says every warning on standard error. Raises NotReady with all errors."""
+    """Print all warnings to standard error. Raises NotReady with all errors, if there are any."""
     found = list(checks)
     for check in found:
         if check.status == "warning":
@@ -107,7 +109,7 @@ def require(checks: Iterable[Check]) -> None:
 
 
 def versions() -> Iterator[Check]:
-    """The installed packages beside the bounds that a checkout's pyproject.toml has for the evaluator and the pipeline."""
+    """Compare the installed packages with the bounds in the checkout's pyproject.toml, for the evaluator and the pipeline."""
     from packaging.requirements import Requirement
 
     path = Path("pyproject.toml")
@@ -121,12 +123,12 @@ def versions() -> Iterator[Check]:
 
 
 def room(params: Params, own: Settings) -> Iterator[Check]:
-    """Disk for the checkpoints, and memory on each GPU for train and align."""
+    """Check disk space for checkpoints, and each GPU's memory for train and align."""
     yield from _attempt("disk and memory", lambda: _room(params, own))
 
 
 def services(own: Settings) -> Iterator[Check]:
-    """Servers and ports that the settings name: MLflow, Prefect, the object store's credentials, the training's own port."""
+    """Check MLflow, Prefect, the object store's credentials and the training's port, as the settings name them."""
     for name, url in (("MLflow", own.tracking_uri), ("Prefect", os.environ.get("PREFECT_API_URL", ""))):
         if url.startswith("http"):
             yield _reached(name, url)
@@ -230,7 +232,7 @@ async def _ask_all(params: Params, own: Settings, asked: Sequence[Role]) -> list
 
 
 async def _ask(role: Role, model: Model) -> Check:
-    """One request that was never made before, so that the journal does not answer it."""
+    """Send one request with a random part, so that the journal cannot answer it."""
     from tasks.endpoints.chat import user
     from tasks.endpoints.roles import open_role
 
@@ -278,7 +280,7 @@ def _at_hand(given: Base) -> bool:
 
 
 def _attempt(name: str, check: Callable[[], Iterator[Check]]) -> Iterator[Check]:
-    """The lines of a check that raises what a person can act on."""
+    """The lines of a check; a PipelineError becomes an error line."""
     try:
         yield from check()
     except PipelineError as error:

@@ -1,8 +1,7 @@
-"""evaluate_general: general ability of student and aligned student, by lm-evaluation-harness on the endpoint of their evaluation.
+"""evaluate_general: measure the general ability of student and aligned student with lm-evaluation-harness, over the candidate's endpoint.
 
-A model that learned to write long and forgot everything else must not be promoted: the gate holds each task to its floor
-(promote.min_general). Questions, and the answers that each is weighed against, drive the cost; without tasks in params nothing is
-served and nothing measured.
+A model that learned long writing but lost its general ability must not be promoted, so the gate has a floor for each task
+(promote.min_general). The cost is questions × their answer options. Without tasks in params nothing is served or measured.
 """
 
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The training's history: one line per logged step and model, with whatever numbers were logged there."""
+"""Read a training's history: one line per logged step and model, with the numbers logged at that step."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -8,7 +8,7 @@ from tasks.schema.errors import BadInput
 
 
 class Entry(NamedTuple):
-    """One logged step of one model. `values` by name, `loss` (nats per target token) among them where a step was trained."""
+    """One logged step of one model. `values` are numbers by name, such as `loss` (nats per target token)."""
 
     model: str
     step: int
@@ -16,7 +16,7 @@ class Entry(NamedTuple):
 
 
 def read_history(path: Path) -> list[Entry]:
-    """Every entry of history.jsonl, in its order. Raises BadInput that names the line without a step."""
+    """Every entry of history.jsonl, in order. Raises BadInput with the line that is unreadable or has no step."""
     return [_entry(path, row) for row in store.rows(path)]
 
 

@@ -1,9 +1,8 @@
-"""judge: the judge gives each answer six scores, or leaves it unscored (paper, section 4.1).
+"""judge: the judge model gives each answer six scores, or leaves it unscored (paper, section 4.1).
 
-One call per answer and repeat, one more for the second judge and two for each pair of answers that are compared; a few more where a
-reply cannot be read. The answers' lengths and the judges' prices drive the cost. An answer whose verdicts stay unreadable is unscored,
-with the reason; it is never given a default. The journal has every reply, so that scoring again, or with more repeats, pays for
-nothing twice.
+One call per answer and repeat, one more for the second judge, two for each compared pair of answers, and a few more for unreadable
+replies. The answers' lengths and the judges' prices drive the cost. An answer without a readable verdict is unscored with a reason, and
+never gets a default score. The journal stores every reply, so a second run, or one with more repeats, pays for no reply twice.
 """
 
 from collections import Counter
@@ -41,7 +40,7 @@ def run(predictions: Path, prompt: Path, out: Path, *, judge: Judge, judge_model
 
 
 def _check_ids(path: Path, answers: Iterable[Prediction]) -> None:
-    """Raises BadInput with the line of the first answer whose name another one has: their verdicts could not be told apart."""
+    """Raises BadInput with the line of the first duplicate (prompt, model, sample), because its verdicts would be ambiguous."""
     seen = set()
     for place, answer in enumerate(answers):
         key = (answer.item.id, answer.model, answer.sample)

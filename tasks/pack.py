@@ -1,8 +1,8 @@
-"""pack: samples become tokens with answer-only targets, packed to the context (paper, section 4: batches of full packs).
+"""pack: tokenize samples with answer-only targets, and pack them to the context length (paper, section 4: batches of full packs).
 
-Two sets: the student's, long texts and general chats together, and the control's, whose outputs are at most `control_cap` of the longest:
-the same student trained on it shows what the paper claims, that the ceiling of what a model writes is that of its training data.
-Tokenizing is the cost; a stream, memory does not grow with the texts.
+It makes two sets. The student's set contains long texts and general chats. The control's set contains only answers up to `control_cap`
+times the longest one. The same model trained on it tests the paper's claim, that a model writes no longer than its training data.
+Tokenizing is the cost. Samples are streamed, so memory does not grow with the texts.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -20,19 +20,19 @@ from tasks.training.packing import Samples, write_packs
 from tasks.training.preflight import check_base, check_vocabulary
 from tasks.training.tokenizer import ChatTokenizer, load_tokenizer, train_tokenizer
 
-AT_ONCE = 256  # samples
+AT_ONCE = 256  # samples per batch
 
 
 class Kept(NamedTuple):
-    """What is remembered of each sample that fits the context, in the order of `samples`."""
+    """The samples that fit the context."""
 
     samples: Samples
-    words: list[int]  # written
-    general: int  # how many, the last ones, are general chats
+    words: list[int]  # written words of each sample, in the order of `samples`
+    general: int  # number of general chats, which come last
 
 
 def run(dataset: Path, general: Path, passed: Path, out: Path, *, base: Base, pack: Pack) -> stage.Metrics:
-    """`passed` is not read: it stands for the data contract that has to have passed."""
+    """`passed` is not read: it is a dependency, so that the data contract must pass first."""
     chat = tokenizer_for(chain(read_dataset(dataset), read_dataset(general)), base=base, pack=pack)
     chat.save(out / "tokenizer")
     encoder = Encoder(chat.tokenizer)
@@ -59,7 +59,7 @@ def run(dataset: Path, general: Path, passed: Path, out: Path, *, base: Base, pa
 
 
 def _nothing_left(rejects: Sequence[Reject], *, context: int) -> tuple[str, str]:
-    """Why there is no sample to pack, and what to do."""
+    """(problem, fix) if no sample is left to pack."""
     if not rejects:
         return "no samples in it", "run the stages before it on a source that has rows"
     if all(reject.reason is Reason.TOO_LONG for reject in rejects):
@@ -71,7 +71,7 @@ def _nothing_left(rejects: Sequence[Reject], *, context: int) -> tuple[str, str]
 
 
 def tokenizer_for(samples: Iterable[Sample], *, base: Base, pack: Pack) -> ChatTokenizer:
-    """The base model's tokenizer; for `tiny` one that is trained on these samples."""
+    """The base model's tokenizer; for `tiny` a new one trained on these samples. Raises BadInput for an unsafe or unfit base model."""
     if base.model != "tiny":
         check_base(base)
         chat = load_tokenizer(base)
@@ -82,7 +82,7 @@ def tokenizer_for(samples: Iterable[Sample], *, base: Base, pack: Pack) -> ChatT
 
 
 def tokenize(rows: Iterable[tuple[bool, Sample]], encoder: Encoder, samples: Samples, rejects: list[Reject], *, context: int) -> Kept:
-    """The samples as tokens in `samples`, each with whether it is a general chat; the others are added to the rejects."""
+    """Tokenize rows of (is a general chat, sample) into `samples`. Samples over `context` tokens or not renderable go to `rejects`."""
     words, chats = list[int](), 0
     for batch in _batches(progress.track(rows, unit="sample", label="tokenize")):
         encoded = encoder.try_encode([sample.messages for _, sample in batch])

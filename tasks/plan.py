@@ -1,8 +1,8 @@
-"""plan: the teacher breaks each instruction into paragraphs with word counts (paper, section 3.1, step I).
+"""plan: the teacher divides each instruction's text into paragraphs with word counts (paper, section 3.1, step I).
 
-One call per instruction, two where the first plan cannot be used; its prompt is the instruction, its answer a line per
-paragraph. A text too long for one list of paragraphs takes a call for its chapters and one for each of them. An instruction
-without a usable plan becomes a Reject. Instructions are read as they are worked on: memory does not grow with their texts.
+One call per instruction, or two if the first plan is unusable. The prompt is the instruction; the reply has one line per paragraph. A
+text too long for one list of paragraphs takes one call for its chapters and one for each chapter. An instruction without a usable plan
+becomes a Reject. Instructions are streamed, so memory does not grow with their texts.
 """
 
 from array import array
@@ -17,11 +17,11 @@ from tasks.endpoints.roles import open_role
 from tasks.schema.params import Model, PlanSection
 from tasks.schema.records import Instruction, Plan, Reject
 
-BLOCK = 10_000  # instructions that are put in order at a time: the first request does not wait for a long file to be read
+BLOCK = 10_000  # instructions sorted at once, so that the first request does not wait until a long file is read
 
 
 def run(instructions: Path, admitted: Path, out: Path, *, plan: PlanSection, teacher_model: Model) -> stage.Metrics:
-    """`admitted` is not read: it stands for the instructions' contract that has to have passed."""
+    """`admitted` is not read: it is a dependency, so that the instructions' contract must pass first."""
     made = stage.run_async(_plans(instructions, out, plan, teacher_model))
     asked = len(made.plans) + len(made.rejects)
     stage.check_reject_rate(made.rejects.records(Reject), of=asked, at_most=plan.max_rejects)
@@ -31,7 +31,7 @@ def run(instructions: Path, admitted: Path, out: Path, *, plan: PlanSection, tea
 
 async def _plans(instructions: Path, out: Path, plan: PlanSection, model: Model) -> "_Made":
     count, places = store.count(instructions), array("q")
-    first = next(asked := _longest_first(instructions, places))  # a file that cannot be read is an error before any role is opened
+    first = next(asked := _longest_first(instructions, places))  # an unreadable file fails before any role is opened
     async with open_role("teacher", model) as chat:
         with progress.bar(total=count, unit="plan", label="plan") as bar:
             made = _Made(out, places, bar)
@@ -45,7 +45,7 @@ async def _plans(instructions: Path, out: Path, plan: PlanSection, model: Model)
 
 
 def _longest_first(path: Path, places: "array[int]") -> Iterator[Instruction]:
-    """All instructions, the longest texts of each block first. Their places in the file are appended to `places` as they come."""
+    """All instructions, sorted by requested length within each block, longest first. Appends their places in the file to `places`."""
     numbered = enumerate(store.placed(path, Instruction))
     while block := [(-asked.words, place, start) for place, (start, asked) in islice(numbered, BLOCK)]:
         for _, place, start in sorted(block):
@@ -54,7 +54,7 @@ def _longest_first(path: Path, places: "array[int]") -> Iterator[Instruction]:
 
 
 class _Made:
-    """Plans and rejects on disk, in the order of their instructions in the file; memory has their counts."""
+    """Collects plans and rejects on disk, in the order of their instructions in the file; counts them in memory."""
 
     def __init__(self, out: Path, places: "array[int]", bar: progress.tqdm):
         self.plans, self.rejects = store.Spool(out), store.Spool(out)

@@ -1,6 +1,6 @@
-"""The report's plots, as SVG text that stands inline in a page, light or dark: transparent, text in grey, the same bytes each time.
+"""The report's plots as SVG text for inline use in light or dark pages: transparent, grey text, deterministic bytes.
 
-Labels are English: a font with Chinese characters may be missing where the page is made or read.
+Labels are in English, because a font with Chinese characters may be missing where the page is made or read.
 """
 
 import io
@@ -24,7 +24,7 @@ def colour(name: str, place: int = 0) -> str:
 
 
 def lengths(asked: Sequence[int], written: Sequence[int]) -> str:
-    """Two outlines over one set of bins: how long the dataset's answers are, and how long they were asked to be."""
+    """Histograms of written and requested lengths of the dataset's answers, in words (Chinese: characters), over the same bins."""
     figure, axes = _canvas(6.2, 3.2)
     top = max([*asked, *written, 1])
     bins = [top * place / 30 for place in range(31)]
@@ -34,7 +34,7 @@ def lengths(asked: Sequence[int], written: Sequence[int]) -> str:
 
 
 def ruler(points: Mapping[str, Iterable[tuple[int, int]]], *, cap: float | None = None) -> str:
-    """Written against asked length per model, the diagonal, and the cap on what the control was trained on."""
+    """Written against requested length in words, for each model, with the diagonal and the cap of the control's training data."""
     figure, axes = _canvas(6.2, 4.2)
     shown = {name: sorted(pairs) for name, pairs in points.items()}
     top = max([1, *(asked for pairs in shown.values() for asked, _ in pairs)])
@@ -54,21 +54,21 @@ def ruler(points: Mapping[str, Iterable[tuple[int, int]]], *, cap: float | None 
 
 
 def bins(scores: Mapping[str, Mapping[str, float | None]], *, label: str) -> str:
-    """Bars by length bin, one group per bin, one colour per model; a bin without a score has no bar."""
+    """Scores (0 to 100) as bars, one group per length bin, one colour per model; a bin without a score has no bar."""
     figure, axes = _bars(scores)
     axes.set_ylim(0, 105)
     return _finish(figure, axes, x="asked words", y=label)
 
 
 def margins(points: Mapping[str, Mapping[str, float | None]]) -> str:
-    """Chosen minus rejected, in points of each score: bars by length bin."""
+    """Chosen minus rejected, in points of each score, as bars by length bin."""
     figure, axes = _bars(points)
     axes.axhline(0, color=GREY, linewidth=0.8)
     return _finish(figure, axes, x="asked words", y="chosen minus rejected, points")
 
 
 def _bars(scores: Mapping[str, Mapping[str, float | None]]) -> "tuple[Figure, Axes]":
-    """Groups of bars, one group per bin, one colour per name."""
+    """Bars, one group per bin, one colour per name."""
     figure, axes = _canvas(5.2, 3.0)
     names = list(dict.fromkeys(name for by_bin in scores.values() for name in by_bin))
     width = 0.8 / max(len(scores), 1)
@@ -81,7 +81,7 @@ def _bars(scores: Mapping[str, Mapping[str, float | None]]) -> "tuple[Figure, Ax
 
 
 def decay(courses: Mapping[str, Mapping[str, Sequence[float]]]) -> str:
-    """Shares by tenth of the text: a line per model and measure, the first measure solid, further ones dashed and dotted."""
+    """Shares (0 to 1) by tenth of the text, one line per model and measure; the first measure is solid, further ones dashed and dotted."""
     figure, axes = _canvas(6.2, 3.2)
     for place, (model, measures) in enumerate(courses.items()):
         for style, (name, course) in zip(("-", "--", ":"), measures.items(), strict=False):
@@ -100,11 +100,11 @@ def nll(course: Mapping[int, float]) -> str:
     return _finish(figure, axes, x="tokens of the answer", y="cumulative NLL (nats per token)")
 
 
-Measured = tuple[int, float, tuple[float | None, float | None]]  # a cap, the words written under it, and their interval's known ends
+Measured = tuple[int, float, tuple[float | None, float | None]]  # cap, mean written words, their interval (None: unknown)
 
 
 def limit(points: Mapping[str, Sequence[Measured]], *, lines: Mapping[str, tuple[float, float]], labels: Mapping[str, str]) -> str:
-    """Words written against the cap on the training outputs: each point with its interval, a line (intercept, slope), and the diagonal."""
+    """Written words against the cap on training outputs: points with intervals, a line (intercept, slope), and the diagonal."""
     figure, axes = _canvas(6.2, 4.2)
     caps = [cap for found in points.values() for cap, _, _ in found]
     ends = [0, max(caps) * 1.05]
@@ -139,7 +139,7 @@ def loss(history: Sequence[Entry]) -> str:
 
 
 def shares(values: Mapping[str, float | None], intervals: Mapping[str, tuple[float, float] | None], *, label: str) -> str:
-    """A share per length bin in percent, with its interval, and the line of no bias; a bin without one has no mark."""
+    """A share per length bin (0 to 1, drawn in percent) with its interval, and a line at 50%; a bin without a share has no mark."""
     figure, axes = _canvas(5.2, 3.0)
     for place, (name, value) in enumerate(values.items()):
         if value is not None:
@@ -168,7 +168,7 @@ def rewards(history: Sequence[Entry]) -> str:
 
 
 def rejects(counts: Mapping[str, Mapping[str, int]]) -> str:
-    """Horizontal bars: records set aside by reason, stacked by stage, commonest reason on top."""
+    """Rejected records by reason as horizontal bars, stacked by stage, the most frequent reason on top."""
     totals: dict[str, int] = {}
     for by_reason in counts.values():
         for reason, count in by_reason.items():
@@ -221,7 +221,7 @@ def _finish(figure: "Figure", axes: "Axes", *, x: str, y: str, columns: int = 4)
 
 
 def inline(svg: str, *, prefix: str) -> str:
-    """An SVG for a page that holds several: no prologue, ids of its own, as wide as its place on the page."""
+    """An SVG for a page with several SVGs: without prologue, with ids that begin with `prefix`, without a fixed size."""
     body = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     head, rest = body.split(">", 1)
     head = re.sub(r' (?:width|height)="[^"]*"', "", head)

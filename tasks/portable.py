@@ -1,6 +1,6 @@
-"""What differs between operating systems below the evaluator: it runs on Linux, macOS and Windows; the pipeline on Linux.
+"""Operating-system differences for the evaluator, which runs on Linux, macOS and Windows. The rest of the pipeline needs Linux.
 
-POSIX modules are imported where they exist. Elsewhere each function says what it does in their place.
+POSIX modules are imported if they exist. Each function's docstring says what it does without them.
 """
 
 import contextlib
@@ -15,12 +15,12 @@ try:
 except ImportError:  # Windows
     fcntl = resource = None  # type: ignore[assignment]
 
-OPEN = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)  # flags of every `os.open`: not inherited, and bytes as they are
-_FAR = 2**40  # the byte that Windows locks: its locks keep readers out, and nothing is there
+OPEN = getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_BINARY", 0)  # for every `os.open`: not inherited, no newline conversion
+_FAR = 2**40  # the byte to lock on Windows, beyond the file's end, because Windows locks block readers
 
 
 def lock(file: int) -> None:
-    """Take an exclusive lock on an open file, until it is closed. Raises BlockingIOError where another process has it."""
+    """Lock an open file exclusively until it is closed. Raises BlockingIOError if another process has the lock."""
     if fcntl is not None:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         return
@@ -37,7 +37,7 @@ def lock(file: int) -> None:
 
 
 def read_at(file: int, size: int, place: int) -> bytes:
-    """Bytes of an open file from a place on. Without `pread` the file's position moves: one thread may use it."""
+    """`size` bytes of an open file from byte `place` on. Without `pread` it moves the file's position, so only one thread may use it."""
     if hasattr(os, "pread"):
         return os.pread(file, size, place)
     os.lseek(file, place, os.SEEK_SET)
@@ -45,18 +45,18 @@ def read_at(file: int, size: int, place: int) -> bytes:
 
 
 def make_private(path: Path) -> None:
-    """Let the owner alone read and write a file. Windows has no such bits; there a home folder is private by its access list."""
+    """Make a file readable and writable by its owner only. Windows has no such bits; there the home folder's access list protects it."""
     with contextlib.suppress(NotImplementedError):
         path.chmod(0o600)
 
 
 def is_own(owner: int) -> bool:
-    """Whether a file of this owner (`st_uid`) belongs to the user of this process; always so on Windows, which has no such numbers."""
+    """Whether a file with this `st_uid` belongs to this process's user. Always true on Windows, which has no user numbers."""
     return not hasattr(os, "getuid") or owner == os.getuid()
 
 
 def file_size_limit() -> int | None:
-    """Bytes that a file of this process may have (RLIMIT_FSIZE); None: no limit."""
+    """This process's limit of a file's size in bytes (RLIMIT_FSIZE); None without a limit or on Windows."""
     if resource is None:
         return None
     limit, _ = resource.getrlimit(resource.RLIMIT_FSIZE)
@@ -64,5 +64,5 @@ def file_size_limit() -> int | None:
 
 
 def free_bytes(path: str) -> int:
-    """Bytes that this user can still write beside a file."""
+    """Free bytes for this user on a file's disk."""
     return shutil.disk_usage(os.path.dirname(os.path.abspath(path))).free

@@ -1,7 +1,7 @@
-"""predict: the candidates answer the benchmark over HTTP, like every other role (paper, section 4.1).
+"""predict: the candidate models answer the benchmark over HTTP (paper, section 4.1).
 
-`predict.samples` answers per item and checkpoint; the tokens written drive the cost. Every checkpoint is served in turn, by the
-pipeline's own server unless LONGWRITER_CANDIDATE_URL names another: the student, the aligned student where there is one, the control.
+Each checkpoint gives `predict.samples` answers per item; the written tokens drive the cost. Student, aligned student (if any) and control
+are served one after the other, by the pipeline's own server unless LONGWRITER_CANDIDATE_URL names another.
 """
 
 from pathlib import Path
@@ -13,11 +13,11 @@ from tasks.schema.errors import BadInput
 from tasks.schema.params import Model, Predict
 from tasks.schema.records import Reject
 
-ORDER = ("student", "aligned")  # and whatever else there is after them
+ORDER = ("student", "aligned")  # other checkpoints come after these
 
 
 def run(benchmark: Path, trained: Path, aligned: Path, out: Path, *, seed: int, predict: Predict, candidate_model: Model) -> stage.Metrics:
-    """`trained` and `aligned` are folders of checkpoints; the second is empty where params want no alignment."""
+    """`trained` and `aligned` are folders of checkpoints; `aligned` is empty if alignment is off."""
     items, folders = read_items(benchmark).items, candidates(trained, aligned)
     if not folders:
         raise BadInput(trained, "the folder has no checkpoint", fix="run the train stage again")
@@ -35,7 +35,7 @@ def run(benchmark: Path, trained: Path, aligned: Path, out: Path, *, seed: int, 
 
 
 def candidates(*places: Path) -> list[Path]:
-    """The checkpoint folders in these folders, the student's first."""
+    """The checkpoint folders in these folders, in the order student, aligned, others by name."""
     found = [folder for place in places for folder in place.iterdir() if folder.is_dir()]
     return sorted(found, key=lambda folder: (ORDER.index(folder.name) if folder.name in ORDER else len(ORDER), folder.name))
 

@@ -1,8 +1,8 @@
-"""Processes that end with whoever started them, and names that say which process owns a file (Linux).
+"""End child processes with their parent, and identify the process that owns a file (Linux).
 
-The kernel can signal a process when its parent dies. The request has to be made before the program begins, in the child between fork and
-exec, or else a parent that dies in the child's first second leaves the child running. A parent that died even earlier is found by asking
-afterwards who the parent is.
+The kernel can signal a process when its parent dies. The child must request this between fork and exec; otherwise a parent that dies
+during the child's first second leaves the child running. A parent that died before the request is detected by checking the parent's id
+afterwards.
 """
 
 import ctypes
@@ -16,12 +16,12 @@ from functools import cache
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
-OWNER = "LONGWRITER_OWNER"  # the process for which this one works: it may be no parent, but a launcher's
-_prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None  # looked up here: a forked child may not load libraries
+OWNER = "LONGWRITER_OWNER"  # mark of the process that this one works for, which may be an indirect parent (of a launcher)
+_prctl = ctypes.CDLL(None).prctl if sys.platform == "linux" else None  # at import, because a forked child must not load libraries
 
 
 def bound(number: int = signal.SIGTERM) -> Callable[[], None]:
-    """For `Popen(preexec_fn=…)`: the child gets this signal when the caller's thread ends, however that happens."""
+    """A `preexec_fn` for Popen: the child receives signal `number` when the calling thread ends, for any reason."""
     parent = os.getpid()
 
     def before_exec() -> None:
@@ -34,10 +34,9 @@ def bound(number: int = signal.SIGTERM) -> Callable[[], None]:
 
 
 def die_with_parent(number: int = signal.SIGTERM, *, owner: str = "") -> None:
-    """The same for a program that something else started, such as a stage by DVC: as the first thing that it does.
+    """Like `bound`, called by the child itself as its first action, if another program started it (such as DVC a stage).
 
-    Ends the process at once where its parent is gone already, or the process for which it works: that of the mark `owner`, or of the
-    environment.
+    Exits at once if the parent is gone already, or the process that it works for (mark `owner`, by default from the environment).
     """
     parent = os.getppid()
     if not _prctl:
@@ -48,7 +47,7 @@ def die_with_parent(number: int = signal.SIGTERM, *, owner: str = "") -> None:
 
 
 def die_with_make() -> None:
-    """A command that make started ends with it: after a kill -9 of make nobody watches. Started by hand, it may outlive its shell."""
+    """End this process with its parent if the parent is make. Started from a shell, it may outlive the shell."""
     try:
         started_by = Path(f"/proc/{os.getppid()}/comm").read_text().strip()
     except OSError:
@@ -58,7 +57,7 @@ def die_with_make() -> None:
 
 
 def _was_adopted() -> bool:
-    """Whether a stage's parent is no longer DVC: DVC starts a command in its own session, and who adopts orphans is in another."""
+    """Whether a stage's parent is no longer DVC. DVC runs commands in its own session; the process that adopts orphans is in another."""
     if "DVC_STAGE" not in os.environ or os.getsid(0) == os.getpid():
         return False
     try:
@@ -70,7 +69,7 @@ def _was_adopted() -> bool:
 
 
 def owned() -> dict[str, str]:
-    """Environment of children that must not outlive this process, even if something else launches them."""
+    """Environment for children that must not outlive this process, even if a launcher starts them."""
     return {OWNER: mark()}
 
 
@@ -79,14 +78,14 @@ def _is_gone(owner: str) -> bool:
 
 
 def mark(pid: int | None = None) -> str:
-    """A process, told apart from a later one with the same number: `PID-START`, the start in clock ticks since the machine's."""
+    """`PID-START`, which distinguishes a process from a later one with the same number. START is in clock ticks since boot."""
     pid = os.getpid() if pid is None else pid
     return f"{pid}-{_started(pid) or 0}"
 
 
 @cache
 def place() -> str:
-    """Where process numbers mean something: this machine, since it was started, and its container; six hexadecimal digits."""
+    """Six hex digits that identify the machine, its boot and its container, within which process numbers are unique."""
     said = [socket.gethostname()]
     for path, read in (("/proc/sys/kernel/random/boot_id", Path.read_text), ("/proc/self/ns/pid", Path.readlink)):
         try:
@@ -97,13 +96,13 @@ def place() -> str:
 
 
 def lives(mark: str) -> bool:
-    """Whether the process of a mark still runs."""
+    """Whether the process with this mark still runs."""
     pid, _, start = mark.partition("-")
     return pid.isdecimal() and start.isdecimal() and _started(int(pid)) == int(start)
 
 
 def _started(pid: int) -> int | None:
-    """Clock ticks from the machine's start to the process's; None where it is gone, or dead and not yet collected."""
+    """Start of a process in clock ticks since boot; None if it has ended (also if it is a zombie)."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:

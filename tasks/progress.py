@@ -1,4 +1,4 @@
-"""The one bar: done, total, rate and time left, on standard error. tqdm does the work."""
+"""Progress bars on standard error, by tqdm: done, total, rate and time left."""
 
 import sys
 import threading
@@ -13,12 +13,12 @@ from tasks.schema.redaction import redact
 
 T = TypeVar("T")
 
-EVERY = 1.0  # seconds between two states of a bar, also while no item ends
-QUIET = 3.0  # seconds after which a wait says that it is one
+EVERY = 1.0  # seconds between two updates of a bar, also while no item ends
+QUIET = 3.0  # seconds after which a wait is shown
 
 
 class tqdm(plain_bar):
-    """A bar that moves every second: tqdm alone draws it when an item ends, and a long item looks like a run that hangs."""
+    """A bar that is redrawn every second. Plain tqdm redraws only when an item ends, so a run with long items looks hung."""
 
     _shown: ClassVar["weakref.WeakSet[tqdm]"] = weakref.WeakSet()
     _ticker: ClassVar[threading.Thread | None] = None
@@ -36,7 +36,7 @@ class tqdm(plain_bar):
         super().close()
 
     def tick(self) -> None:
-        """Draw the bar again if it is shown and nothing else has drawn it for a second."""
+        """Redraw the bar if it is visible and was not drawn for a second."""
         now = time.time()
         if now - self.start_t >= max(self.delay or 0.0, EVERY) and now - self.last_print_t >= EVERY:
             self.refresh()
@@ -50,16 +50,16 @@ def _tick() -> None:
 
 
 def bar(*, total: int | None, unit: str, label: str | None, delay: float = 0.0) -> tqdm:
-    """A bar to update by hand: `with bar(total=…, unit="call", label="judge") as progress: progress.update()`. No label, no bar.
+    """A bar to update by hand: `with bar(total=…, unit="call", label="judge") as progress: progress.update()`.
 
-    `delay`: seconds before it shows, so that what fails at once is one line.
+    Without `label` nothing is drawn. `delay` is in seconds before the first drawing, so that an early failure prints only its line.
     """
     hidden = label is None
     return tqdm(total=total, unit=unit, desc=label, disable=hidden, delay=delay, mininterval=1.0, dynamic_ncols=True, file=sys.stderr)
 
 
 def byte_bar(*, total: int, label: str | None) -> tqdm:
-    """The same for bytes, shown as KiB, MiB and GiB, once it takes more than a second."""
+    """A bar for bytes (KiB, MiB, GiB), drawn after one second. Without `label` nothing is drawn."""
     scale: dict[str, Any] = {"unit": "B", "unit_scale": True, "unit_divisor": 1024, "delay": 1.0}
     return tqdm(total=total, desc=label, disable=label is None, mininterval=1.0, dynamic_ncols=True, file=sys.stderr, **scale)
 
@@ -70,7 +70,7 @@ def track(items: Iterable[T], *, unit: str, label: str, total: int | None = None
 
 
 def waiting(label: str) -> tqdm:
-    """A line for a wait that has no parts to count: the time gone by, and a note by `set_postfix_str`. Gone with the wait, unless short."""
+    """A line for a wait without countable parts: elapsed time, and a note by `set_postfix_str`. Shown after QUIET seconds, then removed."""
     form = "{desc}: {elapsed}{postfix}"
     return tqdm(
         total=None, desc=label, bar_format=form, delay=QUIET, mininterval=1.0, miniters=1, leave=False, dynamic_ncols=True, file=sys.stderr
@@ -78,5 +78,5 @@ def waiting(label: str) -> tqdm:
 
 
 def say(line: str) -> None:
-    """A line on standard error, above the bars."""
+    """Print a line to standard error, above the bars, with secrets redacted."""
     tqdm.write(redact(line), file=sys.stderr)

@@ -1,9 +1,9 @@
-"""promote: the checkpoint becomes a model version, and the alias champion moves to it if every axis of the gate holds.
+"""promote: register the checkpoint as a model version, and move the alias champion to it if it passes every axis of the gate.
 
-Of student and aligned student one is registered: the aligned one, unless its S̄ (S_l where nobody was scored) is below the student's.
-Records the training and the evaluation as MLflow runs, copies the checkpoint into the registry (no weights in memory,
-no pickle), decides, and writes the reason on the version. Losing is a result, not an error: the version is then the
-challenger. Cheap, and repeatable: the same checkpoint and scores find their runs and their version again.
+The aligned student is registered, unless its S̄ (S_l if no answer was scored) is below the student's; then the student is. The stage
+records training and evaluation as MLflow runs, copies the checkpoint into the registry (no weights in memory, no pickle), decides, and
+writes the reason on the version. A version that does not pass is no error: it becomes the challenger. The stage is cheap and repeatable:
+the same checkpoint and scores find their existing runs and version.
 """
 
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ STUDENT, ALIGNED = "student", "aligned"
 
 
 class Candidate(NamedTuple):
-    """The one of the candidates that goes to the gate."""
+    """The candidate model that the gate decides about."""
 
     name: str
     checkpoint: Path
@@ -72,7 +72,7 @@ def run(
 
 
 def preview(trained: Path, aligned: Path, scored: Path, general: Path, *, promote: Promote) -> tuple[Scorecard, gate.Decision]:
-    """The scorecard, and what would be decided about it now. Registers nothing, records nothing, moves nothing."""
+    """The scorecard, and the gate's current decision about it. Registers, records and moves nothing."""
     chosen = _chosen(read_scorecards(scored / CARD), trained, aligned, scored, general, promote)
     with answering():
         version = registry.find(checkpoint.digest(chosen.checkpoint))
@@ -80,7 +80,7 @@ def preview(trained: Path, aligned: Path, scored: Path, general: Path, *, promot
 
 
 def _chosen(cards: Mapping[str, Scorecard], trained: Path, aligned: Path, scored: Path, general: Path, promote: Promote) -> Candidate:
-    """The aligned student, unless there is none or the student is better. Raises BadInput without a student's scorecard."""
+    """The aligned student; the student if there is no aligned one or if its S̄ is higher. Raises BadInput without a student's scorecard."""
     if STUDENT not in cards:
         raise BadInput(scored / CARD, f"no scorecard of {STUDENT}", field=STUDENT, fix="run the stages from predict to score again")
     name = STUDENT
@@ -91,7 +91,7 @@ def _chosen(cards: Mapping[str, Scorecard], trained: Path, aligned: Path, scored
 
 
 def _points(card: Scorecard, mode: Mode) -> float:
-    """S̄ in the gate's mode; S_l where no answer was scored."""
+    """S̄ in the gate's mode; S_l if no answer was scored."""
     scores = card if mode == "paper" or card.fixed is None else card.fixed
     return scores.s_l if scores.s_bar is None else scores.s_bar
 
@@ -105,7 +105,7 @@ def _decide(
     training: str,
     evaluation: str,
 ) -> gate.Decision:
-    """What becomes of a version; None is one that is not registered yet."""
+    """The gate's decision about a version; None is a version that is not registered yet."""
     champion = registry.rival(version)
     candidate = read_side(f"{scored / ITEMS}:{chosen.name}")._replace(name="this version")
     return gate.decide(
@@ -123,7 +123,7 @@ def _decide(
 
 
 def _general(path: Path) -> Mapping[str, Mapping[str, float | None]]:
-    """Scores from 0 to 1 by candidate and task. Raises BadInput that names the task whose score is none."""
+    """Scores (0 to 1) by candidate and task. Raises BadInput with the field that is not valid."""
     return store.read_document(path, Abilities).root
 
 

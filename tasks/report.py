@@ -1,8 +1,8 @@
-"""report: one HTML page of the run, and the small figures that git keeps.
+"""report: write one HTML page about the run, and the small metrics and plots that git stores.
 
-The page stands alone: plots and styles are inside it, nothing is loaded, it can be mailed or archived. It shows the
-scores with the control beside the student, written against asked lengths (paper, section 2), what was set aside and why,
-the contracts' verdicts, the promotion, and how the run was made. Seconds.
+The page is self-contained: plots and styles are inline and nothing is loaded, so it can be mailed or archived. It shows the scores of
+student and control, written against requested lengths (paper, section 2), rejects with reasons, the contracts' verdicts, the promotion,
+and how the run was made. It takes seconds.
 """
 
 from pathlib import Path

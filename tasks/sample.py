@@ -1,7 +1,7 @@
-"""sample: the SFT student answers training requests again, several times each (paper, section 4.3), over HTTP like any candidate.
+"""sample: the SFT student answers training prompts again, several times each (paper, section 4.3), over HTTP like any candidate model.
 
-Requests × answers × their lengths drive the cost; each answer is in the journal before it is used, so that a killed run goes on where
-it was. Which requests, and why the training data's own: tasks/training/pair_requests.py. With `sample.prompts` 0 nothing is served.
+The cost is prompts × answers × their lengths. Each answer is stored in the journal before it is used, so a killed run resumes.
+tasks/training/pair_requests.py draws the prompts and explains why they are training prompts. If `sample.prompts` is 0, nothing is served.
 """
 
 from pathlib import Path

@@ -1,8 +1,8 @@
-"""score: S_l, S_q and their mean S̄, overall, by length bin, language and type (paper, section 4.1). Costs nothing.
+"""score: compute S_l, S_q and their mean S̄, overall and by length bin, language and type (paper, section 4.1). Calls no model.
 
-Every mean with its 95% interval, in paper and in fixed mode side by side; how far the answers reach (the ruler), how they degenerate,
-and how far the judge can be relied on. Also the paper's claim in small: `above_cap`, the points of S_l that the student has over the
-control where more is asked for than the control's cap, which is control_cap times the longest asked length.
+Every mean has a 95% interval, in paper and fixed mode. The stage also measures the written lengths (the ruler), degeneration, and the
+judge's reliability. `above_cap` tests the paper's claim: student minus control in mean S_l, over prompts that request more words than
+the control's cap (control_cap times the longest requested length).
 """
 
 import csv
@@ -34,7 +34,7 @@ def run(predictions: Path, judged: Path, out: Path, *, pack: Pack) -> stage.Metr
 
 
 def _above_cap(items: list[ScoredItem], cards: Mapping[str, Scorecard], *, share: float) -> dict[str, float]:
-    """Mean S_l above the control's cap per model, and `above_cap`, student minus control, where both were evaluated."""
+    """Each model's mean S_l above the control's cap, and `above_cap` (student minus control) if both were evaluated."""
     cap = share * max(item.asked for item in items)
     means = {model: mean_s_l([item for item in items if item.model == model], over=cap) for model in cards}
     found = {f"{model}_s_l_above_cap": value for model, value in means.items() if value is not None}

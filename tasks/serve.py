@@ -1,8 +1,8 @@
-"""serve: the promoted alias is served once, and must end a long answer by itself (`serve.words` words drive the cost).
+"""serve: serve the promoted alias once, and check that it writes a long answer and ends it by itself (`serve.words` drives the cost).
 
-What is served is what users of the alias get: the registry's files, held to the digest of what was trained, chat template included,
-and the candidate's own decoding. No journal and no LONGWRITER_CANDIDATE_URL: something else would answer. A champion that is not up
-to it is rolled back; a challenger that is not is a result, as nobody relies on it.
+It tests what users of the alias get: the registry's files with their chat template, compared with the digest of the training, and the
+candidate's decoding settings. Journal and LONGWRITER_CANDIDATE_URL are not used, because they would test something else. A champion that
+fails is rolled back and the stage fails. A challenger that fails is only recorded, because nobody uses it yet.
 """
 
 import hashlib
@@ -78,7 +78,7 @@ async def _answer(folder: Path, model: Model, *, words: int, seed: int) -> Reply
 
 
 def _checkpoint(decided: Promoted, path: Path) -> Path:
-    """The files behind the alias. Raises BadInput if it points elsewhere by now, or they are not what was trained."""
+    """The alias's files. Raises BadInput if the alias has moved meanwhile, or if the files are not the trained checkpoint."""
     version = registry.aliased(decided.alias)
     if version is None or version.number != decided.version:
         there = f"version {version.number}" if version else "no version"
@@ -90,7 +90,7 @@ def _checkpoint(decided: Promoted, path: Path) -> Path:
 
 
 def _template(folder: Path) -> str:
-    """The digest of the chat template. Raises BadInput without one: the server would make up its own."""
+    """SHA-256 of the chat template. Raises BadInput if there is none, because a server would use a default."""
     path = folder / TEMPLATE
     if path.is_file():
         return hashlib.sha256(path.read_bytes()).hexdigest()
@@ -118,7 +118,7 @@ def _off_length(serve: Serve, written: int, length: float) -> str | None:
 
 
 def _failed(decided: Promoted, problem: str) -> None:
-    """Put on record that the version cannot be served. Raises GateFailed for a champion, which is one no more."""
+    """Record that the version failed. Rolls back a champion and raises GateFailed."""
     said = {"served": f"failed: {problem}"}
     with answering():
         if decided.alias == "challenger":

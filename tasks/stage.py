@@ -1,12 +1,12 @@
-"""How a stage is started: `python -m tasks.<stage> INPUT… OUTPUT`, as dvc.yaml writes it.
+"""Start a stage: `python -m tasks.<stage> INPUT… OUTPUT`, as in dvc.yaml.
 
-A stage's `run` says by its signature what it needs. Positional parameters are paths, in the order of the command; the
-last one is the output folder, and one annotated as a whole number is one, such as an arm's cap in the length-limit study.
-Keyword-only parameters are sections of params.yaml: `plan`, `seed`, `benchmark`, and `judge_model` for `models.judge`. `run`
-returns its metrics, and they become `metrics.json` in the output folder.
+The signature of a stage's `run` defines its inputs. Positional parameters are paths in the order of the command; the last is the output
+folder. A positional parameter annotated with int is a whole number, such as the cap of an arm in the length-limit study. Keyword-only
+parameters are sections of params.yaml: `plan`, `seed`, `benchmark`, and `judge_model` for `models.judge`. `run` returns its metrics,
+which become `metrics.json` in the output folder.
 
-The output folder is built beside its place and swapped in when whole. An error made for people is one line and its
-exit code; Ctrl-C is 130, SIGTERM 143, and the process dies with whoever started it, so that nothing goes on calling.
+The output folder replaces the old one only when it is complete. A PipelineError is one line and its exit code; Ctrl-C exits with 130,
+SIGTERM with 143. The process ends with its parent, so that no model calls continue.
 """
 
 import asyncio
@@ -28,7 +28,7 @@ from tasks.schema.params import Params, load
 from tasks.schema.records import Reason, Reject
 from tasks.schema.redaction import excepthook, redact
 
-# Errors that say something about a path that was given, and nothing about this program.
+# Errors that are caused by a given path, not by a defect of this program.
 OF_A_PATH = {
     errno.EACCES,
     errno.EBUSY,
@@ -47,7 +47,7 @@ R = TypeVar("R")
 
 
 def main(run: Callable[..., Metrics], argv: list[str] | None = None) -> None:
-    """The command line of a stage. Exits the process unless all went well."""
+    """Run a stage from the command line. Exits with a message and code on an error."""
     argv = sys.argv[1:] if argv is None else argv
     names = [p.name for p in inspect.signature(run).parameters.values() if p.kind is not p.KEYWORD_ONLY]
     if len(argv) != len(names):
@@ -67,7 +67,7 @@ def main(run: Callable[..., Metrics], argv: list[str] | None = None) -> None:
 
 
 def arguments(run: Callable[..., Metrics], argv: Sequence[str]) -> list[Any]:
-    """Paths, and whole numbers where `run` is annotated so. Raises BadInput for what is no whole number."""
+    """The positional arguments as paths, or whole numbers where `run` has int. Raises BadInput if one is no whole number."""
     kinds = [p.annotation for p in inspect.signature(run).parameters.values() if p.kind is not p.KEYWORD_ONLY]
     return [_whole(text) if kind is int else Path(text) for kind, text in zip(kinds, argv, strict=True)]
 
@@ -79,7 +79,7 @@ def _whole(text: str) -> int:
 
 
 def sections(run: Callable[..., Any], params: Params) -> dict[str, Any]:
-    """The params that `run` asks for by its keyword-only parameters."""
+    """The params sections for the keyword-only parameters of `run`."""
     names = [p.name for p in inspect.signature(run).parameters.values() if p.kind is p.KEYWORD_ONLY]
     return {name: _section(params, name) for name in names}
 
@@ -96,7 +96,7 @@ def _section(params: Params, name: str) -> Any:
 
 
 class one_line_errors:
-    """Turns errors that a person can correct into one line on standard error and an exit code; leaves defects their traceback."""
+    """Turn errors that a user can correct into one line on standard error and an exit code. Defects keep their traceback."""
 
     def __enter__(self) -> None:
         if sys.flags.optimize > 1:
@@ -116,7 +116,7 @@ class one_line_errors:
 
 
 def run_async(work: Coroutine[Any, Any, R]) -> R:
-    """`asyncio.run` in which SIGTERM cancels, as Ctrl-C does, so that answers under way are waited for and kept. Exits 143 then."""
+    """`asyncio.run` in which SIGTERM cancels like Ctrl-C, so that running requests can finish and be stored. Then exits with 143."""
     terminated = False
 
     async def cancellable() -> R:
@@ -140,7 +140,7 @@ def run_async(work: Coroutine[Any, Any, R]) -> R:
             sys.exit(143)
         raise
     finally:
-        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # the loop leaves the default behind, which removes no scratch files
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)  # the loop would leave the default handler, which removes no scratch files
 
 
 def fail(message: str, *, code: int) -> NoReturn:
@@ -153,12 +153,12 @@ def _shown(value: Any) -> str:
 
 
 def split(results: Sequence[R | Reject]) -> tuple[list[R], list[Reject]]:
-    """What a stage made, and what it set aside."""
+    """(results, rejects)."""
     return [r for r in results if not isinstance(r, Reject)], [r for r in results if isinstance(r, Reject)]
 
 
 def check_reject_rate(rejects: Iterable[Reject], *, of: int, at_most: float) -> None:
-    """Raises GateFailed when more than the share `at_most` was set aside, with the commonest reason and an example."""
+    """Raises GateFailed if more than the share `at_most` (0 to 1) was rejected, with the most frequent reason and an example."""
     reasons, examples = Counter[Reason](), dict[Reason, Reject]()
     for reject in rejects:
         reasons[reject.reason] += 1

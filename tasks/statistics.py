@@ -1,20 +1,19 @@
-"""Intervals of mean scores and tests of paired differences, over clusters: prompts, or topics where several prompts share one.
+"""Confidence intervals of mean scores and tests of paired differences, over clusters: prompts, or topics that several prompts share.
 
-Means. A score lies between 0 and 100, and a few items, or items at the floor, say little about what the next item will be. The
-interval is Gaffke's for the mean of a bounded variable (Gaffke 2005, "Three test statistics for a nonparametric one-sided
-hypothesis on the mean of a nonnegative variable"; Learned-Miller and Thomas 2019, "A New Confidence Interval for the Mean of a Bounded
-Random Variable"): quantiles of the mean under random Dirichlet weights, with one more item at the lowest score for the lower end and
-at the highest for the upper end. For scores of 0 and 100 it is the interval of Clopper and Pearson; of 26 zeros it is about [0, 13],
-where a bootstrap says [0, 0]. With many items it is the bootstrap's interval.
+Means. Scores are between 0 and 100; a few items, or items at the floor, say little about the next item. The interval is Gaffke's for the
+mean of a bounded variable (Gaffke 2005, "Three test statistics for a nonparametric one-sided hypothesis on the mean of a nonnegative
+variable"; Learned-Miller and Thomas 2019, "A New Confidence Interval for the Mean of a Bounded Random Variable"): quantiles of the mean
+under random Dirichlet weights, with one extra item at the lowest score for the lower end and at the highest for the upper end. For
+scores of only 0 and 100 it equals the interval of Clopper and Pearson; for 26 zeros it is about [0, 13], where a bootstrap gives [0, 0].
+With many items it approaches the bootstrap's interval.
 
-Differences. If it made no difference which of two models gave which answer, each cluster's difference could as well have the other
-sign (Fisher 1935; Dror et al. 2018, "The Hitchhiker's Guide to Testing Statistical Significance in NLP"). The interval is this
-test turned round: quantiles of the means over random subsets of the clusters (Hartigan 1969, "Using subsample values as typical
-values").
+Differences. The test is a sign-flip (permutation) test: under the null hypothesis each cluster's difference is equally likely to have the
+other sign (Fisher 1935; Dror et al. 2018, "The Hitchhiker's Guide to Testing Statistical Significance in NLP"). The interval inverts this
+test: quantiles of the means over random subsets of the clusters (Hartigan 1969, "Using subsample values as typical values").
 
-Answers to one prompt, and prompts of one topic, rise and fall together: counted one by one they would pass for more evidence than
-they are. So clusters are weighted and flipped as wholes. S_l and S_q of a cluster stay together, so that S̄'s interval knows how they
-move with each other. scipy has neither interval.
+Answers to one prompt, and prompts of one topic, are correlated; counted separately they would seem more evidence than they are. So
+whole clusters are weighted and flipped. S_l and S_q of a cluster stay together, so that the interval of S̄ includes their correlation.
+scipy has neither interval.
 """
 
 from collections.abc import Hashable, Sequence
@@ -28,17 +27,17 @@ from tasks.schema.records import Record
 
 RESAMPLES = 9_999
 LEVEL = 0.95
-LOWEST, HIGHEST = 0.0, 100.0  # of a score
-FEWEST = 6  # clusters from which a sign-flip test can tell a difference: of five, two in 32 ways agree by chance
-SEED = 20_408  # one for all groups: the same items give the same interval, in every group
-_AT_ONCE = 1_000  # clusters; more of them are drawn in this many groups, taken at random
-_EXACT = 13  # clusters up to which all ways to flip their signs are tried
+LOWEST, HIGHEST = 0.0, 100.0  # range of a score
+FEWEST = 6  # clusters that a sign-flip test needs for p < 0.05; with five the smallest p is 2/32
+SEED = 20_408  # the same for all groups, so that the same items give the same interval in every group
+_AT_ONCE = 1_000  # clusters; more than that are merged at random into this many
+_EXACT = 13  # clusters up to which all sign flips are enumerated
 
 Numbers = NDArray[np.float64]
 
 
 class Interval(Record):
-    """Of a mean, or of a difference of means, at 95%."""
+    """95% confidence interval of a mean, a share or a difference of means."""
 
     low: float
     high: float
@@ -48,7 +47,7 @@ class Interval(Record):
 
 
 class Means(NamedTuple):
-    """One interval for each of the three scores; None where too few clusters have that score."""
+    """Intervals of the three scores; None if too few clusters have that score."""
 
     s_l: Interval | None
     s_q: Interval | None
@@ -56,14 +55,14 @@ class Means(NamedTuple):
 
 
 class Tested(NamedTuple):
-    """The mean of paired differences against 0."""
+    """Test of the mean of paired differences against 0."""
 
     p: float  # two-sided
-    interval: Interval | None  # None: fewer than `FEWEST` clusters, or no difference anywhere
+    interval: Interval | None  # None: fewer than FEWEST clusters, or all differences are 0
 
 
 class Differences(NamedTuple):
-    """None where nothing is scored on both sides."""
+    """Tests of the three scores; None if no item is scored on both sides."""
 
     s_l: Tested
     s_q: Tested | None
@@ -71,7 +70,7 @@ class Differences(NamedTuple):
 
 
 def wilson(count: int, of: int) -> Interval | None:
-    """Wilson's 95% interval of the share `count` / `of`, 0 to 1; None of nothing."""
+    """Wilson's 95% interval of the share `count` / `of`, 0 to 1; None if `of` is 0."""
     if not of:
         return None
     from scipy.stats import binomtest
@@ -81,10 +80,10 @@ def wilson(count: int, of: int) -> Interval | None:
 
 
 def intervals(s_l: Sequence[float], s_q: Sequence[float | None], clusters: Sequence[Hashable] | None = None) -> Means:
-    """Intervals of the means of S_l (all items), S_q (the scored ones) and S̄ (the mean of both means), scores from 0 to 100.
+    """Intervals of the means of S_l (all items), S_q (scored items) and S̄ (the mean of both means). Scores are 0 to 100. Deterministic.
 
-    `clusters` says which cluster each item belongs to; None: each is one of its own. None for fewer than two clusters, and for S_q
-    and S̄ for fewer than two with a scored item. Deterministic.
+    `clusters` is the cluster of each item; by default each item is its own cluster. An interval is None for fewer than two clusters, and
+    for S_q and S̄ also for fewer than two clusters with a scored item.
     """
     sums = _sums(s_l, s_q, clusters)
     scored = int((sums[:, 3] > 0).sum())
@@ -96,7 +95,7 @@ def intervals(s_l: Sequence[float], s_q: Sequence[float | None], clusters: Seque
 
 
 def share(hits: Sequence[float], of: Sequence[float]) -> Interval | None:
-    """Interval of the share Σ hits / Σ of, 0 to 1, where each place is a cluster; None for fewer than two clusters that count."""
+    """Interval of the share Σ hits / Σ of, 0 to 1; each position is a cluster. None for fewer than two clusters with `of` over 0."""
     counted = np.asarray([(hit, number, 0.0, 0.0) for hit, number in zip(hits, of, strict=True) if number], float).reshape(-1, 4)
     sums = _grouped(counted)
     if len(sums) < 2:
@@ -106,10 +105,10 @@ def share(hits: Sequence[float], of: Sequence[float]) -> Interval | None:
 
 
 def paired(s_l: Sequence[float], s_q: Sequence[float | None], clusters: Sequence[Hashable] | None = None) -> Differences:
-    """The sign-flip test of the means of paired differences (S_l, S_q, S̄), with the interval that it leaves.
+    """Sign-flip tests of the means of paired differences (S_l, S_q, S̄, in points), with their intervals.
 
-    A cluster's differences change their signs together, and an interval leaves 0 out only where the test tells a difference. Holds its
-    level for few clusters too: of five none has p under 0.06. Exact up to 13 clusters, by 9,999 random flips beyond.
+    All differences of a cluster change sign together. The level also holds for few clusters: with five, p is at least 0.06. Exact up to
+    13 clusters; with more, it uses 9,999 random flips.
     """
     sums = _sums(s_l, s_q, clusters)
     length = _tested(sums[:, [0]], sums[:, [1]])
@@ -120,12 +119,12 @@ def paired(s_l: Sequence[float], s_q: Sequence[float | None], clusters: Sequence
 
 
 def sign_test(nets: Sequence[int]) -> float:
-    """Two-sided p of a sum of whole numbers against 0, if each could as well have the other sign. Exact; 1 of nothing.
+    """Exact two-sided p of a sum of whole numbers against 0, under random signs; 1 for an empty list.
 
-    Of ones it is the sign test, which is the binomial test of a share of one half.
+    If all numbers are 1 or -1, it is the sign test, the binomial test of a share of one half.
     """
     sizes = [abs(net) for net in nets if net]
-    ways = np.ones(1)  # of each sum from -total to total
+    ways = np.ones(1)  # probability of each sum from -total to total
     for size in sizes:
         grown = np.zeros(len(ways) + 2 * size)
         grown[: len(ways)] += ways / 2
@@ -137,7 +136,7 @@ def sign_test(nets: Sequence[int]) -> float:
 
 
 def holm(p: Sequence[float]) -> list[float]:
-    """Holm's step-down adjustment (Holm 1979): at most `alpha` of chance that any of these tests below `alpha` is a false alarm."""
+    """Holm's step-down adjusted p-values (Holm 1979): the chance of any false positive below `alpha` is at most `alpha`."""
     adjusted, highest = [0.0] * len(p), 0.0
     for rank, place in enumerate(sorted(range(len(p)), key=p.__getitem__)):
         highest = max(highest, min(1.0, (len(p) - rank) * p[place]))
@@ -165,20 +164,20 @@ def _added(rows: Numbers, places: NDArray[np.int64]) -> Numbers:
 
 
 def _grouped(sums: Numbers) -> Numbers:
-    """At most `_AT_ONCE` rows. Clusters that are taken together at random are as good as one: only the draws become fewer."""
+    """At most `_AT_ONCE` rows: clusters are merged at random, which keeps the interval valid and needs fewer draws."""
     if len(sums) <= _AT_ONCE:
         return sums
     return _added(sums, np.random.default_rng(SEED).permutation(len(sums)) % _AT_ONCE)
 
 
-@lru_cache(maxsize=1)  # paper and fixed mode draw for the same number of clusters one after the other
+@lru_cache(maxsize=1)  # paper and fixed mode need the same draws
 def _exponentials(number: int) -> Numbers:
-    """(draws, number): over their sum they are weights from the flat Dirichlet distribution."""
+    """Exponential draws, shape (draws, number). Divided by their sum they are weights of a flat Dirichlet distribution."""
     return np.random.default_rng(SEED).exponential(size=(RESAMPLES, number))
 
 
 def _weighted(sums: Numbers, lowest: float, highest: float) -> Numbers:
-    """(2, 3, draws): S_l, S_q and S̄ under random weights, with one more cluster of the mean size that scores `lowest`, or `highest`."""
+    """S_l, S_q and S̄ under random weights, shape (2, 3, draws), with one extra cluster of mean size that scores `lowest` or `highest`."""
     scored = sums[sums[:, 3] > 0, 3]
     one, judged = sums[:, 1].mean(), scored.mean() if len(scored) else 1.0
     drawn = _exponentials(len(sums) + 1)
@@ -197,7 +196,7 @@ def _between(low: Numbers, high: Numbers) -> Interval:
 
 @lru_cache(maxsize=1)
 def _signs(number: int) -> Numbers:
-    """(flips, number) of 1 and -1: all ways for few; for many random ones, each with its opposite, and the one of all ones."""
+    """Signs 1 and -1, shape (flips, number): all combinations up to _EXACT; else all ones and random flips, each with its opposite."""
     if number <= _EXACT:
         ways = np.arange(2**number)[:, None] >> np.arange(number)
         return np.where(ways & 1, -1.0, 1.0)
@@ -207,7 +206,7 @@ def _signs(number: int) -> Numbers:
 
 
 def _tested(sums: Numbers, sizes: Numbers) -> Tested:
-    """(clusters, measures) of the sums of differences and of the numbers of pairs: of the mean over measures of Σ sums / Σ sizes."""
+    """Test the mean over measures of Σ sums / Σ sizes. Both arguments have the shape (clusters, measures): sums of differences, pairs."""
     signs = _signs(len(sums))
     parts = (sums / sizes.sum(axis=0)).mean(axis=1)
     p = float((np.abs(signs @ parts) >= abs(parts.sum()) - 1e-9).mean())
@@ -215,7 +214,7 @@ def _tested(sums: Numbers, sizes: Numbers) -> Tested:
 
 
 def _subsets(signs: Numbers, sums: Numbers, sizes: Numbers) -> Interval:
-    """From the means over the subsets that the positive signs pick."""
+    """The interval from the means over the subsets of clusters with a positive sign."""
     taken = (signs + 1) / 2
     numbers = taken @ sizes
     whole = (numbers > 0).all(axis=1)

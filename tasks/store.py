@@ -1,7 +1,7 @@
-"""Streams of typed records on disk: read with the line number in every error, replaced only when whole.
+"""Read and write streams of typed records. Errors name the line; a file is replaced only when the new one is complete.
 
-JSON Lines, UTF-8, one record a line, split at LF and nowhere else (U+2028 is text). orjson is strict where Python's
-own parser is not: NaN and lone surrogates are errors.
+The format is JSON Lines in UTF-8, one record per line, split only at LF (U+2028 is text). orjson is stricter than Python's parser: NaN
+and lone surrogates are errors.
 """
 
 import hashlib
@@ -31,16 +31,16 @@ _LONE_SURROGATE = re.compile(rb"(?<!\\)(?:\\\\)*\\u[dD][89a-fA-F][0-9a-fA-F]{2}"
 
 
 class Row(NamedTuple):
-    """One line of a JSONL file: its number from 1, the object on it or what is wrong with it, and where it begins."""
+    """One line of a JSONL file: its object, or its problem."""
 
-    line: int
+    line: int  # from 1
     data: dict[str, Any] | None
     problem: str | None = None
-    start: int = 0  # byte
+    start: int = 0  # byte at which the line begins
 
 
 def rows(path: Path) -> Iterator[Row]:
-    """Every non-blank line of a JSONL file, readable or not. Raises BadInput if the file is missing or holds no row at all."""
+    """Every non-blank line of a JSONL file, also unreadable ones. Raises BadInput if the file is missing or has no row."""
     if not path.is_file():
         raise BadInput(path, "no such file", fix="check the path")
     found = False
@@ -52,7 +52,7 @@ def rows(path: Path) -> Iterator[Row]:
             if len(line) > MAX_LINE:
                 yield Row(number, None, f"line of more than {MAX_LINE // 2**20} MiB", start)
                 found = True
-                while line and not line.endswith(b"\n"):  # skip the rest of it in bounded memory
+                while line and not line.endswith(b"\n"):  # skip the rest of the line in bounded memory
                     line = file.readline(MAX_LINE)
                     offset += len(line)
                 continue
@@ -66,7 +66,7 @@ def rows(path: Path) -> Iterator[Row]:
 
 
 def row_of(number: int, line: bytes, start: int) -> Row:
-    """What stands on one line, which begins at byte `start` of its file."""
+    """Parse one line that begins at byte `start` of its file."""
     try:
         data = orjson.loads(line)
     except orjson.JSONDecodeError as error:
@@ -89,12 +89,12 @@ def _why(line: bytes, start: int, error: orjson.JSONDecodeError) -> str:
 
 
 def read(path: Path, record: type[R]) -> Iterator[R]:
-    """Every record of a file, as `record`. Raises BadInput with the line, the field and the correct at the first that is not one."""
+    """Every row of a file as `record`. Raises BadInput with line, field and fix at the first row that does not fit."""
     return (found for _, found in placed(path, record))
 
 
 def placed(path: Path, record: type[R]) -> Iterator[tuple[int, R]]:
-    """As `read`, each record with the byte at which its line begins: for `read_at`, where memory is not to hold all."""
+    """As `read`, but (byte at which the line begins, record); `read_at` reads a record again, so that memory need not keep all."""
     for row in rows(path):
         if row.data is None:
             raise BadInput(path, row.problem or "", line=row.line, fix="correct or remove the line")
@@ -109,7 +109,7 @@ def read_at(path: Path, start: int, record: type[R]) -> R:
 
 
 def parse(data: Any, record: type[R], *, path: Path, line: int | None, fix: str = "correct or remove the line") -> R:
-    """JSON data as `record`. Raises BadInput that names the first field that does not fit."""
+    """JSON data as `record`. Raises BadInput with the first field that does not fit."""
     try:
         # Round trip through JSON text: pydantic's strict mode then takes lists for tuples and strings for enums.
         return record.model_validate_json(orjson.dumps(data))
@@ -122,18 +122,18 @@ def parse(data: Any, record: type[R], *, path: Path, line: int | None, fix: str 
 
 
 def shorten(value: Any) -> str:
-    """A value fit for a one-line message."""
+    """A value's repr, at most 60 characters, for a one-line message."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def read_list(path: Path, record: type[R]) -> list[R]:
-    """As `read`, all at once. An empty file is an error: a stage never writes one that a later stage needs."""
+    """As `read`, as a list. An empty file raises BadInput, because no stage writes an empty file that a later stage needs."""
     return list(read(path, record))
 
 
 def count(path: Path) -> int:
-    """How many lines a file has, for bars; 0 where there is no file."""
+    """Number of lines in a file, for progress bars; 0 if there is no file."""
     if not path.is_file():
         return 0
     with path.open("rb") as file:
@@ -141,7 +141,7 @@ def count(path: Path) -> int:
 
 
 def write(path: Path, records: Iterable[BaseModel]) -> int:
-    """Write records as JSONL, atomically; returns how many."""
+    """Write records as JSONL, atomically; returns their number."""
     count = 0
     with replacing(path) as scratch, scratch.open("wb") as file:
         for record in records:
@@ -153,14 +153,14 @@ def write(path: Path, records: Iterable[BaseModel]) -> int:
 
 
 class Spool:
-    """Records that end in any order, kept on disk, and written in the order of their places. Memory holds 24 bytes of each.
+    """Collects records on disk in any order, and returns them in the order of their places. Uses 24 bytes of memory per record.
 
     Places are whole numbers from 0, each used once.
     """
 
     def __init__(self, folder: Path | None = None):
-        """`folder`: where the file is; None: the system's folder for temporary files."""
-        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed, and so removed, with the spool)
+        """`folder` is the folder of the temporary file; None: the system's."""
+        self._file = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (removed when the spool is deleted)
         self._places, self._starts, self._lengths = array("q"), array("q"), array("q")
 
     def __len__(self) -> int:
@@ -172,12 +172,12 @@ class Spool:
         self._lengths.append(self._file.write(record.model_dump_json().encode("utf-8") + b"\n"))
 
     def at(self, number: int, record: type[R]) -> R:
-        """The record that was put in as number `number`, from 0."""
+        """The record of the `number`-th call of `put`, from 0."""
         self._file.seek(self._starts[number])
         return record.model_validate_json(self._file.read(self._lengths[number]))
 
     def lines(self) -> Iterator[bytes]:
-        """Their JSON lines, in the order of their places."""
+        """The records' JSON lines, in the order of their places."""
         import numpy as np
 
         for number in np.argsort(np.asarray(self._places), kind="stable"):
@@ -185,11 +185,11 @@ class Spool:
             yield self._file.read(self._lengths[number])
 
     def records(self, record: type[R]) -> Iterator[R]:
-        """The same as records."""
+        """The records, in the order of their places."""
         return (record.model_validate_json(line) for line in self.lines())
 
     def write(self, path: Path) -> int:
-        """Write them as JSONL, atomically; returns how many."""
+        """Write the records as JSONL, atomically; returns their number."""
         with replacing(path) as scratch, scratch.open("wb") as file:
             file.writelines(self.lines())
             file.flush()
@@ -212,7 +212,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def read_document(path: Path, record: type[R], *, fix: str = "run the stage that writes it: `longwriter run`") -> R:
-    """One JSON document as `record`. Raises BadInput if it is missing or not JSON, and names the first field that does not fit."""
+    """One JSON document as `record`. Raises BadInput if it is missing or not JSON, or with the first field that does not fit."""
     try:
         text = path.read_bytes()
     except FileNotFoundError:
@@ -221,7 +221,7 @@ def read_document(path: Path, record: type[R], *, fix: str = "run the stage that
 
 
 def parse_document(text: bytes, record: type[R], *, path: Path, fix: str) -> R:
-    """As `read_document`, of a document that was read already; `path` is its name in errors."""
+    """As `read_document`, for a document that is already read; `path` is its name in errors."""
     try:
         data = orjson.loads(text)
     except orjson.JSONDecodeError as error:
@@ -230,8 +230,7 @@ def parse_document(text: bytes, record: type[R], *, path: Path, fix: str) -> R:
 
 
 def private_folder(path: Path) -> None:
-    """A folder for state that is nobody else's business, for its owner alone. One that is there keeps its mode, unless it is the project's
-    own: `.longwriter`, or a folder in it."""
+    """Create a folder with mode 0700. An existing folder keeps its mode, except `.longwriter` and folders in it."""
     if not path.parent.is_dir():
         path.parent.mkdir(parents=True, exist_ok=True)
     path.mkdir(mode=0o700, exist_ok=True)
@@ -241,14 +240,14 @@ def private_folder(path: Path) -> None:
 
 
 def private_file(path: Path) -> None:
-    """A file that only its owner reads and writes; made where it is not there."""
+    """Create a file if it is missing, and give it mode 0600."""
     os.close(os.open(path, os.O_CREAT | os.O_WRONLY | portable.OPEN, 0o600))
     if portable.is_own(path.stat().st_uid):
         path.chmod(0o600)
 
 
 def take_place(scratch: Path, path: Path) -> None:
-    """Move a whole file or folder into place; what was there before is removed when the new is there."""
+    """Move a complete file or folder to `path`. The old content is removed after the move."""
     if path.is_dir() and not path.is_symlink():
         discard = path.with_name(_scratch_name(path, "old"))
         os.replace(path, discard)
@@ -260,10 +259,10 @@ def take_place(scratch: Path, path: Path) -> None:
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """A scratch path (file or folder, in the same folder) that takes `path`'s place when the block ends well, and is removed when not.
+    """A scratch path (file or folder) beside `path` that replaces it when the block succeeds, and is removed when it fails.
 
-    Its name says which process owns it. What dead processes left beside `path` is removed. Raises BadInput where `path` cannot be
-    replaced: the working directory, a folder above it, or a link to a folder.
+    The scratch name contains the owning process; scratch files of dead processes beside `path` are removed. Raises BadInput if `path`
+    cannot be replaced (`check_replaceable`).
     """
     check_replaceable(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -277,7 +276,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 
 def check_replaceable(path: Path) -> None:
-    """Raises BadInput for a path that is no folder or file of its own."""
+    """Raises BadInput for a link to a folder, the working directory, a folder above it, or a mount point."""
     fix = "name a folder of its own"
     if path.is_symlink() and (path.is_dir() or not path.exists()):
         raise BadInput(path, "a symbolic link, which cannot be replaced by a folder", fix=f"{fix}, or the folder that the link points to")
@@ -288,13 +287,15 @@ def check_replaceable(path: Path) -> None:
 
 
 def _scratch_name(path: Path, suffix: str) -> str:
-    """`.NAME.PLACE-PID-START.TOKEN.part`: hidden, beside its target, with its owner."""
+    """`.NAME.PLACE-PID-START.TOKEN.part`: a hidden name with the owning process (tasks.processes)."""
     return f".{path.name}.{processes.place()}-{processes.mark()}.{secrets.token_hex(2)}.{suffix}"
 
 
 def sweep(folder: Path) -> None:
-    """Remove what dead processes of this machine left half-written in the folder. What a living one owns stays, and so does what a process
-    of another machine, or of another container, owns: whether it lives is not known."""
+    """Remove scratch files of dead processes from the folder.
+
+    Scratch files of living processes stay, and those of other machines or containers, because it is unknown whether their owners live.
+    """
     try:
         names = os.listdir(folder)
     except OSError:
@@ -311,7 +312,7 @@ def sweep(folder: Path) -> None:
 
 @cache
 def _sweep_once(folder: Path) -> None:
-    """Once in a process: a folder may hold many files."""
+    """`sweep` once per process, because a folder may contain many files."""
     sweep(folder)
 
 
@@ -323,7 +324,7 @@ def _remove(path: Path) -> None:
 
 
 def digest(*paths: Path) -> str:
-    """SHA-256 of a file, or over the files and folders, in their order."""
+    """SHA-256 (hex) of a file, or over several files and folders in the given order."""
     if len(paths) == 1 and paths[0].is_file():
         with paths[0].open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
@@ -331,7 +332,7 @@ def digest(*paths: Path) -> str:
 
 
 def folder_digest(folder: Path) -> str:
-    """SHA-256 over the names and contents of a folder's files."""
+    """SHA-256 (hex) over the names and contents of a folder's files."""
     digest = hashlib.sha256()
     for path in sorted(p for p in folder.rglob("*") if p.is_file()):
         with path.open("rb") as file:

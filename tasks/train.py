@@ -1,8 +1,7 @@
-"""train: SFT of the student and, where there is one, of its control (paper, section 4), each in processes of its own.
+"""train: SFT of the student and, if there is one, of its control (paper, section 4), each in its own processes.
 
-Both follow the same recipe, `epochs` over their own packs, so that each reads each of its texts equally often; the control, with fewer
-packs, takes fewer steps. (Trained for as many steps as the student it learns its few texts by heart, and is no better for it.)
-Tokens × parameters is the cost.
+Both train for `epochs` over their own packs, so each reads each of its texts equally often. The control has fewer packs and takes fewer
+steps. (With as many steps as the student, the control memorizes its few texts and does not improve.) The cost is tokens × parameters.
 """
 
 import csv
@@ -22,7 +21,7 @@ from tasks.training.preflight import check_base, check_jobs, check_vocabulary
 from tasks.training.row_order import steps_of
 
 STUDENT = "student"
-CURVE = 100  # points of the loss curve, per model
+CURVE = 100  # points of the loss curve per model
 
 
 def run(packs: Path, tokenizer: Path, out: Path, *, seed: int, base: Base, train: Train) -> stage.Metrics:
@@ -66,12 +65,12 @@ def run(packs: Path, tokenizer: Path, out: Path, *, seed: int, base: Base, train
 
 
 def _vocabulary(tokenizer: Path) -> int:
-    """Entries of the tokenizer's table, special tokens included."""
+    """Size of the tokenizer's vocabulary, including special tokens."""
     return store.read_document(tokenizer / "tokenizer.json", SavedTokenizer).size
 
 
 def _write_curve(path: Path, history: Sequence[Point]) -> None:
-    """Means over runs of steps, so that the curve of a long training stays a small file."""
+    """Write the loss curve as at most CURVE means per model, so that a long training's file stays small."""
     with store.replacing(path) as scratch, scratch.open("w", newline="") as file:
         rows = csv.writer(file)
         rows.writerow(["model", "step", "loss"])

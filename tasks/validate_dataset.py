@@ -1,7 +1,7 @@
-"""validate_dataset: the training set's contract, on the long texts and the general chats; a critical expectation that fails stops the run.
+"""validate_dataset: check long texts and general chats against the training set's contract. A failed critical expectation stops the run.
 
-Measuring and tokenizing are the cost. The data docs are static pages that open without a server or a network, and hold the contracts
-of the instructions and the drafts too: one place to read before anything is trained.
+Measuring and tokenizing are the cost. The data docs are static pages that need no server or network. They also show the contracts of
+instructions and drafts, so that all checks can be read in one place before training.
 """
 
 from collections.abc import Iterator

@@ -1,6 +1,6 @@
-"""validate_drafts: the drafts' contract, held to their plans, before anything is cleaned; a teacher that went wrong shows here.
+"""validate_drafts: check the drafts against their plans and their contract, before cleaning. It reveals a faulty teacher.
 
-Seconds, most of them imports. See tasks/contracts: measures as columns, rules as data, Great Expectations as the judge.
+It takes seconds, mostly imports. See tasks/contracts: measures are columns, rules are data, and Great Expectations evaluates them.
 """
 
 from pathlib import Path

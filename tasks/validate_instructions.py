@@ -1,7 +1,7 @@
-"""validate_instructions: the instructions' contract; nothing is planned or paid for before it holds.
+"""validate_instructions: check the instructions against their contract. The teacher plans nothing and is not paid before they pass.
 
-Seconds, most of them imports; memory holds measures, not texts. See tasks/contracts: measures as columns, rules as data, Great
-Expectations as the judge.
+It takes seconds, mostly imports. Memory contains measures, not texts. See tasks/contracts: measures are columns, rules are data, and
+Great Expectations evaluates them.
 """
 
 from pathlib import Path

@@ -1,8 +1,8 @@
-"""write: the teacher writes each plan paragraph by paragraph, seeing all text so far (paper, section 3.1, step II).
+"""write: the teacher writes each plan paragraph by paragraph, with all previous text in the prompt (paper, section 3.1, step II).
 
-One call per paragraph; a sample's calls wait for each other, samples do not. The prompt grows with the text, so its tokens, not the
-answer's, are the cost; most of them repeat from call to call (see agentwrite/context.py). The longest texts start first and,
-of those under way, the one with most left to write goes first: the whole set then ends near what the endpoint allows.
+One call per paragraph. The calls of one draft are sequential; drafts are written in parallel. The prompt grows with the text, so prompt
+tokens dominate the cost; most of them repeat from call to call (tasks/agentwrite/context.py). The longest drafts start first, and running
+drafts are served longest-remaining-first, so the stage ends near the endpoint's limit.
 """
 
 from pathlib import Path
@@ -21,11 +21,11 @@ from tasks.text.counts import count_words
 
 
 class Chain(NamedTuple):
-    """A plan in its file: one request waits for the other, so its length is the least time that it takes."""
+    """A plan in its file. Its requests are sequential, so its length bounds the time of its draft."""
 
-    place: int
-    start: int  # byte
-    words: int
+    place: int  # line number in the file, from 0
+    start: int  # byte at which the line begins
+    words: int  # planned words
     paragraphs: int
 
 
@@ -45,7 +45,7 @@ def _chain(place: int, start: int, planned: Plan) -> Chain:
 async def _all(
     chains: list[Chain], plans: Path, drafts: store.Spool, rejects: store.Spool, write: Write, plan: PlanSection, model: Model
 ) -> dict[str, float]:
-    """Drafts go to the spool as they end: memory holds those under way."""
+    """Write all drafts; returns totals. Finished drafts go to the spool, so memory contains only running ones."""
     longest_first = sorted(chains, key=lambda chain: -chain.words)
     totals = {"words": 0, "within_10_percent": 0}
     async with open_role("teacher", model) as teacher:

@@ -1,4 +1,4 @@
-"""CPU-bound work on parts of a data set: in this process, in several processes, or on a Ray cluster. The result is the same.
+"""Run CPU-bound work on parts of a data set: in this process, in several processes, or on a Ray cluster, with the same result.
 
-Calls to models are not spread: one event loop reaches the endpoint's own limit (docs/scale.md).
+Model calls are not distributed: one event loop reaches the endpoint's own limit (docs/scale.md).
 """

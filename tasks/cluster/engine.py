@@ -1,4 +1,4 @@
-"""The Ray cluster of LONGWRITER_CLUSTER, joined at most once per process. Ray's dashboard and usage statistics stay off."""
+"""Join the Ray cluster of LONGWRITER_CLUSTER, at most once per process. Ray's dashboard and usage statistics are off."""
 
 import logging
 import os
@@ -17,13 +17,13 @@ LOCAL = "local"
 CLIENT = "ray://"
 VARIABLE = f"{PREFIX}CLUSTER"
 PATIENCE = 10.0  # seconds for the cluster's host to accept a connection
-STORE = 512 * 2**20  # bytes of shared memory that a local cluster takes
-TRIES = 3  # of a part whose worker died
+STORE = 512 * 2**20  # bytes of shared memory of a local cluster's object store
+TRIES = 3  # attempts at a part if its worker dies
 TASKS = Path(__file__).parents[1]
 
 
 class WorkerDied(Exception):
-    """The worker of a part died, or its machine: the part may be tried again."""
+    """The worker of a part, or its machine, died. The part can be tried again."""
 
 
 class Engine(Protocol):
@@ -34,21 +34,21 @@ class Engine(Protocol):
         ...
 
     def submit(self, name: str, work: Callable[..., Any], *arguments: Any) -> "Future[Any]":
-        """Start `work(*arguments)`; a reference from `put` comes as its value."""
+        """Start `work(*arguments)`; a reference from `put` arrives as its value."""
         ...
 
     def put(self, value: Any) -> Any:
-        """A reference to a value that many parts need: it is sent to each machine once."""
+        """A reference to a value that many parts need. The value is sent to each machine once."""
         ...
 
 
 def engine() -> Engine:
-    """The cluster of the settings, for the life of this process. Raises BadSettings, or PipelineError when it cannot be joined."""
+    """The cluster of the settings, the same for the whole process. Raises BadSettings, or PipelineError if it cannot be joined."""
     return _engine(settings().cluster)
 
 
 def connect() -> None:
-    """Join the cluster of the settings, if there is one. Raises as `engine` does, before any work has begun."""
+    """Join the cluster of the settings, if there is one, before any work begins. Raises as `engine`."""
     if settings().cluster:
         engine()
 
@@ -60,7 +60,7 @@ def _engine(address: str) -> Engine:
 
 
 def _join(address: str) -> None:
-    """Join the cluster. The package `tasks` is sent to its workers, so that all run the same code."""
+    """Join the cluster. A remote cluster's workers receive the package `tasks`, so that all run the same code."""
     if address != LOCAL:
         _reach(address)
     for name, value in _environment(address).items():
@@ -80,13 +80,13 @@ def _join(address: str) -> None:
 
 
 def _environment(address: str) -> dict[str, str]:
-    """Environment variables that Ray reads at import: no usage statistics, and tokens for a local cluster or where there is one."""
+    """Variables that Ray reads at import: no usage statistics; token authentication for a local cluster or if a token exists."""
     token = address == LOCAL or "RAY_AUTH_TOKEN" in os.environ or (Path.home() / ".ray" / "auth_token").exists()
     return {"RAY_USAGE_STATS_ENABLED": "0"} | ({"RAY_AUTH_MODE": "token"} if token else {})
 
 
 def _reach(address: str) -> None:
-    """Check that the address accepts connections: Ray itself would try for a minute and then end the process."""
+    """Check that the address accepts connections, because Ray would try for a minute and then end the process."""
     host, colon, port = address.removeprefix(CLIENT).rpartition(":")
     if not colon or not port.isdecimal():
         raise BadSettings(f"{VARIABLE}: not `{LOCAL}`, HOST:PORT or {CLIENT}HOST:PORT; fix: set one of these")
@@ -98,7 +98,7 @@ def _reach(address: str) -> None:
 
 
 class _Ray:
-    """Plain Ray tasks. Ray does not retry them; `parallel_map` does."""
+    """An Engine of plain Ray tasks. `parallel_map` retries them, Ray does not."""
 
     def workers(self) -> int:
         import ray
@@ -118,7 +118,7 @@ class _Ray:
 
 
 def _as_future(future: "Future[Any]") -> "Future[Any]":
-    """Ray's future as one that raises what the work raised, or WorkerDied."""
+    """Convert Ray's future into one that raises the work's own error, or WorkerDied."""
     own: Future[Any] = Future()
 
     def over(done: "Future[Any]") -> None:

@@ -1,6 +1,6 @@
-"""A function over many parts: in this process, in several processes of this machine, or on the workers of a Ray cluster.
+"""Apply a function to many parts: in this process, in several processes of this machine, or on the workers of a Ray cluster.
 
-Results come in the order of the parts, and only a few parts are under way at a time, so memory does not grow with the input.
+Results are in the order of the parts. Only a few parts are in progress at a time, so memory does not grow with the input.
 """
 
 from collections import deque
@@ -21,7 +21,7 @@ from tasks.schema.settings import settings
 Item = TypeVar("Item")
 Shared = TypeVar("Shared")
 Result = TypeVar("Result")
-AHEAD = 3  # parts under way or waiting, for each worker
+AHEAD = 3  # parts per worker that are running or waiting
 
 Start = Callable[[Any], "Future[Any]"]
 
@@ -34,11 +34,11 @@ class _Pending(NamedTuple):
 def parallel_map(
     work: Callable[[Item, Shared], Result], items: Iterator[Item], shared: Shared, *, processes: int
 ) -> Iterator[tuple[Item, Result]]:
-    """Each item with `work(item, shared)`, in order: on the cluster of the settings, else in `processes` processes.
+    """(item, `work(item, shared)`) for each item, in order: on the cluster of the settings, else in `processes` processes.
 
-    A single item, or `processes` of 1 without a cluster, is worked on in this process. `work` is a function of a module; items,
-    `shared` and results are pickled. Raises what `work` raises, SourceError for a process that was killed, and PipelineError for
-    a part whose worker died TRIES times.
+    This process does the work if there is only one item, or if `processes` is 1 and there is no cluster. `work` must be a module-level
+    function, because it is pickled with items, `shared` and results. Raises the errors of `work`, SourceError if a process is killed,
+    and PipelineError if a part's worker dies TRIES times.
     """
     first, cluster = list(islice(items, 2)), settings().cluster
     if len(first) < 2 or (processes == 1 and not cluster):
@@ -71,7 +71,7 @@ def _next(waiting: deque[_Pending], start: Start) -> tuple[Any, Any]:
 
 @contextmanager
 def _pool(work: Callable[[Any, Any], Any], shared: Any, processes: int) -> Iterator[tuple[Start, int]]:
-    """New processes: a fork of a process that has threads may hang. Each gets `shared` once."""
+    """Spawned processes, because a fork of a process with threads may hang. Each gets `shared` once."""
     pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_begin, initargs=(shared, mark()))
     try:
         yield lambda item: pool.submit(_work, work, item), processes
@@ -79,7 +79,7 @@ def _pool(work: Callable[[Any, Any], Any], shared: Any, processes: int) -> Itera
         pool.shutdown(wait=True, cancel_futures=True)
 
 
-_shared: Any = None  # of a worker process, for all its parts
+_shared: Any = None  # in a worker process: the value for all its parts
 
 
 def _begin(shared: Any, owner: str) -> None:

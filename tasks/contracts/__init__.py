@@ -1,1 +1,1 @@
-"""The data contract: what a dataset must be before anything is trained on it, measured, judged and shown."""
+"""The data contracts: measure a dataset, check it against expectations before planning, assembly and training, and show the result."""

@@ -1,4 +1,4 @@
-"""`python -m tasks.contracts check FILE`: the data contract on any dataset, with the rows that break it. `longwriter data check`."""
+"""`longwriter data check FILE` (`python -m tasks.contracts check FILE`): check any dataset against the contract and show failed rows."""
 
 import sys
 from collections import Counter
@@ -15,12 +15,12 @@ from tasks.schema.params import load
 from tasks.stage import one_line_errors
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-SHOWN = 3  # rows of each broken expectation on the screen; all of them are in failed.jsonl
+SHOWN = 3  # rows printed per failed expectation; failed.jsonl has all of them
 
 
 @app.callback()
 def quality() -> None:
-    """The data contract, on data that the pipeline did not make."""
+    """Check data from outside the pipeline against the data contract."""
 
 
 @app.command()
@@ -40,7 +40,10 @@ def check(
     context: Annotated[int | None, typer.Option(min=1, help="tokens; pack.context of params.yaml if not given")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="the verdict as one JSON object, on the last line")] = False,
 ) -> None:
-    """Which rows break what. Exit code 1 when a critical expectation fails, 2 for data that cannot be read at all."""
+    """Check a dataset and show which rows fail which expectation.
+
+    Exits with 1 if a critical expectation fails, with 2 if the data cannot be read.
+    """
     with one_line_errors():
         from tasks.contracts.checking import check_outside
 

@@ -1,4 +1,4 @@
-"""The contract on data from elsewhere: measured as the training set is, with the docs, the verdict and every failed row in a folder."""
+"""Check data from outside against the contract. It is measured as the training set is; a folder receives docs, verdict and failed rows."""
 
 from pathlib import Path
 
@@ -16,9 +16,10 @@ FAILED = "failed.jsonl"
 
 
 def check_outside(path: Path, out: Path, params: Params, *, columns: Columns, tokenizer: str, context: int | None) -> Checked:
-    """Hold what is under `path` to the contract of params; `tokenizer` is a folder or a hub id, empty: tokens are not counted.
+    """Check the data at `path` against the contract of `params`, and write docs/, verdict.json and failed.jsonl into a new `out`.
 
-    `out` is made, or replaced: docs/, verdict.json and failed.jsonl. Raises BadInput for data that cannot be read at all.
+    `tokenizer` is a folder or a hub id; if empty, tokens are not counted. `context` is in tokens (default: pack.context).
+    Raises BadInput if the data cannot be read.
     """
     scored = scored_on(Path(params.benchmark), Path(params.collect.folder), params.collect)
     tokens = (

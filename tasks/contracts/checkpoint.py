@@ -1,4 +1,4 @@
-"""Runs a contract through Great Expectations: an ephemeral context, one checkpoint, data docs in a folder of ours."""
+"""Run a contract through Great Expectations: an ephemeral context, one checkpoint, and data docs in a given folder."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,16 +16,16 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BINS = 20
-BLOCK = 10_000  # rows that are taken out of the frame at once
+BLOCK = 10_000  # rows read from the frame at once
 
 
 class Checked(NamedTuple):
     verdict: Verdict
-    failed: Iterable[FailedRow]  # of expectations that failed, every row
+    failed: Iterable[FailedRow]  # every row that breaks a failed expectation
 
 
 def check(measured: "pd.DataFrame", contract: Contract, *, docs: Path) -> Checked:
-    """Hold the measures to the contract, write the data docs, return the verdict and the rows that broke a failed rule."""
+    """Check the measures against the contract and write the data docs; returns the verdict and the rows that break a failed rule."""
     results = {result.expectation_config.meta["name"]: result for result in _run(measured, contract, docs)}
     judged = [_outcome(measured, rule, results.pop(rule.name)) for rule in contract.rules]
     outcomes = tuple(outcome for outcome, _ in judged)
@@ -71,7 +71,7 @@ def _run(measured: "pd.DataFrame", contract: Contract, docs: Path) -> list[Any]:
             name=contract.name,
             validation_definitions=[definition],
             actions=[gx.checkpoint.UpdateDataDocsAction(name="docs")],
-            result_format={"result_format": "BASIC", "unexpected_index_column_names": ["row"]},  # others hold every row that breaks a rule
+            result_format={"result_format": "BASIC", "unexpected_index_column_names": ["row"]},  # other formats keep every failed row
         )
     )
     name = gx.RunIdentifier(run_name=contract.name)
@@ -80,7 +80,7 @@ def _run(measured: "pd.DataFrame", contract: Contract, docs: Path) -> list[Any]:
 
 
 def _judged(measured: "pd.DataFrame", contract: Contract) -> "pd.DataFrame":
-    """The columns that the rules are about: Great Expectations copies what it is given, more than once."""
+    """Only the columns that the rules use, because Great Expectations copies its input several times."""
     about = {"row", *(rule.column for rule in contract.rules)}
     return measured[[name for name in measured.columns if name in about]]
 
@@ -96,7 +96,7 @@ def _expectation(rule: Rule) -> Any:
 
 
 def _outcome(measured: "pd.DataFrame", rule: Rule, result: Any) -> tuple[Outcome, "NDArray[np.int64]"]:
-    """What came of a rule, and the numbers of the rows that broke it."""
+    """A rule's outcome, and the numbers (from 1) of the rows that break it."""
     if result.exception_info and result.exception_info.get("raised_exception"):
         raise RuntimeError(f"expectation {rule.name}: {result.exception_info['exception_message']}")
     numbers = _numbers(measured, rule)
@@ -118,8 +118,7 @@ def _outcome(measured: "pd.DataFrame", rule: Rule, result: Any) -> tuple[Outcome
 
 
 def _numbers(measured: "pd.DataFrame", rule: Rule) -> "NDArray[np.int64]":
-    """The numbers of the rows that break a rule on single rows; none for a rule on a whole column. Rows without a value break none but
-    that there should be one."""
+    """Numbers (from 1) of the rows that break a rule; empty for a rule on a whole column. A row without a value breaks no rule."""
     import numpy as np
 
     if rule.expectation not in BREAKS:
@@ -144,7 +143,7 @@ BREAKS: Mapping[str, Callable[["pd.Series[Any]", Mapping[str, Any]], "pd.Series[
 
 
 class _Failed:
-    """The rows of `Checked.failed`, made when they are asked for: there may be a million of them for each rule."""
+    """The rows of `Checked.failed`, generated on iteration, because each rule may have a million of them."""
 
     def __init__(self, measured: "pd.DataFrame", broken: "list[tuple[Rule, NDArray[np.int64]]]"):
         self._measured, self._broken = measured, broken
@@ -154,7 +153,7 @@ class _Failed:
 
 
 def _rows(measured: "pd.DataFrame", rule: Rule, numbers: "NDArray[np.int64]") -> Iterator[FailedRow]:
-    """The rows with these numbers; of values that occur more than once, each with where the others are."""
+    """The rows with these numbers. For a rule on uniqueness, each row's value also names the other rows with this value."""
     if rule.expectation != "ExpectColumnValuesToBeUnique":
         yield from _plain(measured, rule, numbers)
         return
@@ -187,7 +186,7 @@ def _elsewhere(row: FailedRow, places: list[str]) -> str:
 
 
 def _bars(measured: "pd.DataFrame", name: str) -> Iterator[Bars]:
-    """The measure's histogram, if there is anything to show."""
+    """The measure's histogram; nothing if the column has no values."""
     import numpy as np
 
     values = measured[name].dropna().astype(float).to_numpy()

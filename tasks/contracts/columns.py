@@ -1,4 +1,4 @@
-"""Measures as a table: rows become columns block by block, so that memory holds the columns alone."""
+"""Build a table of measures from rows, block by block, so that memory contains only the columns."""
 
 from collections.abc import Iterable
 from itertools import islice
@@ -12,9 +12,9 @@ BLOCK = 10_000  # rows
 
 
 def table(rows: Iterable[NamedTuple], kind: type[NamedTuple]) -> "pd.DataFrame":
-    """`rows`, all of the class `kind`, as a frame of its fields: what `pd.DataFrame(list(rows))` holds, without the list.
+    """A frame with the fields of `kind` as columns, like `pd.DataFrame(list(rows))` but without the list. All `rows` are of `kind`.
 
-    Numbers are int64 or float64, texts Arrow strings; a column without any value is one of None.
+    Numbers are int64 or float64, texts are Arrow strings. A column without any value contains None.
     """
     import pandas as pd
     import pyarrow as pa
@@ -29,7 +29,7 @@ def table(rows: Iterable[NamedTuple], kind: type[NamedTuple]) -> "pd.DataFrame":
 
 
 def _column(parts: list["pa.Array"]) -> Any:
-    """The parts of a column as one: a part without any value has no type of its own."""
+    """Join a column's blocks, and give blocks that have only nulls the type of the others."""
     import pyarrow as pa
 
     kinds = {part.type for part in parts} - {pa.null()}

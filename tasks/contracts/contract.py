@@ -1,7 +1,7 @@
-"""The three contracts: of the instructions before they are planned, of the drafts before they are assembled, of the training set.
+"""The contracts: for instructions before planning, for drafts before assembly, for the training set, and for data from outside.
 
-A critical expectation that fails stops the run; a warning is shown. Bounds of taste come from params.yaml, bounds of sanity (no
-refusal, no duplicate, no leaked prompt) stand here.
+A failed critical expectation stops the run; a failed warning is only shown. Bounds that users choose come from params.yaml. Fixed
+bounds (no refusal, no duplicate, no leaked prompt) are in this module.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ ROLES = r"^(?:system )?user assistant(?: user assistant)*$"
 
 
 def instructions(bounds: ValidateInstructions) -> Contract:
-    """What teacher's money is spent on."""
+    """The contract of the instructions that the teacher will be paid to plan and write."""
     rules = (
         rows(bounds.min_rows, key="validate_instructions.min_rows"),
         unique("unique_ids", "critical", "id", "no id occurs twice"),
@@ -39,7 +39,7 @@ def instructions(bounds: ValidateInstructions) -> Contract:
 
 
 def drafts(bounds: ValidateDrafts) -> Contract:
-    """What the teacher wrote, before anything is cleaned: held to its plans."""
+    """The contract of the teacher's drafts before cleaning, compared with their plans."""
     rules = (
         rows(bounds.min_rows, key="validate_drafts.min_rows"),
         unique("unique_ids", "critical", "id", "no id occurs twice"),
@@ -73,7 +73,7 @@ def drafts(bounds: ValidateDrafts) -> Contract:
 
 
 def training_set(bounds: ValidateDataset, *, context: int, within_context: float) -> Contract:
-    """What the model is trained on: the long texts, and the general chats that are mixed in."""
+    """The contract of the training set: the long texts and the general chats."""
     rules = (
         total(
             "enough_rows",
@@ -102,7 +102,7 @@ def training_set(bounds: ValidateDataset, *, context: int, within_context: float
 
 
 def outside(bounds: ValidateDataset, *, context: int | None, drawn: Sequence[str] = ("written", "s_l", "repetition")) -> Contract:
-    """The same on data from elsewhere, where nobody knows how much there should be, or how it should be spread."""
+    """The contract of data from outside: without the rules on the number of rows and the distribution of lengths and languages."""
     rules = [
         none_of("readable", "critical", "problem", "every row is a conversation with text in it"),
         *conversations(bounds),
@@ -115,7 +115,7 @@ def outside(bounds: ValidateDataset, *, context: int | None, drawn: Sequence[str
 
 
 def conversations(bounds: ValidateDataset) -> tuple[Rule, ...]:
-    """What holds for any conversation that something is to be learned from."""
+    """The rules for any conversation to train on."""
     return (
         unique("unique_ids", "critical", "id", "no id occurs twice"),
         unique("unique_answers", "critical", "answer_digest", "no answer occurs twice"),
@@ -163,7 +163,7 @@ def _long_texts(count: int) -> str:
 
 
 def _spread(lengths: Spread, column: str, *, key: str) -> tuple[Rule, ...]:
-    """The distribution of lengths, by three of its quantiles."""
+    """Rules on the 10%, 50% and 90% quantiles of the lengths."""
     parts = ((0.1, lengths.p10), (0.5, lengths.p50), (0.9, lengths.p90))
     return tuple(
         quantile("critical", column, q, at_least=bounds.min, at_most=bounds.max, key=f"{key}.p{q * 100:.0f}") for q, bounds in parts

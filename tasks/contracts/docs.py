@@ -1,8 +1,8 @@
-"""Great Expectations' data docs, made to open anywhere: no script, no font and no image from another host.
+"""Rewrite Great Expectations' data docs so that they work offline: no script, font or image from another host.
 
-The pages that it writes are styled and their index is filled by scripts from seven public hosts; without a network the
-index is an empty page. What matters in them is static, so the scripts go and a small stylesheet and an index of our own come: every
-contract with its distributions, its expectations, and the first rows that broke one.
+The original pages load styles and scripts from seven public hosts, and without a network their index is empty. The relevant content is
+static. So the scripts are replaced by a small stylesheet and an own index, which shows every contract with its distributions, its
+expectations, and the first rows that break them.
 """
 
 import re
@@ -25,7 +25,7 @@ PARTS = {"validations": "each expectation and what was seen", "expectations": "t
 
 
 def make_offline(docs: Path, verdicts: Sequence[Verdict]) -> None:
-    """Rewrite the pages in `docs` in place and give them an index of the contracts."""
+    """Rewrite the pages in `docs` in place and write an index of the contracts."""
     shutil.rmtree(docs / "static", ignore_errors=True)
     (docs / STYLES).write_text((Path(__file__).parent / STYLES).read_text(encoding="utf-8"), encoding="utf-8")
     for page in docs.rglob("*.html"):
@@ -42,7 +42,7 @@ def _rewrite(page: Path, *, depth: int) -> None:
 
 
 def gather(docs: Path, verdict: Verdict, *earlier: Path) -> None:
-    """One site: the docs of the earlier contracts, folders with verdict.json and docs/, come in, and the index tells of all of them."""
+    """Copy the docs of earlier contracts (folders with verdict.json and docs/) into `docs`, and write an index of all contracts."""
     verdicts = []
     for folder in earlier:
         found = store.read_document(folder / VERDICT, Verdict)
@@ -68,12 +68,12 @@ def write_index(docs: Path, verdicts: Sequence[Verdict]) -> None:
 
 
 def _pages(docs: Path, name: str) -> dict[str, str]:
-    """The contract's own pages, by part: below a folder of its name, or at the top for the one that the docs were made of."""
+    """A contract's pages as {part: path}, in a folder of its name; at the top for the contract that `docs` was written for."""
     root = docs / name if (docs / name).is_dir() else docs
     found = {part: next(iter(sorted((root / part).rglob("*.html"))), None) for part in PARTS}
     return {part: page.relative_to(docs).as_posix() for part, page in found.items() if page}
 
 
 def _short(value: float) -> str:
-    """A figure of few signs: 12,345, 0.123, 7."""
+    """A number with few digits: 12,345, 0.123, 7."""
     return f"{value:,.0f}" if abs(value) >= 100 or value == int(value) else f"{value:.3g}"

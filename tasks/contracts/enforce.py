@@ -1,4 +1,4 @@
-"""Holding data to its contract, as a stage does: the verdict and the docs where it holds, the evidence where it does not."""
+"""Enforce a contract in a stage: write the verdict and docs if it passes; keep the evidence and stop if it fails."""
 
 import shutil
 from pathlib import Path
@@ -18,7 +18,11 @@ VERDICT, PASSED, DOCS = "verdict.json", "passed.json", "docs"
 
 
 def enforce(measured: "pd.DataFrame", contract: Contract, *, data: Path, sha256: str, out: Path) -> Verdict:
-    """Write verdict.json, passed.json and docs/ into `out`, or raise GateFailed with all evidence kept under the settings' home."""
+    """Check the measures and write verdict.json, passed.json and docs/ into `out`; returns the verdict.
+
+    `data` is the checked file, for messages; `sha256` is its digest. Raises GateFailed if a critical expectation fails; docs, verdict and
+    failed rows are then in `<home>/contracts/<contract>`.
+    """
     checked = check(measured, contract, docs=out / DOCS)
     if not checked.verdict.passed:
         _stop(data, checked, docs=out / DOCS)
@@ -28,13 +32,13 @@ def enforce(measured: "pd.DataFrame", contract: Contract, *, data: Path, sha256:
 
 
 def figures(verdict: Verdict) -> dict[str, int]:
-    """A verdict as a stage's metrics."""
+    """A verdict's counts, as the metrics of a stage."""
     failed = [outcome for outcome in verdict.expectations if not outcome.success]
     return {"rows": verdict.rows, "expectations": len(verdict.expectations), "warnings": len(failed)}
 
 
 def _stop(data: Path, checked: Checked, *, docs: Path) -> NoReturn:
-    """The stage's own output is discarded when its gate fails: what a person needs is kept in `<home>/contracts/<stage>`."""
+    """Copy docs, failed rows and verdict to `<home>/contracts/<contract>`, because a failed stage's output is discarded; then raise."""
     store.private_folder(settings().home)
     kept = settings().home / "contracts" / checked.verdict.name
     with store.replacing(kept) as scratch:

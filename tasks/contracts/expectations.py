@@ -1,6 +1,6 @@
-"""Expectations that Great Expectations lacks, or has broken: a quantile, the share of the rarest value, a least sum.
+"""Expectations that Great Expectations lacks or that fail there: a quantile, and the share of the rarest value.
 
-Its own ExpectColumnQuantileValuesToBeBetween ends in a TypeError with numpy 2. Importing this module imports Great Expectations.
+Its own ExpectColumnQuantileValuesToBeBetween raises TypeError with numpy 2. Importing this module imports Great Expectations.
 """
 
 from typing import Any, ClassVar
@@ -15,7 +15,7 @@ QUANTILE, RAREST = "column.safe_quantile", "column.rarest_share"
 
 
 class ColumnQuantile(ColumnAggregateMetricProvider):
-    """A quantile of the values that are there, as a plain float."""
+    """A quantile of the column's values (nulls are ignored), as a float."""
 
     metric_name = QUANTILE
     value_keys = ("quantile",)
@@ -26,7 +26,7 @@ class ColumnQuantile(ColumnAggregateMetricProvider):
 
 
 class ColumnRarestShare(ColumnAggregateMetricProvider):
-    """The share of the value that occurs least, of those that occur; 1 where there is only one."""
+    """The share of the least frequent value among those that occur (0 to 1); 1 if there is only one value."""
 
     metric_name = RAREST
 
@@ -36,7 +36,7 @@ class ColumnRarestShare(ColumnAggregateMetricProvider):
 
 
 class _Bounded(ColumnAggregateExpectation):
-    """One figure of a column, between bounds that may be open."""
+    """Base class: one aggregate of a column must be between two bounds; None is no bound."""
 
     min_value: float | None = None
     max_value: float | None = None
@@ -49,13 +49,13 @@ class _Bounded(ColumnAggregateExpectation):
 
 
 def _said(configuration: Any, text: str) -> list[RenderedStringTemplateContent]:
-    """A line of the data docs: `text` is filled with the expectation's arguments."""
+    """A line of the data docs: `text` with the expectation's arguments filled in."""
     given = {"min_value": "no", "max_value": "no", **configuration.kwargs}
     return [RenderedStringTemplateContent(content_block_type="string_template", string_template={"template": text, "params": given})]
 
 
 class ExpectColumnQuantileToBeBetween(_Bounded):
-    """One quantile of a column, between bounds."""
+    """A quantile of a column must be between two bounds."""
 
     quantile: float
     metric_dependencies: ClassVar[tuple[str, ...]] = (QUANTILE,)
@@ -72,7 +72,7 @@ class ExpectColumnQuantileToBeBetween(_Bounded):
 
 
 class ExpectColumnRarestShareToBeBetween(_Bounded):
-    """The share of a column's rarest value, between bounds: how balanced it is."""
+    """The share of a column's rarest value must be between two bounds. It measures the balance of the column."""
 
     metric_dependencies: ClassVar[tuple[str, ...]] = (RAREST,)
     success_keys: ClassVar[tuple[str, ...]] = ("min_value", "max_value")

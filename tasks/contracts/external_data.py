@@ -1,7 +1,7 @@
-"""Data from elsewhere as conversations to be measured: a JSONL, JSON or Parquet file, or a folder as `datasets` writes and reads them.
+"""Read external data as conversations to measure: a JSONL, JSON or Parquet file, or a folder as `datasets` writes and reads it.
 
-Which columns hold the conversation is told by their names (tasks/sources/adapters.py) or by the caller. A row that is no
-conversation says why, and the others go on. Of a folder every data file is read.
+The columns of the conversation are found by their names (tasks/sources/adapters.py) or named by the caller. A row that is no
+conversation carries its problem, and reading continues. In a folder every data file is read.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,14 +19,12 @@ from tasks.sources.turns import Misfit, is_null, kind, normal, plain
 from tasks.text.length_requests import parse_length_request
 
 IDS = ("id", "uuid", "conversation_id", "conversation_hash", "idx", "index")
-ASKED = (
-    "asked_words"  # of the data sets that the pipeline makes; a `length` or `word_count` elsewhere may be of tokens, or of what was written
-)
+ASKED = "asked_words"  # the pipeline's own column; other columns such as `length` may be tokens, or the written length
 SUFFIXES = (*READABLE, ".arrow")
 
 
 class Columns(NamedTuple):
-    """Which columns are which; empty: told by their names."""
+    """Names of the columns of a conversation. An empty name: the column is found by its usual names."""
 
     messages: str = ""
     prompt: str = ""
@@ -42,7 +40,10 @@ class _Found(NamedTuple):
 
 
 def read(path: Path, columns: Columns) -> Iterator[Row]:
-    """Every row under `path`. Raises BadInput for what is missing, empty, of another format, or without a column for a conversation."""
+    """Every row in the file or folder `path`.
+
+    Raises BadInput if it is missing, empty, of an unknown format, or has no columns for a conversation.
+    """
     known = False
     for place, found in enumerate(_rows(path), 1):
         if found.data is not None and not known:
@@ -52,7 +53,7 @@ def read(path: Path, columns: Columns) -> Iterator[Row]:
 
 
 def files_of(path: Path) -> list[Path]:
-    """`path`, or all data files of a folder, of every format and every split. Raises BadInput where there is none."""
+    """`path` itself, or all data files of a folder, of every format and split. Raises BadInput if there is none."""
     if path.is_file():
         return [path]
     if not path.is_dir():
@@ -78,7 +79,7 @@ def _rows(path: Path) -> Iterator[_Found]:
 
 
 def _whole_rows(file: Path, entry: Any) -> Iterator[splits.Row]:
-    """With every column, as columns of any name may be meant."""
+    """Rows with all columns, because the caller may name any column."""
     if file.suffix == ".parquet":
         yield from _parquet(file)
     else:
@@ -110,7 +111,7 @@ def _numbered(batches: Iterator[Any]) -> Iterator[splits.Row]:
 
 
 def _arrow(file: Path, name: str) -> Iterator[_Found]:
-    """A file of `Dataset.save_to_disk`: an Arrow stream."""
+    """Rows of a file written by `Dataset.save_to_disk`, an Arrow stream."""
     import pyarrow as pa
 
     try:
@@ -124,7 +125,7 @@ def _arrow(file: Path, name: str) -> Iterator[_Found]:
 
 
 def _check_columns(found: _Found, path: Path, columns: Columns) -> None:
-    """Raises BadInput where the first row has no column that could hold a conversation: then all rows would say the same."""
+    """Raises BadInput if the first row lacks a named column or has no columns for a conversation. Otherwise every row would fail alike."""
     names = list(found.data or {})
     asked = [name for name in columns if name]
     if missing := [name for name in asked if name not in names]:
@@ -155,7 +156,7 @@ def _row(place: int, found: _Found, columns: Columns) -> Row:
 
 
 def _messages(data: Mapping[str, Any], columns: Columns) -> Sequence[Message]:
-    """The row's conversation, of the named columns if there are any, with what belongs beside them (system, history, tools, …)."""
+    """The row's conversation, from the named columns if there are any, together with their companions (system, history, tools, …)."""
     named = {role: column for role in ("messages", "prompt", "response") if (column := getattr(columns, role))}
     adapter = "messages" if columns.messages else "prompt" if columns.prompt else "auto"
     return messages_of(data, adapter, named=named)
@@ -172,7 +173,7 @@ def _language(data: Mapping[str, Any]) -> str:
 
 
 def _asked(data: Mapping[str, Any], columns: Columns, messages: Sequence[Message]) -> int | None:
-    """The length that is asked for: of the column that the caller names, else of the pipeline's own, else as the request says it."""
+    """The requested length in words: from the caller's column, else from `asked_words`, else parsed from the prompt; None without one."""
     name = columns.length or ASKED
     value = plain(data.get(name))
     if not is_null(value):

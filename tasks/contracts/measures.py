@@ -1,7 +1,7 @@
-"""Measurement columns: everything that a contract looks at is measured here, so that its expectations stay simple.
+"""Measure conversations: one column for each property that a contract checks, so that its expectations stay simple.
 
-Numbers are bounded, texts are evidence: of what should not be there, and empty where it is not. The samples themselves stay out of
-the frame: the data docs show measures, and a row is found again by its id.
+A numeric column has bounds in the contract. A text column contains evidence of a defect, and is null without one. The samples' texts are
+not in the frame; a row is identified by its id.
 """
 
 import hashlib
@@ -29,29 +29,29 @@ from tasks.text.wrong_language import foreign
 if TYPE_CHECKING:
     import pandas as pd
 
-BATCH = 64  # conversations that are tokenized at once
-PAPERS = ("en", "zh", UNKNOWN)  # languages in which the paper's count counts something
+BATCH = 64  # conversations tokenized at once
+PAPERS = ("en", "zh", UNKNOWN)  # languages that the paper's word count can count
 _SENTENCE = re.compile(r"[^.!?。！？\n]+")
 BROKEN = re.compile("[\ufffd\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
 class Row(NamedTuple):
-    """A conversation to be measured, from the dataset or from elsewhere."""
+    """A conversation to measure, from the dataset or from outside."""
 
-    number: int  # in its file, from 1
+    number: int  # row number in its file, from 1
     id: str
     source: str
     messages: Sequence[Message]
-    language: str  # that the answer should be in; "": tell it from the request
-    asked: int | None  # words; None: no length was asked for
-    declared: int | None = None  # words that the row says it has
+    language: str  # expected language of the answer; "": the prompt's language
+    asked: int | None  # requested words; None: no length request
+    declared: int | None = None  # the row's own word count
     long: bool = True  # False: a general chat
-    problem: str | None = None  # why there is no conversation to be measured
-    origin: str = ""  # where the row itself says that it is from
+    problem: str | None = None  # why the row is no conversation
+    origin: str = ""  # the source that the row itself names
 
 
 class Measures(NamedTuple):
-    """One conversation, measured. Lengths in words (English) or characters (Chinese), shares from 0 to 1, S_l from 0 to 100."""
+    """The measures of one conversation. Lengths are in words (Chinese: characters), shares from 0 to 1, S_l from 0 to 100."""
 
     row: int
     id: str
@@ -60,12 +60,12 @@ class Measures(NamedTuple):
     long: int  # 1: a long text, 0: a general chat
     language: str | None
     long_language: str | None
-    roles: str | None  # of the messages, in order
+    roles: str | None  # the messages' roles in order, separated by spaces
     asked: int | None
     written: int | None  # recounted from the answer
     long_written: int | None
-    miscounted: int | None  # the recount minus the row's own figure
-    s_l: float | None  # None: no length was asked for
+    miscounted: int | None  # recount minus the row's own word count
+    s_l: float | None  # None: no length request
     foreign: str | None
     repetition: float | None  # share of the answer's sentences that occur before in it
     identifiers: int | None
@@ -74,11 +74,11 @@ class Measures(NamedTuple):
     cut_off: str | None
     remark: str | None
     invisible: int | None  # zero-width and direction marks
-    broken: int | None  # replacement and control characters, halves of characters
+    broken: int | None  # replacement characters, control characters, lone surrogates
     contaminated: str | None
     prompt_digest: str | None
     answer_digest: str | None
-    tokens: int | None = None  # of the base's tokenizer, where it is at hand
+    tokens: int | None = None  # by the base model's tokenizer; None without a tokenizer
     near_duplicate: str | None = None
 
 
@@ -88,9 +88,9 @@ def row_of(number: int, sample: Sample, *, long: bool = True) -> Row:
 
 
 def measure(row: Row, scored: Scored) -> Measures:
-    """The measures of one row. The answer is all that the assistant says, the request all that the user does.
+    """The measures of one row. The answer is all assistant turns together, the prompt all user turns.
 
-    Words are the paper's in English and Chinese; in other languages, of which the paper counts next to nothing, those of fixed mode.
+    Words are counted in paper mode for English and Chinese, and in fixed mode for other languages, which paper mode hardly counts.
     """
     if row.problem is not None:
         return unreadable(row, row.problem)
@@ -129,15 +129,16 @@ def measure(row: Row, scored: Scored) -> Measures:
 
 
 def unreadable(row: Row, problem: str) -> Measures:
-    """A row that is no conversation: nothing is known of it but that."""
+    """The measures of a row that is no conversation: its problem, and null in all other columns."""
     nothing: dict[str, None] = dict.fromkeys(Measures._fields, None)
     return Measures(**{**nothing, "row": row.number, "id": row.id, "source": row.source, "problem": problem, "long": int(row.long)})  # type: ignore[arg-type]
 
 
 def frame(rows: Iterable[Row], scored: Scored, tokens: Counter | None, *, scratch: Path | None = None) -> "pd.DataFrame":
-    """The measures of all rows, with the row that each nearly repeats; columns as in `Measures`. Memory holds no texts.
+    """The measures of all rows, with the columns of `Measures`. Texts are not kept in memory.
 
-    Rows are numbered by their places. Requests of long texts are compared. `scratch`: a folder for temporary files.
+    Rows are numbered from 1 in their order. Near-duplicates are found among the prompts of long texts. `scratch` is a folder for
+    temporary files.
     """
     compared = Requests(scratch)
     measured = table(_measured(iter(rows), scored, tokens, compared), Measures)
@@ -146,7 +147,7 @@ def frame(rows: Iterable[Row], scored: Scored, tokens: Counter | None, *, scratc
 
 
 def _measured(rows: Iterator[Row], scored: Scored, tokens: Counter | None, compared: Requests) -> Iterator[Measures]:
-    """In batches: conversations are tokenized together."""
+    """Measure rows in batches, because conversations are tokenized together."""
     places = count()
     while batch := list(islice(rows, BATCH)):
         readable = [row for row in batch if row.problem is None]
@@ -162,7 +163,7 @@ def _measured(rows: Iterator[Row], scored: Scored, tokens: Counter | None, compa
 
 
 def mark_copies(measured: "pd.DataFrame", compared: Requests, *, named_by: str) -> None:
-    """Sets the column `near_duplicate`: the row that each row nearly repeats, by its column `named_by`."""
+    """Set the column `near_duplicate`: similarity and name (column `named_by`) of the row that a row nearly repeats."""
     evidence: list[str | None] = [None] * len(measured)
     for row, other, likeness in compared.copies():
         evidence[row] = f"{likeness:.0%} of {measured[named_by].iat[other]}"
@@ -170,7 +171,7 @@ def mark_copies(measured: "pd.DataFrame", compared: Requests, *, named_by: str) 
 
 
 def repetition(text: str) -> float:
-    """Share of the sentences that occur before in the text, case and spacing aside; 0 without sentences."""
+    """Share of sentences that repeat an earlier sentence (0 to 1), ignoring case and spacing; 0 without sentences."""
     sentences = [" ".join(part.lower().split()) for part in _SENTENCE.findall(text)]
     spoken = [sentence for sentence in sentences if any(map(str.isalpha, sentence))]
     return 1 - len(set(spoken)) / len(spoken) if spoken else 0.0

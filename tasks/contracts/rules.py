@@ -1,4 +1,4 @@
-"""A contract as data: which expectation holds which measure to which bound, how much it matters, and what it means in a sentence."""
+"""Contracts as data: each rule names an expectation, the measure and bounds that it checks, its severity and its meaning."""
 
 from collections.abc import Sequence
 from typing import Any, Literal, NamedTuple
@@ -7,7 +7,7 @@ Severity = Literal["critical", "warning"]
 
 
 class Rule(NamedTuple):
-    """One expectation: its name here, its class (ours or Great Expectations'), its arguments, and what it means."""
+    """One expectation: its name, its class (ours or Great Expectations'), the class's arguments, and its meaning in a sentence."""
 
     name: str
     severity: Severity
@@ -23,15 +23,15 @@ class Rule(NamedTuple):
 class Contract(NamedTuple):
     """All rules of one dataset, in the order in which they are shown."""
 
-    name: str  # of the stage that holds it
+    name: str  # the name of the stage that enforces it
     title: str
-    about: str  # what is held to it
+    about: str  # the data that it checks
     rules: Sequence[Rule]
-    drawn: Sequence[str] = ()  # measures whose distribution a reader wants to see
+    drawn: Sequence[str] = ()  # measures that the docs show as histograms
 
 
 def none_of(name: str, severity: Severity, column: str, meaning: str, *, mostly: float = 1) -> Rule:
-    """The column holds evidence: of what should not be there."""
+    """The column contains evidence of a defect, and must be null; `mostly` is the share of rows that must be null."""
     return Rule(name, severity, "ExpectColumnValuesToBeNull", {"column": column, "mostly": mostly}, meaning)
 
 
@@ -54,7 +54,7 @@ def between(
 
 
 def rows(at_least: int, *, key: str) -> Rule:
-    """`key`, here and below: what sets the bound in params.yaml."""
+    """A least number of rows. `key`, here and below, is the params.yaml key that sets the bound."""
     meaning = f"at least {at_least:,} rows ({key})"
     return Rule("enough_rows", "critical", "ExpectTableRowCountToBeBetween", {"min_value": at_least}, meaning)
 

@@ -1,4 +1,4 @@
-"""The measures of what comes before the dataset: instructions before money is spent on them, drafts before they are cleaned."""
+"""Measure instructions before the teacher is paid for them, and drafts before they are cleaned."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -24,14 +24,14 @@ if TYPE_CHECKING:
 
 
 class InstructionMeasures(NamedTuple):
-    """One instruction, measured."""
+    """The measures of one instruction."""
 
     row: int
     id: str
     source: str
     language: str
     asked: int
-    explicit: int  # 1: the text names its length
+    explicit: int  # 1: the text contains its length request
     characters: int
     foreign: str | None
     steering: str | None  # a chat format's mark, or a piece of the pipeline's prompts
@@ -42,7 +42,7 @@ class InstructionMeasures(NamedTuple):
 
 
 class DraftMeasures(NamedTuple):
-    """One draft, measured. Counts are of its paragraphs."""
+    """The measures of one draft. `asked`, `planned` and `written` are words; counts cover all its paragraphs."""
 
     row: int
     id: str
@@ -51,10 +51,10 @@ class DraftMeasures(NamedTuple):
     asked: int
     planned: int
     written: int
-    plan_s_l: float  # what was asked for against the plan's total
-    s_l: float  # the plan's total against what was written
+    plan_s_l: float  # S_l of the plan's total for the requested length
+    s_l: float  # S_l of the written words for the plan's total
     paragraphs: int
-    unplanned: int  # paragraphs over (under: negative) the plan's steps
+    unplanned: int  # paragraphs minus the plan's steps
     empty: int
     identifiers: int
     remarks: int
@@ -66,7 +66,7 @@ class DraftMeasures(NamedTuple):
 
 
 def instructions_frame(path: Path, scored: Scored, *, scratch: Path) -> "pd.DataFrame":
-    """The instructions of a file, measured. `scratch`: a folder for temporary files."""
+    """The measures of all instructions in a file. `scratch` is a folder for temporary files."""
     compared = Requests(scratch)
 
     def measured() -> Iterator[InstructionMeasures]:

@@ -1,15 +1,15 @@
-"""How many tokens a conversation has, by the tokenizer that it will be trained with: the chat template's own tokens among them."""
+"""Count a conversation's tokens with the tokenizer of the training, including the chat template's tokens."""
 
 from collections.abc import Callable, Iterable, Sequence
 
 from tasks.schema.params import Base, Pack
 from tasks.schema.records import Message, Sample
 
-Counter = Callable[[Sequence[Sequence[Message]]], list[int | None]]  # of a batch of conversations; None: the template refuses it
+Counter = Callable[[Sequence[Sequence[Message]]], list[int | None]]  # tokens of each conversation; None: the template refuses it
 
 
 def counter(base: Base, pack: Pack, samples: Callable[[], Iterable[Sample]]) -> Counter:
-    """For a base that is `tiny` the tokenizer is trained on `samples`, as the stage pack does it."""
+    """A token counter for `base`. The tokenizer of a `tiny` base is trained on `samples`, as the pack stage does."""
     from tasks.training.conversations import Encoder, Unrenderable
     from tasks.training.tokenizer import load_tokenizer, train_tokenizer
 

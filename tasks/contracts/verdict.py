@@ -1,28 +1,28 @@
-"""What a contract's check came to: the verdict that later stages and the report read, and the rows that broke a rule."""
+"""The result of a contract's check: the verdict, which later stages and the report read, and the failed rows."""
 
 from collections.abc import Sequence
 
 from tasks.contracts.rules import Severity
 from tasks.schema.records import Record
 
-SHOWN = 10  # ids kept per expectation in the verdict; the full list is in the failed rows
+SHOWN = 10  # ids per expectation in the verdict; the failed rows have all of them
 
 
 class Outcome(Record):
-    """One expectation's result. `ids` are the first rows that broke it, also within what `mostly` allows."""
+    """One expectation's result. `ids` are the first rows that break it, even if `mostly` tolerates them."""
 
     name: str
     severity: Severity
     meaning: str
     success: bool
-    observed: float | None  # of expectations on the whole table: a count, a mean, a quantile
-    unexpected_count: int
+    observed: float | None  # for expectations on a whole column or table: a count, sum, share or quantile
+    unexpected_count: int  # rows that break it
     ids: tuple[str, ...]
-    examples: tuple[str, ...] = ()  # what was seen in those rows
+    examples: tuple[str, ...] = ()  # the values in those rows
 
 
 class Bars(Record):
-    """How a measure is spread: counts between edges, one more edge than counts."""
+    """A measure's histogram. There is one more edge than counts."""
 
     measure: str
     edges: tuple[float, ...]
@@ -31,7 +31,7 @@ class Bars(Record):
 
 
 class Verdict(Record):
-    """`passed` means that no critical expectation failed."""
+    """The result of a contract. `passed` means that no critical expectation failed."""
 
     name: str = "validate_dataset"
     title: str = "Training set"
@@ -43,19 +43,21 @@ class Verdict(Record):
 
 
 class Passed(Record):
-    """That data has passed its contract, for the stages behind it. It changes with the data alone: another contract that holds changes
-    nothing, and so makes nobody write or train anew."""
+    """A record that data passed its contract, as a dependency of later stages.
+
+    It depends only on the data and the contract's name. If a changed contract passes too, later stages do not run again.
+    """
 
     contract: str
     sha256: str
 
 
 class FailedRow(Record):
-    """One row that broke one failed expectation."""
+    """One row that breaks one failed expectation."""
 
-    row: int  # in the file, from 1
+    row: int  # number in the measured data, from 1
     id: str
-    source: str  # file:row that it came from
+    source: str  # its origin, for external data FILE:ROW
     expectation: str
     severity: Severity
     column: str
@@ -67,7 +69,7 @@ def critical(outcomes: Sequence[Outcome]) -> list[Outcome]:
 
 
 def describe(failed: Sequence[Outcome]) -> str:
-    """Failed expectations in a few words each: what was meant, what was seen, the first rows' ids."""
+    """Failed expectations in one line: for each its meaning, the observed value or the number of rows, and the first ids."""
     return "; ".join(_one(outcome) for outcome in failed)
 
 

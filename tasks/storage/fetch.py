@@ -31,7 +31,7 @@ class Fetched(NamedTuple):
     manifest: Manifest
     folder: Path
     new: bool  # False: the folder had this content already
-    fetched: int  # multipart parts that this call downloaded
+    fetched: int  # parts that this call downloaded
     spared: int  # parts that an earlier, killed fetch had downloaded
 
 
