@@ -136,10 +136,9 @@ def _in_object(value: Mapping[str, Any], depth: int) -> Iterator[str]:
         found = [said for said in _reasons(value.get(name), depth - 1) if said.strip()]
         if found:
             yield from found
+            # A router's message is general; the message of the server behind it is in metadata.raw.
             upstream = value.get("metadata")
-            if name == "message" and isinstance(
-                upstream, dict
-            ):  # a router's message is general; the message of the server behind it is in metadata.raw
+            if name == "message" and isinstance(upstream, dict):
                 yield from _reasons(upstream.get("raw"), depth - 1)
             return
 

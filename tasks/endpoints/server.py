@@ -90,9 +90,8 @@ class _Keeper:
     async def keep(self) -> None:
         """Keeps a server running until cancelled. Raises ServerError or BadSettings if that is not possible."""
         for left in reversed(range(RESTARTS + 1)):
-            process = _start(
-                self._launch, self._log, self._more
-            )  # start in the owner's thread: the server ends with the thread that forked it
+            # Start in the owner's thread: the server ends with the thread that forked it.
+            process = _start(self._launch, self._log, self._more)
             try:
                 await self._until_well(process)
                 self.up.set()

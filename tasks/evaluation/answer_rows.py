@@ -51,9 +51,8 @@ def _answered(entry: Entry) -> Answered:
         field, value = RESPONSES[0], row
     else:
         value = row[field]
-    strings = isinstance(value, list) and (
-        not value or any(isinstance(part, str) for part in value)
-    )  # unclear whether these are parts, samples or paragraphs
+    # A list of strings is refused: it may be parts, samples or paragraphs.
+    strings = isinstance(value, list) and (not value or any(isinstance(part, str) for part in value))
     if not isinstance(value, str | list | dict) or strings:
         raise entry.bad(field, f"not a string: {value!r:.60}")
     try:

@@ -7,10 +7,8 @@ from pydantic import BaseModel, ConfigDict
 
 from tasks.schema.records import Record
 
-AUTHORIZATION, QUERY = (
-    "HARNESS_AUTHORIZATION",
-    "HARNESS_QUERY",
-)  # environment variables: credentials and query of a URL, which are written to no file
+# Environment variables with the credentials and the query of a URL, which are written to no file.
+AUTHORIZATION, QUERY = "HARNESS_AUTHORIZATION", "HARNESS_QUERY"
 JOB, RESULT, ERROR = "job.json", "result.json", "error.txt"  # files in the measurement's folder
 
 

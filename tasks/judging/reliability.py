@@ -179,9 +179,8 @@ def _alike(both: Both, grade: Grade, kappa: float | None) -> Alike:
 
 def _correlations(means: Sequence[tuple[float, float]]) -> tuple[float | None, float | None]:
     """Pearson's and Spearman's correlation. None for fewer than three answers (two always correlate perfectly) and for constant scores."""
-    ours, theirs = (
-        [round(pair[place], 9) for pair in means] for place in (0, 1)
-    )  # rounded, so that equal means share a rank despite float sums
+    # Rounded, so that equal means share a rank despite float sums.
+    ours, theirs = ([round(pair[place], 9) for pair in means] for place in (0, 1))
     if len(ours) < 3 or len(set(ours)) == 1 or len(set(theirs)) == 1:
         return None, None
     from scipy.stats import pearsonr, spearmanr

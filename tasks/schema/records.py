@@ -316,9 +316,8 @@ class Served(Record):
 
 
 Metrics = ByName[int | float | None]  # metrics.json of a stage
-Abilities = ByName[
-    Mapping[str, Share | None]
-]  # general.json of the stage evaluate_general: scores by candidate model and task; None: no score
+# general.json of the stage evaluate_general: scores by candidate model and task; None: no score.
+Abilities = ByName[Mapping[str, Share | None]]
 
 
 class Headline(External):

@@ -144,9 +144,8 @@ class Recorder:
                 inbox.numbers = None
         client = tracking.connect()
         if end:
-            client.set_terminated(
-                self._run_id, end.status, end_time=int(end.when * 1000)
-            )  # before the traces: a failed trace must not leave the run open
+            # Before the traces: a failed trace must not leave the run open.
+            client.set_terminated(self._run_id, end.status, end_time=int(end.when * 1000))
         while inbox.traces:
             record_trace(client, inbox.traces[0], stage=self._begin.stage, run_id=self._run_id)
             inbox.traces.pop(0)
