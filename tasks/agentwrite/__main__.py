@@ -25,7 +25,7 @@ Json = Annotated[bool, typer.Option("--json", help="one JSON object, on the last
 
 @app.callback()
 def agentwrite() -> None:
-    """What AgentWrite costs."""
+    """The cost of AgentWrite."""
 
 
 @app.command()
@@ -36,9 +36,9 @@ def estimate(
     tokens_per_second: Annotated[float, typer.Option(min=0.1, help="of one answer, where the journal does not know")] = 50.0,
     as_json: Json = False,
 ) -> None:
-    """Calls, tokens, dollars and time of plan and write, before they start. Nothing is sent.
+    """Estimate calls, tokens, dollars and time of plan and write. Nothing is sent.
 
-    Exits with 2, after the figures, for a base model that a run would refuse."""
+    Exits with 2, after printing the figures, if a run would refuse the base model."""
     with one_line_errors():
         params, own = load(), settings()
         given = prompts or (INSTRUCTIONS if INSTRUCTIONS.is_file() else None)
@@ -93,7 +93,7 @@ def _span(seconds: float) -> str:
 
 @app.command()
 def ledger(as_json: Json = False) -> None:
-    """What this workspace has paid for, by role and model; also while a run goes on."""
+    """Show what this workspace has paid, by role and model. Works during a run too."""
     with one_line_errors():
         own = settings()
         accounts = totals(read_journal(own.home / JOURNAL), own.prices)

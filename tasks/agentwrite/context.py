@@ -23,6 +23,7 @@ class Window(NamedTuple):
     summary: str = ""  # of the paragraphs before it
 
     def text(self, paragraphs: list[str]) -> str:
+        """The summary in tags, then the paragraphs from `first` on."""
         shown = paragraphs[self.first :]
         return "\n\n".join([f"<summary>\n{self.summary}\n</summary>", *shown] if self.summary else shown)
 

@@ -43,6 +43,7 @@ class Pace(NamedTuple):
     source: str  # "assumed …", or the number of measured calls
 
     def seconds(self, tokens: int) -> float:
+        """Seconds for a reply of `tokens` tokens."""
         return self.first_token + tokens / self.tokens_per_second
 
 
@@ -68,6 +69,7 @@ class Work:
         return max(self.longest, self.seconds / slots)
 
     def dollars(self, price: Price, *, cache: bool) -> float:
+        """The cost in dollars. `cache`: repeated prompt tokens have the price of cached tokens."""
         usage = Usage(round(self.prompt), round(self.completion), round(self.repeated) if cache else 0)
         return cost(usage, price)
 

@@ -91,6 +91,7 @@ class Earlier:
         return self._looked[1]
 
     def add(self, paragraph: str) -> None:
+        """Add a paragraph that was accepted."""
         self.count += 1
         look = self.look(paragraph.strip(_UNSEEN))
         if look.body:

@@ -211,6 +211,7 @@ def render(steps: Sequence[Step], chapters: Sequence[Step] = ()) -> str:
 
 
 def render_step(number: int, step: Step) -> str:
+    """A step as a line of the plan, in the form that `parse_plan` reads."""
     return f"Paragraph {number} - Main Point: {step.point} - Word Count: {step.words} words"
 
 

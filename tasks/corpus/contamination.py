@@ -24,6 +24,8 @@ _NUMBER = re.compile(r"\d|[零〇一二两三四五六七八九十百千万]")
 
 
 class Match(NamedTuple):
+    """The benchmark prompt that a training prompt repeats."""
+
     id: str  # of the benchmark prompt
     share: float  # of the benchmark prompt's weight that the training prompt contains, 0 to 1
 

@@ -37,6 +37,8 @@ class Text(NamedTuple):
 
 
 class Match(NamedTuple):
+    """The earlier text that a text repeats."""
+
     id: str  # of the earlier text
     similarity: float  # Jaccard, 0 to 1
 
@@ -71,6 +73,7 @@ def shingled(text: str, language: str) -> Text:
 
 
 def shingles_of(text: str, language: str) -> frozenset[str]:
+    """The shingles of a text. Languages other than Chinese use runs of three words."""
     return frozenset(runs(tokens_of(text), SHINGLE.get(language, SHINGLE["en"])))
 
 

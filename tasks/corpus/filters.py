@@ -159,6 +159,7 @@ def fault(asked: Candidate, collect: Collect) -> Fault | None:
 
 
 def toxic(asked: Candidate, collect: Collect) -> Fault | None:
+    """The source flagged the prompt, or it contains a word of the list (if collect.toxicity is `words`)."""
     if asked.ask.toxic:
         return Reason.TOXIC, "flagged by the source"
     word = toxic_word(asked.lower) if collect.toxicity == "words" else None
@@ -171,6 +172,7 @@ def redacted(asked: Candidate, _: Collect) -> Fault | None:
 
 
 def empty(asked: Candidate, _: Collect) -> Fault | None:
+    """The prompt has no letter or digit."""
     return None if re.search(r"\w", asked.text) else (Reason.SHORT_ASK, asked.ask.lacks or "no text in the first user turn")
 
 
@@ -192,10 +194,12 @@ def dependent(asked: Candidate, _: Collect) -> Fault | None:
 
 
 def scraping(asked: Candidate, _: Collect) -> Fault | None:
+    """The prompt requests scraping of web pages or personal data."""
     return _seen(_SCRAPING, asked, asked.text, Reason.SCRAPING)
 
 
 def injection(asked: Candidate, _: Collect) -> Fault | None:
+    """The prompt contains instructions to a model, or markup of our prompts or of a chat format."""
     return _seen(_INJECTION, asked, asked.text, Reason.INJECTION)
 
 
@@ -205,6 +209,7 @@ def length(asked: Candidate, collect: Collect) -> Fault | None:
 
 
 def out_of_bounds(words: int, collect: Collect) -> Fault | None:
+    """A length in words outside collect.words, as a fault; None if it is inside."""
     if words < collect.words.min:
         return Reason.SHORT_ASK, f"asks for {words} words, at least {collect.words.min} are wanted"
     if words > collect.words.max:

@@ -30,6 +30,8 @@ _TURNS = ("user", "assistant")
 
 
 class Fault(NamedTuple):
+    """Why a chat cannot be used, with the evidence."""
+
     reason: Reason
     detail: str
 
@@ -70,10 +72,12 @@ def draw(fit: Path, *, count: int, seed: int) -> frozenset[str]:
 
 
 def taken(fit: Path, ids: frozenset[str]) -> Iterator[Sample]:
+    """The accepted chats with these ids, in file order."""
     return (chat for chat in _read(fit) if chat.id in ids)
 
 
 def not_drawn(fit: Path, ids: frozenset[str], *, count: int) -> Iterator[Reject]:
+    """A Reject for every accepted chat that was not drawn."""
     detail = f"the ratio asks for {count:,}"
     for chat in _read(fit):
         if chat.id not in ids:

@@ -28,6 +28,7 @@ def scored_on(benchmark: Path, folder: Path, collect: Collect) -> Scored:
 
 
 def repeats(prompts: Sequence[str]) -> Scored:
+    """A check whether a prompt repeats one of `prompts`."""
     known = Prompts(prompts)
 
     def repeated(request: str, language: str) -> str | None:

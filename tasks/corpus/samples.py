@@ -21,7 +21,7 @@ from tasks.text.plan_markup import strip_scaffolding
 from tasks.text.prompt_leak import leaked
 from tasks.text.wrong_language import foreign
 
-_HEAD = 20_000  # characters of a paragraph in which an error message, noise or a refusal shows
+_HEAD = 20_000  # characters of a paragraph that are checked for an error message, noise or a refusal
 
 
 class Fault(NamedTuple):

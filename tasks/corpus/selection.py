@@ -18,7 +18,7 @@ class Choice(BaseModel):
 
     needs_long_answer: bool
     words: int | None = Field(ge=1)  # length of a good answer; None if the selector cannot estimate it
-    topic: Topic  # balances the draw
+    topic: Topic  # used to balance the draw
 
 
 async def choose(chat: Chat, instruction: str) -> Choice:

@@ -19,6 +19,8 @@ _FACTS = np.dtype([(name, form) for name, form in (field.split() for field in _L
 
 
 class Candidate(NamedTuple):
+    """A prompt that passed the filters."""
+
     id: str
     text: str
     language: str

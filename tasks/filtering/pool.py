@@ -43,6 +43,7 @@ class Rejects:
         return self.counts.total()
 
     def by_reason(self) -> dict[str, int]:
+        """The counts as metrics `rejects_<reason>`, without zeros."""
         return {f"rejects_{reason}": self.counts[reason] for reason in Reason if self.counts[reason]}
 
     def refused(self, found: Refused, source: str) -> None:
@@ -52,9 +53,11 @@ class Rejects:
         self._file.write(orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE))
 
     def made(self, pool: Candidates, place: int, fault: Fault) -> Reject:
+        """A Reject for a candidate."""
         return Reject(id=pool.id(place), stage="collect", reason=fault[0], detail=fault[1], source=pool.source(place))
 
     def add(self, pool: Candidates, place: int, fault: Fault) -> None:
+        """Write a Reject for a candidate."""
         self.refused(Refused(0, pool.id(place), *fault), pool.source(place))
 
     def take(self, spool: store.Spool) -> None:

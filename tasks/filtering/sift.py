@@ -39,6 +39,8 @@ class Kept(NamedTuple):
 
 
 class Refused(NamedTuple):
+    """A row that a rule rejects, with the reason and the evidence."""
+
     number: int
     id: str | None
     reason: Reason

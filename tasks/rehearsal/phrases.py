@@ -13,7 +13,7 @@ def _list(text: str) -> tuple[str, ...]:
 
 
 class Genre(NamedTuple):
-    """Topics and templates that fit each other. `type` is LongBench-Write's name for it."""
+    """Matching topics and templates. `type`: the genre in LongBench-Write."""
 
     type: str
     templates: tuple[str, ...]

@@ -37,6 +37,7 @@ Row = dict[str, Any]
 
 
 def main(folder: Path, *, seed: int = 42) -> None:
+    """Write the three files into `folder`."""
     _write(folder / "pool.jsonl", pool(seed))
     _write(folder / "benchmark.jsonl", benchmark())
     _write(folder / "ruler.jsonl", ruler())

@@ -77,6 +77,7 @@ def answer(
 
 
 def select(instruction: str) -> str:
+    """The selector's reply as JSON. It needs a long answer from 100 words, or if no length is named."""
     words = parse_length_request(instruction).target
     kind = next((topic for topic, pattern in _TOPICS.items() if pattern.search(instruction)), "other")
     return orjson.dumps({"needs_long_answer": (words or USUAL_WORDS) >= 2 * PARAGRAPH_WORDS, "words": words, "topic": kind}).decode()
@@ -182,6 +183,7 @@ def _grades(asked: str, text: str, *, seed: int, strict: bool) -> dict[str, int]
 
 
 def language(text: str) -> Language:
+    """`zh` if at least a quarter of the characters are Chinese, else `en`."""
     return "zh" if len(re.findall(r"[\u4e00-\u9fff]", text)) * 4 >= len(text) else "en"
 
 

@@ -13,7 +13,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.callback()
 def releases() -> None:
-    """The dataset as others get it."""
+    """Releases of the dataset."""
 
 
 @app.command()
@@ -21,7 +21,7 @@ def release(
     version: Annotated[str, typer.Argument(help="v1.0.0: major, minor, patch")],
     data: Annotated[Path, typer.Option(help="the pipeline's data folder")] = Path("data"),
 ) -> None:
-    """Write the folder with its card, track it with DVC, commit, and tag it as GTO has it."""
+    """Write the release folder with its card, track it with DVC, commit, and create the GTO tag."""
     with one_line_errors():
         from tasks.release.build import release as made
 
@@ -39,7 +39,7 @@ def diff(
     out: Annotated[Path, typer.Option(help="folder of the page and of diff.json")] = Path("checks/diff"),
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object instead of lines")] = False,
 ) -> None:
-    """Rows in, out and changed between A and B, and how their lengths, languages and sources are spread."""
+    """Show rows added, removed and changed between A and B, and the distributions of lengths, languages and sources."""
     with one_line_errors():
         from tasks.release.diff import difference, text_of, write_page
         from tasks.release.sides import place_of, side_of
@@ -56,7 +56,7 @@ def import_(
     out: Annotated[Path | None, typer.Option(help="where the file goes; data/raw under its own name")] = None,
     update: Annotated[bool, typer.Option("--update", help="fetch it again if it has changed at its origin")] = False,
 ) -> None:
-    """Fetch a third party's file and pin it by its checksum."""
+    """Fetch an external file and pin it by its checksum."""
     with one_line_errors():
         from tasks.release.imports import import_file
 

@@ -9,6 +9,7 @@ HUB_LICENCES = {"odc-by-1.0": "odc-by", "cc0-1.0": "cc0-1.0", "apache-2.0": "apa
 
 
 def card(facts: Facts) -> str:
+    """The text of the card, README.md of a release."""
     templates = Environment(
         loader=PackageLoader("tasks.release", "."), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
     )

@@ -58,6 +58,7 @@ class _Bar(NamedTuple):
 
 
 def difference(names: tuple[str, str], a: Side, b: Side) -> Difference:
+    """The difference from A to B. `names`: how the user named the two sides."""
     both = [id for id in a if id in b]
     changed = [change for id in both if (change := _change(id, a[id], b[id]))]
     return Difference(

@@ -36,6 +36,8 @@ class Part(NamedTuple):
 
 
 class Facts(NamedTuple):
+    """Everything that the card shows."""
+
     name: str
     version: str
     long: Part

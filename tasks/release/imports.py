@@ -24,6 +24,8 @@ VALIDATORS = ("ETag", "Content-MD5", "Digest", "Last-Modified")  # headers by wh
 
 
 class Imported(NamedTuple):
+    """The result of an import."""
+
     pinned: Path  # the .dvc file
     followed: bool  # False: `dvc update` cannot detect a change at the origin
     changed: bool  # the content differs from before

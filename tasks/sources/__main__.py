@@ -19,7 +19,7 @@ def sources() -> None:
 def pin(
     files: Annotated[list[str], typer.Argument(help="an entry's files: s3://bucket/pattern …, or hf://datasets/organisation/name")],
 ) -> None:
-    """Print the revision of remote files as they are now, for their entry in params.yaml."""
+    """Print the current revision of remote files, for their entry in params.yaml."""
     from tasks.sources import bucket, hub
 
     with stage.one_line_errors():

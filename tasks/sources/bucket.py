@@ -23,6 +23,8 @@ _GONE = {"404": "vanished", "NoSuchKey": "vanished", "NoSuchBucket": "vanished",
 
 
 class Object(NamedTuple):
+    """An object in a bucket, as listed."""
+
     bucket: str
     key: str
     etag: str
@@ -84,6 +86,7 @@ def _objects(bucket: str, prefix: str, pattern: str) -> Iterator[Object]:
 
 @cache
 def client() -> Any:
+    """The S3 client, with retries and timeouts. Created once."""
     import boto3
     from botocore.config import Config
 
@@ -91,6 +94,7 @@ def client() -> Any:
 
 
 def opened(place: str, *, etag: str, nbytes: int) -> BinaryIO:
+    """The object as a seekable stream. Reading raises SourceError if the object changed, disappeared or cannot be read."""
     return cast(BinaryIO, io.BufferedReader(_Reader(place, etag, nbytes), AT_ONCE))
 
 

@@ -40,6 +40,7 @@ def files_of(entry: Source, folder: Path) -> list[File]:
 
 
 def local_file(path: Path, entry: Source, name: str) -> File:
+    """A local file with its current size and modification time."""
     status = path.stat()
     return File(entry, f"{entry.name}/{name}", str(path), status.st_size, str(status.st_mtime_ns))
 

@@ -42,6 +42,7 @@ def pin(pattern: str) -> str:
 
 
 def opened(place: str, *, revision: str) -> BinaryIO:
+    """The file as a stream, downloaded to the cache if needed. Raises SourceError if the hub refuses or cannot be reached."""
     from huggingface_hub import hf_hub_download
 
     dataset, path = _parts(place)

@@ -39,6 +39,7 @@ def asks(entry: Source, folder: Path) -> Iterator[Ask]:
 
 
 def asks_of(file: File) -> Iterator[Ask]:
+    """The prompt of each row of a file. Raises BadInput at the first row without a readable prompt."""
     for row in rows_of_file(file):
         try:
             if row.data is None:

@@ -24,7 +24,7 @@ _READ = frozenset((*FIELDS, *ANSWERS, *BESIDE))  # all columns that are read
 
 PART = 16 * 2**20  # bytes of a JSONL file, or of the decoded columns of a Parquet file
 PART_ROWS = 20_000
-MAX_LINE = 16 * 2**20  # bytes; a longer line is a broken file, not a chat
+MAX_LINE = 16 * 2**20  # bytes; a longer line is not a chat
 BATCH = 8 * 2**20  # bytes of decoded Parquet that are in memory at once
 TURNS_READ = 2  # turns read per conversation: a system prompt and the user's prompt; all turns if the prompt comes later
 _LEVELS = frozenset(("list", "element", "item", "array", "bag", "array_element"))  # inner levels in the path of a Parquet leaf
@@ -32,6 +32,8 @@ _MAPS = frozenset(("key_value", "entries"))
 
 
 class Split(NamedTuple):
+    """A part of a file."""
+
     file: File
     nbytes: int  # approximate bytes of the file in this part
     start: int
@@ -42,6 +44,8 @@ class Split(NamedTuple):
 
 
 class Row(NamedTuple):
+    """A row, a blank line, or an unreadable row with its problem."""
+
     number: int  # line or row, from 1 within the part
     data: Mapping[str, Any] | None
     problem: str | None = None  # why there is no data; None without data: a blank line
@@ -182,12 +186,12 @@ def _is_read(path: list[str], fields: tuple[str, ...], *, whole: bool) -> bool:
         return path[-1] == "flagged"
     if column not in fields:
         return column in BESIDE or (whole and column in ANSWERS)
-    named = [step for step in path[1:] if step not in _LEVELS]  # of conversation.list.element.content the last
+    named = [step for step in path[1:] if step not in _LEVELS]  # the last part of conversation.list.element.content
     return not named or named[0] in _MAPS or normal(named[0]) in TURN_FIELDS
 
 
 def _row_bytes(table: pq.ParquetFile, group: int, columns: list[str]) -> int:
-    """Bytes of a row's decoded columns, about."""
+    """Approximate bytes of the decoded columns of a row."""
     facts = table.metadata.row_group(group)
     chunks = (facts.column(place) for place in range(facts.num_columns))
     return max(1, sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema in columns) // max(1, facts.num_rows))

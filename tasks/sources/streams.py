@@ -24,12 +24,15 @@ READ = 2**16  # bytes per read of the parser
 
 
 class Piece(NamedTuple):
+    """Consecutive lines of a file, uncompressed."""
+
     lines: bytes
     start: int  # position of the first byte in the uncompressed lines
     nbytes: int  # bytes of the file that were read for these lines
 
 
 def packed(place: str) -> bool:
+    """Whether a file is compressed, by its name."""
     return place.endswith(PACKED)
 
 

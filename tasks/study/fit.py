@@ -20,6 +20,7 @@ class Capped(External):
 
 
 def run(capped: Path, measured: Path, plots: Path, out: Path, *, study: Study) -> stage.Metrics:
+    """Fit the lines and write study.json, study.csv and study.svg. Returns slopes and their standard errors."""
     found = _limit(capped, measured, study)
     store.write_json(plots / "study.json", found)
     store.write_text(plots / "study.csv", table(found))

@@ -14,7 +14,7 @@ from tasks.longbench.benchmark import Entry, entries, language_of
 from tasks.schema.records import Language, Message, Sample
 from tasks.text.counts import count_words
 
-ENDS = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|$)|[。！？…]+[”’」』）]*|\n")  # of sentences and of lines
+ENDS = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|$)|[。！？…]+[”’」』）]*|\n")  # ends of sentences and of lines
 
 
 def within(sample: Sample, cap: int, *, over: Literal["drop", "cut"]) -> Sample | None:

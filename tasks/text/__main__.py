@@ -42,7 +42,7 @@ class ReadPrompt(NamedTuple):
 
 @app.callback()
 def text() -> None:
-    """What can be said of a text alone."""
+    """Analysis of a single text."""
 
 
 @app.command()
@@ -50,7 +50,7 @@ def lengths(
     path: Annotated[Path, typer.Argument(help="JSONL rows with `prompt` or `text`; - for standard input", metavar="FILE")],
     as_json: Annotated[bool, typer.Option("--json", help="one JSON line for each row")] = False,
 ) -> None:
-    """Print the length that each prompt asks for, and the phrase that says so."""
+    """Print the requested length of each prompt and the phrase that states it."""
     with one_line_errors():
         found = count = 0
         for row in read_lengths(path):

@@ -17,7 +17,7 @@ _INVISIBLE = re.compile(
 _ZERO_WIDTH = re.compile("[\u00ad\u200b\u200e\u200f\u202a-\u202e\u2060\u2066-\u2069\ufeff]")
 _JOINER = re.compile(r"[\u200c\u200d]+")
 _SPACES = re.compile(r"(?<=\S)(?:[ \t\u00a0\u3000]{2,}|\u3000)(?=\S)")
-_INDENT = re.compile(r"^[ \t\u00a0]*\u3000[ \t\u00a0\u3000]*", re.MULTILINE)  # as Chinese paragraphs begin
+_INDENT = re.compile(r"^[ \t\u00a0]*\u3000[ \t\u00a0\u3000]*", re.MULTILINE)  # the indent of Chinese paragraphs
 _BLANK = " \t\u00a0\u3000"
 _BLANK_LINES = re.compile(r"\n{3,}")
 

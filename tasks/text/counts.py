@@ -46,7 +46,7 @@ def _wide_counter() -> Callable[[str], int]:
     def count(text: str) -> int:
         """Chinese characters plus runs of ASCII letters, minus runs that touch another character of \\w at either end."""
         codes = read(array(f" {text} "), wide)
-        folded = either(codes, case)  # lower case; leaves Chinese characters Chinese
+        folded = either(codes, case)  # lower case for ASCII letters; Chinese characters stay in their range
         letter = below(minus(folded, a), letters)
         words = nonzero(below(minus(folded, chinese, folded), ideographs))
         if not nonzero(letter):

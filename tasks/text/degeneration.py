@@ -52,6 +52,8 @@ Marks = NDArray[np.bool_]
 
 
 class Repeats(NamedTuple):
+    """Repeated n-grams and looping words of a text."""
+
     again: Marks  # per n-gram of four words, in order of first words: it occurred before
     looping: Marks  # per word: inside a loop, it repeats the word one block earlier
 

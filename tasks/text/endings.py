@@ -27,7 +27,7 @@ _TOKEN = re.compile(
     r"</?s>|<\|[\w-]{1,40}\|>|\[/?INST\]|<</?SYS>>|<(?:start|end)_of_(?:turn|text)>|<eos>|<\uff5c[^\uff5c\n]{1,30}\uff5c>"
     r"|\[(?:EOS|/?BOS|gMASK)\]|<end_of_utterance>|<unused\d{1,3}>"
 )
-_TAIL = 4_000  # characters at the end that are looked at
+_TAIL = 4_000  # characters at the end that are read
 _CLOSERS = " \t\r\n\u3000\u200b*_~`#\"'”’»›)]}）】」』》〉"
 _ENDS = ".!?…。！？｡؟।～~"
 _HAN = re.compile(r"[\u3400-\u9fff\u3040-\u30ff]")

@@ -123,5 +123,6 @@ def _things(text: str, start: int) -> str:
 
 
 def end_of_noun(text: str, start: int) -> int:
+    """The end of the noun that follows `start`, or `start` if there is none."""
     match = _NOUN.match(text, start)
     return match.end() if match else start

@@ -101,6 +101,8 @@ _FAREWELL = re.compile(r"(?:(?:the )?end\b|fin\b|to be continued|未完待续|�
 
 
 class Cleaned(NamedTuple):
+    """A paragraph without remarks, and the removed lines."""
+
     text: str
     removed: tuple[str, ...]  # the removed lines, unchanged
 

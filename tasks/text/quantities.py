@@ -15,6 +15,8 @@ WIDEST = 30  # largest ratio of the ends of a range; "1 - 500 words" is a number
 
 
 class Number(NamedTuple):
+    """A number and its position in the text."""
+
     start: int
     end: int
     low: float  # less than `high` only in idioms such as 两三千
@@ -161,6 +163,7 @@ def _joined(before: Quantity, quantity: Quantity, between: str, text: str) -> Qu
 
 
 def unit_of(one: Number, text: str) -> re.Match[str] | None:
+    """The match of the unit after a number, or None."""
     end = one.end
     repeated = _REPEATED.match(text, end)  # "500 (five hundred) words"
     if repeated and value_of(repeated[1]) == one.high:
