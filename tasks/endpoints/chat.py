@@ -23,6 +23,8 @@ UNDER_WAY = 4  # items per request in flight: enough to choose the most urgent r
 
 
 class Request(NamedTuple):
+    """A request to a model. Messages, sample and schema are part of the journal's key; the other fields are not."""
+
     messages: tuple[Message, ...]
     sample: int = 0  # sample index: a new index samples a new reply, the same index returns the recorded reply
     schema: Mapping[str, object] | None = None  # JSON schema of the reply, for endpoints that support it
@@ -73,6 +75,8 @@ def why_empty(reply: Reply) -> str:
 
 
 class Chat(Protocol):
+    """A model: an async callable from a request to a reply."""
+
     async def __call__(self, request: Request) -> Reply:
         """Returns the reply. Raises Unanswered if only this request fails, EndpointError if the endpoint answers no request."""
         ...

@@ -61,6 +61,8 @@ class _Note(Record):
 
 
 class Learned(NamedTuple):
+    """The dialect to use after a refusal."""
+
     dialect: Dialect
     said: str  # what changes, as a message
 
@@ -76,6 +78,7 @@ def recall(home: Path, url: Url, model: str) -> Dialect:
 
 
 def remember(home: Path, url: Url, model: str, dialect: Dialect) -> None:
+    """Stores what was learned about an endpoint for later processes."""
     store.private_folder(home)
     note = _Note(dialect=dialect, learned=time.time())
     store.write_json(home / FILE, ByName[_Note]({**_notes(home / FILE), _name(url, model): note}))

@@ -27,6 +27,7 @@ class Account:
     dollars: float = 0.0
 
     def add(self, usage: Usage, seconds: float, dollars: float) -> None:
+        """Adds a paid call. Replayed calls and retries are counted by the caller."""
         self.calls += 1
         self.prompt += usage.prompt
         self.cached += usage.cached

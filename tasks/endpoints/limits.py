@@ -129,6 +129,7 @@ class TokenBucket:
         self._limiter = AsyncLimiter(self._burst, self._burst / leak) if per_minute else None
 
     async def take(self, units: float = 1) -> None:
+        """Waits until `units` are allowed. More units than the burst are charged as one burst."""
         if self._limiter:
             await self._limiter.acquire(min(units, self._burst))
 

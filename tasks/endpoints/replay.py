@@ -56,6 +56,7 @@ class Paid(NamedTuple):
     inline: bool = False  # the thoughts were part of the text
 
     def reply(self) -> Reply:
+        """Returns the reply. In records of format 1 the thoughts are separated and secrets masked first."""
         usage = Usage(self.prompt, self.completion, self.cached)
         if self.reasoning is not None:
             return Reply(self.text, self.finish, usage, self.seconds, self.reasoning, self.inline, self.role)
@@ -172,6 +173,7 @@ class ReplayStore:
                 yield line
 
     def close(self) -> None:
+        """Frees unused reserved space, closes the file and releases the lock."""
         if self._reserved > self._end == os.fstat(self._file).st_size:
             os.ftruncate(self._file, self._end)  # free the space reserved beyond the end
         os.close(self._file)

@@ -30,6 +30,8 @@ class Figures(NamedTuple):
 
 
 class Baseline(NamedTuple):
+    """The scores to compare with, by group, and the items if there are any."""
+
     name: str
     groups: Mapping[str, Figures]  # overall, length bins and languages, if known
     side: Side | None  # None: no items, so nothing can be paired
@@ -51,6 +53,7 @@ def read_baseline(source: str) -> Baseline:
 
 
 def of_side(side: Side) -> Baseline:
+    """Returns a baseline with items."""
     return Baseline(side.name, _of_card(summarise(side.answers, judge=side.judge)), side)
 
 

@@ -52,6 +52,8 @@ class EvaluationFailed(PipelineError):
 
 
 class Options(NamedTuple):
+    """Options of `longwriter eval ci`. An empty string means not given."""
+
     candidate: str  # a `Url` if a URL was given
     model: str | None
     benchmark: Path | None

@@ -18,6 +18,8 @@ from tasks.schema.records import Duel, Prediction
 
 
 class Duels(NamedTuple):
+    """The result of `longwriter eval duel`."""
+
     tally: Tally
     only_one: int  # answers without a partner on the other side
 

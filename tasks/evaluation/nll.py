@@ -33,6 +33,8 @@ class Reader(NamedTuple):
 
 
 class Text(NamedTuple):
+    """A prompt with its answer."""
+
     prompt: str
     answer: str
 

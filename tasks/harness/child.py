@@ -29,6 +29,8 @@ SLIPS = (ValueError, TypeError, LookupError, AttributeError, ImportError, Assert
 
 
 class Task(NamedTuple):
+    """A loaded task or group of the harness."""
+
     given: str  # the name in params
     name: str  # the task's own name
     whole: Any  # the harness's task or group
@@ -36,10 +38,12 @@ class Task(NamedTuple):
 
     @property
     def chats(self) -> bool:
+        """Whether the task generates text, and so uses the chat API."""
         return all(part.get_config("output_type") == "generate_until" for part in self.parts)
 
 
 def main() -> None:
+    """Measures the job of the file in argv[1]. Writes result.json, or error.txt and a non-zero exit code."""
     die_with_parent()
     job = Job.model_validate_json(Path(sys.argv[1]).read_bytes())
     logging.getLogger("lm_eval").setLevel(logging.CRITICAL)  # errors are reported in one line at the end

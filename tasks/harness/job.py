@@ -56,6 +56,8 @@ class Score(Record):
 
 
 class Result(Record):
+    """All scores of a measurement."""
+
     scores: tuple[Score, ...]
     version: str  # of lm-evaluation-harness
     sources: dict[str, str]  # SHA-256 of the task files and their data files

@@ -8,6 +8,8 @@ from tasks.schema.errors import BadInput
 
 
 class TaskFile(NamedTuple):
+    """A task file of the user, checked."""
+
     name: str | None  # None: the name is in an included file
     files: tuple[Path, ...]  # the YAML file, included files, data files
     local: bool  # needs nothing from a hub

@@ -8,6 +8,8 @@ from tasks.schema.records import Duel, Record, Verdict
 
 
 class Judged(Record):
+    """Reliability of the judge, and its pairwise comparisons."""
+
     judge: Reliability
     duels: tuple[Tally, ...]  # one per pair of models; empty if none were compared
 

@@ -29,6 +29,8 @@ class Alike(Record):
 
 
 class Agreement(Record):
+    """Agreement of the two judges, overall and by dimension."""
+
     second_judge: str
     answers: int  # graded by both judges
     overall: Alike  # of S_q; its kappa is the mean over the dimensions with a kappa
@@ -37,6 +39,8 @@ class Agreement(Record):
 
 
 class Reliability(Record):
+    """How far the first judge's scores can be trusted."""
+
     judge: str  # the first judge
     verdicts: int  # of the first judge
     unread: int  # of these, unreadable

@@ -12,6 +12,8 @@ from tasks.schema.records import Duel, Prediction, Verdict
 
 
 class Judgement(NamedTuple):
+    """All replies of the judges on a set of answers, as records."""
+
     verdicts: list[Verdict]  # the first judge's, with repeats of an answer together, then the second judge's
     duels: list[Duel]
 

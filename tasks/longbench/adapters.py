@@ -32,6 +32,8 @@ class Adapter(NamedTuple):
 
 
 class Benchmark(NamedTuple):
+    """The items of a benchmark, and the rows that were skipped."""
+
     items: list[BenchmarkItem]
     skipped: list[str]  # file:line of each row without a readable length
 

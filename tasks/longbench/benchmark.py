@@ -33,6 +33,7 @@ class Entry(NamedTuple):
     line: int
 
     def has(self, *fields: str) -> bool:
+        """Whether the row has one of these fields."""
         return any(field in self.data for field in fields)
 
     def text(self, *fields: str, empty: bool = False) -> str:
@@ -69,6 +70,7 @@ class Entry(NamedTuple):
         return self.text("id")
 
     def bad(self, field: str, problem: str, *, fix: str = FIX) -> BadInput:
+        """Returns a BadInput with the row's file and line."""
         return BadInput(self.path, problem, line=self.line, field=field, fix=fix)
 
 
@@ -111,6 +113,7 @@ def items_of(rows: Iterable[tuple[Entry, Ask]]) -> Iterator[BenchmarkItem]:
 
 
 def item_of(ask: Ask) -> BenchmarkItem:
+    """Returns the benchmark item of a prompt; missing id and language are derived from the prompt."""
     return BenchmarkItem(
         id=ask.id or item_id(ask.prompt, ask.length),
         prompt=ask.prompt,

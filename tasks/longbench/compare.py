@@ -65,6 +65,8 @@ class Row(Record):
 
 
 class Comparison(Record):
+    """The result of comparing A with B. Differences are A minus B."""
+
     a: str
     b: str
     mode: Mode

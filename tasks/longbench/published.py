@@ -19,11 +19,15 @@ RERUN_GAP = 4.0  # points; observed between two runs of one model
 
 
 class Figure(NamedTuple):
+    """A published score with its certainty."""
+
     value: float  # 0 to 100
     certainty: Certainty
 
 
 class Published(NamedTuple):
+    """The published scores of one model."""
+
     model: str
     s_l: Figure
     s_q: Figure

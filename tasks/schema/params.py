@@ -28,6 +28,8 @@ DEEPEST = 20  # levels of nesting
 
 
 class Section(BaseModel):
+    """A part of params.yaml: frozen, and without unknown keys."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
@@ -45,6 +47,8 @@ class Model(Section):
 
 
 class Models(Section):
+    """The model of each role."""
+
     teacher: Model
     selector: Model
     judge: Model
@@ -53,6 +57,8 @@ class Models(Section):
 
 
 class Bounds(Section):
+    """An inclusive range of whole numbers."""
+
     min: int = Field(ge=1)
     max: int = Field(ge=1)
 
@@ -86,6 +92,7 @@ class Source(Section):
 
     @property
     def place(self) -> Literal["local", "s3", "hub"]:
+        """Where the files are."""
         return _place(self.files[0])
 
     @model_validator(mode="after")
@@ -113,6 +120,8 @@ def _place(file: str) -> Literal["local", "s3", "hub"]:
 
 
 class Collect(Section):
+    """Which instructions are collected, from which sources and by which filters."""
+
     version: Version
     folder: str = Field(min_length=1, description="local files of sources and decontaminate stand below it: the stage's dependency")
     sources: list[Source] = Field(min_length=1)
@@ -147,6 +156,8 @@ class Collect(Section):
 
 
 class PlanSection(Section):
+    """How the teacher plans a text."""
+
     version: Version
     format: Literal["json", "text"] = Field(
         description="json: asked for by JSON schema, as text where the endpoint takes none; text: as text"
@@ -159,6 +170,8 @@ class PlanSection(Section):
 
 
 class Write(Section):
+    """How the teacher writes a text by its plan."""
+
     version: Version
     mode: Literal["serial", "parallel"] = Field(description="serial: each paragraph sees the text so far; parallel: none does (ablation)")
     feedback: bool = Field(description="what was written so far moves the word counts of what is left; false: the plan's stand (ablation)")
@@ -190,6 +203,8 @@ class General(Section):
 
 
 class Assemble(Section):
+    """How the dataset is made from valid drafts."""
+
     recipe: str = Field(description="the one of `recipes` that is made")
     recipes: dict[Annotated[str, Field(pattern=NAME)], Recipe] = Field(
         description="longwriter-6k is the paper's, longwriter-filtered that of arXiv 2410.10210"
@@ -205,6 +220,7 @@ class Assemble(Section):
 
     @property
     def chosen(self) -> Recipe:
+        """The recipe in use."""
         return self.recipes[self.recipe]
 
 
@@ -246,6 +262,8 @@ class ValidateDataset(Section):
 
 
 class Pack(Section):
+    """How samples become packs of tokens."""
+
     context: int = Field(ge=64, description="tokens per pack; a longer sample is a Reject, never cut")
     vocabulary: int = Field(ge=512, description="of the tokenizer that is trained when base.model is `tiny`")
     control_cap: Share = Field(description="the control's outputs are at most this share of the longest one; 0: no control")
@@ -307,6 +325,8 @@ class Optimization(Section):
 
 
 class Train(Optimization):
+    """SFT of the student."""
+
     version: Version
     tiny: Tiny
     weighting: Literal["token", "sequence"] = Field(
@@ -323,6 +343,8 @@ class SampleSection(Section):
 
 
 class BuildPairs(Section):
+    """Preference pairs for DPO, from sampled answers and the judge's verdicts."""
+
     version: Version
     prompt: str = Field(min_length=1, description="file: the judge's prompt, as judge.prompt")
     tries: int = Field(ge=1, description="times that a verdict is asked for before the answer is unscored")
@@ -341,11 +363,15 @@ class Align(Optimization):
 
 
 class Predict(Section):
+    """Answers of the candidate models to the benchmark."""
+
     version: Version
     samples: int = Field(ge=1, description="answers to each prompt; scores are means over them, intervals are over prompts")
 
 
 class Judge(Section):
+    """How the judge scores answers."""
+
     version: Version
     prompt: str = Field(min_length=1, description="file: the project's own, or the paper's as `longwriter eval official` fetches it")
     tries: int = Field(ge=1, description="times that a verdict is asked for before the item is unscored")
@@ -396,6 +422,8 @@ class Study(Section):
 
 
 class Params(Section):
+    """The whole params.yaml."""
+
     seed: int = Field(ge=0, lt=2**32)
     benchmark: str = Field(min_length=1, description="a JSONL file in LongBench-Write's format: prompt, type, length")
     models: Models

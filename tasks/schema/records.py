@@ -20,6 +20,8 @@ V = TypeVar("V")
 
 
 class Record(BaseModel):
+    """Base of all records: frozen, without unknown fields, without type conversion."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
@@ -70,6 +72,8 @@ class Reason(StrEnum):
 
 
 class Reject(Record):
+    """A record that was set aside, with the reason."""
+
     id: str | None  # the record's id; None if it has none yet
     stage: str
     reason: Reason
@@ -78,6 +82,8 @@ class Reject(Record):
 
 
 class Instruction(Record):
+    """A prompt to write an answer for."""
+
     id: str  # digest of the normalised text: stable when rows are reordered or files split
     text: str
     language: Language
@@ -105,12 +111,16 @@ class Plan(Record):
 
 
 class Draft(Record):
+    """A written text with its instruction and plan."""
+
     instruction: Instruction
     steps: tuple[Step, ...]
     paragraphs: tuple[str, ...]  # one per step, in order
 
 
 class Message(Record):
+    """One turn of a chat."""
+
     role: Literal["system", "user", "assistant"]
     content: str
 
@@ -150,6 +160,8 @@ class Decoding(Record):
 
 
 class Prediction(Record):
+    """One answer of a candidate model to a benchmark item."""
+
     item: BenchmarkItem
     model: str  # the candidate model that wrote it, such as student or control
     sample: int = 0  # sample index, from 0
@@ -280,6 +292,8 @@ class Adherence(Record):
 
 
 class ScoredItem(Record):
+    """One scored answer. Lengths are in words; scores are 0 to 100."""
+
     id: str
     prompt: str = Field("", description="first 16 hexadecimal digits of the prompt's SHA-256; empty: not known")
     topic: str = Field("", description="the same for all prompts that differ by their asked length alone; empty: not known")

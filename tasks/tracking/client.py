@@ -23,6 +23,8 @@ NAMES = Path(__file__).parents[2] / "mlflow" / "names.yaml"
 
 
 class Aliases(BaseModel):
+    """Names of the registry's aliases."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     champion: str
@@ -31,6 +33,8 @@ class Aliases(BaseModel):
 
 
 class Names(BaseModel):
+    """Names that this project uses in MLflow."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     experiment: str

@@ -6,6 +6,8 @@ from typing import NamedTuple
 
 
 class Commit(NamedTuple):
+    """A git commit and the state of its checkout."""
+
     sha: str  # full hash
     dirty: bool  # tracked files have changes
 

@@ -41,17 +41,23 @@ IMPATIENT = {"MLFLOW_HTTP_REQUEST_TIMEOUT": "10", "MLFLOW_HTTP_REQUEST_MAX_RETRI
 
 
 class Begin(Record):
+    """First message: the stage that starts."""
+
     stage: str
     params: dict[str, str]
     began: float  # seconds since the epoch
 
 
 class Numbers(Record):
+    """The newest metrics of the stage."""
+
     values: dict[str, float]
     seconds: float  # since the stage began
 
 
 class End(Record):
+    """Last message: how the stage ended."""
+
     status: Status
     when: float  # seconds since the epoch
 
@@ -86,6 +92,7 @@ class Inbox:
             self._news.wait_for(lambda: self.numbers or self.traces or self.end)
 
     def wait_for_end(self, timeout: float) -> None:
+        """Waits until the stage ends, at most `timeout` seconds."""
         with self._news:
             self._news.wait_for(lambda: self.end, timeout)
 
@@ -181,6 +188,7 @@ def _close_dead(client: "MlflowClient", stage: str) -> None:
 
 
 def main() -> None:
+    """Records the stage that sends messages to standard input."""
     for ended_by in (signal.SIGINT, signal.SIGTERM):  # the input decides when and how the stage ended
         signal.signal(ended_by, signal.SIG_IGN)
     os.nice(10)
