@@ -15,7 +15,7 @@ from tasks.text.cleaning import refusal
 from tasks.text.counts import count_words
 from tasks.text.endings import stops_short
 from tasks.text.languages import UNKNOWN, language_of
-from tasks.text.non_prose import garbage
+from tasks.text.non_prose import find_non_prose
 from tasks.text.unicode import normalized
 
 _PROMPTS = Path(__file__).parent.parent / "prompts"
@@ -107,7 +107,7 @@ def find_fault(reply: Reply, earlier: Earlier, *, asked: int) -> Unwritable | No
         return Unwritable(_EMPTY.get(reply.finish, Reason.EMPTY), why_empty(reply))
     fault = (
         _unfinished(reply)
-        or _named(Reason.GARBAGE, garbage(text[:_HEAD]))
+        or _named(Reason.NON_PROSE, find_non_prose(text[:_HEAD]))
         or _named(Reason.REFUSAL, refusal(text[:_HEAD]))
         or _named(Reason.LEAKED_PROMPT, _markup(text[:_HEAD], earlier))
         or _misjudged(text, earlier, asked)

@@ -21,7 +21,7 @@ def instructions(bounds: ValidateInstructions) -> Contract:
         unique("unique_ids", "critical", "id", "no id occurs twice"),
         none_of("no_near_duplicates", "critical", "near_duplicate", "no instruction is nearly another"),
         none_of("not_contaminated", "critical", "contaminated", "no instruction is a benchmark prompt, or nearly"),
-        none_of("in_its_language", "critical", "foreign", "every instruction is in the language that it is filed under"),
+        none_of("in_its_language", "critical", "wrong_language", "every instruction is in the language that it is filed under"),
         none_of("no_injection", "critical", "steering", "none tries to steer the pipeline's own prompts"),
         between("no_invisible_characters", "critical", "invisible", "no zero-width characters or direction marks", at_most=0),
         between("no_broken_characters", "critical", "broken", "no replacement or control characters, no halves of any", at_most=0),
@@ -61,9 +61,11 @@ def drafts(bounds: ValidateDrafts) -> Contract:
             at_least=bounds.min_s_l,
             mostly=bounds.within_s_l,
         ),
-        none_of("in_its_language", "critical", "foreign", "every draft is in its language (validate_drafts.clean)", mostly=bounds.clean),
+        none_of(
+            "in_its_language", "critical", "wrong_language", "drafts are in their language (validate_drafts.clean)", mostly=bounds.clean
+        ),
         none_of("no_refusals", "critical", "refusal", "no paragraph is a refusal (validate_drafts.clean)", mostly=bounds.clean),
-        none_of("no_garbage", "critical", "garbage", "no paragraph is an error message, a page or noise", mostly=bounds.clean),
+        none_of("only_prose", "critical", "non_prose", "no paragraph is an error message, a page or noise", mostly=bounds.clean),
         none_of("not_cut_off", "critical", "cut_off", "no draft stops in the middle of a sentence", mostly=bounds.clean),
         none_of("no_repeated_paragraphs", "critical", "repeated", "no paragraph comes twice", mostly=bounds.clean),
         between("no_identifiers", "warning", "identifiers", "no line begins with its number in the plan", at_most=0),
@@ -136,7 +138,7 @@ def conversations(bounds: ValidateDataset) -> tuple[Rule, ...]:
             at_least=bounds.min_s_l,
             mostly=bounds.within_s_l,
         ),
-        none_of("in_its_language", "critical", "foreign", "answers are in the language of their request"),
+        none_of("in_its_language", "critical", "wrong_language", "answers are in the language of their request"),
         between(
             "little_repetition",
             "critical",

@@ -13,11 +13,11 @@ from tasks.text.cleaning import clean, refusal, repeated, unseen
 from tasks.text.counts import count_words, s_l
 from tasks.text.endings import broken_off, strip_markup
 from tasks.text.meta_comments import strip_remarks
-from tasks.text.non_prose import garbage
+from tasks.text.non_prose import find_non_prose
 from tasks.text.offers import declined
 from tasks.text.plan_markup import identifiers
 from tasks.text.prompt_leak import leaked
-from tasks.text.wrong_language import foreign
+from tasks.text.wrong_language import other_language
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -33,7 +33,7 @@ class InstructionMeasures(NamedTuple):
     asked: int
     explicit: int  # 1: the text contains its length request
     characters: int
-    foreign: str | None
+    wrong_language: str | None
     steering: str | None  # a chat format's mark, or a piece of the pipeline's prompts
     invisible: int
     broken: int
@@ -58,9 +58,9 @@ class DraftMeasures(NamedTuple):
     empty: int
     identifiers: int
     remarks: int
-    foreign: str | None
+    wrong_language: str | None
     refusal: str | None
-    garbage: str | None
+    non_prose: str | None
     repeated: str | None
     cut_off: str | None
 
@@ -89,7 +89,7 @@ def _instruction(row: int, one: Instruction, scored: Scored) -> InstructionMeasu
         asked=one.words,
         explicit=int(one.length_kind != "none"),
         characters=len(one.text),
-        foreign=foreign(one.text, one.language),
+        wrong_language=other_language(one.text, one.language),
         steering=leaked(one.text, request="", language=one.language),
         invisible=unseen(one.text),
         broken=len(BROKEN.findall(one.text)),
@@ -121,9 +121,9 @@ def _draft(row: int, draft: Draft) -> DraftMeasures:
         empty=sum(not count_words(paragraph) for paragraph in paragraphs),
         identifiers=sum(map(identifiers, paragraphs)),
         remarks=sum(bool(strip_remarks(paragraph, last=number == last).removed) for number, paragraph in enumerate(paragraphs, 1)),
-        foreign=foreign(text, asked.language),
+        wrong_language=other_language(text, asked.language),
         refusal=next((found for paragraph in paragraphs if (found := refusal(paragraph) or declined(paragraph))), None),
-        garbage=next((found for paragraph in paragraphs if (found := garbage(paragraph[:20_000]))), None),
+        non_prose=next((found for paragraph in paragraphs if (found := find_non_prose(paragraph[:20_000]))), None),
         repeated=repeated(paragraphs),
         cut_off=broken_off(text),
     )

@@ -24,7 +24,7 @@ from tasks.text.counts import count_words
 from tasks.text.endings import strip_markup
 from tasks.text.languages import language_of
 from tasks.text.prompt_leak import leaked
-from tasks.text.wrong_language import foreign
+from tasks.text.wrong_language import other_language
 
 _TURNS = ("user", "assistant")
 
@@ -105,7 +105,7 @@ def _chat(turns: tuple[Message, ...], source: str, scored: Scored) -> Sample | F
         return Fault(Reason.EMPTY, "no words in the answers")
     if (language := language_of(request)) not in ("en", "zh"):
         return Fault(Reason.LANGUAGE, f"asked in {language}")
-    if evidence := foreign(answer, language):
+    if evidence := other_language(answer, language):
         return Fault(Reason.LANGUAGE, evidence)
     if evidence := next((found for message in spoken[1::2] if (found := refusal(message.content))), None):
         return Fault(Reason.REFUSAL, evidence)

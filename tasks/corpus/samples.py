@@ -15,11 +15,11 @@ from tasks.text.cleaning import clean, refusal, repeated
 from tasks.text.counts import count_words, s_l
 from tasks.text.endings import broken_off, strip_markup
 from tasks.text.meta_comments import strip_remarks
-from tasks.text.non_prose import garbage
+from tasks.text.non_prose import find_non_prose
 from tasks.text.offers import declined
 from tasks.text.plan_markup import strip_scaffolding
 from tasks.text.prompt_leak import leaked
-from tasks.text.wrong_language import foreign
+from tasks.text.wrong_language import other_language
 
 _HEAD = 20_000  # characters of a paragraph that are checked for an error message, noise or a refusal
 
@@ -78,13 +78,13 @@ def tidied(draft: Draft) -> Tidied:
 
 def _fault(answer: str, paragraphs: list[str], words: int, draft: Draft, recipe: Recipe) -> Fault | None:
     instruction = draft.instruction
-    if evidence := next((found for part in paragraphs if re.search(r"\w", part) and (found := garbage(part[:_HEAD]))), None):
-        return Fault(Reason.GARBAGE, evidence)
+    if evidence := next((found for part in paragraphs if re.search(r"\w", part) and (found := find_non_prose(part[:_HEAD]))), None):
+        return Fault(Reason.NON_PROSE, evidence)
     if evidence := next((found for part in paragraphs if (found := refusal(part[:_HEAD]) or declined(part))), None):
         return Fault(Reason.REFUSAL, evidence)
     if evidence := leaked(answer, request=instruction.text, language=instruction.language):
         return Fault(Reason.LEAKED_PROMPT, evidence)
-    if evidence := foreign(answer, instruction.language):
+    if evidence := other_language(answer, instruction.language):
         return Fault(Reason.LANGUAGE, evidence)
     if evidence := repeated(paragraphs):
         return Fault(Reason.REPEATED, evidence)

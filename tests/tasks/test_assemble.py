@@ -62,7 +62,7 @@ def test_a_draft_becomes_a_conversation_without_its_identifiers(tmp_path: Path) 
         ),
         ((BREAD, OVENS + " And when the bread was out of the oven, the people went to the"), Reason.TRUNCATED),
         ((BREAD, "<text>\n" + OVENS), Reason.LEAKED_PROMPT),
-        ((BREAD, OVENS, "Max tries. Failed."), Reason.GARBAGE),
+        ((BREAD, OVENS, "Max tries. Failed."), Reason.NON_PROSE),
         (
             (BREAD, OVENS, "很久以前人们就在土窑里烤面包，后来每个村子都有一座公共的烤炉，烤面包的日子也是大家聊天的日子。" * 9),
             Reason.LANGUAGE,

@@ -44,7 +44,7 @@ PLANTED: dict[str, Draft] = {
     "follows_plan": draft(24, *GOOD, planned=200, asked=400),
     "in_its_language": draft(25, GOOD[0], "面包从前是在土窑里烤的，后来每个村子都有了一座公共的烤炉。" * 4),
     "no_refusals": draft(26, "I'm sorry, but I can't help with that request.", GOOD[1]),
-    "no_garbage": draft(27, GOOD[0], "Error: 502 Bad Gateway"),
+    "only_prose": draft(27, GOOD[0], "Error: 502 Bad Gateway"),
     "not_cut_off": draft(28, GOOD[0], GOOD[1].rstrip(".") + " and then he saw that the"),
     "no_repeated_paragraphs": draft(29, GOOD[0], GOOD[0]),
 }

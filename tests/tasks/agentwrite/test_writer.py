@@ -105,7 +105,7 @@ def test_what_comes_before_the_newest_paragraph_is_byte_for_byte_the_beginning_o
         (prose(1)[:-9], "", Reason.TRUNCATED),
         ("I'm sorry, but I can't help with that request.", "stop", Reason.REFUSAL),
         ("<step>\nParagraph 1", "stop", Reason.LEAKED_PROMPT),
-        ("Max tries. Failed.", "stop", Reason.GARBAGE),
+        ("Max tries. Failed.", "stop", Reason.NON_PROSE),
         (" ".join(prose(n, 60) for n in range(1, 30)), "stop", Reason.TOO_LONG),
         ("Bread is good.", "stop", Reason.TOO_SHORT),
         ("面包" * 60, "stop", Reason.LANGUAGE),
