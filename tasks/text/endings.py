@@ -1,4 +1,4 @@
-"""How a text ends: complete, at the token limit, inside a sentence, with an offer to continue, or shorter than requested on purpose.
+"""How a text ends: complete, at the token limit, inside a sentence, with an offer to continue, or with a notice that it is incomplete.
 
 Lists, references, headings, signatures, tables, code and verse are complete without a full stop. Tokens of a chat format ("</s>",
 "<|im_end|>") are not text: `strip_markup` removes them from the end, `markup` finds them anywhere.
