@@ -175,8 +175,9 @@ class AdaptiveTimeout:
                 self._unlimited.pop(timeout, None)
 
     def deadline(self, words: int | None, attempt: int) -> float:
-        """Seconds that a reply may take; `most` if `words` is None. Doubled with each attempt, because the endpoint may have become
-        slower.
+        """Seconds that a reply may take; `most` without `words`, and for the first SEEN replies.
+
+        Doubled with each attempt, because the endpoint may have become slower.
         """
         if words is None or len(self._paces) < self.SEEN:
             return self.most

@@ -76,7 +76,8 @@ async def answer_all(
     """Returns `samples` answers to every item, in the order of the items.
 
     `refused` is called for each request that the endpoint refuses while it answers others. Such an answer has no score (it is not scored
-    0). Raises Unanswered if `refused` is None or if no request is answered. Raises EndpointError if the endpoint refuses every request.
+    0). Without `refused`, a refused request raises Unanswered; so does a run without any answered request. Raises EndpointError if the
+    endpoint refuses every request.
     """
     asked = [(item, sample) for item in items for sample in range(samples)]
     with _Watch(f"{verb} {model}", asked) as watch:
