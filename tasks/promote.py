@@ -106,7 +106,7 @@ def _decide(
     evaluation: str,
 ) -> gate.Decision:
     """The gate's decision about a version; None is a version that is not registered yet."""
-    champion = registry.rival(version)
+    champion = registry.champion_for(version)
     candidate = read_side(f"{scored / ITEMS}:{chosen.name}")._replace(name="this version")
     return gate.decide(
         chosen.card,

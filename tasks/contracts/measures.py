@@ -24,7 +24,7 @@ from tasks.text.offers import declined
 from tasks.text.plan_markup import identifiers
 from tasks.text.prompt_leak import leaked
 from tasks.text.words import count_fixed
-from tasks.text.wrong_language import foreign
+from tasks.text.wrong_language import other_language
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,7 +66,7 @@ class Measures(NamedTuple):
     long_written: int | None
     miscounted: int | None  # recount minus the row's own word count
     s_l: float | None  # None: no length request
-    foreign: str | None
+    wrong_language: str | None
     repetition: float | None  # share of the answer's sentences that occur before in it
     identifiers: int | None
     refusal: str | None
@@ -113,7 +113,7 @@ def measure(row: Row, scored: Scored) -> Measures:
         long_written=written if row.long else None,
         miscounted=None if row.declared is None else written - row.declared,
         s_l=s_l(row.asked, written) if row.asked else None,
-        foreign=foreign(answer, language),
+        wrong_language=other_language(answer, language),
         repetition=repetition(answer),
         identifiers=identifiers(answer),
         refusal=refusal(answer) or declined(answer),

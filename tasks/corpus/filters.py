@@ -176,7 +176,7 @@ def empty(asked: Candidate, _: Collect) -> Fault | None:
     return None if re.search(r"\w", asked.text) else (Reason.SHORT_ASK, asked.ask.lacks or "no text in the first user turn")
 
 
-def foreign(asked: Candidate, collect: Collect) -> Fault | None:
+def wrong_language(asked: Candidate, collect: Collect) -> Fault | None:
     """The prompt is in a language that is not collected, or requests an answer in another language than its own."""
     if asked.language not in collect.languages:
         return Reason.LANGUAGE, f"written in {asked.language}, wanted are {', '.join(collect.languages)}"
@@ -217,7 +217,7 @@ def out_of_bounds(words: int, collect: Collect) -> Fault | None:
     return None
 
 
-FILTERS: tuple[Filter, ...] = (empty, toxic, redacted, foreign, injection, scraping, dependent, length)
+FILTERS: tuple[Filter, ...] = (empty, toxic, redacted, wrong_language, injection, scraping, dependent, length)
 
 
 def _seen(pattern: _Pattern, asked: Candidate, text: str, reason: Reason) -> Fault | None:

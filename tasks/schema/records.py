@@ -57,7 +57,7 @@ class Reason(StrEnum):
     BAD_PLAN = "bad_plan"  # the plan breaks the bounds in params
     REFUSAL = "refusal"  # the model refused
     EMPTY = "empty"  # the model's answer is empty
-    GARBAGE = "garbage"  # the answer is not prose: an error page, a payload, noise
+    NON_PROSE = "non_prose"  # the answer is not prose: an error page, a payload, noise
     UNANSWERED = "unanswered"  # the endpoint answered other requests, but not this one in all tries
     TRUNCATED = "truncated"  # the model hit its token limit
     REPEATED = "repeated"  # a paragraph occurs twice

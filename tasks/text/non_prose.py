@@ -36,7 +36,7 @@ _TRACEBACK = re.compile(r"\s*(?:Traceback \(most recent call last\)|Exception in
 _TOKEN = re.compile(r"\s*(?:<\|\w+\|>|\[/?INST\]|</s>)|(?:<\|\w+\|>|\[/?INST\]|</s>)\s*\Z")
 
 
-def garbage(text: str) -> str | None:
+def find_non_prose(text: str) -> str | None:
     """The reason why a text is not prose, or None. Pass only the beginning of a long text: the cost grows with the length."""
     return _message(text) or _noise(text)
 

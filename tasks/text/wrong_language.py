@@ -8,7 +8,7 @@ _WINDOW = 1_000  # characters of each stretch that is checked
 _FENCE = re.compile(r"```.*?(?:```|\Z)", re.DOTALL)
 
 
-def foreign(text: str, language: str) -> str | None:
+def other_language(text: str, language: str) -> str | None:
     """The other language, with words in it, or None. Fenced code is skipped. If `language` is `unknown`, the result is None."""
     if language == UNKNOWN:
         return None

@@ -94,7 +94,7 @@ def is_champion(candidate: Version | None) -> bool:
     return candidate is not None and holders().get(names().aliases.champion) == candidate.number
 
 
-def rival(candidate: Version | None) -> Version | None:
+def champion_for(candidate: Version | None) -> Version | None:
     """Returns the version to compare with: the champion, or the predecessor if the candidate is the champion; None if there is none."""
     if candidate is None or not is_champion(candidate):
         return aliased(names().aliases.champion)
