@@ -1,1 +1,1 @@
-"""When and where: the only code that imports Prefect. Whether a stage runs is DVC's decision, what it does is in tasks/."""
+"""Prefect flows: when and where stages run. Only this package imports Prefect. DVC decides whether a stage runs; tasks/ does the work."""

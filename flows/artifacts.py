@@ -1,4 +1,4 @@
-"""A stage's bar in Prefect: a progress artifact of the task run, kept up to date by a thread of its own."""
+"""Show a stage's progress bar in Prefect, as a progress artifact of the task run that a separate thread updates."""
 
 import logging
 import re
@@ -13,18 +13,21 @@ import httpx
 from prefect.artifacts import create_progress_artifact, update_progress_artifact
 from prefect.exceptions import PrefectException
 
-PERCENT = re.compile(r"(\d+)%\|")  # tqdm's, of a bar whose end is known
-LAST = 10.0  # seconds that the end of a stage waits, at the most, for its last state
+PERCENT = re.compile(r"(\d+)%\|")  # of a tqdm bar with a known total
+LAST = 10.0  # seconds that a stage waits at its end until its last state is sent
 
 
 class Progress:
-    """Made within the stage's task. A state is left out while the one before is still on its way, and all of them after one failed:
-    a stage never waits for Prefect's API, nor fails because of it."""
+    """A stage's progress artifact. Create it in the stage's task.
+
+    A state is skipped while the previous one is being sent, and all states are skipped after a failure. So a stage does not fail because
+    of Prefect's API, and waits for it only LAST seconds at its end.
+    """
 
     def __init__(self, stage: str, logger: "logging.Logger | logging.LoggerAdapter[Any]") -> None:
         self._key = re.sub(r"[^a-z0-9]+", "-", f"{stage}-progress".lower()).strip("-")
         self._logger = logger
-        self._context = copy_context()  # in which Prefect finds the task run
+        self._context = copy_context()  # Prefect finds the task run in this context
         self._thread: ThreadPoolExecutor | None = None
         self._sent: Future[None] | None = None
         self._artifact: UUID | None = None
@@ -35,7 +38,7 @@ class Progress:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """The last state of a stage that completed is 100."""
+        """If the stage completed, send 100 as its last state."""
         if self._text and kind is None:
             self._send(100.0, self._text)
             self._wait()
@@ -43,14 +46,14 @@ class Progress:
             self._thread.shutdown(wait=False, cancel_futures=True)
 
     def show(self, bar: str) -> None:
-        """A state of the bar, such as `write:  42%|████▏     | 5/12 [00:10<00:14]`. One whose end is not known stands at 0."""
+        """Send a state of the bar, such as `write:  42%|████▏     | 5/12 [00:10<00:14]`. Without a known total it counts as 0%."""
         self._text = bar
         found = PERCENT.search(bar)
         if self._sent is None or self._sent.done():
             self._send(float(found[1]) if found else 0.0, bar)
 
     def note(self, line: str) -> None:
-        """A line of the stage's, which may be the bar's last state."""
+        """Remember a line of the stage's output if it is a state of the bar, which may be its last."""
         if PERCENT.search(line):
             self._text = line
 
@@ -75,7 +78,7 @@ class Progress:
             self._logger.warning("no progress in Prefect, the stage goes on: %s: %s", type(error).__name__, error)
 
     def _written(self, percent: float, text: str) -> UUID:
-        update: Callable[..., Any] = update_progress_artifact  # typed as if they might give coroutines: they do not in a thread
+        update: Callable[..., Any] = update_progress_artifact  # typed as if they could return coroutines; in a thread they do not
         create: Callable[..., Any] = create_progress_artifact
         if self._artifact is None:
             return UUID(str(create(percent, key=self._key, description=text)))

@@ -1,5 +1,7 @@
-"""What Prefect's server does by itself about runs that go wrong: notice one that gave no sign of life, start a crashed one once more,
-and tell somebody. Registered by `longwriter deploy`; all of it can be seen, paused and changed in the UI."""
+"""Prefect automations for failed runs: mark runs without heartbeats as crashed, restart a crashed run once, and send alerts.
+
+`longwriter deploy` registers them. They can be viewed, paused and changed in the UI.
+"""
 
 from datetime import timedelta
 from uuid import UUID
@@ -11,7 +13,7 @@ from prefect.events.schemas.automations import Automation, AutomationCore, Event
 from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectNotFound
 
-TAG = "longwriter"  # of every deployment in prefect.yaml
+TAG = "longwriter"  # tag of every deployment in prefect.yaml
 SIGN = "prefect.flow-run.heartbeat"
 ENDS = {f"prefect.flow-run.{name}" for name in ("Completed", "Cached", "Failed", "Crashed", "Cancelled", "Paused", "Suspended")}
 OURS = ResourceSpecification({"prefect.resource.role": "tag", "prefect.resource.id": f"prefect.tag.{TAG}"})
@@ -20,7 +22,10 @@ MESSAGE = "{{ flow.name }} / {{ flow_run.name }}: {{ flow_run.state.name }}. {{ 
 
 
 def wanted(*, silence: float, alerts: UUID | None) -> list[AutomationCore]:
-    """The automations; a run has crashed after `silence` seconds without a sign of life. Nobody is told where there is no block."""
+    """All automations. `silence` is the number of seconds without a heartbeat after which a run counts as crashed.
+
+    `alerts` is the notification block; None registers no alerts.
+    """
     found = [
         _automation(
             "longwriter: no sign of life",
@@ -57,7 +62,7 @@ def wanted(*, silence: float, alerts: UUID | None) -> list[AutomationCore]:
 
 
 def register(client: SyncPrefectClient, automations: list[AutomationCore]) -> list[str]:
-    """What was done, a line each. One that is as it should be is left alone, also if it was paused by hand."""
+    """Create or update automations; one line per change. An automation that was paused by hand stays paused."""
     said = []
     for automation in automations:
         found = client.read_automations_by_name(automation.name)
@@ -81,7 +86,7 @@ _SHAPE = {"match", "match_related", "after", "expect", "for_each", "posture", "t
 
 
 def _sorted(value: object) -> object:
-    """With lists in a fixed order: sets come back in any."""
+    """The value with all lists sorted, because sets are returned in any order."""
     if isinstance(value, dict):
         return {key: _sorted(part) for key, part in value.items()}
     if isinstance(value, list):
@@ -90,7 +95,7 @@ def _sorted(value: object) -> object:
 
 
 def alerts(client: SyncPrefectClient, url: str) -> UUID | None:
-    """The notification block that sends to this URL, which may be a secret; None where there is none."""
+    """Create or update the notification block for this URL (which is treated as a secret); its id, or None without a URL."""
     from prefect.blocks.notifications import CustomWebhookNotificationBlock
 
     if not url:

@@ -1,8 +1,8 @@
-"""A worker's clone before a run: brought to the commit that the run is for, if the clone is the worker's own.
+"""Check out a run's commit in a worker's clone, if the clone belongs to the worker alone.
 
-`python flows/checkout.py` is prefect.yaml's pull step: it prints the workspace of LONGWRITER_WORKSPACE, at the newest commit of its
-origin's LONGWRITER_WORKSPACE_REF where that is set. Set it only in a clone that nobody works in: what is not committed there is
-thrown away. Runs before anything is known to be importable, so it needs Python alone.
+`python flows/checkout.py` is the pull step of prefect.yaml. It prints LONGWRITER_WORKSPACE. If LONGWRITER_WORKSPACE_REF is set, it first
+checks out the newest commit of that ref of origin. Set it only in a clone that nobody edits, because uncommitted changes are discarded.
+The module needs only Python, because it runs before the environment is known to work.
 """
 
 import os
@@ -14,18 +14,18 @@ REF = "LONGWRITER_WORKSPACE_REF"
 
 
 class CheckoutError(Exception):
-    """The clone cannot be brought to the commit; one line."""
+    """The commit cannot be checked out. The message is one line."""
 
 
 def refresh(folder: Path) -> None:
-    """To the newest commit of the ref, where one is named."""
+    """Check out the newest commit of LONGWRITER_WORKSPACE_REF, if it is set."""
     if ref := os.environ.get(REF):
         _git("fetch", "--quiet", "origin", ref, folder=folder)
         _git("checkout", "--quiet", "--force", "--detach", "FETCH_HEAD", folder=folder)
 
 
 def at(commit: str, folder: Path = Path()) -> None:
-    """To this commit. Raises CheckoutError if it is another one and the clone may not be moved."""
+    """Check out this commit. Raises CheckoutError if the clone has another commit and LONGWRITER_WORKSPACE_REF is not set."""
     here = head(folder)
     if here == commit:
         return

@@ -1,4 +1,4 @@
-"""A child process whose lines are seen while it works, and that ends with everything it started."""
+"""Run a child process, pass on its output while it runs, and end it with all its descendants."""
 
 import os
 import re
@@ -18,18 +18,18 @@ from tasks.tracking import lineage
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 GRACE = 10.0  # seconds between SIGTERM and SIGKILL
-LONGEST_LINE = 64 * 1024  # bytes; a longer one is passed on in pieces
+LONGEST_LINE = 64 * 1024  # bytes; a longer line is passed on in pieces
 
 
 class Output(NamedTuple):
-    """A piece of what a child wrote: a whole line, or the state of a progress bar that the next piece redraws."""
+    """A piece of a child's output: a complete line, or a state of a progress bar that the next piece redraws."""
 
     text: str
     is_bar: bool
 
 
 def run(command: Sequence[str], see: Callable[[Output], None]) -> int:
-    """Run a command, hand over its output piece by piece, return its exit code. Whatever ends the block ends the whole tree."""
+    """Run a command, pass each piece of its output to `see`, and return its exit code. An exception ends the whole process tree."""
     path = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])  # stages call plain `python`
     process = subprocess.Popen(
         command,
@@ -47,7 +47,7 @@ def run(command: Sequence[str], see: Callable[[Output], None]) -> int:
 
 
 def _flow_run() -> dict[str, str]:
-    """The flow run within which we are: MLflow's runs of its stages are nested under it (tasks/tracking/lineage.py)."""
+    """Environment with the current flow run, under which MLflow nests the stages' runs (tasks/tracking/lineage.py)."""
     if not runtime.flow_run.id:
         return {}
     return {lineage.FLOW_RUN: str(runtime.flow_run.id), lineage.FLOW_NAME: f"{runtime.flow_run.flow_name} {runtime.flow_run.name}"}
@@ -55,7 +55,7 @@ def _flow_run() -> dict[str, str]:
 
 @contextmanager
 def ended(process: "subprocess.Popen[bytes]") -> Iterator[None]:
-    """Ends the process, its descendants and its session when the block ends: SIGTERM, ten seconds, SIGKILL."""
+    """End the process, its descendants and its session when the block ends: SIGTERM, then SIGKILL after GRACE seconds."""
     try:
         yield
     finally:
@@ -70,7 +70,7 @@ def ended(process: "subprocess.Popen[bytes]") -> Iterator[None]:
 
 
 def family(pid: int) -> list[psutil.Process]:
-    """The process, its descendants, and all of its session: those whose parent has died are found by the session."""
+    """The process, its descendants and its session. The session includes processes whose parent has died."""
     found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
         try:
@@ -90,7 +90,7 @@ def _signal(process: psutil.Process, number: signal.Signals) -> None:
 
 
 def pieces(process: "subprocess.Popen[bytes]") -> Iterator[Output]:
-    """What the process writes, until it has ended and its pipe is empty. A leftover child that keeps the pipe open is not waited for."""
+    """The process's output until it has ended and its pipe is empty. A remaining child that keeps the pipe open is not waited for."""
     assert process.stdout
     rest = bar = b""
     with selectors.DefaultSelector() as selector:
@@ -118,7 +118,7 @@ def pieces(process: "subprocess.Popen[bytes]") -> Iterator[Output]:
 
 
 def _lines(line: bytes, bar: bytes) -> Iterator[Output]:
-    """A line's last state. Text that follows an unfinished bar, such as a traceback's first line, is a line of its own."""
+    """The last state of a line. Text after an unfinished bar, such as a traceback's first line, becomes its own line."""
     last = line.rstrip(b"\r").rpartition(b"\r")[2]
     parts = [bar, last.removeprefix(bar)] if bar and last.startswith(bar) and last != bar else [last]
     for part in parts:

@@ -1,7 +1,7 @@
-"""The command `longwriter`: one table of every command. A command's module is imported when the command is called, so that
-`longwriter --help` and shell completion stay quick.
+"""The command `longwriter`: a table of all commands.
 
-A leaf of the table names a typer function as `module:function`, with the line that help lists and an example.
+A command's module is imported only when the command is called, so that `longwriter --help` and shell completion stay fast. An entry of
+the table names a typer function as `module:function`, its line of help and an example.
 """
 
 import sys
@@ -16,12 +16,12 @@ from typer.core import TyperCommand, TyperGroup
 
 
 class Leaf(NamedTuple):
-    """One command: where its typer function is, one line of help, and an example without the word `longwriter`."""
+    """One command: its typer function as `module:function`, one line of help, and an example without the word `longwriter`."""
 
     target: str
     help: str
     example: str
-    checkout: bool = False  # whether it works in a checkout alone: it reads dvc.yaml and what belongs to it
+    checkout: bool = False  # True: it works only in a checkout, because it needs dvc.yaml
 
 
 class Branch(NamedTuple):
@@ -143,7 +143,7 @@ TREE: dict[str, Leaf | Branch] = {
 
 
 class Command(TyperCommand):
-    """A command that says in one line which checkout or package it needs."""
+    """A command that fails with one line if it needs a checkout or a package that is missing."""
 
     checkout = False
 
@@ -158,7 +158,7 @@ class Command(TyperCommand):
 
 @contextmanager
 def _needed_packages(command: str) -> Iterator[None]:
-    """One line where a package of an extra is not installed. A module of the project that is missing is a defect."""
+    """Fail with one line if a package of an extra is missing. A missing module of the project is a defect and keeps its traceback."""
     try:
         yield
     except ModuleNotFoundError as error:
@@ -175,7 +175,7 @@ def _fail(message: str) -> None:
 
 
 class Table(TyperGroup):
-    """A group whose commands are imported when they are called. Help and completion read the table alone."""
+    """A group that imports a command when it is called. Help and completion only read the table."""
 
     def __init__(self, *, entries: Mapping[str, Leaf | Branch] = TREE, **given: Any):
         super().__init__(**given)
@@ -195,7 +195,7 @@ def _listed(name: str, entry: Leaf | Branch) -> TyperCommand | TyperGroup:
 
 
 def load(leaf: Leaf, name: str = "longwriter") -> Any:
-    """The command of a leaf; imports its module. `name` is for the line that says which package is missing."""
+    """The click command of a table entry; imports its module. `name` is the command's name in errors."""
     module, _, function = leaf.target.partition(":")
     one = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
     with _needed_packages(name):

@@ -1,6 +1,7 @@
-"""The commands that run flows here and now: `longwriter run`, `flow`, `study`, `models rollback`, `deploy`, `worker`.
+"""The commands that run flows in this process, and those that deploy them: `longwriter run`, `flow`, `study`, `models rollback`,
+`deploy`, `worker`.
 
-A flow's module is imported in the command's body, after `defaults()` has told Prefect where its files go.
+Each command imports its flow after `defaults()` has set Prefect's environment.
 """
 
 import os
@@ -15,8 +16,8 @@ from tasks.stage import one_line_errors
 
 Push = Annotated[bool, typer.Option("--push", help="send every result to DVC's remote, so that other machines restore it")]
 Elsewhere = Annotated[bool, typer.Option("--elsewhere", help="run stages that have a work pool on that pool's workers; needs --push")]
-SILENCE = 150.0  # seconds: five heartbeats, so that a server that was away for two minutes crashes nothing
-WORKER = {  # what a worker's Prefect needs: heartbeats of its runs, patience with its server's database, no page for the network
+SILENCE = 150.0  # seconds: five heartbeats, so that a server outage of two minutes marks no run as crashed
+WORKER = {  # a worker's Prefect settings: web page on loopback only, heartbeats of its runs, retries on errors of the server's database
     "PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1",
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
     "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",
@@ -28,7 +29,7 @@ def run(
     push: Push = False,
     elsewhere: Elsewhere = False,
 ) -> None:
-    """Run the whole pipeline: raw prompts to a promoted model and a report. What is unchanged does not run again."""
+    """Run the whole pipeline, from raw prompts to a promoted model and a report. Unchanged stages do not run again."""
     if profile:
         from flows.profiles import use
 
@@ -76,7 +77,7 @@ def promotion(
 
 
 def study(push: Push = False) -> None:
-    """Train the base on outputs capped at each length of study.caps, and measure how long each model then writes."""
+    """Train the base model on outputs capped at each length of study.caps, and measure how long each trained model writes."""
     defaults()
     from flows import study, terminal
 
@@ -84,7 +85,7 @@ def study(push: Push = False) -> None:
 
 
 def rollback(reason: Annotated[str, typer.Option(help="why, for those who read the registry later")] = "") -> None:
-    """Make the previous champion champion again; today's champion becomes challenger."""
+    """Make the previous champion champion again. The current champion becomes challenger."""
     defaults()
     from flows import rollback, terminal
 
@@ -94,7 +95,7 @@ def rollback(reason: Annotated[str, typer.Option(help="why, for those who read t
 def deploy(
     silence: Annotated[float, typer.Option(min=1, help="seconds without a heartbeat after which a run counts as crashed")] = SILENCE,
 ) -> None:
-    """Register work pools, deployments, schedules and automations at PREFECT_API_URL. Doing it again changes nothing."""
+    """Register work pools, deployments, schedules and automations at PREFECT_API_URL. Running it again changes nothing."""
     defaults()
     from flows import deploy
 

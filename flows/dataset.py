@@ -1,4 +1,4 @@
-"""Raw chats to a dataset that has passed its contract: every stage that `validate_dataset` needs."""
+"""Build the dataset from raw chats and check its contract: every stage that `validate_dataset` needs."""
 
 from prefect import flow
 
@@ -7,9 +7,9 @@ from flows import stages
 
 @flow(name="dataset", persist_result=False)
 def dataset(push: bool = False) -> dict[str, str]:
-    """Raw chats to a dataset that has passed its contract: every stage that `validate_dataset` needs.
+    """Build the dataset from raw chats and check its contract: every stage that `validate_dataset` needs.
 
     Args:
-        push: send what each stage made to DVC's remote, run cache included, so that other machines restore it.
+        push: send each stage's outputs and run cache to DVC's remote, so that other machines can restore them.
     """
     return stages.run("validate_dataset", push=push)

@@ -1,6 +1,6 @@
-"""Everything of prefect.yaml and flows/automations.py, registered at PREFECT_API_URL: `longwriter deploy`. Doing it again changes nothing.
+"""`longwriter deploy`: register prefect.yaml and flows/automations.py at PREFECT_API_URL, and print each change.
 
-Says what was new or changed. What a person paused in the UI stays paused.
+Running it again changes nothing. Schedules and automations that were paused in the UI stay paused.
 """
 
 import subprocess
@@ -16,12 +16,15 @@ from flows import automations
 from tasks.schema.errors import BadSettings, EndpointError
 from tasks.schema.settings import settings
 
-LIMITS = {"cpu": None, "gpu": 1}  # runs at once; one GPU job at a time
+LIMITS = {"cpu": None, "gpu": 1}  # concurrent runs of a work pool
 PASSING = {"created", "updated", "last_polled", "status", "created_by", "updated_by", "id", "deployment_id", "flow_id", "version_id"}
 
 
 def deploy(*, silence: float) -> list[str]:
-    """What was done, a line each. Raises BadSettings without a server, EndpointError with Prefect's own line where it refuses."""
+    """Register everything; one line per change. `silence` is in seconds (flows/automations.py).
+
+    Raises BadSettings without a server, EndpointError with Prefect's own line if it refuses.
+    """
     if not get_current_settings().api.url:
         raise BadSettings("PREFECT_API_URL: not set; set it to the Prefect server that is to run the deployments")
     with get_client(sync_client=True) as client:
@@ -55,7 +58,7 @@ def _pool(client: SyncPrefectClient, name: str, limit: int | None) -> list[str]:
 
 
 def _deployments(client: SyncPrefectClient) -> dict[str, Any]:
-    """By flow and name, without what changes by itself."""
+    """{FLOW/NAME: deployment}, without fields that change by themselves."""
     flows = {flow.id: flow.name for flow in client.read_flows()}
     return {f"{flows[one.flow_id]}/{one.name}": _plain(one.model_dump(mode="json")) for one in client.read_deployments()}
 

@@ -1,7 +1,7 @@
-"""Prefect without a server of its own: a loopback API on SQLite under settings().home, for as long as one run lasts.
+"""Run Prefect's API for the time of one run: on loopback, with SQLite under settings().home. Used if PREFECT_API_URL is not set.
 
-Used when PREFECT_API_URL is not set. Prefect's own temporary server outlives a kill -9 of the flow and writes its
-shutdown into the terminal; this one is the same application, dies with the flow, and logs to a file.
+Prefect's own temporary server survives a kill -9 of the flow and prints its shutdown to the terminal. This server is the same
+application, but ends with the flow and logs to a file.
 """
 
 import os
@@ -26,7 +26,7 @@ from tasks.store import private_file, private_folder
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 LOSES = "the history of runs in Prefect, and no data"
-LOOK = 0.5  # seconds between looks at whether the server lives
+LOOK = 0.5  # seconds between checks whether the server runs
 DEFAULTS = {
     "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
     "PREFECT_SERVER_LOGGING_LEVEL": "CRITICAL",
@@ -37,7 +37,7 @@ DEFAULTS = {
 
 
 def defaults() -> None:
-    """Environment defaults of Prefect for a flow that a command runs without a server. Call it before Prefect is imported."""
+    """Set Prefect's environment for a flow without a server. Call it before Prefect is imported."""
     if "prefect" in sys.modules or os.environ.get("PREFECT_API_URL"):
         return
     try:
@@ -51,7 +51,7 @@ def defaults() -> None:
 
 
 def _no_proxy_for_loopback() -> None:
-    """A proxy of the environment is not asked for servers of this machine: Prefect's client and its server find each other directly."""
+    """Exclude this machine's servers from the environment's proxy, so that Prefect's client reaches its server directly."""
     for name in ("NO_PROXY", "no_proxy"):
         named = [host for host in os.environ.get(name, "").split(",") if host.strip()]
         os.environ[name] = ",".join(dict.fromkeys([*named, *LOOPBACK]))
@@ -59,9 +59,9 @@ def _no_proxy_for_loopback() -> None:
 
 @contextmanager
 def server() -> Iterator[None]:
-    """The API that the flow reports to: the one of PREFECT_API_URL if there is one, else a temporary one on loopback.
+    """Provide the API that the flow reports to: PREFECT_API_URL if it is set, else a temporary server on loopback.
 
-    Raises ServerError if it does not answer in time.
+    Raises ServerError if the temporary server does not answer in time; BadInput or WorkspaceBusy if its database is damaged or locked.
     """
     from prefect.settings import PREFECT_API_URL, PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS, temporary_settings
 
@@ -94,13 +94,15 @@ def server() -> Iterator[None]:
 
 
 def check_database(path: Path) -> None:
-    """Raises BadInput for a damaged database of Prefect's, WorkspaceBusy for one that is locked."""
+    """Raises BadInput if Prefect's database is damaged, WorkspaceBusy if it is locked."""
     databases.check(path, holds="Prefect's record of runs", loses=LOSES)
 
 
 def _watch(process: "subprocess.Popen[bytes]", log: Path, over: threading.Event) -> None:
-    """A server that died is said at once. Prefect's client would ask for it for minutes, in the flow and again at the flow's end, so the
-    process ends here; what it started ends with it, and keeps what it has paid for."""
+    """End this process with one line if the server dies.
+
+    Prefect's client would retry for minutes, in the flow and again at its end. Child processes end too; paid replies are in the journal.
+    """
     while not over.wait(LOOK):
         if process.poll() is not None and not over.is_set():
             sys.stdout.flush()
@@ -123,13 +125,13 @@ def _start(port: int, output: int) -> "subprocess.Popen[bytes]":
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
-        start_new_session=True,  # Ctrl-C is for the flow: the server goes after it has reported
+        start_new_session=True,  # Ctrl-C only reaches the flow; the server ends after the flow has reported
         preexec_fn=_for_its_owner(),
     )
 
 
 def _for_its_owner() -> Callable[[], None]:
-    """For the server's process, before it begins: its database is readable by its owner alone, and it ends with the flow."""
+    """A `preexec_fn` for the server: only the owner can read its database, and the server ends with the flow."""
     end_with_flow = bound()
 
     def before_exec() -> None:
@@ -153,7 +155,7 @@ def _wait(process: "subprocess.Popen[bytes]", url: str, *, seconds: float, log: 
 
 
 def close_killed_runs() -> None:
-    """Runs that a kill -9 left `Running` become `Crashed`. Only for the one who holds the workspace and its API: no other run is alive."""
+    """Mark runs that a kill -9 left `Running` as `Crashed`. Call it only with the workspace's lock, so that no other run is alive."""
     from prefect.client.orchestration import get_client
     from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterState, FlowRunFilterStateType
     from prefect.client.schemas.objects import StateType
@@ -166,7 +168,7 @@ def close_killed_runs() -> None:
 
 
 def _drain() -> None:
-    """Send what Prefect's client still holds. A process that ends right after a flow loses states and logs otherwise."""
+    """Send the events and logs that Prefect's client has queued. Otherwise a process that ends right after a flow loses them."""
     from prefect.events.worker import EventsWorker
     from prefect.logging.handlers import APILogWorker
 

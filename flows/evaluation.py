@@ -1,4 +1,4 @@
-"""A checkpoint to its scores on the benchmark: every stage that `score` needs; an unchanged checkpoint is `Cached`."""
+"""Evaluate the checkpoints on the benchmark: every stage that `score` needs. An unchanged checkpoint is `Cached`."""
 
 from prefect import flow
 
@@ -7,9 +7,9 @@ from flows import stages
 
 @flow(name="evaluation", persist_result=False)
 def evaluation(push: bool = False) -> dict[str, str]:
-    """A checkpoint to its scores on the benchmark: every stage that `score` needs; an unchanged checkpoint is `Cached`.
+    """Evaluate the checkpoints on the benchmark: every stage that `score` needs. An unchanged checkpoint is `Cached`.
 
     Args:
-        push: send what each stage made to DVC's remote, run cache included, so that other machines restore it.
+        push: send each stage's outputs and run cache to DVC's remote, so that other machines can restore them.
     """
     return stages.run("score", push=push)

@@ -1,4 +1,4 @@
-"""dvc.yaml's graph as a list of stages, and DVC's view of what changed. Read from DVC; imports no Prefect."""
+"""Read dvc.yaml's graph from DVC: the stages in order, and why each would run. Does not import Prefect."""
 
 import os
 import re
@@ -17,12 +17,12 @@ from flows.verified_dvc import SITE_CACHE, keep_private
 from tasks.schema.errors import BadInput, WorkspaceBusy
 
 GRAPH = "dvc.yaml"
-FILES = re.compile(r"[\w./-]*(?:dvc\.lock|dvc\.yaml|params\.yaml)")  # in a message of DVC's
-CODE = (".py", ".txt", ".j2", ".css")  # of a dependency that is a file of the project, not data
+FILES = re.compile(r"[\w./-]*(?:dvc\.lock|dvc\.yaml|params\.yaml)")  # file names in DVC's messages
+CODE = (".py", ".txt", ".j2", ".css")  # suffixes of dependencies that are code, not data
 
 
 class Stage(NamedTuple):
-    """A stage with its place, from 1, among the stages of a run."""
+    """A stage, and its number (from 1) among the `total` stages of a run."""
 
     name: str
     desc: str
@@ -38,7 +38,7 @@ class Change(NamedTuple):
 
 
 class readable:
-    """Turns DVC's errors into the pipeline's: one line, without a traceback."""
+    """Turn DVC's errors into the pipeline's errors: one line without a traceback."""
 
     def __enter__(self) -> None:
         keep_private()
@@ -61,23 +61,23 @@ class readable:
 
 
 def _fix_of(file: str) -> str:
-    """What to do about a damaged file of the project."""
+    """The fix for a damaged file of the project."""
     if file.endswith(("dvc.lock", ".dvc/config")):
         return f"fix: take the committed one, `git checkout -- {file}`"
     return f"fix: correct it, or take the committed one, `git checkout -- {file}`"
 
 
 def needed(repo: Repo, target: str | None = None) -> list[Stage]:
-    """The stages to bring up to date, in the order in which they stand in dvc.yaml as far as their dependencies allow.
+    """The stages to bring up to date, in the order of dvc.yaml as far as dependencies allow. Raises BadInput for an unknown target.
 
-    Without a target those of ./dvc.yaml, as `dvc repro` does; another pipeline's (study/dvc.yaml) run only where somebody names them.
+    Without a target: the stages of ./dvc.yaml, as `dvc repro` does. Stages of study/dvc.yaml run only if they are named.
     """
-    runnable = [stage for stage in _order(repo, target) if stage.cmd]  # the others are data that `dvc add` or `dvc import` tracks
+    runnable = [stage for stage in _order(repo, target) if stage.cmd]  # stages without a command are data of `dvc add` or `dvc import`
     return [Stage(stage.addressing, stage.desc or "", number, len(runnable)) for number, stage in enumerate(runnable, start=1)]
 
 
 def needs(repo: Repo) -> dict[str, list[str]]:
-    """The stages that each stage reads from, by name, in the order of dvc.yaml."""
+    """{stage: the stages that it reads from}, in the order of dvc.yaml."""
     index = repo.index
     place = {stage: number for number, stage in enumerate(index.stages)}
     return {
@@ -87,7 +87,7 @@ def needs(repo: Repo) -> dict[str, list[str]]:
 
 
 def changes(repo: Repo) -> dict[str, list[Change]]:
-    """Why each stage of dvc.yaml would run; an empty list for one that is up to date. In the order of a run."""
+    """Why each stage of dvc.yaml would run, in the order of a run; an empty list for a stage that is up to date."""
     with readable():
         found = repo.status()
         above, made_by = needs(repo), {out.def_path: stage.addressing for stage in repo.index.stages for out in stage.outs}
@@ -121,7 +121,7 @@ def _order(repo: Repo, target: str | None) -> list[Any]:
 
 
 def _changes(entry: Any) -> list[Change]:
-    """DVC's status of a stage, one entry of it: `changed command`, or what changed of its dependencies or outputs."""
+    """The changes in one entry of DVC's status of a stage: `changed command`, or changed dependencies or outputs."""
     if isinstance(entry, str):
         return [Change("command", entry.removeprefix("changed "))]
     found: list[Change] = []

@@ -1,7 +1,7 @@
-"""A stage that belongs to another machine: its run is handed over to the work pool that dvc.yaml names for it, and awaited.
+"""Run a stage on another machine: start its run in the work pool that dvc.yaml names, and wait for it.
 
-Nothing but the commit's number and DVC's remote passes between the machines. A run that is found again after a crash is awaited, not
-started twice; one that crashed is waited for while Prefect starts it once more (flows/automations.py).
+The machines share only the commit hash and DVC's remote. After a crash of the flow, the existing run is found and awaited, not started
+twice. If the stage's run crashes, the flow waits until Prefect has restarted it once (flows/automations.py).
 """
 
 import time
@@ -24,23 +24,26 @@ from tasks.schema.errors import BadInput, BadSettings, EndpointError, PipelineEr
 
 POOL = "pool"  # the key in a stage's `meta`
 DEPLOYMENT = "stage/stage"  # prefect.yaml gives it to the pool gpu
-LOOK = 2.0  # seconds between two looks at a run
-AGAIN = 90.0  # seconds that a crashed run may take to be started once more
-PATIENCE = 900.0  # seconds without an answer from Prefect's API until it is given up
+LOOK = 2.0  # seconds between two checks of a run
+AGAIN = 90.0  # seconds to wait until a crashed run is restarted
+PATIENCE = 900.0  # seconds without a reply of Prefect's API before giving up
 
 
 class Elsewhere(PipelineError):
-    """The run that was handed over did not end well; says where to look."""
+    """The run on another machine failed. The message names the run in Prefect."""
 
 
 def pools(repo: Repo) -> dict[str, str]:
-    """The work pool of each stage that has one: `meta: {pool: gpu}` in its dvc.yaml."""
+    """{stage: work pool} of the stages with `meta: {pool: gpu}` in dvc.yaml."""
     found = {stage.addressing: (getattr(stage, "meta", None) or {}).get(POOL) for stage in repo.index.stages}
     return {name: str(pool) for name, pool in found.items() if pool}
 
 
 def demand(repo: Repo, *, push: bool) -> str:
-    """The commit that the workers will need. Raises one line where handing over cannot work, before anything ran."""
+    """The commit that the workers need.
+
+    Raises BadSettings without a server, push or DVC remote, and BadInput if tracked files have uncommitted changes.
+    """
     if not get_current_settings().api.url:
         raise BadSettings("PREFECT_API_URL: not set, so no worker can be asked; set it, or run without handing over")
     if not (push and repo.config["core"].get("remote")):
@@ -60,7 +63,7 @@ def _relative(path: str) -> str:
 
 
 def hand_over(stage: str, pool: str, commit: str) -> None:
-    """Run the stage on the pool and wait for its end. Raises Elsewhere unless it completed. If we are ended, so is the run."""
+    """Run the stage in the pool and wait for its end. Raises Elsewhere if it fails. If this process is stopped, the run is cancelled."""
     run = _begun(stage, commit)
     log = get_run_logger()
     log.info("%s: handed over to the pool %s as run %s", stage, pool, run.name)
@@ -73,10 +76,10 @@ def hand_over(stage: str, pool: str, commit: str) -> None:
 
 
 def _begun(stage: str, commit: str) -> FlowRun:
-    """One run for each stage of the flow's run: found again if the flow was started once more, and new only if that one failed."""
+    """The stage's run for this flow run. A restarted flow finds its earlier run, and starts a new one only if that run failed."""
     name, key = DEPLOYMENT, f"{runtime.flow_run.id}:{stage}"
     given = {"name": stage, "commit": commit, "push": True}
-    start: Callable[..., Any] = run_deployment  # typed as if it might give a coroutine: it does not in a thread
+    start: Callable[..., Any] = run_deployment  # typed as if it could return a coroutine; in a thread it does not
     try:
         run = start(name, parameters=given, timeout=0, idempotency_key=key)
         if run.state and run.state.is_final() and not run.state.is_completed():

@@ -1,4 +1,4 @@
-"""The commands that show a checkout's state and start nothing: `longwriter status`, `stages`, `report`, `use`."""
+"""The commands that show a checkout or select its profile, and run no stage: `longwriter status`, `stages`, `report`, `use`."""
 
 import webbrowser
 from typing import TYPE_CHECKING, Annotated
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from flows.graph import Change
 
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document")]
-SHOWN = 3  # names of one kind on a line; --json has all of them
+SHOWN = 3  # names of one kind per line; --json prints all
 
 
 def status(as_json: Json = False) -> None:
-    """Show which stages are up to date, which would run, and why: params, code, data, outputs, or a stage before it. Runs nothing."""
+    """Show which stages are up to date, which would run, and why: params, code, data, outputs or an earlier stage. Runs nothing."""
     with one_line_errors():
         from dvc.repo import Repo
 
@@ -37,7 +37,7 @@ def status(as_json: Json = False) -> None:
 
 
 def _grouped(why: "list[Change]") -> str:
-    """Reasons by kind: their names, or how many there are."""
+    """Changes grouped by kind: their names, or their number if there are more than SHOWN."""
     kinds: dict[str, list[str]] = {}
     for change in why:
         kinds.setdefault(change.kind, []).append(change.what)
@@ -45,7 +45,7 @@ def _grouped(why: "list[Change]") -> str:
 
 
 def stages(as_json: Json = False) -> None:
-    """List the stages in the order in which they run: what each makes, and the stages that it reads from."""
+    """List the stages in the order in which they run, with their descriptions and the stages that they read from."""
     with one_line_errors():
         from dvc.repo import Repo
 
@@ -67,7 +67,7 @@ def stages(as_json: Json = False) -> None:
 def report(
     open_it: Annotated[bool, typer.Option("--open", help="open it in the browser")] = False,
 ) -> None:
-    """Show where the report of the last run is."""
+    """Show the path of the last run's report."""
     with one_line_errors():
         from dvc.repo import Repo
 

@@ -1,4 +1,4 @@
-"""What a run will refuse, asked before it touches anything: inputs that are missing, sources without files, stand-ins out of place."""
+"""Checks before a run changes anything: missing inputs, sources without files, misplaced stand-ins, base model, endpoints."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,11 +15,11 @@ from tasks.schema.errors import BadInput, NotReady
 from tasks.schema.params import Params
 from tasks.schema.settings import Role, settings
 
-MADE_BY = {"official": "`longwriter eval official` fetches it"}  # a folder of data/raw that a command fills
+MADE_BY = {"official": "`longwriter eval official` fetches it"}  # folders of data/raw and the commands that fill them
 
 
 def check(repo: Repo, stages: Sequence[Stage], params: Params) -> None:
-    """Raises NotReady with all problems at once. A run that is refused leaves every output where it was."""
+    """Raises NotReady with all problems at once. A refused run changes no output."""
     names = {stage.name for stage in stages}
     problems = [
         *_outside(Path(repo.root_dir), params),
@@ -33,9 +33,12 @@ def check(repo: Repo, stages: Sequence[Stage], params: Params) -> None:
 
 
 def _foreseen(repo: Repo, names: set[str], params: Params, *, ask: bool) -> list[str]:
-    """What the stages that will run would stop at: a base that cannot be trained, endpoints that are missing or do not answer as they
-    have to, a spend cap without prices. Nothing is asked where nothing would run, or where the rehearsal answers. Without `ask`, for a
-    run that is refused already, no endpoint is asked and nothing is fetched."""
+    """Problems at which the stages that will run would stop.
+
+    These are a base model that cannot be trained, endpoints that are missing or reply unsuitably, and a spend cap without prices. Nothing
+    is checked if no such stage would run, or if the rehearsal answers all roles. Without `ask` (the run is refused already), no endpoint
+    gets a request and nothing is downloaded.
+    """
     own = settings()
     if params.base.model == standins.TINY and not any(own.url(role) or not _built_in(params, role) for role in doctor.roles(params)):
         return []
@@ -47,7 +50,7 @@ def _foreseen(repo: Repo, names: set[str], params: Params, *, ask: bool) -> list
 
 
 def _built_in(params: Params, role: Role) -> bool:
-    """Is the role answered without an endpoint of the user's?"""
+    """Whether the pipeline itself serves this role, so that the user needs no endpoint."""
     model = getattr(params.models, role)
     return role == "candidate" or standins.is_stand_in(model)
 
@@ -63,7 +66,7 @@ def _sections(stage: Any) -> Iterator[str]:
 
 
 def _missing_inputs(repo: Repo, names: set[str]) -> Iterator[str]:
-    """Files that stages read and no stage makes: a line for each that is not there."""
+    """One line for each missing file that a stage reads and no stage makes."""
     index = repo.index
     made = [Path(out.fs_path) for stage in index.stages for out in stage.outs]
     seen: set[Path] = set()
@@ -81,7 +84,7 @@ def _within(path: Path, out: Path) -> bool:
 
 
 def _outside(root: Path, params: Params) -> Iterator[str]:
-    """Data of the run that lie outside of the checkout: DVC could not restore them on another machine."""
+    """One line for each data path outside the checkout, because DVC could not restore it on another machine."""
     paths = {
         "benchmark": params.benchmark,
         "collect.folder": params.collect.folder,
@@ -96,7 +99,7 @@ def _outside(root: Path, params: Params) -> Iterator[str]:
 
 
 def _sources(params: Params) -> Iterator[str]:
-    """A line for each local source of collect without a file to read."""
+    """One line for each local source of collect without a file, and for each source that collect would refuse."""
     from tasks.sources.files import files_of
     from tasks.sources.forecast import refusals
 

@@ -1,4 +1,4 @@
-"""Profiles: whole params files. `longwriter use NAME` copies one to params.yaml and never loses what a person wrote there."""
+"""Profiles are complete params files. `longwriter use NAME` copies one to params.yaml, and never loses a user's edits there."""
 
 import subprocess
 from pathlib import Path
@@ -12,19 +12,21 @@ KEPT = Path("params.yaml.bak")
 
 
 def names() -> list[str]:
-    """The profiles that there are."""
+    """Names of all profiles, sorted."""
     return sorted(path.stem for path in folder().glob("*.yaml"))
 
 
 def folder() -> Path:
-    """The checkout's profiles/, which a person may add to; elsewhere those of the installed package."""
+    """The folder of profiles: the checkout's profiles/, where users may add files; outside a checkout the installed package's."""
     here = Path("profiles")
     return here if here.is_dir() else PROFILES
 
 
 def use(name: str, *, force: bool = False) -> None:
-    """Copy a profile to params.yaml. Raises BadInput if params.yaml has edits that neither a profile nor git holds, unless `force`:
-    then the old file is kept as params.yaml.bak.
+    """Copy a profile to params.yaml.
+
+    Raises BadInput if there is no such profile, or if params.yaml has edits that are in no profile and not in git. With `force` the old
+    file becomes params.yaml.bak instead.
     """
     profile = folder() / f"{name}.yaml"
     if name not in names():
@@ -39,7 +41,7 @@ def use(name: str, *, force: bool = False) -> None:
 
 
 def _is_kept(content: bytes) -> bool:
-    """Does a profile, or the newest commit, hold this content?"""
+    """Whether a profile or the newest commit has this content of params.yaml."""
     if any((folder() / f"{name}.yaml").read_bytes() == content for name in names()):
         return True
     committed = subprocess.run(["git", "show", f"HEAD:./{PARAMS}"], capture_output=True, stdin=subprocess.DEVNULL)

@@ -1,4 +1,4 @@
-"""Scores to a model version, its alias and the report: every stage that `report` needs; on demand only after a person's approval."""
+"""Promote a model and write the report: every stage that `report` needs; with `approval` only after a person approves."""
 
 from pathlib import Path
 
@@ -16,12 +16,12 @@ from tasks import store
 from tasks.schema.errors import BadSettings, GateFailed
 from tasks.tracking.gate import Decision
 
-DAY = 24 * 3600  # seconds that a person has to answer
-POLL = 5  # seconds between two looks whether somebody did
+DAY = 24 * 3600  # seconds to wait for an approval
+POLL = 5  # seconds between two checks for an approval
 
 
 class Approval(RunInput):
-    """What a person answers."""
+    """A person's decision about a promotion."""
 
     approve: bool
     by: str = Field(min_length=1, description="who answers")
@@ -30,16 +30,16 @@ class Approval(RunInput):
 
 @flow(name="promotion", persist_result=False)
 def promotion(push: bool = False, approval: bool = False) -> dict[str, str]:
-    """Scores to a model version, its alias and the report: every stage that `report` needs.
+    """Promote a model and write the report: every stage that `report` needs.
 
     Args:
-        push: send what each stage made to DVC's remote, run cache included, so that other machines restore it.
-        approval: show the scores and the gate's verdict, and go on only when a person approves of them. Needs a Prefect server.
+        push: send each stage's outputs and run cache to DVC's remote, so that other machines can restore them.
+        approval: show the scores and the gate's decision, and continue only if a person approves. Needs a Prefect server.
     """
     if not approval:
         return stages.run("report", push=push)
     demand_server()
-    with workspace.lock():  # what was approved of is what is promoted
+    with workspace.lock():  # so that exactly the approved model is promoted
         stages.run("score", push=push)
         stages.run("evaluate_general", push=push)
         arguments = _arguments_of_promote()
@@ -51,13 +51,13 @@ def promotion(push: bool = False, approval: bool = False) -> dict[str, str]:
 
 
 def demand_server() -> None:
-    """Raises BadSettings where no Prefect server outlives this run: nobody could answer."""
-    if not Settings().api.url:  # read anew: the embedded API's address is in this process alone
+    """Raises BadSettings without a permanent Prefect server, because nobody could approve."""
+    if not Settings().api.url:  # new Settings, because the current ones have the embedded API's address
         raise BadSettings("PREFECT_API_URL: not set, so nobody could approve; set it to a Prefect server, or promote without approval")
 
 
 def ask(page: str) -> Approval:
-    """Pause until a person answers. Raises GateFailed if they refuse, or nobody answers within a day; nothing has moved then."""
+    """Pause until a person decides. Raises GateFailed if the person refuses or a day passes; nothing has changed then."""
     try:
         answer = pause_flow_run(wait_for_input=Approval.with_initial_data(description=page), timeout=DAY, poll_interval=POLL)
     except FlowPauseTimeout:
@@ -69,7 +69,7 @@ def ask(page: str) -> Approval:
 
 
 def _arguments_of_promote() -> list[str]:
-    """The paths in the stage's command, as dvc.yaml has them."""
+    """The paths in the promote stage's command in dvc.yaml."""
     with Repo() as repo:
         command = next(stage.cmd for stage in repo.index.stages if getattr(stage, "name", "") == "promote")
     return str(command).partition("tasks.promote ")[2].split()

@@ -1,15 +1,15 @@
-"""What a flow made, to the store of LONGWRITER_STORE: the dataset once it passed its contract, the checkpoint once it is registered."""
+"""Publish a flow's results to LONGWRITER_STORE: the dataset after it passes its contract, the checkpoint after it is registered."""
 
 from tasks.schema.settings import settings
 
-AFTER = {  # a stage that is up to date, and what `python -m tasks.storage` does then; all of it is free when nothing changed
+AFTER = {  # stage: commands of `python -m tasks.storage` to run when the stage is up to date; they do nothing if nothing changed
     "validate_dataset": [["publish", "dataset"]],
     "promote": [["publish", "checkpoint", "--registered"], ["follow"]],
 }
 
 
 def wanted() -> bool:
-    """Is a store named? Raises StorageError or BadSettings at once, before any work, if these credentials do not open it."""
+    """Whether a store is set. Raises StorageError or BadSettings, before any work, if the credentials cannot read it."""
     if not settings().store:
         return False
     from tasks.storage.client import opened

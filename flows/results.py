@@ -1,6 +1,6 @@
-"""What a finished run leaves to look at: the scores, pages, and the MLflow store, each with the command that opens it.
+"""The closing lines of a run: scores, pages and the MLflow store, each with the command that opens it.
 
-Where they are is read from dvc.yaml: metrics that git keeps (`cache: false`), outputs that are HTML or folders with an index.html.
+Their paths come from dvc.yaml: metrics that git stores (`cache: false`), and outputs that are HTML or folders with an index.html.
 """
 
 import os
@@ -31,7 +31,7 @@ def summary() -> list[str]:
 
 
 def pages(repo: Repo) -> list[tuple[str, Path]]:
-    """The pages that stages made: stage and file, in the order of dvc.yaml."""
+    """(stage, file) of the pages that stages have made, in the order of dvc.yaml."""
     return [(stage.name, page) for stage in repo.index.stages for out in stage.outs for page in _page(Path(out.fs_path))]
 
 
@@ -42,7 +42,7 @@ def _page(out: Path) -> Iterator[Path]:
 
 
 def _scores(scores: Mapping[str, Headline]) -> Iterator[str]:
-    """Rows of `{model: {score: value}}`; a value that is missing shows as a dash."""
+    """Lines of a table with one model per row; a missing value is a dash."""
     yield f"{'':<9} " + "".join(f"{title:>10}" for title in SHOWN.values())
     for model, values in scores.items():
         yield f"{model:<9} " + "".join(f"{_value(getattr(values, key)):>10}" for key in SHOWN)
@@ -56,7 +56,7 @@ def _value(value: float | int | None) -> str:
 
 
 def _near(path: Path) -> str:
-    """Relative where that is shorter to type."""
+    """A path relative to the working directory if it is below it."""
     return str(path.relative_to(Path.cwd())) if path.is_relative_to(Path.cwd()) else str(path)
 
 

@@ -1,4 +1,4 @@
-"""The champion falls, and the version before it reigns again: `longwriter models rollback`, or a deployment's run."""
+"""Roll the champion back to the previous champion: `longwriter models rollback`, or a run of the deployment."""
 
 import subprocess
 import sys
@@ -10,10 +10,10 @@ from flows import publication, stages, workspace
 
 @flow(name="rollback", persist_result=False)
 def rollback(reason: str = "") -> str:
-    """The champion falls, and the version whose place it had taken reigns again; the fallen one is challenger.
+    """Make the previous champion champion again. The current champion becomes challenger.
 
     Args:
-        reason: why, for whoever looks at the versions later.
+        reason: recorded on the version, for later readers.
     """
     with workspace.lock():
         said = tracking("rollback", "--reason", reason)
@@ -24,12 +24,12 @@ def rollback(reason: str = "") -> str:
 
 
 def tracking(*words: str) -> str:
-    """What a command of `python -m tasks.tracking` says. Raises StageFailed."""
+    """Output of a command of `python -m tasks.tracking`. Raises StageFailed."""
     return command("tasks.tracking", *words)
 
 
 def command(module: str, *words: str) -> str:
-    """What it says. A process of its own: MLflow takes seconds and 300 MB to load.
+    """Output of `python -m MODULE WORDS`, in a child process because MLflow takes seconds and 300 MB to load.
 
     Raises StageFailed with the command's own error line and exit code.
     """

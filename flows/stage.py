@@ -1,4 +1,4 @@
-"""One stage, and whatever it needs that DVC's remote has not: what a flow on another machine hands over to this worker's pool."""
+"""Run one stage on this worker's machine, for a flow on another machine (flows/handover.py)."""
 
 from prefect import flow
 
@@ -8,12 +8,12 @@ from tasks.schema.errors import BadSettings
 
 @flow(name="stage", flow_run_name="{name}", persist_result=False)
 def stage(name: str, commit: str = "", push: bool = True) -> dict[str, str]:
-    """One stage of dvc.yaml, on this worker's machine. What stands before it is restored from DVC's remote.
+    """Run one stage of dvc.yaml on this worker's machine. Earlier stages are restored from DVC's remote, or run if it lacks them.
 
     Args:
         name: the stage, as `dvc stage list` calls it.
-        commit: of the code and the params, in full; empty for what the workspace holds.
-        push: send what each stage made to DVC's remote, run cache included, so that other machines restore it.
+        commit: full hash of the commit with code and params; empty for the workspace's current state.
+        push: send each stage's outputs and run cache to DVC's remote, so that other machines can restore them.
     """
     if commit:
         try:

@@ -1,8 +1,8 @@
-"""dvc.yaml's graph as Prefect tasks: the bridge between "whether" and "when and where".
+"""Run dvc.yaml's stages as Prefect tasks.
 
-The graph is read from DVC, and DVC alone decides whether a stage has to run. An unchanged stage is found by `Repo.status`
-in process (0.05 s); otherwise `dvc repro --single-item` runs as a child, which runs the stage or restores its outputs from
-the run cache. Either way dvc.lock is what `dvc repro` by hand would have written.
+The graph comes from DVC, and only DVC decides whether a stage must run. `Repo.status` finds an unchanged stage in this process (0.05 s).
+Otherwise a child process runs `dvc repro --single-item`, which runs the stage or restores its outputs from the run cache. dvc.lock is the
+same as after a manual `dvc repro`.
 """
 
 import os
@@ -28,16 +28,16 @@ from tasks.schema import params
 from tasks.schema.errors import PipelineError
 from tasks.schema.redaction import redact
 
-HINTS = re.compile(  # DVC's, after a stage; the flow's user has no use for them
+HINTS = re.compile(  # DVC's hints after a stage, which are not shown
     r"(Updat|Generat)ing lock file |To (track the changes with git|enable auto staging), run:|\s*git add |\s*dvc config |Use `dvc push` "
     r"|WARNING: '.*' is empty\.$"
 )
-BAR_SECONDS = 5.0  # between two states of a progress bar in the log, and in the task run's artifact
+BAR_SECONDS = 5.0  # between two states of a progress bar in the log and in the task run's artifact
 CACHED = "Cached"
 
 
 class StageFailed(PipelineError):
-    """A stage of the run failed; carries the stage's own last error line and exit code."""
+    """A stage of the run failed. Contains the stage's own last error line and exit code."""
 
     def __init__(self, message: str, *, exit_code: int):
         super().__init__(message)
@@ -45,18 +45,16 @@ class StageFailed(PipelineError):
 
 
 def run(target: str | None = None, *, push: bool = False, elsewhere: bool = False) -> dict[str, str]:
-    """Bring `target` and every stage that it needs up to date, or all stages of dvc.yaml; the state of each.
+    """Bring `target` and every stage that it needs up to date, by default all stages of dvc.yaml; returns {stage: state}.
 
-    Stops at the first that fails.
-
-    With `push`, what each stage made goes to DVC's remote, run cache included, so that other machines restore it; and dataset and
-    checkpoint are published to LONGWRITER_STORE, where one is named. With `elsewhere`, stages that dvc.yaml gives to a work pool are
-    run by its workers, and their results restored here.
+    Stops at the first failing stage and raises its error. `push` sends each stage's outputs and run cache to DVC's remote, so that other
+    machines can restore them, and publishes dataset and checkpoint to LONGWRITER_STORE, if it is set. `elsewhere` runs stages that have
+    a work pool in dvc.yaml on that pool's workers, and restores their outputs here.
     """
     if runtime.flow_run.id and os.environ.get("PREFECT__FLOW_RUN_ID"):
-        die_with_parent()  # a worker's run, of which nothing must be left when the worker is killed
+        die_with_parent()  # in a worker's run: nothing may survive if the worker is killed
     states: dict[str, str] = {}
-    given = params.load()  # every key, also of stages that would not run: a misspelt one must not hide behind `Cached`
+    given = params.load()  # check all keys, so that a misspelt key of a cached stage is found too
     with workspace.lock(), readable():
         publish = push and publication.wanted()
         verified_dvc.install()
@@ -96,7 +94,7 @@ def _run_stage(stage: Stage, work: Callable[[], State[Any]]) -> str:
 
 
 def as_task(name: str, desc: str, work: Callable[[], Any]) -> Any:
-    """One Prefect task: no cache and no retries of Prefect's, which know nothing of files on disk or of money spent."""
+    """A Prefect task without Prefect's cache and retries, because they ignore files on disk and money spent."""
 
     @task(name=name, task_run_name=name, description=desc, cache_policy=NO_CACHE, persist_result=False, retries=0)
     def one() -> Any:
@@ -106,19 +104,19 @@ def as_task(name: str, desc: str, work: Callable[[], Any]) -> Any:
 
 
 def _restored_from_elsewhere(repo: Repo, name: str, pool: str, commit: str) -> State[Any]:
-    """A stage of another pool: nothing if it is unchanged here, else its workers bring it up to date, and DVC restores it here."""
+    """Bring a stage of another pool up to date: if it changed, the pool's workers run it, and DVC restores its outputs here."""
     if not _changed(repo, name):
         return Completed(name=CACHED, message="dvc: unchanged")
-    _push()  # also what an earlier run could not send: the other machine finds its inputs there
+    _push()  # includes results that an earlier run could not send; the other machine reads its inputs there
     handover.hand_over(name, pool, commit)
     bring_up_to_date(repo, name, pull=True, may_run=False)
     return Completed(message=f"ran in the pool {pool}")
 
 
 def bring_up_to_date(repo: Repo, name: str, *, pull: bool = False, may_run: bool = True) -> State[Any]:
-    """One stage: nothing if DVC finds it unchanged, else `dvc repro --single-item` as a child. State `Cached` unless it really ran.
+    """Bring one stage up to date: nothing if DVC finds it unchanged, else `dvc repro --single-item`. State `Cached` unless it ran.
 
-    Raises StageFailed with the stage's own last error line, and where it would have to run and must not.
+    Raises StageFailed with the stage's own last error line, or if the stage would have to run and `may_run` is False.
     """
     if not _changed(repo, name):
         return Completed(name=CACHED, message="dvc: unchanged")
@@ -132,7 +130,7 @@ def bring_up_to_date(repo: Repo, name: str, *, pull: bool = False, may_run: bool
                 raise StageFailed(f"{name}: DVC's remote has no result of it for these inputs; it is not run here", exit_code=1)
 
         if child.run(command, see):
-            reason = output.reason()  # some begin with the stage's name
+            reason = output.reason()  # some reasons begin with the stage's name
             raise StageFailed(reason if reason.startswith(f"{name}: ") else f"{name}: {reason}", exit_code=output.exit_code())
     if f"Running stage '{name}':" in output.heads:
         return Completed(message="dvc: ran")
@@ -150,7 +148,7 @@ def _push(*names: str) -> None:
 
 
 def by_child(module: str, *words: str) -> None:
-    """`python -m MODULE WORDS`, its bar and lines as a stage's. Raises StageFailed with its last error line."""
+    """Run `python -m MODULE WORDS`, and show its bar and lines as a stage's. Raises StageFailed with its last error line."""
     with Progress(words[0], get_run_logger()) as progress:
         output = _Log(progress)
         if code := child.run([sys.executable, "-m", "flows.verified_dvc" if module == "dvc" else module, *words], output.see):
@@ -158,7 +156,7 @@ def by_child(module: str, *words: str) -> None:
 
 
 class _Log:
-    """Where a child's output goes: the task's logger, the screen, the task's progress, and the few lines that say how it ended."""
+    """Sends a child's output to the task's logger, the screen and the task's progress, and keeps its last lines for errors."""
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
@@ -170,7 +168,7 @@ class _Log:
     def see(self, piece: child.Output) -> None:
         if not piece.text or HINTS.match(piece.text):
             return
-        piece = piece._replace(text=redact(piece.text))  # DVC, and what else runs here, may have shown a variable
+        piece = piece._replace(text=redact(piece.text))  # a child's output may contain secrets
         if piece.is_bar:
             screen().bar(piece.text)
             if time.monotonic() < self._next_bar:
@@ -187,13 +185,13 @@ class _Log:
         self._logger.info("%s", piece.text)
 
     def reason(self) -> str:
-        """The stage's own last `error: …` line; else the last line before DVC's, such as a traceback's; else DVC's."""
+        """The stage's own last `error: …` line; else its last other line, such as a traceback's; else DVC's error."""
         own = [line.removeprefix("error: ") for line in self.last if line.startswith("error: ")]
         dvc = [line.removeprefix("ERROR: ") for line in self.last if line.startswith("ERROR: ")]
         ran = [line for line in self.last if not line.startswith(("ERROR: ", "Running stage ", "> ")) and self.heads]
         return (own or ran or dvc or ["ended without a word"])[-1]
 
     def exit_code(self) -> int:
-        """The stage's own, where DVC tells it, so that bad input stays 2; DVC's is 255 for everything."""
+        """The stage's exit code from DVC's message (so that bad input stays 2), else 1. DVC's own exit code is always 255."""
         codes = [int(found) for line in self.last for found in re.findall(r"^ERROR: .*exited with (\d+)$", line)]
         return codes[-1] if codes else 1

@@ -1,4 +1,4 @@
-"""The length-limit study (paper, section 2): the same base on the same data with outputs capped at several lengths, on the ruler."""
+"""The length-limit study (paper, section 2): train the same base model on data with outputs capped at several lengths, and measure each."""
 
 from pathlib import Path
 
@@ -14,10 +14,10 @@ FIT = "study/dvc.yaml:fit"
 
 @flow(name="study", persist_result=False)
 def study(push: bool = False) -> str:
-    """The length-limit study: the same base on the same data with outputs capped at several lengths, each on the ruler.
+    """The length-limit study: train the same base model on the same data with outputs capped at several lengths, and measure each model.
 
     Args:
-        push: send what each stage made to DVC's remote, run cache included, so that other machines restore it.
+        push: send each stage's outputs and run cache to DVC's remote, so that other machines can restore them.
     """
     stages.run(FIT, push=push)
     figures = {path.suffix: path for path in _kept()}
@@ -28,7 +28,7 @@ def study(push: bool = False) -> str:
 
 
 def _kept() -> list[Path]:
-    """What git keeps of the study, as study/dvc.yaml has it."""
+    """The study's outputs that git stores (`cache: false` in study/dvc.yaml)."""
     with Repo() as repo:
         outs = next(stage.outs for stage in repo.index.stages if stage.addressing == FIT)
         return [Path(out.fs_path).relative_to(Path(repo.root_dir)) for out in outs if not out.use_cache]

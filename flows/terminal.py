@@ -1,6 +1,6 @@
-"""What a person sees of a run: stage n of N, live lines and bars, a closing table, the scores and where everything is.
+"""Show a run in the terminal: stage n of N, live lines and bars, a closing table, scores and paths of results.
 
-Prefect's own console output stays out of it; its API has the same lines. A flow that a worker runs has no screen.
+Prefect's own console output is hidden, because its API has the same lines. A flow run by a worker has no screen.
 """
 
 import logging
@@ -16,26 +16,26 @@ from flows.graph import Stage
 from tasks.processes import die_with_make
 from tasks.stage import one_line_errors
 
-BAR_SECONDS = 5.0  # between two states of a bar where it cannot be redrawn in place
+BAR_SECONDS = 5.0  # between two states of a bar that cannot be redrawn in place
 
 
 class Screen:
-    """No screen: what a worker has. `Terminal` is the one that shows."""
+    """A screen that shows nothing, for workers. `Terminal` is the visible one."""
 
     def begin(self, names: list[str]) -> None:
-        """The stages of the run, in order."""
+        """Called with the stages of the run, in order."""
 
     def stage_begins(self, stage: Stage) -> None:
-        """A stage's turn has come."""
+        """Called when a stage begins."""
 
     def stage_ends(self, stage: Stage, state: str, seconds: float) -> None:
-        """A stage is over."""
+        """Called when a stage ends, with its state and duration."""
 
     def line(self, text: str) -> None:
-        """A whole line of a stage's output."""
+        """Show a complete line of a stage's output."""
 
     def bar(self, text: str) -> None:
-        """The state of a progress bar; the next one replaces it."""
+        """Show a state of a progress bar; the next one replaces it."""
 
 
 class Terminal(Screen):
@@ -73,7 +73,7 @@ class Terminal(Screen):
         self._drawn = False
 
     def table(self) -> None:
-        """Every stage with its state and seconds."""
+        """Show every stage with its state and seconds."""
         if self._rows:
             width = max(map(len, self._rows))
             self.write("")
@@ -89,7 +89,7 @@ def screen() -> Screen:
 
 
 def show(flow: Callable[..., Any], **given: Any) -> None:
-    """Run a flow here and now, and show it; exits the process unless all went well. A result that is text is printed."""
+    """Run a flow in this process and show it. A result that is text is printed, else the summary. Exits the process on an error."""
     die_with_make()
     terminal = Terminal(sys.stdout)
     _screen.set(terminal)
@@ -109,6 +109,6 @@ def show(flow: Callable[..., Any], **given: Any) -> None:
 
 
 def _quiet() -> None:
-    """Keep Prefect's own lines off the terminal: its API has them. Other libraries' warnings still show."""
+    """Hide Prefect's own lines, which its API has too. Warnings of other libraries are still shown."""
     for handler in logging.getLogger().handlers:
         handler.addFilter(lambda record: not record.name.startswith("prefect"))

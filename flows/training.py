@@ -1,4 +1,4 @@
-"""A dataset to the student and its control: every stage that `train` needs; an unchanged dataset is `Cached`."""
+"""Train the student and its control: every stage that `train` needs. An unchanged dataset is `Cached`."""
 
 from prefect import flow
 
@@ -7,9 +7,9 @@ from flows import stages
 
 @flow(name="training", persist_result=False)
 def training(push: bool = False) -> dict[str, str]:
-    """A dataset to the student and its control: every stage that `train` needs; an unchanged dataset is `Cached`.
+    """Train the student and its control: every stage that `train` needs. An unchanged dataset is `Cached`.
 
     Args:
-        push: send what each stage made to DVC's remote, run cache included, so that other machines restore it.
+        push: send each stage's outputs and run cache to DVC's remote, so that other machines can restore them.
     """
     return stages.run("train", push=push)

@@ -1,4 +1,4 @@
-"""What came into the registry and nobody has evaluated under today's benchmark and judge: each version is given two tries."""
+"""Evaluate registry versions that have no evaluation under the current benchmark and judge; at most two attempts per version."""
 
 import json
 from collections.abc import Callable
@@ -31,10 +31,10 @@ DEPLOYMENT = "version"  # prefect.yaml gives it to the pool gpu
 
 @flow(name="unevaluated", persist_result=False)
 def unevaluated(elsewhere: bool = False) -> str:
-    """Versions of the registry that nobody has evaluated under the benchmark and judge of params.yaml are evaluated.
+    """Evaluate registry versions that have no evaluation under the benchmark and judge of params.yaml.
 
     Args:
-        elsewhere: start a run of the deployment `version`, on its own work pool, for each of them; else evaluate them here, one by one.
+        elsewhere: start a run of the deployment `version` in its work pool for each version; else evaluate them here, one by one.
     """
     if elsewhere:
         _drop_late()
@@ -65,8 +65,8 @@ def _here(number: str) -> str:
 
 
 def _started(number: str) -> str:
-    """A run on the other pool; it is not waited for. Raises BadSettings without the deployment."""
-    start: Callable[..., Any] = run_deployment  # typed as if it might give a coroutine: it does not in a thread
+    """Start a run in the other pool without waiting for it. Raises BadSettings without the deployment."""
+    start: Callable[..., Any] = run_deployment  # typed as if it could return a coroutine; in a thread it does not
     try:
         run = start(f"{DEPLOYMENT}/{DEPLOYMENT}", parameters={"number": number}, timeout=0, as_subflow=False)
     except ObjectNotFound:
@@ -75,7 +75,7 @@ def _started(number: str) -> str:
 
 
 def _under_way() -> set[str]:
-    """The versions whose run has not ended."""
+    """The versions with a run that has not ended."""
     going = [state for state in StateType if state not in TERMINAL_STATES]
     with get_client(sync_client=True) as client:
         runs = client.read_flow_runs(
@@ -86,7 +86,7 @@ def _under_way() -> set[str]:
 
 
 def _drop_late() -> None:
-    """Looks that waited while the worker had other work: this one stands for all of them."""
+    """Cancel late scheduled runs of this deployment, which waited while the worker was busy: this run replaces them."""
     if not runtime.deployment.id:
         return
     late = FlowRunFilter(

@@ -1,11 +1,11 @@
-"""DVC with a verified cache: `python -m flows.verified_dvc repro` is `dvc repro` that restores no damaged object.
+"""Run DVC with a verified cache: `python -m flows.verified_dvc repro` is `dvc repro`, but never restores a damaged object.
 
-DVC takes a write-protected object of its local cache for whole and copies it into the workspace unread. Here each object is hashed before
-DVC may use it. One that was verified is remembered by its inode, size and times, so that a run that changes nothing reads no object again.
-A damaged object is moved aside and named; DVC then finds it missing: it is made from the workspace's own file where that one is whole,
-fetched from the remote, or its stage runs again. Objects that arrive from a remote are verified too.
+DVC assumes that a write-protected object of its local cache is intact, and copies it into the workspace without reading it. This module
+hashes each object before DVC uses it. A verified object is remembered by its inode, size and times, so that a run without changes reads
+no object again. A damaged object is moved away with a warning. DVC then finds it missing: it is restored from the workspace's file if
+that is intact, fetched from the remote, or its stage runs again. Objects from a remote are verified too.
 
-`LocalHashFileDB.check` is replaced for this: DVC 3 has no option that makes it read the objects of its own cache.
+The module replaces `LocalHashFileDB.check`, because DVC 3 has no option to verify its own cache.
 """
 
 import os
@@ -46,16 +46,16 @@ _unverified_load = Tree.load.__func__  # type: ignore[attr-defined]
 
 
 def install() -> None:
-    """From here on, in this process, DVC uses no object of a local cache whose content is not what its name says."""
+    """Make DVC verify every cache object in this process before it uses the object."""
     keep_private()
     release_dead()
     LocalHashFileDB.check = _check  # type: ignore[method-assign]
-    HashFileDB.DEFAULT_VERIFY = True  # of what a remote sends
+    HashFileDB.DEFAULT_VERIFY = True  # objects from a remote
     Tree.load = classmethod(_load)  # type: ignore[assignment, method-assign]
 
 
 def keep_private() -> None:
-    """DVC unpickles what lies in its site cache, and would make the folder writable by every account."""
+    """Create DVC's site cache with access for its owner only. DVC unpickles its files, and would make the folder writable by everyone."""
     if Path(".dvc").is_dir():
         (SITE_CACHE / "repo").mkdir(parents=True, exist_ok=True)
         for folder in (SITE_CACHE, SITE_CACHE / "repo"):
@@ -63,9 +63,9 @@ def keep_private() -> None:
 
 
 def release_dead() -> None:
-    """Drop what dead processes hold in DVC's own list of locked paths, and the list itself where it cannot be read.
+    """Remove the entries of dead processes from DVC's list of locked paths; remove the list if it is unreadable.
 
-    DVC drops an entry only while no process has its number. Numbers are used again, and the entry would then block every run.
+    DVC removes an entry only if no process has its number. Numbers are reused, and such an entry would block every run.
     """
     file = Path(".dvc/tmp/rwlock")
     if not file.is_file():
@@ -73,9 +73,9 @@ def release_dead() -> None:
     from zc.lockfile import LockError, LockFile  # type: ignore[import-untyped]
 
     try:
-        guard = LockFile(f"{file}.lock")  # DVC's own, held while the list is read and written
+        guard = LockFile(f"{file}.lock")  # DVC's lock of the list
     except LockError:
-        return  # a living DVC command is at it
+        return  # a running DVC command uses the list
     try:
         found = orjson.loads(file.read_bytes())
         write = {path: holder for path, holder in found.get("write", {}).items() if _lives(holder)}
@@ -90,7 +90,7 @@ def release_dead() -> None:
 
 
 def _lives(holder: dict[str, Any]) -> bool:
-    """Whether the process with this number is still the DVC command that wrote the entry."""
+    """Whether the DVC command that wrote the entry is still running."""
     try:
         words = psutil.Process(holder["pid"]).cmdline()
     except psutil.NoSuchProcess:
@@ -102,7 +102,7 @@ def _lives(holder: dict[str, Any]) -> bool:
 
 
 def _check(self: LocalHashFileDB, oid: str, check_hash: bool = True, _info: dict[str, Any] | None = None) -> Meta:
-    """As DVC's own, but the object is read. Raises FileNotFoundError for a missing object, ObjectFormatError for a damaged one."""
+    """Like DVC's method, but hashes the object. Raises FileNotFoundError for a missing object, ObjectFormatError for a damaged one."""
     path = Path(self.oid_to_path(oid))
     info = _localfs_info(str(path))
     if check_hash and not _verified().knows(path):
@@ -118,7 +118,7 @@ def _check(self: LocalHashFileDB, oid: str, check_hash: bool = True, _info: dict
 
 
 def _load(cls: type[Tree], odb: HashFileDB, hash_info: Any, hash_name: str | None = None) -> Tree:
-    """A folder's list, read only where its own digest is right."""
+    """Load a folder's list of files after verifying the list itself."""
     if isinstance(odb, LocalHashFileDB):
         odb.check(hash_info.value)
     loaded: Tree = _unverified_load(cls, odb, hash_info, hash_name)
@@ -126,7 +126,7 @@ def _load(cls: type[Tree], odb: HashFileDB, hash_info: Any, hash_name: str | Non
 
 
 def _set_aside(odb: LocalHashFileDB, path: Path, oid: str) -> None:
-    """Move a damaged object out of the cache, and say whose it is. It is never removed: a part of it may be worth something."""
+    """Move a damaged object out of the cache, with a warning that names its output. It is not deleted, because parts may be usable."""
     place = Path(odb.path)
     folder = (place.parents[1] if place.parts[-2:] == ("files", "md5") else place) / "damaged"
     told = f"warning: {owner(oid, odb) or 'an output'}: its object in DVC's cache is damaged ({path})"
@@ -141,7 +141,7 @@ def _set_aside(odb: LocalHashFileDB, path: Path, oid: str) -> None:
 
 
 def owner(oid: str, odb: LocalHashFileDB) -> str | None:
-    """The output that an object belongs to, as the lock files of the working directory have it."""
+    """The output that an object belongs to, from the lock files in the working directory; None if unknown."""
     for path, digest in _locked():
         if digest == oid:
             return path
@@ -154,7 +154,7 @@ def owner(oid: str, odb: LocalHashFileDB) -> str | None:
 
 
 def _locked() -> Iterator[tuple[str, str]]:
-    """Path and MD5 of each output in the lock files."""
+    """(path, MD5) of each output in the lock files."""
     from dvc.utils.serialize import ParseError, load_yaml
 
     for pattern in LOCKS:
@@ -166,7 +166,7 @@ def _locked() -> Iterator[tuple[str, str]]:
 
 
 class _Verified:
-    """Objects that were hashed and right, each with its inode, size and times. Losing it costs time only."""
+    """A database of verified objects with their inode, size and times. If it is lost, objects are only hashed again."""
 
     def __init__(self, file: Path) -> None:
         self._file, self._lock = file, threading.Lock()
@@ -187,7 +187,7 @@ class _Verified:
             self._file.parent.mkdir(parents=True, exist_ok=True)
             try:
                 self._base = self._made()
-            except sqlite3.DatabaseError:  # damaged itself
+            except sqlite3.DatabaseError:  # the database itself is damaged
                 self._file.unlink(missing_ok=True)
                 self._base = self._made()
         return self._base
@@ -200,7 +200,7 @@ class _Verified:
 
 
 def _stamp(path: Path) -> str:
-    """What changes with a file's content: its change time cannot be set by hand."""
+    """A string that changes with the file's content, because no program can set a file's ctime."""
     found = path.stat()
     return f"{found.st_dev} {found.st_ino} {found.st_size} {found.st_mtime_ns} {found.st_ctime_ns}"
 
@@ -215,7 +215,7 @@ def _verified() -> _Verified:
 
 
 def put_back(stages: Iterable["Stage"]) -> None:
-    """Objects that the cache lost, or that were damaged there, from the workspace, where the output is still what the lock file says."""
+    """Restore missing or damaged cache objects from the workspace, if the output there still matches the lock file."""
     for stage in stages:
         for out in stage.outs:
             if out.use_cache and out.hash_info and out.changed_cache() and out.exists and out.hash_info == out.get_hash():
@@ -231,19 +231,19 @@ def put_back_all(repo: "Repo") -> None:
 def repro(
     targets: Annotated[list[str] | None, typer.Argument(help="stages, as `longwriter stages` lists them; all by default")] = None,
 ) -> None:
-    """Run what changed by DVC alone, without Prefect. What is restored is verified."""
+    """Run changed stages by DVC alone, without Prefect. Restored outputs are verified."""
     sys.exit(main(["repro", *(targets or [])]))
 
 
 def main(argv: list[str]) -> int:
-    """DVC's command line; the exit code."""
+    """Run DVC's command line; returns its exit code."""
     from dvc.cli import main as dvc
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
     install()
     if argv[:1] in (["repro"], ["checkout"], ["pull"]) and "--single-item" not in argv:
-        with suppress(DvcException), Repo() as repo:  # what is wrong with the project is said by DVC itself, below
+        with suppress(DvcException), Repo() as repo:  # DVC itself reports a broken project, below
             put_back_all(repo)
     return int(dvc(argv))
 

@@ -1,4 +1,4 @@
-"""One version of the registry on the benchmark: its answers, the judge's verdicts, and the scores on the version."""
+"""Evaluate one registry version on the benchmark, and record its scores on the version."""
 
 import shutil
 from functools import partial
@@ -13,19 +13,19 @@ from tasks.tracking.client import names
 
 @flow(name="version", flow_run_name="version {number}", persist_result=False)
 def version(number: str) -> str:
-    """One version of the registry on the benchmark of params.yaml, judged and scored; the scores become the version's.
+    """Evaluate one registry version on the benchmark of params.yaml, and record its scores on the version.
 
     Args:
-        number: of the version, such as 3.
+        number: the version's number, such as 3.
     """
     with workspace.lock():
         return evaluated(number)
 
 
 def evaluated(number: str) -> str:
-    """What became of it, in a line. Raises StageFailed, with the reason on the version.
+    """Evaluate a version; the result in one line. On an error, records the reason on the version and raises.
 
-    What an earlier try was answered is in the journal: the folder begins empty, and nothing is paid twice.
+    The output folder is emptied first. An earlier attempt's replies are in the journal, so nothing is paid twice.
     """
     address, folder = f"models:/{names().model}/{number}", settings().home / "evaluations" / f"version-{number}"
     shutil.rmtree(folder, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""One run per workspace: DVC runs one command at a time, and two runs would overwrite each other's stages."""
+"""Lock a workspace for one run, because two runs would overwrite each other's stages and DVC allows one command at a time."""
 
 import fcntl
 import os
@@ -15,9 +15,9 @@ _depth = 0
 
 @contextmanager
 def lock() -> Iterator[None]:
-    """Hold the workspace until the block ends; may be nested in one process. Raises WorkspaceBusy if another process holds it.
+    """Lock the workspace until the block ends. May be nested in one process. Raises WorkspaceBusy if another process has the lock.
 
-    The kernel drops the lock with its holder, however that one died.
+    The kernel releases the lock when its process ends, for any reason.
     """
     global _depth
     if _depth:

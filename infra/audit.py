@@ -1,7 +1,7 @@
-"""`make audit`: the locks against the published vulnerabilities. pip-audit asks; this says what was checked, and what was not.
+"""`make audit`: check the lock files for published vulnerabilities with pip-audit, and report unchecked packages.
 
-pip-audit alone calls a package that its service does not know "skipped" and ends well: behind a mirror that has no such service it
-finds nothing in everything. Here a lock that could not be checked is an error.
+pip-audit alone skips packages that its service does not know, and succeeds. Behind a mirror without such a service it would check
+nothing and report no vulnerability. Here a lock of which nothing could be checked is an error.
 """
 
 import json
@@ -28,7 +28,7 @@ class Finding(NamedTuple):
 
 
 def pinned(lock: Path) -> int:
-    """How many packages a lock names. Raises BadInput for a line that leaves a version open, or names a URL."""
+    """The number of packages in a lock. Raises BadInput for a line without an exact version, or with a URL."""
     if not lock.is_file():
         raise BadInput(lock, "no such file", fix="make lock")
     count = 0
@@ -41,7 +41,7 @@ def pinned(lock: Path) -> int:
 
 
 def ask(lock: Path, service: str, url: str = "") -> tuple[list[Finding], int, int]:
-    """What is known against a lock's packages, how many were checked, and how many not. Raises ServerError if nobody answers."""
+    """(vulnerabilities, packages checked, packages not checked) of a lock. Raises ServerError if the service does not answer."""
     command = [sys.executable, "-m", "pip_audit", "--requirement", str(lock), "--no-deps", "--disable-pip", "--format", "json"]
     command += ["--vulnerability-service", "osv" if url else service, *(["--osv-url", url] if url else []), "--progress-spinner", "off"]
     try:
@@ -65,7 +65,7 @@ def main(
     service: Annotated[str, typer.Option(help="pypi or osv")] = "pypi",
     url: Annotated[str, typer.Option(help="of a mirror of OSV's query API, for networks that reach no other")] = "",
 ) -> None:
-    """The locks against the published vulnerabilities: 0 if there are none, 1 if there are, or if they could not be checked."""
+    """Check the locks for published vulnerabilities. Exits with 0 if there are none, with 1 if there are or if a lock was not checked."""
     with one_line_errors():
         all_found: list[Finding] = []
         for one in lock or LOCKS:

@@ -1,5 +1,5 @@
-"""The team's whole back end on one machine, without Docker: for development, tests and small teams.
+"""The team's back end on one machine, without Docker, for development, tests and small teams.
 
-PostgreSQL, an S3 server, MLflow (database and artifacts in those, behind a password), Prefect (likewise) and two workers, each in a
-clone of its own. One owner process starts them, looks after them and ends with all of them. infra/compose.yaml is the same in containers.
+It consists of PostgreSQL, an S3 server, MLflow and Prefect (with passwords, and their data in PostgreSQL and S3) and two workers, each
+with its own clone. One owner process starts, supervises and stops all of them. infra/compose.yaml is the same in containers.
 """

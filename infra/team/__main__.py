@@ -1,4 +1,4 @@
-"""`python -m infra.team`: env, up, status, down."""
+"""`longwriter team` (`python -m infra.team`): env, up, status, down."""
 
 import os
 import shlex
@@ -18,21 +18,21 @@ from tasks.schema.errors import ServerError
 from tasks.stage import one_line_errors
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-LOOK = 0.3  # seconds between two looks at the board
-SAY = 10.0  # seconds between two lines about what is waited for
-LONGEST = 600.0  # seconds until everything is up, or is ended again
-ENDING = 120.0  # seconds that an owner may take to end everything
+LOOK = 0.3  # seconds between two reads of the board
+SAY = 10.0  # seconds between two lines about services that are not up
+LONGEST = 600.0  # seconds until everything must be up, otherwise it is stopped again
+ENDING = 120.0  # seconds that an owner may take to stop everything
 ROOT = Path(__file__).parents[2]
 
 
 @app.callback()
 def team() -> None:
-    """The team's back end on this machine: PostgreSQL, S3, MLflow, Prefect and two workers."""
+    """Run the team's back end on this machine: PostgreSQL, S3, MLflow, Prefect and two workers."""
 
 
 @app.command()
 def env(free_ports: Annotated[bool, typer.Option(help="ports that are free now, instead of the usual ones")] = False) -> None:
-    """Write team.env, with random secrets, unless it is there."""
+    """Write team.env with random secrets, if it does not exist."""
     with one_line_errors():
         environment.ensure(free_ports=free_ports)
         print(environment.path())
@@ -40,7 +40,7 @@ def env(free_ports: Annotated[bool, typer.Option(help="ports that are free now, 
 
 @app.command()
 def up() -> None:
-    """Start what is not running, and wait until all of it answers. Again: nothing happens."""
+    """Start the servers if they are not running, and wait until all answer. Running it again changes nothing."""
     with one_line_errors():
         values = environment.ensure()
         found = board.read()
@@ -55,7 +55,7 @@ def up() -> None:
 
 @app.command()
 def status() -> None:
-    """Ask every server now. Exit code 3 unless all are well."""
+    """Check every server now. Exits with 3 unless all are healthy."""
     with one_line_errors():
         found = board.read()
         alive = bool(found and found.alive)
@@ -71,7 +71,7 @@ def status() -> None:
 
 @app.command()
 def down() -> None:
-    """End everything and wait for it. Data stay. Again: nothing happens."""
+    """Stop all servers and wait until they have ended. Data are kept. Running it again changes nothing."""
     with one_line_errors():
         found = board.read()
         if found and found.alive:
@@ -86,7 +86,7 @@ def _services() -> dict[str, services.Service]:
 
 
 def _show(line: board.Line, service: services.Service) -> bool:
-    """What it says now, not what was written down. Nobody is asked on a port that is not the running server's."""
+    """Check a service now and print its state; whether it is up. A service on another port than in team.env is not contacted."""
     if line.port != service.port:
         print(f"  {line.name:<11} runs on port {line.port}, not {service.port} as in team.env: longwriter team down, then up")
         return False
@@ -101,14 +101,14 @@ def _show(line: board.Line, service: services.Service) -> bool:
 
 
 def _clear() -> None:
-    """What an owner left behind that was killed: it would hold ports and the database's folder."""
+    """End processes of a killed owner, because they would block ports and the database's folder."""
     if left := processes.strays(environment.folder()):
         print(f"ending {len(left)} processes of an owner that is gone")
         processes.end_all(left)
 
 
 def _begin(values: dict[str, str]) -> None:
-    """The owner, in a session of its own: it outlives this command."""
+    """Start the owner in its own session, so that it survives this command. Raises ServerError if it cannot start."""
     for program in ("initdb", "postgres"):
         postgres.binary(program)
     for name in environment.PORTS:
@@ -138,7 +138,7 @@ def _begin(values: dict[str, str]) -> None:
 
 
 def _wait() -> None:
-    """Until everything is up. Raises ServerError for what failed, after all of it was ended. Ctrl-C ends all of it too."""
+    """Wait until everything is up. If a service fails, stops everything and raises ServerError. Ctrl-C stops everything too."""
     start, said, known = time.monotonic(), time.monotonic(), set[str]()
     found = board.read()
     try:
@@ -161,7 +161,7 @@ def _wait() -> None:
 
 
 def _say(found: Board, known: set[str], start: float, said: float) -> float:
-    """A line for each service that has come up, and every ten seconds one about those that have not."""
+    """Print a line for each new service that is up, and every SAY seconds a line about the others; the time of that last line."""
     for line in found.services:
         if line.state == "up" and line.name not in known:
             known.add(line.name)
@@ -174,7 +174,7 @@ def _say(found: Board, known: set[str], start: float, said: float) -> float:
 
 
 def _end(found: Board) -> None:
-    """The owner ends everything; one that does not within two minutes is killed, and the kernel stops what it owned."""
+    """Tell the owner to stop everything. After two minutes it is killed, and then the kernel stops its services."""
     try:
         owner = psutil.Process(found.pid)
     except psutil.NoSuchProcess:

@@ -1,4 +1,4 @@
-"""What the owner writes down and everybody reads: who it is, and how each service is. A file, replaced whole."""
+"""The board: a JSON file in which the owner process publishes itself and the state of each service. It is replaced atomically."""
 
 import os
 from pathlib import Path
@@ -14,7 +14,7 @@ State = Literal["waiting", "starting", "up", "unwell", "failed", "stopped"]
 
 
 class Line(BaseModel):
-    """One service."""
+    """The state of one service."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -27,7 +27,7 @@ class Line(BaseModel):
 
 
 class Board(BaseModel):
-    """The owner, told apart from a later process with its number by when it began."""
+    """The owner and its services. `began` distinguishes the owner from a later process with the same number."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -51,7 +51,7 @@ def path() -> Path:
 
 
 def read() -> Board | None:
-    """None where nothing was ever started, or the file is not of this program."""
+    """The board; None if nothing was ever started or the file is not valid."""
     try:
         return Board.model_validate_json(path().read_bytes())
     except (FileNotFoundError, ValidationError):

@@ -1,4 +1,4 @@
-"""The question that only the right server, in good health, answers. A wrong one on its port, or one that lets everybody in, is unwell."""
+"""Health checks of the servers. A check also fails for a wrong server on the port, and for a server that needs no password."""
 
 import base64
 import json
@@ -13,7 +13,7 @@ SECONDS = 5.0
 
 
 class Unwell(Exception):
-    """Not answering yet, not answering any more, or not what it should be; says which."""
+    """The server does not answer, or is not the right one. The message gives the reason."""
 
 
 def postgres(values: Mapping[str, str]) -> None:
@@ -55,17 +55,17 @@ def make_bucket(values: Mapping[str, str]) -> None:
 
 
 def mlflow(values: Mapping[str, str]) -> None:
-    """It knows the password, and refuses those who do not."""
+    """MLflow accepts the password and refuses requests without it."""
     base = values["LONGWRITER_TRACKING_URI"]
     name, password = values["MLFLOW_TRACKING_USERNAME"], values["MLFLOW_TRACKING_PASSWORD"]
     question = f"{base}/api/2.0/mlflow/experiments/search"
-    _must_refuse(question, body={"max_results": 1})  # first: a server that is not ours must not see the password
+    _must_refuse(question, body={"max_results": 1})  # first, so that a foreign server never receives the password
     if "experiments" not in _asked(question, auth=f"{name}:{password}", body={"max_results": 1}):
         raise Unwell("it answers, but not as MLflow does")
 
 
 def prefect(values: Mapping[str, str]) -> None:
-    """Likewise; its /health is open to all."""
+    """Prefect accepts the password and refuses requests without it. Its /health would need none, so it is not used."""
     question = f"{values['PREFECT_API_URL']}/admin/version"
     _must_refuse(question)
     if not isinstance(_asked(question, auth=values["PREFECT_API_AUTH_STRING"]), str):
@@ -73,7 +73,7 @@ def prefect(values: Mapping[str, str]) -> None:
 
 
 def worker(values: Mapping[str, str], pool: str, port: int) -> None:
-    """It says itself that it is well, and the server knows its pool."""
+    """The worker's health endpoint answers, and the Prefect server knows its pool."""
     _asked(f"http://127.0.0.1:{port}/health")
     _asked(f"{values['PREFECT_API_URL']}/work_pools/{pool}", auth=values["PREFECT_API_AUTH_STRING"])
 
@@ -104,4 +104,4 @@ def _asked(url: str, *, auth: str | None = None, body: Mapping[str, Any] | None 
         raise Unwell(str(getattr(error, "reason", error))) from None
 
 
-_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # these servers are here, whatever proxy the environment names
+_OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))  # without a proxy, because the servers are local

@@ -1,6 +1,6 @@
-"""team.env: every address, port and secret of the back end, for its servers, for `docker compose --env-file`, and for your shell.
+"""team.env: all addresses, ports and secrets of the back end, for its servers and clients, `docker compose --env-file`, and your shell.
 
-Written once, with random secrets, readable by its owner alone. What the servers are given and what clients use stands in this one file.
+It is written once, with random secrets, and only its owner can read it.
 """
 
 import os
@@ -16,8 +16,8 @@ from tasks.schema.errors import BadInput
 from tasks.schema.settings import settings
 
 PORTS = {"POSTGRES": 15432, "S3": 19000, "MLFLOW": 15000, "PREFECT": 14200, "WORKER_CPU": 18081, "WORKER_GPU": 18082}
-URLS = {"AWS_ENDPOINT_URL_S3": "S3", "LONGWRITER_TRACKING_URI": "MLFLOW", "PREFECT_API_URL": "PREFECT"}  # and the port in each
-REFERENCE = re.compile(r"\$\{(\w+)\}")  # of an earlier value, as shells and compose read it
+URLS = {"AWS_ENDPOINT_URL_S3": "S3", "LONGWRITER_TRACKING_URI": "MLFLOW", "PREFECT_API_URL": "PREFECT"}  # variable: name of its port
+REFERENCE = re.compile(r"\$\{(\w+)\}")  # reference to an earlier value, as in shells and compose
 BUCKET = "longwriter"
 HEAD = """\
 # The team's back end: `longwriter team up`, or docker compose --env-file THIS -f infra/compose.yaml up.
@@ -28,7 +28,7 @@ HEAD = """\
 
 
 def folder() -> Path:
-    """Where the back end keeps its data, its logs and team.env."""
+    """The folder of the back end's data, logs and team.env."""
     return settings().home.resolve() / "team"
 
 
@@ -37,7 +37,7 @@ def path() -> Path:
 
 
 def ensure(*, free_ports: bool = False) -> dict[str, str]:
-    """The values of team.env, which is written first if it is not there. Raises BadInput if others may read it, or values are missing."""
+    """The values of team.env; writes the file if it does not exist. Raises BadInput as `load`."""
     target = path()
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -46,9 +46,9 @@ def ensure(*, free_ports: bool = False) -> dict[str, str]:
 
 
 def load(target: Path) -> dict[str, str]:
-    """Lines of NAME=value, where ${NAME} is an earlier value.
+    """The values of a file of NAME=value lines, in which ${NAME} is an earlier value.
 
-    Raises BadInput for what is none, for a missing name, for an address on a wrong port, and for a file that others can read.
+    Raises BadInput if the file is missing or others can read it, for a malformed line, a missing name, or an address on a wrong port.
     """
     if not target.is_file():
         raise BadInput(target, "no such file", fix="longwriter team env")
@@ -70,7 +70,7 @@ def load(target: Path) -> dict[str, str]:
 
 
 def _check_urls(target: Path, values: Mapping[str, str]) -> None:
-    """Raises BadInput for a loopback URL on another port than its server's: clients would send their keys to somebody else."""
+    """Raises BadInput for a loopback URL on another port than its server's, because clients would send their keys to another server."""
     for name, port in URLS.items():
         parts = urlsplit(values.get(name, ""))
         wanted = values.get(f"TEAM_{port}_PORT", "")
@@ -80,7 +80,7 @@ def _check_urls(target: Path, values: Mapping[str, str]) -> None:
 
 
 def fresh(ports: Mapping[str, int]) -> dict[str, str]:
-    """New secrets and addresses for these ports. Secrets are of letters and digits: they stand in URLs and in env files alike."""
+    """New secrets and addresses for these ports. Secrets contain only hex digits, because they appear in URLs and env files."""
     mlflow, prefect, keys = secrets.token_hex(16), secrets.token_hex(16), (secrets.token_hex(10), secrets.token_hex(20))
     return {
         **{f"TEAM_{name}_PORT": str(port) for name, port in ports.items()},
@@ -107,7 +107,7 @@ def fresh(ports: Mapping[str, int]) -> dict[str, str]:
 
 
 def _write(target: Path, values: Mapping[str, str]) -> None:
-    """Whole, and for its owner alone from the first byte on."""
+    """Write the file atomically, readable by its owner only from the beginning."""
     scratch = target.with_name(f".{target.name}.{os.getpid()}")
     text = HEAD.replace("THIS", str(target)) + "".join(f"{name}={value}\n" for name, value in values.items())
     with open(os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
@@ -116,7 +116,7 @@ def _write(target: Path, values: Mapping[str, str]) -> None:
 
 
 def _free() -> dict[str, int]:
-    """Ports that nobody listens on now, for tests and for a second back end on one machine."""
+    """Ports that are free now, for tests and for a second back end on one machine."""
     probes = {name: socket.socket() for name in PORTS}
     for probe in probes.values():
         probe.bind(("127.0.0.1", 0))

@@ -1,5 +1,8 @@
-"""The one process that owns the back end: `python -m infra.team.owner`. It starts what can be started, starts again what died, writes
-down how everything is, and ends everything when it is told to end. A second one for the same folder is refused by a lock."""
+"""The process that owns the back end: `python -m infra.team.owner`.
+
+It starts services in the order of their dependencies, restarts services that end, publishes their state on the board, and stops all of
+them on SIGTERM. A lock prevents a second owner of the same folder.
+"""
 
 import fcntl
 import signal
@@ -18,15 +21,15 @@ from infra.team import board, checks, environment, postgres, processes, services
 from infra.team.services import Service
 from tasks.schema.errors import PipelineError, ServerError, WorkspaceBusy
 
-TICK = 0.5  # seconds between two looks at the processes
-EVERY = 5.0  # seconds between two questions to a service that is up
-DELAYS = (1, 2, 5, 10, 30)  # seconds before a service that died is started again
-STEADY = 60.0  # seconds that a service has to be up until its death counts as its first
+TICK = 0.5  # seconds between two checks of the processes
+EVERY = 5.0  # seconds between two health checks of a service that is up
+DELAYS = (1, 2, 5, 10, 30)  # seconds before the first, second, … restart of a service
+STEADY = 60.0  # seconds of uptime after which the restart delay begins at the shortest again
 NEEDS = {"mlflow": ("postgres", "s3"), "prefect": ("postgres",), "worker-cpu": ("prefect",), "worker-gpu": ("prefect",)}
 
 
 class Kept:
-    """A service and what became of it."""
+    """A service, its process and its state."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
@@ -40,7 +43,7 @@ class Kept:
         return environment.folder() / "logs" / f"{self.service.name}.log"
 
     def look(self) -> None:
-        """Once a tick: is it dead, does it answer?"""
+        """Check the process, called once per TICK: restart it if it ended, else check its health."""
         if self.line.state in ("waiting", "failed"):
             return
         if self.process is None:
@@ -88,9 +91,9 @@ class Kept:
             self._set(note=why)
 
     def _died(self, code: int) -> None:
-        """One that had answered is started again, later and later while it goes on dying; one that never did has failed."""
+        """Schedule a restart with a growing delay. A service that ends before it ever answered has failed."""
         assert self.process
-        processes.end(self.process, self.service.stop)  # what it left behind
+        processes.end(self.process, self.service.stop)  # its remaining child processes
         self.process = None
         why = f"ended with code {code}: {_last_line(self.log)}"
         if self.line.state == "starting" and not self.line.restarts:
@@ -116,7 +119,7 @@ class Owner:
         self.over = False
 
     def run(self) -> None:
-        """Until `over`; then everything is stopped, the last started first."""
+        """Supervise until `over`; then stop all services in reverse order."""
         try:
             while not self.over:
                 for one in self._kept.values():
@@ -142,7 +145,7 @@ class Owner:
 
 @contextmanager
 def lock() -> Iterator[None]:
-    """Raises WorkspaceBusy if there is an owner; the kernel drops the lock with its holder."""
+    """Lock the back end's folder. Raises WorkspaceBusy if another owner has the lock; the kernel releases it when that owner ends."""
     with (environment.folder() / "owner.lock").open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

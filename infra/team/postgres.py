@@ -1,5 +1,7 @@
-"""PostgreSQL's own binaries: a cluster is made once, with a password and for loopback only. Its server refuses to run as root, so root
-hands it to an account without rights."""
+"""Run PostgreSQL from its own binaries. A cluster is created once, with a password and for loopback only.
+
+PostgreSQL refuses to run as root, so root starts it under an unprivileged account.
+"""
 
 import os
 import pwd
@@ -14,19 +16,19 @@ from typing import Any, NamedTuple
 from tasks.schema.errors import BadSettings, ServerError
 
 DATABASES = ("mlflow", "mlflow_auth", "prefect")
-DEBIAN = "/usr/lib/postgresql"  # whose binaries are on nobody's PATH
+DEBIAN = "/usr/lib/postgresql"  # Debian's folder of binaries, which is not on PATH
 ROOTS_OWN = Path("/var/lib/longwriter")
 
 
 class Account(NamedTuple):
-    """Who runs the server: None, whoever starts it."""
+    """The account that runs the server; None: the current user."""
 
     uid: int | None
     gid: int | None
 
 
 def account() -> Account:
-    """Ourselves, or for root `postgres` or `nobody`."""
+    """The current user; for root `postgres` or `nobody`. Raises BadSettings if root has neither."""
     if os.geteuid() != 0:
         return Account(None, None)
     for name in ("postgres", "nobody"):
@@ -39,7 +41,7 @@ def account() -> Account:
 
 
 def binary(name: str) -> str:
-    """Raises BadSettings where PostgreSQL is not installed."""
+    """The path of one of PostgreSQL's programs. Raises BadSettings if it is not installed."""
     newest = sorted(Path(DEBIAN).glob(f"*/bin/{name}"), key=lambda path: int(path.parts[-3].partition(".")[0]), reverse=True)
     found = shutil.which(name) or next(map(str, newest), None)
     if not found:
@@ -48,7 +50,7 @@ def binary(name: str) -> str:
 
 
 def place(home: Path) -> Path:
-    """The cluster's folder under `home`; where root's home is closed to the server's account, one under /var/lib."""
+    """The cluster's folder: under `home`, or under /var/lib if the server's account cannot reach root's home."""
     who = account()
     if who.uid is None or _reachable(home, who):
         return home / "postgres"
@@ -65,7 +67,7 @@ def _reachable(folder: Path, who: Account) -> bool:
 
 
 def make(cluster: Path, values: Mapping[str, str]) -> None:
-    """The cluster, unless it is there: made beside its place and moved there when whole. Raises ServerError with initdb's own line."""
+    """Create the cluster if it does not exist, and move it into place when complete. Raises ServerError with initdb's own line."""
     if (cluster / "PG_VERSION").exists():
         return
     who = account()
@@ -97,13 +99,13 @@ def _give(owned: Path, who: Account) -> None:
 
 
 def command(cluster: Path, port: int) -> list[str]:
-    """On loopback, without a socket file: its path would be too long in some homes."""
+    """The server's command line: loopback only, without a socket file, because the file's path could be too long."""
     options = {"listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": "", "max_connections": 200}
     return [binary("postgres"), "-D", str(cluster), *(word for key, value in options.items() for word in ("-c", f"{key}={value}"))]
 
 
 def connect(values: Mapping[str, str], database: str = "postgres") -> Any:
-    """A psycopg2 connection. Raises psycopg2.Error while nobody answers."""
+    """A psycopg2 connection. Raises psycopg2.Error if the server does not answer."""
     import psycopg2
 
     return psycopg2.connect(
@@ -117,7 +119,7 @@ def connect(values: Mapping[str, str], database: str = "postgres") -> Any:
 
 
 def make_databases(values: Mapping[str, str]) -> None:
-    """One for each server that needs one, unless it is there."""
+    """Create the databases of DATABASES that do not exist."""
     connection = connect(values)
     try:
         connection.autocommit = True
@@ -130,6 +132,6 @@ def make_databases(values: Mapping[str, str]) -> None:
 
 
 def url(values: Mapping[str, str], database: str, *, driver: str = "postgresql+psycopg2") -> str:
-    """With its driver: SQLAlchemy 2.1 takes psycopg 3 where none is named."""
+    """A database's SQLAlchemy URL. It names the driver, because SQLAlchemy 2.1 defaults to psycopg 3."""
     where = f"127.0.0.1:{values['TEAM_POSTGRES_PORT']}"
     return f"{driver}://{values['POSTGRES_USER']}:{values['POSTGRES_PASSWORD']}@{where}/{database}"

@@ -1,4 +1,4 @@
-"""Processes that end: with whoever started them, with all that they started, and when nobody owns them any more."""
+"""Start and end the services' processes, with their descendants, and find processes of a dead owner."""
 
 import os
 import signal
@@ -14,13 +14,13 @@ from infra.team.services import OWNER, Service
 from tasks.processes import bound
 from tasks.schema.errors import ServerError
 
-GRACE = 15.0  # seconds between the polite signal and SIGKILL
+GRACE = 15.0  # seconds between the first signal and SIGKILL
 
 
 def start(service: Service, *, log: Path) -> "subprocess.Popen[bytes]":
-    """In a session of its own, its words in the log. The kernel stops it when the owner dies, however that one died.
+    """Start a service in its own session, with output to `log`. The kernel stops it when the owner ends, for any reason.
 
-    Raises ServerError if its program cannot be started.
+    Raises ServerError if the program cannot be started.
     """
     with log.open("ab") as output:
         try:
@@ -35,14 +35,14 @@ def start(service: Service, *, log: Path) -> "subprocess.Popen[bytes]":
                 user=service.account.uid,
                 group=service.account.gid,
                 extra_groups=[] if service.account.uid is not None else None,
-                preexec_fn=bound(service.stop),  # called after the change of account, which would undo it
+                preexec_fn=bound(service.stop),  # runs after the change of account, which would reset it
             )
         except OSError as error:
             raise ServerError(f"{service.name}: {service.command[0]}: {error.strerror}") from None
 
 
 def end(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
-    """The process by its own signal, then what is left of its session and its descendants by SIGTERM and SIGKILL."""
+    """End the process by signal `number`, then the rest of its session and descendants by SIGTERM and SIGKILL."""
     tree = family(process.pid)
     with suppress(ProcessLookupError):
         process.send_signal(number)
@@ -53,7 +53,7 @@ def end(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
 
 
 def end_all(processes: Iterable[psutil.Process]) -> None:
-    """SIGTERM, and SIGKILL for what is still there after the grace."""
+    """Send SIGTERM, and after GRACE seconds SIGKILL to the remaining processes."""
     left = [one for one in processes if one.is_running()]
     for number in (signal.SIGTERM, signal.SIGKILL):
         for one in left:
@@ -63,7 +63,7 @@ def end_all(processes: Iterable[psutil.Process]) -> None:
 
 
 def strays(folder: Path) -> list[psutil.Process]:
-    """What an owner of this folder started and that is still there: it, or its parent, has the folder in its environment."""
+    """Remaining processes of an owner of this folder: those with the folder in their environment, and their descendants."""
     own = {os.getpid(), *(parent.pid for parent in psutil.Process().parents())}
     found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
@@ -74,7 +74,7 @@ def strays(folder: Path) -> list[psutil.Process]:
 
 
 def holder(port: int) -> str | None:
-    """Who listens on the port, in words; None if nobody does."""
+    """A description of the process that listens on the port; None if there is none."""
     for connection in psutil.net_connections("inet"):
         if connection.status == psutil.CONN_LISTEN and connection.laddr and connection.laddr.port == port:
             return _described(connection.pid)
@@ -82,7 +82,7 @@ def holder(port: int) -> str | None:
 
 
 def _described(pid: int | None) -> str:
-    """A command line's first words: the rest may hold what is nobody's business."""
+    """A process's number and the first words of its command line; the rest may contain secrets."""
     try:
         words = psutil.Process(pid).cmdline() if pid else []
     except psutil.Error:

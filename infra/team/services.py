@@ -1,6 +1,6 @@
-"""What the back end consists of: each server's command line, environment, port, and the question that only a healthy one answers.
+"""The services of the back end: each server's command line, environment, port and health check.
 
-Passwords go through the environment: a command line can be read by everybody on the machine.
+Passwords are passed in the environment, because every user of the machine can read command lines.
 """
 
 import os
@@ -14,31 +14,31 @@ from infra.team import checks, environment, postgres
 from infra.team.postgres import Account
 
 ROOT = Path(__file__).parents[2]
-OWNER = "LONGWRITER_TEAM_OWNER"  # in the environment of everything that the owner starts, so that strays are found
+OWNER = "LONGWRITER_TEAM_OWNER"  # set in the environment of every service, so that processes of a dead owner are found
 POOLS = ("cpu", "gpu")
-HEARTBEAT = 30  # seconds between a flow run's signs of life, Prefect's minimum; without one for three times as long it has crashed
-ALIVE = {  # of every worker, wherever it is started
+HEARTBEAT = 30  # seconds between a flow run's heartbeats, Prefect's minimum; flows/automations.py detects missing ones
+ALIVE = {  # settings of every worker
     "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": str(HEARTBEAT),
-    "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",  # what the server answers while PostgreSQL is away
+    "PREFECT_CLIENT_RETRY_EXTRA_CODES": "500",  # the server's reply while PostgreSQL is down
 }
 
 
 class Service(NamedTuple):
-    """A server, its port, and how to ask whether it is well: `check` raises `checks.Unwell` with the reason if not."""
+    """A server and its health check: `check` raises `checks.Unwell` with the reason if the server is not healthy."""
 
     name: str
     port: int
     command: list[str]
     environment: Mapping[str, str]
     check: Callable[[], None]
-    ready: Callable[[], None]  # once, when it answers for the first time: what the next ones need
+    ready: Callable[[], None]  # called once, at the first healthy check: prepares what later services need
     account: Account = Account(None, None)
     stop: signal.Signals = signal.SIGTERM
-    seconds: float = 180.0  # until it must answer
+    seconds: float = 180.0  # time limit of its start
 
 
 def all_of(values: Mapping[str, str]) -> list[Service]:
-    """In the order in which they are started; each needs those before it."""
+    """All services in the order of their start; later ones depend on earlier ones."""
     return [_postgres(values), _s3(values), _mlflow(values), _prefect(values), *(_worker(values, pool) for pool in POOLS)]
 
 
@@ -52,12 +52,12 @@ def _postgres(values: Mapping[str, str]) -> Service:
         lambda: checks.postgres(values),
         lambda: postgres.make_databases(values),
         postgres.account(),
-        signal.SIGINT,  # its clients are disconnected, not waited for
+        signal.SIGINT,  # disconnects clients instead of waiting for them
     )
 
 
 def _s3(values: Mapping[str, str]) -> Service:
-    """rclone's, on plain files. With `--dir-cache-time 0s` it blocks for ever: its timers hold the lock that a PUT needs."""
+    """rclone's S3 server on plain files. Do not use `--dir-cache-time 0s`: its timers then block the lock that a PUT needs."""
     files = environment.folder() / "s3"
     words = [_beside("rclone"), "serve", "s3", str(files), "--addr", f"127.0.0.1:{_port(values, 'S3')}"]
     keys = f'"{values["AWS_ACCESS_KEY_ID"]},{values["AWS_SECRET_ACCESS_KEY"]}"'
@@ -81,7 +81,7 @@ def _mlflow(values: Mapping[str, str]) -> Service:
         "MLFLOW_S3_ENDPOINT_URL": values["AWS_ENDPOINT_URL_S3"],
         "MLFLOW_AUTH_CONFIG_PATH": str(_auth_config(values)),
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
-        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # a second process of 240 MB that nothing here asks for
+        "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",  # saves a second process of 240 MB that is not used
         **_picked(values, "AWS_", "MLFLOW_AUTH_", "MLFLOW_FLASK_"),
     }
     return Service(
@@ -95,7 +95,7 @@ def _mlflow(values: Mapping[str, str]) -> Service:
 
 
 def _auth_config(values: Mapping[str, str]) -> Path:
-    """MLflow reads the address of its users' database from a file alone."""
+    """Write MLflow's auth configuration. MLflow reads the URL of its users' database only from a file."""
     target = environment.folder() / "mlflow-auth.ini"
     text = f"[mlflow]\ndefault_permission = READ\ndatabase_uri = {postgres.url(values, 'mlflow_auth')}\n"
     with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
@@ -113,7 +113,7 @@ def _prefect(values: Mapping[str, str]) -> Service:
         "PREFECT_UI_API_URL": f"http://127.0.0.1:{port}/api",
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": postgres.url(values, "prefect", driver="postgresql+asyncpg"),
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
-        **_picked(values, "PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"),  # its own services are clients of it
+        **_picked(values, "PREFECT_SERVER_API_AUTH_STRING", "PREFECT_API_AUTH_STRING"),  # the server's own services are its clients
     }
     return Service(
         "prefect",
@@ -139,7 +139,7 @@ def _worker(values: Mapping[str, str], pool: str) -> Service:
 
 
 def worker_environment(values: Mapping[str, str], workspace: Path, *, port: int) -> dict[str, str]:
-    """What a worker needs to know, in its clone: where the servers are, and to say that it is alive."""
+    """Environment of a worker in its clone: the servers' addresses, and heartbeats."""
     return {
         **_plain(),
         **_picked(values, "AWS_", "MLFLOW_TRACKING_", "LONGWRITER_", "PREFECT_API_"),
@@ -147,7 +147,7 @@ def worker_environment(values: Mapping[str, str], workspace: Path, *, port: int)
         "LONGWRITER_HOME": str(workspace / ".longwriter"),
         "LONGWRITER_WORKSPACE_REF": "HEAD",
         "PREFECT_HOME": str(environment.folder() / "prefect"),
-        "PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1",  # its own default is every interface
+        "PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1",  # the default is all interfaces
         "PREFECT_WORKER_WEBSERVER_PORT": str(port),
         **ALIVE,
         "PREFECT_RESULTS_DEFAULT_SERIALIZER": "json",
@@ -155,7 +155,7 @@ def worker_environment(values: Mapping[str, str], workspace: Path, *, port: int)
 
 
 def _plain() -> dict[str, str]:
-    """The environment without the starter's own Prefect, MLflow and pipeline settings: the back end is told everything by team.env."""
+    """The current environment without Prefect, MLflow and pipeline settings, which come only from team.env."""
     others = ("PREFECT_", "MLFLOW_", "LONGWRITER_", "RCLONE_", "PG")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
@@ -171,5 +171,5 @@ def _port(values: Mapping[str, str], name: str) -> int:
 
 
 def _beside(program: str) -> str:
-    """A program of the virtual environment."""
+    """The path of a program in the virtual environment."""
     return str(Path(sys.executable).parent / program)

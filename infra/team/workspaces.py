@@ -1,5 +1,7 @@
-"""The workers' own clones of this checkout: a run in one of them neither waits for the person who works in the checkout, nor sees
-what that person has not committed. DVC's remote is the back end's S3 server, so that one worker restores what another one made."""
+"""The workers' own clones of this checkout, so that their runs neither wait for a developer nor see uncommitted changes.
+
+DVC's remote is the back end's S3 server, so one worker can restore another worker's results.
+"""
 
 import subprocess
 from collections.abc import Mapping
@@ -9,7 +11,7 @@ from tasks.schema.errors import BadInput
 
 
 def make(source: Path, clone: Path, values: Mapping[str, str]) -> None:
-    """The clone, unless it is there. Raises BadInput where the source is no git checkout."""
+    """Create the clone if it does not exist, and configure its DVC remote. Raises BadInput if the source is no git checkout."""
     if not (clone / ".git").exists():
         clone.parent.mkdir(parents=True, exist_ok=True)
         done = subprocess.run(["git", "clone", "--quiet", str(source), str(clone)], capture_output=True, text=True)
@@ -19,7 +21,7 @@ def make(source: Path, clone: Path, values: Mapping[str, str]) -> None:
 
 
 def remote(values: Mapping[str, str]) -> str:
-    """DVC's configuration of the shared remote. The keys come from the environment; `verify`: a damaged object is never used."""
+    """DVC's configuration of the shared remote. Keys come from the environment; `verify` makes DVC check fetched objects."""
     return (
         "[core]\n    remote = team\n"
         f"['remote \"team\"']\n    url = s3://{values['TEAM_BUCKET']}/dvc\n"
