@@ -11,9 +11,11 @@ from flows import graph
 from flows.graph import Stage
 from tasks import doctor
 from tasks.schema import standins
+from tasks.schema.checks import problems
 from tasks.schema.errors import BadInput, NotReady
 from tasks.schema.params import Params
 from tasks.schema.settings import Role, settings
+from tasks.training.base_checks import base
 
 MADE_BY = {"official": "`longwriter eval official` fetches it"}  # folders of data/raw and the commands that fill them
 
@@ -21,15 +23,15 @@ MADE_BY = {"official": "`longwriter eval official` fetches it"}  # folders of da
 def check(repo: Repo, stages: Sequence[Stage], params: Params) -> None:
     """Raises NotReady with all problems at once. A refused run changes no output."""
     names = {stage.name for stage in stages}
-    problems = [
+    found = [
         *_outside(Path(repo.root_dir), params),
         *_missing_inputs(repo, names),
         *(_sources(params) if "collect" in names else []),
         *standins.misplaced(params, settings()),
     ]
-    problems += [problem for problem in _foreseen(repo, names, params, ask=not problems) if problem not in problems]
-    if problems:
-        raise NotReady(problems)
+    found += [problem for problem in _foreseen(repo, names, params, ask=not found) if problem not in found]
+    if found:
+        raise NotReady(found)
 
 
 def _foreseen(repo: Repo, names: set[str], params: Params, *, ask: bool) -> list[str]:
@@ -45,8 +47,8 @@ def _foreseen(repo: Repo, names: set[str], params: Params, *, ask: bool) -> list
     changes = graph.changes(repo)
     sections = {key for stage in repo.index.stages if _runs(stage.addressing, names, changes) for key in _sections(stage)}
     wanted = [role for role in doctor.roles(params) if f"models.{role}" in sections]
-    problems = doctor.problems([*(doctor.base(params, fetch=ask) if "base" in sections else []), *doctor.endpoints(params, own, wanted)])
-    return problems or (doctor.problems(doctor.answers(params, own, wanted)) if ask else [])
+    found = problems([*(base(params, fetch=ask) if "base" in sections else []), *doctor.endpoints(params, own, wanted)])
+    return found or (problems(doctor.answers(params, own, wanted)) if ask else [])
 
 
 def _built_in(params: Params, role: Role) -> bool:

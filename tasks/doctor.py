@@ -9,44 +9,30 @@ import asyncio
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Annotated, Literal, get_args
+from typing import Annotated, get_args
 from urllib.parse import urlsplit
 from uuid import uuid4
 
 import orjson
 import typer
 
-from tasks.models.local import is_at_hand
-from tasks.models.packages import KNOWN
 from tasks.schema import standins
-from tasks.schema.errors import NotReady, PipelineError, WorkspaceBusy
-from tasks.schema.params import Base, Model, Params, load
-from tasks.schema.records import Record
+from tasks.schema.checks import Check, Status, attempt
+from tasks.schema.errors import PipelineError, WorkspaceBusy
+from tasks.schema.params import Model, Params, load
 from tasks.schema.settings import PREFIX, Role, Settings, settings
 from tasks.stage import one_line_errors
+from tasks.training.base_checks import base
 
-Status = Literal["ok", "warning", "error"]
 GIB = 2**30
 ANSWER = 60.0  # seconds that the tiny request may take
 TOKENS = 64  # limit of its reply
 READY = {"type": "object", "properties": {"ready": {"type": "boolean"}}, "required": ["ready"], "additionalProperties": False}
 JSON_ROLES: tuple[Role, ...] = ("selector", "judge", "second_judge")  # their replies must be JSON
 LOCAL = ("localhost", "127.0.0.1", "::1", "[::1]")
-
-
-class Check(Record):
-    """One line of the report."""
-
-    name: str
-    status: Status
-    detail: str
-    fix: str = ""
-
-    def __str__(self) -> str:
-        return f"{self.name}: {self.detail}" + (f"; fix: {self.fix}" if self.fix else "")
 
 
 def examine(params: Params, own: Settings, *, ask: bool) -> Iterator[Check]:
@@ -59,21 +45,6 @@ def examine(params: Params, own: Settings, *, ask: bool) -> Iterator[Check]:
     if ask:
         yield from answers(params, own, roles(params))
     yield from services(own)
-
-
-def base(params: Params, *, fetch: bool = True) -> Iterator[Check]:
-    """Check the base model: its files, tokenizer, chat template and vocabulary.
-
-    Without `fetch` a hub model is checked only if this machine's cache has it.
-    """
-    given = params.base
-    if given.model == standins.TINY:
-        yield Check(name="base", status="ok", detail="tiny, made on the spot")
-        return
-    if not fetch and not _at_hand(given):
-        yield Check(name="base", status="warning", detail=f"{given.model} is not on this machine: its chat template is not examined")
-        return
-    yield from _attempt("base", lambda: _base(given))
 
 
 def endpoints(params: Params, own: Settings, wanted: Iterable[Role] | None = None) -> Iterator[Check]:
@@ -93,21 +64,6 @@ def roles(params: Params) -> list[Role]:
     return [role for role in get_args(Role) if _model(params, role)]
 
 
-def problems(checks: Iterable[Check]) -> list[str]:
-    """The errors among the checks, one line each."""
-    return [str(check) for check in checks if check.status == "error"]
-
-
-def require(checks: Iterable[Check]) -> None:
-    """Print all warnings to standard error. Raises NotReady with all errors, if there are any."""
-    found = list(checks)
-    for check in found:
-        if check.status == "warning":
-            print(f"warning: {check}", file=sys.stderr, flush=True)
-    if errors := problems(found):
-        raise NotReady(errors)
-
-
 def versions() -> Iterator[Check]:
     """Compare the installed packages with the bounds in the checkout's pyproject.toml, for the evaluator and the pipeline."""
     from packaging.requirements import Requirement
@@ -124,7 +80,7 @@ def versions() -> Iterator[Check]:
 
 def room(params: Params, own: Settings) -> Iterator[Check]:
     """Check disk space for checkpoints, and each GPU's memory for train and align."""
-    yield from _attempt("disk and memory", lambda: _room(params, own))
+    yield from attempt("disk and memory", lambda: _room(params, own))
 
 
 def services(own: Settings) -> Iterator[Check]:
@@ -139,26 +95,6 @@ def services(own: Settings) -> Iterator[Check]:
             yield _credentials(name)
     if own.processes * own.machines > 1:
         yield _port(own)
-
-
-def _base(given: Base) -> Iterator[Check]:
-    from tasks.training.preflight import check_base, check_vocabulary
-    from tasks.training.tokenizer import load_tokenizer
-
-    check_base(given)
-    chat = load_tokenizer(given)
-    check_vocabulary(given, len(chat.tokenizer))
-    yield Check(name="base", status="ok", detail=f"{given.model}: config, tokenizer and chat template load")
-    if chat.form is not None:
-        found = chat.form.examined
-        fix = "read docs/training.md, Chat templates"
-        detail = f"trained with {chat.form.name}, an answer ends with {found.end}, a system turn is {found.system}"
-        if found.note:
-            yield Check(name="chat template", status="warning", detail=f"{detail}; {found.note}", fix=fix)
-        elif found.system != "rendered":
-            yield Check(name="chat template", status="warning", detail=detail, fix="expect rows with a system turn among pack's rejects")
-        else:
-            yield Check(name="chat template", status="ok", detail=detail)
 
 
 def _room(params: Params, own: Settings) -> Iterator[Check]:
@@ -263,28 +199,6 @@ def _is_json(text: str) -> bool:
         return isinstance(orjson.loads(text[start : end + 1]), dict)
     except orjson.JSONDecodeError:
         return False
-
-
-def _at_hand(given: Base) -> bool:
-    from huggingface_hub import try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
-
-    if is_at_hand(given):
-        return True
-    if given.model in KNOWN:
-        return False
-    try:
-        return isinstance(try_to_load_from_cache(given.model, "tokenizer_config.json", revision=given.revision or None), str)
-    except HFValidationError:
-        return True  # neither a folder nor a hub id: the check says so
-
-
-def _attempt(name: str, check: Callable[[], Iterator[Check]]) -> Iterator[Check]:
-    """The lines of a check; a PipelineError becomes an error line."""
-    try:
-        yield from check()
-    except PipelineError as error:
-        yield Check(name=name, status="error", detail=str(error))
 
 
 def _dependencies(pyproject: Path) -> list[str]:

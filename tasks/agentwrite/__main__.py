@@ -14,9 +14,11 @@ from tasks.agentwrite.estimate import estimate as work_of
 from tasks.endpoints.ledger import totals
 from tasks.endpoints.replay import read_journal
 from tasks.endpoints.roles import JOURNAL
+from tasks.schema.checks import require
 from tasks.schema.params import load
 from tasks.schema.settings import PREFIX, Price, settings
 from tasks.stage import one_line_errors
+from tasks.training.base_checks import base
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 INSTRUCTIONS = Path("data/collect/instructions.jsonl")
@@ -61,7 +63,7 @@ def estimate(
         for check in doctor.endpoints(params, own, ["teacher"]):
             if check.status != "ok":
                 print(f"warning: a run would be refused: {check}", file=sys.stderr, flush=True)
-        doctor.require(doctor.base(params, fetch=False))
+        require(base(params, fetch=False))
 
 
 def _show(work: Work, model: str, *, count: int, rehearsed: int, price: Price | None, pace: Pace, slots: int) -> None:

@@ -10,7 +10,7 @@ import orjson
 import typer
 
 from tasks.contracts.external_data import Columns
-from tasks.contracts.verdict import FailedRow, Outcome, Verdict
+from tasks.schema.contract_results import FailedRow, Outcome, Verdict
 from tasks.schema.params import load
 from tasks.stage import one_line_errors
 

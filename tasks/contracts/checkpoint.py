@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tasks.contracts.docs import make_offline
 from tasks.contracts.rules import Contract, Rule
-from tasks.contracts.verdict import SHOWN, Bars, FailedRow, Outcome, Verdict, critical
+from tasks.schema.contract_results import SHOWN, Bars, FailedRow, Outcome, Verdict, critical
 
 if TYPE_CHECKING:
     import numpy as np

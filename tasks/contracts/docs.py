@@ -13,7 +13,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tasks import store
-from tasks.contracts.verdict import Verdict
+from tasks.schema.contract_results import Verdict
 
 _FOREIGN = re.compile(
     r"<script\b.*?</script>|<link\b[^>]*https?://[^>]*>|<img\b[^>]*https?://[^>]*>|<footer\b.*?</footer>|<link\b[^>]*/static/[^>]*>",

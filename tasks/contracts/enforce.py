@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 from tasks import store
 from tasks.contracts.checkpoint import Checked, check
 from tasks.contracts.rules import Contract
-from tasks.contracts.verdict import Passed, Verdict, critical, describe
+from tasks.schema.contract_results import Passed, Verdict, critical, describe
 from tasks.schema.errors import GateFailed
 from tasks.schema.settings import settings
 

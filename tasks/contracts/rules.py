@@ -1,9 +1,9 @@
 """Contracts as data: each rule names an expectation, the measure and bounds that it checks, its severity and its meaning."""
 
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
-Severity = Literal["critical", "warning"]
+from tasks.schema.contract_results import Severity
 
 
 class Rule(NamedTuple):

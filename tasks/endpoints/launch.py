@@ -45,7 +45,7 @@ def launch_of(checkpoint: Path, settings: Settings, port: int) -> Launch:
 
 
 def _check(checkpoint: Path) -> None:
-    from tasks.training.chat_templates import check_folder
+    from tasks.models.chat_templates import check_folder
 
     fix = "give a folder that holds a model and its tokenizer"
     if not checkpoint.is_dir():

@@ -129,7 +129,7 @@ def load(model: str, *, context: int | None = None) -> Reader:
     from safetensors import SafetensorError
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from tasks.training.chat_templates import check_folder, check_safe
+    from tasks.models.chat_templates import check_folder, check_safe
     from tasks.training.tokenizer import default_template
 
     folder = Path(model).is_dir()

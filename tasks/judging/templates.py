@@ -11,12 +11,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tasks.judging.grades import DIMENSIONS
 from tasks.judging.rubric import SCHEMA, SCORE
 from tasks.prompts import located
 from tasks.schema.errors import BadPrompt
+from tasks.schema.records import PAPERS_NAMES
 
-PAPERS_NAMES = {name: name.replace("_", " ").title().replace(" And ", " and ") for name in DIMENSIONS}
 PAPERS_SCHEMA: dict[str, Any] = {  # the analysis comes first, as in the prompt, so that the scores follow from it
     "type": "object",
     "properties": {"Analysis": {"type": "string"}, **dict.fromkeys(PAPERS_NAMES.values(), SCORE)},

@@ -8,9 +8,8 @@ from collections.abc import Collection, Mapping, Sequence
 
 import orjson
 
-from tasks.judging.templates import PAPERS_NAMES
 from tasks.rehearsal.prose import paragraph
-from tasks.schema.records import Language
+from tasks.schema.records import PAPERS_NAMES, Language
 from tasks.text.counts import count_words
 from tasks.text.length_requests import parse_length_request
 

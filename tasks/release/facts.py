@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tasks import store
-from tasks.contracts.verdict import Passed, Verdict
 from tasks.corpus.dataset import read_dataset, spread
 from tasks.endpoints.ledger import Account, totals
 from tasks.endpoints.replay import Paid, read_journal
 from tasks.endpoints.roles import JOURNAL
+from tasks.schema.contract_results import Passed, Verdict
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Params, Source
 from tasks.schema.records import Metrics, Reject

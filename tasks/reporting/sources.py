@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tasks import store
-from tasks.contracts.verdict import Verdict
 from tasks.corpus.dataset import FILE, read_dataset
 from tasks.history import Entry, read_history
 from tasks.judging.judged import Judged
 from tasks.longbench.scorecard import Scorecard, read_scorecards
+from tasks.schema.contract_results import Verdict
 from tasks.schema.params import Params, load
 from tasks.schema.records import Abilities, Metrics, Prediction, Reject, ScoredItem, Served
 from tasks.text.counts import count_words

@@ -202,6 +202,10 @@ class Rubric(Record):
     reading_experience: Score
 
 
+# As the paper's judge prompt spells the dimensions.
+PAPERS_NAMES = {name: name.replace("_", " ").title().replace(" And ", " and ") for name in Rubric.model_fields}
+
+
 class Verdict(Record):
     """One verdict of a judge on one prediction. `rubric` is None if no reply could be read: unscored, not zero."""
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from tasks.contracts.verdict import Verdict
+from tasks.schema.contract_results import Verdict
 from tasks.schema.errors import BadInput, GateFailed
 from tasks.storage import paths, versions
 from tasks.storage.client import connect

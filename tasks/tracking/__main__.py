@@ -67,8 +67,8 @@ def preview(
     ),
 ) -> None:
     """Print the scores, and what the stage promote would decide now, as Markdown. Registers nothing and moves no alias."""
-    from tasks.promote import preview as previewed
     from tasks.tracking.approval import page
+    from tasks.tracking.candidates import preview as previewed
 
     with one_line_errors():
         print(page(*previewed(trained, aligned, scored, general, promote=load().promote)))

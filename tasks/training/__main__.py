@@ -5,12 +5,13 @@ from typing import Annotated
 
 import typer
 
-from tasks import doctor
+from tasks.schema.checks import require
 from tasks.schema.errors import BadInput
 from tasks.schema.params import load
 from tasks.schema.settings import Settings, settings
 from tasks.schema.standins import TINY
 from tasks.stage import fail, one_line_errors
+from tasks.training.base_checks import base
 from tasks.training.budget import PAPER, Course, Work, course, on_each_gpu, shapes_of, strategy_of, work_of
 from tasks.training.launch import check_division, work_for_others
 from tasks.training.memory import STRATEGIES, Memory, Strategy
@@ -36,7 +37,7 @@ def plan(
     with one_line_errors():
         asked, own = load(Path(f"profiles/{profile}.yaml") if profile else Path("params.yaml")), settings()
         check_division(asked.train.global_batch, own.processes * own.machines, own)
-        doctor.require(doctor.base(asked, fetch=False))
+        require(base(asked, fetch=False))
         shapes = shapes_of(asked.base, asked.train.tiny, vocabulary=asked.pack.vocabulary)
         chosen = strategy_of(own.accelerate_config)
         ways = [way for way in STRATEGIES if way.name != chosen.name] + [chosen]

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tasks.models.chat_templates import TINY, Form, Vocabulary, training_form
 from tasks.models.local import located
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Base
-from tasks.training.chat_templates import TINY, Form, Vocabulary, training_form
 from tasks.training.configs import stop_ids
 
 PAD, USER, ASSISTANT, END = "<|pad|>", "<|user|>", "<|assistant|>", "<|end|>"

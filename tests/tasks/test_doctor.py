@@ -11,14 +11,16 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from tasks import doctor
+from tasks.schema.checks import Check, problems, require
 from tasks.schema.errors import NotReady
 from tasks.schema.params import Params, load
 from tasks.schema.settings import PREFIX, settings
+from tasks.training.base_checks import base
 from tests.conftest import ROOT
 from tests.tasks.judging.endpoint import endpoint
+from tests.tasks.models.test_chat_templates import GOOD, marked
 from tests.tasks.test_checkpoint_files import safetensors
 from tests.tasks.training.packs import answers, encoded
-from tests.tasks.training.test_chat_templates import GOOD, marked
 
 ROLES: dict[str, Any] = {"name": "some-model", "revision": "1", "temperature": 0.5, "max_tokens": 1024}
 
@@ -53,33 +55,33 @@ def with_base(folder: Path) -> Params:
     return params(lambda tree: tree["base"].update({"model": str(folder)}))
 
 
-def by_name(checks: Any) -> dict[str, doctor.Check]:
+def by_name(checks: Any) -> dict[str, Check]:
     return {check.name: check for check in checks}
 
 
 def test_the_rehearsal_passes_without_a_request() -> None:
     found = list(doctor.examine(params(), settings(), ask=True))
-    assert doctor.problems(found) == []
+    assert problems(found) == []
     assert {check.status for check in found} == {"ok"}
     assert "built-in rehearsal endpoint" in by_name(found)["judge"].detail
     assert not (settings().home / "replay.jsonl").exists()
 
 
 def test_each_fault_of_a_base_is_one_line(tmp_path: Path) -> None:
-    (good,) = [check for check in doctor.base(with_base(model(tmp_path / "good", marked(GOOD)))) if check.name == "chat template"]
+    (good,) = [check for check in base(with_base(model(tmp_path / "good", marked(GOOD)))) if check.name == "chat template"]
     assert (good.status, good.detail) == ("ok", "trained with its own, an answer ends with <|end|>, a system turn is rendered")
     silent = with_base(model(tmp_path / "silent", marked("{% generation %}{{ m.content }}{% endgeneration %}")))
-    (problem,) = doctor.problems(doctor.base(silent))
+    (problem,) = problems(base(silent))
     assert "cannot be trained with: nothing ends an answer" in problem
     (tmp_path / "good/model.safetensors").write_bytes(b"\x80\x04K\x01.")
-    (problem,) = doctor.problems(doctor.base(with_base(tmp_path / "good")))
+    (problem,) = problems(base(with_base(tmp_path / "good")))
     assert "model.safetensors: a pickle" in problem
     with pytest.raises(NotReady, match="a pickle"):
-        doctor.require(doctor.base(with_base(tmp_path / "good")))
+        require(base(with_base(tmp_path / "good")))
 
 
 def test_a_template_that_drops_system_turns_is_a_warning(tmp_path: Path) -> None:
-    found = by_name(doctor.base(with_base(model(tmp_path / "model", marked(GOOD, system="")))))
+    found = by_name(base(with_base(model(tmp_path / "model", marked(GOOD, system="")))))
     assert found["chat template"].status == "warning"
     assert "a system turn is dropped" in found["chat template"].detail
 

@@ -11,8 +11,8 @@ from tasks.schema.errors import BadInput, GateFailed
 from tasks.schema.params import Base, Pack
 from tasks.schema.records import Message, Reason, Reject, Sample
 from tasks.training.packing import read_packs
+from tests.tasks.models.test_chat_templates import GOOD, marked
 from tests.tasks.test_doctor import model
-from tests.tasks.training.test_chat_templates import GOOD, marked
 
 TINY = Base(model="tiny", revision="", remote_code=False)
 

@@ -13,6 +13,7 @@ from tasks.schema.errors import BadInput
 from tasks.schema.params import Promote, load
 from tasks.schema.records import Degeneration, FixedLength, Message, Sample, ScoredItem
 from tasks.tracking import registry
+from tasks.tracking.candidates import preview
 from tasks.tracking.client import connect, names
 from tasks.tracking.gate import Decision
 from tasks.tracking.rollback import allow, roll_back
@@ -269,7 +270,7 @@ def test_a_preview_says_what_would_be_decided_and_registers_nothing(tmp_path: Pa
     folder = candidate(tmp_path / "b", weights=b"2", s_bar=70.0)
     before = state(), len(connect().search_runs(["1"]))
     inputs = folder / "train", folder / "align", folder / "score", folder / "general.json"
-    card, decision = promote.preview(*inputs, promote=GATE)
+    card, decision = preview(*inputs, promote=GATE)
     assert (decision.version, decision.alias, decision.champion_before) == ("new", "champion", "1")
     assert card.s_bar == pytest.approx(70.0, abs=2)
     assert (state(), len(connect().search_runs(["1"]))) == before

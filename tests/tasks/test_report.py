@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from tasks import report, store
-from tasks.contracts.verdict import Outcome, Verdict
 from tasks.corpus.dataset import write_dataset
 from tasks.judging.judged import judged
 from tasks.longbench.summary import summarise
+from tasks.schema.contract_results import Outcome, Verdict
 from tasks.schema.errors import BadInput
 from tasks.schema.records import (
     Answer,

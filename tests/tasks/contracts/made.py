@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tasks import store
 from tasks.contracts.docs import make_offline
-from tasks.contracts.verdict import Outcome, Verdict
+from tasks.schema.contract_results import Outcome, Verdict
 from tasks.schema.params import Bounds, Spread
 
 

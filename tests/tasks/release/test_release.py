@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from tasks import store
-from tasks.contracts.verdict import Outcome, Passed, Verdict
 from tasks.corpus.dataset import GENERAL, write_dataset
 from tasks.release.diff import difference, text_of
 from tasks.release.sides import side_of
+from tasks.schema.contract_results import Outcome, Passed, Verdict
 from tasks.schema.records import Reason, Reject, Sample
 from tests.conftest import ROOT
 from tests.tasks.test_validate_dataset import good, prose, sample

@@ -89,7 +89,7 @@ def _by_child(asks: Sequence[Ask], tokens: Mapping[str, str]) -> list[Result]:
     root = str(Path(__file__).parents[2])
     bare = {"PATH": os.defpath, "PYTHONPATH": root, "HF_HUB_OFFLINE": "1", "LANG": "C.UTF-8", "HOME": "/nonexistent"}
     found = {ask.template for ask in asks}
-    command = [sys.executable, "-m", "tasks.training.rendering"]
+    command = [sys.executable, "-m", "tasks.models.rendering"]
     child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=bare, cwd="/")
     try:
         said, _ = child.communicate(json.dumps([given, dict(tokens)]).encode(), timeout=START + 4 * TIME * len(found) + len(asks))

@@ -2,7 +2,7 @@
 
 A training form is a chat template with {% generation %} marks. It renders the same text as the published template, and its marks
 enclose each answer and the token that ends it. Published templates rarely have marks. A wrong mark shows only after training, as a
-model that never stops. So a template is examined by rendering a few conversations (tasks/training/rendering.py) before any money is spent.
+model that never stops. So a template is examined by rendering a few conversations (tasks/models/rendering.py) before any money is spent.
 """
 
 import re
@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from tasks.checkpoints import special_tokens, templates
+from tasks.models.rendering import Ask, Failed, Result, Text, render
 from tasks.schema.errors import BadInput
 from tasks.schema.records import Message, Record
-from tasks.training.rendering import Ask, Failed, Result, Text, render
 
 FORMS = Path(__file__).with_name("templates")
 OWN, TRL = "its own", "TRL's "

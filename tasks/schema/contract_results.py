@@ -1,10 +1,11 @@
 """The result of a contract's check: the verdict, which later stages and the report read, and the failed rows."""
 
 from collections.abc import Sequence
+from typing import Literal
 
-from tasks.contracts.rules import Severity
 from tasks.schema.records import Record
 
+Severity = Literal["critical", "warning"]
 SHOWN = 10  # ids per expectation in the verdict; the failed rows have all of them
 
 

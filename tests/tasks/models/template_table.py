@@ -1,9 +1,9 @@
-"""The table of what trains in docs/training.md: `python -m tests.tasks.training.template_table` writes it anew."""
+"""The table of what trains in docs/training.md: `python -m tests.tasks.models.template_table` writes it anew."""
 
 from pathlib import Path
 
+from tasks.models.chat_templates import TRL, choose, known_by_trl, look, shipped
 from tasks.schema.errors import BadInput
-from tasks.training.chat_templates import TRL, choose, known_by_trl, look, shipped
 from tests.conftest import ROOT
 
 DOC = ROOT / "docs/training.md"

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
+from tasks.models.chat_templates import OWN, PROBES, Vocabulary, check_safe, examine, judged, look, shipped, training_form
+from tasks.models.rendering import Ask, Failed, Text, render
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Base
 from tasks.schema.records import Message
-from tasks.training.chat_templates import OWN, PROBES, Vocabulary, check_safe, examine, judged, look, shipped, training_form
 from tasks.training.conversations import IGNORED, Encoder, Unrenderable
-from tasks.training.rendering import Ask, Failed, Text, render
 from tasks.training.tokenizer import load_tokenizer
+from tests.tasks.models.template_table import published, table, written
 from tests.tasks.training.packs import answers, encoded
-from tests.tasks.training.template_table import published, table, written
 
 STOPS = {"llama-3.1": "<|eot_id|>", "llama-3.2": "<|eot_id|>", "glm-4": "<|user|>"}
 TOKENS = {"bos_token": "<|begin_of_text|>"}

@@ -1,0 +1,84 @@
+"""Which of student and aligned student goes to the gate, and what the gate decides about it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+from tasks import store
+from tasks.longbench.compare import read_side
+from tasks.longbench.samples import Mode
+from tasks.longbench.scorecard import Scorecard, read_scorecards
+from tasks.schema.errors import BadInput
+from tasks.schema.params import Promote
+from tasks.schema.records import Abilities
+from tasks.tracking import checkpoint, gate, registry
+from tasks.tracking.alias_moves import FALLEN
+from tasks.tracking.champion_scores import CARD, ITEMS, contest
+from tasks.tracking.client import answering
+
+STUDENT, ALIGNED = "student", "aligned"
+
+
+class Candidate(NamedTuple):
+    """The candidate model that the gate decides about."""
+
+    name: str
+    checkpoint: Path
+    card: Scorecard
+    abilities: Mapping[str, float | None]
+
+
+def preview(trained: Path, aligned: Path, scored: Path, general: Path, *, promote: Promote) -> tuple[Scorecard, gate.Decision]:
+    """The scorecard, and the gate's current decision about it. Registers, records and moves nothing."""
+    chosen = choose(read_scorecards(scored / CARD), trained, aligned, scored, general, promote)
+    with answering():
+        version = registry.find(checkpoint.digest(chosen.checkpoint))
+        return chosen.card, decide(version, chosen, scored, promote, training="", evaluation="")
+
+
+def choose(cards: Mapping[str, Scorecard], trained: Path, aligned: Path, scored: Path, general: Path, promote: Promote) -> Candidate:
+    """The aligned student; the student if there is no aligned one or if its S̄ is higher. Raises BadInput without a student's scorecard."""
+    if STUDENT not in cards:
+        raise BadInput(scored / CARD, f"no scorecard of {STUDENT}", field=STUDENT, fix="run the stages from predict to score again")
+    name = STUDENT
+    if ALIGNED in cards and _points(cards[ALIGNED], promote.mode) >= _points(cards[STUDENT], promote.mode):
+        name = ALIGNED
+    checkpoints = {STUDENT: trained / "checkpoints" / STUDENT, ALIGNED: aligned / "checkpoints" / ALIGNED}
+    return Candidate(name, checkpoints[name], cards[name], _general(general).get(name, {}))
+
+
+def _points(card: Scorecard, mode: Mode) -> float:
+    """S̄ in the gate's mode; S_l if no answer was scored."""
+    scores = card if mode == "paper" or card.fixed is None else card.fixed
+    return scores.s_l if scores.s_bar is None else scores.s_bar
+
+
+def decide(
+    version: registry.Version | None,
+    chosen: Candidate,
+    scored: Path,
+    promote: Promote,
+    *,
+    training: str,
+    evaluation: str,
+) -> gate.Decision:
+    """The gate's decision about a version; None is a version that is not registered yet."""
+    champion = registry.champion_for(version)
+    candidate = read_side(f"{scored / ITEMS}:{chosen.name}")._replace(name="this version")
+    return gate.decide(
+        chosen.card,
+        version.number if version else "new",
+        model=chosen.name,
+        is_champion=registry.is_champion(version),
+        contest=contest(candidate, champion, mode=promote.mode) if champion else None,
+        general=chosen.abilities,
+        promote=promote,
+        training_run=training,
+        evaluation_run=evaluation,
+        blocked=version.tags.get(FALLEN) if version else None,
+    )
+
+
+def _general(path: Path) -> Mapping[str, Mapping[str, float | None]]:
+    """Scores (0 to 1) by candidate and task. Raises BadInput with the field that is not valid."""
+    return store.read_document(path, Abilities).root

@@ -1,0 +1,58 @@
+"""Can the base be fine-tuned? Its files, tokenizer, chat template and vocabulary, as checks of the doctor, a run and a training plan."""
+
+from collections.abc import Iterator
+
+from tasks.models.local import is_at_hand
+from tasks.models.packages import KNOWN
+from tasks.schema import standins
+from tasks.schema.checks import Check, attempt
+from tasks.schema.params import Base, Params
+
+
+def base(params: Params, *, fetch: bool = True) -> Iterator[Check]:
+    """Check the base model: its files, tokenizer, chat template and vocabulary.
+
+    Without `fetch` a hub model is checked only if this machine's cache has it.
+    """
+    given = params.base
+    if given.model == standins.TINY:
+        yield Check(name="base", status="ok", detail="tiny, made on the spot")
+        return
+    if not fetch and not _at_hand(given):
+        yield Check(name="base", status="warning", detail=f"{given.model} is not on this machine: its chat template is not examined")
+        return
+    yield from attempt("base", lambda: _base(given))
+
+
+def _base(given: Base) -> Iterator[Check]:
+    from tasks.training.preflight import check_base, check_vocabulary
+    from tasks.training.tokenizer import load_tokenizer
+
+    check_base(given)
+    chat = load_tokenizer(given)
+    check_vocabulary(given, len(chat.tokenizer))
+    yield Check(name="base", status="ok", detail=f"{given.model}: config, tokenizer and chat template load")
+    if chat.form is not None:
+        found = chat.form.examined
+        fix = "read docs/training.md, Chat templates"
+        detail = f"trained with {chat.form.name}, an answer ends with {found.end}, a system turn is {found.system}"
+        if found.note:
+            yield Check(name="chat template", status="warning", detail=f"{detail}; {found.note}", fix=fix)
+        elif found.system != "rendered":
+            yield Check(name="chat template", status="warning", detail=detail, fix="expect rows with a system turn among pack's rejects")
+        else:
+            yield Check(name="chat template", status="ok", detail=detail)
+
+
+def _at_hand(given: Base) -> bool:
+    from huggingface_hub import try_to_load_from_cache
+    from huggingface_hub.errors import HFValidationError
+
+    if is_at_hand(given):
+        return True
+    if given.model in KNOWN:
+        return False
+    try:
+        return isinstance(try_to_load_from_cache(given.model, "tokenizer_config.json", revision=given.revision or None), str)
+    except HFValidationError:
+        return True  # neither a folder nor a hub id: the check says so
