@@ -1,7 +1,8 @@
 """build_pairs: choose one answer and reject one for each prompt, by S_l and judged quality (paper, section 4.3).
 
 The cost is one judge verdict per answer; the journal stores each. A prompt with tied answers, or with too few scored answers, is a
-Reject, so prompts = pairs + rejects. bias.json records how the lengths of the answers bias the choice.
+Reject, so prompts = pairs + rejects. bias.json records how the lengths of the answers bias the choice. If models.judge is null, the
+length decides alone: S_l in fixed mode, without words in loops and repeated passages.
 """
 
 from collections import Counter
@@ -15,14 +16,15 @@ from tasks.judging.verdicts import check_scored, judge_all
 from tasks.schema.params import BuildPairs, Model
 from tasks.schema.records import Prediction, Verdict
 from tasks.training.pair_bias import length_bias
-from tasks.training.pair_choice import Rated, choose, rate
+from tasks.training.pair_choice import Rated, by_length, choose, rate
 
 
-def run(answers: Path, prompt: Path, out: Path, *, seed: int, build_pairs: BuildPairs, judge_model: Model) -> stage.Metrics:
+def run(answers: Path, prompt: Path, out: Path, *, seed: int, build_pairs: BuildPairs, judge_model: Model | None) -> stage.Metrics:
     found = store.read_list(answers, Prediction) if answers.stat().st_size else []  # an empty file: alignment is off
-    verdicts = stage.run_async(_judged(found, prompt, build_pairs, judge_model)) if found else []
+    verdicts = stage.run_async(_judged(found, prompt, build_pairs, judge_model)) if found and judge_model else []
     store.write(out / "verdicts.jsonl", verdicts)
-    requests = _by_request(found, verdicts)
+    rated = [rate(answer, verdict.rubric) for answer, verdict in zip(found, verdicts, strict=True)] if judge_model else by_length(found)
+    requests = _by_request(found, rated)
     pairs, rejects = stage.split([choose(request, rated, seed=seed, margin=build_pairs.margin) for request, rated in requests])
     check_scored(verdicts, kept=out / "verdicts.jsonl")
     stage.check_reject_rate(rejects, of=len(requests), at_most=build_pairs.max_rejects)
@@ -31,7 +33,7 @@ def run(answers: Path, prompt: Path, out: Path, *, seed: int, build_pairs: Build
     store.write(out / "rejects.jsonl", rejects)
     store.write_json(out / "bias.json", bias)
     reasons = Counter(f"requests_{reject.reason}" for reject in rejects)
-    unscored = sum(verdict.rubric is None for verdict in verdicts)
+    unscored = sum(verdict.rubric is None for verdict in verdicts) if judge_model else len(found)
     longer = {} if bias.overall is None else {"longer_chosen": bias.overall.longer_chosen}
     return {"requests": len(requests), "pairs": len(pairs), **reasons, "answers": len(found), "answers_unscored": unscored, **longer}
 
@@ -45,11 +47,11 @@ async def _judged(answers: Sequence[Prediction], prompt: Path, build_pairs: Buil
         )
 
 
-def _by_request(answers: Sequence[Prediction], verdicts: Sequence[Verdict]) -> list[tuple[Prediction, list[Rated]]]:
+def _by_request(answers: Sequence[Prediction], rated: Sequence[Rated]) -> list[tuple[Prediction, list[Rated]]]:
     """(first answer, all rated answers) of each prompt."""
     found: dict[str, tuple[Prediction, list[Rated]]] = {}
-    for answer, verdict in zip(answers, verdicts, strict=True):
-        found.setdefault(answer.item.id, (answer, []))[1].append(rate(answer, verdict.rubric))
+    for answer, marked in zip(answers, rated, strict=True):
+        found.setdefault(answer.item.id, (answer, []))[1].append(marked)
     return list(found.values())
 
 

@@ -2,12 +2,14 @@
 
 One call per answer and repeat, one more for the second judge, two for each compared pair of answers, and a few more for unreadable
 replies. The answers' lengths and the judges' prices drive the cost. An answer without a readable verdict is unscored with a reason, and
-never gets a default score. The journal stores every reply, so a second run, or one with more repeats, pays for no reply twice.
+never gets a default score. The journal stores every reply, so a second run, or one with more repeats, pays for no reply twice. If models.judge
+is null nobody is asked: both files are empty, and every answer is unscored.
 """
 
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from tasks import stage, store
 from tasks.judging.duels import check_read
@@ -20,7 +22,9 @@ from tasks.schema.params import Judge, Model
 from tasks.schema.records import Prediction, Verdict
 
 
-def run(predictions: Path, prompt: Path, out: Path, *, judge: Judge, judge_model: Model, second_judge_model: Model | None) -> stage.Metrics:
+def run(
+    predictions: Path, prompt: Path, out: Path, *, judge: Judge, judge_model: Model | None, second_judge_model: Model | None
+) -> stage.Metrics:
     answers, template = store.read_list(predictions, Prediction), read_template(prompt)
     _check_ids(predictions, answers)
     said = stage.run_async(judge_answers(answers, template, judge=judge, first=judge_model, second=second_judge_model))
@@ -28,7 +32,9 @@ def run(predictions: Path, prompt: Path, out: Path, *, judge: Judge, judge_model
     store.write(out / "duels.jsonl", said.duels)
     check_read(said.duels)
     check_scored(said.verdicts, kept=out / "verdicts.jsonl")
-    unscored = Counter(model for _, model, _ in _unscored(said.verdicts))
+    unscored = (
+        Counter(answer.model for answer in answers) if judge_model is None else Counter(one.model for one in _unscored(said.verdicts))
+    )
     return {
         "verdicts": len(said.verdicts),
         "unscored": unscored.total(),
@@ -51,12 +57,18 @@ def _check_ids(path: Path, answers: Iterable[Prediction]) -> None:
         seen.add(key)
 
 
-def _unscored(verdicts: Iterable[Verdict]) -> list[tuple[str, str, int]]:
+class _Answer(NamedTuple):
+    id: str
+    model: str
+    sample: int
+
+
+def _unscored(verdicts: Iterable[Verdict]) -> list[_Answer]:
     """The answers (prompt, model, sample) without a readable verdict of the first judge."""
-    read: dict[tuple[str, str, int], bool] = {}
+    read: dict[_Answer, bool] = {}
     for verdict in verdicts:
         if not verdict.second:
-            key = (verdict.id, verdict.model, verdict.sample)
+            key = _Answer(verdict.id, verdict.model, verdict.sample)
             read[key] = read.get(key, False) or verdict.rubric is not None
     return [key for key, found in read.items() if not found]
 

@@ -1,7 +1,7 @@
 """predict: the candidate models answer the benchmark over HTTP (paper, section 4.1).
 
-Each checkpoint gives `predict.samples` answers per item; the written tokens drive the cost. Student, aligned student (if any) and control
-are served one after the other, by the pipeline's own server unless LONGWRITER_CANDIDATE_URL names another.
+Each checkpoint gives `predict.samples` answers per item; the written tokens drive the cost. Student, aligned student (if any), base
+model (if predict.base) and control are served one after the other, by the pipeline's own server unless LONGWRITER_CANDIDATE_URL names another.
 """
 
 from pathlib import Path
@@ -10,23 +10,37 @@ from tasks import stage, store
 from tasks.longbench.adapters import read_items
 from tasks.longbench.answers import answers_of, figures, write_refused
 from tasks.schema.errors import BadInput
-from tasks.schema.params import Model, Predict
+from tasks.schema.params import Base, Model, Predict
 from tasks.schema.records import Reject
+from tasks.training.base_candidate import base_folder
 
-ORDER = ("student", "aligned")  # other checkpoints come after these
+BASE = "base"  # the candidate's name of the base model
+ORDER = ("student", "aligned", BASE)  # other checkpoints come after these
 
 
-def run(benchmark: Path, trained: Path, aligned: Path, out: Path, *, seed: int, predict: Predict, candidate_model: Model) -> stage.Metrics:
+def run(
+    benchmark: Path,
+    trained: Path,
+    aligned: Path,
+    out: Path,
+    *,
+    seed: int,
+    base: Base,
+    predict: Predict,
+    candidate_model: Model,
+) -> stage.Metrics:
     """`trained` and `aligned` are folders of checkpoints; `aligned` is empty if alignment is off."""
-    items, folders = read_items(benchmark).items, candidates(trained, aligned)
+    items, folders = read_items(benchmark).items, {folder.name: folder for folder in candidates(trained, aligned)}
     if not folders:
         raise BadInput(trained, "the folder has no checkpoint", fix="run the train stage again")
+    if predict.base:
+        folders[BASE] = base_folder(base)
     refused: list[Reject] = []
     predictions = [
         prediction
-        for folder in folders
+        for name in sorted(folders, key=_place)
         for prediction in stage.run_async(
-            answers_of(folder, items, samples=predict.samples, seed=seed, model=candidate_model, refused=refused.append)
+            answers_of(folders[name], items, name=name, samples=predict.samples, seed=seed, model=candidate_model, refused=refused.append)
         )
     ]
     store.write(out / "predictions.jsonl", predictions)
@@ -37,7 +51,11 @@ def run(benchmark: Path, trained: Path, aligned: Path, out: Path, *, seed: int, 
 def candidates(*places: Path) -> list[Path]:
     """The checkpoint folders in these folders, in the order student, aligned, others by name."""
     found = [folder for place in places for folder in place.iterdir() if folder.is_dir()]
-    return sorted(found, key=lambda folder: (ORDER.index(folder.name) if folder.name in ORDER else len(ORDER), folder.name))
+    return sorted(found, key=lambda folder: _place(folder.name))
+
+
+def _place(name: str) -> tuple[int, str]:
+    return (ORDER.index(name) if name in ORDER else len(ORDER), name)
 
 
 if __name__ == "__main__":

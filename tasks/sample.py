@@ -20,8 +20,15 @@ def run(dataset: Path, checkpoints: Path, out: Path, *, seed: int, sample: Sampl
     requests, answers = draw(read_dataset(dataset), count=sample.prompts, seed=seed), list[Prediction]()
     refused: list[Reject] = []
     if requests:
-        drawn = {"samples": sample.answers, "seed": seed}
-        work = answers_of(checkpoints / STUDENT, requests, **drawn, model=candidate_model, verb="sample", refused=refused.append)
+        work = answers_of(
+            checkpoints / STUDENT,
+            requests,
+            samples=sample.answers,
+            seed=seed,
+            model=candidate_model,
+            verb="sample",
+            refused=refused.append,
+        )
         answers = stage.run_async(work)
     store.write(out / "answers.jsonl", answers)
     write_refused(out, refused)

@@ -22,13 +22,15 @@ from tasks.schema.records import Duel, Prediction, ScoredItem, Verdict
 
 def run(predictions: Path, judged: Path, out: Path, *, pack: Pack) -> stage.Metrics:
     files, gathered = Files(predictions, judged / "verdicts.jsonl"), Gathered()
-    matched = match(store.read(predictions, Prediction), gathered.passing(store.read(files.verdicts, Verdict)), files)
+    is_judged = files.verdicts.stat().st_size > 0  # empty: models.judge is null
+    verdicts = gathered.passing(store.read(files.verdicts, Verdict)) if is_judged else None
+    matched = match(store.read(predictions, Prediction), verdicts, files)
     items = score_all(store.read(predictions, Prediction), matched)
     found = cards(items, matched)
     write_scores(out, items, found)
     duels = judged / "duels.jsonl"
     told = tally(store.read(duels, Duel) if duels.stat().st_size else ())
-    store.write_json(out / "reliability.json", Judged(judge=gathered.reliability(), duels=tuple(told)))
+    store.write_json(out / "reliability.json", Judged(judge=gathered.reliability() if is_judged else None, duels=tuple(told)))
     _write_ruler(out / "ruler.csv", items)
     return {**flat(found), **_above_cap(items, found, share=pack.control_cap)}
 

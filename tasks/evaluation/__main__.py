@@ -55,8 +55,9 @@ def evaluate(
         card = evaluate_model(candidate, folder, params=params_here(), options=options)
         _show(card, title=f"{candidate}: {folder}", as_json=as_json)
         reliability = folder / "reliability.json"
-        if reliability.is_file() and not as_json:
-            show_judge(store.read_document(reliability, Judged).judge)
+        judge = store.read_document(reliability, Judged).judge if reliability.is_file() else None
+        if judge and not as_json:
+            show_judge(judge)
         if not as_json:
             print(f"All of it is in {folder}: scorecard.json, items.jsonl, predictions.jsonl{', verdicts.jsonl' if card.judge else ''}")
 
@@ -92,12 +93,15 @@ def compare(
     a: Annotated[str, typer.Argument(help="items.jsonl of the stage score, or its folder; with a model: data/score:student", metavar="A")],
     b: Annotated[str, typer.Argument(help="the same, or a model of the paper's table: paper:LongWriter-9B", metavar="B")],
     fixed: Annotated[bool, typer.Option("--fixed", help="words and lengths as they are meant, instead of the paper's")] = False,
+    without_loops: Annotated[
+        bool, typer.Option("--without-loops", help="as --fixed, of the words outside loops and repeated passages")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="the comparison as one JSON object, on the last line")] = False,
     gate: Annotated[bool, typer.Option("--gate", help="exit with 1 if A is worse: by S̄ overall, or by S_l where no judge scored")] = False,
 ) -> None:
     """Is A better than B, worse, or are the items too few to tell? Paired by prompt, with 95% intervals."""
     with one_line_errors():
-        found = api.compare(a, b, mode="fixed" if fixed else "paper")
+        found = api.compare(a, b, mode="without_loops" if without_loops else "fixed" if fixed else "paper")
         if as_json:
             print(orjson.dumps(found.model_dump(mode="json")).decode(), flush=True)
         else:

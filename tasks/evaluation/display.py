@@ -9,7 +9,7 @@ from tasks.judging.pairwise import Tally
 from tasks.judging.reliability import Reliability
 from tasks.longbench.compare import Comparison, Row
 from tasks.longbench.ruler import tried_lengths
-from tasks.longbench.scorecard import BINS, OVER, Decay, Following, Group, Scorecard
+from tasks.longbench.scorecard import BINS, OVER, Decay, Following, Group, Scorecard, Steadiness
 from tasks.schema.finish import Finish
 from tasks.statistics import Interval
 
@@ -61,8 +61,13 @@ def show_scorecard(card: Scorecard, *, title: str) -> None:
     if card.ended_by:
         endings = (f"{count} {reason}{ENDINGS.get(reason, '')}" for reason, count in card.ended_by.items())
         console.print(f"How the answers ended: {', '.join(endings)}.", markup=False)
+    if card.fixed and card.fixed.s_l_without_loops is not None:
+        score = _cell(card.fixed.s_l_without_loops, card.fixed.s_l_without_loops_interval)
+        console.print(f"S_l without loops {score}: fixed mode, of the words outside loops and repeated passages.")
     if card.degeneration:
         console.print(_decay(card.degeneration))
+    if card.steadiness:
+        console.print(_steadiness(card.steadiness))
     if card.adherence:
         console.print(_following(card.adherence))
 
@@ -216,10 +221,13 @@ def _ruler(card: Scorecard) -> "Table":
     from rich.table import Table
 
     table = Table(title="asked and written, in words", title_justify="left")
-    for name in ("asked", "answers", "mean written", "longest", "S_l paper"):
+    for name in ("asked", "answers", "mean written", "longest", "S_l paper", "without loops", "S_l without loops"):
         table.add_column(name, justify="right")
     for point in card.by_asked:
-        table.add_row(str(point.asked), str(point.items), f"{point.mean:.0f}", str(point.longest), f"{point.s_l:.2f}")
+        once = ("-", "-")
+        if point.mean_without_loops is not None and point.s_l_without_loops is not None:
+            once = (f"{point.mean_without_loops:.0f}", f"{point.s_l_without_loops:.2f}")
+        table.add_row(str(point.asked), str(point.items), f"{point.mean:.0f}", str(point.longest), f"{point.s_l:.2f}", *once)
     return table
 
 
@@ -250,6 +258,14 @@ def _decay(decay: Decay) -> str:
         f"that change their script {decay.switched:.1%}."
     )
     return f"{repeated}; {looped}.\n{answers}"
+
+
+def _steadiness(found: Steadiness) -> str:
+    deviation = "-" if found.lvc is None else f"{found.lvc:.1%}"
+    return (
+        f"{found.answers} answers to {found.prompts} prompts: their lengths deviate by {deviation} of their mean (LVC); "
+        f"MLA {found.mla:.1f}, the mean length against the asked one."
+    )
 
 
 def _following(found: Following) -> str:

@@ -13,7 +13,7 @@ from tasks.judging.duels import Pair, check_read, duel_all, pairs
 from tasks.judging.pairwise import Tally, tally
 from tasks.longbench.compare import model_of, place
 from tasks.schema.errors import BadInput
-from tasks.schema.params import Params
+from tasks.schema.params import Model, Params
 from tasks.schema.records import Duel, Prediction
 
 
@@ -31,12 +31,15 @@ def duel(a: str, b: str, *, params: Params, out: Path | None = None) -> Duels:
     """
     from tasks.stage import run_async
 
+    if params.models.judge is None:
+        raise BadInput("params.yaml", "null: nobody compares the answers", field="models.judge", fix="name a judge")
+
     ours, theirs = read_answers(a), read_answers(b)
     _check_prompts(a, b, ours, theirs)
     found = pairs([*(one.model_copy(update={"model": a}) for one in ours), *(one.model_copy(update={"model": b}) for one in theirs)])
     if not found:
         raise BadInput(b, f"no prompt in common with {a}", fix="name two evaluations of the same benchmark")
-    duels = run_async(_asked(found, params))
+    duels = run_async(_asked(found, params, params.models.judge))
     if out:
         store.write(out, duels)
     check_read(duels)
@@ -61,7 +64,6 @@ def read_answers(source: str) -> list[Prediction]:
     return [answer for answer in answers if answer.model == model]
 
 
-async def _asked(found: Sequence[Pair], params: Params) -> list[Duel]:
-    judge = params.models.judge
+async def _asked(found: Sequence[Pair], params: Params, judge: Model) -> list[Duel]:
     async with open_role("judge", judge) as chat:
         return await duel_all(chat, found, tries=params.judge.tries, judge=str(judge), label="judge, in pairs")

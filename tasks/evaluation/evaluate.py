@@ -24,7 +24,8 @@ from tasks.judging.verdicts import check_scored
 from tasks.longbench.adapters import read_items
 from tasks.longbench.answers import Method, Refused, answer_all, decoding_of, write_refused
 from tasks.longbench.scorecard import Scorecard
-from tasks.longbench.scoring import Files, Judged, cards, match, score_all, write_scores
+from tasks.longbench.scoring import Files, cards, match, score_all, write_scores
+from tasks.models.local import local_folder
 from tasks.schema.errors import BadInput
 from tasks.schema.params import PAPERS, Model, Params, load
 from tasks.schema.records import BenchmarkItem, Evaluation, Prediction, Reject, Verdict
@@ -139,11 +140,11 @@ def resolve(candidate: str) -> Candidate:
 
         with answering():
             return Candidate(candidate.removeprefix(REGISTRY), None, fetch(candidate))
-    folder = Path(candidate)
+    folder = Path(local_folder(candidate))
     if not (folder / "config.json").is_file():
         problem = "no config.json in it" if folder.is_dir() else "no such folder"
-        raise BadInput(candidate, problem, fix=f"give a checkpoint folder, a URL, or {REGISTRY}NAME@ALIAS")
-    return Candidate(folder.resolve().name, None, folder)
+        raise BadInput(candidate, problem, fix=f"give a checkpoint folder, a GGUF file, a URL, or {REGISTRY}NAME@ALIAS")
+    return Candidate(Path(candidate).resolve().name, None, folder)
 
 
 def _has_judge(who: Candidate, model: Model, params: Params) -> bool:
@@ -222,8 +223,7 @@ def _score(predictions: list[Prediction], verdicts: list[Verdict], out: Path) ->
     if verdicts:
         store.write(out / "verdicts.jsonl", verdicts)
         store.write_json(out / "reliability.json", reliable(verdicts, ()))
-    unjudged: Judged = {(p.item.id, p.model, p.sample): () for p in predictions}
-    judged = match(predictions, verdicts, Files(out / "predictions.jsonl", out / "verdicts.jsonl")) if verdicts else unjudged
+    judged = match(predictions, verdicts or None, Files(out / "predictions.jsonl", out / "verdicts.jsonl"))
     items = score_all(predictions, judged)
     found = cards(items, judged)
     write_scores(out, items, found)

@@ -10,7 +10,7 @@ from tasks.schema.records import Duel, Record, Verdict
 class Judged(Record):
     """Reliability of the judge, and its pairwise comparisons."""
 
-    judge: Reliability
+    judge: Reliability | None  # None: not judged
     duels: tuple[Tally, ...]  # one per pair of models; empty if none were compared
 
 

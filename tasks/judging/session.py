@@ -19,9 +19,14 @@ class Judgement(NamedTuple):
 
 
 async def judge_answers(
-    answers: Sequence[Prediction], template: Template, *, judge: Judge, first: Model, second: Model | None
+    answers: Sequence[Prediction], template: Template, *, judge: Judge, first: Model | None, second: Model | None
 ) -> Judgement:
-    """Returns the first judge's verdicts, its comparisons if params require them, and the second judge's verdicts, one per answer."""
+    """Returns the first judge's verdicts, its comparisons if params require them, and the second judge's verdicts, one per answer.
+
+    Without a judge there is nothing.
+    """
+    if first is None:
+        return Judgement([], [])
     async with open_role("judge", first) as chat:
         verdicts = await judge_all(
             chat,

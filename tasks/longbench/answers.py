@@ -47,10 +47,11 @@ async def answers_of(
     samples: int,
     seed: int,
     model: Model,
+    name: str = "",
     verb: str = "predict",
     refused: Refused | None = None,
 ) -> list[Prediction]:
-    """Answers of a checkpoint folder, under the folder's name. The folder is served for the duration unless a URL or the rehearsal is set.
+    """Answers of a checkpoint folder, under `name` or the folder's name. It is served for the duration unless a URL or the rehearsal is set.
 
     Raises BadInput if the folder does not exist, and the errors of `answer_all`.
     """
@@ -59,7 +60,7 @@ async def answers_of(
     elsewhere = settings().url("candidate") or is_stand_in(model)
     decoding = decoding_of(model, seed=seed, checkpoint=None if elsewhere else folder_digest(checkpoint))
     async with open_role("candidate", model, seed=seed, checkpoint=checkpoint) as chat:
-        return await answer_all(chat, items, model=checkpoint.name, samples=samples, decoding=decoding, verb=verb, refused=refused)
+        return await answer_all(chat, items, model=name or checkpoint.name, samples=samples, decoding=decoding, verb=verb, refused=refused)
 
 
 async def answer_all(

@@ -42,10 +42,11 @@ class Side(NamedTuple):
         return self.answers[0].model
 
     def scores(self, mode: Mode) -> dict[str, PromptScores]:
-        """Mean scores per prompt id. Raises BadInput in fixed mode if the items have no fixed-mode scores."""
+        """Mean scores per prompt id. Raises BadInput if the items have no scores in this mode."""
         found = {prompt.id: prompt for prompt in by_prompt(self.answers, mode=mode)}
         if any(prompt.s_l is None for prompt in found.values()):
-            raise BadInput(self.name, "no scores in fixed mode", field="fixed", fix="score the predictions again, or compare in paper mode")
+            problem = f"no scores in {mode.replace('_', ' ')} mode" if mode != "without_loops" else "no scores without loops"
+            raise BadInput(self.name, problem, field="fixed", fix="score the predictions again, or compare in paper mode")
         return found
 
 

@@ -24,6 +24,8 @@ class Reach(Record):
     mean: float
     longest: int
     s_l: float  # mean, in paper mode
+    mean_without_loops: float | None = None  # words outside loops and repeated passages, in fixed mode; None: the texts were not at hand
+    s_l_without_loops: float | None = None  # mean S_l of these
 
 
 class Ceiling(Record):

@@ -10,7 +10,7 @@ from typing import Literal, NamedTuple
 
 from tasks.schema.records import ScoredItem
 
-Mode = Literal["paper", "fixed"]
+Mode = Literal["paper", "fixed", "without_loops"]  # the last is fixed mode, of the words outside loops and repeated passages
 
 
 class PromptScores(NamedTuple):
@@ -80,7 +80,9 @@ def other_prompts(items: Iterable[ScoredItem]) -> str | None:
 
 
 def length_score(item: ScoredItem, mode: Mode) -> float | None:
-    """S_l in the given mode; None in fixed mode if the item has no fixed-mode score."""
+    """S_l in the given mode; None if the item was scored without its text."""
     if mode == "paper":
         return item.s_l
-    return item.fixed.s_l if item.fixed else None
+    if item.fixed is None:
+        return None
+    return item.fixed.s_l if mode == "fixed" else item.fixed.s_l_without_loops

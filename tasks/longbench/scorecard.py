@@ -27,6 +27,8 @@ class FixedScores(Record):
     s_bar: float | None  # None if S_q is None
     s_l_interval: Interval | None
     s_bar_interval: Interval | None
+    s_l_without_loops: float | None = None  # of the words outside loops and repeated passages; None: some texts were not at hand
+    s_l_without_loops_interval: Interval | None = None
 
 
 class Group(Record):
@@ -56,6 +58,7 @@ class Decay(Record):
     unfinished: float  # share of incomplete answers: all of `endings` but "ended"
     endings: dict[str, float] = Field({}, description="share of the answers by how they end; empty: scored before they were told apart")
     switched: float  # share of the answers that change their script
+    distinct: float | None = None  # distinct ÷ all n-grams of two words; None: scored before it was measured
     repetition_by_part: tuple[float, ...]  # by tenths of the text, first to last, over answers that are long enough
     looped_by_part: tuple[float, ...]
     other_script_by_part: tuple[float, ...]
@@ -68,6 +71,15 @@ class Following(Record):
     covered: float
     ordered: float
     s_l: float  # 0 to 100
+
+
+class Steadiness(Record):
+    """How steady a model's lengths are over several answers to one prompt (VOLTBench, arXiv 2605.01357); means over such prompts."""
+
+    prompts: int  # with two answers and more
+    answers: int  # to them
+    lvc: float | None  # standard deviation of the lengths ÷ their mean, 0 is steady; None: all answers are empty
+    mla: float  # 100 · max(0, 1 − |mean length − asked| ÷ asked), 100 is as long as asked
 
 
 class Stripped(Record):
@@ -92,6 +104,7 @@ class Scorecard(Group):
     ceiling: Ceiling | None = None
     degeneration: Decay | None = None  # None: scored without texts
     adherence: Following | None = None  # None: no known plan
+    steadiness: Steadiness | None = None  # None: no prompt has several answers
 
 
 Scorecards = ByName[Scorecard]  # scorecard.json
@@ -122,6 +135,7 @@ def _figures(card: Scorecard) -> Iterator[tuple[str, float | int | None]]:
     if card.fixed:
         yield "s_l_fixed", card.fixed.s_l
         yield "s_bar_fixed", card.fixed.s_bar
+        yield "s_l_without_loops", card.fixed.s_l_without_loops
     for name in ("s_l", "s_q", "s_bar"):
         if interval := getattr(card, f"{name}_interval"):
             yield f"{name}_low", interval.low
@@ -130,5 +144,8 @@ def _figures(card: Scorecard) -> Iterator[tuple[str, float | int | None]]:
         yield "longest", card.ceiling.longest
         yield "ceiling", card.ceiling.asked
     if card.degeneration:
-        for name in ("repetition", "looped", "unfinished", "switched"):
+        for name in ("repetition", "looped", "unfinished", "switched", "distinct"):
             yield name, getattr(card.degeneration, name)
+    if card.steadiness:
+        yield "lvc", card.steadiness.lvc
+        yield "mla", card.steadiness.mla

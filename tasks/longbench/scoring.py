@@ -71,8 +71,11 @@ def write_scores(out: Path, items: Sequence[ScoredItem], found: Mapping[str, Sco
     store.write_json(out / "scorecard.json", Scorecards(found))
 
 
-def match(answers: Iterable[Prediction], verdicts: Iterable[Verdict], files: Files) -> dict[Key, list[Said]]:
-    """The first judge's verdicts on each answer. Raises BadInput on duplicate or missing answers or verdicts."""
+def match(answers: Iterable[Prediction], verdicts: Iterable[Verdict] | None, files: Files) -> dict[Key, list[Said]]:
+    """The first judge's verdicts on each answer; none where `verdicts` is None: nobody judged.
+
+    Raises BadInput for a second answer or verdict under one name, and for one that lacks.
+    """
     judged: dict[Key, list[Said]] = {}
     for place, answer in enumerate(answers):
         if (key := _key(answer)) in judged:
@@ -80,6 +83,8 @@ def match(answers: Iterable[Prediction], verdicts: Iterable[Verdict], files: Fil
             line = _line(files.predictions, place)
             raise BadInput(files.predictions, problem, line=line, field="item.id", fix="remove the line, or run the predict stage again")
         judged[key] = []
+    if verdicts is None:
+        return judged
     for place, verdict in enumerate(verdicts):
         key = (verdict.id, verdict.model, verdict.sample)
         known = judged.get(key)

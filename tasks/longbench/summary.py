@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from statistics import fmean
+from statistics import fmean, pstdev
+from typing import NamedTuple
 
-from tasks.longbench.ruler import Point, ceiling, reach
+from tasks.longbench.ruler import Point, Reach, ceiling, reach
 from tasks.longbench.samples import PromptScores, by_prompt
-from tasks.longbench.scorecard import BINS, OVER, Decay, FixedScores, Following, Group, Scorecard, Stripped, bin_of
+from tasks.longbench.scorecard import BINS, OVER, Decay, FixedScores, Following, Group, Scorecard, Steadiness, Stripped, bin_of
 from tasks.schema.finish import Finish, finish_of
 from tasks.schema.records import Adherence, BenchmarkItem, Degeneration, Ending, FixedLength, Rubric, ScoredItem, Step
 from tasks.statistics import Interval, Means, intervals
@@ -14,6 +15,7 @@ from tasks.text.adherence import adherence
 from tasks.text.counts import count_words, s_l
 from tasks.text.degeneration import PARTS, degeneration
 from tasks.text.topics import prompt_digest, topic_of
+from tasks.text.unrepeated import count_without_loops
 from tasks.text.words import constraint, count_fixed, s_l_fixed
 
 
@@ -65,7 +67,15 @@ def score_item(
 def fixed_length(prompt: str, length: int, response: str) -> FixedLength:
     """The length score in fixed mode: words as a person counts them, against the range of lengths that the prompt accepts."""
     asked, written = constraint(prompt, length), count_fixed(response)
-    return FixedLength(written=written, least=asked.least, most=asked.most, s_l=s_l_fixed(asked, written))
+    once = count_without_loops(response)
+    return FixedLength(
+        written=written,
+        least=asked.least,
+        most=asked.most,
+        s_l=s_l_fixed(asked, written),
+        without_loops=once,
+        s_l_without_loops=s_l_fixed(asked, once),
+    )
 
 
 def summarise(items: Sequence[ScoredItem], *, judge: str | None = None) -> Scorecard:
@@ -82,10 +92,43 @@ def summarise(items: Sequence[ScoredItem], *, judge: str | None = None) -> Score
         stripped=_stripped(items),
         ended_by=_ended_by([item.finish_reason for item in items]),
         ruler=points,
-        by_asked=tuple(reach(points)),
+        by_asked=tuple(_without_loops(one, items) for one in reach(points)),
         ceiling=ceiling(points),
         degeneration=_decay([item.degeneration for item in items if item.degeneration]),
         adherence=_following([item.adherence for item in items if item.adherence]),
+        steadiness=steadiness(items),
+    )
+
+
+def _without_loops(reached: Reach, items: Sequence[ScoredItem]) -> Reach:
+    """The same asked length, with the words outside loops and repeated passages, where all its texts were at hand."""
+    own = [item for item in items if item.asked == reached.asked]
+    if not _all_without_loops(own):
+        return reached
+    found = [item.fixed for item in own if item.fixed]
+    words, scores = [one.without_loops or 0 for one in found], [one.s_l_without_loops or 0.0 for one in found]
+    return reached.model_copy(update={"mean_without_loops": fmean(words), "s_l_without_loops": fmean(scores)})
+
+
+def steadiness(items: Sequence[ScoredItem]) -> Steadiness | None:
+    """How steady the lengths of several answers to one prompt are (VOLTBench, arXiv 2605.01357); None where no prompt has two answers.
+
+    Words are fixed mode's, the paper's where the texts were not at hand. Deviations are those of the population.
+    """
+    lengths: dict[str, list[int]] = {}
+    asked = {item.id: item.asked for item in items}
+    for item in items:
+        lengths.setdefault(item.id, []).append(item.fixed.written if item.fixed else item.written)
+    several = {prompt: words for prompt, words in lengths.items() if len(words) > 1}
+    if not several:
+        return None
+    means = {prompt: fmean(words) for prompt, words in several.items()}
+    varying = [pstdev(words) / means[prompt] for prompt, words in several.items() if means[prompt]]
+    return Steadiness(
+        prompts=len(several),
+        answers=sum(map(len, several.values())),
+        lvc=fmean(varying) if varying else None,
+        mla=fmean(100 * max(0.0, 1 - abs(mean - asked[prompt]) / asked[prompt]) for prompt, mean in means.items()),
     )
 
 
@@ -144,12 +187,20 @@ def _group(items: Sequence[ScoredItem]) -> Group:
     )
 
 
-def _means(prompts: Sequence[PromptScores]) -> tuple[float, float | None, Means]:
-    """Mean S_l, mean S_q and their intervals."""
+class _Mean(NamedTuple):
+    """Mean S_l, mean S_q and all intervals."""
+
+    s_l: float
+    s_q: float | None
+    found: Means
+
+
+def _means(prompts: Sequence[PromptScores]) -> _Mean:
     lengths = [prompt.s_l for prompt in prompts if prompt.s_l is not None]
     qualities = [prompt.s_q for prompt in prompts]
     scored = [quality for quality in qualities if quality is not None]
-    return fmean(lengths), fmean(scored) if scored else None, intervals(lengths, qualities, [prompt.cluster for prompt in prompts])
+    found = intervals(lengths, qualities, [prompt.cluster for prompt in prompts])
+    return _Mean(fmean(lengths), fmean(scored) if scored else None, found)
 
 
 def _fixed(items: Sequence[ScoredItem]) -> FixedScores | None:
@@ -157,7 +208,19 @@ def _fixed(items: Sequence[ScoredItem]) -> FixedScores | None:
         return None
     length, quality, found = _means(by_prompt(items, mode="fixed"))
     both = None if quality is None else (length + quality) / 2
-    return FixedScores(s_l=length, s_bar=both, s_l_interval=found.s_l, s_bar_interval=found.s_bar)
+    once = _means(by_prompt(items, mode="without_loops")) if _all_without_loops(items) else None
+    return FixedScores(
+        s_l=length,
+        s_bar=both,
+        s_l_interval=found.s_l,
+        s_bar_interval=found.s_bar,
+        s_l_without_loops=once.s_l if once else None,
+        s_l_without_loops_interval=once.found.s_l if once else None,
+    )
+
+
+def _all_without_loops(items: Sequence[ScoredItem]) -> bool:
+    return all(item.fixed and item.fixed.s_l_without_loops is not None for item in items)
 
 
 def _bounds(prompts: Sequence[PromptScores]) -> Interval:
@@ -182,6 +245,7 @@ def _decay(found: Sequence[Degeneration]) -> Decay | None:
         unfinished=fmean(one.unfinished for one in found),
         endings=_endings([one.ending for one in found if one.ending]),
         switched=fmean(one.switches > 0 for one in found),
+        distinct=fmean(known) if (known := [one.distinct for one in found if one.distinct is not None]) else None,
         repetition_by_part=_by_part([one.repetition_by_part for one in found]),
         looped_by_part=_by_part([one.looped_by_part for one in found]),
         other_script_by_part=_by_part([one.other_script_by_part for one in found]),

@@ -29,6 +29,11 @@ def located(base: Base) -> Base:
     return base
 
 
+def local_folder(model: str) -> str:
+    """As `located`, of a model that somebody names on a command line."""
+    return located(Base(model=model, revision="", remote_code=False)).model
+
+
 def is_at_hand(base: Base) -> bool:
     """Can the model be read without fetching anything?"""
     if base.model in KNOWN and not Path(base.model).exists():

@@ -27,6 +27,9 @@ def write_page(path: Path, run: Run) -> None:
         styles=Markup(STYLES.read_text(encoding="utf-8")),  # our own file, without data
         models=list(run.cards),
         headlines=[*tables.headlines(run.cards), *([tables.over_cap(run, cap)] if cap else [])],
+        differences=tables.differences(run),
+        without_loops=tables.by_asked(run.cards),
+        steadiness=tables.steadiness(run.cards),
         by_language=tables.by_group(run.cards, "by_language", "s_l"),
         reaches=tables.reaches(run.cards),
         decay=tables.decay(run.cards),
@@ -40,9 +43,11 @@ def write_page(path: Path, run: Run) -> None:
 
 
 def is_rehearsal(run: Run) -> bool:
-    """Whether a stand-in answers for a model, or the student is the tiny one: then no score is a language model's."""
+    """Whether a stand-in answers for a model, or the student is the tiny one: then no score is a language model's. The selector does
+    not count: it picks the rehearsal's own prompts, and is in no score."""
     params = run.origin.params
-    return params.base.model == TINY or any(model is not None and is_stand_in(model) for _, model in params.models)
+    roles = (model for role, model in params.models if role != "selector")
+    return params.base.model == TINY or any(model is not None and is_stand_in(model) for model in roles)
 
 
 def control_cap(run: Run) -> float | None:

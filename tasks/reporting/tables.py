@@ -2,12 +2,14 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from tasks import store
-from tasks.longbench.scorecard import BINS, Group, Scorecard
+from tasks.longbench.compare import Side, paired
+from tasks.longbench.samples import Mode, length_score
+from tasks.longbench.scorecard import BINS, Decay, Group, Scorecard
 from tasks.longbench.summary import mean_s_l
 from tasks.reporting.sources import Run
 from tasks.schema.records import ByName, Headline
@@ -18,11 +20,22 @@ HEADLINES = {
     "fixed.s_bar": "S̄, fixed mode",
     "s_l": "S_l (length), paper mode",
     "fixed.s_l": "S_l (length), fixed mode",
+    "fixed.s_l_without_loops": "S_l without loops, fixed mode",
     "s_q": "S_q (quality)",
     "unscored": "unscored answers",
     "answers": "answers",
     "items": "prompts",
 }
+
+
+PAIRS = (("student", "base"), ("aligned", "base"), ("student", "control"), ("aligned", "student"), ("control", "base"))
+MEASURES: tuple[tuple[Mode, str, str], ...] = (
+    ("paper", "s_l", "S_l, paper mode"),
+    ("fixed", "s_l", "S_l, fixed mode"),
+    ("without_loops", "s_l", "S_l without loops"),
+    ("paper", "s_q", "S_q"),
+    ("paper", "s_bar", "S̄, paper mode"),
+)
 
 
 DECAY = {
@@ -31,6 +44,7 @@ DECAY = {
     "with_loop": "answers with a loop, %",
     "unfinished": "answers that are not the whole, %",
     "switched": "answers that change their script, %",
+    "distinct": "distinct pairs of words, % of them",
 }
 
 
@@ -54,11 +68,23 @@ Value = float | int | Estimate | None
 
 
 class Line(NamedTuple):
-    """One score, with a value per model. `gap` is student minus control; None if one is missing or the difference has no meaning."""
+    """One score, with a value per model. The gaps are student minus base and student minus control; None if one is missing or the
+    difference has no meaning."""
 
     name: str
     values: Sequence[Value]
+    over_base: float | None
     gap: float | None
+
+
+class Difference(NamedTuple):
+    """One model minus another in one measure, paired by prompt."""
+
+    models: str
+    measure: str
+    prompts: int
+    difference: Value  # with its 95% interval where it has one
+    verdict: str
 
 
 class Margin(NamedTuple):
@@ -69,8 +95,8 @@ class Margin(NamedTuple):
     longer: Value  # percentage of pairs in which the longer answer was chosen
     words: float
     s_l: float
-    s_q: float
-    s_bar: float
+    s_q: Value
+    s_bar: Value
 
 
 def headlines(cards: Mapping[str, Scorecard]) -> list[Line]:
@@ -91,10 +117,7 @@ def reaches(cards: Mapping[str, Scorecard]) -> list[Line]:
 def decay(cards: Mapping[str, Scorecard]) -> list[Line]:
     """Degeneration of the answers in percent, with a column per model."""
     columns = [card.degeneration for card in cards.values()]
-    measures = [
-        _line(name, [None if column is None else 100 * getattr(column, key) for column in columns], list(cards), gap=False)
-        for key, name in DECAY.items()
-    ]
+    measures = [_line(name, [_percent_of(column, key) for column in columns], list(cards), gap=False) for key, name in DECAY.items()]
     ended = [column.endings if column else {} for column in columns]
     endings = [
         _line(name, [100 * shares.get(key, 0.0) if shares else None for shares in ended], list(cards), gap=False)
@@ -102,6 +125,31 @@ def decay(cards: Mapping[str, Scorecard]) -> list[Line]:
         if any(shares.get(key) for shares in ended)
     ]
     return measures + endings
+
+
+def _percent_of(column: Decay | None, key: str) -> Value:
+    share: float | None = getattr(column, key, None)
+    return None if share is None else 100 * share
+
+
+def by_asked(cards: Mapping[str, Scorecard]) -> list[Line]:
+    """Mean S_l without loops per asked length, a column per model; none where the texts were not at hand."""
+    columns = [{point.asked: point.s_l_without_loops for point in card.by_asked} for card in cards.values()]
+    lengths = sorted({asked for column in columns for asked, score in column.items() if score is not None})
+    return [_line(f"{asked:,}".replace(",", "\u202f"), [column.get(asked) for column in columns], list(cards)) for asked in lengths]
+
+
+def steadiness(cards: Mapping[str, Scorecard]) -> list[Line]:
+    """LVC in percent and MLA, a column per model; nothing where no prompt has several answers."""
+    found = [card.steadiness for card in cards.values()]
+    if not any(found):
+        return []
+    names = {"lvc": "LVC: deviation of the lengths, % of their mean", "mla": "MLA: mean length against the asked one, 0 to 100"}
+    values = {
+        "lvc": [None if one is None or one.lvc is None else 100 * one.lvc for one in found],
+        "mla": [None if one is None else one.mla for one in found],
+    }
+    return [_line(names[key], values[key], list(cards), gap=False) for key in names]
 
 
 def by_group(cards: Mapping[str, Scorecard], group: str, score: str) -> list[Line]:
@@ -135,8 +183,32 @@ def over_cap(run: Run, cap: float) -> Line:
 
 def _line(name: str, values: Sequence[Value], models: Sequence[str], *, gap: bool = True) -> Line:
     by_model = {model: value.value if isinstance(value, Estimate) else value for model, value in zip(models, values, strict=True)}
-    student, control = by_model.get("student"), by_model.get("control")
-    return Line(name, values, student - control if gap and student is not None and control is not None else None)
+    over_base, over_control = (_minus(by_model, "student", other) if gap else None for other in ("base", "control"))
+    return Line(name, values, over_base, over_control)
+
+
+def _minus(by_model: Mapping[str, float | None], one: str, other: str) -> float | None:
+    a, b = by_model.get(one), by_model.get(other)
+    return None if a is None or b is None else a - b
+
+
+def differences(run: Run) -> list[Difference]:
+    """Student minus base first, then each other pair that says what a step of the pipeline brought, over the prompts that both answered."""
+    known = [pair for pair in PAIRS if all(name in run.cards for name in pair)]
+    return [line for one, other in known for line in _differences(run, one, other)]
+
+
+def _differences(run: Run, one: str, other: str) -> Iterator[Difference]:
+    sides = [Side(name, [item for item in run.items if item.model == name], run.cards[name].judge) for name in (one, other)]
+    if not {item.id for item in sides[0].answers} & {item.id for item in sides[1].answers}:
+        return
+    for mode, measure, name in MEASURES:
+        if any(length_score(item, mode) is None for side in sides for item in side.answers):
+            continue
+        row = next((row for row in paired(*sides, mode=mode).rows if (row.group, row.measure) == ("overall", measure)), None)
+        if row:
+            value = Estimate(row.difference, row.interval.low, row.interval.high) if row.interval else row.difference
+            yield Difference(f"{one} − {other}", name, row.items, value, row.verdict)
 
 
 def margins(bias: LengthBias) -> list[Margin]:

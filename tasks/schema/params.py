@@ -51,9 +51,15 @@ class Models(Section):
 
     teacher: Model
     selector: Model
-    judge: Model
+    judge: Model | None = Field(description="gives S_q; null: nobody does, S_q is unscored and S̄ does not exist")
     second_judge: Model | None = Field(description="scores everything too, for the agreement of the two; null: nobody does")
     candidate: Model
+
+    @model_validator(mode="after")
+    def first_before_second(self) -> "Models":
+        if self.second_judge and not self.judge:
+            raise ValueError("second_judge without a judge; set it to null too")
+        return self
 
 
 class Bounds(Section):
@@ -367,6 +373,7 @@ class Predict(Section):
 
     version: Version
     samples: int = Field(ge=1, description="answers to each prompt; scores are means over them, intervals are over prompts")
+    base: bool = Field(description="the base model itself is a candidate too: what the training changed is student minus base")
 
 
 class Judge(Section):
@@ -392,7 +399,7 @@ class Promote(Section):
     """The promotion gate. The alias `champion` moves only if all conditions pass."""
 
     mode: Literal["paper", "fixed"] = Field(description="whose word count and reading of lengths the gate looks at")
-    min_s_bar: Percent
+    min_s_bar: Percent | None = Field(description="null: S̄ is no axis, and the champion is compared in S_l; needed without a judge")
     min_s_l: Percent
     min_gain_over_champion: float = Field(ge=-100, le=100, description="points of S̄ that the whole 95% interval of the gain must lie above")
     max_group_loss: Percent = Field(description="points of S̄ that no bin and no language may lose against the champion")
@@ -446,6 +453,14 @@ class Params(Section):
     promote: Promote
     serve: Serve
     study: Study
+
+    @model_validator(mode="after")
+    def answerable(self) -> "Params":
+        if self.models.judge is None and self.promote.min_s_bar is not None:
+            raise ValueError("models.judge is null, and promote.min_s_bar asks for S̄, which needs a judge; set promote.min_s_bar to null")
+        if self.predict.base and self.base.model == "tiny":
+            raise ValueError("predict.base is true, and base.model `tiny` has no weights before it is trained; set predict.base to false")
+        return self
 
 
 def load(path: Path = Path("params.yaml")) -> Params:

@@ -272,6 +272,7 @@ class Degeneration(Record):
     unfinished: bool  # the answer is incomplete: any ending but "ended"
     ending: Ending | None = None  # how it ends; None: scored by a version without endings
     switches: int  # changes of script between its sentences
+    distinct: float | None = None  # distinct ÷ all n-grams of two words; None: scored before it was measured
     repetition_by_part: tuple[float, ...] = ()  # ten values, first to last; empty for fewer than ten words
     looped_by_part: tuple[float, ...] = ()
     other_script_by_part: tuple[float, ...] = ()  # share of its letters that are not in its main script
@@ -284,6 +285,8 @@ class FixedLength(Record):
     least: int
     most: int
     s_l: float
+    without_loops: int | None = None  # words outside loops and repeated passages; None: scored before they were told apart
+    s_l_without_loops: float | None = None  # S_l of these
 
 
 class Adherence(Record):

@@ -41,6 +41,8 @@ def context_of(checkpoint: Path) -> int | None:
 
 def missing_judge(params: Params, own: Settings) -> str | None:
     """One line with the setting that names a judge, if params.yaml has only the rehearsal's; None if there is a judge."""
+    if params.models.judge is None:
+        return "S_q is not scored: models.judge is null; name a judge in params.yaml to score quality"
     if not is_stand_in(params.models.judge) or own.url("judge"):
         return None
     return (

@@ -20,6 +20,7 @@ from tasks.text.languages import latin_switches
 N = 4  # words or characters of an n-gram
 PARTS = 10  # equal parts of a text, by position
 TIMES = 3  # copies of a block in a row that make a loop
+PASSAGE = 16  # words in a row, all of whose n-grams occurred before, that make a repeated passage: about a sentence
 LEAST = 12  # words of a loop, all copies together: "no, no, no" is not a loop
 NEAR_TIMES, NEAR = 5, 0.8  # copies in a row that make a loop if they differ, and the share of equal words
 LONG, LONG_TIMES = 40, 2.5  # words of a long block, and the copies that make it a loop: the third may be half complete
@@ -86,6 +87,7 @@ def degeneration(text: str, *, finish_reason: str = "") -> Degeneration:
         unfinished=ends.cause != "ended",
         ending=ends.cause,
         switches=changes,
+        distinct=distinct(words),
         repetition_by_part=by_part(again),
         looped_by_part=by_part(looping),
         other_script_by_part=other,
@@ -95,6 +97,14 @@ def degeneration(text: str, *, finish_reason: str = "") -> Degeneration:
 def repeated_ngrams(text: str) -> float:
     """1 − distinct ÷ all n-grams of four words, 0 to 1: seq-rep-4 (Welleck et al. 2019, arXiv 1908.04319). It grows with length."""
     return _share(_repeats(word_ids(text)).again)
+
+
+def distinct(words: Places) -> float | None:
+    """Distinct ÷ all n-grams of two words: distinct-2 of Li et al. 2016 (arXiv 1510.03055). Falls with length. None without any."""
+    if len(words) < 2:
+        return None
+    pairs = np.sort(words[:-1].astype(np.uint64) * _MULTIPLIER + words[1:].astype(np.uint64))
+    return (1 + int(np.count_nonzero(np.diff(pairs)))) / len(pairs)
 
 
 def looped(text: str) -> float:
@@ -115,23 +125,64 @@ def switches(text: str) -> int:
     return other_scripts(text)[1] + latin_switches(text)
 
 
+class Words(NamedTuple):
+    """A text's words: what each is, and where it begins."""
+
+    ids: Places
+    starts: Places  # code points of the text in small letters
+    codes: NDArray[np.uint32]  # of that text
+    within: Marks  # for each of its code points: it is part of a word
+
+
+def without_repeats(text: str) -> str:
+    """The text, in small letters, without the words that repeat: those in loops behind the first copy, and those of passages of `PASSAGE`
+    words and more that came before. A text without any comes back as it is."""
+    plain = strip_markup(text)
+    words = located_words(plain)
+    again, looping = _repeats(words.ids)
+    marked = looping | _in_passages(again, len(words.ids))
+    if not marked.any():
+        return text
+    gone = np.zeros(len(words.codes), bool)
+    ends = np.append(words.starts[1:], len(words.codes))
+    for start, end in zip(words.starts[marked], ends[marked], strict=True):
+        gone[start:end] = True
+    codes = np.where(gone & words.within, np.uint32(ord(" ")), words.codes)
+    return codes.tobytes().decode("utf-32-le", "surrogatepass")
+
+
+def _in_passages(again: Marks, words: int) -> Marks:
+    """Which of so many words are in runs of n-grams that came before, `PASSAGE` words long and more."""
+    marked = np.zeros(words, bool)
+    edges = _stretches(again)
+    for start, end in edges[edges[:, 1] - edges[:, 0] + N - 1 >= PASSAGE]:
+        marked[start : end + N - 1] = True
+    return marked
+
+
 def word_ids(text: str) -> Places:
     """The words of a text as hashes, shape (words,). Two different words have equal hashes with a probability of 10^-19.
 
     In a long stretch of the same few signs ("!!!!", lines of "- ") each sign counts as a word.
     """
+    return located_words(text).ids
+
+
+def located_words(text: str) -> Words:
+    """As `word_ids`, with where each word begins."""
     text = text.lower()
     codes = _codes(text)
     kinds = _kinds(0x10000 if text.isascii() or codes.max() < 0x10000 else 0x110000).take(codes)
     _mark_sign_loops(text, codes, kinds)
-    within = np.flatnonzero(kinds)
+    whole, within = codes, np.flatnonzero(kinds)
     if not len(within):
-        return np.zeros(0, np.int64)
+        return Words(np.zeros(0, np.int64), np.zeros(0, np.int64), whole, kinds > 0)
     codes, alone = codes[within], kinds[within] >= _ALONE
     starts = np.flatnonzero(np.concatenate(([True], alone[1:] | alone[:-1] | (np.diff(within) > 1))))
     place = np.arange(len(codes)) - np.repeat(starts, np.diff(starts, append=len(codes)))  # position of each character in its word
     place &= LONGEST - 1
-    return np.add.reduceat(_FACTORS.take(place) * codes, np.flatnonzero(place == 0)).view(np.int64)
+    begins = np.flatnonzero(place == 0)
+    return Words(np.add.reduceat(_FACTORS.take(place) * codes, begins).view(np.int64), within[begins], whole, kinds > 0)
 
 
 def _codes(text: str) -> NDArray[np.uint32]:
@@ -236,7 +287,7 @@ def _in_loops(words: Places, gaps: Places) -> Marks:
     periods = np.flatnonzero(counts >= np.maximum((TIMES - 1) * np.arange(len(counts)) // 2, 1))
     for period in periods[np.argsort(-counts[periods], kind="stable")][:PERIODS]:
         same = words[period:] == words[:-period]
-        edges = np.flatnonzero(np.diff(np.concatenate(([False], same, [False])).astype(np.int8))).reshape(-1, 2)
+        edges = _stretches(same)
         times = TIMES if period < LONG else LONG_TIMES
         long = edges[:, 1] - edges[:, 0] >= max((times - 1) * int(period), LEAST - int(period))
         for start, end in edges[long]:
@@ -252,11 +303,21 @@ def _mark_near(looping: Marks, same: Marks, period: int) -> None:
         return
     sums = np.concatenate(([0], np.cumsum(same)))
     near = np.flatnonzero(sums[window:] - sums[:-window] >= NEAR * window)
-    if len(near):
-        steps = np.zeros(len(looping) + 1, np.int64)
-        np.add.at(steps, near + period, 1)
-        np.add.at(steps, near + period + window, -1)
-        looping |= np.cumsum(steps)[:-1] > 0
+    if not len(near):
+        return
+    steps = np.zeros(len(same) + 1, np.int64)
+    np.add.at(steps, near, 1)
+    np.add.at(steps, near + window, -1)
+    runs = np.flatnonzero(np.convolve(same, np.ones(N, np.int64), "valid") == N)  # beginnings of n-grams that are those of one block before
+    for start, end in _stretches(np.cumsum(steps)[:-1] > 0):
+        first, last = np.searchsorted(runs, start), np.searchsorted(runs, end - N, side="right") - 1
+        if first <= last:  # without the words at its ends that only fill the window up: the first copy is none of the loop
+            looping[runs[first] + period : runs[last] + N + period] = True
+
+
+def _stretches(marks: Marks) -> Places:
+    """Where each run of marks begins, and behind its last."""
+    return np.flatnonzero(np.diff(np.concatenate(([False], marks, [False])).astype(np.int8))).reshape(-1, 2)
 
 
 def _changes(points: NDArray[np.uint32], scripts: NDArray[np.uint8], present: Sequence[int]) -> int:

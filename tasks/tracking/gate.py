@@ -11,6 +11,7 @@ from tasks.schema.records import Record
 from tasks.statistics import Interval
 
 GAIN, WORST, UNSCORED, REPETITION, GENERAL = "gain_over_champion", "worst_group", "unscored", "repetition", "general."
+UNJUDGED = "no answer is scored; see the judge's problems in data/judge"
 DIRECTIONS = {GAIN: "above", WORST: "at most", UNSCORED: "at most", REPETITION: "at most"}  # all other conditions: at least
 
 
@@ -81,12 +82,12 @@ def weigh(card: Scorecard, *, general: Mapping[str, float | None], contest: Cont
     """Returns every condition of the gate. Those against a champion exist only with a `contest`. Shares are 0 to 1."""
     scores: Scorecard | FixedScores | None = card if promote.mode == "paper" else card.fixed
     length, both = (scores.s_l, scores.s_bar) if scores else (None, None)
-    note = None if scores else "nothing is scored in fixed mode; run the stage score again"
+    note = None if scores else "nothing is scored in fixed mode; fix: run the stage score again"
     unscored = card.unscored / card.answers if card.answers else None
     axes = [
-        _at_least("s_bar", both, promote.min_s_bar, note or "no answer is scored; see the judge's problems in data/judge"),
+        *([] if promote.min_s_bar is None else [_at_least("s_bar", both, promote.min_s_bar, note or UNJUDGED)]),
         _at_least("s_l", length, promote.min_s_l, note),
-        _at_most(UNSCORED, unscored, promote.max_unscored, "there is no answer"),
+        *([] if judgeless(card, promote) else [_at_most(UNSCORED, unscored, promote.max_unscored, "there is no answer")]),
         _at_most(
             REPETITION, card.degeneration.repetition if card.degeneration else None, promote.max_repetition, "the texts were not read"
         ),
@@ -101,6 +102,11 @@ def weigh(card: Scorecard, *, general: Mapping[str, float | None], contest: Cont
             )
         )
     return (*axes, *_against(contest, promote)) if contest else tuple(axes)
+
+
+def judgeless(card: Scorecard, promote: Promote) -> bool:
+    """Did no judge see the answers, as params want it? Then neither S̄ nor what is unscored is an axis."""
+    return card.judge is None and promote.min_s_bar is None
 
 
 def decide(
@@ -123,6 +129,8 @@ def decide(
     axes = weigh(card, general=general, contest=contest, promote=promote)
     passed = all(axis.passed for axis in axes)
     verdict = "all axes hold" if passed else "not all axes hold"
+    if judgeless(card, promote):
+        verdict += " (there is no judge: S_q is unscored, S̄ does not exist, and quality is no axis)"
     if is_champion and not passed:
         verdict += ", and it stays champion until another version takes its place"
     elif blocked and not is_champion:
@@ -146,11 +154,12 @@ def _against(contest: Contest, promote: Promote) -> tuple[Axis, ...]:
     if found is None:
         bounds = ((GAIN, promote.min_gain_over_champion), (WORST, promote.max_group_loss))
         return tuple(Axis(name=name, value=None, bound=bound, passed=False, note=contest.problem) for name, bound in bounds)
-    return _gain(found, promote.min_gain_over_champion), _worst_group(found, contest.unmatched, promote.max_group_loss)
+    measure = "s_l" if promote.min_s_bar is None else "s_bar"
+    return _gain(found, promote.min_gain_over_champion, measure), _worst_group(found, contest.unmatched, promote.max_group_loss)
 
 
-def _gain(found: Comparison, bound: float) -> Axis:
-    row = next((row for row in found.rows if (row.group, row.measure) == ("overall", "s_bar")), None)
+def _gain(found: Comparison, bound: float, measure: str) -> Axis:
+    row = next((row for row in found.rows if (row.group, row.measure) == ("overall", measure)), None)
     partly = f"over {found.items} of {found.items + len(found.only_b)} prompts" if found.only_b else None
     if row is None or row.interval is None or not _finite(row.difference, row.interval.low, row.interval.high):
         note = (

@@ -31,7 +31,8 @@ class Newcomer(Record):
 
 def wanted(params: Params) -> str:
     """Returns the fingerprint of an evaluation under the current params."""
-    judge = f"{params.models.judge}, prompt {read_template(Path(params.judge.prompt)).digest[:8]}"
+    named = params.models.judge
+    judge = f"{named}, prompt {read_template(Path(params.judge.prompt)).digest[:8]}" if named else None
     items, _ = read_items(Path(params.benchmark), None)
     return digest(judge, ((item.id, sample) for item in items for sample in range(params.predict.samples)))
 

@@ -22,8 +22,8 @@ class Margins(Record):
     longer_better: float | None  # the judge's bias: share in which the longer answer has the better S_q, among pairs with different S_q
     words: float
     s_l: float  # points of S_l, 0 to 100
-    s_q: float  # points of S_q, 0 to 100
-    score: float  # points of S̄ = (S_l + S_q) / 2
+    s_q: float | None  # points of S_q, 0 to 100; None: no judge scored them
+    score: float | None  # points of S̄ = (S_l + S_q) / 2
 
 
 class LengthBias(Record):
@@ -32,8 +32,9 @@ class LengthBias(Record):
 
 
 def length_bias(pairs: Sequence[Pair]) -> LengthBias:
-    """Length bias over all pairs with a requested length, S_l and S_q."""
-    gaps = [gap for gap in map(_gap, pairs) if gap]
+    """Length bias over all pairs with a requested length, S_l and S_q; over those with S_l if none has S_q."""
+    known = [gap for gap in map(_gap, pairs) if gap]
+    gaps = [gap for gap in known if gap.s_q is not None] or known
     found: dict[str, list[_Gap]] = {}
     for gap in gaps:
         found.setdefault(bin_of(gap.asked), []).append(gap)
@@ -48,21 +49,22 @@ class _Gap(NamedTuple):
     asked: int
     words: int
     s_l: float
-    s_q: float
+    s_q: float | None
 
 
 def _gap(pair: Pair) -> _Gap | None:
     chosen, rejected = pair.chosen, pair.rejected
-    if pair.asked is None or None in (chosen.s_l, rejected.s_l, chosen.s_q, rejected.s_q):
+    if pair.asked is None or chosen.s_l is None or rejected.s_l is None:
         return None
-    length, quality = (chosen.s_l or 0.0) - (rejected.s_l or 0.0), (chosen.s_q or 0.0) - (rejected.s_q or 0.0)
-    return _Gap(pair.asked, chosen.words - rejected.words, length, quality)
+    quality = None if chosen.s_q is None or rejected.s_q is None else chosen.s_q - rejected.s_q
+    return _Gap(pair.asked, chosen.words - rejected.words, chosen.s_l - rejected.s_l, quality)
 
 
 def _margins(gaps: Sequence[_Gap]) -> Margins:
     longer = [gap.words > 0 for gap in gaps if gap.words]
     better = [(gap.words > 0) == (gap.s_q > 0) for gap in gaps if gap.words and gap.s_q]
-    length, quality = mean(gap.s_l for gap in gaps), mean(gap.s_q for gap in gaps)
+    scored = [gap.s_q for gap in gaps if gap.s_q is not None]
+    length, quality = mean(gap.s_l for gap in gaps), mean(scored) if scored else None
     return Margins(
         pairs=len(gaps),
         longer_chosen=mean(longer) if longer else None,
@@ -71,5 +73,5 @@ def _margins(gaps: Sequence[_Gap]) -> Margins:
         words=mean(gap.words for gap in gaps),
         s_l=length,
         s_q=quality,
-        score=(length + quality) / 2,
+        score=None if quality is None else (length + quality) / 2,
     )

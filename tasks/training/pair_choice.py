@@ -12,6 +12,8 @@ from tasks.longbench.summary import s_q
 from tasks.schema.records import Answer, Message, Pair, Prediction, Reason, Reject, Rubric
 from tasks.text.counts import count_words, s_l
 from tasks.text.endings import ended
+from tasks.text.unrepeated import count_without_loops
+from tasks.text.words import constraint, s_l_fixed
 
 
 class Rated(NamedTuple):
@@ -30,6 +32,16 @@ def rate(answer: Prediction, rubric: Rubric | None) -> Rated:
         text=answer.response, ended=ended(answer.response, finish_reason=answer.finish_reason), words=words, s_l=length, s_q=quality
     )
     return Rated(answer.sample, marked, None if quality is None else (length + quality) / 2)
+
+
+def by_length(answers: Sequence[Prediction]) -> list[Rated]:
+    """Without a judge: the score is S_l in fixed mode, of the words outside loops and repeated passages."""
+    return [rate(one, None)._replace(score=_length_without_loops(one)) for one in answers]
+
+
+def _length_without_loops(answer: Prediction) -> float:
+    asked = constraint(answer.item.prompt, answer.item.length)
+    return s_l_fixed(asked, count_without_loops(answer.response))
 
 
 def choose(request: Prediction, rated: Sequence[Rated], *, seed: int, margin: float) -> Pair | Reject:

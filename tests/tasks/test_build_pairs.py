@@ -19,12 +19,12 @@ PARAMS = BuildPairs(version=1, prompt="tasks/prompts/judge.txt", tries=2, margin
 
 
 def run(
-    tmp_path: Path, answers: Sequence[Prediction], *, seed: int = 1, params: BuildPairs = PARAMS
+    tmp_path: Path, answers: Sequence[Prediction], *, seed: int = 1, params: BuildPairs = PARAMS, judge: Model | None = JUDGE
 ) -> tuple[dict[str, float], dict[str, Pair], list[Reject]]:
     folder = tmp_path / str(len(list(tmp_path.iterdir())))
     folder.mkdir()
     store.write(folder / "answers.jsonl", answers)
-    metrics = build_pairs.run(folder / "answers.jsonl", ROOT / PARAMS.prompt, folder, seed=seed, build_pairs=params, judge_model=JUDGE)
+    metrics = build_pairs.run(folder / "answers.jsonl", ROOT / PARAMS.prompt, folder, seed=seed, build_pairs=params, judge_model=judge)
     pairs, rejects = folder / "pairs.jsonl", folder / "rejects.jsonl"
     kept = store.read_list(pairs, Pair) if pairs.stat().st_size else []
     return dict(metrics), {pair.id: pair for pair in kept}, store.read_list(rejects, Reject) if rejects.stat().st_size else []
@@ -84,3 +84,16 @@ def test_more_rejects_than_params_allow_stop_the_stage(tmp_path: Path) -> None:
 def test_without_answers_there_are_no_pairs_and_nobody_is_asked(tmp_path: Path) -> None:
     metrics, pairs, rejects = run(tmp_path, [])
     assert (metrics, pairs, rejects) == ({"requests": 0, "pairs": 0, "answers": 0, "answers_unscored": 0}, {}, [])
+
+
+def test_without_a_judge_the_length_decides_and_a_loop_is_no_length(tmp_path: Path) -> None:
+    (looping,) = answers("owls", 4)
+    looping = looping.model_copy(update={"sample": 9, "response": "It was the only thing that he knew and that he wanted. " * 9})
+    honest = looping.model_copy(update={"sample": 1, "response": " ".join("x" * (number + 1) for number in range(70))})
+    metrics, pairs, _ = run(tmp_path, [looping, honest], judge=None)
+    assert metrics["answers_unscored"] == 2
+    assert pairs["owls"].chosen.words == 70
+    assert pairs["owls"].chosen.s_q is None
+    bias = store.read_document(tmp_path / "0/bias.json", LengthBias)
+    assert bias.overall
+    assert (bias.overall.pairs, bias.overall.s_q, bias.overall.score) == (1, None, None)

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from tasks import store
+from tasks import judge, store
 from tasks.judging.reliability import reliability
 from tasks.judging.rubric import parse_rubric
 from tasks.judging.verdicts import draw
 from tasks.schema.errors import BadInput, BadPrompt, ReplyError
+from tasks.schema.params import load
 from tasks.schema.records import Verdict
 from tasks.schema.settings import settings
 from tests.conftest import ROOT
@@ -235,3 +236,13 @@ def test_a_prompt_without_its_placeholders_is_refused_before_anything_is_asked(t
     with endpoint(lambda _: GOOD) as seen, pytest.raises(BadPrompt, match=r"mine\.txt: \{\{prompt\}\}: missing placeholder"):
         run(tmp_path, prediction("Bread."), prompt=tmp_path / "mine.txt")
     assert seen == []
+
+
+def test_without_a_judge_nobody_is_asked_and_every_answer_is_unscored(tmp_path: Path) -> None:
+    store.write(tmp_path / "predictions.jsonl", [prediction(text, id) for id, text in zip("abcd", TEXTS, strict=True)])
+    (tmp_path / "out").mkdir()
+    params = load(ROOT / "profiles/rehearsal.yaml").judge
+    prompt = ROOT / "tasks/prompts/judge.txt"
+    metrics = judge.run(tmp_path / "predictions.jsonl", prompt, tmp_path / "out", judge=params, judge_model=None, second_judge_model=None)
+    assert (metrics["verdicts"], metrics["unscored"], metrics["student_unscored"], metrics["duels"]) == (0, 4, 4, 0)
+    assert (tmp_path / "out/verdicts.jsonl").read_bytes() == (tmp_path / "out/duels.jsonl").read_bytes() == b""

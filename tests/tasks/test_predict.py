@@ -4,15 +4,26 @@ from pathlib import Path
 import pytest
 
 from tasks import predict, store
+from tasks.endpoints.launch import launch_of
+from tasks.models.gguf import convert
 from tasks.schema.errors import BadInput
-from tasks.schema.params import Model, Predict
+from tasks.schema.params import Base, Model, Predict
 from tasks.schema.records import Prediction
+from tasks.schema.settings import settings
+from tasks.training.base_candidate import base_folder
+from tests.tasks.models.gguf_files import write_gguf
 
+TRAINING = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' }}"
+    "{% if message['role'] == 'assistant' %}{% generation %}{{ message['content'] + '<|im_end|>' }}{% endgeneration %}"
+    "{% else %}{{ message['content'] + '<|im_end|>' }}{% endif %}{{ '\\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}"
+)
 REHEARSAL = Model(name="rehearsal-candidate", revision="1", temperature=0.5, max_tokens=500)
 ASKED = [(f"Write a {length}-word essay about {topic}.", length) for length in (50, 100) for topic in ("bread", "ferries", "owls")]
 
 
-def run(tmp_path: Path, *models: str, samples: int = 1) -> tuple[dict[str, float], list[Prediction]]:
+def run(tmp_path: Path, *models: str, samples: int = 1, base: str = "") -> tuple[dict[str, float], list[Prediction]]:
     benchmark, out = tmp_path / "benchmark.jsonl", tmp_path / "out"
     benchmark.write_text("".join(json.dumps({"prompt": prompt, "type": "News", "length": length}) + "\n" for prompt, length in ASKED))
     for model in models:
@@ -21,8 +32,16 @@ def run(tmp_path: Path, *models: str, samples: int = 1) -> tuple[dict[str, float
     (tmp_path / "checkpoints").mkdir(exist_ok=True)
     (tmp_path / "aligned").mkdir(exist_ok=True)
     out.mkdir(exist_ok=True)
-    own = Predict(version=1, samples=samples)
-    metrics = predict.run(benchmark, tmp_path / "checkpoints", tmp_path / "aligned", out, seed=1, predict=own, candidate_model=REHEARSAL)
+    metrics = predict.run(
+        benchmark,
+        tmp_path / "checkpoints",
+        tmp_path / "aligned",
+        out,
+        seed=1,
+        base=Base(model=base or "tiny", revision="", remote_code=False),
+        predict=Predict(version=1, samples=samples, base=bool(base)),
+        candidate_model=REHEARSAL,
+    )
     return dict(metrics), store.read_list(out / "predictions.jsonl", Prediction)
 
 
@@ -68,3 +87,27 @@ def test_a_second_run_gives_the_same_predictions(tmp_path: Path) -> None:
 def test_a_folder_without_a_checkpoint_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"checkpoints: the folder has no checkpoint; fix: run the train stage again"):
         run(tmp_path)
+
+
+def test_the_base_model_is_a_candidate_of_its_own_and_answers_before_the_control(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "weights.gguf")
+    metrics, predictions = run(tmp_path, "control", "student", base=str(tmp_path / "weights.gguf"))
+    assert list(dict.fromkeys(p.model for p in predictions)) == ["student", "base", "control"]
+    assert metrics["base_predictions"] == len(ASKED)
+
+
+def test_a_base_that_has_no_weights_before_the_training_is_no_candidate() -> None:
+    with pytest.raises(BadInput, match="`tiny` has no weights before it is trained; fix: set it to false"):
+        base_folder(Base(model="tiny", revision="", remote_code=False))
+
+
+def test_a_base_without_a_chat_template_is_served_with_the_one_that_its_student_is_trained_with(tmp_path: Path) -> None:
+    write_gguf(tmp_path / "weights.gguf")
+    convert(tmp_path / "weights.gguf", tmp_path / "plain")
+    (tmp_path / "plain/chat_template.jinja").unlink()
+    (tmp_path / "form.jinja").write_text(TRAINING)
+    given = Base(model=str(tmp_path / "plain"), revision="", remote_code=False, chat_template=str(tmp_path / "form.jinja"))
+    folder = base_folder(given)
+    assert folder != tmp_path / "plain"
+    assert (folder / "chat_template.jinja").read_text() == (tmp_path / "form.jinja").read_text()
+    assert launch_of(folder, settings(), 1234).words

@@ -223,3 +223,33 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
     (data / "promote/decision.json").unlink()
     with pytest.raises(BadInput, match=r"promote/decision\.json: no such file"):
         render(tmp_path, data)
+
+
+def with_base(data: Path) -> Path:
+    """The same run with the base model as a candidate that wrote half of what the student did."""
+    items = store.read_list(data / "score/items.jsonl", ScoredItem)
+    items += [
+        item.model_copy(update={"model": "base", "written": item.written // 2, "s_l": s_l(item.asked, item.written // 2)})
+        for item in items
+        if item.model == "student"
+    ]
+    models = dict.fromkeys(item.model for item in items)
+    cards = {model: summarise([item for item in items if item.model == model]) for model in models}
+    store.write(data / "score/items.jsonl", items)
+    store.write_json(data / "score/scorecard.json", {model: card.model_dump(mode="json") for model, card in cards.items()})
+    return data
+
+
+def test_what_the_training_changed_is_student_minus_base_first(tmp_path: Path) -> None:
+    page = Page(render(tmp_path, with_base(finished_run(tmp_path / "data"))))
+    assert page.text.index("student − base") < page.text.index("student − control")
+    assert "What the training changed" in page.text
+
+
+def test_without_a_judge_the_page_says_so_and_has_its_sections(tmp_path: Path) -> None:
+    data = with_base(finished_run(tmp_path / "data", scored=False))
+    store.write_json(data / "score/reliability.json", {"judge": None, "duels": []})
+    page = Page(render(tmp_path, data))
+    assert "No judge saw the answers" in page.text
+    assert "S̄ does not exist" in page.text
+    assert set(page.ids) >= SECTIONS

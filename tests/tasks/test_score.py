@@ -70,7 +70,9 @@ def test_repeats_are_averaged_and_the_second_judge_enters_no_score(tmp_path: Pat
     metrics = run(tmp_path, [prediction(100, 100), prediction(200, 200)], verdicts)
     assert (metrics["student_s_q"], metrics["student_unscored"]) == ((75 + 50) / 2, 0)
     assert read_scorecards(tmp_path / "out/scorecard.json")["student"].judge == "j"
-    assert store.read_document(tmp_path / "out/reliability.json", Judged).judge.judge == "j"
+    found = store.read_document(tmp_path / "out/reliability.json", Judged).judge
+    assert found
+    assert found.judge == "j"
 
 
 def test_samples_are_matched_with_their_own_verdicts(tmp_path: Path) -> None:
@@ -109,3 +111,11 @@ def test_verdicts_that_do_not_match_the_predictions_are_named(tmp_path: Path, ve
 def test_a_prediction_that_is_there_twice_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"predictions\.jsonl:2: item\.id: i100 by student is there twice"):
         run(tmp_path, [prediction(100, 100), prediction(100, 90)], [verdict(100)])
+
+
+def test_without_a_judge_every_answer_is_unscored_and_lengths_are_scored(tmp_path: Path) -> None:
+    metrics = run(tmp_path, [prediction(100, 100), prediction(200, 200)], [])
+    card = read_scorecards(tmp_path / "out/scorecard.json")["student"]
+    assert (card.judge, card.s_q, card.s_bar, card.unscored, card.s_l) == (None, None, None, 2, 100)
+    assert "student_s_q" not in metrics
+    assert store.read_document(tmp_path / "out/reliability.json", Judged).judge is None

@@ -186,3 +186,41 @@ def test_a_scorecard_that_is_none_is_named(tmp_path: Path) -> None:
     store.write_json(tmp_path / "scorecard.json", {"student": {"items": 1}})
     with pytest.raises(BadInput, match=r"scorecard\.json: student\.answers: missing field"):
         read_scorecards(tmp_path / "scorecard.json")
+
+
+def answer(length: int, written: int, sample: int) -> ScoredItem:
+    prompt = f"Write {length} words about salt."
+    own = BenchmarkItem(id=f"i{length}", prompt=prompt, type="", length=length, language="en")
+    return score_item(own, "student", " ".join(f"w{number}" for number in range(written)), None, sample=sample)
+
+
+def test_steadiness_is_that_of_several_answers_to_one_prompt() -> None:
+    found = summarise([answer(100, written, sample) for sample, written in enumerate((80, 120))]).steadiness
+    assert found is not None
+    assert (found.prompts, found.answers, found.lvc, found.mla) == (1, 2, 0.2, 100)
+    two = summarise(
+        [*(answer(100, 50, sample) for sample in range(2)), *(answer(200, 500, sample) for sample in range(2)), answer(300, 1, 0)]
+    )
+    assert two.steadiness is not None
+    assert (two.steadiness.prompts, two.steadiness.lvc, two.steadiness.mla) == (2, 0, 25)
+
+
+def test_one_answer_to_each_prompt_says_nothing_of_steadiness() -> None:
+    assert summarise([answer(100, 100, 0), answer(200, 100, 0)]).steadiness is None
+
+
+def test_empty_answers_have_a_mean_and_no_relative_deviation() -> None:
+    found = summarise([answer(100, 0, 0), answer(100, 0, 1)]).steadiness
+    assert found is not None
+    assert (found.lvc, found.mla) == (None, 0)
+
+
+def test_a_loop_that_is_as_long_as_asked_has_no_score_without_loops() -> None:
+    own = BenchmarkItem(id="a", prompt="Write 800 words about salt.", type="", length=800, language="en")
+    found = score_item(own, "base", "It was the only thing that he knew and that he ever wanted. " * 62, None)
+    card = summarise([found])
+    assert card.s_l > 90
+    assert card.fixed is not None
+    assert card.fixed.s_l > 90
+    assert card.fixed.s_l_without_loops == 0
+    assert (card.by_asked[0].mean_without_loops, card.by_asked[0].s_l_without_loops) == (13, 0)

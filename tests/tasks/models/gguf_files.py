@@ -1,5 +1,6 @@
 """A tiny Llama with a byte-level tokenizer, written as a GGUF file by the package `gguf`."""
 
+import json
 from pathlib import Path
 
 import gguf
@@ -71,3 +72,8 @@ def write_gguf(path: Path, *, architecture: str = "llama", licence: str = "mit",
     writer.write_tensors_to_file()
     writer.close()
     return weights
+
+
+def read(path: Path) -> dict[str, object]:
+    found: dict[str, object] = json.loads(path.read_text(encoding="utf-8"))
+    return found

@@ -38,7 +38,7 @@ def test_the_ceiling_rises_with_the_cap(tmp_path: Path) -> None:
         store.write_json(capped / "metrics.json", dict(cap.run(tmp_path / "dataset", words, capped, base=TINY, pack=pack, study=study)))
         train.run(capped / "packs", capped / "tokenizer", trained, seed=42, base=TINY, train=recipe)
         ruler = tmp_path / "ruler.jsonl"
-        once = Predict(version=2, samples=1)
+        once = Predict(version=2, samples=1, base=False)
         measure.run(ruler, trained / "checkpoints", PASSES, measured, seed=42, predict=once, candidate_model=CANDIDATE)
     (tmp_path / "out").mkdir()
     metrics = fit.run(tmp_path / "capped", tmp_path / "measured", tmp_path / "plots", tmp_path / "out", study=study)

@@ -22,6 +22,7 @@ GATE = Promote(
     max_repetition=0.3,
     min_general={},
 )
+UNJUDGED_GATE = GATE.model_copy(update={"min_s_bar": None})
 ASKED = (100, 300, 600, 1500, 2500, 3500, 5000, 9000)
 
 
@@ -192,3 +193,23 @@ def test_who_reigns_stays_and_who_was_rolled_back_stays_out() -> None:
 def test_a_decision_survives_its_file() -> None:
     decision = decided(card(), against(items(), items()))
     assert Decision.model_validate_json(decision.model_dump_json()) == decision
+
+
+def test_without_a_judge_quality_is_no_axis_and_the_decision_says_so() -> None:
+    unjudged = [item(asked, s_q=None) for asked in ASKED]
+    better = [item(asked, s_q=None, s_l=90.0) for asked in ASKED]
+    contest = against(better, unjudged)
+    axes = {one.name: one for one in weigh(card(better), general={}, contest=contest, promote=UNJUDGED_GATE)}
+    assert list(axes) == ["s_l", "repetition", "gain_over_champion", "worst_group"]
+    assert axes["gain_over_champion"].value == pytest.approx(10.0)
+    assert all(one.passed for one in axes.values())
+    runs = {"training_run": "t", "evaluation_run": "e"}
+    found = decide(card(better), "2", model="student", is_champion=False, contest=contest, general={}, promote=UNJUDGED_GATE, **runs)
+    assert found.alias == "champion"
+    assert "there is no judge: S_q is unscored, S̄ does not exist" in found.reason
+
+
+def test_a_gate_that_asks_for_s_bar_fails_where_nobody_judged() -> None:
+    axes = gate(card([item(asked, s_q=None) for asked in ASKED]))
+    assert not axes["s_bar"].passed
+    assert not axes["unscored"].passed

@@ -49,5 +49,15 @@ def test_where_nothing_differs_there_is_no_share() -> None:
 
 
 def test_general_pairs_and_unscored_ones_are_left_out() -> None:
-    assert length_bias([pair((100, 90.0, 60.0), (80, 80.0, 50.0), asked=None), pair((100, 90.0, None), (80, 80.0, 50.0))]).overall is None
+    general, unscored = pair((100, 90.0, 60.0), (80, 80.0, 50.0), asked=None), pair((100, 90.0, None), (80, 80.0, 50.0))
+    assert length_bias([general]).overall is None
+    found = length_bias([general, unscored, pair((100, 90.0, 60.0), (80, 80.0, 50.0))]).overall
+    assert found
+    assert (found.pairs, found.s_q) == (1, 10.0)
+
+
+def test_pairs_that_no_judge_scored_have_the_bias_of_their_lengths() -> None:
+    found = length_bias([pair((100, 90.0, None), (80, 80.0, None))]).overall
+    assert found
+    assert (found.pairs, found.words, found.s_l, found.s_q, found.score, found.longer_better) == (1, 20, 10.0, None, None, None)
     assert length_bias([]).by_bin == {}
