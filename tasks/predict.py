@@ -1,7 +1,8 @@
 """predict: the candidate models answer the benchmark over HTTP (paper, section 4.1).
 
 Each checkpoint gives `predict.samples` answers per item; the written tokens drive the cost. Student, aligned student (if any), base
-model (if predict.base) and control are served one after the other, by the pipeline's own server unless LONGWRITER_CANDIDATE_URL names another.
+model (if predict.base) and control are served one after the other, by the pipeline's own server unless LONGWRITER_CANDIDATE_URL names
+another.
 """
 
 from pathlib import Path

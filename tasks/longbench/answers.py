@@ -51,7 +51,7 @@ async def answers_of(
     verb: str = "predict",
     refused: Refused | None = None,
 ) -> list[Prediction]:
-    """Answers of a checkpoint folder, under `name` or the folder's name. It is served for the duration unless a URL or the rehearsal is set.
+    """Answers of a checkpoint folder, under `name` or the folder's name. It is served unless a URL or the rehearsal is set.
 
     Raises BadInput if the folder does not exist, and the errors of `answer_all`.
     """
