@@ -1,15 +1,16 @@
-"""AgentWrite's write step beside its peers, against the least time that the endpoint allows. At full size (8 minutes):
-`python -m benchmarks.agentwrite --samples 6000 --slots 256 --latency 0.7 --only engine`.
+"""Compare AgentWrite's write step with other implementations, and with the lower bound of the endpoint's time.
 
-The endpoint is a process of its own: a fixed time to the first token, fixed tokens a second for each stream, and so many slots; more
-requests wait for one. No schedule can end before max(longest chain, all slot time / slots), the lower bound. The contenders have
-the same plans, the same endpoint and a process of their own each, so that CPU and memory are theirs alone:
+At full size (8 minutes): `python -m benchmarks.agentwrite --samples 6000 --slots 256 --latency 0.7 --only engine`.
 
-- engine: tasks.write as the pipeline runs it, journal, checks and bar included, with an eighth more requests in flight than there
-  are slots, so that a slot that falls free finds one waiting;
-- openai loop: one asyncio task a sample over the openai SDK, so many calls at once as there are slots;
-- two scripts: the official flow, re-described: threads that take a sample each and write it from end to end, plans first, then texts;
-  8 of them as published, and tuned to one for every slot.
+The endpoint is a separate process with a fixed time to the first token, a fixed rate of tokens per second and stream, and a number of
+slots; further requests wait for a slot. No schedule can end before max(longest chain, total slot time / slots), the lower bound. All
+contenders use the same plans and the same kind of endpoint. Each has its own process, for separate CPU and memory:
+
+- engine: tasks.write as in the pipeline, with journal, checks and bar. It has an eighth more requests in flight than slots, so that a
+  free slot always has a waiting request.
+- openai loop: one asyncio task per sample over the openai SDK, with as many calls at once as slots.
+- two scripts: the official flow, reimplemented. Each thread writes one sample from beginning to end; 8 threads as published, and tuned
+  to one per slot.
 """
 
 import argparse
@@ -117,12 +118,12 @@ CONTENDERS = {
     "two scripts, tuned": lambda work, url, slots: run_two_scripts(work, url, slots, workers=slots),
 }
 
-FAULTS = {"engine, 10% refused": "rate_limited=0.1", "engine, 1% hanging": "hanging=0.01"}  # the engine against an endpoint that fails
+FAULTS = {"engine, 10% refused": "rate_limited=0.1", "engine, 1% hanging": "hanging=0.01"}  # the engine with a failing endpoint
 ROWS = [*list(CONTENDERS)[:3], *FAULTS]
 
 
 def measure(name: str, samples: int, slots: int, latency: float) -> None:
-    """One contender in a fresh process against a fresh endpoint; prints its row."""
+    """Run one contender in a new process against a new endpoint; prints its row."""
     contender = "engine" if name in FAULTS else name
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
@@ -156,8 +157,8 @@ def _memory(process: psutil.Process) -> int:
 
 
 def contend(name: str, work: Path, url: str, slots: int) -> None:
-    """In the contender's process: its run alone is timed, not Python's start."""
-    settings.cache_clear()  # the contender sets its own
+    """Called in the contender's process: times only its run, not Python's start."""
+    settings.cache_clear()  # the contender changes the environment
     wall, cpu = time.monotonic(), cpu_seconds()
     CONTENDERS[name](work, url, slots)
     (work / "report.json").write_text(json.dumps({"wall": time.monotonic() - wall, "cpu": cpu_seconds() - cpu}))

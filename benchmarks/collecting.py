@@ -1,10 +1,10 @@
-"""Collect's cheap filters over a million WildChat-shaped rows, near copies included, and the reader of length requests: `make bench`.
+"""Measure collect's rule filters and near-duplicate search on a million WildChat-shaped rows, and the parser of length requests.
 
-The peer is a pipeline of `datasets` over the same files, with as many processes: the same filter functions in `Dataset.map`, the
-results in its Arrow cache, sorted by id, as what stays must not depend on the order of the rows, and near copies by rensa's LSH index
-in memory with as many bands and the same exact check. Both keep the same rows, but for a near copy in 100,000 that a band misses. It runs
-over a share of the rows, and ours once more over the same share: the ratio is of these two. Memory is that of the whole process
-tree, its shared pages counted once. Wide: the same rows with replies of 3,000 words.
+Run by `make bench`. The peer is a pipeline of `datasets` over the same files with as many processes: the same filter functions in
+`Dataset.map`, results in its Arrow cache, sorted by id (so that the order of the rows does not matter), and near-duplicates by rensa's
+LSH index in memory, with as many bands and the same exact check. Both keep the same rows, except for one near-duplicate in 100,000 that a
+band misses. The peer runs on a share of the rows; ours runs on the same share for the ratio. Memory is the whole process tree's, with
+shared pages counted once. "Wide" rows have replies of 3,000 words.
 """
 
 import argparse
@@ -27,7 +27,7 @@ from tasks.schema.params import Collect, Source, load
 from tasks.text.length_requests import parse_length_request
 
 DATA = Path(__file__).parents[2] / "shared" / "data"
-LABELS = Path(__file__).with_name("writingbench_lengths.jsonl")  # 120 of 222 asks, drawn at random, labelled by reading, not by the parser
+LABELS = Path(__file__).with_name("writingbench_lengths.jsonl")  # 120 of 222 prompts, drawn at random, labelled by hand
 PEER_SHARE, WIDE_ROWS, WIDE_REPLY = 10, 20_000, 3_000
 
 
@@ -81,11 +81,11 @@ def _rows(path: Path) -> list[dict[str, Any]]:
 
 class Cost(NamedTuple):
     wall: float  # seconds
-    cpu: float  # seconds of all processes: what other load on the machine does not change
+    cpu: float  # seconds of all processes, which other load on the machine hardly changes
 
 
 def measured(work: str, folder: Path, *, label: str = "ours", **environment: str) -> Cost:
-    """What the work takes by its own word: starting Python or a cluster, and imports, are no part of it."""
+    """Run the work in a child process and return the cost that it reports, without the start of Python, imports and cluster."""
     command = [sys.executable, "-m", "benchmarks.collecting", "--work", work, "--folder", str(folder)]
     own = os.environ | environment
     with subprocess.Popen(command, env=own, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
@@ -101,7 +101,7 @@ def measured(work: str, folder: Path, *, label: str = "ours", **environment: str
 
 
 def memory(pid: int) -> int:
-    """Bytes of a process and its children, each page once."""
+    """Bytes of a process and its descendants (PSS), so that shared pages count once."""
     total = 0
     try:
         tree = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
@@ -113,7 +113,7 @@ def memory(pid: int) -> int:
 
 
 def rules() -> tuple[Collect, list[str]]:
-    """The paper's filters, against LongBench-Write where it is there."""
+    """(the paper profile's collect params, the prompts of LongBench-Write and the ruler if ../shared/data has them)."""
     collect = load(Path("profiles/llama-3.1-8b.yaml")).collect.model_copy(update={"decontaminate": []})
     scored = [DATA / "longbench_write" / f"{name}.jsonl" for name in ("longbench_write", "longwrite_ruler")]
     return collect, [row["prompt"] for path in scored if path.exists() for row in _rows(path)]
@@ -167,7 +167,7 @@ def peer(folder: Path) -> None:
 
 
 def peer_map(row: dict[str, Any], rules: Any) -> dict[str, Any]:
-    """The same functions on a row of `datasets`."""
+    """Apply our filter functions to a row of `datasets`."""
     from tasks.filtering.sift import Fit, judged
     from tasks.sources.adapters import ask_of
 

@@ -1,7 +1,7 @@
-"""6,000 drafts of about 5,000 words through assemble and the training set's contract; `make bench`.
+"""Measure assemble and the contract for external data on 6,000 drafts of about 5,000 words; `make bench`.
 
-The peer reads, joins and writes the same drafts as Parquet and does nothing else: what is over it is the cleaning and the looking. The
-stages run in processes of their own, so that their memory is theirs; rates and ratios are of CPU time, which a busy machine leaves alone.
+The peer only reads, joins and writes the same drafts as Parquet, so the difference to it is the cost of cleaning and measuring. Each
+stage runs in its own process, for separate memory. Rates and ratios are in CPU time, which other load on the machine hardly changes.
 """
 
 import os
@@ -57,7 +57,7 @@ def main() -> None:
 
 
 def measured(code: str) -> tuple[float, float, float]:
-    """Wall and CPU seconds, and the most memory in MiB, of a process that runs `code`."""
+    """(wall seconds, CPU seconds, peak memory in MiB) of a process that runs `code`."""
     ending = "\nfrom benchmarks.processes import cpu_seconds, most_memory; print(cpu_seconds(), most_memory() / 2**20)"
     start = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code + ending], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)

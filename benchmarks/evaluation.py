@@ -1,11 +1,11 @@
-"""The evaluation against the least time that the endpoint allows: 120 predictions, then 120 verdicts; `make bench`.
+"""Compare the evaluation with the lower bound of the endpoint's time: 120 predictions, then 120 verdicts; `make bench`.
 
-Asked lengths are spread as LongBench-Write's are. No schedule can end before max(longest answer, all slot time / slots), the lower
-bound. Predictions and verdicts are two stages, one after the other, each with a bound of its own. One more request is in flight for
-every eight slots, so that a slot that falls free finds one waiting. Journal, checks, bar and files are part of what is timed.
+Requested lengths are distributed as in LongBench-Write. No schedule can end before max(longest answer, total slot time / slots), the
+lower bound. Predictions and verdicts are two stages with separate bounds. An eighth more requests than slots are in flight, so that a
+free slot always has a waiting request. The times include journal, checks, bar and files.
 
-Then `score` of 5,000 predictions of about 1,000 words with three verdicts each: seconds, as a multiple of counting their words once in
-both modes in one process, and peak memory. `--score 50000 --only-score` measures that number of predictions and nothing else.
+Then it measures `score` on 5,000 predictions of about 1,000 words with three verdicts each: seconds, the multiple of counting the words
+once in both modes in one process, and peak memory. `--score 50000 --only-score` only measures scoring, of that many predictions.
 """
 
 import argparse
@@ -31,11 +31,11 @@ from tasks.text.words import count_fixed
 
 ITEMS, SLOTS, SEED = 120, 20, 7
 LATENCY, TOKENS_PER_SECOND = 1.0, 2000.0
-SPREAD = ((26, 100, 499), (36, 500, 1999), (31, 2000, 3999), (27, 4000, 8000))  # items, and asked words from and to
+SPREAD = ((26, 100, 499), (36, 500, 1999), (31, 2000, 3999), (27, 4000, 8000))  # (items, least and most requested words)
 CANDIDATE = Model(name="rehearsal-candidate", revision="1", temperature=0.5, max_tokens=32768)
 
 
-SAMPLES, REPEATS = 4, 3  # answers to a prompt, verdicts on an answer
+SAMPLES, REPEATS = 4, 3  # answers per prompt, verdicts per answer
 _SCORE = """
 import sys
 from pathlib import Path
@@ -89,7 +89,7 @@ def evaluate() -> None:
 
 
 def measure_score(number: int) -> None:
-    """Seconds and peak memory of `score`, in a process of its own with its workers, beside counting the words alone."""
+    """Measure seconds and peak memory of `score` in a child process with its workers, and compare with counting the words only."""
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         (work / "scored").mkdir()
@@ -139,7 +139,7 @@ def _verdicts(number: int) -> Iterator[Verdict]:
 
 
 def longest(predictions: Path) -> float:
-    """Seconds that the longest answer holds its slot."""
+    """Seconds for which the longest answer occupies its slot."""
     return LATENCY + max(prediction.tokens for prediction in store.read(predictions, Prediction)) / TOKENS_PER_SECOND
 
 

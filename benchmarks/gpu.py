@@ -1,9 +1,9 @@
-"""Training on one GPU: tokens/s and MFU of random weights in the shapes of real models, at the context of the recipes.
+"""Measure training on one GPU: tokens/s and MFU of random weights in the shapes of real models, at the profiles' context.
 
-Each row is a training by the pipeline's own path (tasks.training.launch), in processes of its own. A row that runs out of memory
-says so. The peer is plain transformers' Trainer with padding on the same samples. MFU is the share of the card's matrix rate, measured
-when the row began. Rows that are done stay in `results.json` under --out: run again within the time that a machine is lent, and it goes
-on with the rest. `--dry` walks the same path on a CPU, with a model of 0.1 million parameters and texts of a few words.
+Each row is a training by the pipeline's own code (tasks.training.launch) in separate processes. A row that runs out of memory is reported
+as such. The peer is transformers' plain Trainer with padding on the same samples. MFU is the share of the GPU's matrix rate, measured at
+the start of the row. Finished rows are stored in `results.json` under --out; running the command again continues with the other rows.
+`--dry` runs the same code on a CPU, with a model of 0.1 million parameters and texts of a few words.
 """
 
 import json
@@ -36,12 +36,12 @@ from tasks.training.packing import Samples, best_fit_decreasing, write_packs
 from tasks.training.tokenizer import train_tokenizer
 
 ROOT = Path(__file__).parents[1]
-WARM = 2  # steps that are not counted: kernels are compiled and tuned in them
-NEEDED = 45.0  # seconds without which no row is begun
+WARM = 2  # steps that are not counted, because kernels are compiled and tuned in them
+NEEDED = 45.0  # seconds that must be left to begin a row
 
 
 class Model(NamedTuple):
-    """A Llama by its config.json's names."""
+    """The shapes of a Llama, under the names of config.json."""
 
     hidden_size: int
     intermediate_size: int
@@ -62,7 +62,7 @@ MODELS = {
 
 
 class Row(NamedTuple):
-    """`at_once` is of samples, padded to the longest among them; 0: packs, by the pipeline."""
+    """One training. `at_once` is the peer's number of samples per padded batch; 0: packs, by the pipeline."""
 
     model: str
     attention: Attention = "sdpa"
@@ -105,7 +105,7 @@ class Result(NamedTuple):
     tokens_per_second: float
     mfu: float
     memory_gib: float
-    rate: float  # FLOP/s of matrix products, measured
+    rate: float  # measured FLOP/s of matrix products
     device: str
     note: str = ""
 
@@ -147,7 +147,7 @@ def _run(known: list[Row], chosen: list[int], out: Path, *, budget: float, dry: 
 
 
 def _apart(number: int, out: Path, *, seconds: float, dry: bool) -> dict[str, Any]:
-    """A row in processes of its own: its result, or `note` with why there is none."""
+    """Run a row in a child process: its result, or only `note` with the reason for its failure."""
     command = [sys.executable, "-m", "benchmarks.gpu", "--one", str(number), "--out", str(out), *(["--dry"] if dry else [])]
     with (out / "last.log").open("w+", encoding="utf-8") as log:
         child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True, start_new_session=True, cwd=ROOT)
@@ -162,14 +162,14 @@ def _apart(number: int, out: Path, *, seconds: float, dry: bool) -> dict[str, An
 
 
 def _reason(said: str, code: int) -> str:
-    """The line of a traceback that says what was wrong."""
+    """The error line of a traceback; out of memory first."""
     told = [line.strip() for line in said.splitlines() if "Error" in line or "error:" in line]
     memory = [line for line in told if "OutOfMemory" in line or "out of memory" in line]
     return (memory or told or [f"exit code {code}"])[0].removeprefix("[rank0]: ")[:160]
 
 
 def table(rows: list[tuple[Row, dict[str, Any] | None]]) -> str:
-    """Markdown: a line for each row, also for those that have no figures, and the best packed row over the best padded one."""
+    """A Markdown table of all rows, also those without a result, and the ratio of the best packed to the best padded row."""
     found = [(row, Result(**given)) for row, given in rows if given and "rate" in given]
     lines = ["| training | tokens/s | MFU | GiB | |", "|---|---|---|---|---|"]
     for row, given in rows:
@@ -221,7 +221,7 @@ def _result(job: Job, settings: Settings, note: str = "") -> Result:
 
 
 def _resumed(job: Job, settings: Settings) -> Result:
-    """Killed once its first checkpoint is sealed, and started again; the note says how far its losses are from the unbroken training's."""
+    """Train, kill a second training after its first sealed checkpoint, and resume it. The note gives the largest difference of losses."""
     (calm,) = train_all([job], settings)
     kill_behind_a_checkpoint(job, settings)
     (again,) = train_all([job], settings)
@@ -233,7 +233,7 @@ def _resumed(job: Job, settings: Settings) -> Result:
 
 
 def kill_behind_a_checkpoint(job: Job, settings: Settings) -> None:
-    """Starts the training, and kills it once its first checkpoint is sealed. Raises RuntimeError if it ends before."""
+    """Start the training, and kill it after its first sealed checkpoint. Raises RuntimeError if it ends before."""
     job.scratch.mkdir(parents=True, exist_ok=True)
     store.write_json(job.scratch / JOB, job)
     victim = join(job, settings)
@@ -274,7 +274,7 @@ def _job(row: Row, size: Size, given: Path, settings: Settings) -> Job:
 
 
 def _config(name: str, work: Path) -> Path:
-    """The shipped accelerate config; where there is no GPU, on the CPU."""
+    """The project's accelerate config; without a GPU, a copy that uses the CPU."""
     shipped = ROOT / f"infra/accelerate/{name}.yaml"
     if Path("/dev/nvidiactl").exists():
         return shipped
@@ -283,7 +283,7 @@ def _config(name: str, work: Path) -> Path:
 
 
 def _given(model: str, size: Size, work: Path) -> Path:
-    """A folder with the model's random weights, a tokenizer and packs; made where it is not there yet."""
+    """A folder with the model's random weights, a tokenizer and packs; created if it does not exist."""
     folder = work / model.replace(", ", "-").replace(" ", "-")
     if not (folder / "base/config.json").exists():
         shutil.rmtree(folder, ignore_errors=True)
@@ -301,7 +301,7 @@ def _text(seed: int) -> str:
 
 
 def _write_packs(folder: Path, size: Size, *, vocabulary: int) -> None:
-    """Packs as full as the paper's mixture makes them, one for each that is trained on; random tokens, half of them targets."""
+    """Write the packs of all steps, filled like the paper's mixture, with random tokens of which half are targets."""
     draw, wanted = np.random.default_rng(1), size.batch * size.steps
     lengths = np.maximum(8, packing.lengths() * size.context // packing.CONTEXT)
     lengths = draw.permutation(lengths)[: wanted * size.context // 64]

@@ -1,7 +1,7 @@
-"""The peer of `benchmarks.gpu`, in a process of its own: plain transformers' Trainer, samples padded to the longest of their batch.
+"""The peer of `benchmarks.gpu`, in a separate process: transformers' plain Trainer, with samples padded to the longest of their batch.
 
-`python -m benchmarks.gpu_padded FOLDER AT_ONCE PACKS WARM` trains on the samples of FOLDER's packs, as many a step as PACKS packs hold.
-`python -m benchmarks.gpu_padded weights FOLDER FIELDS` writes a Llama of random weights instead.
+`python -m benchmarks.gpu_padded FOLDER AT_ONCE PACKS WARM` trains on the samples of FOLDER's packs; a step has about as many samples as
+PACKS packs. `python -m benchmarks.gpu_padded weights FOLDER FIELDS` writes a Llama with random weights instead.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""The rehearsal endpoint as a process of its own, for benchmarks that hold a run against the least time that it allows."""
+"""Run the rehearsal endpoint in a separate process, for benchmarks that compare a run with the endpoint's lower bound."""
 
 import json
 import socket
@@ -12,7 +12,7 @@ from typing import Any
 
 @contextmanager
 def endpoint(*switches: str) -> Iterator[str]:
-    """Its base URL, for as long as the block lasts; `switches` are name=value, as in rehearsal.Switches."""
+    """Start the endpoint for the block; yields its base URL. `switches` are name=value, as in tasks.rehearsal.endpoint.Switches."""
     port = free_port()
     given = [word for switch in switches for word in ("--switch", switch)]
     server = [sys.executable, "-m", "tasks.rehearsal.endpoint", "--port", str(port), *given]
@@ -27,7 +27,7 @@ def endpoint(*switches: str) -> Iterator[str]:
 
 
 def health(url: str) -> dict[str, Any]:
-    """What it has served: `answered`, and `busy_s`, the seconds of all slots."""
+    """The endpoint's counters: `answered` requests, and `busy_s`, the total seconds of all slots."""
     with urllib.request.urlopen(url.replace("/v1", "/health")) as response:
         found: dict[str, Any] = json.load(response)
         return found

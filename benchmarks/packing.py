@@ -1,7 +1,8 @@
-"""Packs of 32,768 tokens from the paper's mixture, 6k long texts and 180k chats, beside TRL's packer and next-fit; `make bench`.
+"""Compare packing with TRL's packer and next-fit: packs of 32,768 tokens from the paper's mixture of 6k long texts and 180k chats.
 
-Lengths are drawn so that they add up to the mixture's 189.5 million tokens. Packs are given over the volume bound, total / context.
-The last rows pack the tokens themselves, labels too, each in a process of its own: seconds, and peak memory over the size of the data.
+Run by `make bench`. Lengths are drawn so that they add up to the mixture's 189.5 million tokens. The number of packs is divided by the
+volume bound, total tokens / context. The last rows also write token ids and labels to disk, each in its own process, and show seconds
+and peak memory divided by the size of the data.
 """
 
 import subprocess
@@ -22,7 +23,7 @@ CONTEXT, TOTAL, AT_ONCE = 32_768, 189_500_000, 1_000
 
 
 def lengths() -> Ints:
-    """6,000 long ones (5,009 ± 2,933 tokens) and 180,000 chats, log-normal, scaled to the total."""
+    """Lengths in tokens: 6,000 long texts (5,009 ± 2,933) and 180,000 chats, both log-normal; chats are scaled to the total."""
     draw = np.random.default_rng(1)
     spread = np.sqrt(np.log(1 + (2933 / 5009) ** 2))
     long = draw.lognormal(np.log(5009) - spread**2 / 2, spread, 6_000).clip(117, CONTEXT)
@@ -31,7 +32,7 @@ def lengths() -> Ints:
 
 
 def next_fit(given: Ints) -> int:
-    """Packs when each sample goes into the open pack, or opens the next."""
+    """Number of packs if each sample goes into the current pack, or begins the next."""
     packs, free = 0, 0
     for length in given.tolist():
         if length > free:
@@ -56,7 +57,7 @@ def measure(name: str, pack: Callable[[], int], bound: float) -> None:
 
 
 def batches(given: Ints) -> Iterator[list[Tokens]]:
-    """Tokens and labels of those lengths."""
+    """Random tokens and labels with the given lengths, in batches of AT_ONCE."""
     draw = np.random.default_rng(2)
     for start in range(0, len(given), AT_ONCE):
         rows = [draw.integers(4, 128_000, length, dtype=np.int32) for length in given[start : start + AT_ONCE]]
@@ -71,7 +72,7 @@ def pack_to_disk(given: Ints, folder: Path) -> int:
 
 
 def trl_to_disk(given: Ints, folder: Path) -> int:
-    """As SFTTrainer prepares it: rows in an Arrow file, packed by `map` in batches of 1,000."""
+    """Pack as SFTTrainer does: rows in an Arrow file, packed by `map` in batches of 1,000."""
     from datasets import Dataset, Features, List, Value, disable_progress_bars
     from trl import pack_dataset
 
@@ -88,7 +89,7 @@ TO_DISK = {"ours": pack_to_disk, "TRL": trl_to_disk}
 
 
 def to_disk(name: str, bound: float) -> None:
-    """Runs one of TO_DISK in a process of its own. The data are ids and labels, 8 bytes a token."""
+    """Run one of TO_DISK in a child process. The data are ids and labels, 8 bytes per token."""
     done = subprocess.run([sys.executable, "-m", "benchmarks.packing", name], stdout=subprocess.PIPE, text=True, check=True)
     packs, seconds, memory = map(float, done.stdout.split()[-3:])
     shown = f"{packs / bound:.4f} × the bound  {seconds:7.2f} s  {memory / (8 * TOTAL):.2f} × the data in memory"

@@ -1,18 +1,18 @@
-"""What a prefix cache spares AgentWrite: the share of prompt tokens that repeat, beside vLLM's own hit rate.
+"""Measure how much AgentWrite gains from a prefix cache: the share of repeated prompt tokens, and vLLM's own hit rate.
 
-A real vLLM serves a tiny Llama with random weights, and the pipeline's own write loop drives it with 16 plans at once. Such a model writes
-noise, so each request is sent and answered in full, but what the loop goes on with is the rehearsal teacher's paragraph: the prompts are
-exactly those that AgentWrite sends, and the cache sees them in the order in which it would. What is compared:
+A real vLLM serves a tiny Llama with random weights, and the pipeline's write loop calls it with 16 plans at once. Such a model writes
+noise. So each request is sent and answered in full, but the loop continues with the rehearsal teacher's paragraph. The prompts are
+exactly AgentWrite's, and the cache sees them in their real order. Compared are:
 
-- text, then step: the prompt as it is (tasks/prompts/write.txt), where each request begins as the one before it;
-- step, then text: the same words, with the step and its rules before the text so far, as one would write it without a cache in mind;
-- outgrown: as it is, in a context so small that a running summary takes the place of the beginning every few paragraphs;
-- parallel: the ablation, in which no paragraph sees another.
+- text, then step: the real prompt (tasks/prompts/write.txt), in which each request begins like the previous one;
+- step, then text: the same words with the step and its rules before the previous text, as a prompt designed without a cache;
+- outgrown: the real prompt in a context so small that a running summary replaces the beginning every few paragraphs;
+- parallel: the ablation in which no paragraph sees another.
 
-"characters" is the write stage's repeated_prompt_share, against the request just before. "repeats" counts the tokens that an earlier
-prompt began with, one by one; "in blocks" only whole blocks of vLLM's size, which is what a cache of unlimited size can serve, and "in
-16s" the same for blocks of 16, vLLM's size on a GPU. "hit rate" is vLLM's own counter and "reported" the sum of cached_tokens over its
-replies; "computed" are the prompt tokens left to compute.
+"characters" is the write stage's repeated_prompt_share, relative to the previous request. "repeats" counts prompt tokens that are a
+prefix of an earlier prompt, token by token. "in blocks" counts only complete blocks of vLLM's size, the limit for a cache of unlimited
+size; "in 16s" uses blocks of 16, vLLM's size on a GPU. "hit rate" is vLLM's own counter, "reported" the sum of cached_tokens over its
+replies, and "computed" the remaining prompt tokens.
 """
 
 import asyncio
@@ -41,11 +41,11 @@ from tasks.stage import one_line_errors
 from tasks.training.tokenizer import ASSISTANT, CHAT_TEMPLATE, END, PAD, USER
 
 SAMPLES, SEED = 16, 7
-WORDS, POINT = 200, 20  # of a paragraph, of its line in the plan
-CONTEXT, SMALL = 8192, 4096  # tokens: of the model, and of the prompts in the row `outgrown`
+WORDS, POINT = 200, 20  # words of a paragraph, and of its line in the plan
+CONTEXT, SMALL = 8192, 4096  # tokens: the model's context, and the context of the row `outgrown`
 MODEL = Model(name="tiny", revision="1", temperature=1.0, max_tokens=64)
 BOUNDS = Bounds(min=WORDS // 2, max=2 * WORDS)
-BLOCK, GPU_BLOCK = 128, 16  # tokens: vLLM's on a CPU and on a GPU
+BLOCK, GPU_BLOCK = 128, 16  # tokens of vLLM's blocks on a CPU and on a GPU
 QUERIES, HITS = "vllm:prefix_cache_queries_total", "vllm:prefix_cache_hits_total"  # in tokens
 MISSING = (
     f"{PREFIX}VLLM_PYTHON: no interpreter at {{}}; make an environment of its own with vLLM and name its python there: "
@@ -55,11 +55,11 @@ MISSING = (
 
 
 class Row(NamedTuple):
-    """A way to send the same work."""
+    """One variant of the requests."""
 
     name: str
     write: Write
-    lay_out: Callable[[str], str] = str  # from the prompt to what is sent
+    lay_out: Callable[[str], str] = str  # changes a prompt before it is sent
 
 
 def rows() -> list[Row]:
@@ -73,7 +73,7 @@ def rows() -> list[Row]:
 
 
 def step_first(prompt: str) -> str:
-    """A write prompt with all that follows the text put before it; any other prompt as it is."""
+    """A write prompt with the part after the text moved before it; any other prompt unchanged."""
     head, text_found, rest = prompt.partition("<text>\n")
     text, step_found, ask = rest.rpartition("\n</text>\n\n")
     return f"{head}{ask}\n\n<text>\n{text}\n</text>" if text_found and step_found else prompt
@@ -92,7 +92,7 @@ def _plan(number: int, count: int) -> Plan:
 
 
 def make_tokenizer(texts: Sequence[str]) -> Any:
-    """A byte-level BPE within words, as real ones are: the student's own merges whole phrases, and would make a text look short."""
+    """A byte-level BPE within words, as in real models. The tiny student's tokenizer merges phrases, so texts would have too few tokens."""
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -109,9 +109,9 @@ def make_tokenizer(texts: Sequence[str]) -> Any:
 
 
 def make_checkpoint(folder: Path, texts: Sequence[str]) -> Any:
-    """A Llama of 3 layers, 128 wide, with random weights, and a tokenizer trained on `texts`, which it returns.
+    """Save a Llama (3 layers, width 128) with random weights, and a tokenizer trained on `texts`; returns the tokenizer.
 
-    Embeddings are not tied: with random weights it would say its last token, a special one, again and again, which is no text.
+    Embeddings are not tied, because with random weights the model would repeat its last token, a special token without text.
     """
     from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -133,12 +133,12 @@ def make_checkpoint(folder: Path, texts: Sequence[str]) -> Any:
 
 
 class Rehearsed:
-    """A draft's Chat: asks the server in its layout, answers as the rehearsal teacher, and keeps what was sent."""
+    """A draft's Chat: sends the request to the server in the row's layout, but replies with the rehearsal teacher's text."""
 
     def __init__(self, chat: Chat, row: Row, sent: list[tuple[str, Reply]]):
         self._chat, self._row, self._sent = chat, row, sent
         self._before = ""
-        self.repeated = 0  # characters that the request before began with
+        self.repeated = 0  # characters of prompts that repeat the beginning of the previous prompt
 
     async def __call__(self, request: Request) -> Reply:
         asked = request.messages[-1].content
@@ -152,7 +152,7 @@ class Rehearsed:
 
 
 async def run(row: Row, chat: Chat) -> tuple[list[tuple[str, Reply]], float]:
-    """All drafts, as the write stage writes them; what was sent, in the order of the answers, and the stage's repeated_prompt_share."""
+    """Write all drafts as the write stage does; ((prompt, reply) in the order of the replies, the stage's repeated_prompt_share)."""
     sent: list[tuple[str, Reply]] = []
 
     async def draft(plan: Plan) -> int:
@@ -166,7 +166,7 @@ async def run(row: Row, chat: Chat) -> tuple[list[tuple[str, Reply]], float]:
 
 
 def served_again(prompts: Sequence[Sequence[int]], *, block: int) -> int:
-    """Tokens of the prompts, in their order, that an unlimited prefix cache of `block` tokens a block has; never a prompt's last token."""
+    """Prompt tokens that an unlimited prefix cache with blocks of `block` tokens would serve, never including a prompt's last token."""
     seen: set[int] = set()
     found = 0
     for prompt in prompts:
@@ -180,7 +180,7 @@ def served_again(prompts: Sequence[Sequence[int]], *, block: int) -> int:
 
 
 async def counted(session: aiohttp.ClientSession, server: str) -> tuple[int, int]:
-    """vLLM's counters: tokens looked up in the prefix cache, and tokens found there."""
+    """vLLM's counters: (tokens looked up in the prefix cache, tokens found there)."""
     async with session.get(f"{server}/metrics") as response:
         text = await response.text()
     queries, hits = (re.findall(rf"^{name}(?:{{.*}})? (\S+)$", text, re.MULTILINE) for name in (QUERIES, HITS))
@@ -188,7 +188,7 @@ async def counted(session: aiohttp.ClientSession, server: str) -> tuple[int, int
 
 
 async def measure(row: Row, chat: Chat, server: str, tokenizer: Any) -> None:
-    """One row of the table, from an empty cache."""
+    """Measure and print one row of the table, beginning with an empty cache."""
     async with aiohttp.ClientSession() as session:
         async with session.post(f"{server}/reset_prefix_cache") as response:
             response.raise_for_status()
@@ -212,7 +212,7 @@ def _tokens(tokenizer: Any, prompt: str) -> list[int]:
 
 
 def own_settings() -> Settings:
-    """Those of the environment, with vLLM as the server. Raises BadSettings, saying what to install, where there is none."""
+    """The environment's settings with vLLM as server. Raises BadSettings with installation steps if vLLM is missing."""
     own = settings()
     if not own.vllm_python.is_file():
         raise BadSettings(MISSING.format(own.vllm_python))
@@ -221,7 +221,7 @@ def own_settings() -> Settings:
 
 
 def texts() -> list[str]:
-    """What the tokenizer is trained on: what the prompts will be made of."""
+    """Texts to train the tokenizer on: prompts and essays like those of the benchmark."""
     asked = [Frame(plan, context=CONTEXT).prompt(1, plan.steps[0], "") for plan in plans()]
     return [*asked, *(roles.essay(plan.instruction.text, seed=0) for plan in plans())]
 
@@ -229,7 +229,7 @@ def texts() -> list[str]:
 async def main() -> None:
     own = own_settings()
     os.environ["VLLM_SERVER_DEV_MODE"] = "1"  # /reset_prefix_cache
-    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB: room for 700,000 tokens of this model
+    os.environ.setdefault("VLLM_CPU_KVCACHE_SPACE", "1")  # GiB, enough for 700,000 tokens of this model
     with tempfile.TemporaryDirectory() as folder:
         checkpoint = Path(folder) / "tiny"
         tokenizer = make_checkpoint(checkpoint, texts())

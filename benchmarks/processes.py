@@ -1,4 +1,4 @@
-"""What a process and all that it has started have used."""
+"""CPU time and peak memory of processes, for benchmarks."""
 
 import resource
 from contextlib import suppress
@@ -8,7 +8,7 @@ import psutil
 
 
 def cpu_seconds() -> float:
-    """CPU of this process, of its ended children, and of its living descendants: a local cluster's workers among them."""
+    """CPU seconds of this process, its ended children and its living descendants, including a local cluster's workers."""
     own = sum(used.ru_utime + used.ru_stime for used in map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)))
     return own + sum(map(_of, psutil.Process().children(recursive=True)))
 
@@ -22,9 +22,9 @@ def _of(process: psutil.Process) -> float:
 
 
 def most_memory(pid: int | None = None) -> int:
-    """Bytes that this process, or another, has held at the most until now; 0 once it is over.
+    """Peak memory in bytes of this process, or of process `pid`, until now; 0 if it has ended.
 
-    Not getrusage's `ru_maxrss`: a child's begins with what its parent held when it was started.
+    It does not use getrusage's `ru_maxrss`, because a child's value begins with its parent's memory at the start.
     """
     with suppress(FileNotFoundError, ProcessLookupError):
         status = Path(f"/proc/{pid or 'self'}/status").read_text(encoding="ascii", errors="replace")

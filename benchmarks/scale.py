@@ -1,6 +1,6 @@
-"""Many instructions through their contract and into planning: memory, time to the first plan, time to end on SIGTERM; `make bench`.
+"""Measure validate_instructions and plan on many instructions: memory, time to the first plan, time to end on SIGTERM; `make bench`.
 
-LONGWRITER_BENCH_ROWS sets how many. A million take about five minutes of CPU, nearly all of it for the contract's measures.
+LONGWRITER_BENCH_ROWS sets their number. A million take about five minutes of CPU, mostly for the contract's measures.
 """
 
 import os
@@ -20,7 +20,7 @@ from tasks import store
 from tasks.schema.records import Instruction
 
 ROWS, SEED = int(os.environ.get("LONGWRITER_BENCH_ROWS", "50_000")), 3
-SECONDS = 10  # of planning before SIGTERM
+SECONDS = 10  # of planning between the first plan and SIGTERM
 WORDS = (
     "people town history water bread cloth salt iron glass books ships letters maps clocks bells kites ropes bees honey paper stone wood "
     "silver coffee rice corn birds rivers lakes islands valleys forests gardens houses schools bridges castles gates harbours mines mills"
@@ -49,7 +49,7 @@ def main() -> None:
 
 
 def planning(folder: Path, asked: Path, url: str) -> None:
-    """The plan stage for SECONDS after its first plan, then SIGTERM."""
+    """Run the plan stage for SECONDS after its first plan, then send SIGTERM."""
     environment = os.environ | {"LONGWRITER_HOME": str(folder / "home"), "LONGWRITER_TEACHER_URL": url}
     command = [sys.executable, "-m", "tasks.plan", str(asked), str(folder / "validate_instructions"), str(folder / "plan")]
     start = time.monotonic()

@@ -1,9 +1,9 @@
-"""From the start of a server to its first token: `make bench`. A tiny checkpoint, as model_server serves it.
+"""Measure the time from a server's start to its first token, with a tiny checkpoint that model_server serves; `make bench`.
 
-`transformers serve`, and vLLM where LONGWRITER_VLLM_PYTHON names an interpreter that has it. "healthy" is the time until the server
-says that it is; "first token" that of the first request, sent at once; "second" that of the next one, which finds all of it warm;
-"in all" is from nothing to the first token. Seconds, of one start each: most of it is imports, so that a second start, with the files
-in memory, is quicker than the first after a boot.
+Servers are `transformers serve`, and vLLM if LONGWRITER_VLLM_PYTHON names an interpreter with it. "healthy" is the time until the health
+check succeeds; "first token" is the latency of the first request, sent at once; "second" is that of the next request, on a warm server;
+"in all" is the time from the start to the first token. All are seconds of one start. Most of the time is imports, so a second start, with
+cached files, is faster than the first after a boot.
 """
 
 import asyncio
@@ -23,11 +23,11 @@ from tasks.schema.settings import PREFIX, Settings, settings
 from tasks.stage import one_line_errors
 
 ASK = "Write a 200-word essay about bread."
-TOKENS = 32  # asked for: the first that ends a character is seen
+TOKENS = 32  # max_tokens; more than one, because text appears only when a character is complete
 
 
 class Start(NamedTuple):
-    """Seconds."""
+    """Durations in seconds."""
 
     healthy: float
     first: float
@@ -35,7 +35,7 @@ class Start(NamedTuple):
 
 
 async def first_token(served: Served) -> float:
-    """Seconds from the request to the first piece of text in its stream."""
+    """Seconds from the request to the first text in its stream."""
     body = {"model": served.name, "messages": [{"role": "user", "content": ASK}], "max_tokens": TOKENS, "temperature": 1.0, "stream": True}
     key = served.api_key.get_secret_value()
     start = time.perf_counter()

@@ -1,10 +1,10 @@
-"""Publishing and fetching beside `aws s3 cp --recursive`: the same folders, the same real S3 server, turn by turn.
+"""Compare publishing and fetching with `aws s3 cp --recursive`, in alternating turns, on the same folders and the same real S3 server.
 
-A checkpoint of few large files and a dataset of many small ones; processes started and all, as people start them. The bound is
-the server: what it takes when the same bytes are put by a bare HTTP client that reads, hashes and checks nothing. Publishing
-reads every byte twice on this server: for the manifest's SHA-256, and for the MD5 that its replies are held to, as it says no
-other digest. It checks none that it is sent, so what `aws s3 cp` does here is verified by nobody; with SHA-256, as a publication
-has it, the peer at least tells S3 what it read.
+The folders are a checkpoint of few large files and a dataset of many small files. Times include the start of the processes. The server
+limits the rate: the bound is a bare HTTP client that uploads the same bytes without hashing or checks. On this server publishing reads
+every byte twice: for the manifest's SHA-256, and for the MD5 that is compared with the server's ETag, because this server returns no
+other digest. The server checks no digest that it receives, so nothing verifies `aws s3 cp` here. A second peer sends SHA-256, as
+publishing does.
 """
 
 import hashlib
@@ -27,9 +27,9 @@ from tasks.storage.client import connect
 from tests.tasks.storage import servers
 
 ROUNDS = 6
-TRIES = 5  # of a bare request
+TRIES = 5  # attempts of a bare request
 IMPORTS = "import sys; from pathlib import Path; from tasks.storage.place import place; "
-# KiB, as benchmarks.processes.most_memory has it, whose imports would be timed along.
+# Peak memory in KiB, like benchmarks.processes.most_memory, but without its imports, which would be timed too.
 MEMORY = "; print(open('/proc/self/status').read().partition('VmHWM:')[2].split()[0])"
 PUBLISH = IMPORTS + "from tasks.storage.publish import publish; publish(Path(sys.argv[1]), sys.argv[2], to=place(), label=None)" + MEMORY
 FETCH = IMPORTS + "from tasks.storage.fetch import fetch; fetch(sys.argv[2], Path(sys.argv[1]), source=place(), label=None)" + MEMORY
@@ -75,7 +75,7 @@ def _compare(sample: Sample, root: Path, url: str) -> None:
 
 
 def _turn(made: Path, got: Path, there: str, url: str, *, peer_first: bool) -> tuple[Done, ...]:
-    """What goes first finds other writes under way than what goes second, so they take turns."""
+    """One turn of all contenders. Ours and the peer alternate in going first, because the server's disk load differs."""
     up = (
         lambda: _run([sys.executable, "-c", PUBLISH, str(made), there]),
         lambda: _aws(url, str(made), f"s3://bucket/aws/{there}"),
@@ -124,13 +124,13 @@ def _made(sample: Sample, folder: Path) -> Path:
 
 
 def _bare(folder: Path, prefix: str) -> str:
-    """Every file in one request, as many at a time as publishing has in flight, from the page cache to the socket."""
+    """Upload every file with one request from the page cache, with as many at once as publishing has."""
     client = connect()
 
     def put(path: Path) -> None:
         url = client.generate_presigned_url("put_object", Params={"Bucket": "bucket", "Key": f"{prefix}/{path.name}"})
         statuses = [_put(url, path)]
-        while statuses[-1] != 200:  # as every S3 client tries again
+        while statuses[-1] != 200:  # retry, as every S3 client does
             assert len(statuses) < TRIES, statuses
             statuses.append(_put(url, path))
 

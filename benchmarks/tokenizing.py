@@ -1,8 +1,8 @@
-"""Conversations to tokens with answer-only targets, beside transformers' fast tokenizer on the same batches; `make bench`.
+"""Compare tokenizing with answer-only targets to transformers' fast tokenizer on the same batches; `make bench`.
 
-A tokenizer of Llama-3's shape with 32,768 tokens, trained on the same texts, as nothing is fetched: the rehearsal's prose, or JSONL
-rows of `prompt` and `response` (FILE). The peer renders the same template and marks targets by character offsets, a batch at a time,
-as `apply_chat_template(…, return_assistant_tokens_mask=True)` does; both outputs are compared, id by id and label by label.
+The tokenizer has Llama-3's structure and 32,768 tokens, and is trained on the same texts, so nothing is downloaded. The texts are the
+rehearsal's prose, or JSONL rows of `prompt` and `response` (environment variable FILE). The peer is
+`apply_chat_template(…, return_assistant_tokens_mask=True)` per batch. All ids and labels of both are compared.
 """
 
 import json
@@ -27,7 +27,7 @@ Conversation = tuple[Message, ...]
 
 
 def texts() -> list[tuple[str, str]]:
-    """Requests and answers: of FILE, else of the rehearsal's prose, English and Chinese."""
+    """(prompt, answer) pairs: from FILE, else from the rehearsal's prose in English and Chinese."""
     if path := os.environ.get("FILE"):
         rows = [json.loads(line) for line in Path(path).read_text(encoding="utf-8").splitlines() if line.strip()]
         return [(str(row.get("prompt") or row.get("instruction") or ""), str(row["response"])) for row in rows]
@@ -46,7 +46,7 @@ def _written(number: int, luck: random.Random) -> tuple[str, str]:
 
 
 def like_llama(given: Sequence[str], *, vocabulary: int, specials: list[str], template: str, composes: bool = False) -> Any:
-    """A tokenizer of Llama-3's shape trained on texts; of Qwen2.5's where it composes characters. The second special token ends a turn."""
+    """A tokenizer of Llama-3's structure trained on texts; `composes` (NFC) makes it Qwen2.5's. The second special token ends a turn."""
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
     from transformers import PreTrainedTokenizerFast
 
@@ -64,7 +64,7 @@ def like_llama(given: Sequence[str], *, vocabulary: int, specials: list[str], te
 
 
 def peer(tokenizer: Any, conversations: Sequence[Conversation]) -> list[Tokens]:
-    """One batch by transformers alone."""
+    """Tokenize one batch by transformers only."""
     messages = [[{"role": message.role, "content": message.content} for message in conversation] for conversation in conversations]
     found = tokenizer.apply_chat_template(messages, tokenize=True, return_dict=True, return_assistant_tokens_mask=True)
     ids = [np.array(row, dtype=np.int32) for row in found["input_ids"]]

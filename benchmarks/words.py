@@ -1,7 +1,7 @@
-"""Counting words: `make bench`. Both counts beside the official regex loop in one run, then right and wrong on hard cases.
+"""Compare the speed of both word counts with the official regex loop in one run, and check them on hard cases; `make bench`.
 
-The texts are recorded answers (HelloBench) and Chinese requests with their material, 2 to 30 KB each, where ../shared/data has them;
-else paragraphs of the rehearsal endpoint. The loop is `count_by_definition`: two `findall` a text, as the official scripts count.
+The texts are recorded answers (HelloBench) and Chinese prompts with their material, 2 to 30 KB each, if ../shared/data has them, and
+paragraphs of the rehearsal endpoint. The loop is `count_by_definition`, with two `findall` per text as in the official scripts.
 """
 
 import json
@@ -18,7 +18,7 @@ DATA = Path(__file__).parents[2] / "shared" / "data"
 ENGLISH = sorted(DATA.glob("hellobench/*/*/*.jsonl"))
 CHINESE = [DATA / name for name in ("instructions/writingbench_length.jsonl", "instructions/lifebench_lite.jsonl")]
 SIZES = range(2_000, 30_001)  # bytes of UTF-8
-EVERY = 10  # of the English texts one in ten is enough
+EVERY = 10  # only every tenth English text is used
 GOES = 30
 
 
@@ -91,7 +91,7 @@ def chinese() -> Iterator[str]:
 
 
 def rehearsed(language: str, words: int) -> list[str]:
-    """Texts of one paragraph: plain words and punctuation."""
+    """20 texts of one paragraph each: plain words and punctuation."""
     return [paragraph(topic="bread", language=language, words=words, part=2, parts=3, seed=seed) for seed in range(20)]  # type: ignore[arg-type]
 
 
@@ -109,7 +109,7 @@ def _strings(value: object) -> Iterator[str]:
 
 
 def microseconds(counts: list[Callable[[str], int]], texts: list[str]) -> list[float]:
-    """A text, for each way to count: the quickest of several goes, in turns, so that a slow moment of the machine hits all ways."""
+    """Microseconds per text for each count: the fastest of GOES rounds. Rounds alternate, so that a slow moment affects all counts."""
     best = [float("inf")] * len(counts)
     for _ in range(GOES):
         for way, count in enumerate(counts):
