@@ -52,7 +52,7 @@ def _encoded(pairs: Sequence[Pair], student: Path, context: int) -> Iterator[tup
 
 
 def tokenizer_of(student: Path) -> Any:
-    """The student's tokenizer with its training form (tasks.training.chat_templates). Raises BadInput if there is no student."""
+    """The student's tokenizer with its training form (tasks.models.chat_templates). Raises BadInput if there is no student."""
     if not student.is_dir():
         raise BadInput(student, "no such checkpoint", fix="run the train stage again")
     return load_tokenizer(Base(model=str(student), revision="", remote_code=False)).tokenizer
