@@ -36,7 +36,7 @@ ENGLISH = (
             | Write a text about {t} that an adult can read aloud to a class. At least {n} words."""),
         _list("""keeping bees on a balcony | baking sourdough bread at home | repairing an old bicycle | growing tomatoes in pots
             | learning to play the cello as an adult | the history of the umbrella | watching birds in a city park | brewing tea properly
-            | correcting clothes by hand | walking to work every day | the craft of clockmaking | raising chickens in a small garden
+            | mending clothes by hand | walking to work every day | the craft of clockmaking | raising chickens in a small garden
             | travelling by night train | the habits of hedgehogs | drying herbs for the winter | painting with watercolours
             | the invention of the pencil | sleeping well in summer | keeping a family diary | choosing a first telescope
             | making soap from olive oil | the life of a river otter | planning a street party | the story of the postcard

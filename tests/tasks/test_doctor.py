@@ -95,7 +95,7 @@ def test_a_role_without_an_endpoint_and_a_cap_without_a_price_are_errors(monkeyp
     monkeypatch.setenv(f"{PREFIX}SPEND_CAP", "5")
     settings.cache_clear()
     (teacher,) = doctor.endpoints(real("teacher"), settings(), ["teacher"])
-    assert teacher.detail == "LONGWRITER_SPEND_CAP is set, and LONGWRITER_PRICES has no price of some-model"
+    assert teacher.detail == "LONGWRITER_SPEND_CAP is set, and LONGWRITER_PRICES has no price for some-model"
     monkeypatch.setenv(f"{PREFIX}PRICES", '{"some-model": {"prompt": 1, "completion": 2}}')
     settings.cache_clear()
     (teacher,) = doctor.endpoints(real("teacher"), settings(), ["teacher"])

@@ -80,7 +80,7 @@ def test_more_rejects_than_params_allow_stop_the_stage(tmp_path: Path) -> None:
 
 def test_a_base_that_is_no_model_is_named(tmp_path: Path) -> None:
     (tmp_path / "base").mkdir()
-    with pytest.raises(BadInput, match=r"config\.json: no such file; check base\.model"):
+    with pytest.raises(BadInput, match=r"config\.json: no such file; fix: check base\.model"):
         run(tmp_path, [sample(100)], base=Base(model=str(tmp_path / "base"), revision="", remote_code=False))
 
 

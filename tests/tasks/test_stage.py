@@ -49,7 +49,7 @@ def test_a_stage_leaves_its_files_and_its_metrics(tmp_path: Path) -> None:
         (
             "from tasks.schema.records import Plan; from tasks import store; store.read_list(source, Plan)",
             2,
-            "error: in.jsonl: no such file; check",
+            "error: in.jsonl: no such file; fix: check",
         ),
         ("raise OSError(28, 'No space left on device', 'out/x')", 1, "error: out/x: No space left on device; free some space"),
         ("from tasks.schema.errors import GateFailed; raise GateFailed('a\\nb')", 1, "error: a b"),

@@ -117,8 +117,8 @@ def test_a_document_that_does_not_fit_is_one_line_with_the_field(tmp_path: Path,
     with pytest.raises(BadInput, match=line) as error:
         store.read_document(path, ByName[Step], fix="run plan again")
     assert str(error.value).startswith(str(path))
-    assert str(error.value).endswith("; run plan again")
-    with pytest.raises(BadInput, match="no such file; run plan again"):
+    assert str(error.value).endswith("; fix: run plan again")
+    with pytest.raises(BadInput, match="no such file; fix: run plan again"):
         store.read_document(tmp_path / "nothing.json", ByName[Step], fix="run plan again")
 
 

@@ -72,7 +72,7 @@ def test_a_record_of_a_newer_version_is_refused_with_its_line_and_nothing_is_los
     path = journal(tmp_path, line(FIRST, OTHER), line(record))
     before = path.read_bytes()
     for read in (lambda: known(path), lambda: list(read_journal(path))):
-        with pytest.raises(BadInput, match=r"replay\.jsonl:2: a newer version wrote this record.*; upgrade"):
+        with pytest.raises(BadInput, match=r"replay\.jsonl:2: a newer version wrote this record.*; fix: upgrade"):
             read()
     assert path.read_bytes() == before
     assert not path.with_name("replay.jsonl.damaged").exists()

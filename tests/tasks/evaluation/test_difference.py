@@ -110,7 +110,7 @@ def test_what_git_keeps_of_a_revision_is_a_baseline(tmp_path: Path, monkeypatch:
     found = committed("HEAD")
     assert found
     assert found.groups["overall"].s_bar == json.loads((ROOT / "metrics/scores.json").read_text())["student"]["s_bar"]
-    with pytest.raises(BadInput, match="--output=x: BASE: no such revision here; fetch it"):
+    with pytest.raises(BadInput, match="--output=x: BASE: no such revision here; fix: fetch it"):
         committed("--output=x")
 
 
@@ -136,7 +136,7 @@ def test_figures_of_another_format_are_refused_by_name(tmp_path: Path, content: 
 
 def test_a_baseline_that_is_not_there_is_named(tmp_path: Path) -> None:
     for name in ("nothing", "nothing.json", "nothing:student"):
-        with pytest.raises(BadInput, match="no such file or folder; give the folder of an evaluation"):
+        with pytest.raises(BadInput, match="no such file or folder; fix: give the folder of an evaluation"):
             read_baseline(str(tmp_path / name))
 
 

@@ -208,7 +208,7 @@ def real() -> Iterator[str]:
 def test_a_stand_in_never_judges_a_real_candidate(tmp_path: Path, params: Params, benchmark: Path, real: str, capsys: Capture) -> None:
     card = evaluate(real, tmp_path / "out", params=params, options=options(benchmark, model="some-model"))
     assert (card.s_q, card.judge) == (None, None)
-    assert "models.judge (rehearsal-judge) is a stand-in that answers by rules; fix: set models.judge.name" in capsys.readouterr().err
+    assert "models.judge (rehearsal-judge) is a stand-in that answers by rules; set models.judge.name" in capsys.readouterr().err
     assert "not judged" in shown(real, tmp_path / "shown", benchmark, model="some-model")
 
 

@@ -76,9 +76,9 @@ def manager() -> Any:
 @pytest.mark.parametrize(
     ("given", "problem"),
     [
-        ("hellaswagg", "lm-evaluation-harness knows no such task; fix: did you mean hellaswag"),
-        ("a b c d e f g", "knows no such task; `python -m lm_eval ls tasks` shows them"),
-        ("mmlu_*", "knows no such task; fix: did you mean"),
+        ("hellaswagg", "lm-evaluation-harness knows no such task; fix: use hellaswag"),
+        ("a b c d e f g", "knows no such task; fix: `python -m lm_eval ls tasks` shows them"),
+        ("mmlu_*", "knows no such task; fix: use"),
         ("ai2_arc", "a tag without a score of its own; name its tasks: arc_challenge, arc_easy"),
     ],
 )

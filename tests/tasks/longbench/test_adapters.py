@@ -120,8 +120,8 @@ def test_recorded_rows_of_another_format_are_named_too(tmp_path: Path) -> None:
     ("content", "said"),
     [
         ("prompt,response,length\np,r,5\n", "1: not JSON: .*; fix: write JSON Lines: one JSON object per line, no CSV"),
-        ('[{"prompt": "p", "length": 5}]\n', "1: a JSON list, not an object; a JSON array becomes one object a line by `jq"),
-        ('[\n  {"prompt": "p", "length": 5}\n]\n', "1: not JSON: .*; a JSON array becomes one object a line by `jq"),
+        ('[{"prompt": "p", "length": 5}]\n', "1: a JSON list, not an object; fix: a JSON array becomes one object a line by `jq"),
+        ('[\n  {"prompt": "p", "length": 5}\n]\n', "1: not JSON: .*; fix: a JSON array becomes one object a line by `jq"),
         ("Write an essay.\n", "1: not JSON: .*; fix: write JSON Lines"),
     ],
 )
@@ -160,7 +160,7 @@ def test_another_benchmark_is_one_more_adapter(tmp_path: Path, monkeypatch: pyte
     assert (item.prompt, item.length, item.type) == ("Write.", 300, "report")
     (recorded,) = read_recorded(path, format="mine")
     assert (recorded.item, recorded.response) == (item, "one two")
-    with pytest.raises(BadInput, match="prompt: missing field; fix: this looks like mine"):
+    with pytest.raises(BadInput, match="prompt: missing field; fix: give --format mine"):
         read_items(path)
 
 

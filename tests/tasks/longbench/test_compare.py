@@ -174,7 +174,7 @@ def test_a_model_of_several_is_named_after_a_colon_and_is_the_student_if_not(tmp
         ("twice", "score", r"items\.jsonl:2: id: i1 by student is there twice"),
         ("score", "elsewhere", r"no item in common with"),
         ("score", "lengths", r"i0 asks for 7 words, and for 300 in"),
-        ("score", "paper:LongWriter9B", r"paper:LongWriter9B: no such model in the paper's table; fix: did you mean LongWriter-9B\?"),
+        ("score", "paper:LongWriter9B", r"paper:LongWriter9B: no such model in the paper's table; fix: use LongWriter-9B"),
         ("paper:GPT-4o", "score", r"paper:GPT-4o: a published model has no items to stand for A; fix: give it as B"),
     ],
 )

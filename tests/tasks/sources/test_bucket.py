@@ -148,7 +148,9 @@ def test_a_listing_that_changed_since_it_was_pinned_is_named_with_its_new_digest
     store.put_object(Bucket="chats", Key="a.jsonl", Body=lines(2))
     source = entry("s3://chats/a.jsonl")
     store.put_object(Bucket="chats", Key="a.jsonl", Body=lines(3))
-    with pytest.raises(BadInput, match=r"source chats is not the pinned one: 1 objects with digest [0-9a-f]{64}; if the change is meant"):
+    with pytest.raises(
+        BadInput, match=r"source chats is not the pinned one: 1 objects with digest [0-9a-f]{64}; fix: if the change is intended"
+    ):
         files_of(source, Path())
 
 

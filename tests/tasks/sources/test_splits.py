@@ -128,7 +128,7 @@ def test_nulls_at_every_depth_of_a_table_are_rows(tmp_path: Path) -> None:
         ("a.jsonl", b"\n \n", "empty file"),
         ("a.parquet", b"", "not readable as Parquet"),
         ("a.parquet", b"PAR1xx", "not readable"),
-        ("a.jsonl", '{"prompt": "x"}'.encode("utf-16"), "UTF-16, not UTF-8; `iconv"),
+        ("a.jsonl", '{"prompt": "x"}'.encode("utf-16"), "UTF-16, not UTF-8; fix: `iconv"),
     ],
 )
 def test_a_file_with_nothing_to_read_is_one_clear_error(tmp_path: Path, name: str, content: bytes, problem: str) -> None:

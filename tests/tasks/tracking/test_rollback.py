@@ -193,7 +193,7 @@ def test_a_rollback_brings_the_champion_before_back_and_says_when_and_why_on_bot
     assert registry.holders() == {"champion": "1", "challenger": "2"}
     assert "no reason given" in connect().get_model_version(names().model, "2").tags["rolled_back"]
     before = state()
-    with pytest.raises(BadInput, match=r"models:/longwriter@champion: there is no champion before version 1; promote another"):
+    with pytest.raises(BadInput, match=r"models:/longwriter@champion: there is no champion before version 1; fix: promote another"):
         roll_back("once more")
     assert state() == before
 

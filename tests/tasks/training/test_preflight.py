@@ -62,7 +62,7 @@ def test_a_model_of_safetensors_is_taken(tmp_path: Path) -> None:
             "pytorch_model.bin is a pickle, which runs code when it is loaded; fix: save the model with save_pretrained",
         ),
         (["model.bin"], {}, "no .safetensors weights in it"),
-        (["model.safetensors"], {"auto_map": {"AutoModel": "m.M"}}, r"auto_map: runs code of its own \(AutoModel\); take a form"),
+        (["model.safetensors"], {"auto_map": {"AutoModel": "m.M"}}, r"auto_map: runs code of its own \(AutoModel\); fix: take a form"),
     ],
 )
 def test_a_model_that_runs_code_is_refused(tmp_path: Path, files: list[str], config: dict[str, object], problem: str) -> None:

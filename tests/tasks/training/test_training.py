@@ -106,19 +106,21 @@ def test_a_loss_that_is_no_number_stops_in_its_step_and_names_the_pack_and_its_s
     base = poisoned(tmp_path / "base", 512)
     made = job(packed, tmp_path / "out", settings, packs="poisoned", steps=8, model=base, global_batch=2)
     store.write_json(made.scratch / JOB, made)
-    with pytest.raises(TrainingFailed, match=r"step \d+: loss nan.*not finite; batch: row \d+ \(.*\bs5\b.*\); look at these rows") as told:
+    with pytest.raises(
+        TrainingFailed, match=r"step \d+: loss nan.*not finite; batch: row \d+ \(.*\bs5\b.*\); fix: look at these rows"
+    ) as told:
         train(made)
     step = int(str(told.value).split("step ")[1].split(":")[0])
     kept = sorted(int(path.name.rpartition("-")[2]) for path in made.scratch.glob("checkpoint-*"))
     assert all(number < step for number in kept), "nothing is saved after the step that failed"
     assert not (tmp_path / "out").exists()
-    (named,) = str(told.value).split("batch: ")[1].split("; look")[0].split("; ")
+    (named,) = str(told.value).split("batch: ")[1].split("; fix: look")[0].split("; ")
     assert named.count("row ") == 1, "the batch has two packs; only the bad one is named"
 
 
 def test_a_loss_that_jumps_stops_too_and_keeps_the_last_good_checkpoint(packed: Path, tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "home", trainings=1, checkpoints=40)
-    made = job(packed, tmp_path / "out", settings, steps=40, learning_rate=30.0, max_grad_norm=1e9, warmup=0.5, max_loss_jump=2.0)
+    made = job(packed, tmp_path / "out", settings, steps=40, learning_rate=10.0, max_grad_norm=1e9, warmup=0.5, max_loss_jump=2.0)
     with pytest.raises(TrainingFailed, match=r"step \d+: loss .*, the usual loss, by more than max_loss_jump; batch: row \d+ \(s\d+"):
         train(made)
     assert list(made.scratch.glob("checkpoint-*/seal.json"))
