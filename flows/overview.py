@@ -66,6 +66,7 @@ def stages(as_json: Json = False) -> None:
 
 def report(
     open_it: Annotated[bool, typer.Option("--open", help="open it in the browser")] = False,
+    as_json: Json = False,
 ) -> None:
     """Show the path of the last run's report."""
     with one_line_errors():
@@ -78,7 +79,7 @@ def report(
         if "report" not in made:
             raise BadInput("report", "there is none yet", fix="`longwriter run` makes it")
     page = made["report"]
-    print(page)
+    print(orjson.dumps({name: str(path) for name, path in made.items()}).decode() if as_json else page)
     if open_it:
         webbrowser.open(page.as_uri())
 

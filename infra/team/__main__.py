@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 from typing import Annotated
 
+import orjson
 import psutil
 import typer
 
@@ -54,19 +55,26 @@ def up() -> None:
 
 
 @app.command()
-def status() -> None:
+def status(as_json: Annotated[bool, typer.Option("--json", help="print one JSON document")] = False) -> None:
     """Check every server now. Exits with 3 unless all are healthy."""
     with one_line_errors():
         found = board.read()
-        alive = bool(found and found.alive)
-        if not alive:
-            left = processes.strays(environment.folder())
+        running = found if found and found.alive else None
+        left = [] if running else processes.strays(environment.folder())
+        by_name = _services() if running else {}
+        lines = [_asked(line, by_name[line.name]) for line in running.services] if running else []
+        well = bool(lines) and all(line.state == "up" for line in lines)
+        if as_json:
+            rows = [line.model_dump() for line in lines]
+            owner = running.pid if running else None
+            print(orjson.dumps({"up": well, "owner": owner, "services": rows, "left_processes": len(left)}).decode())
+        elif running:
+            for line in lines:
+                _show(line, by_name[line.name])
+            print(f"owner {running.pid}, logs in {environment.folder() / 'logs'}")
+        else:
             print("down" + (f", but {len(left)} processes are left of it: longwriter team down" if left else ""))
-            raise SystemExit(3)
-        assert found
-        well = [_show(line, services_by_name[line.name]) for services_by_name in [_services()] for line in found.services]
-        print(f"owner {found.pid}, logs in {environment.folder() / 'logs'}")
-        raise SystemExit(0 if all(well) else 3)
+        raise SystemExit(0 if well else 3)
 
 
 @app.command()
@@ -85,19 +93,22 @@ def _services() -> dict[str, services.Service]:
     return {service.name: service for service in services.all_of(environment.load(environment.path()))}
 
 
-def _show(line: board.Line, service: services.Service) -> bool:
-    """Check a service now and print its state; whether it is up. A service on another port than in team.env is not contacted."""
+def _asked(line: board.Line, service: services.Service) -> board.Line:
+    """Check a service now. A service on another port than in team.env is not contacted."""
     if line.port != service.port:
-        print(f"  {line.name:<11} runs on port {line.port}, not {service.port} as in team.env: longwriter team down, then up")
-        return False
+        problem = f"runs on port {line.port}, not {service.port} as in team.env; fix: longwriter team down, then up"
+        return line.model_copy(update={"state": "unwell", "note": problem})
     try:
         service.check()
-        state, note = "up", ""
     except checks.Unwell as error:
-        state, note = ("unwell" if line.state in ("up", "unwell") else line.state), str(error)
+        return line.model_copy(update={"state": "unwell" if line.state in ("up", "unwell") else line.state, "note": str(error)})
+    return line.model_copy(update={"state": "up", "note": ""})
+
+
+def _show(line: board.Line, service: services.Service) -> None:
     again = f", started again {line.restarts}x" if line.restarts else ""
-    print(f"  {line.name:<11} {state:<9} port {line.port:<6} pid {line.pid:<8}{again}{'  ' if note else ''}{note}".rstrip())
-    return state == "up"
+    port = f"port {line.port:<6} pid {line.pid:<8}" if line.port == service.port else ""
+    print(f"  {line.name:<11} {line.state:<9} {port}{again}{'  ' if line.note else ''}{line.note}".rstrip())
 
 
 def _clear() -> None:

@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+import orjson
 import typer
 
 from tasks import stage
@@ -18,17 +19,19 @@ def sources() -> None:
 @app.command()
 def pin(
     files: Annotated[list[str], typer.Argument(help="an entry's files: s3://bucket/pattern …, or hf://datasets/organisation/name")],
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON document")] = False,
 ) -> None:
     """Print the current revision of remote files, for their entry in params.yaml."""
     from tasks.sources import bucket, hub
 
     with stage.one_line_errors():
         if all(file.startswith("s3://") for file in files):
-            typer.echo(bucket.pin(files))
+            revision = bucket.pin(files)
         elif all(file.startswith(hub.PREFIX) for file in files):
-            typer.echo(hub.pin(files[0]))
+            revision = hub.pin(files[0])
         else:
             raise BadInput(files[0], "nothing to pin", fix="name files that begin with s3:// or hf://datasets/; DVC watches local ones")
+        print(orjson.dumps({"files": files, "revision": revision}).decode() if as_json else revision)
 
 
 if __name__ == "__main__":

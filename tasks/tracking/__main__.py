@@ -8,6 +8,7 @@ import typer
 
 from tasks.schema.errors import BadInput
 from tasks.schema.params import load
+from tasks.schema.records import Record
 from tasks.stage import one_line_errors
 from tasks.tracking import registry, rollback
 from tasks.tracking.alias_moves import PROMOTED
@@ -15,6 +16,7 @@ from tasks.tracking.client import answering, names
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 Which = Annotated[str, typer.Argument(help="a version's number, or an alias", metavar="VERSION")]
+Json = Annotated[bool, typer.Option("--json", help="print one JSON document")]
 Number = Annotated[str, typer.Argument(help="a version's number", metavar="NUMBER")]
 
 
@@ -23,17 +25,38 @@ def tracking() -> None:
     """The model registry: versions, the champion, rollback."""
 
 
+class Listed(Record):
+    """A version of the registry, as `models` shows it."""
+
+    version: str
+    aliases: tuple[str, ...]
+    s_bar: float | None  # None: it has no score
+    gate: str | None  # the gate's verdict; None: it was not at the gate
+    promoted: str | None  # when it became champion
+
+
 @app.command()
-def models() -> None:
+def models(as_json: Json = False) -> None:
     """List every version: its aliases, S̄, the gate's verdict, and when it became champion."""
     with one_line_errors(), answering():
         held = registry.holders()
+        found = [
+            Listed(
+                version=one.number,
+                aliases=tuple(sorted(alias for alias, number in held.items() if number == one.number)),
+                s_bar=one.score("s_bar"),
+                gate=one.tags.get("gate"),
+                promoted=one.tags.get(PROMOTED),
+            )
+            for one in registry.versions()
+        ]
+        if as_json:
+            print(orjson.dumps([one.model_dump() for one in found]).decode())
+            return
         rows = [("version", "aliases", "S̄", "gate", "promoted")]
-        for one in registry.versions():
-            aliases = ", ".join(sorted(alias for alias, number in held.items() if number == one.number)) or "–"
-            s_bar = one.score("s_bar")
-            score = "–" if s_bar is None else f"{s_bar:.2f}"
-            rows.append((one.number, aliases, score, one.tags.get("gate", "–"), one.tags.get(PROMOTED, "–")))
+        for one in found:
+            score = "–" if one.s_bar is None else f"{one.s_bar:.2f}"
+            rows.append((one.version, ", ".join(one.aliases) or "–", score, one.gate or "–", one.promoted or "–"))
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for row in rows:
             print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
@@ -65,13 +88,19 @@ def preview(
     general: Annotated[Path, typer.Argument(help="general.json of the stage evaluate_general")] = Path(
         "data/evaluate_general/general.json"
     ),
+    as_json: Json = False,
 ) -> None:
     """Print the scores, and what the stage promote would decide now, as Markdown. Registers nothing and moves no alias."""
     from tasks.tracking.approval import page
     from tasks.tracking.candidates import preview as previewed
 
     with one_line_errors():
-        print(page(*previewed(trained, aligned, scored, general, promote=load().promote)))
+        card, decision = previewed(trained, aligned, scored, general, promote=load().promote)
+        if as_json:
+            shown = {"scorecard": card.model_dump(mode="json", exclude={"ruler"}), "decision": decision.model_dump(mode="json")}
+            print(orjson.dumps(shown).decode())
+        else:
+            print(page(card, decision))
 
 
 @app.command()
@@ -104,7 +133,7 @@ def evaluated(
 
 
 @app.command()
-def unevaluated(as_json: Annotated[bool, typer.Option("--json", help="one JSON list on standard output")] = False) -> None:
+def unevaluated(as_json: Json = False) -> None:
     """List versions without an evaluation under params.yaml's benchmark and judge, with the number of tries."""
     from tasks.tracking.unevaluated import look
 

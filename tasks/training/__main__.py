@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Annotated
 
+import orjson
 import typer
 
 from tasks.schema.checks import require
@@ -29,6 +30,7 @@ def plan(
     mfu: Annotated[float, typer.Option(min=0.01, max=1, help="share of it that the training gets")] = 0.4,
     tokens: Annotated[int | None, typer.Option(min=1, help="of the dataset, where there are no packs; else 189,500,000")] = None,
     packs: Annotated[Path | None, typer.Option(help="packs of the stage pack; data/pack/packs/student if it has run")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="print one JSON document")] = False,
 ) -> None:
     """Print memory on each GPU for each split of the model states, then steps, tokens and hours.
 
@@ -51,14 +53,20 @@ def plan(
                 fix="run the stage pack, or give --tokens",
             )
         work = work_of(packs, shapes, context=asked.pack.context, tokens=tokens or PAPER, adapter=asked.train.adapter)
-        _say_memory(found, chosen, own, name=asked.base.model, parameters=shapes.parameters, memory=memory)
         gpus = own.processes * own.machines
-        _say_course(course(work, asked.train, gpus=gpus, peak=peak * 1e12, mfu=mfu), work, gpus=gpus, peak=peak, mfu=mfu)
+        run = course(work, asked.train, gpus=gpus, peak=peak * 1e12, mfu=mfu)
         needs = {"train": found}
         if asked.sample.prompts:
             needs["align"] = {way: on_each_gpu(shapes, asked.align, way, own, context=asked.align.context, pairs=True) for way in ways}
-            gib, longest = needs["align"][chosen].total, asked.align.context
-            print(f"align: {gib:.1f} GiB with {chosen.name}, for a pair of {longest:,} tokens each at once")
+        if as_json:
+            head = {"model": asked.base.model, "parameters": shapes.parameters, "gpus": gpus, "gpu_memory": memory, "strategy": chosen.name}
+            _print_json(head, needs, memory, work, run)
+        else:
+            _say_memory(found, chosen, own, name=asked.base.model, parameters=shapes.parameters, memory=memory)
+            _say_course(run, work, gpus=gpus, peak=peak, mfu=mfu)
+            if "align" in needs:
+                gib, longest = needs["align"][chosen].total, asked.align.context
+                print(f"align: {gib:.1f} GiB with {chosen.name}, for a pair of {longest:,} tokens each at once")
         if misfits := [_misfit(stage, each, chosen, memory, gpus) for stage, each in needs.items() if each[chosen].total > memory]:
             fail("; ".join(misfits), code=1)
 
@@ -68,6 +76,15 @@ def worker() -> None:
     """Join the trainings of machine 0, one after the other, until interrupted. LONGWRITER_HOME must be on a disk that both share."""
     with one_line_errors():
         work_for_others(settings())
+
+
+def _print_json(head: dict[str, object], needs: dict[str, dict[Strategy, Memory]], memory: float, work: Work, run: Course) -> None:
+    """GiB by stage and strategy, and the course of the training, as one JSON document."""
+    gib = {
+        stage: {way.name: {**need._asdict(), "total": need.total, "fits": need.total <= memory} for way, need in found.items()}
+        for stage, found in needs.items()
+    }
+    print(orjson.dumps({**head, "gib": gib, "work": work._asdict(), "course": run._asdict()}).decode())
 
 
 def _say_memory(found: dict[Strategy, Memory], chosen: Strategy, own: Settings, *, name: str, parameters: int, memory: float) -> None:
