@@ -21,6 +21,7 @@ LEAVES = {
 WRITES = {  # commands that are called for what they do; every other command reads, and has --json
     *("run", "repro", "use", "study", "deploy", "worker", "train worker", "eval ci", "eval official", "data release", "data import"),
     *("flow dataset", "flow training", "flow evaluation", "flow promotion", "models rollback", "models allow", "models approve"),
+    "models evaluated",
     *("store alias", "store bucket", "team up", "team down", "team env"),
 }
 LINES = {"eval verdicts", "data lengths"}  # read any number of rows: one JSON document a line
@@ -121,7 +122,11 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
     ids=" ".join,
 )
-def test_json_is_one_document_alone_on_standard_output(files: Path, capsys: pytest.CaptureFixture[str], words: list[str]) -> None:
+def test_json_is_one_document_alone_on_standard_output(
+    files: Path, capsys: pytest.CaptureFixture[str], request: pytest.FixtureRequest, words: list[str]
+) -> None:
+    if words[0] == "models":
+        request.getfixturevalue("mlflow_home")
     capsys.readouterr()
     assert ended(*(word.format(files) for word in words), "--json") in (0, 3)  # 3: the team's servers are down
     shown = capsys.readouterr().out
