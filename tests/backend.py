@@ -1,4 +1,4 @@
-"""The team's real back end for tests: `longwriter team up` in a folder and on ports of its own, with a small checkout for its workers."""
+"""The team's real back end for tests: `longwriter team up` in its own folder and ports, with a small checkout for its workers."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""A real browser, Debian's chromium without a screen, by its own protocol: pages as a person with the password sees them."""
+"""A real browser (headless Chromium), controlled by its own protocol, that shows pages as a logged-in user sees them."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Secrets to plant in every variable that can hold one, new for each run of the tests, and the search for them."""
+"""Canary secrets for every variable that can contain one, new in each test run, and a search for them in files and output."""
 
 import base64
 import gzip

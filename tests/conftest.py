@@ -1,4 +1,4 @@
-"""Shared by all tests: every test has a state folder of its own, and no LONGWRITER_ variable of the person who runs it."""
+"""Fixtures of all tests: every test has its own state folder, and none of the user's LONGWRITER_ variables."""
 
 import os
 import shutil

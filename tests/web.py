@@ -1,4 +1,4 @@
-"""Servers of the tests' own, on loopback."""
+"""Servers on loopback for tests."""
 
 import threading
 from collections.abc import Iterator

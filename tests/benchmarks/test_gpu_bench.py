@@ -1,4 +1,4 @@
-"""The GPU benchmark's command is known to run before a GPU is lent: the same path on a CPU, in small."""
+"""The GPU benchmark's command runs: the same code on a CPU, with a small model."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What a module of the project imports from the project, found by reading, not by running."""
+"""The project modules that a module imports, found by parsing its source, not by importing it."""
 
 import ast
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Laws of the graph: command, dependencies, outputs, params and the signature of `run` say the same; paid replies are kept."""
+"""Rules for dvc.yaml: command, dependencies, outputs, params and the signature of `run` agree, and paid results are kept."""
 
 import ast
 import re

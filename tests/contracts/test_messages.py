@@ -1,4 +1,4 @@
-"""Messages are read by people: they are kept in one table, name what to do, and use plain words."""
+"""Error messages are kept in one table, tell the user what to do, and use plain words."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The figures that git keeps of the last full rehearsal still show what the project claims: a regression is committed with open eyes."""
+"""The recorded figures of the last full rehearsal still support the project's claims, so that a regression is not committed unnoticed."""
 
 import csv
 import json

@@ -1,4 +1,4 @@
-"""Laws of .github/workflows: actionlint finds nothing, outside values never meet a shell, the targets exist, and little may be written."""
+"""Rules for .github/workflows: actionlint passes, external values never reach a shell, targets exist, and permissions are minimal."""
 
 import os
 import re

@@ -1,4 +1,4 @@
-"""docs/own-data.md, walked as it stands: from a file of prompts to a promoted model, with endpoints that answer by rules."""
+"""The steps of docs/own-data.md, run literally: from a file of prompts to a promoted model, with endpoints that reply by rules."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""MLflow's pages in a real browser: runs under their flow run, one with its description, params and dataset, models, the registry."""
+"""MLflow's pages in a real browser: nested runs, one run with description, params and dataset, models, and the registry."""
 
 import sys
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""Prefect's embedded API: a damaged or locked database is one line that says what to do, and a server that dies is said at once."""
+"""Prefect's embedded API: a damaged or locked database gives one line with a fix, and a server that dies is reported at once."""
 
 import os
 import sqlite3

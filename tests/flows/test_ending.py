@@ -1,4 +1,4 @@
-"""However a run ends, nothing of it goes on: Ctrl-C, SIGTERM, kill -9, a stage that leaves children behind."""
+"""However a run ends (Ctrl-C, SIGTERM, kill -9, a stage that leaves children behind), none of its processes survives."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The evaluator needs its own dependencies alone, no checkout, and nothing that POSIX alone has."""
+"""The evaluator needs only its own dependencies, no checkout, and no POSIX-only modules."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""Promotion that waits for a person, and the way back, as flows: a real Prefect server, the real stage promote, a real registry."""
+"""Flows of a promotion with approval and of a rollback: a real Prefect server, the real promote stage, a real registry."""
 
 import os
 import subprocess

@@ -1,4 +1,4 @@
-"""A flow publishes what its stages made, to a real S3 server, and asks for the key before it works."""
+"""A flow publishes its stages' results to a real S3 server, and checks the credentials before it begins."""
 
 import os
 from collections.abc import Iterator

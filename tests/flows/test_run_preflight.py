@@ -1,4 +1,4 @@
-"""What a run refuses before it touches anything: every problem at once, each with its fix."""
+"""A run is refused before it changes anything, with all problems at once, each with its fix."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""DVC decides whether, Prefect when: on a toy workspace, with the real DVC and a real Prefect API."""
+"""DVC decides whether a stage runs, Prefect when: a toy workspace with the real DVC and a real Prefect API."""
 
 import logging
 import re

@@ -1,4 +1,4 @@
-"""New model versions, as the schedule finds them: a real registry, the real evaluator, a real (and broken) checkpoint."""
+"""The scheduled search for new model versions: a real registry, the real evaluator, a valid and a broken checkpoint."""
 
 import shutil
 from pathlib import Path

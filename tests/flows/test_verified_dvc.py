@@ -1,4 +1,4 @@
-"""Nothing damaged comes out of DVC's cache: objects are verified, set aside, put back, fetched again, or made again by their stage."""
+"""DVC's cache never returns damaged data: objects are verified, moved away, restored, fetched again, or made again by their stage."""
 
 import os
 import shutil

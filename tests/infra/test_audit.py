@@ -1,4 +1,4 @@
-"""An audit that checked nothing does not call it clean."""
+"""An audit that could check nothing is an error, not a success."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""The stacks pass cfn-lint and deploy, on moto's server; what they grant is what the code needs, and no more."""
+"""The stacks pass cfn-lint and deploy on moto's server, and grant exactly the permissions that the code needs."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The containers: what their own checkers say, and what they must have in common with `longwriter team up`."""
+"""The container files pass their linters, and agree with `longwriter team up`."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""docs/deploy.md names nothing that does not exist: templates and their parameters and outputs, make's targets, files."""
+"""Everything that docs/deploy.md names exists: templates with their parameters and outputs, make's targets, files."""
 
 import re
 import shlex

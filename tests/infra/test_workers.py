@@ -1,4 +1,4 @@
-"""What starts workers on machines that are not ours: the Kubernetes job as Prefect renders it, and the systemd unit."""
+"""Definitions of workers on other machines: the Kubernetes job as Prefect renders it, and the systemd unit."""
 
 import asyncio
 import json

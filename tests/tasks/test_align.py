@@ -1,4 +1,4 @@
-"""The stage with a real training of a tiny student: what DPO prefers becomes likelier, and what it leaves out is said."""
+"""The align stage with a real training of a tiny student: preferred answers become more likely, and omitted pairs are reported."""
 
 import shutil
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The stage with the rehearsal's judge over HTTP: every request ends as a pair or as a Reject, in the same way in any order."""
+"""The build_pairs stage with the rehearsal's judge over HTTP: every prompt becomes a pair or a Reject, the same in any order."""
 
 import random
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""A model's folder from strangers: refused in one line, before anything of it is loaded."""
+"""An untrusted model folder is refused in one line, before anything of it is loaded."""
 
 import bz2
 import gzip

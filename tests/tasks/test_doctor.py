@@ -1,4 +1,4 @@
-"""What can be known to fail is known before money is spent: one line each, with what to do."""
+"""Problems that can be known before a run are reported before money is spent, one line each, with a fix."""
 
 import json
 import socket

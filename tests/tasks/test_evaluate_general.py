@@ -1,4 +1,4 @@
-"""The stage evaluate_general: lm-evaluation-harness for real, against an endpoint that knows some of the answers."""
+"""The evaluate_general stage: the real lm-evaluation-harness against an endpoint that knows some of the answers."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""64 samples written by an endpoint that refuses, breaks, hangs and talks nonsense, all at once: none of it is in a draft."""
+"""64 samples from an endpoint that refuses, breaks, hangs and replies nonsense at once: no draft contains any of it."""
 
 import time
 import urllib.request

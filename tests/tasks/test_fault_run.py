@@ -1,4 +1,4 @@
-"""64 samples written while everything goes wrong: each ends once, no answer is paid twice, and the output is the same to the byte."""
+"""64 samples under all kinds of faults: each ends once, no reply is paid twice, and the output is byte-identical."""
 
 import random
 import re

@@ -1,4 +1,4 @@
-"""The judge stage against real HTTP: the rehearsal's judge, and one that can be told what to say."""
+"""The judge stage over real HTTP: with the rehearsal's judge, and with a judge of scripted replies."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""plan: one call an instruction, in bounded memory, from a file of any length."""
+"""The plan stage: one call per instruction, in bounded memory, from a file of any length."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""A pickle that would write a file when it is loaded, planted wherever a model comes in: refused by name, and nothing is written."""
+"""A pickle that would write a file when loaded is refused by name wherever a model can be given, and nothing is written."""
 
 import pickle
 import shutil

@@ -1,4 +1,4 @@
-"""Children end with their parent, whenever it dies: while they start, while they work, and through whatever launched them."""
+"""Children end with their parent whenever it dies: during their start, during their work, and behind any launcher."""
 
 import os
 import signal

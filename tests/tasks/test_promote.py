@@ -1,4 +1,4 @@
-"""Promotion, whole, on a real SQLite store: winners move the alias, losers challenge, repeats change nothing."""
+"""The promote stage on a real SQLite store: a better model gets the alias, a worse one becomes challenger, a repeat changes nothing."""
 
 import json
 from pathlib import Path

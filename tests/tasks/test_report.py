@@ -1,4 +1,4 @@
-"""The report holds every section, escapes what is hostile, and loads nothing."""
+"""The report contains every section, escapes hostile text, and loads nothing."""
 
 import json
 from html.parser import HTMLParser

@@ -1,4 +1,4 @@
-"""The stage over HTTP: every drawn request answered as often as params say, and nothing at all where they want no alignment."""
+"""The sample stage over HTTP: every drawn prompt gets the number of answers in params, and nothing is served if alignment is off."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The promoted alias, served: by the rehearsal where it goes well, by a real `transformers serve` where it does not."""
+"""The promoted alias is served: by the rehearsal for successes, by a real `transformers serve` for failures."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How a stage is started, as a real process: exit codes, one-line errors, whole outputs."""
+"""A stage as a real process: exit codes, one-line errors, complete outputs."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""Intervals and tests keep their level: by simulation, on recorded scores and on shapes of scores that are known to be hard."""
+"""Intervals and tests keep their level, by simulation on recorded scores and on difficult distributions."""
 
 from collections import Counter
 from pathlib import Path

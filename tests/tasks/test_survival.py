@@ -1,4 +1,4 @@
-"""Real stages as real processes, killed and starved: nothing half-written, nothing lost, nothing paid twice."""
+"""Real stages as real processes, killed and without resources: nothing is half-written, lost or paid twice."""
 
 import os
 import random

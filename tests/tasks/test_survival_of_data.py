@@ -1,4 +1,4 @@
-"""validate_dataset and pack as real processes, killed at random moments: outputs are whole or absent, and the rerun's are the same."""
+"""validate_dataset and pack as real processes, killed at random moments: outputs are complete or absent, and a rerun gives the same."""
 
 import json
 import os

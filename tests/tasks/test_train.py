@@ -1,4 +1,4 @@
-"""The stage with real trainings: a few short texts, a few steps, in child processes as in earnest."""
+"""The train stage with real trainings: a few short texts, a few steps, in child processes as in a real run."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The contract passes on good data, and names each defect that is planted in it."""
+"""The contract passes on good data, and names each planted defect."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The drafts' contract: a teacher that went wrong is found before anything is cleaned."""
+"""The drafts' contract: a faulty teacher is found before the drafts are cleaned."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The instructions' contract: nothing is paid for before it holds."""
+"""The instructions' contract: the teacher is not paid before it passes."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""A workspace with 64 plans and an endpoint, each of real processes: what the tests that break runs are made of."""
+"""A workspace with 64 plans and an endpoint, both of real processes, for tests that inject faults."""
 
 import asyncio
 import hashlib

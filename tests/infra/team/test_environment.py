@@ -1,4 +1,4 @@
-"""team.env: random, for its owner alone, never overwritten, and complete or refused."""
+"""team.env has random secrets, is readable by its owner only, is never overwritten, and is refused if incomplete."""
 
 import stat
 import subprocess

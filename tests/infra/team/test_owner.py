@@ -1,4 +1,4 @@
-"""The owner's part in small: a real PostgreSQL and a real S3 server, looked after, killed and started again."""
+"""The owner process with a real PostgreSQL and a real S3 server: supervised, killed and restarted."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""What a run will take, held against what it then took; and the ledger of what was paid."""
+"""The estimate of a run compared with its real cost, and the ledger of paid calls."""
 
 import json
 import os

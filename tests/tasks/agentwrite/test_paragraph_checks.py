@@ -1,4 +1,4 @@
-"""What gets in and what does not. The texts of real models are read from ../shared/data where that exists."""
+"""Which paragraphs are accepted and which are refused. Texts of real models are read from ../shared/data if it exists."""
 
 import itertools
 import json

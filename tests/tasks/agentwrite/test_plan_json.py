@@ -1,4 +1,4 @@
-"""Plans that are asked for by JSON schema: what is sent, what is read, and what an endpoint without schemas gets instead."""
+"""Plans by JSON schema: the request, the parsing of replies, and the fallback for an endpoint without schemas."""
 
 import asyncio
 

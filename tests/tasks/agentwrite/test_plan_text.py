@@ -1,4 +1,4 @@
-"""What a teacher may write for a plan, and what is read from it."""
+"""Plans as text: the formats that a teacher may write, and how they are parsed."""
 
 import pytest
 from hypothesis import example, given

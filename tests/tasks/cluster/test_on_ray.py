@@ -1,4 +1,4 @@
-"""On a real Ray cluster of two machines: the result is the one of a single process, also when a worker is killed."""
+"""A real Ray cluster of two machines gives the result of a single process, even if a worker is killed."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""What tests of the contracts share: earlier verdicts, bounds that are wide."""
+"""Helpers shared by the tests of contracts: earlier verdicts, and wide bounds."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`longwriter data check` on files of any shape: what it finds, and what it says of what it cannot read."""
+"""`longwriter data check` on files of many kinds: its findings, and its errors for unreadable files."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""What is measured, on the edges where a careless count goes wrong."""
+"""The measures in edge cases where a simple count would be wrong."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""A prompt that is scored on never reaches the data: as it is, nearly, for another length, or inside a longer ask."""
+"""A prompt of the benchmark never enters the data: neither exactly, nor nearly, nor with another length, nor inside a longer prompt."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""A damaged dataset is one line that names the file, wherever the damage is."""
+"""A damaged dataset gives one line that names the file, wherever the damage is."""
 
 import random
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Laws of the draw: balanced, and blind to the order of rows and to how they are spread over files."""
+"""The draw is balanced, and independent of the order of rows and their split into files."""
 
 import random
 from collections import Counter

@@ -1,4 +1,4 @@
-"""The client, the replay store and the rehearsal endpoint, over real HTTP."""
+"""The client, the journal and the rehearsal endpoint, over real HTTP."""
 
 import asyncio
 import socket

@@ -1,4 +1,4 @@
-"""An endpoint that misbehaves, over real HTTP: nothing lost, nothing taken for an answer that is none, no storm answered with a storm."""
+"""A faulty endpoint over real HTTP: no reply is lost, no error counts as a reply, and retries do not flood the endpoint."""
 
 import asyncio
 import time

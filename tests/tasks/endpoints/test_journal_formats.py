@@ -1,4 +1,4 @@
-"""Records of other versions, and of no version: read, refused in one line, or left aside; never a traceback, and nothing is lost."""
+"""Journal records of other versions or without a version are read, refused in one line, or ignored, without a traceback or a loss."""
 
 import zlib
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What a stored reply stands for: everything that could change it asks anew, and nothing else does."""
+"""The key of a stored reply: everything that could change the reply causes a new request, and nothing else does."""
 
 import asyncio
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How many at once, how many a minute, and how long: what the client learns from an endpoint."""
+"""Limits of concurrency, rate and time, and how the client learns them from an endpoint."""
 
 import asyncio
 import random

@@ -1,4 +1,4 @@
-"""One request that is refused to the end is rejected; an endpoint that refuses everybody stops the run. On the first run and on others."""
+"""A request that stays refused is rejected; an endpoint that refuses all requests stops the run, in first and later runs."""
 
 import asyncio
 import time

@@ -1,4 +1,4 @@
-"""The journal of paid replies: torn, flipped, full, held twice."""
+"""The journal of paid replies: torn, with flipped bits, on a full disk, opened by two processes."""
 
 import asyncio
 import errno

@@ -1,4 +1,4 @@
-"""What real servers put into a reply, over real HTTP: one reader for every role, and nothing taken for text that is none."""
+"""Replies in the formats of real servers, over real HTTP: one reader for all roles, and only the answer counts as text."""
 
 import asyncio
 import gzip

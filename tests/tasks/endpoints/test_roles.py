@@ -1,4 +1,4 @@
-"""Who answers for a role, and that roles get along in one process."""
+"""Which endpoint serves a role, and that roles can be used together in one process."""
 
 import asyncio
 from collections.abc import AsyncIterator

@@ -1,4 +1,4 @@
-"""A full disk under the journal: no call goes out whose answer could not be kept."""
+"""A full disk under the journal: no call is made if its reply could not be stored."""
 
 import asyncio
 import os

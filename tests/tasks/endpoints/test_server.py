@@ -1,4 +1,4 @@
-"""The pipeline's own model server: a real `transformers serve` on a tiny checkpoint, and how servers fail and end."""
+"""The pipeline's own model server: a real `transformers serve` with a tiny checkpoint, and how servers fail and end."""
 
 import asyncio
 import os

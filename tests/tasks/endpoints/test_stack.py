@@ -1,4 +1,4 @@
-"""The wrappers around a request, as the endpoint's own handler sees them while the caller waits for its answer."""
+"""The wrappers around a request, observed by the endpoint's own handler while the caller waits for the reply."""
 
 import asyncio
 import threading

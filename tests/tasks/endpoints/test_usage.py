@@ -1,4 +1,4 @@
-"""What an endpoint says of its tokens: whatever it is, the reply is kept, its price is one that it can have, and the cap is kept to."""
+"""An endpoint's token counts, right or wrong: the reply is kept, its price is plausible, and the spend cap is respected."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""`python -m tasks.evaluation.ci`, as `longwriter eval ci` calls it, over score folders of a moment's making."""
+"""`python -m tasks.evaluation.ci`, as `longwriter eval ci` calls it, on score folders made by the tests."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""A scorecard's difference to a baseline as Markdown: paired where there are items, plain where there are figures."""
+"""The difference of a scorecard to a baseline as Markdown: paired if both have items, else by their figures."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""The evaluator on its own: a URL, a folder or an alias in, a scorecard out."""
+"""The evaluator as a separate tool: from a URL, a folder or an alias to a scorecard."""
 
 import asyncio
 import itertools

@@ -1,4 +1,4 @@
-"""The paper's files, from a real HTTP server on loopback."""
+"""The paper's files, fetched from a real HTTP server on loopback."""
 
 import hashlib
 from collections.abc import Callable, Iterator

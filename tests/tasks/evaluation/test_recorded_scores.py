@@ -1,4 +1,4 @@
-"""`longwriter eval score`, as people call it."""
+"""`longwriter eval score` as users call it."""
 
 import json
 import subprocess

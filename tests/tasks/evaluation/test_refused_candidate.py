@@ -1,4 +1,4 @@
-"""A candidate behind a URL that has a password in it, and that refuses one of the prompts."""
+"""A candidate model behind a URL with a password, which refuses one of the prompts."""
 
 import base64
 import json

@@ -1,4 +1,4 @@
-"""Chats on disk, the rules that they have to pass, and what is left of them, for tests."""
+"""Helpers for tests: chats on disk, the filter rules, and the remaining candidates."""
 
 import json
 from collections import Counter

@@ -1,4 +1,4 @@
-"""Every row ends as a candidate or as a reject, wherever it is worked on; and what pools hold that nobody expects."""
+"""Every row becomes a candidate or a reject, in one process or several; and unusual contents of pools."""
 
 import json
 import subprocess

@@ -1,4 +1,4 @@
-"""A real endpoint in a thread of its own, whose answers a test decides: what lm-evaluation-harness talks to."""
+"""A real endpoint in its own thread with scripted replies, for lm-evaluation-harness."""
 
 import asyncio
 import json

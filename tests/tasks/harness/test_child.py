@@ -1,4 +1,4 @@
-"""What the harness knows and reports, and what of it a floor can be set for."""
+"""The tasks and metrics that the harness knows and reports, and those for which a floor can be set."""
 
 from pathlib import Path
 from typing import Any

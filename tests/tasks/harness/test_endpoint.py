@@ -1,4 +1,4 @@
-"""The harness's clients: an answer is an answer, and everything else is said."""
+"""The harness's clients: a valid reply is an answer, and everything else is reported as an error."""
 
 import asyncio
 from pathlib import Path

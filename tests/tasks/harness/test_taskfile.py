@@ -1,4 +1,4 @@
-"""A task's YAML is read before anything is served."""
+"""A task's YAML is checked before anything is served."""
 
 from pathlib import Path
 

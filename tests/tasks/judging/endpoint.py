@@ -1,4 +1,4 @@
-"""A judge on loopback that can be told what to say, and the stage run against it: what tests of judging share."""
+"""A judge on loopback with scripted replies, and the judge stage run against it; shared by the tests of judging."""
 
 import asyncio
 import json

@@ -1,4 +1,4 @@
-"""Duels over real HTTP: both orders, what a judge with a weakness for the first place comes to, and what cannot be read."""
+"""Duels over real HTTP: both orders, a judge with a position bias, and unreadable replies."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Duels summed up: a win is what both orders agree on."""
+"""Tallies of duels: a win is a result on which both orders agree."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""What repeats and a second judge tell, held against values worked out by hand, and against numpy, scipy and sklearn."""
+"""Agreement of repeats and of a second judge, compared with values computed by hand, numpy, scipy and sklearn."""
 
 import json
 import random

@@ -1,4 +1,4 @@
-"""Verdicts as judges write them: what can be read is read, everything else is an error that says why. Never a default."""
+"""Verdicts as judges write them: readable ones are parsed, and all others are errors with a reason, never a default."""
 
 import json
 from contextlib import suppress

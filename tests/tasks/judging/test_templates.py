@@ -1,4 +1,4 @@
-"""The judge's prompt: ours quotes the answer, the paper's is filled as its authors' code fills it."""
+"""The judge's prompt: ours quotes the answer; the paper's is filled as its authors' code fills it."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`python -m tasks.judging verdicts FILE`: one line for each recorded reply."""
+"""`python -m tasks.judging verdicts FILE` prints one line for each recorded reply."""
 
 import json
 import subprocess

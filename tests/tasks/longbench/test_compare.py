@@ -1,4 +1,4 @@
-"""`longwriter eval compare`: two evaluations item by item, and one against the paper's table."""
+"""`longwriter eval compare`: two evaluations item by item, and one evaluation against the paper's table."""
 
 import hashlib
 import json

@@ -1,4 +1,4 @@
-"""The table of what trains in docs/training.md: `python -m tests.tasks.models.template_table` writes it anew."""
+"""The table of chat templates in docs/training.md; `python -m tests.tasks.models.template_table` writes it again."""
 
 from pathlib import Path
 

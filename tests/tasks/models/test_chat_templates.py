@@ -1,4 +1,4 @@
-"""What a chat template is examined for, and that the shipped forms render as the published templates do."""
+"""The examination of chat templates, and that the shipped forms render the same text as the published templates."""
 
 import random
 import re

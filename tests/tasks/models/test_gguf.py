@@ -1,4 +1,4 @@
-"""A GGUF file becomes a folder that is trained and served as any other; one that cannot is refused in one line."""
+"""A GGUF file becomes a folder that is trained and served as any other; an unsupported one is refused in one line."""
 
 import shutil
 import zipfile

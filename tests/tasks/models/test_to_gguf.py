@@ -1,4 +1,4 @@
-"""A checkpoint becomes a GGUF file with the same weights and tokens, or says why it cannot."""
+"""A checkpoint becomes a GGUF file with the same weights and tokens, or is refused with a reason."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Files of third parties, from a real server on the loopback, under DVC in a repository of their own."""
+"""Third parties' files, imported from a real server on loopback by DVC in a separate repository."""
 
 import functools
 import hashlib

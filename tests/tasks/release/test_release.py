@@ -1,4 +1,4 @@
-"""A release in a workspace with git and DVC, fetched again as others fetch it; and what changed between two of them."""
+"""A release in a workspace with git and DVC, fetched as users fetch it, and the difference between two releases."""
 
 import json
 import shutil

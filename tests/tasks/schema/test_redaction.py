@@ -1,4 +1,4 @@
-"""Secrets are masked before anything is cut, stored or shown, however they are spelled; other text is left as it is."""
+"""Secrets are masked before text is shortened, stored or shown, in every spelling; other text is not changed."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""Sources in a bucket, over the real protocol: moto's server, and in front of it a door that breaks what passes through."""
+"""Sources in a bucket, over the real protocol: moto's server behind a proxy that damages responses."""
 
 import threading
 from collections.abc import Iterator

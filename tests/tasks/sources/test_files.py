@@ -1,4 +1,4 @@
-"""Which files an entry means, and that a remote one is what it was pinned to."""
+"""Which files a source entry selects, and that a remote file matches its pin."""
 
 from pathlib import Path
 

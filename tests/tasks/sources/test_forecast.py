@@ -1,4 +1,4 @@
-"""Thresholds that a small pool of prompts cannot reach: all of them at once, each with its key, before anything is paid."""
+"""Thresholds that a small pool of prompts cannot reach are reported all at once, with their keys, before any money is spent."""
 
 import json
 from pathlib import Path

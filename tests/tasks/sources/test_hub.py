@@ -1,4 +1,4 @@
-"""A dataset of the hub at one commit, from a loopback hub that speaks the hub's API; and no hub at all."""
+"""A dataset of the hub at one commit, from a loopback server with the hub's API; and an unreachable hub."""
 
 import json
 import os

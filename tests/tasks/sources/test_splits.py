@@ -1,4 +1,4 @@
-"""Parts of files: together they hold each row once, and what is broken is said of its row or of its file."""
+"""Parts of a file together contain each row once; a broken row or file is reported as such."""
 
 import json
 from pathlib import Path

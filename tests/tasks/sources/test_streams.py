@@ -1,4 +1,4 @@
-"""Compressed files and JSON arrays give the rows that plain lines give, in memory that is bounded; a broken one says where."""
+"""Compressed files and JSON arrays give the same rows as plain lines, in bounded memory; a broken one is reported with its position."""
 
 import gzip
 import json

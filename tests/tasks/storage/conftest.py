@@ -1,4 +1,4 @@
-"""A store on a real server, a folder to publish, and a proxy between them."""
+"""Fixtures: a store on a real server, a folder to publish, and a proxy between them."""
 
 import os
 import random

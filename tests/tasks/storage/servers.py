@@ -1,4 +1,4 @@
-"""Real S3 servers on loopback, and a proxy that spoils what passes through it: the store's tests run on both servers."""
+"""Real S3 servers on loopback, and a proxy that damages traffic; the tests of the store run on both servers."""
 
 import contextlib
 import http.client

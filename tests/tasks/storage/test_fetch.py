@@ -1,4 +1,4 @@
-"""What comes back is what was published, in one piece, inside its folder."""
+"""A fetch returns exactly the published content, complete, inside its folder."""
 
 import fcntl
 import os

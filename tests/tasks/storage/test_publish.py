@@ -1,4 +1,4 @@
-"""A folder goes up whole or not at all, as it is, and but once."""
+"""A folder is published completely or not at all, unchanged, and only once."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""The pipeline's own releases: a dataset that passed, a checkpoint without pickles, aliases that follow the registry's."""
+"""The pipeline's own releases: a dataset that passed its contract, a checkpoint without pickles, aliases as in the registry."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What cannot work says so in one line, before any work, and tells no secret."""
+"""A publication or fetch that cannot work is refused in one line, before any work, without revealing a secret."""
 
 import os
 import resource

@@ -1,4 +1,4 @@
-"""Killed in the middle, a transfer goes on where it was; and nobody saw half a version."""
+"""A killed transfer resumes, and no reader sees an incomplete version."""
 
 import os
 import signal

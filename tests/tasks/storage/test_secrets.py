@@ -1,4 +1,4 @@
-"""Canaries: secrets planted in every setting that can hold one are nowhere in what a run leaves behind."""
+"""Canary secrets in every setting that can contain one are found nowhere in a run's files and output."""
 
 import gzip
 import os

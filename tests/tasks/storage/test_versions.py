@@ -1,4 +1,4 @@
-"""Versions are listed, named, linked to and pruned; a bucket is made closed."""
+"""Versions are listed, aliased, linked and pruned; a new bucket is private."""
 
 import json
 import os

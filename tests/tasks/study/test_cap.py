@@ -1,4 +1,4 @@
-"""The study's packs: what the cap lets through, and nothing lost without a count."""
+"""The study's packs: the samples within the cap, and a count of all others."""
 
 from pathlib import Path
 from typing import Literal

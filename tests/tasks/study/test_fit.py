@@ -1,4 +1,4 @@
-"""From measured arms to the figure that git keeps."""
+"""From measured arms to the figure that git stores."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The study's figures on answers whose lengths are known, the line held against its definition."""
+"""The study's figures on answers of known lengths, and the fitted line compared with its definition."""
 
 from typing import Any
 

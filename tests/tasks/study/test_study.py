@@ -1,4 +1,4 @@
-"""The study for real, small: two arms capped, trained, put on the ruler over HTTP, and fitted. What is longer trained writes longer."""
+"""A small real study: two arms are capped, trained, measured on the ruler over HTTP, and fitted. The arm with longer data writes longer."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""How texts end, by cause, in English and Chinese."""
+"""How texts end, by kind of ending, in English and Chinese."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Every measure over text is linear: long texts of one piece over and over end within pytest's time limit."""
+"""Every measure over text takes linear time: long repetitive texts end within pytest's time limit."""
 
 from collections.abc import Callable
 from contextlib import suppress

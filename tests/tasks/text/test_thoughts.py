@@ -1,4 +1,4 @@
-"""Thoughts are taken off a reply in every form that servers leave them in; a tag that a text speaks of is part of the text."""
+"""Thoughts are removed from a reply in every format that servers use; a tag that the text only mentions stays."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""Prompts that differ by their asked length alone are one topic, and others are not."""
+"""Prompts that differ only in their requested length are one topic; others are not."""
 
 from itertools import combinations
 

@@ -1,4 +1,4 @@
-"""Length without loops: what a reader would count of a text that repeats itself."""
+"""Length without repeated passages: the words that a reader would count in a text that repeats itself."""
 
 import pytest
 from hypothesis import given

@@ -1,4 +1,4 @@
-"""`longwriter models`, on a real registry: what it prints, and how it fails."""
+"""`longwriter models` on a real registry: its output and its errors."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A tracking server's user and password in its URL: sent with each request, and nowhere else."""
+"""User and password in a tracking server's URL are sent with each request, and appear nowhere else."""
 
 import base64
 import json

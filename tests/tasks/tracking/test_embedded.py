@@ -1,4 +1,4 @@
-"""MLflow's embedded store is whole or not there; damaged or locked it is one line; it moves with its checkout."""
+"""MLflow's embedded store is complete or absent; a damaged or locked one gives one line; it can be moved with its checkout."""
 
 import os
 import shutil

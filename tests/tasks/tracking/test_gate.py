@@ -1,4 +1,4 @@
-"""The gate, axis by axis: what holds, what fails, what is missing, and what it says of it."""
+"""The gate, axis by axis: passed, failed and missing values, and their messages."""
 
 from collections.abc import Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Runs are nested under their flow run's and say what they come from, in a real store."""
+"""Runs are nested under their flow run's and record their origin, in a real store."""
 
 from pathlib import Path
 

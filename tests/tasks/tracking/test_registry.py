@@ -1,4 +1,4 @@
-"""The registry on a real SQLite store: one version per checkpoint, aliases, and nothing that executes."""
+"""The registry on a real SQLite store: one version per checkpoint, aliases, and no file that runs code."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Aliases move all together or not at all, and the way back can be walked; on a real SQLite store that is made to fail."""
+"""Aliases move all together or not at all, and a rollback restores the previous champion, on a real SQLite store with failures."""
 
 import sqlite3
 from collections.abc import Callable

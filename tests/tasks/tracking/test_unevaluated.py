@@ -1,4 +1,4 @@
-"""Versions without an evaluation under today's benchmark and judge, on a real registry: found, tried twice, given up, done."""
+"""Versions without an evaluation under the current benchmark and judge, on a real registry: found, tried twice, given up, evaluated."""
 
 import json
 from pathlib import Path

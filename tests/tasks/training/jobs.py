@@ -1,4 +1,4 @@
-"""Jobs that tests train: a one-layer Llama on short texts, a few seconds each."""
+"""Jobs for tests: a one-layer Llama on short texts, a few seconds each."""
 
 from pathlib import Path
 from typing import Any, Literal

@@ -1,4 +1,4 @@
-"""What tests of packs and of trainings share: texts as tokens, and tokens as packs on disk."""
+"""Helpers shared by the tests of packs and trainings: texts as tokens, and tokens as packs on disk."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The arithmetic against published figures, and the recipes against the cards that they are for."""
+"""Memory and time estimates compared with published figures, and the profiles with the GPUs that they are for."""
 
 import subprocess
 import sys

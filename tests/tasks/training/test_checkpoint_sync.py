@@ -1,4 +1,4 @@
-"""Checkpoints that outlive their machine, through a real S3 server: another scratch folder of the same name goes on from them."""
+"""Checkpoints in a real S3 server: another scratch folder with the same name resumes from them."""
 
 import os
 from collections.abc import Iterator

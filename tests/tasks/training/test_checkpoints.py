@@ -1,4 +1,4 @@
-"""A checkpoint is whole or it is none: every way in which the newest can be broken leads to the one before it."""
+"""A checkpoint is valid or not used: for every kind of damage to the newest, the previous one is used."""
 
 import os
 import pickle

@@ -1,4 +1,4 @@
-"""What is a token, what is a target, and what is neither however it is spelled."""
+"""Which text becomes tokens and which tokens are targets, including text that spells special tokens."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""What only a GPU can show: a step in bf16, a training that was killed, ZeRO-3 on one card. (Packed isolation: test_isolation.)"""
+"""Tests that need a GPU: a bf16 step, a killed training, ZeRO-3 on one GPU. (Isolation in packs: test_isolation.)"""
 
 from pathlib import Path
 from typing import Any

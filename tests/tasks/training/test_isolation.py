@@ -1,4 +1,4 @@
-"""Packed samples never attend to each other: a sample's logits in a pack are those it has alone."""
+"""Packed samples never attend to each other: a sample has the same logits in a pack as alone."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Trainings killed by -9 at any moment: they go on, to the same numbers, and nothing of a killed one works on."""
+"""Trainings killed by kill -9 at any moment resume to the same numbers, and leave no process behind."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""The loss is the mean over all target tokens of the global batch, and so are its gradients, however the batch is laid out."""
+"""Loss and gradients are the mean over all target tokens of the global batch, however the batch is divided."""
 
 import subprocess
 from pathlib import Path

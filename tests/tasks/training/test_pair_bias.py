@@ -1,4 +1,4 @@
-"""How lengths bias the choice, on pairs whose figures can be told by hand."""
+"""The length bias of pairs with figures that can be computed by hand."""
 
 import pytest
 

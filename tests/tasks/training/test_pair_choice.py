@@ -1,4 +1,4 @@
-"""Which of several answers is chosen and which rejected, and when there is no pair."""
+"""Which answer is chosen, which is rejected, and when there is no pair."""
 
 import random
 from collections.abc import Sequence

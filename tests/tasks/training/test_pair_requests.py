@@ -1,4 +1,4 @@
-"""Which training requests are answered again."""
+"""Which training prompts are answered again."""
 
 import random
 

@@ -1,4 +1,4 @@
-"""A pair as tokens: one request, two answers, each ending where its model ended it."""
+"""A pair as tokens: one prompt and two answers, which end where their model ended them."""
 
 from typing import Any
 

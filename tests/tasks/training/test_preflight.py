@@ -1,4 +1,4 @@
-"""Every fault that can be known beforehand is one line that names the file or variable, the problem and the correct."""
+"""Every problem that can be known before a training gives one line with the file or variable, the problem and the fix."""
 
 from pathlib import Path
 from typing import Any

@@ -1,4 +1,4 @@
-"""Trainings in processes of their own, as in earnest: killed, damaged, misled, on several processes."""
+"""Trainings in child processes as in a real run: killed, damaged, misconfigured, with several processes."""
 
 import json
 import os
