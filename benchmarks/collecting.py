@@ -138,7 +138,7 @@ def ours(folder: Path) -> None:
         ):
             facts = fill(pool, rejects, folder, Rules(collect, Prompts(prompts)))
             places = equal(pool, lambda place, first: None)
-            left = near(pool, places, lambda place, other, similarity: None, threshold=collect.near_duplicate)
+            left = near(pool, places, lambda place, other, similarity: None)
             return facts["rows"], sum(1 for _ in left)
 
     connect()
@@ -180,7 +180,8 @@ def peer_map(row: dict[str, Any], rules: Any) -> dict[str, Any]:
 def _without_copies(fit: Any, threshold: float) -> int:
     from rensa import RMinHash, RMinHashLSH
 
-    from tasks.corpus.duplicates import jaccard, shape, shingled
+    from tasks.corpus.duplicates import jaccard, shingled
+    from tasks.corpus.near_copies import shape
 
     number, rows = shape(threshold)
     index = RMinHashLSH(threshold, number * rows, number)

@@ -61,7 +61,7 @@ def _without_copies(pool: Candidates, rejects: Rejects, *, threshold: float) -> 
     def refuse(place: int, other: int, similarity: float) -> None:
         rejects.add(pool, place, (Reason.NEAR_DUPLICATE, f"of {pool.id(other)}, similarity {similarity:.2f}"))
 
-    yield from near(pool, unique, refuse, threshold=threshold)
+    yield from near(pool, unique, refuse)
 
 
 async def _by_selector(pool: Candidates, places: list[int], rejects: Rejects, scratch: Path, collect: Collect, model: Model) -> list[Fit]:

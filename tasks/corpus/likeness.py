@@ -1,19 +1,15 @@
 """Find prompts that repeat a benchmark prompt, and prompts that nearly repeat another prompt of the same data."""
 
-import os
-import tempfile
 from array import array
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from tasks import store
 from tasks.corpus.contamination import Prompts
-from tasks.corpus.duplicates import Bands, bands, near_places, shape, shingled, shingles_of, tokens_of
+from tasks.corpus.duplicates import shingled, tokens_of
+from tasks.corpus.near_copies import SketchStore, sketch
 from tasks.schema.params import Collect
-from tasks.schema.records import Record
 from tasks.sources import reading
 
 NEAR = 0.8  # Jaccard similarity of shingles
@@ -38,18 +34,12 @@ def repeats(prompts: Sequence[str]) -> Scored:
     return repeated
 
 
-class _Asked(Record):
-    text: str
-    language: str
-
-
 class Requests:
-    """Prompts that are compared with each other. Memory holds 48 bytes per prompt; texts and band hashes are on disk."""
+    """Prompts that are compared with each other. Memory has about 50 bytes per prompt; sketches are on disk."""
 
     def __init__(self, folder: Path | None = None):
-        """`folder`: for the two temporary files, which are removed with this object. None: the system's temporary folder."""
-        self._sketches = tempfile.TemporaryFile(dir=folder)  # noqa: SIM115 (closed, and so removed, with this object)
-        self._asked = store.Spool(folder)
+        """`folder`: for temporary files, which are removed with this object. None: the system's temporary folder."""
+        self._sketches = SketchStore(folder, threshold=NEAR)
         self._rows, self._ids = array("q"), array("Q")
         self._waiting: list[frozenset[str]] = []
 
@@ -59,7 +49,6 @@ class Requests:
     def add(self, row: int, text: str, language: str) -> None:
         """Add a prompt. `row`: its number in the data, from 0."""
         one = shingled(text, language)
-        self._asked.put(len(self), _Asked(text=text, language=language))
         self._rows.append(row)
         self._ids.append(int(one.id, 16))
         self._waiting.append(one.shingles)
@@ -74,26 +63,9 @@ class Requests:
         stays = first[which]
         for place in np.flatnonzero(stays != np.arange(len(ids))):
             yield self._rows[place], self._rows[stays[place]], 1.0
-        places = np.sort(first)
-        near = near_places(self._ordered(places), lambda rank: self._shingles(int(places[rank])), threshold=NEAR)
-        for rank, other, similarity in near:
-            yield self._rows[places[rank]], self._rows[places[other]], similarity
-
-    def _shingles(self, place: int) -> frozenset[str]:
-        """The shingles of the prompt at this index, from its stored text."""
-        asked = self._asked.at(place, _Asked)
-        return shingles_of(asked.text, asked.language)
+        for place, other, similarity in self._sketches.near(np.sort(first)):
+            yield self._rows[place], self._rows[other], similarity
 
     def _sketch(self) -> None:
-        self._sketches.seek(0, os.SEEK_END)
-        self._sketches.write(bands(self._waiting, threshold=NEAR).tobytes())
-        self._sketches.flush()
+        self._sketches.add(sketch(self._waiting, threshold=NEAR))
         self._waiting.clear()
-
-    def _ordered(self, places: NDArray[np.int64]) -> Bands:
-        """The band hashes of these prompts, in this order; shape (len(places), bands)."""
-        number, _ = shape(NEAR)
-        if not len(places):
-            return np.zeros((0, number), np.uint32)
-        whole: Bands = np.memmap(self._sketches, np.uint32, "r", shape=(len(self), number))
-        return whole if len(places) == len(self) else whole[places]

@@ -1,4 +1,4 @@
-"""Store prompts that pass the filters on disk: texts in one file, band hashes in another, about 40 bytes per prompt in memory."""
+"""Store prompts that pass the filters on disk: texts in one file, their sketches in others, about 45 bytes per prompt in memory."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,8 +8,7 @@ from typing import NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from tasks.corpus import duplicates
-from tasks.corpus.duplicates import Bands
+from tasks.corpus.near_copies import Sketches, SketchStore
 from tasks.filtering.sift import Kept
 
 LANGUAGES = ("en", "zh")
@@ -34,8 +33,7 @@ class Candidates:
 
     def __init__(self, folder: Path, *, threshold: float) -> None:
         self._texts = (folder / "texts").open("w+b")
-        self._sketches = (folder / "bands").open("w+b")
-        self._bands = duplicates.shape(threshold)[0]
+        self.sketches = SketchStore(folder, threshold=threshold)
         self._files: list[str] = []
         self._chunks: list[NDArray[np.void]] = []
         self.facts: NDArray[np.void] = np.zeros(0, _FACTS)
@@ -45,12 +43,12 @@ class Candidates:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._texts.close()
-        self._sketches.close()
+        self.sketches.close()
 
     def __len__(self) -> int:
         return len(self.facts)
 
-    def add(self, kept: Sequence[Kept], sketches: Bands, *, file: str, before: int) -> None:
+    def add(self, kept: Sequence[Kept], sketches: Sketches, *, file: str, before: int) -> None:
         """Add the prompts of a part. `before`: rows of the file before this part."""
         if not self._files or self._files[-1] != file:
             self._files.append(file)
@@ -63,36 +61,22 @@ class Candidates:
             coded = LANGUAGES.index(one.language), LENGTH_KINDS.index(one.length_kind)
             facts[place] = (int(one.id, 16), one.rank, start, len(text), len(self._files) - 1, before + one.number, words, *coded)
         self._chunks.append(facts)
-        self._sketches.write(np.ascontiguousarray(sketches, np.uint32).tobytes())
+        self.sketches.add(sketches)
 
     def close(self) -> None:
         """End the writing; the candidates can be read from now on."""
         self.facts = np.concatenate([self.facts, *self._chunks])
         self._chunks.clear()
         self._texts.flush()
-        self._sketches.flush()
 
     def order(self) -> NDArray[np.int64]:
         """Indices sorted by id; among equal ids the kept one is first. Ties are broken by rank, file and row."""
         return np.lexsort((self.facts["row"], self.facts["file"], self.facts["rank"], self.facts["id"]))
 
-    def sketches(self, places: NDArray[np.int64]) -> Bands:
-        """The band hashes of these candidates, in this order, shape (len(places), bands); a copy on disk."""
-        if not len(places):
-            return np.zeros((0, self._bands), np.uint32)
-        whole = np.memmap(self._sketches, np.uint32, "r", shape=(len(self), self._bands))
-        ordered = np.memmap(Path(self._sketches.name).with_name("ordered"), np.uint32, "w+", shape=(len(places), self._bands))
-        for start in range(0, len(places), 100_000):
-            ordered[start : start + 100_000] = whole[places[start : start + 100_000]]
-        return ordered
-
     def text(self, place: int) -> str:
         fact = self.facts[place]
         self._texts.seek(int(fact["start"]))
         return self._texts.read(int(fact["length"])).decode("utf-8")
-
-    def shingles(self, place: int) -> frozenset[str]:
-        return duplicates.shingles_of(self.text(place), LANGUAGES[self.facts[place]["language"]])
 
     def id(self, place: int) -> str:
         return f"{int(self.facts[place]['id']):016x}"

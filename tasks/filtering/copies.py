@@ -1,4 +1,4 @@
-"""Find duplicates among the candidates: equal texts by id, near-duplicates by band hashes."""
+"""Find duplicates among the candidates: equal texts by id, near-duplicates by their sketches."""
 
 from collections.abc import Callable, Iterator
 
@@ -6,7 +6,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks import progress
-from tasks.corpus.duplicates import near_places
 from tasks.filtering.candidates import Candidates
 
 
@@ -21,12 +20,10 @@ def equal(pool: Candidates, refuse: Callable[[int, int], None]) -> NDArray[np.in
     return order[first]
 
 
-def near(pool: Candidates, unique: NDArray[np.int64], refuse: Callable[[int, int, float], None], *, threshold: float) -> Iterator[int]:
+def near(pool: Candidates, unique: NDArray[np.int64], refuse: Callable[[int, int, float], None]) -> Iterator[int]:
     """Yield the indices of `unique` without near-duplicates. `refuse(duplicate, kept, similarity)` is called for each near-duplicate."""
-    sketches = pool.sketches(unique)
-    found = near_places(sketches, lambda rank: pool.shingles(int(unique[rank])), threshold=threshold)
-    gone = np.zeros(len(unique), bool)
-    for rank, other, similarity in progress.track(found, unit="copy", label="collect: copies"):
-        gone[rank] = True
-        refuse(int(unique[rank]), int(unique[other]), similarity)
-    yield from map(int, unique[~gone])
+    gone = set[int]()
+    for place, other, similarity in progress.track(pool.sketches.near(unique), unit="copy", label="collect: copies"):
+        gone.add(place)
+        refuse(place, other, similarity)
+    yield from (place for place in unique.tolist() if place not in gone)

@@ -83,7 +83,7 @@ def fill(pool: Candidates, rejects: Rejects, folder: Path, rules: Rules) -> dict
             before = tally.add(split, sifted)
             for refused in sifted.refused:
                 rejects.refused(refused, f"{split.file.name}:{before + refused.number}")
-            pool.add(sifted.kept, sifted.bands, file=split.file.name, before=before)
+            pool.add(sifted.kept, sifted.sketches, file=split.file.name, before=before)
             bar.total = tally.expected(sum(file.nbytes for file in files))
             bar.update(len(sifted.kept) + len(sifted.refused))
     pool.close()

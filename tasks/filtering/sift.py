@@ -9,8 +9,8 @@ import numpy as np
 
 from tasks.corpus import duplicates
 from tasks.corpus.contamination import Prompts
-from tasks.corpus.duplicates import Bands
 from tasks.corpus.filters import Candidate, Fault, fault
+from tasks.corpus.near_copies import Sketches, sketch
 from tasks.corpus.personal import masked
 from tasks.schema.params import Collect
 from tasks.schema.records import Reason
@@ -53,7 +53,7 @@ class Sifted(NamedTuple):
     lines: int  # rows and blank lines
     kept: list[Kept]
     refused: list[Refused]
-    bands: Bands  # of `kept`
+    sketches: Sketches  # of `kept`
     masked: Counter[str]  # personal data by kind
 
 
@@ -78,7 +78,7 @@ def sift(split: Split, rules: Rules) -> Sifted:
         elif outcome:
             identity, (reason, detail) = outcome
             refused.append(Refused(number, identity or None, reason, detail))
-    return Sifted(lines, kept, refused, _bands(shingles, rules.collect.near_duplicate), kinds)
+    return Sifted(lines, kept, refused, _sketches(shingles, rules.collect.near_duplicate), kinds)
 
 
 def _outcomes(split: Split, rules: Rules, seen: dict[Ask, Fit | tuple[str, Fault]]) -> Iterator[tuple[int, Fit | tuple[str, Fault] | None]]:
@@ -117,8 +117,8 @@ def judged(ask: Ask, rules: Rules) -> Fit | tuple[str, Fault]:
     return Fit(Kept(0, identity, text, rank, asked.language, asked.length_request.target, asked.length_request.kind), shingles, kinds)
 
 
-def _bands(shingles: list[frozenset[str]], threshold: float) -> Bands:
-    """The band hashes, shape (len(shingles), bands), computed once per distinct text: a part may repeat a text thousands of times."""
+def _sketches(shingles: list[frozenset[str]], threshold: float) -> Sketches:
+    """Sketch each distinct text once: a part may repeat one text thousands of times."""
     places = {one: place for place, one in enumerate(dict.fromkeys(shingles))}
-    found = duplicates.bands(list(places), threshold=threshold)
-    return found[np.array([places[one] for one in shingles], np.int64)] if shingles else found
+    found = sketch(list(places), threshold=threshold)
+    return found.take(np.array([places[one] for one in shingles], np.int64))

@@ -30,7 +30,7 @@ def sifted(folder: Path, out: Path, given: Rules) -> tuple[list[tuple[str, str]]
         facts = fill(pool, rejects, folder, given)
         copies = Counter[str]()
         unique = equal(pool, lambda place, first: copies.update(["equal"]))
-        left = list(near(pool, unique, lambda place, other, similarity: copies.update(["near"]), threshold=threshold))
+        left = list(near(pool, unique, lambda place, other, similarity: copies.update(["near"])))
         assert facts["rows"] == len(left) + copies.total() + rejects.total
         stays = [(pool[place].text, pool[place].source) for place in left]
     return stays, [json.loads(line) for line in (out / "rejects.jsonl").open(encoding="utf-8")]

@@ -52,6 +52,7 @@ def test_several_processes_give_what_one_gives(chats: Path, tmp_path: Path, monk
         found[processes] = sifted(chats, tmp_path / str(processes), rules())
     assert found[1] == found[2]
     assert len(found[1][0]) > 500
+    assert 3_000 - len(found[1][0]) - len(found[1][1]) > 300, "copies, equal and near"
     reasons = Counter(reject["reason"] for reject in found[1][1])
     assert all(reasons[reason] for reason in ("language", "toxic", "scraping", "injection"))
 
