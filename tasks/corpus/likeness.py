@@ -63,8 +63,8 @@ class Requests:
         stays = first[which]
         for place in np.flatnonzero(stays != np.arange(len(ids))):
             yield self._rows[place], self._rows[stays[place]], 1.0
-        for place, other, similarity in self._sketches.near(np.sort(first)):
-            yield self._rows[place], self._rows[other], similarity
+        for near, other, similarity in self._sketches.near(np.sort(first)):
+            yield self._rows[near], self._rows[other], similarity
 
     def _sketch(self) -> None:
         self._sketches.add(sketch(self._waiting, threshold=NEAR))
