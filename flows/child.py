@@ -70,7 +70,7 @@ def ended(process: "subprocess.Popen[bytes]") -> Iterator[None]:
 
 
 def family(pid: int) -> list[psutil.Process]:
-    """The process, its descendants and its session. The session includes processes whose parent has died."""
+    """The process, its descendants and its session. The session includes orphaned processes."""
     found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
         try:

@@ -51,7 +51,7 @@ def promotion(push: bool = False, approval: bool = False) -> dict[str, str]:
 
 
 def demand_server() -> None:
-    """Raises BadSettings without a permanent Prefect server, because nobody could approve."""
+    """Raises BadSettings without a permanent Prefect server, because an approval could not arrive."""
     if not Settings().api.url:  # new Settings, because the current ones have the embedded API's address
         raise BadSettings("PREFECT_API_URL: not set, so nobody could approve; set it to a Prefect server, or promote without approval")
 

@@ -3,7 +3,7 @@
 One call per answer and repeat, one more for the second judge, two for each compared pair of answers, and a few more for unreadable
 replies. The answers' lengths and the judges' prices drive the cost. An answer without a readable verdict is unscored with a reason, and
 never gets a default score. The journal stores every reply, so a second run, or one with more repeats, pays for no reply twice.
-If models.judge is null nobody is asked: both files are empty, and every answer is unscored.
+If models.judge is null, no call is made: both files are empty, and every answer is unscored.
 """
 
 from collections import Counter

@@ -102,7 +102,7 @@ def placed(path: Path, record: type[R]) -> Iterator[tuple[int, R]]:
 
 
 def read_at(path: Path, start: int, record: type[R]) -> R:
-    """The record whose line begins at byte `start`."""
+    """The record on the line that begins at byte `start`."""
     with path.open("rb") as file:
         file.seek(start)
         return record.model_validate_json(file.readline().removeprefix(b"\xef\xbb\xbf"))

@@ -1,4 +1,4 @@
-"""The base model as a candidate: a folder that can be served, with the chat template that its student is trained with."""
+"""Prepare the base model as a candidate model: a folder that can be served, with the chat template of its student."""
 
 import os
 from pathlib import Path
@@ -13,15 +13,15 @@ from tasks.schema.settings import settings
 from tasks.schema.standins import TINY
 from tasks.training.tokenizer import load_tokenizer
 
-SERVED = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.tiktoken", "*.txt"]  # of a model's repository: no pickles, no code
+SERVED = ["*.json", "*.safetensors", "*.jinja", "*.model", "*.tiktoken", "*.txt"]  # files to fetch: no pickles, no code
 TEMPLATE = "chat_template.jinja"
 
 
 def base_folder(base: Base) -> Path:
-    """The folder of the base model, to be served: a hub id's is fetched at its revision.
+    """The base model's folder for serving. A model of the hub is fetched at its revision.
 
-    A base without a chat template, or with another one in base.chat_template, is served with the one that its student is trained with:
-    from a folder of links, with that template. Raises BadInput for `tiny`, and for a model that cannot be fetched.
+    If the base has no chat template, or base.chat_template names a file, the folder contains links to the model's files and the chat
+    template that the trained student keeps. Raises BadInput for `tiny`, and if the model cannot be fetched.
     """
     found = located(base)
     if found.model == TINY:

@@ -1,4 +1,4 @@
-"""Can the base be fine-tuned? Its files, tokenizer, chat template and vocabulary, as checks of the doctor, a run and a training plan."""
+"""Check whether the base model can be fine-tuned: files, tokenizer, chat template, vocabulary. For doctor, runs and training plans."""
 
 from collections.abc import Iterator
 
@@ -55,4 +55,4 @@ def _at_hand(given: Base) -> bool:
     try:
         return isinstance(try_to_load_from_cache(given.model, "tokenizer_config.json", revision=given.revision or None), str)
     except HFValidationError:
-        return True  # neither a folder nor a hub id: the check says so
+        return True  # neither a folder nor a hub id; the check reports it

@@ -18,7 +18,7 @@ from tasks.schema.records import Record
 
 SEAL = "seal.json"
 PREFIX = "checkpoint-"
-UNNEEDED = "training_args.bin"  # a pickle that nobody reads
+UNNEEDED = "training_args.bin"  # a pickle that is not used
 
 
 class Seal(Record):

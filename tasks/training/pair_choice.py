@@ -21,7 +21,7 @@ class Rated(NamedTuple):
 
     sample: int
     answer: Answer
-    score: float | None  # S̄ = (S_l + S_q) / 2; None: no readable verdict
+    score: float | None  # S̄ = (S_l + S_q) / 2, without a judge S_l (`by_length`); None: no readable verdict
 
 
 def rate(answer: Prediction, rubric: Rubric | None) -> Rated:
@@ -35,7 +35,7 @@ def rate(answer: Prediction, rubric: Rubric | None) -> Rated:
 
 
 def by_length(answers: Sequence[Prediction]) -> list[Rated]:
-    """Without a judge: the score is S_l in fixed mode, of the words outside loops and repeated passages."""
+    """Score answers without a judge: S_l in fixed mode, over the words outside loops and repeated passages."""
     return [rate(one, None)._replace(score=_length_without_loops(one)) for one in answers]
 
 

@@ -36,7 +36,7 @@ class Costs(NamedTuple):
 
     rows: int
     tokens: npt.NDArray[np.float64]
-    flops: npt.NDArray[np.float64]  # of a forward and a backward pass
+    flops: npt.NDArray[np.float64]  # forward and backward pass
 
 
 class Watched(Trainer):
@@ -141,7 +141,7 @@ class Watched(Trainer):
         raise TrainingFailed(f"train {self._job.name}: step {point.step}: {problem}; batch: {self._named(rows)}; fix: {fix}")
 
     def _guilty(self) -> list[int]:
-        """Rows of this step whose micro-batch has a loss that is not finite, on all processes; all rows of the step if none is found."""
+        """Rows of this step's micro-batches with a loss that is not finite, on all processes; all rows of the step if there are none."""
         job, mine = self._job, [torch.isfinite(loss).all().item() for loss in self._losses[-self._job.accumulation :]]
         finite = gather_object(mine) if job.where.world > 1 else mine
         rows = self.rows_of(self.state.global_step).reshape(job.accumulation, job.where.replicas, job.where.micro_batch)

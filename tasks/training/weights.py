@@ -128,7 +128,7 @@ def _tiny(tiny: Tiny, tokenizer: Any, *, attention: str, positions: int) -> Any:
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
         attn_implementation=attention,
-        **{MARK: True},  # in config.json: marks a stand-in, no real language model
+        **{MARK: True},  # marks config.json of a stand-in, which is no real language model
     )
     return LlamaForCausalLM(config)
 
