@@ -10,6 +10,7 @@ from dvc.repo import Repo
 from flows import graph
 from flows.graph import Stage
 from tasks import doctor
+from tasks.models.local import is_local
 from tasks.schema import standins
 from tasks.schema.checks import problems
 from tasks.schema.errors import BadInput, NotReady
@@ -54,7 +55,7 @@ def _foreseen(repo: Repo, names: set[str], params: Params, *, ask: bool) -> list
 def _built_in(params: Params, role: Role) -> bool:
     """Whether the pipeline itself serves this role, so that the user needs no endpoint."""
     model = getattr(params.models, role)
-    return role == "candidate" or standins.is_stand_in(model)
+    return role == "candidate" or standins.is_stand_in(model) or is_local(model.name)
 
 
 def _runs(name: str, names: set[str], changes: Mapping[str, Sequence[graph.Change]]) -> bool:

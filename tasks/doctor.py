@@ -19,6 +19,7 @@ from uuid import uuid4
 import orjson
 import typer
 
+from tasks.models.local import is_local
 from tasks.schema import standins
 from tasks.schema.checks import Check, Status, attempt
 from tasks.schema.errors import PipelineError, WorkspaceBusy
@@ -150,6 +151,8 @@ def _configured(role: Role, model: Model | None, own: Settings) -> Check:
             return Check(name=role, status="ok", detail=f"{model.name}, answered by the built-in rehearsal endpoint")
         if role == "candidate":
             return Check(name=role, status="ok", detail=f"{model.name}: the pipeline serves the trained checkpoint itself")
+        if is_local(model.name):
+            return Check(name=role, status="ok", detail=f"{model.name}: the pipeline serves it itself")
         problem = f"no endpoint is configured for models.{role} ({model.name})"
         return Check(name=role, status="error", detail=problem, fix=f"set {variable}_URL to an OpenAI-compatible URL")
     if own.spend_cap is not None and model.name not in own.prices:

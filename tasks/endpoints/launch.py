@@ -1,4 +1,4 @@
-"""Builds the command line and environment that serve a checkpoint folder, with `transformers serve` or vLLM."""
+"""Builds the command line and environment that serve a checkpoint folder, with `transformers serve`, vLLM or llama.cpp."""
 
 import os
 import secrets
@@ -11,9 +11,12 @@ from pydantic import SecretStr
 
 from tasks import store
 from tasks.checkpoints import check_model
+from tasks.endpoints.llamacpp import KEY, is_installed
+from tasks.models.to_gguf import why_not, write_gguf
 from tasks.schema.errors import BadInput, BadSettings
 from tasks.schema.records import ModelConfig
 from tasks.schema.settings import PREFIX, Settings
+from tasks.store import folder_digest
 
 HOST = "127.0.0.1"
 DRAIN = 2  # seconds that vLLM gives requests in flight at shutdown
@@ -26,6 +29,9 @@ NO_VLLM = "No module named 'vllm'"  # error message of an interpreter without vL
 BLOCK = 256  # tokens
 CONTEXTS = 4  # sequences of full length that the cache has room for
 BATCH_TOKENS = 256
+
+SERVED, KEPT = "served", 4  # below settings.home: the folders that llama.cpp served last, as GGUF files
+SLOTS = 8  # requests that llama.cpp answers at once, each with a context of its own
 
 
 class Launch(NamedTuple):
@@ -41,7 +47,20 @@ def launch_of(checkpoint: Path, settings: Settings, port: int) -> Launch:
     VLLM_PYTHON.
     """
     _check(checkpoint)
-    return _vllm(checkpoint, settings, port) if settings.server == "vllm" else _transformers(checkpoint, settings, port)
+    ways = {"vllm": _vllm, "llamacpp": _llamacpp, "transformers": _transformers}
+    return ways[server_of(checkpoint, settings)](checkpoint, settings, port)
+
+
+def server_of(checkpoint: Path, settings: Settings) -> str:
+    """Which server `auto` is for this folder: llama.cpp on processors alone, several times as fast there, where it has this model."""
+    if settings.server != "auto":
+        return settings.server
+    suits = is_installed() and not _has_gpu() and why_not(checkpoint) is None
+    return "llamacpp" if suits else "transformers"
+
+
+def _has_gpu() -> bool:
+    return Path("/dev/nvidiactl").exists() or Path("/dev/kfd").exists()
 
 
 def _check(checkpoint: Path) -> None:
@@ -75,6 +94,24 @@ def _context(checkpoint: Path) -> int:
     if context is None or context <= 0:
         raise BadInput(path, "not a positive number", field="max_position_embeddings", fix="give a causal language model's folder")
     return context
+
+
+def _llamacpp(checkpoint: Path, settings: Settings, port: int) -> Launch:
+    """The folder is written as a GGUF file first, once: weights in 16 bits. The key is as vLLM's."""
+    if not is_installed():
+        raise BadSettings(f"{PREFIX}SERVER: llamacpp needs the package xllamacpp; `pip install xllamacpp`, or set it to transformers")
+    gguf = settings.home.absolute() / SERVED / f"{folder_digest(checkpoint)[:16]}.gguf"
+    if not gguf.is_file():
+        write_gguf(checkpoint, gguf)
+        for old in sorted(gguf.parent.glob("*.gguf"), key=lambda path: path.stat().st_mtime)[:-KEPT]:
+            old.unlink(missing_ok=True)
+    sizes = {"port": port, "context": _context(checkpoint), "slots": SLOTS, "threads": settings.threads}
+    options = [part for name, number in sizes.items() for part in (f"--{name}", str(number))]
+    words = [sys.executable, "-m", "tasks.endpoints.llamacpp", str(gguf), *options]
+    key = secrets.token_urlsafe(32)
+    root = str(Path(__file__).parents[2])
+    paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))
+    return Launch(words, {**os.environ, KEY: key, "PYTHONPATH": paths}, SecretStr(key))
 
 
 def _vllm(checkpoint: Path, settings: Settings, port: int) -> Launch:

@@ -19,6 +19,7 @@ from tasks.endpoints.cached import CachedChat
 from tasks.endpoints.openai_api import authorization, http_chat
 from tasks.endpoints.replay import journal
 from tasks.endpoints.retrying import RetryingChat
+from tasks.models.local import is_local, local_folder
 from tasks.schema.errors import BadSettings, EndpointError
 from tasks.schema.params import Model
 from tasks.schema.redaction import mask_bytes, redact
@@ -70,6 +71,8 @@ async def _find(role: Role, model: Model, checkpoint: Path | None, own: Settings
 
         url = await stack.enter_async_context(rehearsal_server(Switches(latency=own.rehearsal_latency)))
         return Answering(url, model.name)
+    if checkpoint is None and is_local(model.name):
+        checkpoint = Path(local_folder(model.name))
     if checkpoint is not None:
         from tasks.endpoints.server import model_server
 

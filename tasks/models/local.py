@@ -34,6 +34,12 @@ def local_folder(model: str) -> str:
     return located(Base(model=model, revision="", remote_code=False)).model
 
 
+def is_local(name: str) -> bool:
+    """Whether a model's name in params.yaml is one that the pipeline serves itself: a package of weights, a GGUF file, or a folder."""
+    path = Path(name)
+    return name in KNOWN or path.suffix.lower() == SUFFIX or (path / "config.json").is_file()
+
+
 def is_at_hand(base: Base) -> bool:
     """Can the model be read without fetching anything?"""
     if base.model in KNOWN and not Path(base.model).exists():

@@ -86,7 +86,9 @@ class Settings(BaseSettings):
     cluster: str = Field(
         "", description="a Ray cluster for large maps: ray://HOST:10001, HOST:6379 on one of its machines, or local; empty: this process"
     )
-    server: Literal["transformers", "vllm"] = Field("transformers", description="what serves a trained checkpoint")
+    server: Literal["auto", "transformers", "vllm", "llamacpp"] = Field(
+        "auto", description="what serves a model folder; auto: llamacpp without a GPU where it is installed and can, transformers elsewhere"
+    )
     vllm_python: Path = Field(Path(".venv-serve/bin/python"), description="interpreter of the serve environment (requirements/serve.txt)")
     processes: int = Field(1, ge=1, description="training processes on each machine")
     machines: int = Field(1, ge=1, description="that train together; each has home on a shared disk and runs `longwriter train worker`")
