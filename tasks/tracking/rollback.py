@@ -28,7 +28,7 @@ def roll_back(reason: str, *, to_nobody: bool = False, tags: Mapping[str, str] |
         _describe(changes, found.fallen, f"challenger: rolled back {why}")
         if found.champion is not None:
             changes.tags(found.champion, {RESTORED: f"after version {found.fallen}, {why}"})
-            _describe(changes, found.champion, f"champion: reigns again after version {found.fallen} was rolled back {why}")
+            _describe(changes, found.champion, f"champion again after version {found.fallen} was rolled back {why}")
         changes.aliases(alias_moves.after_rollback(found, aliases))
     return found
 
