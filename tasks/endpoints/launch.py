@@ -40,6 +40,7 @@ class Launch(NamedTuple):
     words: list[str]
     environment: Mapping[str, str]
     api_key: SecretStr
+    slots: int | None = None  # requests that it answers at once; None: it says itself when it is full
 
 
 def launch_of(checkpoint: Path, settings: Settings, port: int) -> Launch:
@@ -111,7 +112,7 @@ def _llamacpp(checkpoint: Path, settings: Settings, port: int) -> Launch:
     key = secrets.token_urlsafe(32)
     root = str(Path(__file__).parents[2])
     paths = os.pathsep.join(filter(None, (root, os.environ.get("PYTHONPATH", ""))))
-    return Launch(words, {**os.environ, KEY: key, "PYTHONPATH": paths}, SecretStr(key))
+    return Launch(words, {**os.environ, KEY: key, "PYTHONPATH": paths}, SecretStr(key), SLOTS)
 
 
 def _vllm(checkpoint: Path, settings: Settings, port: int) -> Launch:

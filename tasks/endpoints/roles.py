@@ -39,6 +39,7 @@ class Answering(NamedTuple):
     name: str  # of the model at this endpoint
     api_key: SecretStr | None = None  # None: use the role's key
     up: bool = False
+    slots: int | None = None  # requests that the server answers at once; None: not known
 
 
 @asynccontextmanager
@@ -51,9 +52,13 @@ async def open_role(
     URL in the settings. Raises BadSettings if no endpoint is configured for the role.
     """
     own = settings().at(role, url) if url else settings()
+    if checkpoint is None and not own.url(role) and is_local(model.name):
+        checkpoint = Path(local_folder(model.name))  # its digest is part of the identity
     async with AsyncExitStack() as stack:
         store = stack.enter_context(journal(own.home / JOURNAL))
         there = await _find(role, model, checkpoint, own, stack)
+        if there.slots:  # more requests would wait at the server, and their timeouts would run
+            own = own.model_copy(update={"concurrency": min(own.concurrency, there.slots)})
         cache = BudgetedCache(store, role=role, model=model, identity=_identity(model, seed, checkpoint), settings=own)
         http = await stack.enter_async_context(
             http_chat(role, there.url, model, own, name=there.name, seed=seed, api_key=there.api_key, up=there.up)
@@ -77,7 +82,7 @@ async def _find(role: Role, model: Model, checkpoint: Path | None, own: Settings
         from tasks.endpoints.server import model_server
 
         served = await stack.enter_async_context(model_server(checkpoint, own))
-        return Answering(served.url, served.name, served.api_key, up=True)
+        return Answering(served.url, served.name, served.api_key, up=True, slots=served.slots)
     variable = f"{PREFIX}{role.upper()}_URL"
     raise BadSettings(f"models.{role}.name is {model.name}, which has no endpoint; set {variable} to an OpenAI-compatible URL")
 

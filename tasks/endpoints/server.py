@@ -48,6 +48,7 @@ class Served(NamedTuple):
     url: str  # ends in /v1
     api_key: SecretStr  # empty: the server requires none
     name: str  # the model's name in requests
+    slots: int | None = None  # requests that it answers at once; None: as many as come
 
 
 @asynccontextmanager
@@ -71,7 +72,7 @@ async def model_server(checkpoint: Path, settings: Settings, *, port: int = 0) -
             async with asyncio.TaskGroup() as group:  # cancels the block when the keeper gives up
                 keeping = group.create_task(keeper.keep())
                 await keeper.up.wait()
-                yield Served(f"http://{HOST}:{port}/v1", launch.api_key, str(checkpoint))
+                yield Served(f"http://{HOST}:{port}/v1", launch.api_key, str(checkpoint), launch.slots)
                 keeping.cancel()
         except BaseExceptionGroup as errors:
             failed = errors.exceptions[0]
