@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 from tasks import progress, store
 from tasks.checkpoints import check_model
 from tasks.evaluation.recorded import read_recorded
+from tasks.models.local import local_folder
 from tasks.schema.errors import BadInput
 from tasks.schema.records import Prediction, Record
 
@@ -132,6 +133,7 @@ def load(model: str, *, context: int | None = None) -> Reader:
     from tasks.models.chat_templates import check_folder, check_safe
     from tasks.training.tokenizer import default_template
 
+    model = local_folder(model)
     folder = Path(model).is_dir()
     if not folder and (Path(model).exists() or model.startswith((".", "/", "~")) or model.count("/") > 1):
         raise BadInput(model, "no such folder", fix="name a checkpoint folder or a hub id")
