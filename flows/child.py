@@ -3,17 +3,15 @@
 import os
 import re
 import selectors
-import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
 
-import psutil
 from prefect import runtime
 
-from tasks.processes import bound
+from tasks.processes import bound, end_all, family
 from tasks.tracking import lineage
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
@@ -59,34 +57,10 @@ def ended(process: "subprocess.Popen[bytes]") -> Iterator[None]:
     try:
         yield
     finally:
-        tree = family(process.pid)
-        for member in tree:
-            _signal(member, signal.SIGTERM)
-        for member in psutil.wait_procs(tree, timeout=GRACE)[1]:
-            _signal(member, signal.SIGKILL)
+        end_all(family(process.pid), grace=GRACE)
         process.wait()
         if process.stdout:
             process.stdout.close()
-
-
-def family(pid: int) -> list[psutil.Process]:
-    """The process, its descendants and its session. The session includes orphaned processes."""
-    found: dict[int, psutil.Process] = {}
-    for process in psutil.process_iter():
-        try:
-            if os.getsid(process.pid) == pid:
-                found[process.pid] = process
-                found |= {child.pid: child for child in process.children(recursive=True)}
-        except (ProcessLookupError, PermissionError, psutil.NoSuchProcess):
-            continue
-    return list(found.values())
-
-
-def _signal(process: psutil.Process, number: signal.Signals) -> None:
-    try:
-        process.send_signal(number)
-    except psutil.NoSuchProcess:
-        return
 
 
 def pieces(process: "subprocess.Popen[bytes]") -> Iterator[Output]:

@@ -11,9 +11,14 @@ import os
 import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import psutil
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 OWNER = "LONGWRITER_OWNER"  # mark of the process that this one works for, which may be an indirect parent (of a launcher)
@@ -108,3 +113,27 @@ def _started(pid: int) -> int | None:
     except OSError:
         return None if sys.platform == "linux" else 0
     return None if fields[0] in "ZX" else int(fields[19])
+
+
+def family(pid: int) -> list["psutil.Process"]:
+    """A process, its descendants and all of its session, with their descendants: a session also has those whose parent has died."""
+    import psutil
+
+    found: dict[int, psutil.Process] = {}
+    for process in psutil.process_iter():
+        with suppress(ProcessLookupError, PermissionError, psutil.NoSuchProcess):
+            if process.pid == pid or os.getsid(process.pid) == pid:
+                found |= {one.pid: one for one in (process, *process.children(recursive=True))}
+    return list(found.values())
+
+
+def end_all(processes: Iterable["psutil.Process"], *, grace: float) -> None:
+    """SIGTERM to each, and SIGKILL to those that are left after `grace` seconds. Returns when all are gone, or after twice the grace."""
+    import psutil
+
+    left = list(processes)
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for one in left:
+            with suppress(psutil.NoSuchProcess):
+                one.send_signal(number)
+        left = psutil.wait_procs(left, timeout=grace)[1]

@@ -17,9 +17,9 @@ from typing import Any, NamedTuple
 
 import psutil
 
-from flows.child import family
 from infra.team import environment, workspaces
 from infra.team.services import ALIVE
+from tasks.processes import family
 from tests.conftest import ROOT
 
 GIT = ("git", "-c", "user.name=test", "-c", "user.email=test@localhost")

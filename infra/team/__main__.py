@@ -15,6 +15,7 @@ import typer
 
 from infra.team import board, checks, environment, postgres, processes, services, workspaces
 from infra.team.board import Board
+from tasks.processes import end_all
 from tasks.schema.errors import ServerError
 from tasks.stage import one_line_errors
 
@@ -85,7 +86,7 @@ def down() -> None:
         if found and found.alive:
             _end(found)
         left = processes.strays(environment.folder())
-        processes.end_all(left)
+        end_all(left, grace=processes.GRACE)
         print("down")
 
 
@@ -115,7 +116,7 @@ def _clear() -> None:
     """End processes of a killed owner, because they would block ports and the database's folder."""
     if left := processes.strays(environment.folder()):
         print(f"ending {len(left)} processes of an owner that is gone")
-        processes.end_all(left)
+        end_all(left, grace=processes.GRACE)
 
 
 def _begin(values: dict[str, str]) -> None:

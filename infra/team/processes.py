@@ -3,15 +3,13 @@
 import os
 import signal
 import subprocess
-from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
 import psutil
 
-from flows.child import family
 from infra.team.services import OWNER, Service
-from tasks.processes import bound
+from tasks.processes import bound, end_all, family
 from tasks.schema.errors import ServerError
 
 GRACE = 15.0  # seconds between the first signal and SIGKILL
@@ -48,18 +46,8 @@ def end(process: "subprocess.Popen[bytes]", number: signal.Signals) -> None:
         process.send_signal(number)
     with suppress(subprocess.TimeoutExpired):
         process.wait(GRACE)
-    end_all({one.pid: one for one in [*tree, *family(process.pid)]}.values())
+    end_all({one.pid: one for one in [*tree, *family(process.pid)]}.values(), grace=GRACE)
     process.wait()
-
-
-def end_all(processes: Iterable[psutil.Process]) -> None:
-    """Send SIGTERM, and after GRACE seconds SIGKILL to the remaining processes."""
-    left = [one for one in processes if one.is_running()]
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        for one in left:
-            with suppress(psutil.NoSuchProcess):
-                one.send_signal(number)
-        left = psutil.wait_procs(left, timeout=GRACE)[1]
 
 
 def strays(folder: Path) -> list[psutil.Process]:

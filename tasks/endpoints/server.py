@@ -8,7 +8,6 @@ A server that dies or hangs is restarted on its port. Meanwhile its clients get 
 """
 
 import asyncio
-import os
 import re
 import socket
 import subprocess
@@ -25,7 +24,7 @@ from pydantic import SecretStr
 
 from tasks import progress
 from tasks.endpoints.launch import HOST, NO_VLLM, Launch, launch_of
-from tasks.processes import bound
+from tasks.processes import bound, end_all, family
 from tasks.schema.errors import BadSettings, PipelineError, ServerError
 from tasks.schema.redaction import redact
 from tasks.schema.settings import PREFIX, Settings
@@ -191,24 +190,8 @@ def stop(process: psutil.Popen) -> None:
     The process alone gets SIGTERM first and ends its own workers: if the workers are signalled too, vLLM leaves a segment in /dev/shm.
     Processes that remain get SIGTERM, then SIGKILL.
     """
-    family = _family(process)
+    members = family(process.pid)
     with suppress(psutil.NoSuchProcess):
         process.terminate()
         psutil.wait_procs([process], timeout=GRACE)
-    for end in (psutil.Process.terminate, psutil.Process.kill):
-        for member in family:
-            with suppress(psutil.NoSuchProcess):
-                end(member)
-        family = psutil.wait_procs(family, timeout=LAST)[1]
-
-
-def _family(leader: psutil.Process) -> list[psutil.Process]:
-    """A process, its descendants, and all processes of its session. The session finds processes that lost their parent."""
-    family = {leader}
-    with suppress(psutil.NoSuchProcess):
-        family.update(leader.children(recursive=True))
-    for process in psutil.process_iter():
-        with suppress(ProcessLookupError, PermissionError):
-            if os.getsid(process.pid) == leader.pid:
-                family.add(process)
-    return list(family)
+    end_all(members, grace=LAST)

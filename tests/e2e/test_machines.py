@@ -14,8 +14,8 @@ from typing import Any
 import psutil
 import pytest
 
-from flows.child import family
 from tasks import store
+from tasks.processes import family
 from tasks.schema.params import load
 from tasks.schema.settings import settings
 from tasks.tracking import registry, unevaluated

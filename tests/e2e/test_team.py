@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from flows.child import family
+from tasks.processes import family
 from tests import backend
 from tests.backend import Team, another_worker, api, clone, commit, pid, said, soon, started, suspended, until
 from tests.browser import CHROMIUM, browser

@@ -15,6 +15,7 @@ import pytest
 
 from infra.team import checks, environment, postgres, processes, services
 from infra.team.owner import Kept
+from tasks.processes import end_all
 from tasks.schema.errors import ServerError
 from tasks.schema.settings import settings
 from tests.web import Quiet, served
@@ -31,7 +32,7 @@ def values(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     for folder in ("logs", "s3"):
         (environment.folder() / folder).mkdir()
     yield given
-    processes.end_all(processes.strays(environment.folder()))
+    end_all(processes.strays(environment.folder()), grace=processes.GRACE)
     shutil.rmtree(home)
 
 
