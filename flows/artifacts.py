@@ -78,8 +78,8 @@ class Progress:
             self._logger.warning("no progress in Prefect, the stage goes on: %s: %s", type(error).__name__, error)
 
     def _written(self, percent: float, text: str) -> UUID:
-        update: Callable[..., Any] = update_progress_artifact  # typed as if they could return coroutines; in a thread they do not
-        create: Callable[..., Any] = create_progress_artifact
+        update: Callable[..., object] = update_progress_artifact  # typed as if they could return coroutines; in a thread they do not
+        create: Callable[..., object] = create_progress_artifact
         if self._artifact is None:
             return UUID(str(create(percent, key=self._key, description=text)))
         return UUID(str(update(self._artifact, percent, description=text)))

@@ -5,7 +5,6 @@ Running it again changes nothing. Schedules and automations that were paused in 
 
 import subprocess
 import sys
-from typing import Any
 
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
@@ -57,13 +56,13 @@ def _pool(client: SyncPrefectClient, name: str, limit: int | None) -> list[str]:
     return [f"work pool {name} runs {limit} at a time now"]
 
 
-def _deployments(client: SyncPrefectClient) -> dict[str, Any]:
+def _deployments(client: SyncPrefectClient) -> dict[str, object]:
     """{FLOW/NAME: deployment}, without fields that change by themselves."""
     flows = {flow.id: flow.name for flow in client.read_flows()}
     return {f"{flows[one.flow_id]}/{one.name}": _plain(one.model_dump(mode="json")) for one in client.read_deployments()}
 
 
-def _plain(value: Any) -> Any:
+def _plain(value: object) -> object:
     if isinstance(value, dict):
         return {key: _plain(part) for key, part in value.items() if key not in PASSING}
     return [_plain(part) for part in value] if isinstance(value, list) else value

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextvars import ContextVar
-from typing import Any, TextIO
+from typing import TextIO
 
 from flows import embedded, workspace
 from flows.graph import Stage
@@ -88,7 +88,7 @@ def screen() -> Screen:
     return _screen.get(Screen())
 
 
-def show(flow: Callable[..., Any], **given: Any) -> None:
+def show(flow: Callable[..., object], **given: object) -> None:
     """Run a flow in this process and show it. A result that is text is printed, else the summary. Exits the process on an error."""
     die_with_make()
     terminal = Terminal(sys.stdout)

@@ -101,7 +101,7 @@ def _lives(holder: dict[str, Any]) -> bool:
     return " ".join(words).endswith(arguments) and any("dvc" in word for word in words)
 
 
-def _check(self: LocalHashFileDB, oid: str, check_hash: bool = True, _info: dict[str, Any] | None = None) -> Meta:
+def _check(self: LocalHashFileDB, oid: str, check_hash: bool = True, _info: dict[str, object] | None = None) -> Meta:
     """Like DVC's method, but hashes the object. Raises FileNotFoundError for a missing object, ObjectFormatError for a damaged one."""
     path = Path(self.oid_to_path(oid))
     info = _localfs_info(str(path))

@@ -9,7 +9,6 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from tasks import progress, stage, store
 from tasks.schema.errors import BadInput, BadSettings
@@ -51,7 +50,7 @@ def _encoded(pairs: Sequence[Pair], student: Path, context: int) -> Iterator[tup
             yield Reject(id=pair.id, stage="align", reason=Reason.TOO_LONG, detail=detail, source=pair.source or pair.id)
 
 
-def tokenizer_of(student: Path) -> Any:
+def tokenizer_of(student: Path) -> object:
     """The student's tokenizer with its training form (tasks.models.chat_templates). Raises BadInput if there is no student."""
     if not student.is_dir():
         raise BadInput(student, "no such checkpoint", fix="run the train stage again")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 from tasks.schema.errors import BadSettings, PipelineError
 from tasks.schema.redaction import redact
@@ -33,11 +33,11 @@ class Engine(Protocol):
         """CPUs of all workers."""
         ...
 
-    def submit(self, name: str, work: Callable[..., Any], *arguments: Any) -> "Future[Any]":
+    def submit(self, name: str, work: Callable[..., object], *arguments: object) -> "Future[object]":
         """Start `work(*arguments)`; a reference from `put` arrives as its value."""
         ...
 
-    def put(self, value: Any) -> Any:
+    def put(self, value: object) -> object:
         """A reference to a value that many parts need. The value is sent to each machine once."""
         ...
 
@@ -69,7 +69,7 @@ def _join(address: str) -> None:
         import ray
     except ImportError:
         raise BadSettings(f"{VARIABLE} needs the extra `cluster`: pip install ray") from None
-    where: dict[str, Any] = {"address": address, "runtime_env": {"py_modules": [str(TASKS)]}}
+    where: dict[str, object] = {"address": address, "runtime_env": {"py_modules": [str(TASKS)]}}
     if address == LOCAL:
         where = {"address": address, "include_dashboard": False, "object_store_memory": STORE}
     try:
@@ -105,23 +105,23 @@ class _Ray:
 
         return max(1, int(ray.cluster_resources().get("CPU", 1)))
 
-    def submit(self, name: str, work: Callable[..., Any], *arguments: Any) -> "Future[Any]":
+    def submit(self, name: str, work: Callable[..., object], *arguments: object) -> "Future[object]":
         import ray
 
         reference = ray.remote(work).options(name=name, max_retries=0).remote(*arguments)
         return _as_future(reference.future())
 
-    def put(self, value: Any) -> Any:
+    def put(self, value: object) -> object:
         import ray
 
         return ray.put(value)
 
 
-def _as_future(future: "Future[Any]") -> "Future[Any]":
+def _as_future(future: "Future[object]") -> "Future[object]":
     """Convert Ray's future into one that raises the work's own error, or WorkerDied."""
-    own: Future[Any] = Future()
+    own: Future[object] = Future()
 
-    def over(done: "Future[Any]") -> None:
+    def over(done: "Future[object]") -> None:
         if not own.set_running_or_notify_cancel():
             return
         if done.cancelled():

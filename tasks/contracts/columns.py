@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from itertools import islice
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +28,7 @@ def table(rows: Iterable[NamedTuple], kind: type[NamedTuple]) -> "pd.DataFrame":
     return pd.DataFrame({name: _column(list(parts)) for name, parts in zip(fields, zip(*blocks, strict=True), strict=True)})
 
 
-def _column(parts: list["pa.Array"]) -> Any:
+def _column(parts: list["pa.Array"]) -> object:
     """Join a column's blocks, and give blocks that have only nulls the type of the others."""
     import pyarrow as pa
 

@@ -61,13 +61,15 @@ class ExpectColumnQuantileToBeBetween(_Bounded):
     metric_dependencies: ClassVar[tuple[str, ...]] = (QUANTILE,)
     success_keys: ClassVar[tuple[str, ...]] = ("quantile", "min_value", "max_value")
 
-    def _validate(self, metrics: dict[str, Any], runtime_configuration: Any = None, execution_engine: Any = None) -> dict[str, Any]:
+    def _validate(
+        self, metrics: dict[str, object], runtime_configuration: object = None, execution_engine: object = None
+    ) -> dict[str, object]:
         return self._holds(metrics, QUANTILE)
 
     @classmethod
     @renderer(renderer_type=LegacyRendererType.PRESCRIPTIVE)
     @render_suite_parameter_string
-    def _prescriptive_renderer(cls, configuration: Any, **_: Any) -> list[RenderedStringTemplateContent]:
+    def _prescriptive_renderer(cls, configuration: object, **_: object) -> list[RenderedStringTemplateContent]:
         return _said(configuration, "$column: its quantile $quantile must lie between $min_value and $max_value.")
 
 
@@ -77,11 +79,13 @@ class ExpectColumnRarestShareToBeBetween(_Bounded):
     metric_dependencies: ClassVar[tuple[str, ...]] = (RAREST,)
     success_keys: ClassVar[tuple[str, ...]] = ("min_value", "max_value")
 
-    def _validate(self, metrics: dict[str, Any], runtime_configuration: Any = None, execution_engine: Any = None) -> dict[str, Any]:
+    def _validate(
+        self, metrics: dict[str, object], runtime_configuration: object = None, execution_engine: object = None
+    ) -> dict[str, object]:
         return self._holds(metrics, RAREST)
 
     @classmethod
     @renderer(renderer_type=LegacyRendererType.PRESCRIPTIVE)
     @render_suite_parameter_string
-    def _prescriptive_renderer(cls, configuration: Any, **_: Any) -> list[RenderedStringTemplateContent]:
+    def _prescriptive_renderer(cls, configuration: object, **_: object) -> list[RenderedStringTemplateContent]:
         return _said(configuration, "$column: its rarest value must have a share of $min_value or more.")

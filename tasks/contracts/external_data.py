@@ -35,7 +35,7 @@ class Columns(NamedTuple):
 class _Found(NamedTuple):
     file: str
     number: int  # from 1
-    data: Mapping[str, Any] | None
+    data: Mapping[str, object] | None
     problem: str | None
 
 
@@ -155,24 +155,24 @@ def _row(place: int, found: _Found, columns: Columns) -> Row:
     return row._replace(origin=origin) if isinstance(origin, str) else row
 
 
-def _messages(data: Mapping[str, Any], columns: Columns) -> Sequence[Message]:
+def _messages(data: Mapping[str, object], columns: Columns) -> Sequence[Message]:
     """The row's conversation, from the named columns if there are any, together with their companions (system, history, tools, …)."""
     named = {role: column for role in ("messages", "prompt", "response") if (column := getattr(columns, role))}
     adapter = "messages" if columns.messages else "prompt" if columns.prompt else "auto"
     return messages_of(data, adapter, named=named)
 
 
-def _id(data: Mapping[str, Any], source: str) -> str:
+def _id(data: Mapping[str, object], source: str) -> str:
     value = next((data[name] for name in IDS if isinstance(data.get(name), str | int)), None)
     return source if value is None else str(value)
 
 
-def _language(data: Mapping[str, Any]) -> str:
+def _language(data: Mapping[str, object]) -> str:
     value = data.get("language")
     return value if value in ("en", "zh") else ""
 
 
-def _asked(data: Mapping[str, Any], columns: Columns, messages: Sequence[Message]) -> int | None:
+def _asked(data: Mapping[str, object], columns: Columns, messages: Sequence[Message]) -> int | None:
     """The requested length in words: from the caller's column, else from `asked_words`, else parsed from the prompt; None without one."""
     name = columns.length or ASKED
     value = plain(data.get(name))

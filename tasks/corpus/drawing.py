@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Callable, Sequence
 from hashlib import sha256
 from itertools import zip_longest
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 
 class Fit(NamedTuple):
@@ -17,7 +17,7 @@ class Fit(NamedTuple):
     place: int = 0  # position of the full row
 
 
-_BALANCED: tuple[Callable[[Fit], Any], ...] = (lambda fit: fit.language, lambda fit: fit.words.bit_length(), lambda fit: fit.topic)
+_BALANCED: tuple[Callable[[Fit], object], ...] = (lambda fit: fit.language, lambda fit: fit.words.bit_length(), lambda fit: fit.topic)
 
 
 def draw(pool: Sequence[Fit], *, count: int, seed: int) -> list[Fit]:
@@ -29,10 +29,10 @@ def draw(pool: Sequence[Fit], *, count: int, seed: int) -> list[Fit]:
     return sorted(_order(pool, _BALANCED, seed)[:count], key=lambda fit: fit.id)
 
 
-def _order(pool: Sequence[Fit], keys: Sequence[Callable[[Fit], Any]], seed: int) -> list[Fit]:
+def _order(pool: Sequence[Fit], keys: Sequence[Callable[[Fit], object]], seed: int) -> list[Fit]:
     if not keys:
         return sorted(pool, key=lambda fit: _rank(seed, fit.id))
-    groups: dict[Any, list[Fit]] = defaultdict(list)
+    groups: dict[object, list[Fit]] = defaultdict(list)
     for fit in pool:
         groups[keys[0](fit)].append(fit)
     # The order of groups matters only in the last, incomplete turn. The hash prevents that the same group always benefits.

@@ -15,7 +15,7 @@ NAME = "format"
 _NEWEST = b'{"%s":%d,' % (NAME.encode(), FORMAT)
 _FIRST = b'{"role":'
 
-R = TypeVar("R", bound=tuple[Any, ...])
+R = TypeVar("R", bound=tuple[object, ...])
 
 
 class Newer(NamedTuple):

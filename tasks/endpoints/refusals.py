@@ -3,7 +3,6 @@
 import html
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import orjson
 
@@ -128,7 +127,7 @@ def _reasons(value: object, depth: int) -> Iterator[str]:
         yield str(value)
 
 
-def _in_object(value: Mapping[str, Any], depth: int) -> Iterator[str]:
+def _in_object(value: Mapping[str, object], depth: int) -> Iterator[str]:
     if isinstance(place := value.get("loc"), list) and isinstance(value.get("msg"), str):  # FastAPI's validation errors
         yield f"{'.'.join(str(step) for step in place if step != 'body')}: {value['msg']}".removeprefix(": ")
         return

@@ -86,7 +86,7 @@ class _Strict:
         _check_weights(outputs, tokens=len(request))
         return list(own.parse_logprobs(outputs=outputs, tokens=[request], ctxlens=[length]))
 
-    async def _answer(self, session: aiohttp.ClientSession, payload: dict[str, Any]) -> dict[str, Any]:
+    async def _answer(self, session: aiohttp.ClientSession, payload: dict[str, object]) -> dict[str, object]:
         begun, failures = time.monotonic(), 0
         while True:
             try:
@@ -98,7 +98,7 @@ class _Strict:
                 pause = PAUSE if failed.refused else min(LONGEST_PAUSE, 2.0 ** (failures - 1))
             await asyncio.sleep(pause)
 
-    async def _asked(self, session: aiohttp.ClientSession, payload: dict[str, Any]) -> dict[str, Any]:
+    async def _asked(self, session: aiohttp.ClientSession, payload: dict[str, object]) -> dict[str, object]:
         own = cast(Any, self)
         try:
             async with session.post(_address(own.base_url), json=payload, headers=_headers(own.header), allow_redirects=False) as response:
@@ -119,7 +119,7 @@ class _Strict:
             raise _Failed("200 with a body that is no completion; check the URL, it should end in /v1") from None
 
 
-def _refused(status: int, said: str, payload: dict[str, Any]) -> Exception:
+def _refused(status: int, said: str, payload: dict[str, object]) -> Exception:
     """The exception for a refusal: permanent for this question, or temporary."""
     problem = f"{status}: {refusals.shown(said)}"
     if status < 500 and status not in (*OVERLOADED, *AGAIN):

@@ -1,7 +1,6 @@
 """The files between the stage and the child process: the job of a measurement of general ability, and its result."""
 
 from pathlib import Path
-from typing import Any
 
 from pydantic import BaseModel, ConfigDict
 
@@ -52,7 +51,7 @@ class Score(Record):
     limit: int | None  # most questions per task
     fewshot: dict[str, int]  # few-shot examples per question, by task
     versions: dict[str, str | int | float | None]  # versions of the tasks, as their authors number them
-    results: dict[str, dict[str, Any]]  # all metrics as reported by the harness
+    results: dict[str, dict[str, object]]  # all metrics as reported by the harness
 
 
 class Result(Record):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tasks.schema.errors import BadInput
 
@@ -39,7 +39,7 @@ def read(path: Path) -> TaskFile:
     return TaskFile(name if isinstance(name, str) else None, (path, *included, *data), local=bool(data))
 
 
-def _tree(path: Path) -> Mapping[str, Any]:
+def _tree(path: Path) -> Mapping[str, object]:
     from ruamel.yaml import YAML, YAMLError
 
     try:
@@ -57,7 +57,7 @@ def _tree(path: Path) -> Mapping[str, Any]:
     return tree
 
 
-def _listed(value: Any) -> Iterator[Any]:
+def _listed(value: object) -> Iterator[object]:
     """The values of a field: a single value, a list, or lists by split."""
     if isinstance(value, Mapping):
         yield from (one for part in value.values() for one in _listed(part))

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
-from typing import Any, Literal, NamedTuple
+from typing import Literal, NamedTuple
 
 from tasks.endpoints.chat import Chat, Reply, map_async, user
 from tasks.judging.grades import shown
@@ -18,7 +18,7 @@ from tasks.text.topics import topic_of
 Place = Literal["first", "second", "tie"]
 
 PLACES: dict[str, Place] = {"first": "first", "second": "second", "tie": "tie"}
-SCHEMA: dict[str, Any] = {
+SCHEMA: dict[str, object] = {
     "type": "object",
     "properties": {"winner": {"type": "string", "enum": list(PLACES)}},
     "required": ["winner"],

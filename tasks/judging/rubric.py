@@ -8,15 +8,15 @@ judged answer, in any form, and verdicts that the judge introduces as a quotatio
 import re
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tasks.judging.grades import DIMENSIONS, NAME, dimension, grade, rubric_of, scored_key
 from tasks.judging.replies import Found, Pairs, said, values
 from tasks.schema.errors import ReplyError
 from tasks.schema.records import Rubric
 
-SCORE: dict[str, Any] = {"type": "integer", "minimum": 1, "maximum": 5}
-SCHEMA: dict[str, Any] = {
+SCORE: dict[str, object] = {"type": "integer", "minimum": 1, "maximum": 5}
+SCHEMA: dict[str, object] = {
     "type": "object",
     "properties": dict.fromkeys(DIMENSIONS, SCORE),
     "required": list(DIMENSIONS),

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -83,7 +83,7 @@ def write_chats(folder: Path, rows: int, *, seed: int = 42, files: int = 4, repl
     return paths
 
 
-def _chats(rows: int, seed: int, reply: int) -> Iterator[dict[str, Any]]:
+def _chats(rows: int, seed: int, reply: int) -> Iterator[dict[str, object]]:
     luck, sent = Random(seed), list[_Ask]()
     answers = [_sentences(luck, "en", reply) for _ in range(200)]
     for index in range(rows):
@@ -138,7 +138,7 @@ def _sentences(luck: Random, language: Language, words: int) -> str:
     return " ".join(" ".join(map(luck.choice, _EN_PARTS)).capitalize() + f" {luck.randrange(10**4)}." for _ in range(count))
 
 
-def _chat(index: int, ask: _Ask, *, toxic: bool, turns: int, luck: Random, answers: list[str]) -> dict[str, Any]:
+def _chat(index: int, ask: _Ask, *, toxic: bool, turns: int, luck: Random, answers: list[str]) -> dict[str, object]:
     time = START + timedelta(seconds=19 * index)
     said = [("user", ask.text)] + [(("assistant", "user")[turn % 2], luck.choice(answers)) for turn in range(2 * turns - 1)]
     header = {"accept-language": "en-US,en;q=0.9", "user-agent": "Mozilla/5.0"}

@@ -10,7 +10,7 @@ import json
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import BinaryIO, NamedTuple, cast
 
 import orjson
 import pyarrow as pa
@@ -105,7 +105,7 @@ def _items(stream: io.BufferedReader, place: str, longest: int) -> Iterator[byte
         raise BadInput(place, f"not JSON: {said}", line=number + 1, fix="correct the item, or fetch the file again") from None
 
 
-def _line(item: Any) -> bytes:
+def _line(item: object) -> bytes:
     try:
         return orjson.dumps(item, default=float, option=orjson.OPT_APPEND_NEWLINE)
     except TypeError:  # a lone surrogate, or a number of more than 64 bits: the reader of the line reports it

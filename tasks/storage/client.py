@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from botocore.session import Session as BotocoreSession
     from mypy_boto3_s3 import S3Client as S3Client
 else:
-    S3Client = Any
+    S3Client = object
 
 SKEW = 300.0  # seconds of clock difference that are reported as the cause; S3 refuses 15 minutes
 ATTEMPTS = 12  # per request; adaptive mode waits up to 20 s between two, so the attempts outlast an outage of a minute
@@ -87,7 +87,7 @@ def _session() -> "BotocoreSession":
 
 
 @cache
-def _loader() -> Any:
+def _loader() -> object:
     import botocore.loaders
 
     atexit.register(gc.freeze)  # saves 0.15 s of garbage collection at exit

@@ -110,7 +110,7 @@ def _enough_space(scratch: Path, manifest: Manifest) -> None:
         raise StorageError(f"{scratch.parent}: {need // mib:,} MiB are needed, {free // mib:,} MiB free; free some space and run again")
 
 
-def _get(client: S3Client, manifest: Manifest, scratch: Path, source: Place, progress: Any) -> tuple[int, int]:
+def _get(client: S3Client, manifest: Manifest, scratch: Path, source: Place, progress: object) -> tuple[int, int]:
     prefix = source.content(manifest.name, manifest.content)
     begun = {prefix + file.path for file in manifest.files if (scratch / file.path).exists()}
     handlers = parts.Fetching(client, manifest, scratch, prefix, begun=begun, moved=lambda size: None)

@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from botocore.exceptions import ClientError, IncompleteReadError, ReadTimeoutError, ResponseStreamingError
 from pydantic import ValidationError
@@ -55,7 +55,7 @@ def read(client: S3Client, bucket: str, key: str, parse: Callable[[bytes], T]) -
     raise AssertionError("the loop returns or raises")
 
 
-def head(client: S3Client, bucket: str, key: str, *, patient: bool = False) -> dict[str, Any] | None:
+def head(client: S3Client, bucket: str, key: str, *, patient: bool = False) -> dict[str, object] | None:
     """The server's HEAD reply with checksum; None if the object does not exist. `patient` waits some seconds for it to appear."""
     for attempt in range(READS if patient else 1):
         if attempt:

@@ -1,7 +1,7 @@
 """Records the requests and replies of a sample as an MLflow trace: one span per exchange."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tasks.endpoints.chat import Reply
 from tasks.schema.records import Message, Record, Usage
@@ -63,7 +63,7 @@ def record_trace(client: "MlflowClient", trace: Trace, *, stage: str, run_id: st
     return str(root.trace_id)
 
 
-def _record_exchange(root: Any, exchange: Exchange, *, start: float) -> None:
+def _record_exchange(root: object, exchange: Exchange, *, start: float) -> None:
     """A chat span in the format that MLflow shows as a conversation. A fault becomes the span's error."""
     from mlflow.entities import SpanStatus, SpanStatusCode, SpanType
 
@@ -81,17 +81,17 @@ def _record_exchange(root: Any, exchange: Exchange, *, start: float) -> None:
     span.end(outputs=_choices(exchange.reply), status=status, end_time_ns=int((start + exchange.seconds) * NANO))
 
 
-def _choices(reply: Reply | None) -> dict[str, Any] | None:
+def _choices(reply: Reply | None) -> dict[str, object] | None:
     if reply is None:
         return None
     message = {"role": "assistant", "content": reply.text} | ({"reasoning_content": reply.reasoning} if reply.reasoning else {})
     return {"choices": [{"message": message, "finish_reason": reply.finish_reason}]}
 
 
-def _attributes(exchange: Exchange) -> dict[str, Any]:
+def _attributes(exchange: Exchange) -> dict[str, object]:
     from mlflow.tracing.constant import SpanAttributeKey
 
-    found: dict[str, Any] = {"sample": exchange.sample}
+    found: dict[str, object] = {"sample": exchange.sample}
     if exchange.fault:
         found["fault"] = exchange.fault
     if exchange.reply:

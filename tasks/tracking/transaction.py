@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tasks.schema.errors import EndpointError
 from tasks.schema.redaction import redact
@@ -67,7 +67,7 @@ class Changes:
             self._note(f"description of version {number}", self._client.update_model_version, self._name, number, before)
             self._client.update_model_version(self._name, number, text)
 
-    def _note(self, what: str, put_back: Callable[..., object], *arguments: Any) -> None:
+    def _note(self, what: str, put_back: Callable[..., object], *arguments: object) -> None:
         self._undo.append((what, lambda: put_back(*arguments)))
 
     def _alias(self, alias: str, number: str | None) -> None:

@@ -111,7 +111,7 @@ def _collator(job: Job, tokenizer: Any) -> Any:
     length = math.ceil(longest(job.rows) / size) * size  # gloo gathers tensors of equal length only
     whole = DataCollatorForLanguageModeling(pad_token_id=tokenizer.pad_token_id, padding_free=True, pad_to_multiple_of=length)
 
-    def cut(rows: list[dict[str, Any]]) -> dict[str, Any]:
+    def cut(rows: list[dict[str, object]]) -> dict[str, object]:
         batch = whole(rows)
         return {name: batch[name] for name in ("input_ids", "labels", "position_ids")}  # without the row's seq_lengths
 
