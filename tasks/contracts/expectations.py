@@ -13,6 +13,8 @@ from great_expectations.render.renderer.renderer import renderer
 
 QUANTILE, RAREST = "column.safe_quantile", "column.rarest_share"
 
+Observed = dict[str, object]  # as Great Expectations takes it
+
 
 class ColumnQuantile(ColumnAggregateMetricProvider):
     """A quantile of the column's values (nulls are ignored), as a float."""

@@ -4,14 +4,13 @@
 params.yaml and every profile says: the code changed, its meaning did not, what is cached stands.
 """
 
-import hashlib
 import json
 from functools import cache
 
 from ruamel.yaml import YAML
 
 from tests.conftest import ROOT
-from tests.contracts.modules import closure, meaning
+from tests.contracts.meaning import Code
 
 RECORD = ROOT / "tests" / "contracts" / "stage_versions.json"
 
@@ -24,7 +23,7 @@ def versions() -> dict[str, int]:
 
 @cache
 def current() -> dict[str, dict[str, int | str]]:
-    return {stage: {"version": version, "sha256": _digest(stage)} for stage, version in versions().items()}
+    return {stage: {"version": version, "sha256": _code().digest(stage)} for stage, version in versions().items()}
 
 
 def recorded() -> dict[str, dict[str, int | str]]:
@@ -32,9 +31,9 @@ def recorded() -> dict[str, dict[str, int | str]]:
     return found
 
 
-def _digest(stage: str) -> str:
-    text = "".join(f"{name}\n{meaning(ROOT / name)}\n" for name in closure(stage))
-    return hashlib.sha256(text.encode()).hexdigest()
+@cache
+def _code() -> Code:
+    return Code({path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in (ROOT / "tasks").rglob("*.py")})
 
 
 if __name__ == "__main__":
