@@ -6,53 +6,68 @@ length decides alone: S_l in fixed mode, without words in loops and repeated pas
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from functools import partial
+from itertools import repeat
 from pathlib import Path
+from typing import NamedTuple
 
 from tasks import stage, store
 from tasks.endpoints.roles import open_role
 from tasks.judging.templates import read_template
 from tasks.judging.verdicts import check_scored, judge_all
 from tasks.schema.params import BuildPairs, Model
-from tasks.schema.records import Prediction, Verdict
+from tasks.schema.records import Pair, Prediction, Reject, Rubric, Verdict
 from tasks.training.pair_bias import length_bias
-from tasks.training.pair_choice import Rated, by_length, choose, rate
+from tasks.training.pair_choice import by_length, choose, rate
+
+
+class _Judged(NamedTuple):
+    """An answer by its place in its file, and its verdict."""
+
+    start: int  # byte
+    rubric: Rubric | None
 
 
 def run(answers: Path, prompt: Path, out: Path, *, seed: int, build_pairs: BuildPairs, judge_model: Model | None) -> stage.Metrics:
-    found = store.read_list(answers, Prediction) if answers.stat().st_size else []  # an empty file: alignment is off
-    verdicts = stage.run_async(_judged(found, prompt, build_pairs, judge_model)) if found and judge_model else []
-    store.write(out / "verdicts.jsonl", verdicts)
-    rated = [rate(answer, verdict.rubric) for answer, verdict in zip(found, verdicts, strict=True)] if judge_model else by_length(found)
-    requests = _by_request(found, rated)
-    pairs, rejects = stage.split([choose(request, rated, seed=seed, margin=build_pairs.margin) for request, rated in requests])
-    check_scored(verdicts, kept=out / "verdicts.jsonl")
-    stage.check_reject_rate(rejects, of=len(requests), at_most=build_pairs.max_rejects)
-    bias = length_bias(pairs)
-    store.write(out / "pairs.jsonl", pairs)
-    store.write(out / "rejects.jsonl", rejects)
+    verdicts, pairs, rejects, reasons = store.Spool(out), store.Spool(out), store.Spool(out), Counter[str]()
+    wanted = answers.stat().st_size > 0  # else params want no alignment
+    if wanted and judge_model:
+        stage.run_async(_judge(answers, verdicts, prompt, build_pairs, judge_model))
+    requests = _by_request(answers, verdicts if judge_model else None) if wanted else {}
+    for place, judged in enumerate(requests.values()):
+        found = [store.read_at(answers, one.start, Prediction) for one in judged]
+        rated = [rate(answer, one.rubric) for answer, one in zip(found, judged, strict=True)] if judge_model else by_length(found)
+        made = choose(found[0], rated, seed=seed, margin=build_pairs.margin)
+        (rejects if isinstance(made, Reject) else pairs).put(place, made)
+        reasons.update([f"requests_{made.reason}"] if isinstance(made, Reject) else [])
+    verdicts.write(out / "verdicts.jsonl")
+    check_scored(verdicts.records(Verdict), kept=out / "verdicts.jsonl")
+    stage.check_reject_rate(rejects.records(Reject), of=len(requests), at_most=build_pairs.max_rejects)
+    bias = length_bias(pairs.records(Pair))
+    pairs.write(out / "pairs.jsonl")
+    rejects.write(out / "rejects.jsonl")
     store.write_json(out / "bias.json", bias)
-    reasons = Counter(f"requests_{reject.reason}" for reject in rejects)
-    unscored = sum(verdict.rubric is None for verdict in verdicts) if judge_model else len(found)
+    answered = sum(map(len, requests.values()))
+    unscored = sum(one.rubric is None for judged in requests.values() for one in judged)
     longer = {} if bias.overall is None else {"longer_chosen": bias.overall.longer_chosen}
-    return {"requests": len(requests), "pairs": len(pairs), **reasons, "answers": len(found), "answers_unscored": unscored, **longer}
+    return {"requests": len(requests), "pairs": len(pairs), **reasons, "answers": answered, "answers_unscored": unscored, **longer}
 
 
-async def _judged(answers: Sequence[Prediction], prompt: Path, build_pairs: BuildPairs, model: Model) -> list[Verdict]:
-    """One verdict per answer, in the order of the answers."""
-    template = read_template(prompt)
+async def _judge(answers: Path, verdicts: store.Spool, prompt: Path, build_pairs: BuildPairs, model: Model) -> None:
+    """One verdict on each answer, in the answers' order."""
+    template, given = read_template(prompt), store.read(answers, Prediction)
+    ask = partial(judge_all, count=store.count(answers), template=template, repeats=1, tries=build_pairs.tries, second=False)
     async with open_role("judge", model) as chat:
-        return await judge_all(
-            chat, answers, template=template, repeats=1, tries=build_pairs.tries, judge=str(model), second=False, label="build_pairs"
-        )
+        await ask(chat, given, verdicts, judge=str(model), label="build_pairs")
 
 
-def _by_request(answers: Sequence[Prediction], rated: Sequence[Rated]) -> list[tuple[Prediction, list[Rated]]]:
-    """(first answer, all rated answers) of each prompt."""
-    found: dict[str, tuple[Prediction, list[Rated]]] = {}
-    for answer, marked in zip(answers, rated, strict=True):
-        found.setdefault(answer.item.id, (answer, []))[1].append(marked)
-    return list(found.values())
+def _by_request(answers: Path, verdicts: store.Spool | None) -> dict[str, list[_Judged]]:
+    """The answers to each prompt, in their order, with their verdicts if there is a judge. Memory holds no texts."""
+    found: dict[str, list[_Judged]] = {}
+    rubrics = repeat(None) if verdicts is None else (verdict.rubric for verdict in verdicts.records(Verdict))
+    for (start, answer), rubric in zip(store.placed(answers, Prediction), rubrics, strict=verdicts is not None):
+        found.setdefault(answer.item.id, []).append(_Judged(start, rubric))
+    return found
 
 
 if __name__ == "__main__":

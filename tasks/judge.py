@@ -8,13 +8,14 @@ If models.judge is null, no call is made: both files are empty, and every answer
 
 from collections import Counter
 from collections.abc import Iterable
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
 
 from tasks import stage, store
 from tasks.judging.duels import check_read
 from tasks.judging.pairwise import contradicts
-from tasks.judging.session import judge_answers
+from tasks.judging.session import Judgement
 from tasks.judging.templates import read_template
 from tasks.judging.verdicts import check_scored
 from tasks.schema.errors import BadInput
@@ -25,36 +26,33 @@ from tasks.schema.records import Prediction, Verdict
 def run(
     predictions: Path, prompt: Path, out: Path, *, judge: Judge, judge_model: Model | None, second_judge_model: Model | None
 ) -> stage.Metrics:
-    answers, template = store.read_list(predictions, Prediction), read_template(prompt)
-    _check_ids(predictions, answers)
-    said = stage.run_async(judge_answers(answers, template, judge=judge, first=judge_model, second=second_judge_model))
-    store.write(out / "verdicts.jsonl", said.verdicts)
-    store.write(out / "duels.jsonl", said.duels)
-    check_read(said.duels)
-    check_scored(said.verdicts, kept=out / "verdicts.jsonl")
-    unscored = (
-        Counter(answer.model for answer in answers) if judge_model is None else Counter(one.model for one in _unscored(said.verdicts))
-    )
+    answered, said = _answered(predictions), Judgement(out)
+    stage.run_async(said.ask(predictions, read_template(prompt), judge=judge, first=judge_model, second=second_judge_model))
+    said.write(out)
+    check_read(said.duels())
+    check_scored(said.verdicts(), kept=out / "verdicts.jsonl")
+    unscored = answered if judge_model is None else Counter(one.model for one in _unscored(said.verdicts()))
     return {
-        "verdicts": len(said.verdicts),
+        "verdicts": sum(1 for _ in said.verdicts()),
         "unscored": unscored.total(),
-        "replies": sum(len(verdict.replies) for verdict in said.verdicts) + sum(len(duel.replies) for duel in said.duels),
-        **{f"{model}_unscored": unscored[model] for model in sorted({answer.model for answer in answers})},
-        "duels": len(said.duels),
-        "contradictions": sum(map(contradicts, said.duels)),
+        "replies": sum(len(verdict.replies) for verdict in said.verdicts()) + sum(len(duel.replies) for duel in said.duels()),
+        **{f"{model}_unscored": unscored[model] for model in sorted(answered)},
+        "duels": sum(1 for _ in said.duels()),
+        "contradictions": sum(map(contradicts, said.duels())),
     }
 
 
-def _check_ids(path: Path, answers: Iterable[Prediction]) -> None:
-    """Raises BadInput with the line of the first duplicate (prompt, model, sample), because its verdicts would be ambiguous."""
-    seen = set()
-    for place, answer in enumerate(answers):
-        key = (answer.item.id, answer.model, answer.sample)
+def _answered(path: Path) -> Counter[str]:
+    """Answers by model. Raises BadInput with the line of the first duplicate (prompt, model, sample): its verdicts would be ambiguous."""
+    seen = set[_Answer]()
+    for place, answer in enumerate(store.read(path, Prediction)):
+        key = _Answer(answer.item.id, answer.model, answer.sample)
         if key in seen:
-            line = [row.line for row in store.rows(path)][place]
+            line = next(islice(store.rows(path), place, None)).line
             problem = f"{answer.item.id} by {answer.model}, sample {answer.sample}, is there twice"
             raise BadInput(path, problem, line=line, field="item.id", fix="run the predict stage again")
         seen.add(key)
+    return Counter(one.model for one in seen)
 
 
 class _Answer(NamedTuple):

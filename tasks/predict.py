@@ -7,12 +7,11 @@ another.
 
 from pathlib import Path
 
-from tasks import stage, store
+from tasks import stage
 from tasks.longbench.adapters import read_items
-from tasks.longbench.answers import answers_of, figures, write_refused
+from tasks.longbench.answers import Answers, answers_of
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Base, Model, Predict
-from tasks.schema.records import Reject
 from tasks.training.base_candidate import base_folder
 
 BASE = "base"  # the candidate's name of the base model
@@ -36,17 +35,11 @@ def run(
         raise BadInput(trained, "the folder has no checkpoint", fix="run the train stage again")
     if predict.base:
         folders[BASE] = base_folder(base)
-    refused: list[Reject] = []
-    predictions = [
-        prediction
-        for name in sorted(folders, key=_place)
-        for prediction in stage.run_async(
-            answers_of(folders[name], items, name=name, samples=predict.samples, seed=seed, model=candidate_model, refused=refused.append)
-        )
-    ]
-    store.write(out / "predictions.jsonl", predictions)
-    write_refused(out, refused)
-    return figures(predictions) | ({"refused": len(refused)} if refused else {})
+    answers = Answers(out)
+    for name in sorted(folders, key=_place):
+        work = answers_of(folders[name], items, answers, name=name, samples=predict.samples, seed=seed, model=candidate_model)
+        stage.run_async(work)
+    return answers.write(out / "predictions.jsonl")
 
 
 def candidates(*places: Path) -> list[Path]:

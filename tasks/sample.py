@@ -6,33 +6,22 @@ tasks/training/pair_requests.py draws the prompts and explains why they are trai
 
 from pathlib import Path
 
-from tasks import stage, store
+from tasks import stage
 from tasks.corpus.dataset import read_dataset
-from tasks.longbench.answers import answers_of, figures, write_refused
+from tasks.longbench.answers import Answers, answers_of
 from tasks.schema.params import Model, SampleSection
-from tasks.schema.records import Prediction, Reject
 from tasks.training.pair_requests import draw
 
 STUDENT = "student"
 
 
 def run(dataset: Path, checkpoints: Path, out: Path, *, seed: int, sample: SampleSection, candidate_model: Model) -> stage.Metrics:
-    requests, answers = draw(read_dataset(dataset), count=sample.prompts, seed=seed), list[Prediction]()
-    refused: list[Reject] = []
+    requests, answers = draw(read_dataset(dataset), count=sample.prompts, seed=seed), Answers(out)
     if requests:
-        work = answers_of(
-            checkpoints / STUDENT,
-            requests,
-            samples=sample.answers,
-            seed=seed,
-            model=candidate_model,
-            verb="sample",
-            refused=refused.append,
-        )
-        answers = stage.run_async(work)
-    store.write(out / "answers.jsonl", answers)
-    write_refused(out, refused)
-    return {"prompts": len(requests), **figures(answers), **({"refused": len(refused)} if refused else {})}
+        student = checkpoints / STUDENT
+        work = answers_of(student, requests, answers, samples=sample.answers, seed=seed, model=candidate_model, verb="sample")
+        stage.run_async(work)
+    return {"prompts": len(requests), **answers.write(out / "answers.jsonl")}
 
 
 if __name__ == "__main__":

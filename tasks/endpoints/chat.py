@@ -12,10 +12,13 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple, Protocol, TypeVar
 
+from pydantic import BaseModel
+
 from tasks import progress
 from tasks.schema.finish import Finish, finish_of
 from tasks.schema.records import Message, Usage
 from tasks.schema.settings import settings
+from tasks.store import Spool
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -104,6 +107,22 @@ async def for_each_async(items: Iterable[T], work: Callable[[T], Awaitable[None]
                 group.create_task(worker())
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
+
+
+async def spool_async(
+    items: Iterable[T], work: Callable[[T], Awaitable[BaseModel]], spool: Spool, *, total: int, unit: str, label: str | None
+) -> None:
+    """Run `work` over items that are read as they are worked on. Memory holds those under way; the records go to the spool, in the items'
+    order, behind what is in it."""
+    first = len(spool)
+    with progress.bar(total=total, unit=unit, label=label) as bar:
+
+        async def one(turn: tuple[int, T]) -> None:
+            place, item = turn
+            spool.put(place, await work(item))
+            bar.update()
+
+        await for_each_async(enumerate(items, first), one)
 
 
 async def map_async(items: Sequence[T], work: Callable[[T], Awaitable[R]], *, unit: str, label: str | None) -> list[R]:

@@ -36,7 +36,8 @@ def duel(a: str, b: str, *, params: Params, out: Path | None = None) -> Duels:
 
     ours, theirs = read_answers(a), read_answers(b)
     _check_prompts(a, b, ours, theirs)
-    found = pairs([*(one.model_copy(update={"model": a}) for one in ours), *(one.model_copy(update={"model": b}) for one in theirs)])
+    both = [*(one.model_copy(update={"model": a}) for one in ours), *(one.model_copy(update={"model": b}) for one in theirs)]
+    found = [Pair(*pair) for pair in pairs((answer, answer) for answer in both)]
     if not found:
         raise BadInput(b, f"no prompt in common with {a}", fix="name two evaluations of the same benchmark")
     duels = run_async(_asked(found, params, params.models.judge))
@@ -66,4 +67,6 @@ def read_answers(source: str) -> list[Prediction]:
 
 async def _asked(found: Sequence[Pair], params: Params, judge: Model) -> list[Duel]:
     async with open_role("judge", judge) as chat:
-        return await duel_all(chat, found, tries=params.judge.tries, judge=str(judge), label="judge, in pairs")
+        said = store.Spool()
+        await duel_all(chat, found, said, count=len(found), tries=params.judge.tries, judge=str(judge), label="judge, in pairs")
+        return list(said.records(Duel))

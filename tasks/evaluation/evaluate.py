@@ -18,17 +18,17 @@ from tasks import store
 from tasks.endpoints.roles import only_model, open_role
 from tasks.evaluation.planned import check_languages, through_agentwrite
 from tasks.judging.judged import judged as reliable
-from tasks.judging.session import judge_answers
+from tasks.judging.session import Judgement
 from tasks.judging.templates import read_template
 from tasks.judging.verdicts import check_scored
 from tasks.longbench.adapters import read_items
-from tasks.longbench.answers import Method, Refused, answer_all, decoding_of, write_refused
+from tasks.longbench.answers import Answers, Method, answer_all, decoding_of
 from tasks.longbench.scorecard import Scorecard
 from tasks.longbench.scoring import Files, cards, match, score_all, write_scores
 from tasks.models.local import local_folder
 from tasks.schema.errors import BadInput
 from tasks.schema.params import PAPERS, Model, Params, load
-from tasks.schema.records import BenchmarkItem, Evaluation, Prediction, Reject, Verdict
+from tasks.schema.records import BenchmarkItem, Evaluation, Prediction
 from tasks.schema.redaction import split_url
 from tasks.schema.settings import settings
 from tasks.schema.standins import TINY, context_of, is_stand_in, is_tiny, missing_judge
@@ -108,13 +108,15 @@ def evaluate(candidate: str, out: Path, *, params: Params, options: Options) -> 
     )
     evaluation = _begun(asked, out, fresh=options.fresh)
     method = through_agentwrite(params.plan, params.write) if options.agentwrite else None
-    refused: list[Reject] = []
-    predictions = run_async(_predict(who, items, evaluation, method, refused.append))
-    store.write(out / "predictions.jsonl", predictions)
-    write_refused(out, refused)
-    verdicts = run_async(_judge(predictions, template, params)) if judged else []
-    card = _score(predictions, verdicts, out)
-    check_scored(verdicts, kept=out / "verdicts.jsonl")
+    answers, said = Answers(out), Judgement(out) if judged else None
+    run_async(_predict(who, items, answers, evaluation, method))
+    answers.write(out / "predictions.jsonl")
+    if said:
+        first, second = params.models.judge, params.models.second_judge
+        run_async(said.ask(out / "predictions.jsonl", read_template(template), judge=params.judge, first=first, second=second))
+    card = _score(out, said)
+    if said:
+        check_scored(said.verdicts(), kept=out / "verdicts.jsonl")
     return card
 
 
@@ -202,29 +204,24 @@ def _begun(asked: Evaluation, out: Path, *, fresh: bool) -> Evaluation:
     return begun
 
 
-async def _predict(
-    who: Candidate, items: Sequence[BenchmarkItem], evaluation: Evaluation, method: Method | None, refused: Refused
-) -> list[Prediction]:
+async def _predict(who: Candidate, items: Sequence[BenchmarkItem], answers: Answers, evaluation: Evaluation, method: Method | None) -> None:
     drawn = evaluation.decoding
     model = Model(name=drawn.name, revision=drawn.revision, temperature=drawn.temperature, max_tokens=drawn.max_tokens)
     async with open_role("candidate", model, seed=drawn.seed, checkpoint=who.checkpoint, url=who.url) as chat:
         name = drawn.name if who.url else who.name
-        return await answer_all(chat, items, model=name, samples=evaluation.samples, decoding=drawn, method=method, refused=refused)
+        await answer_all(chat, items, answers, model=name, samples=evaluation.samples, decoding=drawn, method=method)
 
 
-async def _judge(predictions: Sequence[Prediction], template: Path, params: Params) -> list[Verdict]:
-    first, second = params.models.judge, params.models.second_judge
-    return (await judge_answers(predictions, read_template(template), judge=params.judge, first=first, second=second)).verdicts
-
-
-def _score(predictions: list[Prediction], verdicts: list[Verdict], out: Path) -> Scorecard:
-    for name in ("verdicts.jsonl", "reliability.json"):
-        (out / name).unlink(missing_ok=True)  # from an earlier judge; its replies are in the journal
-    if verdicts:
-        store.write(out / "verdicts.jsonl", verdicts)
-        store.write_json(out / "reliability.json", reliable(verdicts, ()))
-    judged = match(predictions, verdicts or None, Files(out / "predictions.jsonl", out / "verdicts.jsonl"))
-    items = score_all(predictions, judged)
+def _score(out: Path, said: Judgement | None) -> Scorecard:
+    """Score the folder's predictions, by what the judges said of them."""
+    files = Files(out / "predictions.jsonl", out / "verdicts.jsonl")
+    for path in (files.verdicts, out / "reliability.json"):
+        path.unlink(missing_ok=True)  # an earlier judge's; the journal has its replies
+    if said:
+        said.write_verdicts(out)
+        store.write_json(out / "reliability.json", reliable(said.verdicts(), ()))
+    judged = match(store.read(files.predictions, Prediction), said.verdicts() if said else None, files)
+    items = score_all(store.read(files.predictions, Prediction), judged)
     found = cards(items, judged)
     write_scores(out, items, found)
     (card,) = found.values()

@@ -3,9 +3,9 @@
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
-from tasks.endpoints.chat import Chat, Reply, map_async, user
+from tasks.endpoints.chat import Chat, Reply, spool_async, user
 from tasks.judging.grades import shown
 from tasks.judging.replies import Pairs, said, values
 from tasks.judging.templates import mark
@@ -13,7 +13,10 @@ from tasks.judging.verdicts import check_finished, thoughts_of
 from tasks.prompts import fill
 from tasks.schema.errors import ReplyError, Unanswered
 from tasks.schema.records import Duel, Prediction, Preference
+from tasks.store import Spool
 from tasks.text.topics import topic_of
+
+T = TypeVar("T")
 
 Place = Literal["first", "second", "tie"]
 
@@ -36,24 +39,27 @@ class Pair(NamedTuple):
     b: Prediction
 
 
-def pairs(predictions: Iterable[Prediction]) -> list[Pair]:
-    """Returns the answers of every two models to the same prompt and sample. A is the model that comes first in the predictions."""
-    answers: dict[tuple[str, int], dict[str, Prediction]] = {}
+def pairs(predictions: Iterable[tuple[Prediction, T]]) -> list[tuple[T, T]]:
+    """Every two models' answers to the same prompt and sample, A's model the one that comes first. Each is told by what it came with,
+    such as its place in a file: no answers are kept."""
+    answers: dict[tuple[str, int], dict[str, T]] = {}
     models: dict[str, None] = {}
-    for prediction in predictions:
+    for prediction, named in predictions:
         models.setdefault(prediction.model)
-        answers.setdefault((prediction.item.id, prediction.sample), {})[prediction.model] = prediction
-    return [Pair(own[a], own[b]) for a, b in combinations(models, 2) for own in answers.values() if a in own and b in own]
+        answers.setdefault((prediction.item.id, prediction.sample), {})[prediction.model] = named
+    return [(own[a], own[b]) for a, b in combinations(models, 2) for own in answers.values() if a in own and b in own]
 
 
-async def duel_all(chat: Chat, found: Sequence[Pair], *, tries: int, judge: str, label: str | None) -> list[Duel]:
-    """Compares every pair in both orders. Returns one Duel per pair, in order.
+async def duel_all(chat: Chat, found: Iterable[Pair], duels: Spool, *, count: int, tries: int, judge: str, label: str | None) -> None:
+    """Each of `count` pairs, in both orders, into `duels`, in the pairs' order. Pairs are read as they are compared.
 
-    A comparison that is unreadable after `tries` replies, or not answered, has no winner.
+    What stays unreadable after `tries` replies, or unanswered, has no winner.
     """
-    asked = [order for pair in found for order in (pair, Pair(pair.b, pair.a))]
-    compared = await map_async(asked, lambda order: _compare(chat, order, tries), unit="comparison", label=label)
-    return [_duel(pair, judge, *compared[2 * place : 2 * place + 2]) for place, pair in enumerate(found)]
+
+    async def duel(pair: Pair) -> Duel:
+        return _duel(pair, judge, await _compare(chat, pair, tries), await _compare(chat, Pair(pair.b, pair.a), tries))
+
+    await spool_async(found, duel, duels, total=count, unit="pair", label=label)
 
 
 def parse_winner(reply: str, texts: Sequence[str] = ()) -> Place:
@@ -95,10 +101,15 @@ def _place(value: object) -> Place:
     return PLACES[plain]
 
 
-def check_read(duels: Sequence[Duel]) -> None:
-    """Raises ReplyError if no comparison could be read: the judge is at fault then, not a single reply."""
-    if duels and all(duel.a_first is None and duel.b_first is None for duel in duels):
-        problem = f"not one of {2 * len(duels)} comparisons could be read, the last one: {duels[-1].problem}"
+def check_read(duels: Iterable[Duel]) -> None:
+    """Raises ReplyError where not one comparison could be read: then it is the judge, not its replies."""
+    count, problem = 0, None
+    for duel in duels:
+        if duel.a_first or duel.b_first:
+            return
+        count, problem = count + 1, duel.problem
+    if count:
+        problem = f"not one of {2 * count} comparisons could be read, the last one: {problem}"
         raise ReplyError(f"judge: {problem}; fix: name a judge in models.judge that answers in the form of its prompt")
 
 

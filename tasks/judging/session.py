@@ -1,48 +1,56 @@
 """Runs the judges on a set of answers: verdicts with repeats, pairwise comparisons, and the second judge's verdicts."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
 
+from tasks import store
 from tasks.endpoints.roles import open_role
-from tasks.judging.duels import duel_all, pairs
+from tasks.judging.duels import Pair, duel_all, pairs
 from tasks.judging.templates import Template
 from tasks.judging.verdicts import judge_all
 from tasks.schema.params import Judge, Model
 from tasks.schema.records import Duel, Prediction, Verdict
 
 
-class Judgement(NamedTuple):
-    """All replies of the judges on a set of answers, as records."""
+class Judgement:
+    """What the judges said, on disk; memory holds 24 bytes of each."""
 
-    verdicts: list[Verdict]  # the first judge's, with repeats of an answer together, then the second judge's
-    duels: list[Duel]
+    def __init__(self, folder: Path):
+        self._verdicts, self._duels = store.Spool(folder), store.Spool(folder)
 
+    def verdicts(self) -> Iterator[Verdict]:
+        """The first judge's, repeats of an answer together, then the second's."""
+        return self._verdicts.records(Verdict)
 
-async def judge_answers(
-    answers: Sequence[Prediction], template: Template, *, judge: Judge, first: Model | None, second: Model | None
-) -> Judgement:
-    """Returns the first judge's verdicts, its comparisons if params require them, and the second judge's verdicts, one per answer.
+    def duels(self) -> Iterator[Duel]:
+        return self._duels.records(Duel)
 
-    Without a judge there is nothing.
-    """
-    if first is None:
-        return Judgement([], [])
-    async with open_role("judge", first) as chat:
-        verdicts = await judge_all(
-            chat,
-            answers,
-            template=template,
-            repeats=judge.repeats,
-            tries=judge.tries,
-            judge=str(first),
-            second=False,
-            label="judge",
-        )
-        found = pairs(answers) if judge.pairwise else []
-        duels = await duel_all(chat, found, tries=judge.tries, judge=str(first), label="judge, in pairs") if found else []
-    if second:
-        async with open_role("second_judge", second) as chat:
-            verdicts += await judge_all(
-                chat, answers, template=template, repeats=1, tries=judge.tries, judge=str(second), second=True, label="second judge"
-            )
-    return Judgement(verdicts, duels)
+    def write(self, out: Path) -> None:
+        """verdicts.jsonl and duels.jsonl, which is empty where models were not compared."""
+        self.write_verdicts(out)
+        self._duels.write(out / "duels.jsonl")
+
+    def write_verdicts(self, out: Path) -> None:
+        self._verdicts.write(out / "verdicts.jsonl")
+
+    async def ask(self, answers: Path, template: Template, *, judge: Judge, first: Model | None, second: Model | None) -> None:
+        """Collects the first judge's verdicts, its comparisons if params require them, and the second judge's verdicts, one per answer.
+
+        `answers` is a file of predictions, which are read as they are judged. Without a judge there is nothing.
+        """
+        if first is None:
+            return
+        ask = partial(judge_all, count=store.count(answers), template=template, tries=judge.tries)
+        async with open_role("judge", first) as chat:
+            given = store.read(answers, Prediction)
+            await ask(chat, given, self._verdicts, repeats=judge.repeats, judge=str(first), second=False, label="judge")
+            if judge.pairwise:
+                found = pairs((answer, start) for start, answer in store.placed(answers, Prediction))
+                both = (Pair(*(store.read_at(answers, start, Prediction) for start in pair)) for pair in found)
+                label = "judge, in pairs"
+                await duel_all(chat, both, self._duels, count=len(found), tries=judge.tries, judge=str(first), label=label)
+        if second:
+            async with open_role("second_judge", second) as chat:
+                given = store.read(answers, Prediction)
+                await ask(chat, given, self._verdicts, repeats=1, judge=str(second), second=True, label="second judge")

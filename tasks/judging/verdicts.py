@@ -1,15 +1,16 @@
 """Collects a judge's verdicts on many answers, with repeats. Replies are read strictly; an unreadable verdict stays unscored."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tasks.endpoints.chat import Chat, Reply, map_async, user, why_empty
+from tasks.endpoints.chat import Chat, Reply, spool_async, user, why_empty
 from tasks.judging.rubric import parse_rubric
 from tasks.judging.templates import Template
 from tasks.schema.errors import ReplyError, Unanswered
 from tasks.schema.finish import Finish
 from tasks.schema.records import Prediction, Rubric, Verdict
+from tasks.store import Spool
 
 UNFINISHED = {
     Finish.CUT: "cut off at the judge's max_tokens",
@@ -20,16 +21,18 @@ UNFINISHED = {
 
 async def judge_all(
     chat: Chat,
-    predictions: Sequence[Prediction],
+    answers: Iterable[Prediction],
+    verdicts: Spool,
     *,
+    count: int,
     template: Template,
     repeats: int,
     tries: int,
     judge: str,
     second: bool,
     label: str | None,
-) -> list[Verdict]:
-    """Returns `repeats` verdicts on every answer, in the order of the answers.
+) -> None:
+    """`repeats` verdicts on each of `count` answers into `verdicts`, in the order of the answers. Answers are read as they are judged.
 
     `judge` is recorded together with the prompt's digest, because another prompt makes another judge. `second`: marks the second judge's
     verdicts. A verdict that is unreadable in `tries` replies, or not answered, is unscored and has a reason; all replies are kept. Raises
@@ -44,8 +47,8 @@ async def judge_all(
             id=answer.item.id, model=answer.model, sample=answer.sample, repeat=repeat, second=second, judge=name, **found._asdict()
         )
 
-    asked = [(prediction, repeat) for prediction in predictions for repeat in range(repeats)]
-    return await map_async(asked, verdict, unit="verdict", label=label)
+    asked = ((answer, repeat) for answer in answers for repeat in range(repeats))
+    await spool_async(asked, verdict, verdicts, total=count * repeats, unit="verdict", label=label)
 
 
 def draw(repeat: int, attempt: int) -> int:
@@ -69,11 +72,17 @@ def thoughts_of(replies: Sequence[Reply]) -> tuple[str, ...]:
     return tuple(reply.reasoning for reply in replies) if any(reply.reasoning for reply in replies) else ()
 
 
-def check_scored(verdicts: Sequence[Verdict], *, kept: Path) -> None:
-    """Raises ReplyError if no verdict of the first judge could be read: the judge is at fault then, not a single reply."""
-    first = [verdict for verdict in verdicts if not verdict.second]
-    if first and not any(verdict.rubric for verdict in first):
-        problem = f"not one of {len(first)} verdicts could be read, the last one: {first[-1].problem}; the replies are in {kept}"
+def check_scored(verdicts: Iterable[Verdict], *, kept: Path) -> None:
+    """Raises ReplyError where not one verdict of the first judge could be read: then it is the judge, not its replies."""
+    count, problem = 0, None
+    for verdict in verdicts:
+        if verdict.second:
+            continue
+        if verdict.rubric:
+            return
+        count, problem = count + 1, verdict.problem
+    if count:
+        problem = f"not one of {count} verdicts could be read, the last one: {problem}; the replies are in {kept}"
         raise ReplyError(f"judge: {problem}; fix: name a judge in models.judge that answers in the form of its prompt")
 
 

@@ -2,12 +2,12 @@
 
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from tasks import progress, store
-from tasks.endpoints.chat import Chat, map_async, user, why_empty
+from tasks.endpoints.chat import Chat, for_each_async, user, why_empty
 from tasks.endpoints.roles import open_role
 from tasks.schema.errors import BadInput, Unanswered
 from tasks.schema.finish import Finish, finish_of
@@ -36,22 +36,64 @@ class Answer(NamedTuple):
     problem: str = ""  # why the text is empty
 
 
-Refused = Callable[[Reject], None]
 Method = Callable[[Chat, BenchmarkItem, int], Awaitable[Answer]]  # answers an item; the integer is the sample index
+
+
+class Answers:
+    """Answers, and the questions to which there is none because the endpoint refuses the request: they have no score, neither 0 nor any
+    other. On disk, in the order of the questions; memory holds 24 bytes of each."""
+
+    def __init__(self, folder: Path):
+        self._predictions, self._refused = store.Spool(folder), store.Spool(folder)
+        self._tokens = self._cut = 0
+        self._seconds = 0.0
+        self._by_model = Counter[str]()
+
+    def __len__(self) -> int:
+        return len(self._predictions) + len(self._refused)
+
+    def add(self, place: int, answer: Prediction | Reject) -> None:
+        if isinstance(answer, Reject):
+            return self._refused.put(place, answer)
+        self._predictions.put(place, answer)
+        self._tokens += answer.tokens
+        self._seconds += answer.seconds
+        self._cut += finish_of(answer.finish_reason) is Finish.CUT
+        self._by_model[f"{answer.model}_predictions"] += 1
+
+    def predictions(self) -> Iterator[Prediction]:
+        return self._predictions.records(Prediction)
+
+    def write(self, path: Path) -> dict[str, float]:
+        """The answers into `path`, and what is refused, if anything, into rejects.jsonl beside it, with a line that says so.
+
+        Returns figures. `tokens_per_second` is that of one answer as its caller saw it, waiting included: tokens over the sum of the
+        calls' seconds.
+        """
+        self._predictions.write(path)
+        rejects = path.with_name("rejects.jsonl")
+        rejects.unlink(missing_ok=True)
+        if count := len(self._refused):
+            self._refused.write(rejects)
+            first = next(self._refused.records(Reject)).detail
+            progress.say(f"requests refused while others are answered, without a score: {count}, such as {first}; see {rejects.name}")
+        rate = {"tokens_per_second": self._tokens / self._seconds} if self._seconds else {}
+        known = {"predictions": len(self._predictions), "tokens": self._tokens, "cut_at_max_tokens": self._cut}
+        return {**known, **rate, **self._by_model, **({"refused": count} if count else {})}
 
 
 async def answers_of(
     checkpoint: Path,
     items: Sequence[BenchmarkItem],
+    answers: Answers,
     *,
     samples: int,
     seed: int,
     model: Model,
     name: str = "",
     verb: str = "predict",
-    refused: Refused | None = None,
-) -> list[Prediction]:
-    """Answers of a checkpoint folder, under `name` or the folder's name. It is served unless a URL or the rehearsal is set.
+) -> None:
+    """Adds the answers of a checkpoint folder, under `name` or the folder's name. It is served unless a URL or the rehearsal is set.
 
     Raises BadInput if the folder does not exist, and the errors of `answer_all`.
     """
@@ -60,39 +102,38 @@ async def answers_of(
     elsewhere = settings().url("candidate") or is_stand_in(model)
     decoding = decoding_of(model, seed=seed, checkpoint=None if elsewhere else folder_digest(checkpoint))
     async with open_role("candidate", model, seed=seed, checkpoint=checkpoint) as chat:
-        return await answer_all(chat, items, model=name or checkpoint.name, samples=samples, decoding=decoding, verb=verb, refused=refused)
+        await answer_all(chat, items, answers, model=name or checkpoint.name, samples=samples, decoding=decoding, verb=verb)
 
 
 async def answer_all(
     chat: Chat,
     items: Sequence[BenchmarkItem],
+    answers: Answers,
     *,
     model: str,
     samples: int,
     decoding: Decoding,
     method: Method | None = None,
     verb: str = "predict",
-    refused: Refused | None = None,
-) -> list[Prediction]:
-    """Returns `samples` answers to every item, in the order of the items.
+) -> None:
+    """`samples` answers to every item into `answers`, in the items' order whatever ended first; the longest are asked for first.
 
-    `refused` is called for each request that the endpoint refuses while it answers others. Such an answer has no score (it is not scored
-    0). Without `refused`, a refused request raises Unanswered; so does a run without any answered request. Raises EndpointError if the
-    endpoint refuses every request.
+    Raises Unanswered where no request is answered at all, EndpointError where the endpoint refuses everybody.
     """
-    asked = [(item, sample) for item in items for sample in range(samples)]
+    asked, first, refusals = [(item, sample) for item in items for sample in range(samples)], len(answers), list[Unanswered]()
+    longest_first = sorted(range(len(asked)), key=lambda place: -asked[place][0].length)
     with _Watch(f"{verb} {model}", asked) as watch:
 
-        async def one(question: tuple[BenchmarkItem, int]) -> Prediction | Unanswered:
-            item, sample = question
+        async def one(place: int) -> None:
+            item, sample = asked[place]
             try:
                 answer = await (method or in_one_call)(chat, item, sample)
             except Unanswered as error:
-                if refused is None:
-                    raise
-                return error
+                refusals.append(error)
+                named = {"id": item.id, "source": f"{model}, sample {sample}"}
+                return answers.add(first + place, Reject(stage=verb, reason=Reason.UNANSWERED, detail=str(error), **named))
             watch.saw(item, answer)
-            return Prediction(
+            made = Prediction(
                 item=item,
                 model=model,
                 sample=sample,
@@ -105,26 +146,11 @@ async def answer_all(
                 reasoning=answer.reasoning,
                 inline=answer.inline,
             )
+            answers.add(first + place, made)
 
-        found = await map_async(asked, one, unit="answer", label=None)
-    predictions = [answer for answer in found if isinstance(answer, Prediction)]
-    for (item, sample), error in zip(asked, found, strict=True):
-        if isinstance(error, Unanswered):
-            if refused is None or not predictions:
-                raise error
-            refused(Reject(id=item.id, stage=verb, reason=Reason.UNANSWERED, detail=str(error), source=f"{model}, sample {sample}"))
-    return predictions
-
-
-def write_refused(out: Path, rejects: Sequence[Reject]) -> None:
-    """Writes the refused requests to rejects.jsonl beside the answers and reports them in one line. Without rejects, writes no file."""
-    path = out / "rejects.jsonl"
-    path.unlink(missing_ok=True)
-    if rejects:
-        store.write(path, rejects)
-        progress.say(
-            f"requests refused while others are answered, without a score: {len(rejects)}, such as {rejects[0].detail}; see {path.name}"
-        )
+        await for_each_async(longest_first, one)
+    if asked and len(refusals) == len(asked):
+        raise refusals[0]
 
 
 async def in_one_call(chat: Chat, item: BenchmarkItem, sample: int) -> Answer:
@@ -132,17 +158,6 @@ async def in_one_call(chat: Chat, item: BenchmarkItem, sample: int) -> Answer:
     reply = await chat(user(item.prompt, sample=sample)._replace(urgency=float(item.length)))
     tokens, problem = reply.usage.completion, "" if reply.text.strip() else why_empty(reply)
     return Answer(reply.text, reply.finish_reason, tokens, reply.seconds, (), reply.reasoning, reply.inline, problem)
-
-
-def figures(predictions: Sequence[Prediction]) -> dict[str, float]:
-    """Counts over all predictions. `tokens_per_second` is the rate per answer as the caller saw it, waiting included: tokens / sum of
-    seconds.
-    """
-    tokens, seconds = sum(p.tokens for p in predictions), sum(p.seconds for p in predictions)
-    by_model = Counter(f"{p.model}_predictions" for p in predictions)
-    cut = sum(finish_of(p.finish_reason) is Finish.CUT for p in predictions)
-    rate = {"tokens_per_second": tokens / seconds} if seconds else {}
-    return {"predictions": len(predictions), "tokens": tokens, "cut_at_max_tokens": cut, **rate, **by_model}
 
 
 class _Watch:

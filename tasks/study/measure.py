@@ -5,9 +5,9 @@ Cost: prompts × requested lengths × words per answer. The journal has every an
 
 from pathlib import Path
 
-from tasks import stage, store
+from tasks import stage
 from tasks.longbench.adapters import read_items
-from tasks.longbench.answers import answers_of, figures
+from tasks.longbench.answers import Answers, answers_of
 from tasks.predict import candidates
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Model, Predict
@@ -20,12 +20,12 @@ def run(ruler: Path, checkpoints: Path, passes: int, out: Path, *, seed: int, pr
     if len(folders) != 1:
         raise BadInput(checkpoints, f"{len(folders)} checkpoints, where an arm of the study has one", fix="run its training again")
     samples = passes * predict.samples
-    answers = stage.run_async(
-        answers_of(folders[0], read_items(ruler).items, samples=samples, seed=seed, model=candidate_model, verb="measure")
+    answers = Answers(out)
+    stage.run_async(
+        answers_of(folders[0], read_items(ruler).items, answers, samples=samples, seed=seed, model=candidate_model, verb="measure")
     )
-    store.write(out / "answers.jsonl", answers)
-    words = [count_words(answer.response) for answer in answers]
-    return {**figures(answers), "longest": max(words), "mean": sum(words) / len(words)}
+    words = [count_words(answer.response) for answer in answers.predictions()]
+    return {**answers.write(out / "answers.jsonl"), "longest": max(words), "mean": sum(words) / len(words)}
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ DPO learns a preference for longer answers easily, and then answers exceed the r
 for an answer over the requested length. The judge is told not to grade length; its own bias is measured separately (`longer_better`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from statistics import mean
 from typing import NamedTuple
 
@@ -31,10 +31,9 @@ class LengthBias(Record):
     by_bin: dict[str, Margins]  # by bin of the requested length
 
 
-def length_bias(pairs: Sequence[Pair]) -> LengthBias:
-    """Length bias over all pairs with a requested length, S_l and S_q; over those with S_l if none has S_q."""
-    known = [gap for gap in map(_gap, pairs) if gap]
-    gaps = [gap for gap in known if gap.s_q is not None] or known
+def length_bias(pairs: Iterable[Pair]) -> LengthBias:
+    """The figures of all pairs that ask for a length and have both scores."""
+    gaps = [gap for gap in map(_gap, pairs) if gap]
     found: dict[str, list[_Gap]] = {}
     for gap in gaps:
         found.setdefault(bin_of(gap.asked), []).append(gap)

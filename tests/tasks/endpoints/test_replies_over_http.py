@@ -22,13 +22,14 @@ from tasks.endpoints.replay import ReplayStore, key_of, paid
 from tasks.endpoints.roles import JOURNAL, open_role
 from tasks.judging.templates import read_template
 from tasks.judging.verdicts import judge_all
-from tasks.longbench.answers import answer_all, decoding_of
+from tasks.longbench.answers import Answers, answer_all, decoding_of
 from tasks.rehearsal.endpoint import Switches, rehearsal_server
 from tasks.schema.errors import EndpointError, ReplyError, Unanswered
 from tasks.schema.finish import Finish, finish_of
 from tasks.schema.params import Bounds, Model, PlanSection, Write
-from tasks.schema.records import BenchmarkItem, Draft, Instruction, Plan, Prediction, Reject, Step, Usage
+from tasks.schema.records import BenchmarkItem, Draft, Instruction, Plan, Prediction, Reject, Step, Usage, Verdict
 from tasks.schema.settings import Role, Settings, settings
+from tasks.store import Spool
 from tests.tasks.judging.endpoint import GOOD, OURS
 
 MODEL = Model(name="m", revision="1", temperature=0.5, max_tokens=1024)
@@ -491,7 +492,7 @@ def paragraph(asked: Body) -> str:
 
 
 @pytest.mark.parametrize("dress", DRESSES)
-def test_every_role_reads_the_same_reply(dress: str) -> None:
+def test_every_role_reads_the_same_reply(dress: str, tmp_path: Path) -> None:
     dressed = DRESSES[dress]
     section = PlanSection(version=1, format="json", paragraph_words=BOUNDS, deviation=0.1, max_paragraphs=20, tries=1, max_rejects=0.5)
     planned = worked(lambda _: dressed(PLAN), lambda chat: plan_or_reject(chat, INSTRUCTION, section))
@@ -508,17 +509,22 @@ def test_every_role_reads_the_same_reply(dress: str) -> None:
 
     item = BenchmarkItem(id="a", prompt="Write 100 words.", type="", length=100, language="en")
     decoding = decoding_of(MODEL, seed=None, checkpoint=None)
-    (answer,) = worked(lambda _: dressed(TEXT), lambda chat: answer_all(chat, [item], model="m", samples=1, decoding=decoding), "candidate")
+    answers = Answers(tmp_path)
+    asked = partial(answer_all, items=[item], answers=answers, model="m", samples=1, decoding=decoding)
+    worked(lambda _: dressed(TEXT), asked, "candidate")
+    (answer,) = answers.predictions()
     assert (answer.response, THOUGHTS in answer.reasoning) == (TEXT, True)
 
-    (verdict,) = worked(lambda _: dressed(GOOD), lambda chat: judged(chat, answer), "judge")
+    verdict = worked(lambda _: dressed(GOOD), lambda chat: judged(chat, answer), "judge")
     assert verdict.rubric is not None
     assert (verdict.replies, THOUGHTS in verdict.reasoning[0]) == ((GOOD,), True)
 
 
 async def judged(chat: Chat, answer: Prediction) -> Any:
     template = read_template(OURS)
-    return await judge_all(chat, [answer], template=template, repeats=1, tries=1, judge="j", second=False, label=None)
+    said = Spool()
+    await judge_all(chat, [answer], said, count=1, template=template, repeats=1, tries=1, judge="j", second=False, label=None)
+    return said.at(0, Verdict)
 
 
 @pytest.mark.parametrize("finish", [None, "banana"])
