@@ -34,7 +34,7 @@ def run(pairs: Path, checkpoints: Path, out: Path, *, seed: int, align: Align) -
     stage.check_reject_rate(rejects, of=len(preferences), at_most=align.max_rejects)
     history = _trained(kept, checkpoints / STUDENT, out, seed=seed, align=align) if kept else []
     store.write(out / "rejects.jsonl", rejects)
-    store.write(out / "history.jsonl", history)
+    store.write(out / "history.jsonl", (point.result() for point in history))
     return {"pairs": len(kept), "rejects": len(rejects), "steps": len(history), **_closing(history)}
 
 

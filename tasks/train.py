@@ -55,13 +55,15 @@ def run(packs: Path, tokenizer: Path, out: Path, *, seed: int, base: Base, train
         flush=True,
     )
     history = [point for trained in done for point in trained.history]
-    store.write(out / "history.jsonl", history)
+    store.write(out / "history.jsonl", (point.result() for point in history))
     store.write_json(out / "resolved.json", ByName[Resolved]({name: trained.resolved for name, trained in zip(names, done, strict=True)}))
     _write_curve(out / "loss.csv", history)
     last = {point.model: point for point in history}
-    return {
-        f"{name}_{key}": getattr(last[name], key) for name in names for key in ("step", "loss", "tokens_per_second", "mfu", "memory_gib")
-    }
+    for name in names:
+        own = last[name]
+        said = f"{own.tokens_per_second:,.0f} tokens/s, {own.mfu:.1%} of the matrix rate, at most {own.memory_gib:.1f} GiB"
+        print(f"{name}: {said}", flush=True)
+    return {f"{name}_{key}": getattr(last[name], key) for name in names for key in ("step", "loss")}
 
 
 def _vocabulary(tokenizer: Path) -> int:

@@ -30,12 +30,22 @@ def tags(client: "MlflowClient", experiment: str, *, stage: str, data: Path | No
     return found
 
 
+def sum_up(client: "MlflowClient", experiment: str, headline: str) -> None:
+    """Put what came of the flow run into the name of its own run, under which the list of runs folds all others."""
+    if flow_run := os.environ.get(FLOW_RUN):
+        client.update_run(_parent(client, experiment, flow_run), name=f"{_name(flow_run)}: {headline}")
+
+
+def _name(flow_run: str) -> str:
+    return os.environ.get(FLOW_NAME) or f"flow-{flow_run[:8]}"
+
+
 def _parent(client: "MlflowClient", experiment: str, flow_run: str) -> str:
     there = client.search_runs([experiment], filter_string=f"tags.{KIND} = 'flow' and tags.{TAG} = '{flow_run}'", max_results=1)
     if there:
         return str(there[0].info.run_id)
     tags = {KIND: "flow", TAG: flow_run, "mlflow.note.content": "Gathers the runs of one flow run; how that went stands in Prefect."}
-    made = client.create_run(experiment, run_name=os.environ.get(FLOW_NAME) or f"flow-{flow_run[:8]}", tags=tags)
+    made = client.create_run(experiment, run_name=_name(flow_run), tags=tags)
     client.set_terminated(made.info.run_id, "FINISHED")
     return str(made.info.run_id)
 

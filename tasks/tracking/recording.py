@@ -66,7 +66,12 @@ def record_evaluation(scorecard: Path, items: Path, cards: Mapping[str, Scorecar
         tags={"checkpoint_digest": checkpoint_digest},
         stage="score",
         data=items,
+        headline=", ".join(f"{model} {_headline(card)}" for model, card in cards.items()),
     )
+
+
+def _headline(card: Scorecard) -> str:
+    return f"S_l {card.s_l:.1f}, not judged" if card.s_bar is None else f"S̄ {card.s_bar:.1f}"
 
 
 def score_tags(card: Scorecard, general: Mapping[str, float | None]) -> dict[str, str]:

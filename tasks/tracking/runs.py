@@ -54,17 +54,22 @@ def record(
     tags: Mapping[str, str] | None = None,
     stage: str | None = None,
     data: Path | None = None,
+    headline: str = "",
 ) -> str:
     """Returns the id of the finished run of this kind and digest. If there is none, creates it and logs everything.
 
-    `figures` are SVG texts by file name. `stage` is `kind` by default. The DVC version of `data`, an output, is recorded.
+    `figures` are SVG texts by file name. `stage` is `kind` by default. The DVC version of `data`, an output, is recorded. `headline` is
+    added to the names of this run and of its parent, because MLflow's list of runs shows names and no metrics.
     """
     client = connect()
+    if headline:
+        lineage.sum_up(client, experiment(client), headline)
     if found := _find(client, kind, digest):
         return found
     note = {NOTE: ABOUT[kind]} if kind in ABOUT else {}
     own = {KIND: kind, DIGEST: digest, **note, **(tags or {}), **lineage.tags(client, experiment(client), stage=stage or kind, data=data)}
-    run = client.create_run(experiment(client), run_name=f"{kind}-{digest[:8]}", tags=own)
+    name = f"{kind}-{digest[:8]}" + (f": {headline}" if headline else "")
+    run = client.create_run(experiment(client), run_name=name, tags=own)
     run_id = str(run.info.run_id)
     _log_values(client, run_id, params or {}, list(points))
     _log_inputs(client, run_id, inputs)

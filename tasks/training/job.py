@@ -106,8 +106,8 @@ class Job(_Told):
         return self.optimization.global_batch // (self.where.replicas * self.where.micro_batch)
 
 
-class Point(_Told):
-    """One optimizer step, with numbers over the whole global batch."""
+class Step(_Told):
+    """One optimizer step, with numbers over the whole global batch: what a stage's output keeps."""
 
     model_config = ConfigDict(frozen=True, extra="allow")  # a method's own numbers, such as DPO's margins
 
@@ -117,9 +117,18 @@ class Point(_Told):
     loss: float  # nats per target token
     learning_rate: float
     grad_norm: float  # before clipping
+
+
+class Point(Step):
+    """A step with the figures that depend on the machine. They go to MLflow and the log, never into a stage's output."""
+
     tokens_per_second: float  # over all processes, prompt tokens included
     mfu: float  # share of the devices' matrix rate (0 to 1), which is measured when the training begins
     memory_gib: float  # peak memory of the first process so far, on its device
+
+    def result(self) -> Step:
+        """The step without the figures that depend on the machine."""
+        return Step.model_validate(self.model_dump(exclude=set(Point.model_fields) - set(Step.model_fields)))
 
     def numbers(self) -> dict[str, float]:
         """Metrics for tracking, as {`student/loss`: value}."""

@@ -33,7 +33,10 @@ def test_runs_of_one_flow_run_have_one_parent_and_those_of_none_have_none(tmp_pa
     (parent,) = {tags["mlflow.parentRunId"] for tags in found}
     assert client.get_run(parent).info.run_name == "longwriter brave-hare"
     assert "mlflow.parentRunId" not in client.get_run(alone).data.tags
-    assert len(client.search_runs([experiment(client)])) == 4
+    scored = runs.record("evaluate", "c" * 8, stage="score", headline="student S̄ 90.5")
+    assert client.get_run(scored).info.run_name == "evaluate-cccccccc: student S̄ 90.5"
+    assert client.get_run(parent).info.run_name == "longwriter brave-hare: student S̄ 90.5"
+    assert len(client.search_runs([experiment(client)])) == 5
 
 
 def test_what_dvc_has_not_recorded_has_no_version(tmp_path: Path) -> None:
