@@ -20,7 +20,6 @@ from tasks.text.length_requests import parse_length_request
 
 IDS = ("id", "uuid", "conversation_id", "conversation_hash", "idx", "index")
 ASKED = "asked_words"  # the pipeline's own column; other columns such as `length` may be tokens, or the written length
-SUFFIXES = (*READABLE, ".arrow")
 
 
 class Columns(NamedTuple):
@@ -58,24 +57,20 @@ def files_of(path: Path) -> list[Path]:
         return [path]
     if not path.is_dir():
         raise BadInput(path, "no such file or folder", fix="check the path")
-    if not (found := in_folder(path, SUFFIXES)):
-        raise BadInput(path, "no data file in this folder", fix=f"put a file there that ends in {', '.join(SUFFIXES)}")
+    if not (found := in_folder(path)):
+        raise BadInput(path, "no data file in this folder", fix=f"put a file there that ends in {', '.join(READABLE)}")
     return found
 
 
 def _rows(path: Path) -> Iterator[_Found]:
     for file in files_of(path):
         name = str(file.relative_to(path)) if path.is_dir() else file.name
-        if file.suffix == ".arrow":
-            yield from _arrow(file, name)
-        else:
-            if path.is_file() and not file.name.endswith(SUFFIXES):
-                raise BadInput(
-                    file, "not a kind of file that is read", fix=f"give a file that ends in {', '.join(SUFFIXES)}, or a folder of them"
-                )
-            entry = reading.plain(file).entry
-            for row in _whole_rows(file, entry):
-                yield _Found(name, row.number, row.data, row.problem)
+        if path.is_file() and not file.name.endswith(READABLE):
+            raise BadInput(
+                file, "not a kind of file that is read", fix=f"give a file that ends in {', '.join(READABLE)}, or a folder of them"
+            )
+        for row in _whole_rows(file, reading.plain(file).entry):
+            yield _Found(name, row.number, row.data, row.problem)
 
 
 def _whole_rows(file: Path, entry: Any) -> Iterator[splits.Row]:
@@ -108,20 +103,6 @@ def _numbered(batches: Iterator[Any]) -> Iterator[splits.Row]:
                 yield splits.Row(number, batch.slice(place, 1).to_pylist()[0])
             except UnicodeDecodeError as error:
                 yield splits.Row(number, None, f"invalid UTF-8 at byte {error.start} of a text")
-
-
-def _arrow(file: Path, name: str) -> Iterator[_Found]:
-    """Rows of a file written by `Dataset.save_to_disk`, an Arrow stream."""
-    import pyarrow as pa
-
-    try:
-        with pa.memory_map(str(file)) as source:
-            for row in _numbered(batch for batch in pa.ipc.open_stream(source)):
-                yield _Found(name, row.number, row.data, row.problem)
-    except (pa.ArrowException, OSError) as error:
-        raise BadInput(
-            file, f"not readable as an Arrow stream: {str(error).splitlines()[0]}", fix="write it again by save_to_disk"
-        ) from None
 
 
 def _check_columns(found: _Found, path: Path, columns: Columns) -> None:

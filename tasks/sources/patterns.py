@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from tasks import progress
 
 LINES = (".jsonl", ".ndjson", ".json")
-READABLE = (*LINES, *(f"{name}{end}" for name in LINES for end in (".gz", ".zst")), ".parquet")  # suffixes of data files
+READABLE = (*LINES, *(f"{name}{end}" for name in LINES for end in (".gz", ".zst")), ".parquet", ".arrow")  # suffixes of data files
 METADATA = frozenset(("dataset_infos.json", "dataset_info.json", "dataset_dict.json", "state.json"))  # files of `datasets`
 _CACHED = re.compile(r"cache-[0-9a-f]+(?:_\d+_of_\d+)?\.arrow")  # cache files of `datasets`
 _NO_DATA = re.compile(

@@ -1,7 +1,7 @@
-"""Read files that cannot be read from the middle (compressed files and JSON arrays) as a stream of JSON lines.
+"""Read files that cannot be read from the middle (compressed files, JSON arrays, Arrow streams) as a stream of JSON lines.
 
 ShareGPT and Alpaca are published as JSON arrays. ijson parses them item by item, so memory holds one item. gzip and Zstandard are
-decompressed as a stream.
+decompressed as a stream. Arrow streams are what `Dataset.save_to_disk` writes.
 """
 
 import gzip
@@ -18,7 +18,8 @@ import pyarrow as pa
 from tasks.schema.errors import BadInput
 from tasks.schema.redaction import redact
 
-PACKED = (".gz", ".zst")
+ARROW = ".arrow"
+PACKED = (".gz", ".zst", ARROW)
 BOM = b"\xef\xbb\xbf"
 READ = 2**16  # bytes per read of the parser
 
@@ -48,8 +49,12 @@ def pieces(raw: BinaryIO, place: str, *, size: int, longest: int) -> Iterator[Pi
     Raises BadInput if the file is damaged, or if an item of an array is longer than `longest`.
     """
     with _unpacked(raw, place) as stream:
-        array = is_array(place, stream.peek(64)[:64])
-        lines = _items(stream, place, longest) if array else _lines(stream, longest)
+        if place.endswith(ARROW):
+            lines = _rows(stream)
+        elif is_array(place, stream.peek(64)[:64]):
+            lines = _items(stream, place, longest)
+        else:
+            lines = _lines(stream, longest)
         at = start = 0
         for held in _gathered(lines, size):
             yield Piece(held, start, raw.tell() - at)
@@ -64,7 +69,7 @@ def head(raw: BinaryIO, place: str) -> bytes:
 
 @contextmanager
 def _unpacked(raw: BinaryIO, place: str) -> Iterator[io.BufferedReader]:
-    kind = "gzip" if place.endswith(".gz") else "Zstandard"
+    kind = "gzip" if place.endswith(".gz") else "an Arrow stream" if place.endswith(ARROW) else "Zstandard"
     try:
         if place.endswith(".gz"):
             yield io.BufferedReader(gzip.GzipFile(fileobj=raw))
@@ -78,6 +83,16 @@ def _unpacked(raw: BinaryIO, place: str) -> Iterator[io.BufferedReader]:
             raise
         said = redact(" ".join(str(error).split()))[:120]
         raise BadInput(place, f"not readable as {kind}: {said}", fix="fetch or write the file again") from None
+
+
+def _rows(stream: io.BufferedReader) -> Iterator[bytes]:
+    for batch in pa.ipc.open_stream(stream):
+        for place in range(batch.num_rows):
+            try:
+                [row] = batch.slice(place, 1).to_pylist()
+                yield orjson.dumps(row, default=str, option=orjson.OPT_APPEND_NEWLINE)
+            except UnicodeDecodeError as error:  # handed on, so that the reader says so of this row
+                yield b'{"text": "' + bytes([error.object[error.start]]) + b'"}\n'
 
 
 def _lines(stream: io.BufferedReader, longest: int) -> Iterator[bytes]:

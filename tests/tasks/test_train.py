@@ -84,7 +84,10 @@ def test_a_stage_ended_in_the_middle_leaves_no_process_and_goes_on_where_it_was(
         assert not [path.name for path in folder.iterdir() if path.suffix in {".bin", ".pt", ".pth"}]
     assert reached
     assert not list((tmp_path / "home/training").iterdir()), "what was for resuming is gone when all is done"
-    assert {"student_loss", "control_loss", "student_step"} <= store.read_document(tmp_path / "out/metrics.json", Metrics).root.keys()
+    metrics = store.read_document(tmp_path / "out/metrics.json", Metrics).root.keys()
+    assert {"student_loss", "control_loss", "student_step"} <= metrics
+    kept = {name for entry in history for name in entry.values} | {name.partition("_")[2] for name in metrics}
+    assert kept.isdisjoint({"tokens_per_second", "mfu", "memory_gib"}), "what depends on the machine is no part of an output"
 
 
 def test_a_loss_that_is_not_finite_fails_and_names_the_step(packed: Path, tmp_path: Path) -> None:

@@ -36,6 +36,14 @@ def frames(content: bytes) -> bytes:
     return bytes(sink.getvalue())
 
 
+def arrow(rows: list[dict[str, Any]]) -> bytes:
+    """As `Dataset.save_to_disk` writes it, in several batches."""
+    sink, table = pa.BufferOutputStream(), pa.Table.from_pylist(rows)
+    with pa.ipc.new_stream(sink, table.schema) as stream:
+        stream.write_table(table, max_chunksize=64)
+    return bytes(sink.getvalue())
+
+
 WRITTEN: dict[str, Callable[[], bytes]] = {
     "a.json": lambda: json.dumps(ROWS, ensure_ascii=False, indent=2).encode(),
     "b.json": lambda: b"\xef\xbb\xbf\n" + json.dumps(ROWS).encode() + b"\n",
@@ -45,6 +53,7 @@ WRITTEN: dict[str, Callable[[], bytes]] = {
     "e.jsonl.zst": lambda: frames(LINES),
     "f.json.zst": lambda: frames(json.dumps(ROWS).encode()),
     "lines.json": lambda: LINES,
+    "g.arrow": lambda: arrow(ROWS),
 }
 
 
@@ -89,6 +98,9 @@ def test_a_bad_line_of_a_compressed_file_is_named_by_its_line_and_byte(tmp_path:
     ("name", "content", "said"),
     [
         ("a.json", b"[]", r"a\.json: empty file"),
+        ("a.arrow", b"", r"a\.arrow: (?:empty file|not readable as an Arrow stream)"),
+        ("a.arrow", arrow(ROWS)[:-2000], r"a\.arrow: not readable as an Arrow stream"),
+        ("a.arrow", LINES, r"a\.arrow: not readable as an Arrow stream"),
         ("a.json", b'[{"prompt": "one"}, {"prompt": "tw', r"a\.json:2: not JSON"),
         ("a.json", b'[{"prompt": "one"} {"prompt": "two"}]', r"a\.json:\d: not JSON"),
         ("a.json", b'[{"prompt": "one"}, {"prompt": NaN}]', r"a\.json:2: not JSON"),
