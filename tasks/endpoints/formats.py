@@ -43,7 +43,9 @@ def decode(body: bytes | memoryview, kind: type[R]) -> R | Newer | None:
     if number > FORMAT:
         return Newer(number)
     try:
-        return _adapter(kind).validate_python({name: data[name] for name in kind._fields if name in data}, strict=True)  # type: ignore[attr-defined]
+        known = {name: data[name] for name in kind._fields if name in data}  # type: ignore[attr-defined]
+        record: R = _adapter(kind).validate_python(known, strict=True)
+        return record
     except ValidationError:
         return None
 

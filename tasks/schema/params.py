@@ -514,7 +514,7 @@ def _problem(error: Any) -> str:
     if error["type"] == "missing":
         return "missing key"
     shown = "" if isinstance(error["input"], dict) else f", got {error['input']!r}"
-    return error["msg"].removeprefix("Value error, ") + shown
+    return str(error["msg"]).removeprefix("Value error, ") + shown
 
 
 def _fix_for(error: Any, keys: list[Any]) -> str:
