@@ -59,7 +59,8 @@ def params_here() -> Params:
     if path.is_file():
         return load(path)
     found = load(PAPERS)
-    print(f"no params.yaml here: judged by {found.models.judge.name}, as in the paper; `longwriter use small` writes one", file=sys.stderr)
+    judged = found.models.judge.name if found.models.judge else "nobody"
+    print(f"no params.yaml here: judged by {judged}, as in the paper; `longwriter use small` writes one", file=sys.stderr)
     return found
 
 
