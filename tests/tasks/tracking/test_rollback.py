@@ -188,7 +188,7 @@ def test_a_rollback_brings_the_champion_before_back_and_says_when_and_why_on_bot
     assert fallen.description.startswith("challenger: rolled back 2")
     assert fallen.description.endswith("it loops at length\n\nchampion: because 3")
     assert "after version 3, " in restored.tags["restored"]
-    assert restored.description.startswith("champion: reigns again after version 3 was rolled back 2")
+    assert restored.description.startswith("champion again after version 3 was rolled back 2")
     assert roll_back("") == ("2", "1", None)
     assert registry.holders() == {"champion": "1", "challenger": "2"}
     assert "no reason given" in connect().get_model_version(names().model, "2").tags["rolled_back"]
