@@ -63,8 +63,8 @@ class readable:
 def _fix_of(file: str) -> str:
     """The fix for a damaged file of the project."""
     if file.endswith(("dvc.lock", ".dvc/config")):
-        return f"fix: take the committed one, `git checkout -- {file}`"
-    return f"fix: correct it, or take the committed one, `git checkout -- {file}`"
+        return f"take the committed one, `git checkout -- {file}`"
+    return f"correct it, or take the committed one, `git checkout -- {file}`"
 
 
 def needed(repo: Repo, target: str | None = None) -> list[Stage]:

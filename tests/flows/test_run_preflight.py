@@ -74,7 +74,7 @@ def test_a_base_that_cannot_be_trained_and_a_cap_without_prices_are_known_before
         problems = refused(Params.model_validate(tree))
         assert "model.safetensors: a pickle" in problems[0]
         assert [problem.partition(":")[0] for problem in problems[1:]] == ["teacher", "selector", "judge", "second_judge"]
-        assert "LONGWRITER_PRICES has no price of rehearsal-teacher" in problems[1]
+        assert "LONGWRITER_PRICES has no price for rehearsal-teacher" in problems[1]
         assert asked == []
 
 

@@ -206,7 +206,9 @@ def test_a_full_disk_under_the_journal_stops_the_paying(space: Workspace, calls:
 def test_a_second_run_on_a_workspace_is_refused_until_the_first_is_gone(space: Workspace, calls: Endpoint, unbroken: Unbroken) -> None:
     first = space.start()
     space.run_until(first, 50)
+    first.send_signal(signal.SIGSTOP)  # so that it cannot end before the second run begins
     assert space.finish() == 1
+    first.send_signal(signal.SIGCONT)
     holder = f"error: .*: process {first.pid} on .* is calling models from this workspace; wait for it or end it, then run again"
     assert re.fullmatch(holder, space.said())
     assert first.poll() is None

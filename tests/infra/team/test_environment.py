@@ -32,7 +32,7 @@ def test_one_that_others_can_read_is_refused() -> None:
 
 @pytest.mark.parametrize(
     ("line", "problem"),
-    [("what is this", r"team\.env:\d+: not NAME=value"), ("POSTGRES_PASSWORD=", r"POSTGRES_PASSWORD: missing; add it")],
+    [("what is this", r"team\.env:\d+: not NAME=value"), ("POSTGRES_PASSWORD=", r"POSTGRES_PASSWORD: missing; fix: add it")],
 )
 def test_what_is_wrong_in_it_is_named(line: str, problem: str) -> None:
     environment.ensure()
@@ -60,5 +60,5 @@ def test_an_address_on_another_port_than_its_server_is_refused() -> None:
     environment.ensure()
     with environment.path().open("a") as file:
         file.write("PREFECT_API_URL=http://127.0.0.1:4200/api\n")
-    with pytest.raises(BadInput, match=r"PREFECT_API_URL: port 4200, but TEAM_PREFECT_PORT is 14200; write \$\{TEAM_PREFECT_PORT\}"):
+    with pytest.raises(BadInput, match=r"PREFECT_API_URL: port 4200, but TEAM_PREFECT_PORT is 14200; fix: write \$\{TEAM_PREFECT_PORT\}"):
         environment.load(environment.path())

@@ -67,7 +67,7 @@ def test_the_refused_prompt_has_no_score_on_any_run_and_the_password_is_nowhere(
             done = CliRunner().invoke(app, words)
             assert done.exit_code == 0, done.output
             assert not SECRET.search(done.output.encode())
-            assert "1 requests are refused" in done.output
+            assert "without a score: 1, such as" in done.output
     assert len(store.read_list(out / "predictions.jsonl", Prediction)) == 5
     (reject,) = store.read_list(out / "rejects.jsonl", Reject)
     assert "moderated, ***, ***" in reject.detail

@@ -101,7 +101,7 @@ def test_the_mode_says_whose_scores_count_and_one_that_is_missing_fails() -> Non
     own = gate(card(), mode="fixed")
     assert (own["s_l"].value, own["s_bar"].value) == (70.0, 65.0)
     none = gate(card(items(fixed=None)), mode="fixed")
-    assert "s_l is missing (nothing is scored in fixed mode; run the stage score again)" in str(none["s_l"])
+    assert "s_l is missing (nothing is scored in fixed mode; fix: run the stage score again)" in str(none["s_l"])
     assert not none["s_bar"].passed
 
 
