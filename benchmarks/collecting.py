@@ -120,7 +120,7 @@ def rules() -> tuple[Collect, list[str]]:
 
 
 def ours(folder: Path) -> None:
-    from tasks.corpus.contamination import Prompts
+    from tasks.corpus.contamination import BenchmarkIndex
     from tasks.filtering.candidates import Candidates
     from tasks.filtering.copies import equal, near
     from tasks.filtering.pool import Rejects, fill
@@ -136,7 +136,7 @@ def ours(folder: Path) -> None:
             Candidates(Path(scratch), threshold=collect.near_duplicate) as pool,
             Rejects(Path(scratch) / "rejects.jsonl") as rejects,
         ):
-            facts = fill(pool, rejects, folder, Rules(collect, Prompts(prompts)))
+            facts = fill(pool, rejects, folder, Rules(collect, BenchmarkIndex(prompts)))
             places = equal(pool, lambda place, first: None)
             left = near(pool, places, lambda place, other, similarity: None)
             return facts["rows"], sum(1 for _ in left)
@@ -148,12 +148,12 @@ def ours(folder: Path) -> None:
 def peer(folder: Path) -> None:
     import datasets
 
-    from tasks.corpus.contamination import Prompts
+    from tasks.corpus.contamination import BenchmarkIndex
     from tasks.filtering.sift import Rules
 
     datasets.disable_progress_bars()
     collect, prompts = rules()
-    given = Rules(collect, Prompts(prompts))
+    given = Rules(collect, BenchmarkIndex(prompts))
 
     def work() -> tuple[int, int]:
         with tempfile.TemporaryDirectory() as cache:
@@ -168,11 +168,11 @@ def peer(folder: Path) -> None:
 
 def peer_map(row: dict[str, Any], rules: Any) -> dict[str, Any]:
     """Apply our filter functions to a row of `datasets`."""
-    from tasks.filtering.sift import Fit, judged
+    from tasks.filtering.sift import PassedWithShingles, judged
     from tasks.sources.adapters import ask_of
 
     found = judged(ask_of(row, "wildchat"), rules)
-    if isinstance(found, Fit):
+    if isinstance(found, PassedWithShingles):
         return {"id": found.kept.id, "rank": f"{found.kept.rank:016x}", "text": found.kept.text, "language": found.kept.language}
     return {"id": None, "rank": None, "text": None, "language": None}
 

@@ -30,7 +30,7 @@ from tasks.schema.params import Adapter, Base, Optimization, Tiny
 from tasks.schema.records import ByName
 from tasks.schema.settings import Attention, Settings
 from tasks.training.conversations import IGNORED, Tokens
-from tasks.training.job import JOB, Job, Point, Sft
+from tasks.training.job import JOB, Sft, TrainingJob, TrainingStep
 from tasks.training.launch import join, plan, train_all
 from tasks.training.packing import Samples, best_fit_decreasing, write_packs
 from tasks.training.tokenizer import train_tokenizer
@@ -40,7 +40,7 @@ WARM = 2  # steps that are not counted, because kernels are compiled and tuned i
 NEEDED = 45.0  # seconds that must be left to begin a row
 
 
-class Model(NamedTuple):
+class ModelShape(NamedTuple):
     """The shapes of a Llama, under the names of config.json."""
 
     hidden_size: int
@@ -53,15 +53,15 @@ class Model(NamedTuple):
 
 
 MODELS = {
-    "1B": Model(2048, 8192, 16, 32, 8, 128_256, True),  # Llama-3.2-1B's
-    "8B": Model(4096, 14_336, 32, 32, 8, 128_256, False),  # Llama-3.1-8B's
-    "8B, 8 of 32 layers": Model(4096, 14_336, 8, 32, 8, 128_256, False),
-    "0.1B": Model(768, 2048, 8, 12, 12, 32_000, True),
-    "dry": Model(64, 128, 2, 4, 2, 512, True),
+    "1B": ModelShape(2048, 8192, 16, 32, 8, 128_256, True),  # Llama-3.2-1B's
+    "8B": ModelShape(4096, 14_336, 32, 32, 8, 128_256, False),  # Llama-3.1-8B's
+    "8B, 8 of 32 layers": ModelShape(4096, 14_336, 8, 32, 8, 128_256, False),
+    "0.1B": ModelShape(768, 2048, 8, 12, 12, 32_000, True),
+    "dry": ModelShape(64, 128, 2, 4, 2, 512, True),
 }
 
 
-class Row(NamedTuple):
+class TrainingRow(NamedTuple):
     """One training. `at_once` is the peer's number of samples per padded batch; 0: packs, by the pipeline."""
 
     model: str
@@ -82,14 +82,20 @@ class Row(NamedTuple):
 
 FLASH: Attention = "flash_attention_2"
 ROWS = [
-    *(Row("1B", attention, liger) for attention in (FLASH, "flex_attention", "sdpa") for liger in (True, False)),
-    *(Row("1B", at_once=count) for count in (1, 4, 8)),
-    Row("1B", liger=True, config="zero3"),
-    *(Row("8B, 8 of 32 layers", attention, True) for attention in (FLASH, "flex_attention", "sdpa")),
-    Row("8B", "flex_attention", liger=True, adapter=True),
-    Row("0.1B", resumed=True),
+    *(TrainingRow("1B", attention, liger) for attention in (FLASH, "flex_attention", "sdpa") for liger in (True, False)),
+    *(TrainingRow("1B", at_once=count) for count in (1, 4, 8)),
+    TrainingRow("1B", liger=True, config="zero3"),
+    *(TrainingRow("8B, 8 of 32 layers", attention, True) for attention in (FLASH, "flex_attention", "sdpa")),
+    TrainingRow("8B", "flex_attention", liger=True, adapter=True),
+    TrainingRow("0.1B", resumed=True),
 ]
-DRY = [Row("dry"), Row("dry", at_once=4), Row("dry", "eager", adapter=True), Row("dry", resumed=True), Row("dry", config="zero3")]
+DRY = [
+    TrainingRow("dry"),
+    TrainingRow("dry", at_once=4),
+    TrainingRow("dry", "eager", adapter=True),
+    TrainingRow("dry", resumed=True),
+    TrainingRow("dry", config="zero3"),
+]
 
 
 class Size(NamedTuple):
@@ -101,7 +107,7 @@ class Size(NamedTuple):
 FULL, SMALL = Size(32_768, 4, 6), Size(256, 2, 6)
 
 
-class Result(NamedTuple):
+class RowResult(NamedTuple):
     tokens_per_second: float
     mfu: float
     memory_gib: float
@@ -130,7 +136,7 @@ def main(
     _run(known, [number for number, row in enumerate(known) if rows in row.name], out, budget=budget, dry=dry)
 
 
-def _run(known: list[Row], chosen: list[int], out: Path, *, budget: float, dry: bool) -> None:
+def _run(known: list[TrainingRow], chosen: list[int], out: Path, *, budget: float, dry: bool) -> None:
     path, until = out / "results.json", time.monotonic() + budget
     done: dict[str, Any] = dict(store.read_document(path, ByName[dict[str, JsonValue]]).root) if path.exists() else {}
     for number in chosen:
@@ -168,13 +174,13 @@ def _reason(said: str, code: int) -> str:
     return (memory or told or [f"exit code {code}"])[0].removeprefix("[rank0]: ")[:160]
 
 
-def table(rows: list[tuple[Row, dict[str, Any] | None]]) -> str:
+def table(rows: list[tuple[TrainingRow, dict[str, Any] | None]]) -> str:
     """A Markdown table of all rows, also those without a result, and the ratio of the best packed to the best padded row."""
-    found = [(row, Result(**given)) for row, given in rows if given and "rate" in given]
+    found = [(row, RowResult(**given)) for row, given in rows if given and "rate" in given]
     lines = ["| training | tokens/s | MFU | GiB | |", "|---|---|---|---|---|"]
     for row, given in rows:
         if given and "rate" in given:
-            done = Result(**given)
+            done = RowResult(**given)
             lines.append(f"| {row.name} | {done.tokens_per_second:,.0f} | {done.mfu:.1%} | {done.memory_gib:.1f} | {done.note} |")
         else:
             lines.append(f"| {row.name} | – | – | – | {given['note'] if given else 'not begun: run it again'} |")
@@ -190,12 +196,12 @@ def table(rows: list[tuple[Row, dict[str, Any] | None]]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _row(row: Row, size: Size, work: Path) -> Result:
+def _row(row: TrainingRow, size: Size, work: Path) -> RowResult:
     given = _given(row.model, size, work)
     if row.at_once:
         command = [sys.executable, "-m", "benchmarks.gpu_padded", str(given), str(row.at_once), str(size.batch), str(WARM)]
         said = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, cwd=ROOT).stdout
-        return Result(**json.loads(said.splitlines()[-1]))
+        return RowResult(**json.loads(said.splitlines()[-1]))
     settings = Settings(
         home=work / "home",
         trainings=1,
@@ -212,27 +218,27 @@ def _row(row: Row, size: Size, work: Path) -> Result:
         shutil.rmtree(job.scratch, ignore_errors=True)
 
 
-def _result(job: Job, settings: Settings, note: str = "") -> Result:
+def _result(job: TrainingJob, settings: Settings, note: str = "") -> RowResult:
     (done,) = train_all([job], settings)
     counted = done.history[WARM:]
     speed, mfu = (median(getattr(point, name) for point in counted) for name in ("tokens_per_second", "mfu"))
     rate, device = done.machine.matrix_rate, done.machine.device
-    return Result(speed, mfu, max(point.memory_gib for point in done.history), rate, device, note)
+    return RowResult(speed, mfu, max(point.memory_gib for point in done.history), rate, device, note)
 
 
-def _resumed(job: Job, settings: Settings) -> Result:
+def _resumed(job: TrainingJob, settings: Settings) -> RowResult:
     """Train, kill a second training after its first sealed checkpoint, and resume it. The note gives the largest difference of losses."""
     (calm,) = train_all([job], settings)
     kill_behind_a_checkpoint(job, settings)
     (again,) = train_all([job], settings)
     apart = max(abs(one.loss - other.loss) for one, other in zip(calm.history, again.history, strict=True))
-    last: Point = again.history[-1]
+    last: TrainingStep = again.history[-1]
     rate, device = again.machine.matrix_rate, again.machine.device
     note = f"losses at most {apart:.1e} from the unbroken training's"
-    return Result(last.tokens_per_second, last.mfu, last.memory_gib, rate, device, note)
+    return RowResult(last.tokens_per_second, last.mfu, last.memory_gib, rate, device, note)
 
 
-def kill_behind_a_checkpoint(job: Job, settings: Settings) -> None:
+def kill_behind_a_checkpoint(job: TrainingJob, settings: Settings) -> None:
     """Start the training, and kill it after its first sealed checkpoint. Raises RuntimeError if it ends before."""
     job.scratch.mkdir(parents=True, exist_ok=True)
     store.write_json(job.scratch / JOB, job)
@@ -245,7 +251,7 @@ def kill_behind_a_checkpoint(job: Job, settings: Settings) -> None:
     victim.wait()
 
 
-def _job(row: Row, size: Size, given: Path, settings: Settings) -> Job:
+def _job(row: TrainingRow, size: Size, given: Path, settings: Settings) -> TrainingJob:
     optimization = Optimization(
         epochs=1,
         global_batch=size.batch,

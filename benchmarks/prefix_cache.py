@@ -54,7 +54,7 @@ MISSING = (
 )
 
 
-class Row(NamedTuple):
+class Variant(NamedTuple):
     """One variant of the requests."""
 
     name: str
@@ -62,13 +62,13 @@ class Row(NamedTuple):
     lay_out: Callable[[str], str] = str  # changes a prompt before it is sent
 
 
-def rows() -> list[Row]:
+def rows() -> list[Variant]:
     write = Write(version=1, mode="serial", feedback=True, context=CONTEXT, tries=3, retakes=3, max_rejects=0)
     return [
-        Row("text, then step", write),
-        Row("step, then text", write, step_first),
-        Row(f"outgrown, {SMALL:,} tokens", write.model_copy(update={"context": SMALL})),
-        Row("parallel", write.model_copy(update={"mode": "parallel"})),
+        Variant("text, then step", write),
+        Variant("step, then text", write, step_first),
+        Variant(f"outgrown, {SMALL:,} tokens", write.model_copy(update={"context": SMALL})),
+        Variant("parallel", write.model_copy(update={"mode": "parallel"})),
     ]
 
 
@@ -135,7 +135,7 @@ def make_checkpoint(folder: Path, texts: Sequence[str]) -> Any:
 class Rehearsed:
     """A draft's Chat: sends the request to the server in the row's layout, but replies with the rehearsal teacher's text."""
 
-    def __init__(self, chat: Chat, row: Row, sent: list[tuple[str, Reply]]):
+    def __init__(self, chat: Chat, row: Variant, sent: list[tuple[str, Reply]]):
         self._chat, self._row, self._sent = chat, row, sent
         self._before = ""
         self.repeated = 0  # characters of prompts that repeat the beginning of the previous prompt
@@ -151,7 +151,7 @@ class Rehearsed:
         return reply._replace(text=text, finish_reason="stop")
 
 
-async def run(row: Row, chat: Chat) -> tuple[list[tuple[str, Reply]], float]:
+async def run(row: Variant, chat: Chat) -> tuple[list[tuple[str, Reply]], float]:
     """Write all drafts as the write stage does; ((prompt, reply) in the order of the replies, the stage's repeated_prompt_share)."""
     sent: list[tuple[str, Reply]] = []
 
@@ -187,7 +187,7 @@ async def counted(session: aiohttp.ClientSession, server: str) -> tuple[int, int
     return sum(int(float(count)) for count in queries), sum(int(float(count)) for count in hits)
 
 
-async def measure(row: Row, chat: Chat, server: str, tokenizer: Any) -> None:
+async def measure(row: Variant, chat: Chat, server: str, tokenizer: Any) -> None:
     """Measure and print one row of the table, beginning with an empty cache."""
     async with aiohttp.ClientSession() as session:
         async with session.post(f"{server}/reset_prefix_cache") as response:

@@ -23,7 +23,7 @@ import psutil
 
 from benchmarks.prefix_cache import make_checkpoint
 from tasks.endpoints.llamacpp import is_installed
-from tasks.endpoints.server import Served, model_server
+from tasks.endpoints.server import ServedCheckpoint, model_server
 from tasks.models.local import local_folder
 from tasks.rehearsal.roles import essay
 from tasks.schema.settings import PREFIX, Settings, settings
@@ -44,7 +44,7 @@ class Start(NamedTuple):
     second: float
 
 
-async def first_token(served: Served) -> float:
+async def first_token(served: ServedCheckpoint) -> float:
     """Seconds from the request to the first text in its stream."""
     body = {"model": served.name, "messages": [{"role": "user", "content": ASK}], "max_tokens": TOKENS, "temperature": 1.0, "stream": True}
     key = served.api_key.get_secret_value()
@@ -88,7 +88,7 @@ async def rates(checkpoint: Path, own: Settings, *, seconds: float) -> tuple[flo
         return healthy, sum(child.memory_info().rss for child in children) / 2**30, found
 
 
-async def rate(served: Served, *, streams: int, seconds: float) -> float:
+async def rate(served: ServedCheckpoint, *, streams: int, seconds: float) -> float:
     """Tokens per second with `streams` requests at once. Requests that are sent within `seconds` are waited for."""
     key = served.api_key.get_secret_value()
     timeout = aiohttp.ClientTimeout(total=PATIENCE)

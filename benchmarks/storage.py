@@ -35,7 +35,7 @@ PUBLISH = IMPORTS + "from tasks.storage.publish import publish; publish(Path(sys
 FETCH = IMPORTS + "from tasks.storage.fetch import fetch; fetch(sys.argv[2], Path(sys.argv[1]), source=place(), label=None)" + MEMORY
 
 
-class Sample(NamedTuple):
+class Timing(NamedTuple):
     name: str
     files: int
     size: int  # bytes of a file
@@ -46,7 +46,7 @@ class Done(NamedTuple):
     memory: int  # KiB, of publish and fetch
 
 
-SAMPLES = (Sample("checkpoint", 2, 128 * 2**20), Sample("dataset", 400, 2**16))
+SAMPLES = (Timing("checkpoint", 2, 128 * 2**20), Timing("dataset", 400, 2**16))
 
 
 def main() -> None:
@@ -60,7 +60,7 @@ def main() -> None:
                 _compare(sample, root, url)
 
 
-def _compare(sample: Sample, root: Path, url: str) -> None:
+def _compare(sample: Timing, root: Path, url: str) -> None:
     made = _made(sample, root / sample.name)
     turns = [_turn(made, root / "got", f"{sample.name}-{number}", url, peer_first=number % 2 == 1) for number in range(ROUNDS)]
     publish, aws_up, bare, aws_alike, fetch, aws_down = zip(*turns, strict=True)
@@ -116,7 +116,7 @@ def _rate(mib: float, seconds: list[float]) -> str:
     return f"{mib / statistics.median(seconds):.0f} MiB/s [{mib / max(seconds):.0f}, {mib / min(seconds):.0f}]"
 
 
-def _made(sample: Sample, folder: Path) -> Path:
+def _made(sample: Timing, folder: Path) -> Path:
     folder.mkdir()
     for number in range(sample.files):
         (folder / f"{number}.safetensors").write_bytes(os.urandom(sample.size))

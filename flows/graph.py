@@ -30,7 +30,7 @@ class Stage(NamedTuple):
     total: int
 
 
-class Change(NamedTuple):
+class StaleReason(NamedTuple):
     """Why a stage has to run: `kind` is params, code, data, output, command or stage; `what` names the key, file or stage."""
 
     kind: str
@@ -86,17 +86,17 @@ def needs(repo: Repo) -> dict[str, list[str]]:
     }
 
 
-def changes(repo: Repo) -> dict[str, list[Change]]:
+def changes(repo: Repo) -> dict[str, list[StaleReason]]:
     """Why each stage of dvc.yaml would run, in the order of a run; an empty list for a stage that is up to date."""
     with readable():
         found = repo.status()
         above, made_by = needs(repo), {out.def_path: stage.addressing for stage in repo.index.stages for out in stage.outs}
-        stale: dict[str, list[Change]] = {}
+        stale: dict[str, list[StaleReason]] = {}
         for stage in needed(repo):
             behind = [need for need in above[stage.name] if stale.get(need)]
             own = [change for entry in found.get(stage.name, []) for change in _changes(entry)]
             own = [change for change in own if not (change.kind == "data" and made_by.get(change.what.split(" ")[0]) in behind)]
-            stale[stage.name] = own + [Change("stage", need) for need in behind]
+            stale[stage.name] = own + [StaleReason("stage", need) for need in behind]
     return stale
 
 
@@ -120,18 +120,18 @@ def _order(repo: Repo, target: str | None) -> list[Any]:
     return list(order)
 
 
-def _changes(entry: Any) -> list[Change]:
+def _changes(entry: Any) -> list[StaleReason]:
     """The changes in one entry of DVC's status of a stage: `changed command`, or changed dependencies or outputs."""
     if isinstance(entry, str):
-        return [Change("command", entry.removeprefix("changed "))]
-    found: list[Change] = []
+        return [StaleReason("command", entry.removeprefix("changed "))]
+    found: list[StaleReason] = []
     for path, state in [*entry.get("changed deps", {}).items(), *entry.get("changed outs", {}).items()]:
         if isinstance(state, dict):
-            found += [Change("params", key) for key in state]
+            found += [StaleReason("params", key) for key in state]
         elif path in entry.get("changed outs", {}):
-            found.append(Change("output", f"{path} {'missing' if state == 'deleted' else state}"))
+            found.append(StaleReason("output", f"{path} {'missing' if state == 'deleted' else state}"))
         else:
-            found.append(Change("code" if _is_code(path) else "data", path if state == "modified" else f"{path} {state}"))
+            found.append(StaleReason("code" if _is_code(path) else "data", path if state == "modified" else f"{path} {state}"))
     return found
 
 

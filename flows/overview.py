@@ -10,7 +10,7 @@ from tasks.schema.errors import BadInput
 from tasks.stage import one_line_errors
 
 if TYPE_CHECKING:
-    from flows.graph import Change
+    from flows.graph import StaleReason
 
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document")]
 SHOWN = 3  # names of one kind per line; --json prints all
@@ -36,7 +36,7 @@ def status(as_json: Json = False) -> None:
     print(f"{stale} of {len(found)} stages are stale; `longwriter run` restores or runs them" if stale else "every stage is up to date")
 
 
-def _grouped(why: "list[Change]") -> str:
+def _grouped(why: "list[StaleReason]") -> str:
     """Changes grouped by kind: their names, or their number if there are more than SHOWN."""
     kinds: dict[str, list[str]] = {}
     for change in why:

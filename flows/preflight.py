@@ -58,7 +58,7 @@ def _built_in(params: Params, role: Role) -> bool:
     return role == "candidate" or standins.is_stand_in(model) or is_local(model.name)
 
 
-def _runs(name: str, names: set[str], changes: Mapping[str, Sequence[graph.Change]]) -> bool:
+def _runs(name: str, names: set[str], changes: Mapping[str, Sequence[graph.StaleReason]]) -> bool:
     return name in names and bool(changes.get(name, [name]))
 
 

@@ -16,7 +16,7 @@ from tasks.schema.params import Align, Base
 from tasks.schema.records import Pair, Reason, Reject
 from tasks.schema.settings import settings
 from tasks.tracking.live import live_run
-from tasks.training.job import Dpo, Point
+from tasks.training.job import Dpo, TrainingStep
 from tasks.training.launch import plan, train_all
 from tasks.training.pair_tokens import Encoded, PairEncoder
 from tasks.training.preflight import check_base, check_jobs
@@ -57,7 +57,7 @@ def tokenizer_of(student: Path) -> object:
     return load_tokenizer(Base(model=str(student), revision="", remote_code=False)).tokenizer
 
 
-def _trained(pairs: Sequence[tuple[str, Encoded]], student: Path, out: Path, *, seed: int, align: Align) -> list[Point]:
+def _trained(pairs: Sequence[tuple[str, Encoded]], student: Path, out: Path, *, seed: int, align: Align) -> list[TrainingStep]:
     """Train the aligned student into out/checkpoints; returns the steps. Raises BadSettings if sequence parallelism is set."""
     if settings().sequence_parallel > 1:
         raise BadSettings("LONGWRITER_SEQUENCE_PARALLEL: TRL's DPOTrainer does not split sequences; unset it for this stage")
@@ -94,7 +94,7 @@ def write_rows(pairs: Sequence[tuple[str, Encoded]], folder: Path) -> None:
     Dataset.from_list([{"ids": [identity], **encoded._asdict()} for identity, encoded in pairs]).save_to_disk(str(folder))
 
 
-def _closing(history: Sequence[Point]) -> dict[str, float]:
+def _closing(history: Sequence[TrainingStep]) -> dict[str, float]:
     """Mean loss, margin and accuracy over the last steps, because one step covers only a few pairs."""
     last = history[-max(1, round(CLOSING * len(history))) :] if history else []
     return {name: fmean(point.model_dump()[name] for point in last) for name in ("loss", "margin", "accuracy")} if last else {}

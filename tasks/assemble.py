@@ -12,9 +12,9 @@ from pathlib import Path
 
 from tasks import progress, stage, store
 from tasks.corpus import general as chats
-from tasks.corpus.dataset import GENERAL, Facts, write_dataset
+from tasks.corpus.dataset import GENERAL, DatasetFigures, write_dataset
 from tasks.corpus.likeness import Scored, scored_on
-from tasks.corpus.samples import Fault, sample_of
+from tasks.corpus.samples import DraftFault, sample_of
 from tasks.schema.params import Assemble, Collect, Recipe
 from tasks.schema.records import Draft, Reason, Reject, Sample
 
@@ -45,7 +45,7 @@ def _samples(
     """The samples that the recipe selects. All other drafts are added to the rejects."""
     for draft in progress.track(store.read(drafts, Draft), unit="draft", label="assemble", total=store.count(drafts)):
         made = sample_of(draft, recipe, taken)
-        if isinstance(made, Fault):
+        if isinstance(made, DraftFault):
             asked = draft.instruction
             reject = Reject(id=asked.id, stage="assemble", reason=made.reason, detail=made.detail, source=asked.source)
             rejects.put(len(rejects), reject)
@@ -66,7 +66,7 @@ def _mix(
     *,
     seed: int,
     assemble: Assemble,
-) -> Facts:
+) -> DatasetFigures:
     """Draw the general chats, and write all rejects, first those of drafts, then those of chats."""
     fit, unfit = out / ".fit.jsonl", out / ".unfit.jsonl"
     store.write(fit, _sift(assemble, folder, scored, unfit, ids, count=count))

@@ -13,13 +13,13 @@ from tempfile import TemporaryDirectory
 
 from tasks import progress, stage, store
 from tasks.corpus import filters
-from tasks.corpus.contamination import Prompts
-from tasks.corpus.drawing import Fit, draw
+from tasks.corpus.contamination import BenchmarkIndex
+from tasks.corpus.drawing import DrawablePrompt, draw
 from tasks.corpus.filters import Fault
 from tasks.corpus.selection import choose
 from tasks.endpoints.chat import Chat, for_each_async
 from tasks.endpoints.roles import open_role
-from tasks.filtering.candidates import Candidate, Candidates
+from tasks.filtering.candidates import Candidates, StoredCandidate
 from tasks.filtering.pool import Rejects, fill
 from tasks.filtering.sift import Rules
 from tasks.schema.errors import GateFailed, ReplyError, Unanswered
@@ -46,10 +46,10 @@ def run(folder: Path, benchmark: Path, out: Path, *, seed: int, collect: Collect
     return {**facts, "asked": asked, "instructions": written, "rejects": rejects.total, **_spread(drawn), **rejects.by_reason()}
 
 
-def _prompts(folder: Path, benchmark: Path, collect: Collect) -> Prompts:
+def _prompts(folder: Path, benchmark: Path, collect: Collect) -> BenchmarkIndex:
     """The benchmark's prompts and those of collect.decontaminate. A row without a prompt stops the stage: it could not be excluded."""
     texts = [ask.text for ask in reading.asks_of(reading.plain(benchmark))]
-    return Prompts([*texts, *(ask.text for entry in collect.decontaminate for ask in reading.asks(entry, folder))])
+    return BenchmarkIndex([*texts, *(ask.text for entry in collect.decontaminate for ask in reading.asks(entry, folder))])
 
 
 def _without_copies(pool: Candidates, rejects: Rejects, *, threshold: float) -> Iterator[int]:
@@ -64,9 +64,11 @@ def _without_copies(pool: Candidates, rejects: Rejects, *, threshold: float) -> 
     yield from near(pool, unique, refuse)
 
 
-async def _by_selector(pool: Candidates, places: list[int], rejects: Rejects, scratch: Path, collect: Collect, model: Model) -> list[Fit]:
+async def _by_selector(
+    pool: Candidates, places: list[int], rejects: Rejects, scratch: Path, collect: Collect, model: Model
+) -> list[DrawablePrompt]:
     """The prompts that the selector accepts, in the order of its replies. All others become rejects, in the order of their places."""
-    fit: list[Fit] = []
+    fit: list[DrawablePrompt] = []
     unfit = store.Spool(scratch)
     with progress.bar(total=len(places), unit="ask", label="collect: select") as bar:
         async with open_role("selector", model) as chat:
@@ -74,7 +76,7 @@ async def _by_selector(pool: Candidates, places: list[int], rejects: Rejects, sc
             async def one(turn: tuple[int, int]) -> None:
                 rank, place = turn
                 result = await _selected(chat, pool[place], place, collect)
-                if isinstance(result, Fit):
+                if isinstance(result, DrawablePrompt):
                     fit.append(result)
                 else:
                     unfit.put(rank, rejects.made(pool, place, result))
@@ -85,7 +87,7 @@ async def _by_selector(pool: Candidates, places: list[int], rejects: Rejects, sc
     return fit
 
 
-async def _selected(chat: Chat, asked: Candidate, place: int, collect: Collect) -> Fit | Fault:
+async def _selected(chat: Chat, asked: StoredCandidate, place: int, collect: Collect) -> DrawablePrompt | Fault:
     try:
         choice = await choose(chat, asked.text)
     except ReplyError as error:
@@ -95,17 +97,17 @@ async def _selected(chat: Chat, asked: Candidate, place: int, collect: Collect) 
         return Reason.SHORT_ASK, "the selector sees no need of a long answer"
     if words is None:
         return Reason.SHORT_ASK, "names no length, and the selector none either"
-    return filters.out_of_bounds(words, collect) or Fit(asked.id, asked.language, words, choice.topic, place)
+    return filters.out_of_bounds(words, collect) or DrawablePrompt(asked.id, asked.language, words, choice.topic, place)
 
 
-def _leave(pool: Candidates, fit: list[Fit], drawn: list[Fit], rejects: Rejects, collect: Collect) -> None:
+def _leave(pool: Candidates, fit: list[DrawablePrompt], drawn: list[DrawablePrompt], rejects: Rejects, collect: Collect) -> None:
     taken = {one.place for one in drawn}
     for one in sorted(fit, key=lambda one: one.id):
         if one.place not in taken:
             rejects.add(pool, one.place, (Reason.NOT_DRAWN, f"over collect.count, {collect.count}"))
 
 
-def _instruction(asked: Candidate, words: int) -> Instruction:
+def _instruction(asked: StoredCandidate, words: int) -> Instruction:
     given = {
         "id": asked.id,
         "text": asked.text,
@@ -117,7 +119,7 @@ def _instruction(asked: Candidate, words: int) -> Instruction:
     return Instruction.model_validate(given)
 
 
-def _spread(drawn: list[Fit]) -> dict[str, int]:
+def _spread(drawn: list[DrawablePrompt]) -> dict[str, int]:
     """Number of drawn instructions by language and topic."""
     counts = Counter(f"drawn_{kind}" for one in drawn for kind in (one.language, one.topic))
     return dict(sorted(counts.items()))

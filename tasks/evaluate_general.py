@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tasks import stage, store
 from tasks.endpoints.roles import endpoint_of
-from tasks.harness.job import Result
+from tasks.harness.job import Measurement
 from tasks.harness.measure import check, measure
 from tasks.schema.errors import BadInput
 from tasks.schema.params import EvaluateGeneral, Model
@@ -22,14 +22,14 @@ def run(trained: Path, aligned: Path, out: Path, *, evaluate_general: EvaluateGe
     results = {folder.name: stage.run_async(_measured(folder, evaluate_general, candidate_model)) for folder in folders}
     scores = {name: {score.task: score.value for score in result.scores} for name, result in results.items()}
     store.write_json(out / "general.json", Abilities(scores))
-    store.write_json(out / "harness.json", ByName[Result](results))
+    store.write_json(out / "harness.json", ByName[Measurement](results))
     return {
         "tasks": len(evaluate_general.tasks),
         **{f"{name}_{task}": value for name, found in scores.items() for task, value in found.items()},
     }
 
 
-async def _measured(checkpoint: Path, evaluate_general: EvaluateGeneral, model: Model) -> Result:
+async def _measured(checkpoint: Path, evaluate_general: EvaluateGeneral, model: Model) -> Measurement:
     check(evaluate_general.tasks)
     if not checkpoint.is_dir():
         raise BadInput(checkpoint, "no such checkpoint", fix="run the train stage again")

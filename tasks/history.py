@@ -7,7 +7,7 @@ from tasks import store
 from tasks.schema.errors import BadInput
 
 
-class Entry(NamedTuple):
+class HistoryEntry(NamedTuple):
     """One logged step of one model. `values` are numbers by name, such as `loss` (nats per target token)."""
 
     model: str
@@ -15,15 +15,15 @@ class Entry(NamedTuple):
     values: dict[str, float]
 
 
-def read_history(path: Path) -> list[Entry]:
+def read_history(path: Path) -> list[HistoryEntry]:
     """Every entry of history.jsonl, in order. Raises BadInput with the line that is unreadable or has no step."""
     return [_entry(path, row) for row in store.rows(path)]
 
 
-def _entry(path: Path, row: store.Row) -> Entry:
+def _entry(path: Path, row: store.JsonLine) -> HistoryEntry:
     if row.data is None:
         raise BadInput(path, row.problem or "", line=row.line, fix="run the stage train again")
     if not isinstance(row.data.get("step"), int):
         raise BadInput(path, "missing field", line=row.line, field="step", fix="run the stage train again")
     numbers = {name: float(value) for name, value in row.data.items() if isinstance(value, int | float) and name != "step"}
-    return Entry(str(row.data.get("model", "student")), row.data["step"], numbers)
+    return HistoryEntry(str(row.data.get("model", "student")), row.data["step"], numbers)

@@ -23,7 +23,7 @@ from tasks.training.tokenizer import ChatTokenizer, load_tokenizer, train_tokeni
 AT_ONCE = 256  # samples per batch
 
 
-class Kept(NamedTuple):
+class FittingSamples(NamedTuple):
     """The samples that fit the context."""
 
     samples: Samples
@@ -81,7 +81,9 @@ def tokenizer_for(samples: Iterable[Sample], *, base: Base, pack: Pack) -> ChatT
     return ChatTokenizer(tokenizer, tokenizer.chat_template)
 
 
-def tokenize(rows: Iterable[tuple[bool, Sample]], encoder: Encoder, samples: Samples, rejects: list[Reject], *, context: int) -> Kept:
+def tokenize(
+    rows: Iterable[tuple[bool, Sample]], encoder: Encoder, samples: Samples, rejects: list[Reject], *, context: int
+) -> FittingSamples:
     """Tokenize rows of (is a general chat, sample) into `samples`. Samples over `context` tokens or not renderable go to `rejects`."""
     words, chats = list[int](), 0
     for batch in _batches(progress.track(rows, unit="sample", label="tokenize")):
@@ -94,7 +96,7 @@ def tokenize(rows: Iterable[tuple[bool, Sample]], encoder: Encoder, samples: Sam
         samples.add([sample.id for _, sample, _ in kept], [row for *_, row in kept])
         words += [sample.written_words for _, sample, _ in kept]
         chats += sum(chat for chat, *_ in kept)
-    return Kept(samples, words, chats)
+    return FittingSamples(samples, words, chats)
 
 
 def _batches(rows: Any) -> Iterator[Sequence[tuple[bool, Sample]]]:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from tasks.history import Entry
+from tasks.history import HistoryEntry
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -129,7 +129,7 @@ def limit(points: Mapping[str, Sequence[Measured]], *, lines: Mapping[str, tuple
     return _finish(figure, axes, x="cap on the training outputs (words)", y="written words", columns=1)
 
 
-def loss(history: Sequence[Entry]) -> str:
+def loss(history: Sequence[HistoryEntry]) -> str:
     """Training loss per step and model."""
     figure, axes = _canvas(6.2, 3.2)
     for place, model in enumerate(dict.fromkeys(entry.model for entry in history)):
@@ -153,7 +153,7 @@ def shares(values: Mapping[str, float | None], intervals: Mapping[str, tuple[flo
     return _finish(figure, axes, x="asked words", y=label)
 
 
-def rewards(history: Sequence[Entry]) -> str:
+def rewards(history: Sequence[HistoryEntry]) -> str:
     """DPO's rewards of chosen and rejected answers per step, in nats, and the margin between them."""
     figure, axes = _canvas(6.2, 3.2)
     for name, title, tone in (

@@ -30,7 +30,7 @@ _SCRATCH = re.compile(r"\.(?P<name>.+)\.(?P<place>[0-9a-f]{6})-(?P<mark>\d+-\d+)
 _LONE_SURROGATE = re.compile(rb"(?<!\\)(?:\\\\)*\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
 
-class Row(NamedTuple):
+class JsonLine(NamedTuple):
     """One line of a JSONL file: its object, or its problem."""
 
     line: int  # from 1
@@ -39,7 +39,7 @@ class Row(NamedTuple):
     start: int = 0  # byte at which the line begins
 
 
-def rows(path: Path) -> Iterator[Row]:
+def rows(path: Path) -> Iterator[JsonLine]:
     """Every non-blank line of a JSONL file, also unreadable ones. Raises BadInput if the file is missing or has no row."""
     if not path.is_file():
         raise BadInput(path, "no such file", fix="check the path")
@@ -50,7 +50,7 @@ def rows(path: Path) -> Iterator[Row]:
             number += 1
             start, offset = offset, offset + len(line)
             if len(line) > MAX_LINE:
-                yield Row(number, None, f"line of more than {MAX_LINE // 2**20} MiB", start)
+                yield JsonLine(number, None, f"line of more than {MAX_LINE // 2**20} MiB", start)
                 found = True
                 while line and not line.endswith(b"\n"):  # skip the rest of the line in bounded memory
                     line = file.readline(MAX_LINE)
@@ -65,15 +65,15 @@ def rows(path: Path) -> Iterator[Row]:
         raise BadInput(path, "empty file", fix="add at least one JSON object, one per line")
 
 
-def row_of(number: int, line: bytes, start: int) -> Row:
+def row_of(number: int, line: bytes, start: int) -> JsonLine:
     """Parse one line that begins at byte `start` of its file."""
     try:
         data = orjson.loads(line)
     except orjson.JSONDecodeError as error:
-        return Row(number, None, _why(line, start, error), start)
+        return JsonLine(number, None, _why(line, start, error), start)
     if not isinstance(data, dict):
-        return Row(number, None, f"a JSON {type(data).__name__}, not an object", start)
-    return Row(number, data, None, start)
+        return JsonLine(number, None, f"a JSON {type(data).__name__}, not an object", start)
+    return JsonLine(number, data, None, start)
 
 
 def _why(line: bytes, start: int, error: orjson.JSONDecodeError) -> str:

@@ -14,7 +14,7 @@ from tasks.schema.params import Base, Train
 from tasks.schema.records import ByName, SavedTokenizer
 from tasks.schema.settings import settings
 from tasks.tracking.live import live_run
-from tasks.training.job import Point, Resolved, Sft
+from tasks.training.job import Resolved, Sft, TrainingStep
 from tasks.training.launch import plan, train_all
 from tasks.training.packing import count_packs, longest
 from tasks.training.preflight import check_base, check_jobs, check_vocabulary
@@ -71,7 +71,7 @@ def _vocabulary(tokenizer: Path) -> int:
     return store.read_document(tokenizer / "tokenizer.json", SavedTokenizer).size
 
 
-def _write_curve(path: Path, history: Sequence[Point]) -> None:
+def _write_curve(path: Path, history: Sequence[TrainingStep]) -> None:
     """Write the loss curve as at most CURVE means per model, so that a long training's file stays small."""
     with store.replacing(path) as scratch, scratch.open("w", newline="") as file:
         rows = csv.writer(file)

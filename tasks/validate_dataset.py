@@ -12,7 +12,7 @@ from tasks import progress, stage, store
 from tasks.contracts import contract
 from tasks.contracts.docs import gather
 from tasks.contracts.enforce import enforce, figures
-from tasks.contracts.measures import Row, frame, row_of
+from tasks.contracts.measures import MeasuredRow, frame, row_of
 from tasks.contracts.tokens import counter
 from tasks.corpus.dataset import count, read_dataset
 from tasks.corpus.likeness import scored_on
@@ -44,7 +44,7 @@ def run(
     return {**figures(verdict), "long": int(measured["long"].sum()), "tokens": int(measured["tokens"].sum()), **figured}
 
 
-def _rows(folder: Path, *, long: bool) -> Iterator[Row]:
+def _rows(folder: Path, *, long: bool) -> Iterator[MeasuredRow]:
     return (row_of(number, sample, long=long) for number, sample in enumerate(read_dataset(folder), 1))
 
 

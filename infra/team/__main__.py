@@ -94,7 +94,7 @@ def _services() -> dict[str, services.Service]:
     return {service.name: service for service in services.all_of(environment.load(environment.path()))}
 
 
-def _asked(line: board.Line, service: services.Service) -> board.Line:
+def _asked(line: board.ServiceState, service: services.Service) -> board.ServiceState:
     """Check a service now. A service on another port than in team.env is not contacted."""
     if line.port != service.port:
         problem = f"runs on port {line.port}, not {service.port} as in team.env; fix: longwriter team down, then up"
@@ -106,7 +106,7 @@ def _asked(line: board.Line, service: services.Service) -> board.Line:
     return line.model_copy(update={"state": "up", "note": ""})
 
 
-def _show(line: board.Line, service: services.Service) -> None:
+def _show(line: board.ServiceState, service: services.Service) -> None:
     again = f", started again {line.restarts}x" if line.restarts else ""
     port = f"port {line.port:<6} pid {line.pid:<8}" if line.port == service.port else ""
     print(f"  {line.name:<11} {line.state:<9} {port}{again}{'  ' if line.note else ''}{line.note}".rstrip())

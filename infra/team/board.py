@@ -13,7 +13,7 @@ from tasks import store
 State = Literal["waiting", "starting", "up", "unwell", "failed", "stopped"]
 
 
-class Line(BaseModel):
+class ServiceState(BaseModel):
     """The state of one service."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -33,7 +33,7 @@ class Board(BaseModel):
 
     pid: int
     began: float
-    services: tuple[Line, ...]
+    services: tuple[ServiceState, ...]
 
     @property
     def alive(self) -> bool:
@@ -58,6 +58,6 @@ def read() -> Board | None:
         return None
 
 
-def write(services: tuple[Line, ...]) -> None:
+def write(services: tuple[ServiceState, ...]) -> None:
     own = psutil.Process(os.getpid())
     store.write_json(path(), Board(pid=own.pid, began=own.create_time(), services=services).model_dump())

@@ -28,13 +28,13 @@ STEADY = 60.0  # seconds of uptime after which the restart delay begins at the s
 NEEDS = {"mlflow": ("postgres", "s3"), "prefect": ("postgres",), "worker-cpu": ("prefect",), "worker-gpu": ("prefect",)}
 
 
-class Kept:
+class RunningService:
     """A service, its process and its state."""
 
     def __init__(self, service: Service) -> None:
         self.service = service
         self.process: subprocess.Popen[bytes] | None = None
-        self.line = board.Line(name=service.name, port=service.port)
+        self.line = board.ServiceState(name=service.name, port=service.port)
         self._since = self._asked = 0.0
         self._deaths = 0
 
@@ -113,9 +113,9 @@ def _last_line(log: Path) -> str:
 
 
 class Owner:
-    def __init__(self, kept: list[Kept]) -> None:
+    def __init__(self, kept: list[RunningService]) -> None:
         self._kept = {one.service.name: one for one in kept}
-        self._shown: tuple[board.Line, ...] = ()
+        self._shown: tuple[board.ServiceState, ...] = ()
         self.over = False
 
     def run(self) -> None:
@@ -133,7 +133,7 @@ class Owner:
                 one.stop()
                 self.show()
 
-    def _may_start(self, one: Kept) -> bool:
+    def _may_start(self, one: RunningService) -> bool:
         return all(self._kept[name].line.state == "up" for name in NEEDS.get(one.service.name, ()))
 
     def show(self) -> None:
@@ -161,7 +161,7 @@ def main() -> None:
             postgres.make(postgres.place(environment.folder()), values)
             for folder in ("logs", "s3", "prefect"):
                 (environment.folder() / folder).mkdir(exist_ok=True)
-            owner = Owner([Kept(service) for service in services.all_of(values)])
+            owner = Owner([RunningService(service) for service in services.all_of(values)])
 
             def told(number: int, frame: FrameType | None) -> None:
                 owner.over = True

@@ -20,23 +20,23 @@ DEBIAN = "/usr/lib/postgresql"  # Debian's folder of binaries, which is not on P
 ROOTS_OWN = Path("/var/lib/longwriter")
 
 
-class Account(NamedTuple):
+class SystemAccount(NamedTuple):
     """The account that runs the server; None: the current user."""
 
     uid: int | None
     gid: int | None
 
 
-def account() -> Account:
+def account() -> SystemAccount:
     """The current user; for root `postgres` or `nobody`. Raises BadSettings if root has neither."""
     if os.geteuid() != 0:
-        return Account(None, None)
+        return SystemAccount(None, None)
     for name in ("postgres", "nobody"):
         try:
             found = pwd.getpwnam(name)
         except KeyError:
             continue
-        return Account(found.pw_uid, found.pw_gid)
+        return SystemAccount(found.pw_uid, found.pw_gid)
     raise BadSettings("PostgreSQL does not run as root, and there is no account `postgres` or `nobody`; start as another user")
 
 
@@ -57,7 +57,7 @@ def place(home: Path) -> Path:
     return ROOTS_OWN / sha256(str(home).encode()).hexdigest()[:12] / "postgres"
 
 
-def _reachable(folder: Path, who: Account) -> bool:
+def _reachable(folder: Path, who: SystemAccount) -> bool:
     for one in (folder, *folder.parents):
         found = one.stat()
         may = 0o100 if found.st_uid == who.uid else 0o010 if found.st_gid == who.gid else 0o001
@@ -93,7 +93,7 @@ def make(cluster: Path, values: Mapping[str, str]) -> None:
         (scratch / "postgres").rename(cluster)
 
 
-def _give(owned: Path, who: Account) -> None:
+def _give(owned: Path, who: SystemAccount) -> None:
     if who.uid is not None and who.gid is not None:
         os.chown(owned, who.uid, who.gid)
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from infra.team import checks, environment, postgres
-from infra.team.postgres import Account
+from infra.team.postgres import SystemAccount
 
 ROOT = Path(__file__).parents[2]
 OWNER = "LONGWRITER_TEAM_OWNER"  # set in the environment of every service, so that processes of a dead owner are found
@@ -32,7 +32,7 @@ class Service(NamedTuple):
     environment: Mapping[str, str]
     check: Callable[[], None]
     ready: Callable[[], None]  # called once, at the first healthy check: prepares what later services need
-    account: Account = Account(None, None)
+    account: SystemAccount = SystemAccount(None, None)
     stop: signal.Signals = signal.SIGTERM
     seconds: float = 180.0  # time limit of its start
 

@@ -9,7 +9,7 @@ import orjson
 import typer
 
 from tasks import doctor
-from tasks.agentwrite.estimate import BYTES_PER_TOKEN, Pace, Work, pace_of, prompts_of
+from tasks.agentwrite.estimate import BYTES_PER_TOKEN, EndpointPace, EstimatedCalls, pace_of, prompts_of
 from tasks.agentwrite.estimate import estimate as work_of
 from tasks.endpoints.ledger import totals
 from tasks.endpoints.replay import read_journal
@@ -66,7 +66,7 @@ def estimate(
         require(base(params, fetch=False))
 
 
-def _show(work: Work, model: str, *, count: int, rehearsed: int, price: Price | None, pace: Pace, slots: int) -> None:
+def _show(work: EstimatedCalls, model: str, *, count: int, rehearsed: int, price: Price | None, pace: EndpointPace, slots: int) -> None:
     scaled = f", scaled up from {rehearsed:,}" if rehearsed < count else ""
     known = f"{pace.first_token:.2g} s to the first token, {pace.tokens_per_second:,.0f} tokens/s ({pace.source})"
     rows = [

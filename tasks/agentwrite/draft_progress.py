@@ -8,7 +8,7 @@ from types import TracebackType
 from tasks import progress
 from tasks.agentwrite.context import common_prefix
 from tasks.agentwrite.writer import Event
-from tasks.endpoints.ledger import Account
+from tasks.endpoints.ledger import RoleTotals
 from tasks.schema.records import Plan
 from tasks.schema.settings import settings
 from tasks.text.counts import count_words
@@ -19,7 +19,7 @@ from tasks.tracking.traces import Exchange
 class DraftProgress:
     """Counts requests, words and drafts. `paragraphs`: number per plan; `account`: running totals of the role's calls."""
 
-    def __init__(self, label: str, account: Account, *, paragraphs: Sequence[int], params: Mapping[str, object]):
+    def __init__(self, label: str, account: RoleTotals, *, paragraphs: Sequence[int], params: Mapping[str, object]):
         self._account, self._paragraphs = account, paragraphs
         self._bar = progress.bar(total=sum(paragraphs), unit="paragraph", label=label)
         self._live = live_run(label, params)

@@ -35,7 +35,7 @@ BYTES_PER_TOKEN = 4
 SEEN = 50  # calls of the same model in the journal that are needed to measure its speed
 
 
-class Pace(NamedTuple):
+class EndpointPace(NamedTuple):
     """The speed of the teacher."""
 
     first_token: float  # seconds
@@ -48,7 +48,7 @@ class Pace(NamedTuple):
 
 
 @dataclass
-class Work:
+class EstimatedCalls:
     """Calls and their tokens. `repeated`: prompt tokens in the common prefix with the previous request of the same chain."""
 
     calls: float = 0
@@ -59,7 +59,7 @@ class Work:
     longest: float = 0  # seconds of the longest chain of calls
     unplanned: float = 0  # instructions that the rehearsal could not plan
 
-    def scaled(self, factor: float) -> "Work":
+    def scaled(self, factor: float) -> "EstimatedCalls":
         """All sums multiplied by `factor`; `longest` does not change."""
         counts = ("calls", "prompt", "repeated", "completion", "seconds", "unplanned")
         return replace(self, **{name: getattr(self, name) * factor for name in counts})
@@ -74,7 +74,7 @@ class Work:
         return cost(usage, price)
 
 
-class Prompts:
+class PromptsOnDisk:
     """The instructions to estimate, on disk. Memory holds 32 bytes per instruction."""
 
     def __init__(self, instructions: Iterable[Instruction] = ()):
@@ -100,16 +100,16 @@ class Prompts:
             yield self._spool.at(by_length[round(number * (len(self) - 1) / max(1, count - 1))], Instruction)
 
 
-def prompts_of(path: Path | None, collect: Collect) -> Prompts:
+def prompts_of(path: Path | None, collect: Collect) -> PromptsOnDisk:
     """The instructions in a file of the stage collect, or the prompts of another readable file; without a file, of collect's sources.
 
     A prompt without a length counts as the geometric mean of collect.words' bounds. Raises BadInput for an unreadable file.
     """
     if path and _has_instructions(path):
-        return Prompts(store.read(path, Instruction))
+        return PromptsOnDisk(store.read(path, Instruction))
     asked = asks_of(plain(path)) if path else itertools.chain(*(asks(entry, Path(collect.folder)) for entry in collect.sources))
     middle = round(math.sqrt(collect.words.min * collect.words.max))
-    prompts = Prompts()
+    prompts = PromptsOnDisk()
     for number, ask in enumerate(asked, 1):
         words, language = parse_length_request(ask.text).target, language_of(ask.text)
         given = {"id": f"{number:016x}", "text": ask.text, "words": words or middle, "source": f"{path or 'collect.sources'}:{number}"}
@@ -126,15 +126,15 @@ def _has_instructions(path: Path) -> bool:
     return first.data is not None and Instruction.model_fields.keys() - {"length_kind"} <= first.data.keys()
 
 
-def estimate(prompts: Prompts, *, plan: PlanSection, write: Write, pace: Pace, sample: int) -> Work:
+def estimate(prompts: PromptsOnDisk, *, plan: PlanSection, write: Write, pace: EndpointPace, sample: int) -> EstimatedCalls:
     """The work for all instructions, scaled up from a rehearsal of `sample` of them."""
-    total, count = Work(), min(sample, len(prompts))
+    total, count = EstimatedCalls(), min(sample, len(prompts))
     for instruction in progress.track(prompts.spaced(count), unit="instruction", label="estimate", total=count):
         asyncio.run(_rehearse(instruction, total, plan=plan, write=write, pace=pace))
     return total.scaled(len(prompts) / count)
 
 
-async def _rehearse(instruction: Instruction, total: Work, *, plan: PlanSection, write: Write, pace: Pace) -> None:
+async def _rehearse(instruction: Instruction, total: EstimatedCalls, *, plan: PlanSection, write: Write, pace: EndpointPace) -> None:
     """Add the calls of one instruction to the total."""
     chain, before = 0.0, ""
 
@@ -162,7 +162,7 @@ async def _rehearse(instruction: Instruction, total: Work, *, plan: PlanSection,
     total.longest = max(total.longest, chain)
 
 
-def pace_of(lines: Iterable[Paid], model: str, *, first_token: float, tokens_per_second: float) -> Pace:
+def pace_of(lines: Iterable[Paid], model: str, *, first_token: float, tokens_per_second: float) -> EndpointPace:
     """The speed of the teacher by linear regression of seconds on tokens over the journal; the assumed speed for fewer than SEEN calls.
 
     If the regression gives no valid line, the speed is total tokens ÷ total seconds.
@@ -174,6 +174,6 @@ def pace_of(lines: Iterable[Paid], model: str, *, first_token: float, tokens_per
         except StatisticsError:  # all replies have the same length
             fit = None
         if fit and fit.slope > 0 and fit.intercept >= 0:
-            return Pace(fit.intercept, 1 / fit.slope, f"seen in {len(calls):,} calls")
-        return Pace(0.0, sum(tokens for tokens, _ in calls) / sum(seconds for _, seconds in calls), f"seen in {len(calls):,} calls")
-    return Pace(first_token, tokens_per_second, "assumed; --ttft and --tokens-per-second say otherwise")
+            return EndpointPace(fit.intercept, 1 / fit.slope, f"seen in {len(calls):,} calls")
+        return EndpointPace(0.0, sum(tokens for tokens, _ in calls) / sum(seconds for _, seconds in calls), f"seen in {len(calls):,} calls")
+    return EndpointPace(first_token, tokens_per_second, "assumed; --ttft and --tokens-per-second say otherwise")

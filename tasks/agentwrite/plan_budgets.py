@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-from tasks.agentwrite.plan_fields import Line
+from tasks.agentwrite.plan_fields import PlanLine
 from tasks.agentwrite.plan_text import Noun
 from tasks.schema.errors import ReplyError
 from tasks.schema.params import Bounds
@@ -11,7 +11,7 @@ from tasks.schema.records import Step
 
 
 def reconcile(
-    lines: Sequence[Line | Step],
+    lines: Sequence[PlanLine | Step],
     asked: int,
     *,
     bounds: Bounds,

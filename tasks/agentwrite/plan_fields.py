@@ -12,7 +12,7 @@ LONGEST_LINE = 4000  # characters of a line that are read
 MAX_WORDS = 100_000  # words of one paragraph or chapter; a larger count is an error
 
 
-class Line(NamedTuple):
+class PlanLine(NamedTuple):
     """A line of a plan."""
 
     number: int

@@ -10,7 +10,7 @@ from typing import Annotated
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
-from tasks.agentwrite.plan_fields import MAX_WORDS, Line, tidy
+from tasks.agentwrite.plan_fields import MAX_WORDS, PlanLine, tidy
 from tasks.agentwrite.plan_text import Noun, parse_plan
 from tasks.schema.errors import ReplyError
 
@@ -48,7 +48,7 @@ def plan_schema(noun: Noun) -> dict[str, object]:
     return {"type": "object", "properties": plan, "required": list(plan), "additionalProperties": False}
 
 
-def read_plan(text: str, *, max_paragraphs: int, noun: Noun = "paragraph") -> tuple[Line, ...]:
+def read_plan(text: str, *, max_paragraphs: int, noun: Noun = "paragraph") -> tuple[PlanLine, ...]:
     """The lines of a plan, from JSON or, if the reply is not JSON, from lines of text.
 
     Raises ReplyError with the paragraph or chapter: a missing or unknown field, a wrong type, a count out of range, an empty main
@@ -75,7 +75,7 @@ def _json_of(text: str, noun: Noun) -> str:
     return body[body.find("{") : body.rfind("}") + 1] if f'"{noun}s"' in body else ""
 
 
-def _lines(parts: list[object], most: int, noun: Noun) -> tuple[Line, ...]:
+def _lines(parts: list[object], most: int, noun: Noun) -> tuple[PlanLine, ...]:
     if not parts:
         raise ReplyError(f"the plan has no {noun}s")
     if len(parts) > most:
@@ -86,7 +86,7 @@ def _lines(parts: list[object], most: int, noun: Noun) -> tuple[Line, ...]:
         place, *field = error.errors()[0]["loc"]
         fault = _FAULTS.get(error.errors()[0]["type"], error.errors()[0]["msg"])
         raise ReplyError(f"{noun} {int(place) + 1}: {'.'.join(map(str, field)) or 'it'} {fault}") from None
-    lines = [Line(place, tidy(part.main_point), part.word_count) for place, part in enumerate(found, 1)]
+    lines = [PlanLine(place, tidy(part.main_point), part.word_count) for place, part in enumerate(found, 1)]
     if empty := next((line.number for line in lines if not line.point), 0):
         raise ReplyError(f"{noun} {empty}: main_point is empty")
     return tuple(lines)

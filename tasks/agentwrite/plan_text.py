@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Literal, NamedTuple
 
-from tasks.agentwrite.plan_fields import LONGEST_LINE, MAX_WORDS, TOTAL, Line, fold, is_labelled, point_of, take_count, tidy
+from tasks.agentwrite.plan_fields import LONGEST_LINE, MAX_WORDS, TOTAL, PlanLine, fold, is_labelled, point_of, take_count, tidy
 from tasks.schema.errors import ReplyError
 from tasks.text.numbers import number
 
@@ -54,7 +54,7 @@ class _Block(NamedTuple):
     lines: list[str]  # the text after the number, and the lines below
 
 
-def parse_plan(text: str, *, max_paragraphs: int, noun: Noun = "paragraph") -> tuple[Line, ...]:
+def parse_plan(text: str, *, max_paragraphs: int, noun: Noun = "paragraph") -> tuple[PlanLine, ...]:
     """The paragraph lines, or chapter lines, of a plan text. Other lines, such as a preamble or a total, are skipped.
 
     Raises ReplyError with the line: no lines at all, a missing or repeated number, a count of 0 or above MAX_WORDS, no main point, more
@@ -75,19 +75,19 @@ def parse_plan(text: str, *, max_paragraphs: int, noun: Noun = "paragraph") -> t
     return tuple(lines)
 
 
-def _plain(text: str, noun: Noun) -> list[Line] | None:
+def _plain(text: str, noun: Noun) -> list[PlanLine] | None:
     """Fast path for a plan in exactly the requested form, which `render` writes too; None for any other form."""
-    lines: list[Line] = []
+    lines: list[PlanLine] = []
     for raw in filter(str.strip, text.splitlines()):
         match = _PLAIN.fullmatch(raw)
         if not match:
             return None
         if match[1].lower() == noun:
-            lines.append(Line(int(match[2]), tidy(match[3]), int(match[4])))
+            lines.append(PlanLine(int(match[2]), tidy(match[3]), int(match[4])))
     return lines
 
 
-def _read(text: str, noun: Noun) -> list[Line]:
+def _read(text: str, noun: Noun) -> list[PlanLine]:
     lines = [_MARKUP.sub("", _RUN.sub(r"\1\1\1", line[:LONGEST_LINE])) for line in text.splitlines()]
     if found := [_line(block) for block in _blocks(lines, _OWN[noun], noun)]:
         return found
@@ -98,7 +98,7 @@ def _read(text: str, noun: Noun) -> list[Line]:
     return []
 
 
-def _counted(lines: list[Line]) -> list[Line]:
+def _counted(lines: list[PlanLine]) -> list[PlanLine]:
     """If there are several lists that begin at 1 and only one has word counts, that list; otherwise all lines."""
     starts = [place for place, line in enumerate(lines) if line.number == 1] or [0]
     runs = [lines[start:end] for start, end in zip(starts, [*starts[1:], len(lines)], strict=True)]
@@ -128,14 +128,14 @@ def _number(match: re.Match[str]) -> int:
     return ord(text) - ord("①") + 1 if "①" <= text <= "⑳" else number(text)
 
 
-def _line(block: _Block) -> Line:
+def _line(block: _Block) -> PlanLine:
     words, head = take_count(block.lines[0])
     point = point_of(head)
     for joint, count, rest in _below(block.lines[1:], begun=bool(point), counted=words is not None):
         words = count if words is None else words
         said = point_of(rest)
         point = f"{point}{joint}{said}" if point and said else point or said
-    return Line(block.number, tidy(point), words)
+    return PlanLine(block.number, tidy(point), words)
 
 
 def _below(lines: list[str], *, begun: bool, counted: bool) -> Iterator[tuple[str, int | None, str]]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple, TypeVar
 
 from tasks.agentwrite.plan_budgets import reconcile
-from tasks.agentwrite.plan_fields import Line
+from tasks.agentwrite.plan_fields import PlanLine
 from tasks.agentwrite.plan_json import plan_schema, read_plan
 from tasks.agentwrite.plan_text import Noun, parse_plan
 from tasks.endpoints.chat import Chat, Reply, Request, map_async, user, why_empty
@@ -155,7 +155,7 @@ def _values(instruction: Instruction, bounds: Bounds) -> dict[str, str]:
     }
 
 
-def _fitted(lines: Sequence[Line], words: int, plan: PlanSection) -> tuple[Step, ...]:
+def _fitted(lines: Sequence[PlanLine], words: int, plan: PlanSection) -> tuple[Step, ...]:
     steps = reconcile(lines, words, bounds=plan.paragraph_words, deviation=plan.deviation, most=plan.max_paragraphs)
     if len(steps) > plan.max_paragraphs:
         raise ReplyError(f"{len(steps)} paragraphs, at most {plan.max_paragraphs} are allowed")

@@ -10,7 +10,7 @@ import orjson
 import typer
 
 from tasks.contracts.external_data import Columns
-from tasks.schema.contract_results import FailedRow, Outcome, Verdict
+from tasks.schema.contract_results import ContractVerdict, FailedRow, Outcome
 from tasks.schema.params import load
 from tasks.stage import one_line_errors
 
@@ -57,7 +57,7 @@ def check(
     sys.exit(0 if checked.verdict.passed else 1)
 
 
-def _show(path: Path, verdict: Verdict, failed: Iterable[FailedRow], folder: Path) -> None:
+def _show(path: Path, verdict: ContractVerdict, failed: Iterable[FailedRow], folder: Path) -> None:
     rows = {row.row for row in failed if row.severity == "critical"}
     print(f"{path}: {verdict.rows:,} rows; {len(rows):,} of them break something critical" if rows else f"{path}: {verdict.rows:,} rows")
     for outcome in verdict.expectations:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tasks.contracts.docs import make_offline
 from tasks.contracts.rules import Contract, Rule
-from tasks.schema.contract_results import SHOWN, Bars, FailedRow, Outcome, Verdict, critical
+from tasks.schema.contract_results import SHOWN, Bars, ContractVerdict, FailedRow, Outcome, critical
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,7 +20,7 @@ BLOCK = 10_000  # rows read from the frame at once
 
 
 class Checked(NamedTuple):
-    verdict: Verdict
+    verdict: ContractVerdict
     failed: Iterable[FailedRow]  # every row that breaks a failed expectation
 
 
@@ -29,7 +29,7 @@ def check(measured: "pd.DataFrame", contract: Contract, *, docs: Path) -> Checke
     results = {result.expectation_config.meta["name"]: result for result in _run(measured, contract, docs)}
     judged = [_outcome(measured, rule, results.pop(rule.name)) for rule in contract.rules]
     outcomes = tuple(outcome for outcome, _ in judged)
-    verdict = Verdict(
+    verdict = ContractVerdict(
         name=contract.name,
         title=contract.title,
         about=contract.about,

@@ -13,7 +13,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tasks import store
-from tasks.schema.contract_results import Verdict
+from tasks.schema.contract_results import ContractVerdict
 
 _FOREIGN = re.compile(
     r"<script\b.*?</script>|<link\b[^>]*https?://[^>]*>|<img\b[^>]*https?://[^>]*>|<footer\b.*?</footer>|<link\b[^>]*/static/[^>]*>",
@@ -24,7 +24,7 @@ STYLES, INDEX, VERDICT = "offline.css", "index.html", "verdict.json"
 PARTS = {"validations": "each expectation and what was seen", "expectations": "the rules alone"}
 
 
-def make_offline(docs: Path, verdicts: Sequence[Verdict]) -> None:
+def make_offline(docs: Path, verdicts: Sequence[ContractVerdict]) -> None:
     """Rewrite the pages in `docs` in place and write an index of the contracts."""
     shutil.rmtree(docs / "static", ignore_errors=True)
     (docs / STYLES).write_text((Path(__file__).parent / STYLES).read_text(encoding="utf-8"), encoding="utf-8")
@@ -41,11 +41,11 @@ def _rewrite(page: Path, *, depth: int) -> None:
     page.write_text(text.replace("</head>", f'<link rel="stylesheet" href="{"../" * depth}{STYLES}">\n</head>', 1), encoding="utf-8")
 
 
-def gather(docs: Path, verdict: Verdict, *earlier: Path) -> None:
+def gather(docs: Path, verdict: ContractVerdict, *earlier: Path) -> None:
     """Copy the docs of earlier contracts (folders with verdict.json and docs/) into `docs`, and write an index of all contracts."""
     verdicts = []
     for folder in earlier:
-        found = store.read_document(folder / VERDICT, Verdict)
+        found = store.read_document(folder / VERDICT, ContractVerdict)
         verdicts.append(found)
         for part in PARTS:
             if (folder / "docs" / part).is_dir():
@@ -59,7 +59,7 @@ def gather(docs: Path, verdict: Verdict, *earlier: Path) -> None:
     write_index(docs, [*verdicts, verdict])
 
 
-def write_index(docs: Path, verdicts: Sequence[Verdict]) -> None:
+def write_index(docs: Path, verdicts: Sequence[ContractVerdict]) -> None:
     templates = Environment(loader=PackageLoader("tasks.contracts", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True)
     templates.filters["short"] = _short
     links = {verdict.name: _pages(docs, verdict.name) for verdict in verdicts}

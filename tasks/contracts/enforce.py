@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 from tasks import store
 from tasks.contracts.checkpoint import Checked, check
 from tasks.contracts.rules import Contract
-from tasks.schema.contract_results import Passed, Verdict, critical, describe
+from tasks.schema.contract_results import ContractVerdict, Passed, critical, describe
 from tasks.schema.errors import GateFailed
 from tasks.schema.settings import settings
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 VERDICT, PASSED, DOCS = "verdict.json", "passed.json", "docs"
 
 
-def enforce(measured: "pd.DataFrame", contract: Contract, *, data: Path, sha256: str, out: Path) -> Verdict:
+def enforce(measured: "pd.DataFrame", contract: Contract, *, data: Path, sha256: str, out: Path) -> ContractVerdict:
     """Check the measures and write verdict.json, passed.json and docs/ into `out`; returns the verdict.
 
     `data` is the checked file, for messages; `sha256` is its digest. Raises GateFailed if a critical expectation fails; docs, verdict and
@@ -31,7 +31,7 @@ def enforce(measured: "pd.DataFrame", contract: Contract, *, data: Path, sha256:
     return checked.verdict
 
 
-def figures(verdict: Verdict) -> dict[str, int]:
+def figures(verdict: ContractVerdict) -> dict[str, int]:
     """A verdict's counts, as the metrics of a stage."""
     failed = [outcome for outcome in verdict.expectations if not outcome.success]
     return {"rows": verdict.rows, "expectations": len(verdict.expectations), "warnings": len(failed)}

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tasks.contracts.measures import Row
+from tasks.contracts.measures import MeasuredRow
 from tasks.schema.errors import BadInput
 from tasks.schema.records import Message
 from tasks.sources import reading, splits
@@ -38,7 +38,7 @@ class _Found(NamedTuple):
     problem: str | None
 
 
-def read(path: Path, columns: Columns) -> Iterator[Row]:
+def read(path: Path, columns: Columns) -> Iterator[MeasuredRow]:
     """Every row in the file or folder `path`.
 
     Raises BadInput if it is missing, empty, of an unknown format, or has no columns for a conversation.
@@ -73,7 +73,7 @@ def _rows(path: Path) -> Iterator[_Found]:
             yield _Found(name, row.number, row.data, row.problem)
 
 
-def _whole_rows(file: Path, entry: Any) -> Iterator[splits.Row]:
+def _whole_rows(file: Path, entry: Any) -> Iterator[splits.SourceRow]:
     """Rows with all columns, because the caller may name any column."""
     if file.suffix == ".parquet":
         yield from _parquet(file)
@@ -81,7 +81,7 @@ def _whole_rows(file: Path, entry: Any) -> Iterator[splits.Row]:
         yield from reading.rows_of_file(local_file(file, entry, file.name))
 
 
-def _parquet(file: Path) -> Iterator[splits.Row]:
+def _parquet(file: Path) -> Iterator[splits.SourceRow]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -94,15 +94,15 @@ def _parquet(file: Path) -> Iterator[splits.Row]:
         raise BadInput(file, f"not readable as Parquet: {str(error).splitlines()[0]}", fix="fetch or write the file again") from None
 
 
-def _numbered(batches: Iterator[Any]) -> Iterator[splits.Row]:
+def _numbered(batches: Iterator[Any]) -> Iterator[splits.SourceRow]:
     number = 0
     for batch in batches:
         for place in range(batch.num_rows):
             number += 1
             try:
-                yield splits.Row(number, batch.slice(place, 1).to_pylist()[0])
+                yield splits.SourceRow(number, batch.slice(place, 1).to_pylist()[0])
             except UnicodeDecodeError as error:
-                yield splits.Row(number, None, f"invalid UTF-8 at byte {error.start} of a text")
+                yield splits.SourceRow(number, None, f"invalid UTF-8 at byte {error.start} of a text")
 
 
 def _check_columns(found: _Found, path: Path, columns: Columns) -> None:
@@ -119,7 +119,7 @@ def _check_columns(found: _Found, path: Path, columns: Columns) -> None:
         raise BadInput(path, f"no columns that hold a conversation; there are {', '.join(names)}", fix=fix)
 
 
-def _row(place: int, found: _Found, columns: Columns) -> Row:
+def _row(place: int, found: _Found, columns: Columns) -> MeasuredRow:
     source = f"{found.file}:{found.number}"
     data = found.data or {}
     try:
@@ -130,9 +130,9 @@ def _row(place: int, found: _Found, columns: Columns) -> Row:
             raise Misfit("no turn of the assistant")
         asked = _asked(data, columns, messages)
     except Misfit as problem:
-        return Row(place, _id(data, source), source, (), "", None, problem=str(problem))
+        return MeasuredRow(place, _id(data, source), source, (), "", None, problem=str(problem))
     origin = data.get("source")
-    row = Row(place, _id(data, source), source, messages, _language(data), asked)
+    row = MeasuredRow(place, _id(data, source), source, messages, _language(data), asked)
     return row._replace(origin=origin) if isinstance(origin, str) else row
 
 

@@ -35,7 +35,7 @@ _SENTENCE = re.compile(r"[^.!?。！？\n]+")
 BROKEN = re.compile("[\ufffd\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff]")
 
 
-class Row(NamedTuple):
+class MeasuredRow(NamedTuple):
     """A conversation to measure, from the dataset or from outside."""
 
     number: int  # row number in its file, from 1
@@ -82,12 +82,12 @@ class Measures(NamedTuple):
     near_duplicate: str | None = None
 
 
-def row_of(number: int, sample: Sample, *, long: bool = True) -> Row:
+def row_of(number: int, sample: Sample, *, long: bool = True) -> MeasuredRow:
     asked = sample.asked_words if long else None
-    return Row(number, sample.id, sample.source, sample.messages, sample.language, asked, sample.written_words, long)
+    return MeasuredRow(number, sample.id, sample.source, sample.messages, sample.language, asked, sample.written_words, long)
 
 
-def measure(row: Row, scored: Scored) -> Measures:
+def measure(row: MeasuredRow, scored: Scored) -> Measures:
     """The measures of one row. The answer is all assistant turns together, the prompt all user turns.
 
     Words are counted in paper mode for English and Chinese, and in fixed mode for other languages, which paper mode hardly counts.
@@ -128,13 +128,13 @@ def measure(row: Row, scored: Scored) -> Measures:
     )
 
 
-def unreadable(row: Row, problem: str) -> Measures:
+def unreadable(row: MeasuredRow, problem: str) -> Measures:
     """The measures of a row that is no conversation: its problem, and null in all other columns."""
     nothing: dict[str, None] = dict.fromkeys(Measures._fields, None)
     return Measures(**{**nothing, "row": row.number, "id": row.id, "source": row.source, "problem": problem, "long": int(row.long)})  # type: ignore[arg-type]
 
 
-def frame(rows: Iterable[Row], scored: Scored, tokens: Counter | None, *, scratch: Path | None = None) -> "pd.DataFrame":
+def frame(rows: Iterable[MeasuredRow], scored: Scored, tokens: Counter | None, *, scratch: Path | None = None) -> "pd.DataFrame":
     """The measures of all rows, with the columns of `Measures`. Texts are not kept in memory.
 
     Rows are numbered from 1 in their order. Near-duplicates are found among the prompts of long texts. `scratch` is a folder for
@@ -146,7 +146,7 @@ def frame(rows: Iterable[Row], scored: Scored, tokens: Counter | None, *, scratc
     return measured
 
 
-def _measured(rows: Iterator[Row], scored: Scored, tokens: Counter | None, compared: Requests) -> Iterator[Measures]:
+def _measured(rows: Iterator[MeasuredRow], scored: Scored, tokens: Counter | None, compared: Requests) -> Iterator[Measures]:
     """Measure rows in batches, because conversations are tokenized together."""
     places = count()
     while batch := list(islice(rows, BATCH)):

@@ -14,7 +14,7 @@ from itertools import pairwise
 from math import log
 from typing import NamedTuple
 
-from tasks.corpus.duplicates import SHINGLE, Text, runs, text_id, tokens_of
+from tasks.corpus.duplicates import SHINGLE, ShingledText, runs, text_id, tokens_of
 
 LONG = 30  # tokens from which a benchmark prompt counts as longer than a sentence
 HELD, HELD_LONG = 0.8, 0.62  # share of a benchmark prompt's weight that makes a match; the second for long prompts
@@ -37,7 +37,7 @@ class _Prompt(NamedTuple):
     sizes: Counter[int]  # number of shingles for each shingle size in tokens
 
 
-class Prompts:
+class BenchmarkIndex:
     """The benchmark prompts, indexed by shingle. Empty texts are ignored; prompts that differ only in numbers are one."""
 
     def __init__(self, texts: Iterable[str]) -> None:
@@ -54,7 +54,7 @@ class Prompts:
     def __len__(self) -> int:
         return len(self._prompts)
 
-    def match(self, text: Text, tokens: Sequence[str]) -> Match | None:
+    def match(self, text: ShingledText, tokens: Sequence[str]) -> Match | None:
         """The benchmark prompt that a training prompt repeats, or None. `tokens`: `tokens_of` the training prompt."""
         shared = Counter(place for shingle in text.shingles & self._known for place in self._holders[shingle])
         plain: list[str] = []

@@ -72,7 +72,7 @@ GENERAL = (
 )
 
 
-class Facts(NamedTuple):
+class DatasetFigures(NamedTuple):
     """Figures of a dataset. Lengths in words (English) or characters (Chinese) as minimum, median and maximum."""
 
     rows: int
@@ -83,7 +83,7 @@ class Facts(NamedTuple):
 
 def write_dataset(
     folder: Path, samples: Iterable[Sample], *, rejected: Mapping[str, int] | None = None, card: tuple[str, str, tuple[str, ...]] = LONG
-) -> Facts:
+) -> DatasetFigures:
     """Write train.parquet and README.md into a new folder and return the figures of the card.
 
     `rejected`: counts by reason; read after the last sample, so the iterator may fill it. Raises FileExistsError if the folder exists.
@@ -96,7 +96,7 @@ def write_dataset(
             languages[sample.language] += 1
             written.append(sample.written_words)
             asked += [sample.asked_words] if sample.asked_words else []
-    facts = Facts(len(written), dict(sorted(languages.items())), spread(asked), spread(written))
+    facts = DatasetFigures(len(written), dict(sorted(languages.items())), spread(asked), spread(written))
     template = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True).from_string(_CARD)
     reasons = ", ".join(f"{count} {reason}" for reason, count in Counter(rejected or {}).most_common()) or "none"
     title, about, tags = card

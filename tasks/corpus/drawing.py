@@ -7,7 +7,7 @@ from itertools import zip_longest
 from typing import NamedTuple
 
 
-class Fit(NamedTuple):
+class DrawablePrompt(NamedTuple):
     """A selected prompt, reduced to the fields that the draw needs."""
 
     id: str
@@ -17,10 +17,14 @@ class Fit(NamedTuple):
     place: int = 0  # position of the full row
 
 
-_BALANCED: tuple[Callable[[Fit], object], ...] = (lambda fit: fit.language, lambda fit: fit.words.bit_length(), lambda fit: fit.topic)
+_BALANCED: tuple[Callable[[DrawablePrompt], object], ...] = (
+    lambda fit: fit.language,
+    lambda fit: fit.words.bit_length(),
+    lambda fit: fit.topic,
+)
 
 
-def draw(pool: Sequence[Fit], *, count: int, seed: int) -> list[Fit]:
+def draw(pool: Sequence[DrawablePrompt], *, count: int, seed: int) -> list[DrawablePrompt]:
     """At most `count` elements of `pool`, sorted by id.
 
     Elements are taken in turn from each language, within a language from each length band (powers of two), within a band from each
@@ -29,10 +33,10 @@ def draw(pool: Sequence[Fit], *, count: int, seed: int) -> list[Fit]:
     return sorted(_order(pool, _BALANCED, seed)[:count], key=lambda fit: fit.id)
 
 
-def _order(pool: Sequence[Fit], keys: Sequence[Callable[[Fit], object]], seed: int) -> list[Fit]:
+def _order(pool: Sequence[DrawablePrompt], keys: Sequence[Callable[[DrawablePrompt], object]], seed: int) -> list[DrawablePrompt]:
     if not keys:
         return sorted(pool, key=lambda fit: _rank(seed, fit.id))
-    groups: dict[object, list[Fit]] = defaultdict(list)
+    groups: dict[object, list[DrawablePrompt]] = defaultdict(list)
     for fit in pool:
         groups[keys[0](fit)].append(fit)
     # The order of groups matters only in the last, incomplete turn. The hash prevents that the same group always benefits.

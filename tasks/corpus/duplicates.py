@@ -16,7 +16,7 @@ _ASCII = re.compile("[0-9a-z]+")  # equal to `_TOKEN` for ASCII in lower case
 _TOKEN = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]|[^\W_\u3400-\u9fff\uf900-\ufaff]+")
 
 
-class Text(NamedTuple):
+class ShingledText(NamedTuple):
     """The id and the shingles of a text."""
 
     id: str
@@ -47,9 +47,9 @@ def runs(tokens: Sequence[str], size: int) -> Iterator[str]:
     return map(" ".join, zip(*(tokens[start:] for start in range(size)), strict=False))
 
 
-def shingled(text: str, language: str) -> Text:
+def shingled(text: str, language: str) -> ShingledText:
     """The text with its id and shingles."""
-    return Text(text_id(text), shingles_of(text, language))
+    return ShingledText(text_id(text), shingles_of(text, language))
 
 
 def shingles_of(text: str, language: str) -> frozenset[str]:

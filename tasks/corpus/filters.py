@@ -12,7 +12,7 @@ from tasks.corpus.duplicates import text_id
 from tasks.corpus.toxicity import toxic_word
 from tasks.schema.params import Collect
 from tasks.schema.records import Reason
-from tasks.sources.adapters import Ask
+from tasks.sources.adapters import RawPrompt
 from tasks.text.cleaning import clean
 from tasks.text.languages import language_of
 from tasks.text.length_requests import LengthRequest, parse_length_request
@@ -25,10 +25,10 @@ class _Pattern(NamedTuple):
     form: re.Pattern[str]
 
 
-class Candidate:
+class FilteredPrompt:
     """A prompt with everything that is derived from it without a model; each property is computed at first use."""
 
-    def __init__(self, ask: Ask) -> None:
+    def __init__(self, ask: RawPrompt) -> None:
         self.ask = ask
         text, told = clean(ask.text), clean(ask.system)
         self.text = f"{told}\n\n{text}" if text and told and not _NOTHING_TOLD.fullmatch(told[:200]) else text
@@ -58,7 +58,7 @@ _NOTHING_TOLD = re.compile(
     re.IGNORECASE,
 )
 Fault = tuple[Reason, str]  # the reason and the evidence
-Filter = Callable[[Candidate, Collect], Fault | None]
+Filter = Callable[[FilteredPrompt, Collect], Fault | None]
 
 _REDACTED = _Pattern(
     ("name_", "person"),
@@ -153,12 +153,12 @@ _OTHER_LANGUAGE = _Pattern(
 )
 
 
-def fault(asked: Candidate, collect: Collect) -> Fault | None:
+def fault(asked: FilteredPrompt, collect: Collect) -> Fault | None:
     """The first reason to reject a prompt, with the evidence, or None."""
     return next((found for check in FILTERS if (found := check(asked, collect))), None)
 
 
-def toxic(asked: Candidate, collect: Collect) -> Fault | None:
+def toxic(asked: FilteredPrompt, collect: Collect) -> Fault | None:
     """The source flagged the prompt, or it contains a word of the list (if collect.toxicity is `words`)."""
     if asked.ask.toxic:
         return Reason.TOXIC, "flagged by the source"
@@ -166,24 +166,24 @@ def toxic(asked: Candidate, collect: Collect) -> Fault | None:
     return (Reason.TOXIC, f"says {word}") if word else None
 
 
-def redacted(asked: Candidate, _: Collect) -> Fault | None:
+def redacted(asked: FilteredPrompt, _: Collect) -> Fault | None:
     """A name in the prompt was replaced by the source. Flags of other turns of the conversation do not count."""
     return _seen(_REDACTED, asked, asked.text, Reason.REDACTED)
 
 
-def empty(asked: Candidate, _: Collect) -> Fault | None:
+def empty(asked: FilteredPrompt, _: Collect) -> Fault | None:
     """The prompt has no letter or digit."""
     return None if re.search(r"\w", asked.text) else (Reason.SHORT_ASK, asked.ask.lacks or "no text in the first user turn")
 
 
-def wrong_language(asked: Candidate, collect: Collect) -> Fault | None:
+def wrong_language(asked: FilteredPrompt, collect: Collect) -> Fault | None:
     """The prompt is in a language that is not collected, or requests an answer in another language than its own."""
     if asked.language not in collect.languages:
         return Reason.LANGUAGE, f"written in {asked.language}, wanted are {', '.join(collect.languages)}"
     return _seen(_OTHER_LANGUAGE, asked, asked.text, Reason.LANGUAGE)
 
 
-def dependent(asked: Candidate, _: Collect) -> Fault | None:
+def dependent(asked: FilteredPrompt, _: Collect) -> Fault | None:
     """The prompt needs an attachment, tools or an earlier turn. "Above" is accepted after text in the prompt itself."""
     if asked.ask.lacks:
         return Reason.NOT_SELF_CONTAINED, asked.ask.lacks
@@ -193,17 +193,17 @@ def dependent(asked: Candidate, _: Collect) -> Fault | None:
     return _seen(_ABOVE, asked, asked.text[: _ROOM.get(asked.language, 200)], Reason.NOT_SELF_CONTAINED)
 
 
-def scraping(asked: Candidate, _: Collect) -> Fault | None:
+def scraping(asked: FilteredPrompt, _: Collect) -> Fault | None:
     """The prompt requests scraping of web pages or personal data."""
     return _seen(_SCRAPING, asked, asked.text, Reason.SCRAPING)
 
 
-def injection(asked: Candidate, _: Collect) -> Fault | None:
+def injection(asked: FilteredPrompt, _: Collect) -> Fault | None:
     """The prompt contains instructions to a model, or markup of our prompts or of a chat format."""
     return _seen(_INJECTION, asked, asked.text, Reason.INJECTION)
 
 
-def length(asked: Candidate, collect: Collect) -> Fault | None:
+def length(asked: FilteredPrompt, collect: Collect) -> Fault | None:
     """The requested length is outside collect.words. Prompts without a length pass; the selector estimates it."""
     return None if asked.length_request.target is None else out_of_bounds(asked.length_request.target, collect)
 
@@ -220,7 +220,7 @@ def out_of_bounds(words: int, collect: Collect) -> Fault | None:
 FILTERS: tuple[Filter, ...] = (empty, toxic, redacted, wrong_language, injection, scraping, dependent, length)
 
 
-def _seen(pattern: _Pattern, asked: Candidate, text: str, reason: Reason) -> Fault | None:
+def _seen(pattern: _Pattern, asked: FilteredPrompt, text: str, reason: Reason) -> Fault | None:
     if not any(map(asked.lower.__contains__, pattern.stems)):
         return None
     return (reason, " ".join(match[0].split())[:80]) if (match := pattern.form.search(text)) else None

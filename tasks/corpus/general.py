@@ -29,7 +29,7 @@ from tasks.text.wrong_language import other_language
 _TURNS = ("user", "assistant")
 
 
-class Fault(NamedTuple):
+class ChatFault(NamedTuple):
     """Why a chat cannot be used, with the evidence."""
 
     reason: Reason
@@ -51,7 +51,7 @@ def fit_chats(general: General, folder: Path, scored: Scored, *, known: Set[str]
                 continue
             made = _chat(turns, source, scored)
             id = text_id("\n".join(message.content for message in turns))
-            if isinstance(made, Fault):
+            if isinstance(made, ChatFault):
                 yield Reject(id=id, stage="assemble", reason=made.reason, detail=made.detail, source=source)
             elif id in seen:
                 yield Reject(id=id, stage="assemble", reason=Reason.DUPLICATE, detail=f"the same as {seen[id]}", source=source)
@@ -92,27 +92,27 @@ def _cleaned(message: Message) -> Message:
     return message.model_copy(update={"content": strip_markup(clean(message.content))})
 
 
-def _chat(turns: tuple[Message, ...], source: str, scored: Scored) -> Sample | Fault:
+def _chat(turns: tuple[Message, ...], source: str, scored: Scored) -> Sample | ChatFault:
     """The chat as a sample without an id, or the first fault."""
     spoken = turns[1:] if turns and turns[0].role == "system" else turns
     if not spoken or any(message.role != _TURNS[place % 2] for place, message in enumerate(spoken)) or len(spoken) % 2:
-        return Fault(Reason.MALFORMED, f"roles out of order: {' '.join(message.role for message in turns)[:80]}")
+        return ChatFault(Reason.MALFORMED, f"roles out of order: {' '.join(message.role for message in turns)[:80]}")
     if (empty := next((place for place, message in enumerate(turns) if not message.content), None)) is not None:
-        return Fault(Reason.EMPTY, f"turn {empty} has no text")
+        return ChatFault(Reason.EMPTY, f"turn {empty} has no text")
     request = "\n\n".join(message.content for message in spoken if message.role == "user")
     answer = "\n\n".join(message.content for message in spoken if message.role == "assistant")
     if (words := count_words(answer)) == 0:
-        return Fault(Reason.EMPTY, "no words in the answers")
+        return ChatFault(Reason.EMPTY, "no words in the answers")
     if (language := language_of(request)) not in ("en", "zh"):
-        return Fault(Reason.LANGUAGE, f"asked in {language}")
+        return ChatFault(Reason.LANGUAGE, f"asked in {language}")
     if evidence := other_language(answer, language):
-        return Fault(Reason.LANGUAGE, evidence)
+        return ChatFault(Reason.LANGUAGE, evidence)
     if evidence := next((found for message in spoken[1::2] if (found := refusal(message.content))), None):
-        return Fault(Reason.REFUSAL, evidence)
+        return ChatFault(Reason.REFUSAL, evidence)
     if evidence := leaked(answer, request=request, language=language):
-        return Fault(Reason.LEAKED_PROMPT, evidence)
+        return ChatFault(Reason.LEAKED_PROMPT, evidence)
     if evidence := scored(request, language):
-        return Fault(Reason.CONTAMINATED, evidence)
+        return ChatFault(Reason.CONTAMINATED, evidence)
     paragraphs = sum(bool(part.strip()) for part in answer.split("\n\n"))
     given = {"id": "-", "messages": turns, "language": language, "asked_words": None, "written_words": words}
     return Sample.model_validate({**given, "paragraphs": paragraphs, "source": source})

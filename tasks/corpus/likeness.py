@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tasks.corpus.contamination import Prompts
+from tasks.corpus.contamination import BenchmarkIndex
 from tasks.corpus.duplicates import shingled, tokens_of
 from tasks.corpus.near_copies import SketchStore, sketch
 from tasks.schema.params import Collect
@@ -25,7 +25,7 @@ def scored_on(benchmark: Path, folder: Path, collect: Collect) -> Scored:
 
 def repeats(prompts: Sequence[str]) -> Scored:
     """A check whether a prompt repeats one of `prompts`."""
-    known = Prompts(prompts)
+    known = BenchmarkIndex(prompts)
 
     def repeated(request: str, language: str) -> str | None:
         match = known.match(shingled(request, language), tokens_of(request))

@@ -24,7 +24,7 @@ from tasks.text.wrong_language import other_language
 _HEAD = 20_000  # characters of a paragraph that are checked for an error message, noise or a refusal
 
 
-class Fault(NamedTuple):
+class DraftFault(NamedTuple):
     """Why a draft cannot become a sample, with the evidence."""
 
     reason: Reason
@@ -38,7 +38,7 @@ class Tidied(NamedTuple):
     taken: Counter[str]
 
 
-def sample_of(draft: Draft, recipe: Recipe, taken: Counter[str]) -> Sample | Fault:
+def sample_of(draft: Draft, recipe: Recipe, taken: Counter[str]) -> Sample | DraftFault:
     """The sample made from a draft, or its fault. Adds the number of changed paragraphs by kind of cleaning to `taken`."""
     paragraphs, counts = tidied(draft)
     taken.update(counts)
@@ -76,33 +76,33 @@ def tidied(draft: Draft) -> Tidied:
     return Tidied(kept, +taken)
 
 
-def _fault(answer: str, paragraphs: list[str], words: int, draft: Draft, recipe: Recipe) -> Fault | None:
+def _fault(answer: str, paragraphs: list[str], words: int, draft: Draft, recipe: Recipe) -> DraftFault | None:
     instruction = draft.instruction
     if evidence := next((found for part in paragraphs if re.search(r"\w", part) and (found := find_non_prose(part[:_HEAD]))), None):
-        return Fault(Reason.NON_PROSE, evidence)
+        return DraftFault(Reason.NON_PROSE, evidence)
     if evidence := next((found for part in paragraphs if (found := refusal(part[:_HEAD]) or declined(part))), None):
-        return Fault(Reason.REFUSAL, evidence)
+        return DraftFault(Reason.REFUSAL, evidence)
     if evidence := leaked(answer, request=instruction.text, language=instruction.language):
-        return Fault(Reason.LEAKED_PROMPT, evidence)
+        return DraftFault(Reason.LEAKED_PROMPT, evidence)
     if evidence := other_language(answer, instruction.language):
-        return Fault(Reason.LANGUAGE, evidence)
+        return DraftFault(Reason.LANGUAGE, evidence)
     if evidence := repeated(paragraphs):
-        return Fault(Reason.REPEATED, evidence)
+        return DraftFault(Reason.REPEATED, evidence)
     if evidence := broken_off(answer):
-        return Fault(Reason.TRUNCATED, evidence)
+        return DraftFault(Reason.TRUNCATED, evidence)
     if words < recipe.words.min:
-        return Fault(Reason.TOO_SHORT, f"{words} words, at least {recipe.words.min}")
+        return DraftFault(Reason.TOO_SHORT, f"{words} words, at least {recipe.words.min}")
     if words > recipe.words.max:
-        return Fault(Reason.TOO_LONG, f"{words} words, at most {recipe.words.max}")
+        return DraftFault(Reason.TOO_LONG, f"{words} words, at most {recipe.words.max}")
     return None
 
 
-def _left_out(words: int, draft: Draft, recipe: Recipe) -> Fault | None:
+def _left_out(words: int, draft: Draft, recipe: Recipe) -> DraftFault | None:
     asked = draft.instruction
     if recipe.explicit_only and asked.length_kind == "none":
-        return Fault(Reason.NO_EXPLICIT_LENGTH, "the request names no length")
+        return DraftFault(Reason.NO_EXPLICIT_LENGTH, "the request names no length")
     if (score := s_l(asked.words, words)) < recipe.min_s_l:
-        return Fault(
+        return DraftFault(
             Reason.OFF_LENGTH, f"S_l {score:.1f}: {asked.words} words asked for, {words} written; the recipe wants {recipe.min_s_l:g}"
         )
     return None

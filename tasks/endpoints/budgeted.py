@@ -7,7 +7,7 @@ from types import TracebackType
 from weakref import WeakKeyDictionary
 
 from tasks.endpoints.chat import Chat, Reply, Request
-from tasks.endpoints.ledger import Account, Budget, cost, price_of, totals
+from tasks.endpoints.ledger import Budget, RoleTotals, cost, price_of, totals
 from tasks.endpoints.replay import ReplayStore, key_of, paid
 from tasks.endpoints.usage import expected
 from tasks.schema.params import Model
@@ -26,7 +26,7 @@ class BudgetedCache:
     """
 
     def __init__(self, journal: ReplayStore, *, role: Role, model: Model, identity: Mapping[str, object], settings: Settings):
-        self.account = Account()
+        self.account = RoleTotals()
         self._journal, self._role, self._model, self._identity = journal, role, model, identity
         # A checkpoint or the rehearsal is served by the pipeline: it costs nothing unless it has a price in the settings.
         self._price = price_of(model.name, settings.prices, cap=settings.spend_cap if settings.url(role) else None)
@@ -108,7 +108,7 @@ def _budget(journal: ReplayStore, settings: Settings) -> Budget:
     return _budgets[journal]
 
 
-def _spent(journal: ReplayStore, settings: Settings) -> list[Account]:
+def _spent(journal: ReplayStore, settings: Settings) -> list[RoleTotals]:
     """The cost of the journal's replies. The journal is read only if there is a spend cap."""
     if settings.spend_cap is None:
         return []

@@ -4,7 +4,7 @@ import asyncio
 
 from tasks.endpoints.budgeted import BudgetedCache
 from tasks.endpoints.chat import Chat, Reply, Request
-from tasks.endpoints.ledger import Account
+from tasks.endpoints.ledger import RoleTotals
 from tasks.schema.errors import SecretInReply
 from tasks.schema.redaction import REMOVED
 
@@ -20,7 +20,7 @@ class CachedChat:
         self._under_way: dict[str, asyncio.Task[Reply]] = {}
 
     @property
-    def account(self) -> Account:
+    def account(self) -> RoleTotals:
         """Running totals of this role's calls."""
         return self._cache.account
 

@@ -3,7 +3,7 @@
 from tasks.endpoints.chat import Reply
 
 
-class Failed(Exception):
+class TryFailed(Exception):
     """This try failed; another one may succeed. `retry_after`: seconds to wait as the endpoint says; None if it does not say."""
 
     def __init__(self, problem: str, *, retry_after: float | None = None):
@@ -11,15 +11,15 @@ class Failed(Exception):
         self.retry_after = retry_after
 
 
-class Refused(Failed):
+class EndpointRefused(TryFailed):
     """The endpoint accepts no requests for the moment: 429, 503, 529, or no connection to a server that was reachable before."""
 
 
-class Unreachable(Failed):
+class Unreachable(TryFailed):
     """No connection to a server that was never reached before."""
 
 
-class Unusable(Failed):
+class Unusable(TryFailed):
     """A reply with content that is not text, or over the size limit. It may be charged, so the request is repeated once at most."""
 
 

@@ -14,7 +14,7 @@ MILLION = 1_000_000
 
 
 @dataclass
-class Account:
+class RoleTotals:
     """Running totals of the calls of one role."""
 
     calls: int = 0
@@ -42,12 +42,12 @@ def cost(usage: Usage, price: Price) -> float:
     return ((usage.prompt - usage.cached) * price.prompt + usage.cached * cached + usage.completion * price.completion) / MILLION
 
 
-def totals(lines: Iterable[Paid], prices: dict[str, Price]) -> dict[tuple[str, str], Account]:
+def totals(lines: Iterable[Paid], prices: dict[str, Price]) -> dict[tuple[str, str], RoleTotals]:
     """Returns an account per role and model. A model without a price costs 0 dollars.
 
     Impossible token counts, which earlier versions recorded, count as 0: a negative count would reduce the total.
     """
-    accounts: dict[tuple[str, str], Account] = defaultdict(Account)
+    accounts: dict[tuple[str, str], RoleTotals] = defaultdict(RoleTotals)
     for line in lines:
         usage = Usage(max(0, line.prompt), max(0, line.completion), line.cached if 0 <= line.cached <= line.prompt else 0)
         price = prices.get(line.model)

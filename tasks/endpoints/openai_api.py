@@ -18,7 +18,7 @@ from tasks.endpoints import dialect, refusals, usage, wire
 from tasks.endpoints.chat import Reply, Request
 from tasks.endpoints.completion import ErrorInside, NoText, Unreadable
 from tasks.endpoints.dialect import Dialect
-from tasks.endpoints.failures import Failed, Filtered, Refused, Rejected, Rewritten, Unreachable, Unusable
+from tasks.endpoints.failures import EndpointRefused, Filtered, Rejected, Rewritten, TryFailed, Unreachable, Unusable
 from tasks.endpoints.limits import AdaptiveTimeout
 from tasks.endpoints.retrying import RetryingChat
 from tasks.schema.errors import BadSettings, EndpointError
@@ -79,10 +79,10 @@ class HttpChat:
         except NoText as error:
             raise Unusable(refusals.shown(str(error))) from None
         except Unreadable as error:
-            raise Failed(refusals.shown(str(error))) from None
+            raise TryFailed(refusals.shown(str(error))) from None
         except ErrorInside as error:
             if error.status is None:
-                raise Failed(f"an error in a 200 ({refusals.shown(str(error))})") from None
+                raise TryFailed(f"an error in a 200 ({refusals.shown(str(error))})") from None
             self._check_form(request, raw, spoken, error.status)
             raise self._refusal(error.status, response, raw, f"an error in a 200: {error}") from None
         self._reached = True
@@ -104,16 +104,16 @@ class HttpChat:
             # The adaptive timeout does not learn from this: a few hanging calls would raise it for the next ones. If the endpoint is
             # slower now, the timeout doubles with each attempt until a reply arrives.
             waited = time.monotonic() - start
-            raise Failed(f"no answer within {waited:.0f} s; raise {PREFIX}TIMEOUT or check the server") from None
+            raise TryFailed(f"no answer within {waited:.0f} s; raise {PREFIX}TIMEOUT or check the server") from None
         except aiohttp.ClientConnectorCertificateError as error:
             problem = f"its certificate is not trusted ({redact(str(error.certificate_error))}); correct {self._variable}_URL"
             raise EndpointError(f"{self.where}: {problem}") from None
         except aiohttp.ClientConnectorError as error:
             problem = f"cannot connect ({error.strerror or error.os_error}); start the server or set {self._variable}_URL"
             # A server that was never reachable is not overloaded: no common pause, and each request has its own few tries.
-            raise (Refused if self._reached else Unreachable)(problem) from None
+            raise (EndpointRefused if self._reached else Unreachable)(problem) from None
         except (aiohttp.ClientError, ConnectionError) as error:
-            raise Failed(f"the connection was lost ({type(error).__name__}: {redact(str(error))[:100]})") from None
+            raise TryFailed(f"the connection was lost ({type(error).__name__}: {redact(str(error))[:100]})") from None
         return response, raw and mask_bytes(raw, by=REMOVED if response.status == 200 else MASK)
 
     @property
@@ -166,7 +166,9 @@ class HttpChat:
             return EndpointError(f"{self.where}: 404, no such model or path; {hint} ({said})")
         if 400 <= status < 500 and status not in (*OVERLOADED, *AGAIN):
             return Rejected(f"{status}, the request is not accepted ({said})")
-        return (Refused if status in OVERLOADED else Failed)(f"{status} ({said})", retry_after=wire.retry_after(response.headers))
+        return (EndpointRefused if status in OVERLOADED else TryFailed)(
+            f"{status} ({said})", retry_after=wire.retry_after(response.headers)
+        )
 
 
 @asynccontextmanager

@@ -14,8 +14,8 @@ from typing import Literal
 
 from tasks import progress
 from tasks.endpoints.chat import Chat, Reply, Request, user
-from tasks.endpoints.failures import Failed, Filtered, Refused, Rejected, Rewritten, Unreachable, Unusable
-from tasks.endpoints.ledger import Account
+from tasks.endpoints.failures import EndpointRefused, Filtered, Rejected, Rewritten, TryFailed, Unreachable, Unusable
+from tasks.endpoints.ledger import RoleTotals
 from tasks.endpoints.limits import ConcurrencyLimiter, RateLimiter
 from tasks.endpoints.usage import expected
 from tasks.schema.errors import EndpointError, Unanswered
@@ -45,8 +45,8 @@ class RetryingChat:
     `where` names role and URL in messages. `max_tokens` limits a reply. `account` counts the retries.
     """
 
-    def __init__(self, chat: Chat, role: Role, *, where: str, max_tokens: int, settings: Settings, account: Account | None = None):
-        self.account = account or Account()
+    def __init__(self, chat: Chat, role: Role, *, where: str, max_tokens: int, settings: Settings, account: RoleTotals | None = None):
+        self.account = account or RoleTotals()
         self._chat, self._role, self._where, self._max_tokens = chat, role, where, max_tokens
         self._patience, self._retries = settings.patience, settings.retries
         self._limiter = ConcurrencyLimiter(settings.concurrency)
@@ -67,7 +67,7 @@ class RetryingChat:
                 return error.reply
             except Rejected as error:
                 raise await self._final(error, tries) from None
-            except Failed as error:
+            except TryFailed as error:
                 if self._given_up(error, tries):
                     raise await self._final(error, tries) from None
                 pause = _pause(error, tries.count)
@@ -86,11 +86,11 @@ class RetryingChat:
                     reply = await self._chat(request)
                 except Rewritten:
                     continue
-                except Refused as error:
+                except EndpointRefused as error:
                     tries.refused = min(tries.refused, time.monotonic())
                     self._limiter.refused(ticket, error.retry_after and min(error.retry_after, self._patience))
                     raise
-                except (Failed, Rejected) as error:
+                except (TryFailed, Rejected) as error:
                     self._failures += not getattr(error, "advice", "")
                     raise
                 self._answered()
@@ -100,41 +100,41 @@ class RetryingChat:
         self._failures, self._last_answer, self._notice = 0, time.monotonic(), NOTICE
         self._limiter.answered()
 
-    def _given_up(self, error: Failed, tries: _Tries) -> bool:
+    def _given_up(self, error: TryFailed, tries: _Tries) -> bool:
         """Was this the last try? A refusal counts against patience, any other failure against retries."""
         paused = tries.paused + (error.retry_after or 0.0)
-        if isinstance(error, Refused):  # no reply for that long, or this request alone would wait that long
+        if isinstance(error, EndpointRefused):  # no reply for that long, or this request alone would wait that long
             return not self._retries or max(time.monotonic() - max(self._last_answer, tries.begun), paused) > self._patience
         tries.failed += 1
         most = min(1, self._retries) if isinstance(error, Unusable) else self._retries
         return tries.failed > most or (error.retry_after is not None and paused > self._patience)
 
-    def _explain(self, error: Failed, pause: float) -> None:
+    def _explain(self, error: TryFailed, pause: float) -> None:
         """Prints why nothing moves once no request was answered for `_notice` seconds, or would not be before the next try."""
         waited = time.monotonic() - self._last_answer
         if waited + pause >= self._notice:
             self._notice = 2 * (waited + pause)
             progress.say(f"{self._where}: {error}; no answer for {waited:.0f} s, asked again in {pause:.0f} s; answers are kept")
 
-    async def _final(self, error: Failed | Rejected, tries: _Tries) -> EndpointError | Unanswered:
+    async def _final(self, error: TryFailed | Rejected, tries: _Tries) -> EndpointError | Unanswered:
         """The error of a request that is given up: Unanswered while others are answered, else the endpoint's error."""
         if isinstance(error, Unreachable):
             return EndpointError(f"{self._where}: {error}")
         if await self._others_are_answered(error, tries):
             return Unanswered(f"{self._role}: {error}")  # without URL and number of tries: rejects.jsonl must be the same on every machine
-        if isinstance(error, Refused):
+        if isinstance(error, EndpointRefused):
             waited = f"no request was answered within {PREFIX}PATIENCE, {self._patience:g} s"
             return EndpointError(f"{self._where}: {error}; {waited}; run again later, answers are kept")
         if isinstance(error, Rejected) and error.advice:
             return EndpointError(f"{self._where}: {error.advice}")
         return EndpointError(f"{self._where}: {error}; all other requests fail as well; run again later, answers are kept")
 
-    async def _others_are_answered(self, error: Failed | Rejected, tries: _Tries) -> bool:
+    async def _others_are_answered(self, error: TryFailed | Rejected, tries: _Tries) -> bool:
         """Does only this request fail? True if another request was answered since, or if the harmless one is answered now.
 
         Failed or rejected requests are taken as bad requests until there are too many in a row.
         """
-        if not isinstance(error, Refused) and not getattr(error, "advice", ""):
+        if not isinstance(error, EndpointRefused) and not getattr(error, "advice", ""):
             return self._failures <= FAILURES * (self._retries + 1) or await self._probed() == "answered"
         waited = tries.refused < time.monotonic() - self._patience
         since = tries.refused if waited else tries.sent
@@ -162,12 +162,12 @@ class RetryingChat:
                     return "not accepted"
             except Filtered:
                 return "answered"
-            except (Failed, Rewritten, EndpointError):
+            except (TryFailed, Rewritten, EndpointError):
                 continue
         return "refused"
 
 
-def _pause(error: Failed, tries: int) -> float:
+def _pause(error: TryFailed, tries: int) -> float:
     """Seconds before the next try: Retry-After, else exponential back-off with full jitter."""
     jitter = random.uniform(0, min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** (tries - 1)))
     if error.retry_after is not None:

@@ -41,7 +41,7 @@ _ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 _HEAD = re.compile(r"(\([^)]*\) )?[A-Z]+ [\d:. -]+(\[[^]]*\] )?")  # start of vLLM's log lines: process, level, date, file
 
 
-class Served(NamedTuple):
+class ServedCheckpoint(NamedTuple):
     """The address of a served checkpoint."""
 
     url: str  # ends in /v1
@@ -51,7 +51,7 @@ class Served(NamedTuple):
 
 
 @asynccontextmanager
-async def model_server(checkpoint: Path, settings: Settings, *, port: int = 0) -> AsyncIterator[Served]:
+async def model_server(checkpoint: Path, settings: Settings, *, port: int = 0) -> AsyncIterator[ServedCheckpoint]:
     """Serves a checkpoint folder during the block. The model's name is the folder's path.
 
     `port` 0 takes any free port. Raises BadInput if the folder is no checkpoint; BadSettings without vLLM at VLLM_PYTHON; ServerError,
@@ -71,7 +71,7 @@ async def model_server(checkpoint: Path, settings: Settings, *, port: int = 0) -
             async with asyncio.TaskGroup() as group:  # cancels the block when the keeper gives up
                 keeping = group.create_task(keeper.keep())
                 await keeper.up.wait()
-                yield Served(f"http://{HOST}:{port}/v1", launch.api_key, str(checkpoint), launch.slots)
+                yield ServedCheckpoint(f"http://{HOST}:{port}/v1", launch.api_key, str(checkpoint), launch.slots)
                 keeping.cancel()
         except BaseExceptionGroup as errors:
             failed = errors.exceptions[0]

@@ -45,12 +45,12 @@ def evaluate(
     as_json: Annotated[bool, typer.Option("--json", help="the scorecard as one JSON object, on the last line")] = False,
 ) -> None:
     """Evaluate a model on a benchmark: answers, the judge's verdicts, the scorecard. An interrupted run resumes in the same folder."""
-    from tasks.evaluation.evaluate import Options, folder_of, params_here
+    from tasks.evaluation.evaluate import EvaluateOptions, folder_of, params_here
     from tasks.evaluation.evaluate import evaluate as evaluate_model
 
     with one_line_errors():
         candidate = split_url(candidate)
-        options = Options(benchmark, format, model, samples, temperature, max_tokens, agentwrite, judged, fresh)
+        options = EvaluateOptions(benchmark, format, model, samples, temperature, max_tokens, agentwrite, judged, fresh)
         folder = out or folder_of(candidate)
         card = evaluate_model(candidate, folder, params=params_here(), options=options)
         _show(card, title=f"{candidate}: {folder}", as_json=as_json)

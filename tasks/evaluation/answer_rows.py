@@ -18,7 +18,7 @@ from tasks.endpoints.completion import (
     read_content,
     read_message,
 )
-from tasks.longbench.benchmark import Entry
+from tasks.longbench.benchmark import BenchmarkRow
 from tasks.text.thoughts import split_thoughts
 
 RESPONSES = ("response", "output", "answer", "prediction", "completion", "generated_text")
@@ -30,19 +30,19 @@ Row = Mapping[str, Any]
 class Answered(NamedTuple):
     """A row with its answer read."""
 
-    entry: Entry  # its `response` is the text
+    entry: BenchmarkRow  # its `response` is the text
     content: Content
     finish_reason: str  # empty: unknown
     model: str  # the model that answered; empty: unknown
 
 
-def answers_in(entry: Entry) -> Iterator[Answered]:
+def answers_in(entry: BenchmarkRow) -> Iterator[Answered]:
     """Yields every answer of a row, usually one. Raises BadInput for an answer that is not text, and for an error in place of an answer."""
     for row in _rows(entry.data):
         yield _answered(entry._replace(data=row))
 
 
-def _answered(entry: Entry) -> Answered:
+def _answered(entry: BenchmarkRow) -> Answered:
     row = entry.data
     field = next((name for name in RESPONSES if name in row), None)
     if field is None:

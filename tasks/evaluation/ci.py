@@ -51,7 +51,7 @@ class EvaluationFailed(PipelineError):
         self.exit_code = exit_code
 
 
-class Options(NamedTuple):
+class CiOptions(NamedTuple):
     """Options of `longwriter eval ci`. An empty string means not given."""
 
     candidate: str  # a `Url` if a URL was given
@@ -85,7 +85,7 @@ def ci_eval(
 ) -> None:
     """Evaluate, report the difference to a baseline, and check the gate: exit code 1 with the failing conditions if it fails."""
     with one_line_errors():
-        options = Options(split_url(candidate), model or None, benchmark, scores, baseline, base, out)
+        options = CiOptions(split_url(candidate), model or None, benchmark, scores, baseline, base, out)
         try:
             failing = run(options, load())
         except PipelineError as error:
@@ -95,7 +95,7 @@ def ci_eval(
             raise GateFailed(f"gate: {'; '.join(failing)}")
 
 
-def run(options: Options, params: Params) -> list[str]:
+def run(options: CiOptions, params: Params) -> list[str]:
     """Evaluates, writes the comment, and returns the gate's failing conditions."""
     given = _baseline(options)
     folder = _evaluated(options, params)
@@ -110,7 +110,7 @@ def run(options: Options, params: Params) -> list[str]:
     return [condition.text for condition in conditions if not condition.passed]
 
 
-def _baseline(options: Options) -> Baseline | None:
+def _baseline(options: CiOptions) -> Baseline | None:
     """Reads the baseline before the evaluation costs anything. BASE is used if BASELINE cannot be read.
 
     The base's items come from an earlier run. The change under test may use another format or benchmark, and must not fail because of
@@ -131,16 +131,15 @@ def _baseline(options: Options) -> Baseline | None:
     return found
 
 
-def _evaluated(options: Options, params: Params) -> Path:
+def _evaluated(options: CiOptions, params: Params) -> Path:
     """The folder of the scores. Raises the evaluator's errors, and EvaluationFailed if the rehearsal fails."""
     if options.scores:
         return options.scores
     if options.candidate:
-        from tasks.evaluation.evaluate import Options as Evaluator
-        from tasks.evaluation.evaluate import evaluate, folder_of
+        from tasks.evaluation.evaluate import EvaluateOptions, evaluate, folder_of
 
         folder = options.out / folder_of(options.candidate).name
-        evaluate(options.candidate, folder, params=params, options=Evaluator(benchmark=options.benchmark, model=options.model))
+        evaluate(options.candidate, folder, params=params, options=EvaluateOptions(benchmark=options.benchmark, model=options.model))
         return folder
     ended = subprocess.run([sys.executable, "-m", "flows.cli", "flow", "evaluation"], check=False)
     if ended.returncode:
@@ -168,7 +167,7 @@ def _seen(folder: Path, candidate: str, given: Baseline | None, mode: Mode) -> S
     return Seen(side, card, given or (of_side(items_of(champion)) if found.comparison else None), general, found)
 
 
-def _compared(seen: Seen, options: Options) -> tuple[Seen, Found]:
+def _compared(seen: Seen, options: CiOptions) -> tuple[Seen, Found]:
     """Compares with the baseline, paired if possible. If no item can be paired and BASE is set, only the baseline's figures are used."""
     try:
         return seen, compared(seen.side, seen.before)
@@ -221,7 +220,7 @@ def _regression(found: Found, mode: Mode) -> list[Condition]:
     return [Condition("baseline", f"{seen}, not worse ({comparison.verdict}): {'holds' if holds else 'fails'}", holds)]
 
 
-def _title(options: Options) -> str:
+def _title(options: CiOptions) -> str:
     return f"Evaluation of {code(options.candidate)}" if options.candidate else "Rehearsal evaluation"
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from tasks.evaluation.baseline import Baseline, Figures, groups
 from tasks.evaluation.display import MEASURES
-from tasks.longbench.compare import Comparison, Measure, Row, Side, paired
+from tasks.longbench.compare import Comparison, Measure, MeasureDifference, Side, paired
 from tasks.longbench.samples import Mode
 from tasks.longbench.scorecard import Group, Scorecard
 from tasks.statistics import Interval
@@ -111,7 +111,7 @@ def _cells(name: str, card: Scorecard, baseline: Baseline | None, found: Found) 
     return [name, f"{group.items}{answers}", *scores, _unscored(group, before)]
 
 
-def _cell(score: _Score, row: Row | None, earlier: float | None) -> str:
+def _cell(score: _Score, row: MeasureDifference | None, earlier: float | None) -> str:
     value, interval = score
     if value is None:
         return "–"

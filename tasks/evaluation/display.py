@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from tasks.evaluation.nll import Nll
 from tasks.judging.pairwise import Tally
 from tasks.judging.reliability import Reliability
-from tasks.longbench.compare import Comparison, Row
+from tasks.longbench.compare import Comparison, MeasureDifference
 from tasks.longbench.ruler import tried_lengths
 from tasks.longbench.scorecard import BINS, OVER, Decay, Following, Group, Scorecard, Steadiness
 from tasks.schema.finish import Finish
@@ -279,7 +279,7 @@ def _tenths(parts: tuple[float, ...]) -> str:
     return f" (first tenth {parts[0]:.1%}, last {parts[-1]:.1%})" if parts else ""
 
 
-def _differences(rows: tuple[Row, ...]) -> "Table":
+def _differences(rows: tuple[MeasureDifference, ...]) -> "Table":
     from rich.table import Table
 
     table = Table(title="A minus B, in points", title_justify="left")

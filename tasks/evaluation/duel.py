@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from tasks import store
 from tasks.endpoints.roles import open_role
-from tasks.judging.duels import Pair, check_read, duel_all, pairs
+from tasks.judging.duels import DuelPair, check_read, duel_all, pairs
 from tasks.judging.pairwise import Tally, tally
 from tasks.longbench.compare import model_of, place
 from tasks.schema.errors import BadInput
@@ -37,7 +37,7 @@ def duel(a: str, b: str, *, params: Params, out: Path | None = None) -> Duels:
     ours, theirs = read_answers(a), read_answers(b)
     _check_prompts(a, b, ours, theirs)
     both = [*(one.model_copy(update={"model": a}) for one in ours), *(one.model_copy(update={"model": b}) for one in theirs)]
-    found = [Pair(*pair) for pair in pairs((answer, answer) for answer in both)]
+    found = [DuelPair(*pair) for pair in pairs((answer, answer) for answer in both)]
     if not found:
         raise BadInput(b, f"no prompt in common with {a}", fix="name two evaluations of the same benchmark")
     duels = run_async(_asked(found, params, params.models.judge))
@@ -65,7 +65,7 @@ def read_answers(source: str) -> list[Prediction]:
     return [answer for answer in answers if answer.model == model]
 
 
-async def _asked(found: Sequence[Pair], params: Params, judge: Model) -> list[Duel]:
+async def _asked(found: Sequence[DuelPair], params: Params, judge: Model) -> list[Duel]:
     async with open_role("judge", judge) as chat:
         said = store.Spool()
         await duel_all(chat, found, said, count=len(found), tries=params.judge.tries, judge=str(judge), label="judge, in pairs")

@@ -39,7 +39,7 @@ OF_THE_JUDGE = ("judge", "second_judge", "repeats", "judge_prompt_sha256")  # ma
 PAPERS_DECODING: dict[str, float] = {"temperature": 0.5, "max_tokens": 32_768}  # for LongBench-Write and the ruler (paper, section 4.1)
 
 
-class Options(NamedTuple):
+class EvaluateOptions(NamedTuple):
     """Options of the command line; None: use params.yaml."""
 
     benchmark: Path | None = None
@@ -64,7 +64,7 @@ def params_here() -> Params:
     return found
 
 
-class Candidate(NamedTuple):
+class EvaluatedModel(NamedTuple):
     """The model that is evaluated: a URL, or a folder that the pipeline serves."""
 
     name: str
@@ -72,7 +72,7 @@ class Candidate(NamedTuple):
     checkpoint: Path | None
 
 
-def evaluate(candidate: str, out: Path, *, params: Params, options: Options) -> Scorecard:
+def evaluate(candidate: str, out: Path, *, params: Params, options: EvaluateOptions) -> Scorecard:
     """Predicts, judges and scores. Each file is written once it is complete.
 
     Raises BadInput if candidate or benchmark are not valid, or if `out` has another evaluation; ReplyError if no verdict could be read.
@@ -132,25 +132,25 @@ def folder_of(candidate: str) -> Path:
     return Path("evaluations") / re.sub(r"[^\w.@-]+", "-", name).strip("-.")
 
 
-def resolve(candidate: str) -> Candidate:
+def resolve(candidate: str) -> EvaluatedModel:
     """Resolves `http…`, `models:/NAME@ALIAS` or a checkpoint folder. Raises BadInput for anything else, and for an unknown alias."""
     candidate = split_url(candidate)
     if candidate.startswith(("http://", "https://")):
-        return Candidate(str(candidate), candidate, None)
+        return EvaluatedModel(str(candidate), candidate, None)
     if candidate.startswith(REGISTRY):
         from tasks.tracking.client import answering  # loads MLflow
         from tasks.tracking.registry import fetch
 
         with answering():
-            return Candidate(candidate.removeprefix(REGISTRY), None, fetch(candidate))
+            return EvaluatedModel(candidate.removeprefix(REGISTRY), None, fetch(candidate))
     folder = Path(local_folder(candidate))
     if not (folder / "config.json").is_file():
         problem = "no config.json in it" if folder.is_dir() else "no such folder"
         raise BadInput(candidate, problem, fix=f"give a checkpoint folder, a GGUF file, a URL, or {REGISTRY}NAME@ALIAS")
-    return Candidate(Path(candidate).resolve().name, None, folder)
+    return EvaluatedModel(Path(candidate).resolve().name, None, folder)
 
 
-def _has_judge(who: Candidate, model: Model, params: Params) -> bool:
+def _has_judge(who: EvaluatedModel, model: Model, params: Params) -> bool:
     """False if only a stand-in could judge a real candidate model; then prints which setting names a judge."""
     if is_tiny(who.checkpoint) if who.checkpoint else is_stand_in(model):
         return True
@@ -159,7 +159,7 @@ def _has_judge(who: Candidate, model: Model, params: Params) -> bool:
     return problem is None
 
 
-async def _model(who: Candidate, params: Params, options: Options, items: Sequence[BenchmarkItem]) -> Model:
+async def _model(who: EvaluatedModel, params: Params, options: EvaluateOptions, items: Sequence[BenchmarkItem]) -> Model:
     """The candidate model with its decoding, and the name that the URL's server uses.
 
     The decoding of params.yaml is for the pipeline's own checkpoints. The decoding of a tiny student does not suit another model, which is
@@ -205,7 +205,9 @@ def _begun(asked: Evaluation, out: Path, *, fresh: bool) -> Evaluation:
     return begun
 
 
-async def _predict(who: Candidate, items: Sequence[BenchmarkItem], answers: Answers, evaluation: Evaluation, method: Method | None) -> None:
+async def _predict(
+    who: EvaluatedModel, items: Sequence[BenchmarkItem], answers: Answers, evaluation: Evaluation, method: Method | None
+) -> None:
     drawn = evaluation.decoding
     model = Model(name=drawn.name, revision=drawn.revision, temperature=drawn.temperature, max_tokens=drawn.max_tokens)
     async with open_role("candidate", model, seed=drawn.seed, checkpoint=who.checkpoint, url=who.url) as chat:

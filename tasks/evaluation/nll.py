@@ -24,7 +24,7 @@ CHUNK = 512  # tokens
 PARTS = 10
 
 
-class Reader(NamedTuple):
+class ScoringModel(NamedTuple):
     """The model that computes the NLL."""
 
     name: str
@@ -33,7 +33,7 @@ class Reader(NamedTuple):
     context: int  # tokens of prompt and answer together
 
 
-class Text(NamedTuple):
+class PromptAndAnswer(NamedTuple):
     """A prompt with its answer."""
 
     prompt: str
@@ -62,7 +62,9 @@ class Nll(Record):
     by_part: tuple[float, ...]  # mean NLL per tenth of an answer, first to last, over answers of ten tokens or more; empty: no such answer
 
 
-def curves(texts: Iterable[Text], model: str, *, context: int | None = None, parts: int = PARTS, total: int | None = None) -> Nll:
+def curves(
+    texts: Iterable[PromptAndAnswer], model: str, *, context: int | None = None, parts: int = PARTS, total: int | None = None
+) -> Nll:
     """Returns the NLL curve of these answers under `model`, a checkpoint folder or hub id. `context`, in tokens, can only reduce the
     model's.
 
@@ -71,7 +73,7 @@ def curves(texts: Iterable[Text], model: str, *, context: int | None = None, par
     return read_by(load(model, context=context), texts, parts=parts, total=total)
 
 
-def read_by(reader: Reader, texts: Iterable[Text], *, parts: int = PARTS, total: int | None = None) -> Nll:
+def read_by(reader: ScoringModel, texts: Iterable[PromptAndAnswer], *, parts: int = PARTS, total: int | None = None) -> Nll:
     """As `curves`, with a loaded model."""
     means: list[float] = []
     at: dict[int, list[float]] = {}
@@ -105,23 +107,23 @@ def read_by(reader: Reader, texts: Iterable[Text], *, parts: int = PARTS, total:
     )
 
 
-def read_texts(path: Path, *, model: str | None = None, format: str | None = None) -> list[Text]:
+def read_texts(path: Path, *, model: str | None = None, format: str | None = None) -> list[PromptAndAnswer]:
     """Reads prompts and answers of the stage predict, or recorded ones. Requested lengths are ignored.
 
     Raises BadInput if several models answered and none is named, and the errors of `read_recorded`.
     """
     first = next(store.rows(path)) if path.is_file() else None
     if first is None or first.data is None or "item" not in first.data:
-        return [Text(one.item.prompt, one.response) for one in read_recorded(path, length=1, format=format, skipped=[])]
+        return [PromptAndAnswer(one.item.prompt, one.response) for one in read_recorded(path, length=1, format=format, skipped=[])]
     found = store.read_list(path, Prediction)
     models = sorted({one.model for one in found})
     if (model or (models[0] if len(models) == 1 else None)) not in models:
         problem = f"no answers of {model}" if model else f"answers of {len(models)} models"
         raise BadInput(path, problem, field="model", fix=f"name one of {', '.join(models)}")
-    return [Text(one.item.prompt, one.response) for one in found if one.model == (model or models[0])]
+    return [PromptAndAnswer(one.item.prompt, one.response) for one in found if one.model == (model or models[0])]
 
 
-def load(model: str, *, context: int | None = None) -> Reader:
+def load(model: str, *, context: int | None = None) -> ScoringModel:
     """Loads a model for reading, on the GPU if there is one. Only safetensors, no remote code; a folder is loaded without network.
 
     Raises BadInput if the model cannot be loaded, has no chat template, or has no known context length.
@@ -158,10 +160,10 @@ def load(model: str, *, context: int | None = None) -> Reader:
     limits = [limit for limit in (own, context) if limit]
     if not limits:
         raise BadInput(model, "its config.json does not say max_position_embeddings", fix="give the context, in tokens")
-    return Reader(model, loaded.eval().to("cuda" if on_gpu else "cpu"), tokenizer, min(limits))
+    return ScoringModel(model, loaded.eval().to("cuda" if on_gpu else "cpu"), tokenizer, min(limits))
 
 
-def losses_of(reader: Reader, text: Text) -> tuple[list[float], bool]:
+def losses_of(reader: ScoringModel, text: PromptAndAnswer) -> tuple[list[float], bool]:
     """Returns the NLL of each answer token that fits the context, and whether all of them fit. Empty if no token fits.
 
     Raises BadInput if the tokenizer has more tokens than the model.

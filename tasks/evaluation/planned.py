@@ -9,7 +9,7 @@ from tasks.agentwrite.paragraph_checks import Unwritable
 from tasks.agentwrite.planner import make_plan
 from tasks.agentwrite.writer import write_draft
 from tasks.endpoints.chat import Chat, Reply, Request
-from tasks.longbench.answers import Answer, Method
+from tasks.longbench.answers import Method, WholeAnswer
 from tasks.schema.errors import BadInput, ReplyError
 from tasks.schema.params import PlanSection, Write
 from tasks.schema.records import BenchmarkItem, Instruction, Language, Reason
@@ -27,18 +27,18 @@ def check_languages(items: Iterable[BenchmarkItem]) -> None:
 def through_agentwrite(plan: PlanSection, write: Write) -> Method:
     """Returns a method that plans, then writes by paragraphs. Without a usable plan or paragraph the answer is empty and has the reason."""
 
-    async def method(chat: Chat, item: BenchmarkItem, sample: int) -> Answer:
+    async def method(chat: Chat, item: BenchmarkItem, sample: int) -> WholeAnswer:
         counted = _Counted(chat, sample)
         language: Language = "zh" if item.language == "zh" else "en"
         asked = Instruction(id=item.id, text=item.prompt, language=language, words=item.length, source=f"benchmark:{item.id}")
         try:
             planned = await make_plan(counted, asked, plan=plan)
         except ReplyError as error:
-            return Answer("", str(Reason.BAD_PLAN), counted.tokens, counted.seconds, problem=f"without a plan: {error}"[:200])
+            return WholeAnswer("", str(Reason.BAD_PLAN), counted.tokens, counted.seconds, problem=f"without a plan: {error}"[:200])
         draft = await write_draft(counted, planned, write=write, bounds=plan.paragraph_words)
         if isinstance(draft, Unwritable):
-            return Answer("", str(draft.reason), counted.tokens, counted.seconds, planned.steps, problem=draft.detail)
-        return Answer("\n\n".join(draft.paragraphs), "stop", counted.tokens, counted.seconds, planned.steps)
+            return WholeAnswer("", str(draft.reason), counted.tokens, counted.seconds, planned.steps, problem=draft.detail)
+        return WholeAnswer("\n\n".join(draft.paragraphs), "stop", counted.tokens, counted.seconds, planned.steps)
 
     return method
 

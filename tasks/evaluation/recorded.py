@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from tasks import store
 from tasks.evaluation.answer_rows import answers_in
-from tasks.longbench.adapters import DEFAULT, Adapter, adapter_of, understood
-from tasks.longbench.benchmark import Ask, Entry, entries, item_of
+from tasks.longbench.adapters import DEFAULT, BenchmarkAdapter, adapter_of, understood
+from tasks.longbench.benchmark import BenchmarkPrompt, BenchmarkRow, entries, item_of
 from tasks.longbench.summary import score_item
 from tasks.schema.errors import BadInput
 from tasks.schema.records import BenchmarkItem, Record, ScoredItem, Step
@@ -110,24 +110,24 @@ def read_recorded(
             yield Recorded(item, sample, text, _plan(entry), found.finish_reason, ask.topic, reasoning, inline, found.model)
 
 
-def _asks(entry: Entry, adapter: Adapter, length: int | None) -> Sequence[Ask]:
+def _asks(entry: BenchmarkRow, adapter: BenchmarkAdapter, length: int | None) -> Sequence[BenchmarkPrompt]:
     """The prompt that a row answers; empty if the row states no length."""
     if adapter.name == DEFAULT:
         return [_plain(entry, length)]
     return (adapter.recorded or adapter.asks)(entry)
 
 
-def _plain(entry: Entry, length: int | None) -> Ask:
+def _plain(entry: BenchmarkRow, length: int | None) -> BenchmarkPrompt:
     prompt = entry.text(*PROMPTS)
     if not entry.has("length") and length is None:
         fix = "add it to the row, or give one for all: --length 4000"
         raise entry.bad("length", "missing field", fix=fix)
     asked = entry._replace(data={"length": length, **entry.data}).length()
     kind = entry.data.get("type", "")
-    return Ask(prompt, asked, kind if isinstance(kind, str) else "", id=entry.identity())
+    return BenchmarkPrompt(prompt, asked, kind if isinstance(kind, str) else "", id=entry.identity())
 
 
-def _plan(entry: Entry) -> tuple[Step, ...]:
+def _plan(entry: BenchmarkRow) -> tuple[Step, ...]:
     if entry.data.get("plan") is None:
         return ()
     return store.parse({"plan": entry.data["plan"]}, _Planned, path=entry.path, line=entry.line).plan or ()
@@ -141,7 +141,7 @@ class _Places:
         self._asks: dict[str, tuple[int, int, str]] = {}  # by item id: hash of the prompt, length, file and line
         self._answers: dict[tuple[str, str, int], str] = {}  # by model, item id and answer: file and line
 
-    def take(self, item: BenchmarkItem, entry: Entry, *, model: str) -> int:
+    def take(self, item: BenchmarkItem, entry: BenchmarkRow, *, model: str) -> int:
         """The sample index of a row: its own, else the next one. Raises BadInput for a duplicate, or if the id has another prompt or
         length.
         """
@@ -158,13 +158,13 @@ class _Places:
         lines[sample] = place
         return sample
 
-    def said_before(self, item: BenchmarkItem, answer: str, entry: Entry, *, model: str) -> str:
+    def said_before(self, item: BenchmarkItem, answer: str, entry: BenchmarkRow, *, model: str) -> str:
         """The place of the same answer to the item, if the row has no sample index of its own; else empty."""
         place = f"{entry.path.name}:{entry.line}"
         first = self._answers.setdefault((model, item.id, hash(answer)), place)
         return "" if first == place or entry.data.get("sample") is not None else first
 
-    def _said(self, entry: Entry) -> int | None:
+    def _said(self, entry: BenchmarkRow) -> int | None:
         value = entry.data.get("sample")
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
             raise entry.bad("sample", f"not a whole number from 0: {store.shorten(value)}")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tasks.corpus.near_copies import Sketches, SketchStore
-from tasks.filtering.sift import Kept
+from tasks.filtering.sift import PassedPrompt
 
 LANGUAGES = ("en", "zh")
 LENGTH_KINDS = ("none", "exact", "least", "most", "range")
@@ -17,7 +17,7 @@ _LAYOUT = "id <u8, rank <u8, start <i8, length <i4, file <i4, row <i8, words <i4
 _FACTS = np.dtype([(name, form) for name, form in (field.split() for field in _LAYOUT.split(", "))])
 
 
-class Candidate(NamedTuple):
+class StoredCandidate(NamedTuple):
     """A prompt that passed the filters."""
 
     id: str
@@ -48,7 +48,7 @@ class Candidates:
     def __len__(self) -> int:
         return len(self.facts)
 
-    def add(self, kept: Sequence[Kept], sketches: Sketches, *, file: str, before: int) -> None:
+    def add(self, kept: Sequence[PassedPrompt], sketches: Sketches, *, file: str, before: int) -> None:
         """Add the prompts of a part. `before`: rows of the file before this part."""
         if not self._files or self._files[-1] != file:
             self._files.append(file)
@@ -85,8 +85,8 @@ class Candidates:
         fact = self.facts[place]
         return f"{self._files[fact['file']]}:{fact['row']}"
 
-    def __getitem__(self, place: int) -> Candidate:
+    def __getitem__(self, place: int) -> StoredCandidate:
         fact = self.facts[place]
         words = int(fact["words"])
         language, length_kind = LANGUAGES[fact["language"]], LENGTH_KINDS[fact["length_kind"]]
-        return Candidate(self.id(place), self.text(place), language, None if words < 0 else words, length_kind, self.source(place))
+        return StoredCandidate(self.id(place), self.text(place), language, None if words < 0 else words, length_kind, self.source(place))

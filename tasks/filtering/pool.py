@@ -13,13 +13,13 @@ from tasks.cluster.engine import connect
 from tasks.cluster.parallel_map import parallel_map
 from tasks.corpus.filters import Fault
 from tasks.filtering.candidates import Candidates
-from tasks.filtering.sift import Refused, Rules, Sifted, sift
+from tasks.filtering.sift import RejectedRow, Rules, Sifted, sift
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Collect
 from tasks.schema.records import Reason, Reject
 from tasks.schema.settings import settings
-from tasks.sources.files import File, files_of
-from tasks.sources.splits import Split, splits_of
+from tasks.sources.files import SourceFile, files_of
+from tasks.sources.splits import FileSplit, splits_of
 
 FIX = "correct the row, or raise collect.max_malformed in params.yaml to set such rows aside"
 
@@ -46,7 +46,7 @@ class Rejects:
         """The counts as metrics `rejects_<reason>`, without zeros."""
         return {f"rejects_{reason}": self.counts[reason] for reason in Reason if self.counts[reason]}
 
-    def refused(self, found: Refused, source: str) -> None:
+    def refused(self, found: RejectedRow, source: str) -> None:
         """Write a row that the rules reject. There may be millions, so no pydantic record is made."""
         self.counts[found.reason] += 1
         fields = {"id": found.id, "stage": "collect", "reason": found.reason, "detail": found.detail, "source": source}
@@ -58,7 +58,7 @@ class Rejects:
 
     def add(self, pool: Candidates, place: int, fault: Fault) -> None:
         """Write a Reject for a candidate."""
-        self.refused(Refused(0, pool.id(place), *fault), pool.source(place))
+        self.refused(RejectedRow(0, pool.id(place), *fault), pool.source(place))
 
     def take(self, spool: store.Spool) -> None:
         """Write all rejects of a spool."""
@@ -96,12 +96,12 @@ class _Tally:
 
     def __init__(self, collect: Collect) -> None:
         self._allowed = collect.max_malformed
-        self._file: File | None = None
+        self._file: SourceFile | None = None
         self._lines = self._file_rows = self._nbytes = self._malformed = 0
         self._rows, self._masked = Counter[str](), Counter[str]()
         self._first: BadInput | None = None
 
-    def add(self, split: Split, sifted: Sifted) -> int:
+    def add(self, split: FileSplit, sifted: Sifted) -> int:
         """Count a part and return the number of lines of the file before it. Raises BadInput if no unreadable row is allowed."""
         if self._file != split.file:
             self._end_file()
@@ -117,7 +117,7 @@ class _Tally:
                 self._unreadable(split.file, before + found.number, found.detail)
         return before
 
-    def _unreadable(self, file: File, row: int, problem: str) -> None:
+    def _unreadable(self, file: SourceFile, row: int, problem: str) -> None:
         self._malformed += 1
         self._first = self._first or BadInput(file.place, problem, line=row, fix=FIX)
         if not self._allowed:

@@ -8,14 +8,14 @@ from typing import NamedTuple
 import numpy as np
 
 from tasks.corpus import duplicates
-from tasks.corpus.contamination import Prompts
-from tasks.corpus.filters import Candidate, Fault, fault
+from tasks.corpus.contamination import BenchmarkIndex
+from tasks.corpus.filters import Fault, FilteredPrompt, fault
 from tasks.corpus.near_copies import Sketches, sketch
 from tasks.corpus.personal import masked
 from tasks.schema.params import Collect
 from tasks.schema.records import Reason
-from tasks.sources.adapters import Ask, ask_of
-from tasks.sources.splits import Row, Split, rows
+from tasks.sources.adapters import RawPrompt, ask_of
+from tasks.sources.splits import FileSplit, SourceRow, rows
 from tasks.sources.turns import Misfit
 
 
@@ -23,10 +23,10 @@ class Rules(NamedTuple):
     """The parameters and benchmark prompts that rows are checked against."""
 
     collect: Collect
-    prompts: Prompts
+    prompts: BenchmarkIndex
 
 
-class Kept(NamedTuple):
+class PassedPrompt(NamedTuple):
     """A prompt that passes all rules."""
 
     number: int  # of the row, from 1 within its part
@@ -38,7 +38,7 @@ class Kept(NamedTuple):
     length_kind: str
 
 
-class Refused(NamedTuple):
+class RejectedRow(NamedTuple):
     """A row that a rule rejects, with the reason and the evidence."""
 
     number: int
@@ -51,37 +51,39 @@ class Sifted(NamedTuple):
     """The result for one part; each row is in `kept` or in `refused`."""
 
     lines: int  # rows and blank lines
-    kept: list[Kept]
-    refused: list[Refused]
+    kept: list[PassedPrompt]
+    refused: list[RejectedRow]
     sketches: Sketches  # of `kept`
     masked: Counter[str]  # personal data by kind
 
 
-class Fit(NamedTuple):
+class PassedWithShingles(NamedTuple):
     """A prompt that passes all rules, with the shingles that are used to find duplicates."""
 
-    kept: Kept  # for the first row with this text
+    kept: PassedPrompt  # for the first row with this text
     shingles: frozenset[str]
     masked: Counter[str]
 
 
-def sift(split: Split, rules: Rules) -> Sifted:
+def sift(split: FileSplit, rules: Rules) -> Sifted:
     """Check every row of a part. Raises BadInput or SourceError if the part cannot be read to its end."""
-    seen: dict[Ask, Fit | tuple[str, Fault]] = {}  # each distinct prompt is checked once
+    seen: dict[RawPrompt, PassedWithShingles | tuple[str, Fault]] = {}  # each distinct prompt is checked once
     kept, refused, shingles, kinds, lines = [], [], [], Counter[str](), 0
     for number, outcome in _outcomes(split, rules, seen):
         lines = number
-        if isinstance(outcome, Fit):
+        if isinstance(outcome, PassedWithShingles):
             kept.append(outcome.kept._replace(number=number))
             shingles.append(outcome.shingles)
             kinds.update(outcome.masked)
         elif outcome:
             identity, (reason, detail) = outcome
-            refused.append(Refused(number, identity or None, reason, detail))
+            refused.append(RejectedRow(number, identity or None, reason, detail))
     return Sifted(lines, kept, refused, _sketches(shingles, rules.collect.near_duplicate), kinds)
 
 
-def _outcomes(split: Split, rules: Rules, seen: dict[Ask, Fit | tuple[str, Fault]]) -> Iterator[tuple[int, Fit | tuple[str, Fault] | None]]:
+def _outcomes(
+    split: FileSplit, rules: Rules, seen: dict[RawPrompt, PassedWithShingles | tuple[str, Fault]]
+) -> Iterator[tuple[int, PassedWithShingles | tuple[str, Fault] | None]]:
     for row in rows(split):
         if row.data is None and row.problem is None:
             yield row.number, None
@@ -96,25 +98,27 @@ def _outcomes(split: Split, rules: Rules, seen: dict[Ask, Fit | tuple[str, Fault
         yield row.number, seen[ask]
 
 
-def _ask(row: Row, adapter: str) -> Ask:
+def _ask(row: SourceRow, adapter: str) -> RawPrompt:
     if row.data is None:
         raise Misfit(row.problem)
     return ask_of(row.data, adapter)
 
 
-def judged(ask: Ask, rules: Rules) -> Fit | tuple[str, Fault]:
+def judged(ask: RawPrompt, rules: Rules) -> PassedWithShingles | tuple[str, Fault]:
     """Check one prompt against all rules: a Fit, or its id and the first fault. Never raises, so that no row is lost."""
-    asked, collect = Candidate(ask), rules.collect
+    asked, collect = FilteredPrompt(ask), rules.collect
     if found := fault(asked, collect):
         return asked.id, found
     text, kinds = masked(asked.text, asked.language) if collect.personal_data == "mask" else (asked.text, Counter[str]())
     tokens = duplicates.tokens_of(text)
     shingles = frozenset(duplicates.runs(tokens, duplicates.SHINGLE[asked.language]))
     identity = duplicates.text_id(text) if kinds else asked.id
-    if match := rules.prompts.match(duplicates.Text(identity, shingles), tokens):
+    if match := rules.prompts.match(duplicates.ShingledText(identity, shingles), tokens):
         return identity, (Reason.CONTAMINATED, f"benchmark prompt {match.id}, {match.share:.0%} of it")
     rank = int.from_bytes(sha256(text.encode("utf-8")).digest()[:8])
-    return Fit(Kept(0, identity, text, rank, asked.language, asked.length_request.target, asked.length_request.kind), shingles, kinds)
+    return PassedWithShingles(
+        PassedPrompt(0, identity, text, rank, asked.language, asked.length_request.target, asked.length_request.kind), shingles, kinds
+    )
 
 
 def _sketches(shingles: list[frozenset[str]], threshold: float) -> Sketches:

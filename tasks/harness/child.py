@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 from tasks import store
 from tasks.endpoints.wire import shown
-from tasks.harness.job import ERROR, RESULT, Job, Result, Score, Unmeasurable
+from tasks.harness.job import ERROR, RESULT, HarnessJob, Measurement, Score, Unmeasurable
 from tasks.harness.taskfile import is_file
 from tasks.processes import die_with_parent
 from tasks.schema.redaction import redact
@@ -45,7 +45,7 @@ class Task(NamedTuple):
 def main() -> None:
     """Measures the job of the file in argv[1]. Writes result.json, or error.txt and a non-zero exit code."""
     die_with_parent()
-    job = Job.model_validate_json(Path(sys.argv[1]).read_bytes())
+    job = HarnessJob.model_validate_json(Path(sys.argv[1]).read_bytes())
     logging.getLogger("lm_eval").setLevel(logging.CRITICAL)  # errors are reported in one line at the end
     try:
         store.write_json(job.folder / RESULT, measure(job))
@@ -54,7 +54,7 @@ def main() -> None:
         sys.exit(error.code)
 
 
-def measure(job: Job) -> Result:
+def measure(job: HarnessJob) -> Measurement:
     """Measures every task. All tasks and their data are loaded before the first question is sent."""
     from lm_eval.tasks import TaskManager
 
@@ -62,7 +62,7 @@ def measure(job: Job) -> Result:
     loaded = [load(given, manager) for given in job.tasks]
     scores = tuple(score(task, evaluated(task, job), limit=job.limit) for task in loaded)
     sources = {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in job.files}
-    return Result(scores=scores, version=metadata.version("lm_eval"), sources=sources)
+    return Measurement(scores=scores, version=metadata.version("lm_eval"), sources=sources)
 
 
 def load(given: str, manager: Any) -> Task:
@@ -97,12 +97,12 @@ def load(given: str, manager: Any) -> Task:
     return Task(given, whole.name, whole, parts)
 
 
-def evaluated(task: Task, job: Job) -> Mapping[str, Any]:
+def evaluated(task: Task, job: HarnessJob) -> Mapping[str, Any]:
     """Returns all results of the harness for a task. Raises Unmeasurable if the endpoint cannot answer it."""
     from jinja2 import TemplateError
     from lm_eval import simple_evaluate
 
-    from tasks.harness.endpoint import Unanswered, client
+    from tasks.harness.endpoint import QuestionUnanswered, client
 
     try:
         with redirect_stderr(StringIO()):  # hide its many progress bars; the requests have their own
@@ -119,7 +119,7 @@ def evaluated(task: Task, job: Job) -> Mapping[str, Any]:
                 torch_random_seed=SEED,
                 fewshot_random_seed=SEED,
             )
-    except Unanswered as error:
+    except QuestionUnanswered as error:
         raise Unmeasurable(f"{task.given}: the endpoint at {shown(job.url)} cannot answer it ({error})") from None
     except OSError as error:
         raise Unmeasurable(f"{task.given}: a file cannot be read ({_short(error)}); correct the task, or the checkpoint") from None

@@ -23,7 +23,7 @@ from lm_eval.models.openai_completions import LocalChatCompletion, LocalCompleti
 from tasks import progress, store
 from tasks.endpoints import refusals
 from tasks.endpoints.completion import ErrorInside, Unreadable, check_error, read_message
-from tasks.harness.job import AUTHORIZATION, QUERY, Job
+from tasks.harness.job import AUTHORIZATION, QUERY, HarnessJob
 from tasks.schema.records import ModelConfig
 from tasks.schema.redaction import redact
 
@@ -38,7 +38,7 @@ NO_LOGPROBS = (
 )
 
 
-class Unanswered(Exception):
+class QuestionUnanswered(Exception):
     """The endpoint cannot answer a question, or not in the required form; the message says why."""
 
 
@@ -53,7 +53,7 @@ class _Failed(Exception):
 class _Strict:
     """Mixin placed before a harness client: sends its requests with this project's retries, patience and progress bar."""
 
-    def keep_to(self, job: Job, *, label: str) -> None:
+    def keep_to(self, job: HarnessJob, *, label: str) -> None:
         self._label, self._at_once, self._retries, self._patience = label, job.concurrency, job.retries, job.patience
 
     async def get_batched_requests(self, requests: Any, cache_keys: Any, *, ctxlens: Any = None, **rest: Any) -> list[Any]:
@@ -94,7 +94,7 @@ class _Strict:
             except _Failed as failed:
                 failures += not failed.refused
                 if failures > self._retries or (failed.refused and time.monotonic() - begun >= self._patience):
-                    raise Unanswered(str(failed)) from None
+                    raise QuestionUnanswered(str(failed)) from None
                 pause = PAUSE if failed.refused else min(LONGEST_PAUSE, 2.0 ** (failures - 1))
             await asyncio.sleep(pause)
 
@@ -123,7 +123,7 @@ def _refused(status: int, said: str, payload: dict[str, object]) -> Exception:
     """The exception for a refusal: permanent for this question, or temporary."""
     problem = f"{status}: {refusals.shown(said)}"
     if status < 500 and status not in (*OVERLOADED, *AGAIN):
-        return Unanswered(problem + _fix_for(status, weighs="logprobs" in payload))
+        return QuestionUnanswered(problem + _fix_for(status, weighs="logprobs" in payload))
     return _Failed(problem, refused=status in OVERLOADED)
 
 
@@ -146,7 +146,7 @@ class _Completions(_Strict, LocalCompletionsAPI):
     """For tasks that score given answers."""
 
 
-def client(job: Job, *, chats: bool, label: str) -> _Chat | _Completions:
+def client(job: HarnessJob, *, chats: bool, label: str) -> _Chat | _Completions:
     """Returns the harness's model for a job."""
     # Tell the harness at least two concurrent requests: for one it uses other code, without the methods above.
     shared = {"model": job.model, "num_concurrent": max(2, job.concurrency), "timeout": max(1, int(job.timeout)), "seed": SEED}
@@ -179,9 +179,9 @@ def _texts(outputs: dict[str, Any]) -> list[str]:
     try:
         return [read_message(choice["message"]).text if "message" in choice else str(choice["text"] or "") for choice in outputs["choices"]]
     except (LookupError, TypeError, AttributeError):
-        raise Unanswered("200 with a body that is no completion; check the URL, it should end in /v1") from None
+        raise QuestionUnanswered("200 with a body that is no completion; check the URL, it should end in /v1") from None
     except Unreadable as error:
-        raise Unanswered(f"200, and {error}") from None
+        raise QuestionUnanswered(f"200, and {error}") from None
 
 
 def _check_weights(outputs: dict[str, Any], *, tokens: int) -> None:
@@ -192,7 +192,7 @@ def _check_weights(outputs: dict[str, Any], *, tokens: int) -> None:
     except (LookupError, TypeError):
         complete = False
     if not complete:
-        raise Unanswered(f"no log-probabilities of the prompt's own tokens{NO_LOGPROBS}")
+        raise QuestionUnanswered(f"no log-probabilities of the prompt's own tokens{NO_LOGPROBS}")
 
 
 def _fix_for(status: int, *, weighs: bool) -> str:

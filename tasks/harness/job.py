@@ -19,7 +19,7 @@ class Unmeasurable(Exception):
         super().__init__(problem)
 
 
-class Job(BaseModel):
+class HarnessJob(BaseModel):
     """One measurement. The endpoint's key is not part of it: it is passed in the environment."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -54,7 +54,7 @@ class Score(Record):
     results: dict[str, dict[str, object]]  # all metrics as reported by the harness
 
 
-class Result(Record):
+class Measurement(Record):
     """All scores of a measurement."""
 
     scores: tuple[Score, ...]

@@ -14,7 +14,7 @@ from pathlib import Path
 from tasks import store
 from tasks.endpoints.roles import Answering
 from tasks.harness import taskfile
-from tasks.harness.job import AUTHORIZATION, ERROR, JOB, QUERY, RESULT, Job, Result
+from tasks.harness.job import AUTHORIZATION, ERROR, JOB, QUERY, RESULT, HarnessJob, Measurement
 from tasks.schema.errors import BadParams, BadSettings, PipelineError
 from tasks.schema.params import EvaluateGeneral
 from tasks.schema.settings import settings
@@ -53,12 +53,12 @@ def check(tasks: Sequence[str]) -> list[taskfile.TaskFile]:
     return list(files.values())
 
 
-async def measure(evaluate_general: EvaluateGeneral, answering: Answering, *, checkpoint: Path) -> Result:
+async def measure(evaluate_general: EvaluateGeneral, answering: Answering, *, checkpoint: Path) -> Measurement:
     """Measures every task of `evaluate_general`. Raises HarnessFailed with the harness's reason. The child process is always ended."""
     files, own, address = check(evaluate_general.tasks), settings(), Url(answering.url)
     local = len(files) == len(evaluate_general.tasks) and all(file.local for file in files)
     with tempfile.TemporaryDirectory(prefix="harness-") as folder:
-        job = Job(
+        job = HarnessJob(
             tasks=tuple(evaluate_general.tasks),
             files=tuple(file for task in files for file in task.files),
             local=local,
@@ -80,7 +80,7 @@ async def measure(evaluate_general: EvaluateGeneral, answering: Answering, *, ch
         return await _result(job, {**os.environ, **QUIET, **NO_TELEMETRY, **(OFFLINE if local else {}), **secret})
 
 
-async def _result(job: Job, environment: dict[str, str]) -> Result:
+async def _result(job: HarnessJob, environment: dict[str, str]) -> Measurement:
     store.write_json(job.folder / JOB, job)
     words = [sys.executable, "-m", "tasks.harness.child", str(job.folder / JOB)]
     # A separate session: Ctrl-C reaches only the owner, which then ends the child.
@@ -93,7 +93,7 @@ async def _result(job: Job, environment: dict[str, str]) -> Result:
         said = job.folder / ERROR
         problem = said.read_text(encoding="utf-8") if said.is_file() else f"lm-evaluation-harness ended with exit code {code}"
         raise (BadTask if code == BadTask.exit_code else HarnessFailed)(problem)
-    return store.read_document(job.folder / RESULT, Result)
+    return store.read_document(job.folder / RESULT, Measurement)
 
 
 async def _end(child: asyncio.subprocess.Process) -> None:

@@ -32,7 +32,7 @@ _WINNER = re.compile(r"winner[\"'”]?\s{0,3}[:：=]", re.IGNORECASE)  # searche
 _ARTICLE = re.compile(r"^(?:the|text)\s|\s(?:text|one)$")  # "the first", "first text"
 
 
-class Pair(NamedTuple):
+class DuelPair(NamedTuple):
     """Two models' answers to one prompt."""
 
     a: Prediction
@@ -50,14 +50,14 @@ def pairs(predictions: Iterable[tuple[Prediction, T]]) -> list[tuple[T, T]]:
     return [(own[a], own[b]) for a, b in combinations(models, 2) for own in answers.values() if a in own and b in own]
 
 
-async def duel_all(chat: Chat, found: Iterable[Pair], duels: Spool, *, count: int, tries: int, judge: str, label: str | None) -> None:
+async def duel_all(chat: Chat, found: Iterable[DuelPair], duels: Spool, *, count: int, tries: int, judge: str, label: str | None) -> None:
     """Each of `count` pairs, in both orders, into `duels`, in the pairs' order. Pairs are read as they are compared.
 
     What stays unreadable after `tries` replies, or unanswered, has no winner.
     """
 
-    async def duel(pair: Pair) -> Duel:
-        return _duel(pair, judge, await _compare(chat, pair, tries), await _compare(chat, Pair(pair.b, pair.a), tries))
+    async def duel(pair: DuelPair) -> Duel:
+        return _duel(pair, judge, await _compare(chat, pair, tries), await _compare(chat, DuelPair(pair.b, pair.a), tries))
 
     await spool_async(found, duel, duels, total=count, unit="pair", label=label)
 
@@ -121,7 +121,7 @@ class _Said(NamedTuple):
     problem: str | None
 
 
-async def _compare(chat: Chat, order: Pair, tries: int) -> _Said:
+async def _compare(chat: Chat, order: DuelPair, tries: int) -> _Said:
     first, second = order.a.response, order.b.response
     prompt = order.a.item.prompt
     asked = fill("compare", prompt=prompt, first=first, second=second, mark=mark(prompt, first, second))
@@ -139,7 +139,7 @@ async def _compare(chat: Chat, order: Pair, tries: int) -> _Said:
     return _Said(None, tuple(replies), problem)
 
 
-def _duel(pair: Pair, judge: str, a_first: _Said, b_first: _Said) -> Duel:
+def _duel(pair: DuelPair, judge: str, a_first: _Said, b_first: _Said) -> Duel:
     a_names: dict[Place | None, Preference | None] = {"first": "a", "second": "b", "tie": "tie", None: None}
     b_names: dict[Place | None, Preference | None] = {"first": "b", "second": "a", "tie": "tie", None: None}
     replies = a_first.replies + b_first.replies

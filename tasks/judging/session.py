@@ -6,7 +6,7 @@ from pathlib import Path
 
 from tasks import store
 from tasks.endpoints.roles import open_role
-from tasks.judging.duels import Pair, duel_all, pairs
+from tasks.judging.duels import DuelPair, duel_all, pairs
 from tasks.judging.templates import Template
 from tasks.judging.verdicts import judge_all
 from tasks.schema.params import Judge, Model
@@ -47,7 +47,7 @@ class Judgement:
             await ask(chat, given, self._verdicts, repeats=judge.repeats, judge=str(first), second=False, label="judge")
             if judge.pairwise:
                 found = pairs((answer, start) for start, answer in store.placed(answers, Prediction))
-                both = (Pair(*(store.read_at(answers, start, Prediction) for start in pair)) for pair in found)
+                both = (DuelPair(*(store.read_at(answers, start, Prediction) for start in pair)) for pair in found)
                 label = "judge, in pairs"
                 await duel_all(chat, both, self._duels, count=len(found), tries=judge.tries, judge=str(first), label=label)
         if second:

@@ -16,19 +16,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tasks.longbench.benchmark import Ask, Entry, asked, entries, items_of
+from tasks.longbench.benchmark import BenchmarkPrompt, BenchmarkRow, asked, entries, items_of
 from tasks.schema.errors import BadInput
 from tasks.schema.records import BenchmarkItem
 from tasks.text.length_requests import parse_length_request
 
 
-class Adapter(NamedTuple):
+class BenchmarkAdapter(NamedTuple):
     """One benchmark's format."""
 
     name: str
     fits: Callable[[Mapping[str, Any]], bool]  # does a row look like this format?
-    asks: Callable[[Entry], Sequence[Ask]]  # the prompts of a row; empty if the row states no readable length
-    recorded: Callable[[Entry], Sequence[Ask]] | None = None  # the prompt that a recorded row answers; None: use `asks`
+    asks: Callable[[BenchmarkRow], Sequence[BenchmarkPrompt]]  # the prompts of a row; empty if the row states no readable length
+    recorded: Callable[[BenchmarkRow], Sequence[BenchmarkPrompt]] | None = None  # the prompt that a recorded row answers; None: use `asks`
 
 
 class Benchmark(NamedTuple):
@@ -66,7 +66,7 @@ def read_items(path: Path, format: str | None = None) -> Benchmark:
     return Benchmark(items, skipped)
 
 
-def _asks(path: Path, adapter: Adapter, skipped: list[str]) -> Iterator[tuple[Entry, Ask]]:
+def _asks(path: Path, adapter: BenchmarkAdapter, skipped: list[str]) -> Iterator[tuple[BenchmarkRow, BenchmarkPrompt]]:
     for entry in entries(path):
         found = understood(entry, adapter, adapter.asks)
         if not found:
@@ -74,7 +74,9 @@ def _asks(path: Path, adapter: Adapter, skipped: list[str]) -> Iterator[tuple[En
         yield from ((entry, ask) for ask in found)
 
 
-def understood(entry: Entry, adapter: Adapter, asks: Callable[[Entry], Sequence[Ask]]) -> Sequence[Ask]:
+def understood(
+    entry: BenchmarkRow, adapter: BenchmarkAdapter, asks: Callable[[BenchmarkRow], Sequence[BenchmarkPrompt]]
+) -> Sequence[BenchmarkPrompt]:
     """Returns what `asks` reads from a row. If it raises BadInput and the row looks like another format, the error names that format."""
     try:
         return asks(entry)
@@ -86,7 +88,7 @@ def understood(entry: Entry, adapter: Adapter, asks: Callable[[Entry], Sequence[
         raise
 
 
-def adapter_of(format: str | None) -> Adapter:
+def adapter_of(format: str | None) -> BenchmarkAdapter:
     """Returns the adapter of that name. Raises BadInput with the list of names."""
     name = format or DEFAULT
     if name not in ADAPTERS:
@@ -94,16 +96,16 @@ def adapter_of(format: str | None) -> Adapter:
     return ADAPTERS[name]
 
 
-def _longbench_write(entry: Entry) -> list[Ask]:
+def _longbench_write(entry: BenchmarkRow) -> list[BenchmarkPrompt]:
     return [asked(entry)]
 
 
-def _hellobench(entry: Entry) -> list[Ask]:
+def _hellobench(entry: BenchmarkRow) -> list[BenchmarkPrompt]:
     """The length-constrained set: a requirement states the length. Recorded rows have no category; it is inferred from the first line."""
     prompt = entry.text("instruction")
     stated = _HELLOBENCH_LENGTH.findall(prompt)
     kind = entry.text("category") if entry.has("category") else _hellobench_type(prompt)
-    return [Ask(prompt, int(stated[-1].replace(",", "")), kind)] if stated and int(stated[-1].replace(",", "")) else []
+    return [BenchmarkPrompt(prompt, int(stated[-1].replace(",", "")), kind)] if stated and int(stated[-1].replace(",", "")) else []
 
 
 def _hellobench_type(prompt: str) -> str:
@@ -111,11 +113,11 @@ def _hellobench_type(prompt: str) -> str:
     return next((kind for phrase, kind in _HELLOBENCH_TYPES.items() if phrase in opening), "")
 
 
-def _writingbench(entry: Entry) -> list[Ask]:
+def _writingbench(entry: BenchmarkRow) -> list[BenchmarkPrompt]:
     """Reads `query`; its length is read as in training prompts. Prompts that ask for minutes, lines or slides state no length in words."""
     prompt = entry.text("query")
     target = _stated_length(prompt)
-    return [Ask(prompt, target, entry.text("domain1") if entry.has("domain1") else "")] if target else []
+    return [BenchmarkPrompt(prompt, target, entry.text("domain1") if entry.has("domain1") else "")] if target else []
 
 
 def _stated_length(prompt: str) -> int | None:
@@ -126,7 +128,7 @@ def _stated_length(prompt: str) -> int | None:
     return whole.target if len(prompt) <= 2 * EDGE or ends.target in (None, whole.target) else None
 
 
-def _lifebench(entry: Entry) -> list[Ask]:
+def _lifebench(entry: BenchmarkRow) -> list[BenchmarkPrompt]:
     """Fills a template with the authors' default control method ("equal to") at each of ten lengths."""
     template = entry.text("task")
     if "{word_count}" not in template:
@@ -134,21 +136,21 @@ def _lifebench(entry: Entry) -> list[Ask]:
     said = "等于" if entry.data.get("lang") == "cn" else "equal to"
     kind = entry.text("type", "category", empty=True)
     filled = template.replace("{word_count_type}", said)
-    return [Ask(filled.replace("{word_count}", str(length)), length, kind) for length in LIFEBENCH_LENGTHS]
+    return [BenchmarkPrompt(filled.replace("{word_count}", str(length)), length, kind) for length in LIFEBENCH_LENGTHS]
 
 
-def _lifebench_recorded(entry: Entry) -> list[Ask]:
+def _lifebench_recorded(entry: BenchmarkRow) -> list[BenchmarkPrompt]:
     """Reads a row of LIFEBench results: the length is a field. The prompt is usually missing; index, method and length then replace it."""
     length = entry.length("length_constraint", "length")
     kind = entry.text("type", "category", empty=True) if entry.has("type", "category") else ""
     if entry.has("prompt"):
-        return [Ask(entry.text("prompt"), length, kind)]
+        return [BenchmarkPrompt(entry.text("prompt"), length, kind)]
     if not entry.has("index"):
         raise entry.bad("prompt", "missing field")
     method = entry.data.get("control_method", "equal to")
     task = f"LIFEBench {entry.data['index']}"
     chinese = entry.data.get("lang") == "cn"
-    return [Ask(f"{task}, {method} {length} words", length, kind, language="zh" if chinese else "en", topic=_spelled(task))]
+    return [BenchmarkPrompt(f"{task}, {method} {length} words", length, kind, language="zh" if chinese else "en", topic=_spelled(task))]
 
 
 def _spelled(name: str) -> str:
@@ -160,13 +162,13 @@ def _stated(row: Mapping[str, Any]) -> bool:
     return isinstance(row.get("instruction"), str) and bool(_HELLOBENCH_LENGTH.search(row["instruction"]))
 
 
-ADAPTERS: dict[str, Adapter] = {
+ADAPTERS: dict[str, BenchmarkAdapter] = {
     adapter.name: adapter
     for adapter in (
-        Adapter(DEFAULT, lambda row: "prompt" in row and "length" in row, _longbench_write),  # LongWrite-Ruler too
-        Adapter("hellobench", _stated, _hellobench),
-        Adapter("writingbench", lambda row: "query" in row and ("domain1" in row or "response" in row), _writingbench),
-        Adapter(
+        BenchmarkAdapter(DEFAULT, lambda row: "prompt" in row and "length" in row, _longbench_write),  # LongWrite-Ruler too
+        BenchmarkAdapter("hellobench", _stated, _hellobench),
+        BenchmarkAdapter("writingbench", lambda row: "query" in row and ("domain1" in row or "response" in row), _writingbench),
+        BenchmarkAdapter(
             "lifebench",
             lambda row: "length_constraint" in row or "{word_count}" in str(row.get("task")),
             _lifebench,

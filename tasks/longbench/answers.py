@@ -23,7 +23,7 @@ def decoding_of(model: Model, *, seed: int | None, checkpoint: str | None) -> De
     return Decoding(**model.model_dump(), seed=seed, checkpoint=checkpoint)
 
 
-class Answer(NamedTuple):
+class WholeAnswer(NamedTuple):
     """A complete answer, made by one call or by several."""
 
     text: str
@@ -36,7 +36,7 @@ class Answer(NamedTuple):
     problem: str = ""  # why the text is empty
 
 
-Method = Callable[[Chat, BenchmarkItem, int], Awaitable[Answer]]  # answers an item; the integer is the sample index
+Method = Callable[[Chat, BenchmarkItem, int], Awaitable[WholeAnswer]]  # answers an item; the integer is the sample index
 
 
 class Answers:
@@ -153,11 +153,11 @@ async def answer_all(
         raise refusals[0]
 
 
-async def in_one_call(chat: Chat, item: BenchmarkItem, sample: int) -> Answer:
+async def in_one_call(chat: Chat, item: BenchmarkItem, sample: int) -> WholeAnswer:
     """Sends the prompt unchanged. The longest requests go first: started last, they would run alone at the end."""
     reply = await chat(user(item.prompt, sample=sample)._replace(urgency=float(item.length)))
     tokens, problem = reply.usage.completion, "" if reply.text.strip() else why_empty(reply)
-    return Answer(reply.text, reply.finish_reason, tokens, reply.seconds, (), reply.reasoning, reply.inline, problem)
+    return WholeAnswer(reply.text, reply.finish_reason, tokens, reply.seconds, (), reply.reasoning, reply.inline, problem)
 
 
 class _Watch:
@@ -178,7 +178,7 @@ class _Watch:
             why = "; ".join(f"{count} {problem}" for problem, count in self._problems.most_common(3))
             progress.say(f"{self._label}: {self._problems.total()} of {self._answers} answers are empty: {why}")
 
-    def saw(self, item: BenchmarkItem, answer: Answer) -> None:
+    def saw(self, item: BenchmarkItem, answer: WholeAnswer) -> None:
         self._answers += 1
         self._tokens += answer.tokens
         self._problems.update([answer.problem] if answer.problem else [])

@@ -25,7 +25,7 @@ _OTHERS = {  # by their first bytes
 }
 
 
-class Entry(NamedTuple):
+class BenchmarkRow(NamedTuple):
     """One row of a file, with the file and line it comes from."""
 
     data: Mapping[str, Any]
@@ -74,7 +74,7 @@ class Entry(NamedTuple):
         return BadInput(self.path, problem, line=self.line, field=field, fix=fix)
 
 
-class Ask(NamedTuple):
+class BenchmarkPrompt(NamedTuple):
     """A prompt with its requested length, as read from a row."""
 
     prompt: str
@@ -93,15 +93,15 @@ def read_benchmark(path: Path) -> list[BenchmarkItem]:
     return list(items_of((entry, asked(entry)) for entry in entries(path)))
 
 
-def asked(entry: Entry) -> Ask:
+def asked(entry: BenchmarkRow) -> BenchmarkPrompt:
     """Reads a row in LongBench-Write's format. Raises BadInput if the row has another format."""
     prompt, length = entry.text("prompt"), entry.length()
-    return Ask(prompt, length, entry.text("type", empty=True) if entry.has("type") else "", id=entry.identity())
+    return BenchmarkPrompt(prompt, length, entry.text("type", empty=True) if entry.has("type") else "", id=entry.identity())
 
 
-def items_of(rows: Iterable[tuple[Entry, Ask]]) -> Iterator[BenchmarkItem]:
+def items_of(rows: Iterable[tuple[BenchmarkRow, BenchmarkPrompt]]) -> Iterator[BenchmarkItem]:
     """Yields an item with an id for each prompt. Raises BadInput for a duplicate: its answers would count as two observations."""
-    seen: dict[str, Entry] = {}
+    seen: dict[str, BenchmarkRow] = {}
     for entry, ask in rows:
         item = item_of(ask)
         first = seen.setdefault(item.id, entry)
@@ -112,7 +112,7 @@ def items_of(rows: Iterable[tuple[Entry, Ask]]) -> Iterator[BenchmarkItem]:
         yield item
 
 
-def item_of(ask: Ask) -> BenchmarkItem:
+def item_of(ask: BenchmarkPrompt) -> BenchmarkItem:
     """Returns the benchmark item of a prompt; missing id and language are derived from the prompt."""
     return BenchmarkItem(
         id=ask.id or item_id(ask.prompt, ask.length),
@@ -140,7 +140,7 @@ def language_of(text: str) -> str:
     return told
 
 
-def entries(path: Path) -> Iterator[Entry]:
+def entries(path: Path) -> Iterator[BenchmarkRow]:
     """Yields the rows of a JSONL file, of all `.jsonl` files in a folder, or of a glob. Raises BadInput at the first row that is no JSON
     object.
     """
@@ -149,7 +149,7 @@ def entries(path: Path) -> Iterator[Entry]:
             if row.data is None:
                 problem = row.problem or ""
                 raise BadInput(file, problem, line=row.line, fix=_fix_for(file, problem) if row.line == 1 else FIX)
-            yield Entry(row.data, file, row.line)
+            yield BenchmarkRow(row.data, file, row.line)
 
 
 def _files(path: Path) -> list[Path]:

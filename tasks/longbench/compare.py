@@ -15,7 +15,7 @@ from statistics import mean
 from typing import Literal, NamedTuple
 
 from tasks import store
-from tasks.longbench.published import ITEMS, RERUN_GAP, Published, is_papers
+from tasks.longbench.published import ITEMS, RERUN_GAP, PublishedScores, is_papers
 from tasks.longbench.samples import Mode, PromptScores, by_prompt
 from tasks.longbench.scorecard import BINS, OVER, bin_of
 from tasks.longbench.summary import summarise
@@ -50,7 +50,7 @@ class Side(NamedTuple):
         return found
 
 
-class Row(Record):
+class MeasureDifference(Record):
     """One measure over one group of items: A minus B, in points (0 to 100)."""
 
     group: str  # overall, a length bin or a language
@@ -77,7 +77,7 @@ class Comparison(Record):
     unscored: int  # common items that are unscored on at least one side
     only_a: tuple[str, ...]
     only_b: tuple[str, ...]
-    rows: tuple[Row, ...]
+    rows: tuple[MeasureDifference, ...]
     notes: tuple[str, ...]
 
 
@@ -136,13 +136,13 @@ def paired(a: Side, b: Side, *, mode: Mode = "paper") -> Comparison:
     )
 
 
-def against_paper(side: Side, row: Published) -> Comparison:
+def against_paper(side: Side, row: PublishedScores) -> Comparison:
     """Compares A's means with published figures.
 
     The verdict is "cannot tell" if the figure is within the interval widened by the gap between reruns, or if A answered other prompts.
     """
     card, same = summarise(side.answers), is_papers({item.id for item in side.answers})
-    rows: list[Row] = []
+    rows: list[MeasureDifference] = []
     for measure in ("s_l", "s_q", "s_bar"):
         value, interval, figure = getattr(card, measure), getattr(card, f"{measure}_interval"), getattr(row, measure).value
         if value is not None:
@@ -150,7 +150,7 @@ def against_paper(side: Side, row: Published) -> Comparison:
             told = _at_both([_outcome(apart, margin=RERUN_GAP), *_at_bounds(side, measure, figure)]) if same else "cannot tell"
             number = _scored(side) if measure == "s_q" else card.items
             found = {"items": number, "a": value, "b": figure, "difference": value - figure, "interval": apart}
-            rows.append(Row(group="overall", measure=measure, p=None, p_holm=None, verdict=told, **found))
+            rows.append(MeasureDifference(group="overall", measure=measure, p=None, p_holm=None, verdict=told, **found))
     return Comparison(
         a=side.name,
         b=f"{PAPER}{row.model}",
@@ -242,7 +242,7 @@ Pairs = Sequence[tuple[PromptScores, PromptScores]]
 class _Told(NamedTuple):
     """A row, and the largest p of its verdict: as scored, and with the unscored answers at both bounds."""
 
-    row: Row
+    row: MeasureDifference
     p: float
 
 
@@ -277,7 +277,7 @@ def _row(group: str, measure: Measure, items: int, a: float, b: float, found: Se
     """`found` is the test of the scored answers, then the tests with the unscored answers at each bound."""
     told = _at_both([_outcome(one.interval) if _significant(one.p) else "cannot tell" for one in found])
     first = found[0]
-    row = Row(
+    row = MeasureDifference(
         group=group,
         measure=measure,
         items=items,
@@ -306,7 +306,7 @@ def _outcome(interval: Interval | None, *, margin: float = 0.0) -> Outcome:
     return "better" if interval.low > margin else "worse"
 
 
-def _corrected(found: Sequence[_Told]) -> list[Row]:
+def _corrected(found: Sequence[_Told]) -> list[MeasureDifference]:
     adjusted = holm([told.p for told in found])
     return [
         told.row.model_copy(update={"p_holm": p, "verdict": told.row.verdict if _significant(p) else "cannot tell"})
@@ -331,7 +331,7 @@ def _notes(a: Side, b: Side, *, corrected: int) -> list[str]:
     return notes
 
 
-def _pair_notes(pairs: Pairs, rows: Sequence[Row], *, topics: int) -> list[str]:
+def _pair_notes(pairs: Pairs, rows: Sequence[MeasureDifference], *, topics: int) -> list[str]:
     notes = []
     if topics < len(pairs):
         notes.append(f"prompts that differ by their asked length alone count as one topic: {topics} topics")
@@ -345,7 +345,7 @@ def _pair_notes(pairs: Pairs, rows: Sequence[Row], *, topics: int) -> list[str]:
     return notes
 
 
-def _paper_notes(side: Side, row: Published, *, same: bool) -> list[str]:
+def _paper_notes(side: Side, row: PublishedScores, *, same: bool) -> list[str]:
     marks = {name: getattr(row, key).certainty for key, name in (("s_l", "S_l"), ("s_q", "S_q"), ("s_bar", "S̄"))}
     certain = "; ".join(f"{name} {mark}" for name, mark in marks.items())
     notes = [

@@ -25,7 +25,7 @@ class Figure(NamedTuple):
     certainty: Certainty
 
 
-class Published(NamedTuple):
+class PublishedScores(NamedTuple):
     """The published scores of one model."""
 
     model: str
@@ -39,8 +39,8 @@ def is_papers(ids: Iterable[str]) -> bool:
     return hashlib.sha256("".join(sorted(ids)).encode()).hexdigest()[: len(PROMPTS)] == PROMPTS
 
 
-def _row(model: str, s_bar: float, s_l: float, s_q: float, certainty: Certainty, *, of_s_bar: Certainty | None = None) -> Published:
-    return Published(model, Figure(s_l, certainty), Figure(s_q, certainty), Figure(s_bar, of_s_bar or certainty))
+def _row(model: str, s_bar: float, s_l: float, s_q: float, certainty: Certainty, *, of_s_bar: Certainty | None = None) -> PublishedScores:
+    return PublishedScores(model, Figure(s_l, certainty), Figure(s_q, certainty), Figure(s_bar, of_s_bar or certainty))
 
 
 TABLE = (
@@ -59,7 +59,7 @@ TABLE = (
 )
 
 
-def published(name: str) -> Published:
+def published(name: str) -> PublishedScores:
     """Returns the table row of a model; the name is case-insensitive. Raises BadInput that suggests the closest name."""
     by_name = {row.model.lower(): row for row in TABLE}
     if name.lower() not in by_name:

@@ -9,7 +9,7 @@ from tasks.text.counts import s_l
 GROWTH = 1.25  # of the mean answer when the requested length doubles: 2 for a model that follows, about 1 for one that stopped growing
 
 
-class Point(Record):
+class RulerPoint(Record):
     """One answer on the ruler, in words."""
 
     asked: int
@@ -38,7 +38,7 @@ class Ceiling(Record):
     mean: float | None  # words written at that requested length and above
 
 
-def reach(points: Iterable[Point]) -> list[Reach]:
+def reach(points: Iterable[RulerPoint]) -> list[Reach]:
     """Mean and longest answer per requested length, shortest requested length first."""
     by_asked: dict[int, list[int]] = {}
     for point in points:
@@ -49,7 +49,7 @@ def reach(points: Iterable[Point]) -> list[Reach]:
     ]
 
 
-def ceiling(points: Sequence[Point]) -> Ceiling:
+def ceiling(points: Sequence[RulerPoint]) -> Ceiling:
     """Returns the longest answer, and the requested length from which the answers stop growing.
 
     That is the first requested length `a` for which the answers to requests of 2a and more are on average at most 1.25 times as long as
@@ -62,12 +62,12 @@ def ceiling(points: Sequence[Point]) -> Ceiling:
     return Ceiling(longest=longest, asked=flat, mean=above)
 
 
-def tried_lengths(points: Iterable[Point]) -> list[int]:
+def tried_lengths(points: Iterable[RulerPoint]) -> list[int]:
     """The requested lengths for which a request at least twice as long exists, shortest first."""
     asked = sorted({point.asked for point in points})
     return [length for length in asked if 2 * length <= asked[-1]]
 
 
-def _flat_from(asked: int, points: Sequence[Point]) -> bool:
+def _flat_from(asked: int, points: Sequence[RulerPoint]) -> bool:
     here = mean(point.written for point in points if asked <= point.asked < 2 * asked)
     return mean(point.written for point in points if point.asked >= 2 * asked) <= GROWTH * here

@@ -10,7 +10,7 @@ from pathlib import Path
 from pydantic import Field
 
 from tasks import store
-from tasks.longbench.ruler import Ceiling, Point, Reach
+from tasks.longbench.ruler import Ceiling, Reach, RulerPoint
 from tasks.schema.errors import BadInput
 from tasks.schema.records import ByName, Record
 from tasks.statistics import Interval
@@ -95,7 +95,7 @@ class Scorecard(Group):
     by_bin: dict[str, Group]  # by requested length
     by_language: dict[str, Group]
     by_type: dict[str, Group]
-    ruler: tuple[Point, ...]  # sorted by requested length
+    ruler: tuple[RulerPoint, ...]  # sorted by requested length
     judge: str | None  # the judge of S_q; None: not judged
     reasoned: int = Field(0, description="answers whose model wrote thoughts; they are in no figure")
     stripped: Stripped | None = None  # None: every count equals that of the paper's script

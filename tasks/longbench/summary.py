@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean, pstdev
 from typing import NamedTuple
 
-from tasks.longbench.ruler import Point, Reach, ceiling, reach
+from tasks.longbench.ruler import Reach, RulerPoint, ceiling, reach
 from tasks.longbench.samples import PromptScores, by_prompt
 from tasks.longbench.scorecard import BINS, OVER, Decay, FixedScores, Following, Group, Scorecard, Steadiness, Stripped, bin_of
 from tasks.schema.finish import Finish, finish_of
@@ -81,7 +81,7 @@ def fixed_length(prompt: str, length: int, response: str) -> FixedLength:
 def summarise(items: Sequence[ScoredItem], *, judge: str | None = None) -> Scorecard:
     """The scorecard of one model's items. Raises ValueError without items."""
     order = [name for _, name in BINS] + [OVER]
-    points = tuple(Point(asked=asked, written=written) for asked, written in sorted((item.asked, item.written) for item in items))
+    points = tuple(RulerPoint(asked=asked, written=written) for asked, written in sorted((item.asked, item.written) for item in items))
     return Scorecard(
         judge=judge,
         **dict(_group(items)),

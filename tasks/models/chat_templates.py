@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 from tasks.checkpoints import special_tokens, templates
-from tasks.models.rendering import Ask, Failed, Result, Text, render
+from tasks.models.rendering import RenderedText, RenderingFailed, RenderRequest, Result, render
 from tasks.schema.errors import BadInput
 from tasks.schema.records import Message, Record
 
@@ -30,7 +30,7 @@ TINY = (
 )
 
 
-class Vocabulary(NamedTuple):
+class TemplateTokens(NamedTuple):
     """The special tokens that examining a template needs."""
 
     tokens: Mapping[str, str]  # the template's variables: bos_token and so on
@@ -73,7 +73,7 @@ def shipped() -> dict[str, str]:
     return {path.stem: path.read_text(encoding="utf-8") for path in sorted(FORMS.glob("*.jinja"))}
 
 
-def examine(template: str, vocabulary: Vocabulary) -> Examination:
+def examine(template: str, vocabulary: TemplateTokens) -> Examination:
     """Check whether a model can be trained with this template. A child process with time and memory limits renders it.
 
     >>> examine("{% for m in messages %}{{ m.content }}{% endfor %}", Vocabulary({}, frozenset({"</s>"}))).problem
@@ -82,7 +82,7 @@ def examine(template: str, vocabulary: Vocabulary) -> Examination:
     return judged(template, render(_asks(template), vocabulary.tokens), vocabulary.stops)
 
 
-def training_form(published: str | None, vocabulary: Vocabulary, *, source: str, named: Path | None = None) -> Form:
+def training_form(published: str | None, vocabulary: TemplateTokens, *, source: str, named: Path | None = None) -> Form:
     """The template to train with: the file `named`; else the published template, if it passes; else a form that renders the same text.
 
     `source` is the model's name in messages. Raises BadInput if there is no such template, or if the template is not safe to render.
@@ -118,7 +118,11 @@ def check_safe(template: str, tokens: Mapping[str, str], *, source: str) -> None
     """Raises BadInput if a template loops, fills the memory or reads Python's attributes. For models that are served, not trained."""
     if template == TINY or template in shipped().values():
         return
-    if (fault := _unfit(render([Ask(template, probe) for probe in PROBES] + [Ask(template, PLAIN[:1], prompt=True)], tokens))) is not None:
+    if (
+        fault := _unfit(
+            render([RenderRequest(template, probe) for probe in PROBES] + [RenderRequest(template, PLAIN[:1], prompt=True)], tokens)
+        )
+    ) is not None:
         raise BadInput(
             source,
             f"its chat template is refused: {fault}",
@@ -132,7 +136,7 @@ def check_folder(folder: Path) -> None:
         check_safe(template, special_tokens(folder), source=str(path))
 
 
-def _named(path: Path, published: str | None, vocabulary: Vocabulary) -> Form:
+def _named(path: Path, published: str | None, vocabulary: TemplateTokens) -> Form:
     try:
         template = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -166,10 +170,14 @@ def known_by_trl(published: str) -> dict[str, str]:
     return {name: form for name, text, form in _trl_forms() if text == published}
 
 
-def _asks(template: str) -> list[Ask]:
+def _asks(template: str) -> list[RenderRequest]:
     """Rendering requests: PROBES, PROBES without the marks, and the generation prompt of PLAIN."""
     bare = MARKED.sub(r"{%\1 endif \2%}", MARK.sub(r"{%\1 if true \2%}", template))
-    return [*(Ask(template, probe) for probe in PROBES), *(Ask(bare, probe) for probe in PROBES), Ask(template, PLAIN[:1], prompt=True)]
+    return [
+        *(RenderRequest(template, probe) for probe in PROBES),
+        *(RenderRequest(bare, probe) for probe in PROBES),
+        RenderRequest(template, PLAIN[:1], prompt=True),
+    ]
 
 
 def look(templates: Sequence[str], tokens: Mapping[str, str]) -> dict[str, list[Result]]:
@@ -182,11 +190,11 @@ def look(templates: Sequence[str], tokens: Mapping[str, str]) -> dict[str, list[
 
 def _unfit(results: Sequence[Result]) -> str | None:
     """Why the template is unsafe, or why it cannot render the simplest conversation; None if neither."""
-    bad = next((one for one in results if isinstance(one, Failed) and one.kind in ("unsafe", "endless")), None)
+    bad = next((one for one in results if isinstance(one, RenderingFailed) and one.kind in ("unsafe", "endless")), None)
     if bad is not None:
         return bad.detail
     plain = results[0]
-    return f"it renders no conversation ({plain.detail})" if isinstance(plain, Failed) else None
+    return f"it renders no conversation ({plain.detail})" if isinstance(plain, RenderingFailed) else None
 
 
 def _same(form: Sequence[Result], published: Sequence[Result], stops: frozenset[str], count: int = len(PROBES)) -> bool:
@@ -199,7 +207,7 @@ def _same(form: Sequence[Result], published: Sequence[Result], stops: frozenset[
 
 
 def _alike(one: Result, other: Result, stops: frozenset[str]) -> bool:
-    if isinstance(one, Failed) or isinstance(other, Failed):
+    if isinstance(one, RenderingFailed) or isinstance(other, RenderingFailed):
         return one.kind == other.kind
     return one.text == other.text or one.text in {other.text + stop for stop in stops}
 
@@ -217,9 +225,9 @@ def judged(template: str, results: Sequence[Result], stops: frozenset[str]) -> E
     problem, end = _unfit(results), ""
     for probe in tried if problem is None else []:
         one, other = at[probe]
-        if isinstance(one, Failed):
+        if isinstance(one, RenderingFailed):
             problem = f"it does not render a conversation of {len(probe)} turns ({one.detail})"
-        elif isinstance(other, Failed) or one.text != other.text:
+        elif isinstance(other, RenderingFailed) or one.text != other.text:
             problem = "it renders another text with its marks than without them"
         else:
             problem, end = _turns(one, probe, stops)
@@ -229,12 +237,12 @@ def judged(template: str, results: Sequence[Result], stops: frozenset[str]) -> E
 
 
 def _system(result: Result) -> Literal["rendered", "refused", "dropped"]:
-    if isinstance(result, Failed):
+    if isinstance(result, RenderingFailed):
         return "refused"
     return "rendered" if SYSTEM[0].content in result.text else "dropped"
 
 
-def _turns(rendered: Text, probe: Sequence[Message], stops: frozenset[str]) -> tuple[str | None, str]:
+def _turns(rendered: RenderedText, probe: Sequence[Message], stops: frozenset[str]) -> tuple[str | None, str]:
     """(problem of the marks in one conversation or None, the token that ends its answers)."""
     end, at, spans = "", 0, list(_spans(rendered))
     for number, message in enumerate(probe, 1):
@@ -259,7 +267,7 @@ def _turns(rendered: Text, probe: Sequence[Message], stops: frozenset[str]) -> t
     return None, end
 
 
-def _spans(rendered: Text) -> Iterator[tuple[int, int]]:
+def _spans(rendered: RenderedText) -> Iterator[tuple[int, int]]:
     """The marked spans, without white space at their end (it is no target after an end of turn). Touching spans are joined."""
     begun: tuple[int, int] | None = None
     for start, end in sorted(rendered.marks):
@@ -286,7 +294,7 @@ def _unended(inside: str, behind: str, stops: frozenset[str]) -> str:
 
 def _note(plain: Result, prompt: Result) -> str:
     """A note if an answer begins at another place in training than in generation; "" if the places agree."""
-    if isinstance(plain, Failed) or isinstance(prompt, Failed) or not plain.marks:
+    if isinstance(plain, RenderingFailed) or isinstance(prompt, RenderingFailed) or not plain.marks:
         return "it does not begin an answer by itself (add_generation_prompt)"
     start = min(span[0] for span in plain.marks)
     if plain.text[:start] == prompt.text:

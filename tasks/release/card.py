@@ -2,13 +2,13 @@
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from tasks.release.facts import Facts
+from tasks.release.facts import ReleaseFacts
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10**9, "1M<n<10M"))
 HUB_LICENCES = {"odc-by-1.0": "odc-by", "cc0-1.0": "cc0-1.0", "apache-2.0": "apache-2.0", "mit": "mit", "cc-by-4.0": "cc-by-4.0"}
 
 
-def card(facts: Facts) -> str:
+def card(facts: ReleaseFacts) -> str:
     """The text of the card, README.md of a release."""
     templates = Environment(
         loader=PackageLoader("tasks.release", "."), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False

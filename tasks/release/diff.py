@@ -8,7 +8,7 @@ from typing import NamedTuple
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tasks import store
-from tasks.release.sides import Kept, Side
+from tasks.release.sides import ComparedFields, Side
 from tasks.schema.records import Record
 
 FIELDS = ("request", "answer", "written", "asked", "language", "source")
@@ -17,7 +17,7 @@ SHOWN = 50  # rows of each kind on the page
 WIDTH, HEIGHT = 360, 120
 
 
-class Change(Record):
+class ChangedRow(Record):
     """A row that is in both datasets and differs. `was` and `now`: words of the answer in A and B."""
 
     id: str
@@ -38,14 +38,14 @@ class Distribution(Record):
     b_counts: tuple[int, ...]
 
 
-class Difference(Record):
+class DatasetDifference(Record):
     a: str
     b: str
     a_rows: int
     b_rows: int
     came: tuple[str, ...]  # ids only in B
     left: tuple[str, ...]  # ids only in A
-    changed: tuple[Change, ...]
+    changed: tuple[ChangedRow, ...]
     same: int
     shares: dict[str, tuple[float, float]]  # share of rows in A and B for each language and each source, 0 to 1
     distributions: tuple[Distribution, ...]
@@ -57,11 +57,11 @@ class _Bar(NamedTuple):
     b: float
 
 
-def difference(names: tuple[str, str], a: Side, b: Side) -> Difference:
+def difference(names: tuple[str, str], a: Side, b: Side) -> DatasetDifference:
     """The difference from A to B. `names`: how the user named the two sides."""
     both = [id for id in a if id in b]
     changed = [change for id in both if (change := _change(id, a[id], b[id]))]
-    return Difference(
+    return DatasetDifference(
         a=names[0],
         b=names[1],
         a_rows=len(a),
@@ -75,9 +75,9 @@ def difference(names: tuple[str, str], a: Side, b: Side) -> Difference:
     )
 
 
-def _change(id: str, was: Kept, now: Kept) -> Change | None:
+def _change(id: str, was: ComparedFields, now: ComparedFields) -> ChangedRow | None:
     fields = tuple(field for field in FIELDS if getattr(was, field) != getattr(now, field))
-    return Change(id=id, fields=fields, was=was.written, now=now.written, source=now.source) if fields else None
+    return ChangedRow(id=id, fields=fields, was=was.written, now=now.written, source=now.source) if fields else None
 
 
 def _shares(a: Side, b: Side) -> dict[str, tuple[float, float]]:
@@ -114,7 +114,7 @@ def _distribution(name: str, a: Sequence[float], b: Sequence[float]) -> Distribu
     )
 
 
-def text_of(found: Difference) -> str:
+def text_of(found: DatasetDifference) -> str:
     """The difference as text for a terminal."""
     fields = Counter(field for change in found.changed for field in change.fields)
     by_field = ", ".join(f"{field} {count:,}" for field, count in fields.most_common())
@@ -143,7 +143,7 @@ def _three(values: tuple[float, float, float]) -> str:
     return " / ".join(f"{value:,.0f}" for value in values)
 
 
-def write_page(found: Difference, out: Path) -> Path:
+def write_page(found: DatasetDifference, out: Path) -> Path:
     """Write the difference as index.html and diff.json. The folder `out` is replaced. Returns the path of the page."""
     templates = Environment(
         loader=PackageLoader("tasks.release", "."), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=True

@@ -8,10 +8,10 @@ from typing import NamedTuple
 
 from tasks import store
 from tasks.corpus.dataset import read_dataset, spread
-from tasks.endpoints.ledger import Account, totals
+from tasks.endpoints.ledger import RoleTotals, totals
 from tasks.endpoints.replay import Paid, read_journal
 from tasks.endpoints.roles import JOURNAL
-from tasks.schema.contract_results import Passed, Verdict
+from tasks.schema.contract_results import ContractVerdict, Passed
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Params, Source
 from tasks.schema.records import Metrics, Reject
@@ -35,7 +35,7 @@ class Part(NamedTuple):
     length_kinds: Mapping[str, int]
 
 
-class Facts(NamedTuple):
+class ReleaseFacts(NamedTuple):
     """Everything that the card shows."""
 
     name: str
@@ -46,9 +46,9 @@ class Facts(NamedTuple):
     metrics: Mapping[str, Mapping[str, float]]  # by stage
     rejects: Mapping[str, Mapping[str, int]]  # by stage and reason
     prompts: Mapping[str, str]  # SHA-256 of each prompt file
-    costs: Mapping[tuple[str, str], Account]  # by role and model
+    costs: Mapping[tuple[str, str], RoleTotals]  # by role and model
     priced: frozenset[str]  # models with a price in the settings
-    verdict: Verdict
+    verdict: ContractVerdict
     digest: str
     commit: str
     params: Params
@@ -58,15 +58,15 @@ class Facts(NamedTuple):
         return self.params.models.teacher.name.startswith("rehearsal")
 
 
-def gather(data: Path, params: Params, *, version: str, commit: str) -> Facts:
+def gather(data: Path, params: Params, *, version: str, commit: str) -> ReleaseFacts:
     """The facts of the current data. Raises BadInput if a stage has not run or the data is not the data that passed the contract."""
     dataset, general, checked = data / "assemble/dataset", data / "assemble/general", data / "validate_dataset"
     passed = store.read_document(checked / "passed.json", Passed)
     if (digest := store.digest(dataset, general)) != passed.sha256:
         raise BadInput(dataset, "not the data that passed the contract", fix=FIX)
-    verdict = store.read_document(checked / "verdict.json", Verdict)
+    verdict = store.read_document(checked / "verdict.json", ContractVerdict)
     own = settings()
-    return Facts(
+    return ReleaseFacts(
         name=params.assemble.recipe,
         version=version,
         long=_part(dataset),

@@ -16,7 +16,7 @@ from tasks.text.counts import count_words, s_l
 PIPELINE = Path("data/assemble/dataset")  # the data of a git revision that is not a release
 
 
-class Kept(NamedTuple):
+class ComparedFields(NamedTuple):
     """The fields of a row that are compared."""
 
     request: str  # digest
@@ -28,7 +28,7 @@ class Kept(NamedTuple):
     s_l: float | None
 
 
-Side = dict[str, Kept]  # by id
+Side = dict[str, ComparedFields]  # by id
 
 
 @contextmanager
@@ -74,7 +74,7 @@ def side_of(path: Path) -> Side:
         written, digest = count_words(answer), text_id(request)
         known = row.id if row.id != row.source else digest
         score = s_l(row.asked, written) if row.asked else None
-        found[_free(known, found)] = Kept(digest, text_id(answer), written, row.asked, row.language, row.origin, score)
+        found[_free(known, found)] = ComparedFields(digest, text_id(answer), written, row.asked, row.language, row.origin, score)
     return found
 
 

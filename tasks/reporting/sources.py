@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 from tasks import store
 from tasks.corpus.dataset import FILE, read_dataset
-from tasks.history import Entry, read_history
+from tasks.history import HistoryEntry, read_history
 from tasks.judging.judged import Judged
 from tasks.longbench.scorecard import Scorecard, read_scorecards
-from tasks.schema.contract_results import Verdict
+from tasks.schema.contract_results import ContractVerdict
 from tasks.schema.params import Params, load
 from tasks.schema.records import Abilities, Metrics, Prediction, Reject, ScoredItem, Served
 from tasks.text.counts import count_words
@@ -48,7 +48,7 @@ class Excerpt(NamedTuple):
     reasoning: str = ""  # the model's thoughts
 
 
-class Origin(NamedTuple):
+class RunOrigin(NamedTuple):
     """Params, data, code and libraries of the run."""
 
     params: Params
@@ -64,18 +64,18 @@ class Run(NamedTuple):
     cards: Mapping[str, Scorecard]
     items: list[ScoredItem]
     lengths: Lengths
-    history: list[Entry]
+    history: list[HistoryEntry]
     rejects: Mapping[str, Mapping[str, int]]  # stage, reason
-    contracts: list[Verdict]  # of the instructions, the drafts and the training set
+    contracts: list[ContractVerdict]  # of the instructions, the drafts and the training set
     judged: Judged
     general: Mapping[str, Mapping[str, float | None]]  # scores 0 to 1, by candidate model and task of lm-evaluation-harness
     bias: LengthBias
-    alignment: list[Entry]
+    alignment: list[HistoryEntry]
     decision: Decision
     served: Served
     excerpts: list[Excerpt]
     metrics: Mapping[str, Mapping[str, float]]  # stage, name
-    origin: Origin
+    origin: RunOrigin
 
 
 def gather(data: Path) -> Run:
@@ -87,7 +87,7 @@ def gather(data: Path) -> Run:
         lengths=_lengths(dataset),
         history=read_history(data / "train" / "history.jsonl"),
         rejects={folder.name: _reasons(folder / "rejects.jsonl") for folder in _stages(data, "rejects.jsonl")},
-        contracts=[store.read_document(data / stage / "verdict.json", Verdict) for stage in CONTRACTS],
+        contracts=[store.read_document(data / stage / "verdict.json", ContractVerdict) for stage in CONTRACTS],
         judged=store.read_document(data / "score" / "reliability.json", Judged),
         general=store.read_document(data / "evaluate_general" / "general.json", Abilities).root,
         bias=store.read_document(data / "build_pairs" / "bias.json", LengthBias),
@@ -156,7 +156,9 @@ def _excerpt(prediction: Prediction, written: Mapping[str, int]) -> Excerpt:
     return Excerpt(item.prompt, item.language, item.length, written, head, tail, thoughts)
 
 
-def _origin(dataset: Path) -> Origin:
+def _origin(dataset: Path) -> RunOrigin:
     with dataset.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return Origin(load(PARAMS), PARAMS.read_text(encoding="utf-8"), digest, commit(), {name: metadata.version(name) for name in LIBRARIES})
+    return RunOrigin(
+        load(PARAMS), PARAMS.read_text(encoding="utf-8"), digest, commit(), {name: metadata.version(name) for name in LIBRARIES}
+    )

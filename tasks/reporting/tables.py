@@ -67,7 +67,7 @@ class Estimate(NamedTuple):
 Value = float | int | Estimate | None
 
 
-class Line(NamedTuple):
+class ScoreLine(NamedTuple):
     """One score, with a value per model. The gaps are student minus base and student minus control; None if one is missing or the
     difference has no meaning."""
 
@@ -77,7 +77,7 @@ class Line(NamedTuple):
     gap: float | None
 
 
-class Difference(NamedTuple):
+class ModelDifference(NamedTuple):
     """One model minus another in one measure, paired by prompt."""
 
     models: str
@@ -99,13 +99,13 @@ class Margin(NamedTuple):
     s_bar: Value
 
 
-def headlines(cards: Mapping[str, Scorecard]) -> list[Line]:
+def headlines(cards: Mapping[str, Scorecard]) -> list[ScoreLine]:
     """S̄ and S_l in both modes, S_q, unscored, answers and prompts, with a column per model."""
     columns, models = list(cards.values()), list(cards)
     return [_line(name, [_value(card, key) for card in columns], models, gap="s_" in key) for key, name in HEADLINES.items()]
 
 
-def reaches(cards: Mapping[str, Scorecard]) -> list[Line]:
+def reaches(cards: Mapping[str, Scorecard]) -> list[ScoreLine]:
     """The ruler: mean words written per requested length, with a column per model."""
     columns = [{point.asked: point.mean for point in card.by_asked} for card in cards.values()]
     lengths = sorted({asked for column in columns for asked in column})
@@ -114,7 +114,7 @@ def reaches(cards: Mapping[str, Scorecard]) -> list[Line]:
     ]
 
 
-def decay(cards: Mapping[str, Scorecard]) -> list[Line]:
+def decay(cards: Mapping[str, Scorecard]) -> list[ScoreLine]:
     """Degeneration of the answers in percent, with a column per model."""
     columns = [card.degeneration for card in cards.values()]
     measures = [_line(name, [_percent_of(column, key) for column in columns], list(cards), gap=False) for key, name in DECAY.items()]
@@ -132,14 +132,14 @@ def _percent_of(column: Decay | None, key: str) -> Value:
     return None if share is None else 100 * share
 
 
-def by_asked(cards: Mapping[str, Scorecard]) -> list[Line]:
+def by_asked(cards: Mapping[str, Scorecard]) -> list[ScoreLine]:
     """Mean S_l without loops per asked length, a column per model; none where the texts were not at hand."""
     columns = [{point.asked: point.s_l_without_loops for point in card.by_asked} for card in cards.values()]
     lengths = sorted({asked for column in columns for asked, score in column.items() if score is not None})
     return [_line(f"{asked:,}".replace(",", "\u202f"), [column.get(asked) for column in columns], list(cards)) for asked in lengths]
 
 
-def steadiness(cards: Mapping[str, Scorecard]) -> list[Line]:
+def steadiness(cards: Mapping[str, Scorecard]) -> list[ScoreLine]:
     """LVC in percent and MLA, a column per model; nothing where no prompt has several answers."""
     found = [card.steadiness for card in cards.values()]
     if not any(found):
@@ -152,7 +152,7 @@ def steadiness(cards: Mapping[str, Scorecard]) -> list[Line]:
     return [_line(names[key], values[key], list(cards), gap=False) for key in names]
 
 
-def by_group(cards: Mapping[str, Scorecard], group: str, score: str) -> list[Line]:
+def by_group(cards: Mapping[str, Scorecard], group: str, score: str) -> list[ScoreLine]:
     """One score per value of `group` (by_bin, by_language, by_type), with a column per model."""
     names = sorted({name for card in cards.values() for name in getattr(card, group)}, key=_place)
     columns = [getattr(card, group) for card in cards.values()]
@@ -175,16 +175,16 @@ def _place(name: str) -> tuple[int, str]:
     return (bins.index(name) if name in bins else len(bins), name)
 
 
-def over_cap(run: Run, cap: float) -> Line:
+def over_cap(run: Run, cap: float) -> ScoreLine:
     """Mean S_l over the items that ask for more words than the control's limit: a small test of the paper's claim."""
     values = [mean_s_l([item for item in run.items if item.model == model], over=cap) for model in run.cards]
     return _line(f"S_l where more than {cap:g} are asked", values, list(run.cards))
 
 
-def _line(name: str, values: Sequence[Value], models: Sequence[str], *, gap: bool = True) -> Line:
+def _line(name: str, values: Sequence[Value], models: Sequence[str], *, gap: bool = True) -> ScoreLine:
     by_model = {model: value.value if isinstance(value, Estimate) else value for model, value in zip(models, values, strict=True)}
     over_base, over_control = (_minus(by_model, "student", other) if gap else None for other in ("base", "control"))
-    return Line(name, values, over_base, over_control)
+    return ScoreLine(name, values, over_base, over_control)
 
 
 def _minus(by_model: Mapping[str, float | None], one: str, other: str) -> float | None:
@@ -192,13 +192,13 @@ def _minus(by_model: Mapping[str, float | None], one: str, other: str) -> float 
     return None if a is None or b is None else a - b
 
 
-def differences(run: Run) -> list[Difference]:
+def differences(run: Run) -> list[ModelDifference]:
     """Student minus base first, then each other pair that says what a step of the pipeline brought, over the prompts that both answered."""
     known = [pair for pair in PAIRS if all(name in run.cards for name in pair)]
     return [line for one, other in known for line in _differences(run, one, other)]
 
 
-def _differences(run: Run, one: str, other: str) -> Iterator[Difference]:
+def _differences(run: Run, one: str, other: str) -> Iterator[ModelDifference]:
     sides = [Side(name, [item for item in run.items if item.model == name], run.cards[name].judge) for name in (one, other)]
     if not {item.id for item in sides[0].answers} & {item.id for item in sides[1].answers}:
         return
@@ -208,7 +208,7 @@ def _differences(run: Run, one: str, other: str) -> Iterator[Difference]:
         row = next((row for row in paired(*sides, mode=mode).rows if (row.group, row.measure) == ("overall", measure)), None)
         if row:
             value = Estimate(row.difference, row.interval.low, row.interval.high) if row.interval else row.difference
-            yield Difference(f"{one} − {other}", name, row.items, value, row.verdict)
+            yield ModelDifference(f"{one} − {other}", name, row.items, value, row.verdict)
 
 
 def margins(bias: LengthBias) -> list[Margin]:

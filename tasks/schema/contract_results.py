@@ -31,7 +31,7 @@ class Bars(Record):
     median: float
 
 
-class Verdict(Record):
+class ContractVerdict(Record):
     """The result of a contract. `passed` means that no critical expectation failed."""
 
     name: str = "validate_dataset"

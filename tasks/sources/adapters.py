@@ -44,7 +44,7 @@ _TITLE = 40  # characters; a MATERIAL column up to this length is a title or a k
 _NO_OUTPUT = frozenset(("nan", "<nooutput>", "<no output>"))
 
 
-class Ask(NamedTuple):
+class RawPrompt(NamedTuple):
     """A prompt as the source has it."""
 
     text: str
@@ -82,7 +82,7 @@ class _Row:
         return iter(self._row)
 
 
-def ask_of(row: Mapping[str, Any], adapter: str = "auto") -> Ask:
+def ask_of(row: Mapping[str, Any], adapter: str = "auto") -> RawPrompt:
     """The first user turn with the system prompt; an empty text if there is no user turn. Raises Misfit for an unreadable row."""
     read = _Row(row, {})
     toxic = _flag(read, "toxic") or _moderated(read)
@@ -93,8 +93,8 @@ def ask_of(row: Mapping[str, Any], adapter: str = "auto") -> Ask:
             told.append(turn.text)
         elif turn.role == "user":
             lacks = turn.lacks or _unused(read, field, turn.text) or _earlier(read)
-            return Ask(turn.text, toxic, lacks, "\n\n".join(dict.fromkeys(filter(None, told))))
-    return Ask("", toxic)
+            return RawPrompt(turn.text, toxic, lacks, "\n\n".join(dict.fromkeys(filter(None, told))))
+    return RawPrompt("", toxic)
 
 
 def messages_of(row: Mapping[str, Any], adapter: str = "auto", *, named: Mapping[str, str] | None = None) -> tuple[Message, ...]:

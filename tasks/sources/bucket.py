@@ -22,7 +22,7 @@ AT_ONCE = 8 * 2**20  # bytes per request
 _GONE = {"404": "vanished", "NoSuchKey": "vanished", "NoSuchBucket": "vanished", "412": "changed", "PreconditionFailed": "changed"}
 
 
-class Object(NamedTuple):
+class ListedObject(NamedTuple):
     """An object in a bucket, as listed."""
 
     bucket: str
@@ -31,7 +31,7 @@ class Object(NamedTuple):
     nbytes: int
 
 
-def listing(entry: Source) -> list[Object]:
+def listing(entry: Source) -> list[ListedObject]:
     """The entry's objects, sorted by bucket and key.
 
     Raises BadInput if a pattern matches no object or the digest of the listing differs from the pinned revision; SourceError if the
@@ -52,17 +52,17 @@ def pin(patterns: list[str]) -> str:
     return digest(_found(patterns))
 
 
-def digest(objects: list[Object]) -> str:
+def digest(objects: list[ListedObject]) -> str:
     """SHA-256 of names, ETags and sizes, in hexadecimal. The order of `objects` does not matter."""
     lines = "".join(f"{found.bucket}/{found.key}\t{found.etag}\t{found.nbytes}\n" for found in sorted(objects))
     return hashlib.sha256(lines.encode()).hexdigest()
 
 
-def _found(patterns: list[str]) -> list[Object]:
+def _found(patterns: list[str]) -> list[ListedObject]:
     return sorted({thing for pattern in patterns for thing in _matching(pattern)})
 
 
-def _matching(pattern: str) -> Iterator[Object]:
+def _matching(pattern: str) -> Iterator[ListedObject]:
     name, _, key = pattern.removeprefix("s3://").partition("/")
     objects = {found.key: found for found in _objects(name, fixed_prefix(key), pattern)}
     wanted = matching(key, objects)
@@ -73,13 +73,13 @@ def _matching(pattern: str) -> Iterator[Object]:
     yield from (objects[found] for found in wanted)
 
 
-def _objects(bucket: str, prefix: str, pattern: str) -> Iterator[Object]:
+def _objects(bucket: str, prefix: str, pattern: str) -> Iterator[ListedObject]:
     from botocore.exceptions import BotoCoreError, ClientError
 
     try:
         for page in client().get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             for entry in page.get("Contents", ()):
-                yield Object(bucket, entry["Key"], entry["ETag"].strip('"'), entry["Size"])
+                yield ListedObject(bucket, entry["Key"], entry["ETag"].strip('"'), entry["Size"])
     except (BotoCoreError, ClientError) as error:
         raise SourceError(f"{pattern}: cannot be listed: {_said(error)}; check AWS_ENDPOINT_URL, credentials and network") from None
 

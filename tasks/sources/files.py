@@ -14,7 +14,7 @@ from tasks.sources import bucket, hub
 from tasks.sources.patterns import READABLE, below, data_files, say_left_out
 
 
-class File(NamedTuple):
+class SourceFile(NamedTuple):
     """One file of a source, with the state at the time of the listing."""
 
     entry: Source
@@ -28,21 +28,24 @@ class File(NamedTuple):
         return self.entry.format == "parquet" or (self.entry.format == "auto" and self.place.endswith(".parquet"))
 
 
-def files_of(entry: Source, folder: Path) -> list[File]:
+def files_of(entry: Source, folder: Path) -> list[SourceFile]:
     """The files of an entry, sorted, each once. Raises BadInput if a pattern matches no file or the files are not the pinned ones."""
     if entry.place == "s3":
         objects = bucket.listing(entry)
-        return [File(entry, f"{entry.name}/{found.key}", f"s3://{found.bucket}/{found.key}", found.nbytes, found.etag) for found in objects]
+        return [
+            SourceFile(entry, f"{entry.name}/{found.key}", f"s3://{found.bucket}/{found.key}", found.nbytes, found.etag)
+            for found in objects
+        ]
     if entry.place == "hub":
-        return [File(entry, f"{entry.name}/{path}", place, nbytes, entry.revision) for path, place, nbytes in hub.listing(entry)]
+        return [SourceFile(entry, f"{entry.name}/{path}", place, nbytes, entry.revision) for path, place, nbytes in hub.listing(entry)]
     paths = sorted({path for pattern in entry.files for path in _matching(folder, pattern, entry)})
     return [local_file(path, entry, str(path.relative_to(folder))) for path in paths]
 
 
-def local_file(path: Path, entry: Source, name: str) -> File:
+def local_file(path: Path, entry: Source, name: str) -> SourceFile:
     """A local file with its current size and modification time."""
     status = path.stat()
-    return File(entry, f"{entry.name}/{name}", str(path), status.st_size, str(status.st_mtime_ns))
+    return SourceFile(entry, f"{entry.name}/{name}", str(path), status.st_size, str(status.st_mtime_ns))
 
 
 def _matching(folder: Path, pattern: str, entry: Source) -> Iterator[Path]:
@@ -76,7 +79,7 @@ def _is_document(path: Path) -> bool:
     return first == b"{"
 
 
-def opened(file: File) -> BinaryIO:
+def opened(file: SourceFile) -> BinaryIO:
     """The file's bytes as a seekable stream. Raises SourceError if the file is not available in its listed state."""
     if file.place.startswith("s3://"):
         return bucket.opened(file.place, etag=file.state, nbytes=file.nbytes)
@@ -86,7 +89,7 @@ def opened(file: File) -> BinaryIO:
     return open(file.place, "rb")
 
 
-def check(file: File) -> None:
+def check(file: SourceFile) -> None:
     """Raises SourceError if a local file has changed or disappeared since it was listed."""
     if file.place.startswith(("s3://", "hf://")):
         return  # every read requests the listed state

@@ -5,19 +5,19 @@ from pathlib import Path
 
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Source
-from tasks.sources.adapters import Ask, ask_of
-from tasks.sources.files import File, files_of, local_file
-from tasks.sources.splits import Row, rows, splits_of
+from tasks.sources.adapters import RawPrompt, ask_of
+from tasks.sources.files import SourceFile, files_of, local_file
+from tasks.sources.splits import SourceRow, rows, splits_of
 from tasks.sources.turns import Misfit
 
 
-def rows_of(entry: Source, folder: Path) -> Iterator[tuple[File, Row]]:
+def rows_of(entry: Source, folder: Path) -> Iterator[tuple[SourceFile, SourceRow]]:
     """Every row of an entry with its file, conversations complete, row numbers from 1 per file. `folder`: root of local files."""
     for file in files_of(entry, folder):
         yield from ((file, row) for row in rows_of_file(file))
 
 
-def rows_of_file(file: File) -> Iterator[Row]:
+def rows_of_file(file: SourceFile) -> Iterator[SourceRow]:
     """Every row of a file except blank lines. Raises BadInput for a file without rows."""
     before, found = 0, False
     for split in splits_of(file):
@@ -32,13 +32,13 @@ def rows_of_file(file: File) -> Iterator[Row]:
         raise BadInput(file.place, "empty file", fix="add at least one row")
 
 
-def asks(entry: Source, folder: Path) -> Iterator[Ask]:
+def asks(entry: Source, folder: Path) -> Iterator[RawPrompt]:
     """The prompt of each row. Raises BadInput at the first row without a readable prompt."""
     for file in files_of(entry, folder):
         yield from asks_of(file)
 
 
-def asks_of(file: File) -> Iterator[Ask]:
+def asks_of(file: SourceFile) -> Iterator[RawPrompt]:
     """The prompt of each row of a file. Raises BadInput at the first row without a readable prompt."""
     for row in rows_of_file(file):
         try:
@@ -49,7 +49,7 @@ def asks_of(file: File) -> Iterator[Ask]:
             raise BadInput(file.place, str(problem), line=row.number, fix="correct or remove the row") from None
 
 
-def plain(path: Path) -> File:
+def plain(path: Path) -> SourceFile:
     """A file that params.yaml names by its path only. Raises BadInput if it does not exist."""
     entry = Source(name="file", files=[path.name], format="auto", adapter="auto", revision="", licence="unknown")
     if not path.is_file():

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from tasks import store
 from tasks.schema.errors import BadInput
 from tasks.sources.adapters import ANSWERS, BESIDE, FIELDS, OF_ADAPTER
-from tasks.sources.files import File, check, opened
+from tasks.sources.files import SourceFile, check, opened
 from tasks.sources.streams import BOM, head, is_array, packed, pieces
 from tasks.sources.turns import TURN_FIELDS, holds_request, normal
 
@@ -31,10 +31,10 @@ _LEVELS = frozenset(("list", "element", "item", "array", "bag", "array_element")
 _MAPS = frozenset(("key_value", "entries"))
 
 
-class Split(NamedTuple):
+class FileSplit(NamedTuple):
     """A part of a file."""
 
-    file: File
+    file: SourceFile
     nbytes: int  # approximate bytes of the file in this part
     start: int
     stop: int
@@ -43,7 +43,7 @@ class Split(NamedTuple):
     held: bytes | None = None  # compressed file or array: the lines; `start` and `stop` are bytes in the uncompressed lines
 
 
-class Row(NamedTuple):
+class SourceRow(NamedTuple):
     """A row, a blank line, or an unreadable row with its problem."""
 
     number: int  # line or row, from 1 within the part
@@ -51,7 +51,7 @@ class Row(NamedTuple):
     problem: str | None = None  # why there is no data; None without data: a blank line
 
 
-def splits_of(file: File) -> Iterator[Split]:
+def splits_of(file: SourceFile) -> Iterator[FileSplit]:
     """The parts of a file in order. Raises BadInput for an empty or unreadable file."""
     if not file.is_parquet:
         yield from _held(file) if _is_streamed(file) else _spanned(file)
@@ -66,11 +66,11 @@ def splits_of(file: File) -> Iterator[Split]:
             step = max(1, min(PART_ROWS, PART // _row_bytes(table, group, columns)))
             for start in range(0, rows, step):
                 stop = min(start + step, rows)
-                yield Split(file, file.nbytes * (stop - start) // whole, start, stop, group, before + start)
+                yield FileSplit(file, file.nbytes * (stop - start) // whole, start, stop, group, before + start)
             before += rows
 
 
-def rows(split: Split, *, turns: int | None = TURNS_READ) -> Iterator[Row]:
+def rows(split: FileSplit, *, turns: int | None = TURNS_READ) -> Iterator[SourceRow]:
     """The rows of a part. `turns`: turns that are read first from a Parquet conversation, enough for the prompt; None: all turns and
     the answer columns.
 
@@ -81,23 +81,23 @@ def rows(split: Split, *, turns: int | None = TURNS_READ) -> Iterator[Row]:
     check(split.file)
 
 
-def _spanned(file: File) -> Iterator[Split]:
+def _spanned(file: SourceFile) -> Iterator[FileSplit]:
     for start in range(0, file.nbytes, PART):
         stop = min(start + PART, file.nbytes)
-        yield Split(file, stop - start, start, stop)
+        yield FileSplit(file, stop - start, start, stop)
 
 
-def _held(file: File) -> Iterator[Split]:
+def _held(file: SourceFile) -> Iterator[FileSplit]:
     found = False
     with opened(file) as stream:
         for piece in pieces(stream, file.place, size=PART, longest=MAX_LINE):
             found = True
-            yield Split(file, piece.nbytes, piece.start, piece.start + len(piece.lines), held=piece.lines)
+            yield FileSplit(file, piece.nbytes, piece.start, piece.start + len(piece.lines), held=piece.lines)
     if not found:
         raise BadInput(file.place, "empty file", fix="add at least one row")
 
 
-def _is_streamed(file: File) -> bool:
+def _is_streamed(file: SourceFile) -> bool:
     """Whether the file must be read from the start. Raises BadInput for an empty file and for UTF-16."""
     with opened(file) as stream:
         start = head(stream, file.place)
@@ -108,22 +108,22 @@ def _is_streamed(file: File) -> bool:
     return packed(file.place) or is_array(file.place, start)
 
 
-def _lines(split: Split) -> Iterator[Row]:
+def _lines(split: FileSplit) -> Iterator[SourceRow]:
     with _opened(split) as stream:
         base = 0 if split.held is None else split.start
         for number, (at, line) in enumerate(_spans(stream, split.start - base, split.stop - base), 1):
             start = base + at
             if line is None:
-                yield Row(number, None, f"line of more than {MAX_LINE // 2**20} MiB")
+                yield SourceRow(number, None, f"line of more than {MAX_LINE // 2**20} MiB")
             elif not (line := line if start else line.removeprefix(BOM)).strip():
-                yield Row(number, None)
+                yield SourceRow(number, None)
             else:
                 found = store.row_of(number, line, start)
                 twice = _twice(line, found.data) if found.data is not None else None
-                yield Row(number, None if twice else found.data, f"field {twice} stands in it twice" if twice else found.problem)
+                yield SourceRow(number, None if twice else found.data, f"field {twice} stands in it twice" if twice else found.problem)
 
 
-def _opened(split: Split) -> BinaryIO:
+def _opened(split: FileSplit) -> BinaryIO:
     return opened(split.file) if split.held is None else io.BytesIO(split.held)
 
 
@@ -161,14 +161,14 @@ def _twice(line: bytes, data: Mapping[str, Any]) -> str | None:
     return None
 
 
-def _table(file: File) -> pq.ParquetFile:
+def _table(file: SourceFile) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(opened(file), buffer_size=2**20, pre_buffer=False)
     except (pa.ArrowException, OSError) as error:
         raise BadInput(file.place, f"not readable as Parquet: {str(error).splitlines()[0]}", fix="fetch or write the file again") from None
 
 
-def _columns(table: pq.ParquetFile, file: File, *, whole: bool) -> list[str]:
+def _columns(table: pq.ParquetFile, file: SourceFile, *, whole: bool) -> list[str]:
     """The Parquet leaves to read: roles and contents of conversations, not other fields of the turns. `whole`: also answers."""
     leaves = [table.schema.column(place).path for place in range(len(table.schema))]
     fields = OF_ADAPTER[file.entry.adapter]
@@ -197,7 +197,7 @@ def _row_bytes(table: pq.ParquetFile, group: int, columns: list[str]) -> int:
     return max(1, sum(chunk.total_uncompressed_size for chunk in chunks if chunk.path_in_schema in columns) // max(1, facts.num_rows))
 
 
-def _table_rows(split: Split, turns: int | None) -> Iterator[Row]:
+def _table_rows(split: FileSplit, turns: int | None) -> Iterator[SourceRow]:
     assert split.group is not None
     with _table(split.file) as table:
         columns = _columns(table, split.file, whole=turns is None)
@@ -217,18 +217,18 @@ def _table_rows(split: Split, turns: int | None) -> Iterator[Row]:
             raise BadInput(split.file.place, problem, line=row, fix="fetch or write the file again") from None
 
 
-def _numbered(batch: pa.RecordBatch, turns: int | None, before: int) -> Iterator[Row]:
+def _numbered(batch: pa.RecordBatch, turns: int | None, before: int) -> Iterator[SourceRow]:
     lists = [] if turns is None else [name for name, column in zip(batch.schema.names, batch.columns, strict=True) if _is_list(column)]
     short = batch if not lists else _shortened(batch, turns or 0, lists)
     try:
         read = [data if _suffices(data, lists, turns or 0) else _one(batch, place) for place, data in enumerate(short.to_pylist())]
-        yield from (Row(number, data) for number, data in enumerate(read, before + 1))
+        yield from (SourceRow(number, data) for number, data in enumerate(read, before + 1))
     except UnicodeDecodeError:  # at least one text is not UTF-8: read row by row
         for place in range(batch.num_rows):
             try:
-                yield Row(before + place + 1, _one(batch, place))
+                yield SourceRow(before + place + 1, _one(batch, place))
             except UnicodeDecodeError as error:
-                yield Row(before + place + 1, None, f"invalid UTF-8 at byte {error.start} of a text")
+                yield SourceRow(before + place + 1, None, f"invalid UTF-8 at byte {error.start} of a text")
 
 
 def _one(batch: pa.RecordBatch, place: int) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from tasks.schema.errors import BadInput, StorageError, WorkspaceBusy
 from tasks.schema.settings import settings
 from tasks.storage import objects, parts, versions
 from tasks.storage.client import S3Client, code, connect, one_line, preflight
-from tasks.storage.manifest import PIECE, File, Manifest, digests_of
+from tasks.storage.manifest import PIECE, Manifest, ManifestFile, digests_of
 from tasks.storage.place import Place
 
 BATCH = 100  # multipart files open at once
@@ -127,7 +127,9 @@ def _get(client: S3Client, manifest: Manifest, scratch: Path, source: Place, pro
     raise StorageError(f"s3://{source.bucket}/{prefix}{missing[0].path}: missing, or not what its manifest says; publish the version again")
 
 
-def _at_once(files: Sequence[File], client: S3Client, manifest: Manifest, scratch: Path, bucket: str, prefix: str, progress: Any) -> None:
+def _at_once(
+    files: Sequence[ManifestFile], client: S3Client, manifest: Manifest, scratch: Path, bucket: str, prefix: str, progress: Any
+) -> None:
     """Get these files of one part, with one request each. A missing file is left for the next round. Raises as `_by_parts`.
 
     The transfer manager would take a fifth more CPU time, because it runs four tasks per file.
@@ -144,7 +146,7 @@ def _at_once(files: Sequence[File], client: S3Client, manifest: Manifest, scratc
         while piece := body.read(PIECE):
             handle.write(piece)
 
-    def get(file: File) -> None:
+    def get(file: ManifestFile) -> None:
         with _open(scratch / file.path, file.size) as handle:
             if not file.size:
                 return
@@ -160,7 +162,9 @@ def _at_once(files: Sequence[File], client: S3Client, manifest: Manifest, scratc
         list(pool.map(get, files))
 
 
-def _by_parts(files: Sequence[File], client: S3Client, manifest: Manifest, scratch: Path, bucket: str, prefix: str, progress: Any) -> None:
+def _by_parts(
+    files: Sequence[ManifestFile], client: S3Client, manifest: Manifest, scratch: Path, bucket: str, prefix: str, progress: Any
+) -> None:
     """Get these multipart files. A missing file is left for the next round. Raises boto3's error for parts that stay damaged."""
     from boto3.s3.transfer import ProgressCallbackInvoker
 

@@ -30,7 +30,7 @@ EMPTY = b64encode(hashlib.sha256().digest()).decode("ascii")  # the digest of an
 Digest = Annotated[str, Field(pattern=r"^[A-Za-z0-9+/]{43}=$", description="SHA-256, base64, as S3 has it")]
 
 
-class File(Record):
+class ManifestFile(Record):
     path: str
     size: int = Field(ge=0)
     parts: tuple[Digest, ...] = Field(min_length=1, description="of each `part_size` bytes; one for an empty file")
@@ -55,7 +55,7 @@ class Manifest(Record):
     version: str
     content: str = Field(pattern=r"^[0-9a-f]{64}$", description="SHA-256 over paths, sizes and parts: equal folders have equal ones")
     part_size: int = Field(ge=1)
-    files: tuple[File, ...] = Field(min_length=1)
+    files: tuple[ManifestFile, ...] = Field(min_length=1)
     labels: Mapping[str, str] = Field({}, description="what people want to know of it: commit, DVC's digest, scores")
     uses: tuple[str, ...] = Field((), description="NAME/VERSION of what it was made from; kept as long as this is")
 
@@ -106,7 +106,7 @@ def describe(
     with ThreadPoolExecutor(thread_name_prefix="digest") as pool:
         digests = pool.map(lambda part: digest_of(part[0], part[1], part_size, read), every)
         found = tuple(
-            File(path=path.relative_to(folder).as_posix(), size=size, parts=tuple(islice(digests, parts)))
+            ManifestFile(path=path.relative_to(folder).as_posix(), size=size, parts=tuple(islice(digests, parts)))
             for path, size, parts in zip(files, sizes, counts, strict=True)
         )
     if sizes != [path.stat().st_size for path in files]:
@@ -148,7 +148,7 @@ def digest_of(
     return _base64(digest.digest())
 
 
-def content(files: Sequence[File], part_size: int) -> str:
+def content(files: Sequence[ManifestFile], part_size: int) -> str:
     listing = [[file.path, file.size, *file.parts] for file in sorted(files, key=lambda file: file.path)]
     return hashlib.sha256(orjson.dumps([part_size, listing])).hexdigest()
 

@@ -23,17 +23,17 @@ BROKEN = (IncompleteReadError, ReadTimeoutError, ResponseStreamingError, Validat
 T = TypeVar("T")
 
 
-class Object(NamedTuple):
+class StoredObject(NamedTuple):
     key: str
     size: int
     modified: datetime  # the server's clock
 
 
-def listed(client: S3Client, bucket: str, prefix: str) -> Iterator[Object]:
+def listed(client: S3Client, bucket: str, prefix: str) -> Iterator[StoredObject]:
     with one_line(f"s3://{bucket}/{prefix}"):
         for page in client.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
             for entry in page.get("Contents", []):
-                yield Object(entry["Key"], entry["Size"], entry["LastModified"])
+                yield StoredObject(entry["Key"], entry["Size"], entry["LastModified"])
 
 
 def read(client: S3Client, bucket: str, key: str, parse: Callable[[bytes], T]) -> T | None:

@@ -45,7 +45,7 @@ class _Part(NamedTuple):
     number: int  # from 0
 
 
-class Kept(NamedTuple):
+class StartedUpload(NamedTuple):
     """A multipart upload that an earlier run began, and its parts by number (from 1)."""
 
     upload_id: str
@@ -112,7 +112,7 @@ class Sending(_Files):
         root: Path,
         prefix: str,
         *,
-        kept: Mapping[str, Kept],
+        kept: Mapping[str, StartedUpload],
         stamps: Mapping[Path, Stamp],
         moved: Callable[[int], object],
     ):

@@ -21,9 +21,9 @@ class Upload(NamedTuple):
 class Pruning(NamedTuple):
     """The versions, objects and uploads to delete, and the old versions to keep with the reason."""
 
-    versions: tuple[versions.Listed, ...]
-    spared: tuple[tuple[versions.Listed, str], ...]  # old, but something refers to them
-    objects: tuple[objects.Object, ...]  # files of contents that no manifest will refer to
+    versions: tuple[versions.ListedVersion, ...]
+    spared: tuple[tuple[versions.ListedVersion, str], ...]  # old, but something refers to them
+    objects: tuple[objects.StoredObject, ...]  # files of contents that no manifest will refer to
     uploads: tuple[Upload, ...]  # unfinished
 
     @property
@@ -57,8 +57,8 @@ def plan(client: S3Client, at: Place, name: str, *, days: float) -> Pruning:
 
 
 def _apart(
-    old: Sequence[versions.Listed], listed: Sequence[versions.Listed], named: dict[str, str]
-) -> tuple[list[versions.Listed], list[tuple[versions.Listed, str]]]:
+    old: Sequence[versions.ListedVersion], listed: Sequence[versions.ListedVersion], named: dict[str, str]
+) -> tuple[list[versions.ListedVersion], list[tuple[versions.ListedVersion, str]]]:
     going, spared = [], []
     for one in old:
         if one is listed[-1]:
@@ -81,10 +81,12 @@ def _named_elsewhere(client: S3Client, at: Place, name: str) -> dict[str, str]:
     return found
 
 
-def _contents(client: S3Client, at: Place, name: str, staying: set[str], going: set[str], before: datetime) -> Iterator[objects.Object]:
+def _contents(
+    client: S3Client, at: Place, name: str, staying: set[str], going: set[str], before: datetime
+) -> Iterator[objects.StoredObject]:
     """Files of contents without a manifest: those of the versions to delete, and old ones of unfinished publications."""
     prefix = at.contents(name)
-    found: dict[str, list[objects.Object]] = {}
+    found: dict[str, list[objects.StoredObject]] = {}
     for entry in objects.listed(client, at.bucket, prefix):
         found.setdefault(entry.key.removeprefix(prefix).split("/")[0], []).append(entry)
     for content, entries in found.items():

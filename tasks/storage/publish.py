@@ -16,7 +16,7 @@ from tasks.schema.errors import BadInput, StorageError
 from tasks.schema.settings import settings
 from tasks.storage import objects, parts, paths, versions
 from tasks.storage.client import S3Client, code, connect, one_line, preflight
-from tasks.storage.manifest import File, Manifest, describe, digest_of, seal
+from tasks.storage.manifest import Manifest, ManifestFile, describe, digest_of, seal
 from tasks.storage.place import Place
 
 ROUNDS = 3  # of sending missing files
@@ -28,7 +28,7 @@ LOST = (  # uploads that must start from the beginning
 THERE = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")  # S3's replies if the object exists already (IfNoneMatch)
 
 
-class Published(NamedTuple):
+class PublishedVersion(NamedTuple):
     manifest: Manifest
     url: str  # of the manifest
     new: bool  # False: the version existed already
@@ -48,7 +48,7 @@ def publish(
     pickles: bool = False,
     part_size: int | None = None,
     label: str | None = "publish",
-) -> Published:
+) -> PublishedVersion:
     """Publish the folder, or only `files` of it, as a version of `name`. `version` is by default the content's digest.
 
     A killed publication resumes when called again; the same content again changes nothing. Raises BadInput if the version exists with
@@ -69,7 +69,7 @@ def publish(
     with byte_bar(total=total, label=label) as progress:
         sent, spared = _send(client, manifest, folder, to, progress, stamps)  # also for an existing version: lost files are sent again
     new = there is None and _seal(client, to, manifest)
-    return Published(manifest, f"s3://{to.bucket}/{to.manifest(name, manifest.version)}", new=new, sent=sent, spared=spared)
+    return PublishedVersion(manifest, f"s3://{to.bucket}/{to.manifest(name, manifest.version)}", new=new, sent=sent, spared=spared)
 
 
 def existing(client: S3Client, to: Place, manifest: Manifest) -> Manifest | None:
@@ -106,7 +106,7 @@ def _send(
 
 
 def _transfer(
-    client: S3Client, files: Sequence[File], manifest: Manifest, folder: Path, bucket: str, prefix: str, progress: Any
+    client: S3Client, files: Sequence[ManifestFile], manifest: Manifest, folder: Path, bucket: str, prefix: str, progress: Any
 ) -> list[str]:
     """Send these files; the keys of uploads that must start from the beginning. Raises StorageError."""
     from boto3.s3.transfer import ProgressCallbackInvoker
@@ -142,12 +142,12 @@ def _forget(client: S3Client, bucket: str, prefix: str, keys: Sequence[str]) -> 
 
 
 def _missing(
-    client: S3Client, manifest: Manifest, files: Sequence[File], folder: Path, bucket: str, prefix: str, *, patient: bool = False
-) -> list[File]:
+    client: S3Client, manifest: Manifest, files: Sequence[ManifestFile], folder: Path, bucket: str, prefix: str, *, patient: bool = False
+) -> list[ManifestFile]:
     """The files that the bucket lacks, or has with another size or checksum."""
     there = {} if patient else {entry.key: entry.size for entry in objects.listed(client, bucket, prefix)}
 
-    def lacking(file: File) -> bool:
+    def lacking(file: ManifestFile) -> bool:
         if not patient and there.get(prefix + file.path) != file.size:
             return True
         found = objects.head(client, bucket, prefix + file.path, patient=patient)
@@ -157,7 +157,7 @@ def _missing(
         return [file for file, lacks in zip(files, pool.map(lacking, files), strict=True) if lacks]
 
 
-def _proven(found: Mapping[str, Any], file: File, folder: Path, part_size: int) -> bool:
+def _proven(found: Mapping[str, Any], file: ManifestFile, folder: Path, part_size: int) -> bool:
     """Whether an object has the file's checksum: the server's, or the one in the object's metadata if the server stores none.
 
     For an object of one part the ETag must match too, because some servers only repeat the checksum that they received.
@@ -170,17 +170,19 @@ def _proven(found: Mapping[str, Any], file: File, folder: Path, part_size: int) 
     return str(found["ETag"]).strip('"') == b64decode(digest_of(folder / file.path, 0, part_size, algorithm="md5")).hex()
 
 
-def kept(client: S3Client, bucket: str, prefix: str, missing: Sequence[File], part_size: int) -> dict[str, parts.Kept]:
+def kept(client: S3Client, bucket: str, prefix: str, missing: Sequence[ManifestFile], part_size: int) -> dict[str, parts.StartedUpload]:
     """The newest unfinished multipart upload of each missing file, by key."""
     keys = {prefix + file.path for file in missing if file.size > part_size}
-    found: dict[str, parts.Kept] = {}
+    found: dict[str, parts.StartedUpload] = {}
     if not keys:
         return found
     with one_line(f"s3://{bucket}/{prefix}"):
         for upload in objects.uploads(client, bucket, prefix):
             if (key := upload["Key"]) in keys:
                 pages = client.get_paginator("list_parts").paginate(Bucket=bucket, Key=key, UploadId=upload["UploadId"])
-                found[key] = parts.Kept(upload["UploadId"], {part["PartNumber"]: part for page in pages for part in page.get("Parts", [])})
+                found[key] = parts.StartedUpload(
+                    upload["UploadId"], {part["PartNumber"]: part for page in pages for part in page.get("Parts", [])}
+                )
     return found
 
 

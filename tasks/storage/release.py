@@ -6,13 +6,13 @@ from typing import NamedTuple
 
 from pydantic import ValidationError
 
-from tasks.schema.contract_results import Verdict
+from tasks.schema.contract_results import ContractVerdict
 from tasks.schema.errors import BadInput, GateFailed
 from tasks.storage import paths, versions
 from tasks.storage.client import connect
 from tasks.storage.manifest import describe
 from tasks.storage.place import Place
-from tasks.storage.publish import Published, publish
+from tasks.storage.publish import PublishedVersion, publish
 from tasks.tracking import checkpoint
 from tasks.tracking.commit import commit
 from tasks.tracking.gate import Promoted
@@ -51,7 +51,7 @@ def given(name: str, folder: Path | None) -> Release:
 def dataset() -> Release:
     """The pipeline's dataset. Raises GateFailed if it did not pass its contract, BadInput if there is no verdict."""
     try:
-        passed = Verdict.model_validate_json(_text(VERDICT)).passed
+        passed = ContractVerdict.model_validate_json(_text(VERDICT)).passed
     except ValidationError:
         raise BadInput(VERDICT, "not a verdict", fix="run the stage validate_dataset: `longwriter flow dataset`") from None
     if not passed:
@@ -97,7 +97,7 @@ def follow(held: Mapping[str, str], *, at: Place) -> dict[str, str]:
 
 def release(
     one: Release, *, to: Place, version: str | None = None, aliases: tuple[str, ...] = (), uses: tuple[str, ...] = (), pickles: bool = False
-) -> Published:
+) -> PublishedVersion:
     """Publish a release, and set the aliases to it. Raises as `publish`."""
     if one.made_from and one.made_from.is_dir():
         uses = (*uses, *_published(one.made_from, DATASET, to))

@@ -20,7 +20,7 @@ LATEST = "latest"
 MAX_LINK = 7 * 24 * 3600  # seconds; S3's limit
 
 
-class Listed(NamedTuple):
+class ListedVersion(NamedTuple):
     manifest: Manifest
     published: datetime  # the server's clock
     aliases: tuple[str, ...]
@@ -45,7 +45,7 @@ def names(client: S3Client, at: Place) -> list[str]:
     return [name for name in found if re.fullmatch(r"[a-z0-9][a-z0-9._-]*", name)]
 
 
-def versions(client: S3Client, at: Place, name: str) -> list[Listed]:
+def versions(client: S3Client, at: Place, name: str) -> list[ListedVersion]:
     """The versions of a name, oldest first. A version exists when its manifest exists, so incomplete versions are never listed."""
     paths.plain_name(name, what="a name")
     entries = [entry for entry in objects.listed(client, at.bucket, at.manifests(name)) if entry.key.endswith(".json")]
@@ -54,7 +54,7 @@ def versions(client: S3Client, at: Place, name: str) -> list[Listed]:
         read = partial(manifest, client, at, name)
         found = list(pool.map(read, [entry.key.removeprefix(at.manifests(name)).removesuffix(".json") for entry in entries]))
     listed = [
-        Listed(one, entry.modified, tuple(alias for alias, version in held.items() if version == one.version))
+        ListedVersion(one, entry.modified, tuple(alias for alias, version in held.items() if version == one.version))
         for one, entry in zip(found, entries, strict=True)
         if one  # deleted meanwhile
     ]

@@ -9,7 +9,7 @@ from tasks import plots as draw
 from tasks import stage, store
 from tasks.schema.params import Study
 from tasks.schema.records import External, Prediction
-from tasks.study.limit import CEILING, Arm, Limit, Trained, arm, limit, said, table
+from tasks.study.limit import CEILING, Arm, ArmTraining, Limit, arm, limit, said, table
 
 
 class Capped(External):
@@ -57,7 +57,7 @@ def _limit(capped: Path, measured: Path, study: Study) -> Limit:
 
 def _arm(cap: int, capped: Path, answers: list[Prediction], passes: int) -> Arm:
     trained = store.read_document(capped / str(cap) / "metrics.json", Capped)
-    return arm(cap, Trained(samples=trained.samples, longest=trained.longest), answers, passes=passes)
+    return arm(cap, ArmTraining(samples=trained.samples, longest=trained.longest), answers, passes=passes)
 
 
 if __name__ == "__main__":

@@ -32,7 +32,7 @@ class Arm(Record):
     at_most: float  # mean of the answers to the longest requested length
 
 
-class Line(Record):
+class FittedLine(Record):
     """words = intercept + slope · cap, least squares over the arms. Errors are standard errors; the interval is Student's t at 95%."""
 
     slope: float
@@ -48,20 +48,20 @@ class Limit(Record):
 
     temperature: float | None  # sampling temperature of the answers; None: not known
     arms: tuple[Arm, ...]  # sorted by cap
-    longest: Line | None  # None: fewer than two arms
-    ceiling: Line | None
-    mean: Line | None
+    longest: FittedLine | None  # None: fewer than two arms
+    ceiling: FittedLine | None
+    mean: FittedLine | None
     rising: bool  # whether the ceiling rises with every cap
 
 
-class Trained(NamedTuple):
+class ArmTraining(NamedTuple):
     """The training data of an arm."""
 
     samples: int
     longest: int  # words
 
 
-def arm(cap: int, trained: Trained, answers: Sequence[Prediction], *, passes: int) -> Arm:
+def arm(cap: int, trained: ArmTraining, answers: Sequence[Prediction], *, passes: int) -> Arm:
     """The figures of an arm, in words by the paper's count. Raises ValueError without answers."""
     from numpy import quantile
     from scipy.stats import quantile_test, sem
@@ -102,14 +102,14 @@ def limit(arms: Sequence[Arm], *, temperature: float | None) -> Limit:
     )
 
 
-def _line(x: Sequence[float], y: Sequence[float]) -> Line | None:
+def _line(x: Sequence[float], y: Sequence[float]) -> FittedLine | None:
     if len(set(x)) < 2:
         return None
     from scipy.stats import linregress, t
 
     found, free = linregress(x, y), len(x) - 2
     reach = t.ppf((1 + LEVEL) / 2, free) * found.stderr if free else None
-    return Line(
+    return FittedLine(
         slope=float(found.slope),
         slope_error=float(found.stderr) if free else None,
         slope_interval=None if reach is None else (float(found.slope - reach), float(found.slope + reach)),
@@ -119,7 +119,7 @@ def _line(x: Sequence[float], y: Sequence[float]) -> Line | None:
     )
 
 
-def said(line: Line | None) -> str:
+def said(line: FittedLine | None) -> str:
     """A fitted line as text: `31 + 0.94 · cap, slope ± 0.05, R² 0.998`."""
     if line is None:
         return "one cap has no line"

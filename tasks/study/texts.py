@@ -10,7 +10,7 @@ from typing import Literal
 from tasks.corpus.dataset import FILE, read_dataset
 from tasks.evaluation.answer_rows import RESPONSES
 from tasks.evaluation.recorded import PROMPTS
-from tasks.longbench.benchmark import Entry, entries, language_of
+from tasks.longbench.benchmark import BenchmarkRow, entries, language_of
 from tasks.schema.records import Language, Message, Sample
 from tasks.text.counts import count_words
 
@@ -62,7 +62,7 @@ def read_texts(path: Path) -> Iterator[Sample]:
             )
 
 
-def _language(answer: str, entry: Entry) -> Language:
+def _language(answer: str, entry: BenchmarkRow) -> Language:
     """The language of an answer. Raises BadInput for a language other than en and zh."""
     told = language_of(answer)
     if told not in ("en", "zh"):

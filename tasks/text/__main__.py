@@ -10,7 +10,7 @@ import typer
 
 from tasks.schema.errors import BadInput
 from tasks.stage import one_line_errors
-from tasks.store import Row, row_of, rows, shorten
+from tasks.store import JsonLine, row_of, rows, shorten
 from tasks.text.length_requests import LengthRequest, parse_length_request
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -78,7 +78,7 @@ def read_lengths(path: Path) -> Iterator[ReadPrompt]:
         yield ReadPrompt(row.line, None if identity is None else str(identity), parse_length_request(value))
 
 
-def _standard_input() -> Iterator[Row]:
+def _standard_input() -> Iterator[JsonLine]:
     found, start = False, 0
     for number, line in enumerate(sys.stdin.buffer, 1):
         if line.strip():

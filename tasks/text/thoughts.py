@@ -44,21 +44,21 @@ _ANNOUNCED = re.compile(  # words that introduce the mention of a tag; the reaso
 _LINE = 200  # characters of the line before a tag that are read
 
 
-class Split(NamedTuple):
+class SplitReply(NamedTuple):
     """The two parts of a reply; either may be empty."""
 
     reasoning: str
     text: str
 
 
-def split_thoughts(reply: str) -> Split:
+def split_thoughts(reply: str) -> SplitReply:
     """The reasoning and the text of a reply. Without reasoning, `text` is the reply, unchanged.
 
     With reasoning, both parts are stripped of white space. Linear in the reply's length.
     """
     folded = reply.casefold()
     if not any(hint in folded for hint in _HINTS):
-        return Split("", reply)
+        return SplitReply("", reply)
     begin = _begin(reply, 0)
     if channels := _channels(reply, begin):
         return channels
@@ -76,8 +76,8 @@ def split_thoughts(reply: str) -> Split:
         while tags and tags[0].start() < begin:
             tags.popleft()
     if not thoughts:
-        return Split("", reply)
-    return Split("\n".join(filter(None, thoughts)), _unwrapped(reply[begin:].strip()))
+        return SplitReply("", reply)
+    return SplitReply("\n".join(filter(None, thoughts)), _unwrapped(reply[begin:].strip()))
 
 
 def _begin(text: str, place: int) -> int:
@@ -129,17 +129,17 @@ def _family(tag: re.Match[str]) -> str:
     return "<>" if name[0] == "<" and name[1] != "|" else name.replace("end_", "start_", 1).replace("begin_", "start_", 1)
 
 
-def _channels(text: str, begin: int) -> Split | None:
+def _channels(text: str, begin: int) -> SplitReply | None:
     """The channels of gpt-oss: final channels are the text, all others are reasoning. None if there are no channels."""
     heads = list(_CHANNEL.finditer(text)) if text.startswith("<|channel|>", begin) else []
     if heads:
         ends = [head.start() for head in heads[1:]] + [len(text)]
         parts = [(head[1], _without_end(text[head.end() : end])) for head, end in zip(heads, ends, strict=True)]
         said = (["\n".join(part for name, part in parts if part and (name == "final") is final)] for final in (False, True))
-        return Split(*(part for (part,) in said))
+        return SplitReply(*(part for (part,) in said))
     if _BARE_CHANNEL.match(text, begin) and _BARE_FINAL in text:
         thought, _, rest = text[begin + len("analysis") :].partition(_BARE_FINAL)
-        return Split(thought.strip(), rest.strip())
+        return SplitReply(thought.strip(), rest.strip())
     return None
 
 

@@ -25,7 +25,7 @@ def tracking() -> None:
     """The model registry: versions, the champion, rollback."""
 
 
-class Listed(Record):
+class RegistryVersion(Record):
     """A version of the registry, as `models` shows it."""
 
     version: str
@@ -41,7 +41,7 @@ def models(as_json: Json = False) -> None:
     with one_line_errors(), answering():
         held = registry.holders()
         found = [
-            Listed(
+            RegistryVersion(
                 version=one.number,
                 aliases=tuple(sorted(alias for alias, number in held.items() if number == one.number)),
                 s_bar=one.score("s_bar"),

@@ -19,7 +19,7 @@ from tasks.tracking.client import answering
 STUDENT, ALIGNED = "student", "aligned"
 
 
-class Candidate(NamedTuple):
+class GateCandidate(NamedTuple):
     """The candidate model that the gate decides about."""
 
     name: str
@@ -36,7 +36,7 @@ def preview(trained: Path, aligned: Path, scored: Path, general: Path, *, promot
         return chosen.card, decide(version, chosen, scored, promote, training="", evaluation="")
 
 
-def choose(cards: Mapping[str, Scorecard], trained: Path, aligned: Path, scored: Path, general: Path, promote: Promote) -> Candidate:
+def choose(cards: Mapping[str, Scorecard], trained: Path, aligned: Path, scored: Path, general: Path, promote: Promote) -> GateCandidate:
     """The aligned student; the student if there is no aligned one or if its S̄ is higher. Raises BadInput without a student's scorecard."""
     if STUDENT not in cards:
         raise BadInput(scored / CARD, f"no scorecard of {STUDENT}", field=STUDENT, fix="run the stages from predict to score again")
@@ -44,7 +44,7 @@ def choose(cards: Mapping[str, Scorecard], trained: Path, aligned: Path, scored:
     if ALIGNED in cards and _points(cards[ALIGNED], promote.mode) >= _points(cards[STUDENT], promote.mode):
         name = ALIGNED
     checkpoints = {STUDENT: trained / "checkpoints" / STUDENT, ALIGNED: aligned / "checkpoints" / ALIGNED}
-    return Candidate(name, checkpoints[name], cards[name], _general(general).get(name, {}))
+    return GateCandidate(name, checkpoints[name], cards[name], _general(general).get(name, {}))
 
 
 def _points(card: Scorecard, mode: Mode) -> float:
@@ -55,7 +55,7 @@ def _points(card: Scorecard, mode: Mode) -> float:
 
 def decide(
     version: registry.Version | None,
-    chosen: Candidate,
+    chosen: GateCandidate,
     scored: Path,
     promote: Promote,
     *,

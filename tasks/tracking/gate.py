@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
-from tasks.longbench.compare import Comparison, Row
+from tasks.longbench.compare import Comparison, MeasureDifference
 from tasks.longbench.scorecard import FixedScores, Scorecard
 from tasks.schema.params import Promote
 from tasks.schema.records import Record
@@ -177,7 +177,7 @@ def _worst_group(found: Comparison, unmatched: tuple[str, ...], bound: float) ->
         note = f"no prompt of {', '.join(unmatched)} is answered on both sides; evaluate on the champion's benchmark"
         return Axis(name=WORST, value=None, bound=bound, passed=False, note=note)
     rows = [row for row in found.rows if row.group != "overall"] or list(found.rows)
-    chosen: dict[str, Row] = {row.group: row for row in rows if row.measure == "s_l"}
+    chosen: dict[str, MeasureDifference] = {row.group: row for row in rows if row.measure == "s_l"}
     chosen |= {row.group: row for row in rows if row.measure == "s_bar"}
     worst = min(chosen.values(), key=lambda row: row.difference if _finite(row.difference) else -math.inf)
     loss = 0.0 - worst.difference

@@ -25,7 +25,7 @@ ABOUT = {
 BATCH = 500  # MLflow accepts at most 1,000 metrics and 100 params per batch
 
 
-class Point(NamedTuple):
+class MetricPoint(NamedTuple):
     """One value of a metric. `step` is 0 for a metric without steps."""
 
     name: str
@@ -47,7 +47,7 @@ def record(
     digest: str,
     *,
     params: Mapping[str, object] | None = None,
-    points: Iterable[Point] = (),
+    points: Iterable[MetricPoint] = (),
     inputs: Iterable[Input] = (),
     figures: Mapping[str, str] | None = None,
     artifacts: Iterable[Path] = (),
@@ -91,7 +91,7 @@ def _find(client: "MlflowClient", kind: str, digest: str) -> str | None:
     return finished
 
 
-def _log_values(client: "MlflowClient", run_id: str, params: Mapping[str, object], points: list[Point]) -> None:
+def _log_values(client: "MlflowClient", run_id: str, params: Mapping[str, object], points: list[MetricPoint]) -> None:
     from mlflow.entities import Metric, Param
 
     now = int(time.time() * 1000)

@@ -13,7 +13,7 @@ from tasks.schema.settings import Settings, settings
 from tasks.schema.standins import TINY
 from tasks.stage import fail, one_line_errors
 from tasks.training.base_checks import base
-from tasks.training.budget import PAPER, Course, Work, course, on_each_gpu, shapes_of, strategy_of, work_of
+from tasks.training.budget import PAPER, Course, TrainingData, course, on_each_gpu, shapes_of, strategy_of, work_of
 from tasks.training.launch import check_division, work_for_others
 from tasks.training.memory import STRATEGIES, Memory, Strategy
 
@@ -78,7 +78,7 @@ def worker() -> None:
         work_for_others(settings())
 
 
-def _print_json(head: dict[str, object], needs: dict[str, dict[Strategy, Memory]], memory: float, work: Work, run: Course) -> None:
+def _print_json(head: dict[str, object], needs: dict[str, dict[Strategy, Memory]], memory: float, work: TrainingData, run: Course) -> None:
     """GiB by stage and strategy, and the course of the training, as one JSON document."""
     gib = {
         stage: {way.name: {**need._asdict(), "total": need.total, "fits": need.total <= memory} for way, need in found.items()}
@@ -96,7 +96,7 @@ def _say_memory(found: dict[Strategy, Memory], chosen: Strategy, own: Settings, 
         print(f"{mark}{way.name:18}" + "".join(f"{getattr(needs, column):13.1f}" for column in COLUMNS) + fits)
 
 
-def _say_course(run: Course, work: Work, *, gpus: int, peak: float, mfu: float) -> None:
+def _say_course(run: Course, work: TrainingData, *, gpus: int, peak: float, mfu: float) -> None:
     print(f"{work.packs:,} packs, {work.tokens:,} tokens ({work.source}); {run.steps:,} steps, {run.tokens:,.0f} tokens in all")
     rate = run.tokens / run.hours / 3600
     each = run.flops / run.tokens / 1e9

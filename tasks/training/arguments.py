@@ -3,11 +3,11 @@
 import math
 from typing import Any
 
-from tasks.training.job import Job
+from tasks.training.job import TrainingJob
 from tasks.training.weights import attention
 
 
-def arguments(job: Job) -> dict[str, Any]:
+def arguments(job: TrainingJob) -> dict[str, Any]:
     """Keyword arguments of a TRL config. The trainer reads the rows once, in the order of tasks.training.row_order, without a shuffle."""
     import torch
 
@@ -46,7 +46,7 @@ def arguments(job: Job) -> dict[str, Any]:
     }
 
 
-def _shared(job: Job) -> Any:
+def _shared(job: TrainingJob) -> Any:
     """accelerate's config of Ulysses sequence parallelism (groups of processes share each row); None without sequence parallelism."""
     if job.where.sequence_parallel == 1:
         return None

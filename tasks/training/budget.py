@@ -19,7 +19,7 @@ MODELS = Path(__file__).with_name("models.yaml")
 PAPER = 189_500_000  # tokens of the paper's mixture: 6k long texts and 180k chats
 
 
-class Work(NamedTuple):
+class TrainingData(NamedTuple):
     """The amount of training data, for one pass over it."""
 
     packs: int
@@ -52,19 +52,21 @@ def shapes_of(base: Base, tiny: Tiny | None, *, vocabulary: int) -> Shapes:
     return Shapes(**known[base.model]) if base.model in known else Shapes.of(config_of(base))
 
 
-def work_of(packs: Path | None, shapes: Shapes, *, context: int, tokens: int, adapter: Adapter | None = None) -> Work:
+def work_of(packs: Path | None, shapes: Shapes, *, context: int, tokens: int, adapter: Adapter | None = None) -> TrainingData:
     """The work of the packs on disk. Without packs: of `tokens` in packs that one sample fills each, which costs attention the most."""
     trained = adapter_parameters(shapes, adapter)
     if packs and packs.is_dir():
         from tasks.training.packing import lengths_of
 
         lengths, borders = lengths_of(packs)
-        return Work(len(borders) - 1, int(lengths.sum()), float(shapes.flops(lengths.astype(float), adapter=trained).sum()), str(packs))
+        return TrainingData(
+            len(borders) - 1, int(lengths.sum()), float(shapes.flops(lengths.astype(float), adapter=trained).sum()), str(packs)
+        )
     count = math.ceil(tokens / context)
-    return Work(count, tokens, count * float(shapes.flops(np.array([float(context)]), adapter=trained)[0]), "assumed")
+    return TrainingData(count, tokens, count * float(shapes.flops(np.array([float(context)]), adapter=trained)[0]), "assumed")
 
 
-def course(work: Work, optimization: Optimization, *, gpus: int, peak: float, mfu: float) -> Course:
+def course(work: TrainingData, optimization: Optimization, *, gpus: int, peak: float, mfu: float) -> Course:
     """The whole training. `peak` is a GPU's matrix rate in FLOP/s; `mfu` is the share of `peak` that the training reaches (0 to 1)."""
     steps = steps_of(work.packs, epochs=optimization.epochs, global_batch=optimization.global_batch)
     passes = steps * optimization.global_batch / work.packs

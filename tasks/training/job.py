@@ -83,7 +83,7 @@ class Where(_Told):
         return self.world // self.sequence_parallel
 
 
-class Job(_Told):
+class TrainingJob(_Told):
     """One training. `scratch` contains its checkpoints until all trainings of the stage are done. Paths are absolute."""
 
     name: str
@@ -119,7 +119,7 @@ class Step(_Told):
     grad_norm: float  # before clipping
 
 
-class Point(Step):
+class TrainingStep(Step):
     """A step with the figures that depend on the machine. They go to MLflow and the log, never into a stage's output."""
 
     tokens_per_second: float  # over all processes, prompt tokens included
@@ -128,7 +128,7 @@ class Point(Step):
 
     def result(self) -> Step:
         """The step without the figures that depend on the machine."""
-        return Step.model_validate(self.model_dump(exclude=set(Point.model_fields) - set(Step.model_fields)))
+        return Step.model_validate(self.model_dump(exclude=set(TrainingStep.model_fields) - set(Step.model_fields)))
 
     def numbers(self) -> dict[str, float]:
         """Metrics for tracking, as {`student/loss`: value}."""

@@ -25,7 +25,20 @@ from tasks.schema.errors import BadSettings, TrainingFailed
 from tasks.schema.params import Base, Optimization
 from tasks.schema.settings import Settings
 from tasks.training import checkpoint_sync, checkpoints
-from tasks.training.job import ERROR, HISTORY, JOB, MACHINE, RESOLVED, Job, Machine, Method, Point, Resolved, optimization_of, where
+from tasks.training.job import (
+    ERROR,
+    HISTORY,
+    JOB,
+    MACHINE,
+    RESOLVED,
+    Machine,
+    Method,
+    Resolved,
+    TrainingJob,
+    TrainingStep,
+    optimization_of,
+    where,
+)
 
 POLL = 0.2  # seconds
 DYING = 30.0  # seconds to wait for the processes of a killed run to end
@@ -34,10 +47,10 @@ LOCK = "owner.lock"
 DDP = Path(__file__).parents[2] / "infra/accelerate/ddp.yaml"
 
 
-class Trained(NamedTuple):
+class FinishedTraining(NamedTuple):
     """A finished training: its steps, its resolved configuration and its hardware."""
 
-    history: list[Point]
+    history: list[TrainingStep]
     resolved: Resolved
     machine: Machine
 
@@ -54,7 +67,7 @@ def plan(
     seed: int,
     steps: int,
     settings: Settings,
-) -> Job:
+) -> TrainingJob:
     """A job that trains `steps` optimizer steps and writes the model to `out`.
 
     Raises BadSettings if the global batch does not divide among the processes.
@@ -68,7 +81,7 @@ def plan(
     )
     scratch = settings.home.absolute() / "training" / hashlib.sha256(identity.encode()).hexdigest()[:16]
     paths = {"rows": rows.absolute(), "tokenizer": tokenizer.absolute(), "out": out.absolute(), "scratch": scratch}
-    return Job(name=name, method=method, base=base, optimization=optimization, seed=seed, steps=steps, where=place, **paths)
+    return TrainingJob(name=name, method=method, base=base, optimization=optimization, seed=seed, steps=steps, where=place, **paths)
 
 
 def check_division(global_batch: int, world: int, settings: Settings) -> None:
@@ -82,14 +95,16 @@ def check_division(global_batch: int, world: int, settings: Settings) -> None:
         raise BadSettings(f"LONGWRITER_PROCESSES: {problem}; change it, LONGWRITER_MICRO_BATCH, or global_batch in params.yaml")
 
 
-def train_all(jobs: Sequence[Job], settings: Settings, *, watch: Callable[[Point], None] | None = None) -> list[Trained]:
+def train_all(
+    jobs: Sequence[TrainingJob], settings: Settings, *, watch: Callable[[TrainingStep], None] | None = None
+) -> list[FinishedTraining]:
     """Train every job, `settings.trainings` at once; the results in the order of the jobs. The first job draws the progress bar.
 
     `watch` receives the newest step of each training, a little late. Raises TrainingFailed if a launcher or a rank fails. All trainings
     have ended when this returns or raises.
     """
     waiting = [job.model_copy(update={"bar": number == 0 or settings.trainings == 1}) for number, job in enumerate(jobs)]
-    running: dict[subprocess.Popen[bytes], Job] = {}
+    running: dict[subprocess.Popen[bytes], TrainingJob] = {}
     seen = {job.name: _Tail(job.scratch / HISTORY) for job in jobs}
     owned = {job.name: own(job) for job in jobs}
     try:
@@ -113,12 +128,12 @@ def train_all(jobs: Sequence[Job], settings: Settings, *, watch: Callable[[Point
     return done
 
 
-def _told(scratch: Path) -> Trained:
-    history = list(store.read(scratch / HISTORY, Point))
-    return Trained(history, store.read_document(scratch / RESOLVED, Resolved), store.read_document(scratch / MACHINE, Machine))
+def _told(scratch: Path) -> FinishedTraining:
+    history = list(store.read(scratch / HISTORY, TrainingStep))
+    return FinishedTraining(history, store.read_document(scratch / RESOLVED, Resolved), store.read_document(scratch / MACHINE, Machine))
 
 
-def own(job: Job) -> int:
+def own(job: TrainingJob) -> int:
     """Lock the training's scratch folder; the file descriptor of the lock.
 
     The training's processes inherit the descriptor; the kernel releases the lock when the last of them ends. Raises TrainingFailed if
@@ -149,7 +164,7 @@ class _Tail:
     def __init__(self, path: Path) -> None:
         self._path, self._read, self._file = path, 0, 0
 
-    def tell(self, watch: Callable[[Point], None]) -> None:
+    def tell(self, watch: Callable[[TrainingStep], None]) -> None:
         """Pass the newest step to `watch`. An unreadable file or line is no error: the next call reads again."""
         try:
             with self._path.open("rb") as file:
@@ -166,10 +181,10 @@ class _Tail:
                 watch(point)
 
 
-def _point(line: bytes) -> Point | None:
+def _point(line: bytes) -> TrainingStep | None:
     """The step in a line. None if the line is incomplete, because the file was truncated and grew between two reads."""
     try:
-        return Point.model_validate_json(line)
+        return TrainingStep.model_validate_json(line)
     except ValidationError:
         return None
 
@@ -192,7 +207,7 @@ def cut_history(path: Path, *, warn: Callable[[str], None]) -> int:
     return len(kept)
 
 
-def _start(job: Job, settings: Settings, lock: int) -> subprocess.Popen[bytes]:
+def _start(job: TrainingJob, settings: Settings, lock: int) -> subprocess.Popen[bytes]:
     (job.scratch / ERROR).unlink(missing_ok=True)
     store.sweep(job.scratch)
 
@@ -206,7 +221,7 @@ def _start(job: Job, settings: Settings, lock: int) -> subprocess.Popen[bytes]:
     return join(job, settings, lock)
 
 
-def join(job: Job, settings: Settings, *locks: int) -> subprocess.Popen[bytes]:
+def join(job: TrainingJob, settings: Settings, *locks: int) -> subprocess.Popen[bytes]:
     """Start this machine's processes of a training. They are killed if this process dies."""
     # PASSIVE: waiting threads sleep. Spinning threads make a training on a busy machine ten times slower.
     environment = {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": str(job.where.threads), **os.environ, **owned()}
@@ -224,7 +239,7 @@ def work_for_others(settings: Settings) -> None:
         for path in sorted((settings.home / "training").glob(f"*/{JOB}")):
             if (written := (path, path.stat().st_mtime_ns)) not in done:
                 done.add(written)
-                job = Job.model_validate_json(path.read_bytes())
+                job = TrainingJob.model_validate_json(path.read_bytes())
                 process = join(job, settings)
                 try:
                     _check(job, process.wait())
@@ -233,7 +248,7 @@ def work_for_others(settings: Settings) -> None:
         time.sleep(POLL)
 
 
-def launcher(job: Job, settings: Settings) -> list[str]:
+def launcher(job: TrainingJob, settings: Settings) -> list[str]:
     """The command that starts a training: plain Python for one process without an accelerate config; else accelerate (default: DDP)."""
     config, place = settings.accelerate_config, job.where
     if config is None and place.world == 1:
@@ -245,14 +260,14 @@ def launcher(job: Job, settings: Settings) -> list[str]:
     return [*accelerate, *together, *(rank if place.machines > 1 else [])]
 
 
-def _check(job: Job, code: int) -> None:
+def _check(job: TrainingJob, code: int) -> None:
     if code:
         said = job.scratch / ERROR
         problem = said.read_text(encoding="utf-8") if said.exists() else f"train: the {job.name}'s training ended with exit code {code}"
         raise TrainingFailed(f"{problem}; what was trained is kept, run again to go on from it")
 
 
-def _end(running: dict[subprocess.Popen[bytes], Job]) -> None:
+def _end(running: dict[subprocess.Popen[bytes], TrainingJob]) -> None:
     for process in running:
         process.terminate()
     for process in running:

@@ -80,12 +80,12 @@ class Samples:
         self.lengths += [len(row.input_ids) for row in tokens]
         self.targets += [int((row.labels != IGNORED).sum()) for row in tokens]
 
-    def close(self) -> "Reader":
+    def close(self) -> "TokenReader":
         self._writer.close()
-        return Reader(self._path)
+        return TokenReader(self._path)
 
 
-class Reader:
+class TokenReader:
     """Read tokenized samples by index from a memory-mapped file."""
 
     def __init__(self, path: Path) -> None:
@@ -99,7 +99,7 @@ class Reader:
         return self._ids[batch][row].as_py(), Tokens(_row(self._inputs[batch], row), _row(self._labels[batch], row))
 
 
-def write_packs(samples: Samples, reader: Reader, chosen: Sequence[int], folder: Path, *, context: int) -> Packed:
+def write_packs(samples: Samples, reader: TokenReader, chosen: Sequence[int], folder: Path, *, context: int) -> Packed:
     """Pack the samples with the indices `chosen` into a new `folder`.
 
     Raises GateFailed if the file has other numbers of samples, tokens or targets than the input.
@@ -116,7 +116,7 @@ def write_packs(samples: Samples, reader: Reader, chosen: Sequence[int], folder:
     return Packed(len(packs), tokens, targets, tokens / max(1, len(packs) * context))
 
 
-def _batch(reader: Reader, packs: Sequence[Sequence[int]]) -> pa.RecordBatch:
+def _batch(reader: TokenReader, packs: Sequence[Sequence[int]]) -> pa.RecordBatch:
     members = [[reader[place] for place in pack] for pack in packs]
     inputs = [np.concatenate([tokens.input_ids for _, tokens in pack]) for pack in members]
     labels = [np.concatenate([tokens.labels for _, tokens in pack]) for pack in members]

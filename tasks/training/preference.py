@@ -14,7 +14,7 @@ from trl import DPOConfig, DPOTrainer
 from tasks.schema.params import Adapter
 from tasks.training import weights
 from tasks.training.arguments import arguments
-from tasks.training.job import Dpo, Job
+from tasks.training.job import Dpo, TrainingJob
 from tasks.training.memory import adapter_parameters
 from tasks.training.row_order import order
 from tasks.training.shapes import Shapes
@@ -44,7 +44,7 @@ class Preferred(Watched, DPOTrainer):
         return {name: fmean(seen[trls]) for name, trls in REWARDS.items() if seen[trls]}
 
 
-def build(job: Job, tokenizer: Any) -> Preferred:
+def build(job: TrainingJob, tokenizer: Any) -> Preferred:
     assert isinstance(job.method, Dpo)
     rows = load_from_disk(str(job.rows))
     model, adapter = weights.pretrained(job), weights.lora(job.optimization.adapter)

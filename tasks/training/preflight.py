@@ -17,7 +17,7 @@ from tasks.schema.settings import Settings
 from tasks.store import private_folder
 from tasks.training.budget import on_each_gpu, shapes_of, strategy_of
 from tasks.training.configs import config_of
-from tasks.training.job import Dpo, Job, Sft
+from tasks.training.job import Dpo, Sft, TrainingJob
 from tasks.training.packing import lengths_of
 from tasks.training.shapes import Shapes
 
@@ -63,7 +63,7 @@ def check_vocabulary(base: Base, used: int) -> None:
         raise BadInput(base.model, problem, fix="use the tokenizer that this model was trained with")
 
 
-def check_jobs(jobs: Sequence[Job], settings: Settings, *, context: int, vocabulary: int) -> None:
+def check_jobs(jobs: Sequence[TrainingJob], settings: Settings, *, context: int, vocabulary: int) -> None:
     """Check GPUs, their memory, sequence parallelism and the disk. `context`: tokens of the longest row (of a pair: its longer sequence).
 
     Raises BadSettings if something does not fit, and BadInput if a config cannot be read.
@@ -93,7 +93,7 @@ def check_gpus(settings: Settings, found: int) -> None:
         raise BadSettings(f"LONGWRITER_PROCESSES: {problem}; lower it, or name an accelerate config with `use_cpu: true`")
 
 
-def check_sequence_parallel(job: Job, shapes: Shapes, *, stage: int) -> None:
+def check_sequence_parallel(job: TrainingJob, shapes: Shapes, *, stage: int) -> None:
     """Raises BadSettings if Ulysses cannot run this job.
 
     Ulysses needs DeepSpeed, attention heads that divide among the processes, the token-mean loss, one row at once and a global batch
@@ -119,17 +119,17 @@ def check_sequence_parallel(job: Job, shapes: Shapes, *, stage: int) -> None:
         raise BadSettings(f"{setting}: {problem}; install flash-attn and set LONGWRITER_ATTENTION=flash_attention_2")
 
 
-def _several(job: Job) -> bool:
+def _several(job: TrainingJob) -> bool:
     lengths, borders = lengths_of(job.rows)
     return len(lengths) > len(borders) - 1
 
 
-def _keeps_apart(job: Job) -> bool:
+def _keeps_apart(job: TrainingJob) -> bool:
     automatic = job.where.attention == "auto" and find_spec("flash_attn") is not None
     return job.where.attention == "flash_attention_2" or automatic
 
 
-def check_disk(jobs: Sequence[Job], shapes: Shapes, settings: Settings) -> None:
+def check_disk(jobs: Sequence[TrainingJob], shapes: Shapes, settings: Settings) -> None:
     """Raises BadSettings if the disks have no room for the kept checkpoints, one more while it is written, and the trained models."""
     model = (2.0 if jobs[0].optimization.precision == "bf16" else 4.0) * shapes.parameters
     states = 0.1 * model if jobs[0].optimization.adapter else 12.0 * shapes.parameters + model

@@ -17,7 +17,7 @@ from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 from tasks.schema.params import Adapter
 from tasks.training import weights
 from tasks.training.arguments import arguments
-from tasks.training.job import Job, Sft
+from tasks.training.job import Sft, TrainingJob
 from tasks.training.memory import adapter_parameters
 from tasks.training.packing import FILE, Ints, lengths_of, longest
 from tasks.training.row_order import order
@@ -31,7 +31,7 @@ class Supervised(Watched, SFTTrainer):
     def contents(self, row: int) -> list[str]:
         return list(Dataset.from_file(str(self._job.rows / FILE))[row]["ids"])
 
-    def __init__(self, *args: Any, job: Job, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, job: TrainingJob, **kwargs: Any) -> None:
         super().__init__(*args, job=job, **kwargs)
         if job.where.sequence_parallel > 1:
             from deepspeed.comm import init_distributed
@@ -64,7 +64,7 @@ class Supervised(Watched, SFTTrainer):
         return self.accelerator.gather(sequences).sum()
 
 
-def _weighting(job: Job) -> str:
+def _weighting(job: TrainingJob) -> str:
     assert isinstance(job.method, Sft)
     return job.method.weighting
 
@@ -80,7 +80,7 @@ def sequence_weights(labels: torch.Tensor, position_ids: torch.Tensor) -> torch.
     return target / counts[sequence].clamp(min=1)
 
 
-def build(job: Job, tokenizer: Any) -> Supervised:
+def build(job: TrainingJob, tokenizer: Any) -> Supervised:
     assert isinstance(job.method, Sft)
     rows = Dataset.from_file(str(job.rows / FILE)).select_columns(["input_ids", "labels", "seq_lengths"]).with_format("numpy")
     model = weights.load(job, tokenizer, tiny=job.method.tiny)
@@ -100,7 +100,7 @@ def build(job: Job, tokenizer: Any) -> Supervised:
     )
 
 
-def _collator(job: Job, tokenizer: Any) -> Any:
+def _collator(job: TrainingJob, tokenizer: Any) -> Any:
     """A collator that joins a micro-batch into one row.
 
     With sequence parallelism it pads all rows to one length, a multiple of the processes.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tasks.models.chat_templates import TINY, Form, Vocabulary, training_form
+from tasks.models.chat_templates import TINY, Form, TemplateTokens, training_form
 from tasks.models.local import located
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Base
@@ -92,9 +92,9 @@ def default_template(given: object) -> str | None:
     return given if isinstance(given, str) and given else None
 
 
-def vocabulary_of(tokenizer: Any, base: Base) -> Vocabulary:
+def vocabulary_of(tokenizer: Any, base: Base) -> TemplateTokens:
     """The special tokens for examining a chat template. The stop tokens are the tokenizer's end and those of the model's configs."""
     added = {number: token for token, number in tokenizer.get_added_vocab().items()}
     ends = {tokenizer.eos_token_id, *stop_ids(base)}
     tokens = {name: token for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
-    return Vocabulary(tokens, frozenset(added[number] for number in ends if number in added))
+    return TemplateTokens(tokens, frozenset(added[number] for number in ends if number in added))

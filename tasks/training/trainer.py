@@ -16,13 +16,13 @@ from tasks import store
 from tasks.processes import die_with_parent
 from tasks.schema.errors import PipelineError
 from tasks.stage import fail
-from tasks.training.job import ERROR, MACHINE, RESOLVED, Job
+from tasks.training.job import ERROR, MACHINE, RESOLVED, TrainingJob
 
 if TYPE_CHECKING:
     from tasks.training.watch import Watched
 
 
-def train(job: Job) -> None:
+def train(job: TrainingJob) -> None:
     for name in ("trl", "bitsandbytes"):  # they warn of one row per device, and at import of kernels on a hub
         logging.getLogger(name).setLevel(logging.ERROR)
     import torch
@@ -63,7 +63,7 @@ def load_data_only() -> None:
     torch.serialization.add_safe_globals([ZeroStageEnum, LossScaler, DynamicLossScaler, fragment_address])
 
 
-def _build(job: Job, tokenizer: Any) -> "Watched":
+def _build(job: TrainingJob, tokenizer: Any) -> "Watched":
     """The trainer of the job's method."""
     if job.method.kind == "dpo":
         from tasks.training.preference import build as build_preferred
@@ -74,7 +74,7 @@ def _build(job: Job, tokenizer: Any) -> "Watched":
     return build(job, tokenizer)
 
 
-def _save(job: Job, trainer: "Watched") -> None:
+def _save(job: TrainingJob, trainer: "Watched") -> None:
     """Save the trained model for transformers and vLLM: safetensors, tokenizer and chat template, no pickle."""
     trainer.model.generation_config.do_sample = True  # otherwise `transformers serve` ignores the temperature and decodes greedily
     if job.optimization.adapter is None:
@@ -91,7 +91,7 @@ def _save(job: Job, trainer: "Watched") -> None:
         (job.out / "training_args.bin").unlink(missing_ok=True)  # a pickle
 
 
-def _in_its_precision(job: Job, trainer: "Watched") -> None:
+def _in_its_precision(job: TrainingJob, trainer: "Watched") -> None:
     """Convert weights to bf16 if they were computed in bf16 and updated in float32."""
     import torch
 
@@ -101,7 +101,7 @@ def _in_its_precision(job: Job, trainer: "Watched") -> None:
 
 def main() -> None:
     die_with_parent(signal.SIGKILL)  # SIGKILL is safe: only sealed checkpoints are used
-    job = Job.model_validate_json(Path(sys.argv[1]).read_bytes())
+    job = TrainingJob.model_validate_json(Path(sys.argv[1]).read_bytes())
     try:
         train(job)
     except PipelineError as error:

@@ -20,7 +20,7 @@ from transformers import Trainer, TrainerCallback
 from tasks import progress, store
 from tasks.schema.errors import TrainingFailed
 from tasks.training import checkpoint_sync, checkpoints
-from tasks.training.job import HISTORY, Job, Machine, Point, Resolved
+from tasks.training.job import HISTORY, Machine, Resolved, TrainingJob, TrainingStep
 from tasks.training.row_order import order
 
 CIRCUMSTANCE = re.compile(  # arguments of place, speed, display and storage, secrets, paths: not part of a result
@@ -46,7 +46,7 @@ class Watched(Trainer):
     Nothing is saved after that step.
     """
 
-    def __init__(self, *args: Any, job: Job, costs: Costs, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, job: TrainingJob, costs: Costs, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._job, self._costs = job, costs
         self._order = order(costs.rows, steps=job.steps, global_batch=job.optimization.global_batch, seed=job.seed)
@@ -104,7 +104,7 @@ class Watched(Trainer):
         step = self.state.global_step
         rows, now = self.rows_of(step), time.perf_counter()
         seconds, self._since = now - self._since, now
-        point = Point(
+        point = TrainingStep(
             model=self._job.name,
             step=step,
             epoch=step * self._job.optimization.global_batch / self._costs.rows,
@@ -128,7 +128,7 @@ class Watched(Trainer):
         batch = self._job.optimization.global_batch
         return self._order[(step - 1) * batch : step * batch]
 
-    def _check(self, point: Point) -> None:
+    def _check(self, point: TrainingStep) -> None:
         """Raises TrainingFailed for a bad step. Every process has the same numbers, so all of them stop."""
         usual = median(self._recent) if self._recent else point.loss
         finite = np.isfinite(point.loss) and np.isfinite(point.grad_norm)
@@ -178,12 +178,12 @@ def forget_after(history: Path, *, step: int) -> None:
     """Remove steps after `step` from the history, because they will be trained again. Lines must be valid (launch.cut_history)."""
     if not history.exists():
         return
-    lines = [line for line in history.read_bytes().split(b"\n")[:-1] if Point.model_validate_json(line).step <= step]
+    lines = [line for line in history.read_bytes().split(b"\n")[:-1] if TrainingStep.model_validate_json(line).step <= step]
     with store.replacing(history) as scratch:
         scratch.write_bytes(b"".join(line + b"\n" for line in lines))
 
 
-def _computed_in(job: Job) -> torch.dtype:
+def _computed_in(job: TrainingJob) -> torch.dtype:
     """The dtype of the matrix products. Weights may be stored in float32 and computed in bf16."""
     return torch.bfloat16 if job.optimization.precision == "bf16" else torch.float32
 
@@ -216,7 +216,7 @@ def held(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
 
 
-def callbacks(job: Job) -> list[TrainerCallback]:
+def callbacks(job: TrainingJob) -> list[TrainerCallback]:
     """The callbacks that seal checkpoints and, if the job asks for it, draw the progress bar."""
     return [Keep(job), *([Bar(job)] if job.bar else [])]
 
@@ -224,7 +224,7 @@ def callbacks(job: Job) -> list[TrainerCallback]:
 class Keep(TrainerCallback):
     """Seal each checkpoint after all processes have written it, upload it, and remove old checkpoints."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: TrainingJob) -> None:
         self._job = job
 
     def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
@@ -242,7 +242,7 @@ class Keep(TrainerCallback):
 class Bar(TrainerCallback):
     """A progress bar: steps done, their rate, the time left, and the loss."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: TrainingJob) -> None:
         self._label = f"train {job.name}"
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 from tasks.models.local import located
 from tasks.schema.params import Adapter, Tiny
 from tasks.schema.standins import MARK
-from tasks.training.job import Job
+from tasks.training.job import TrainingJob
 from tasks.training.packing import lengths_of
 
 if TYPE_CHECKING:
     import torch
 
 
-def load(job: Job, tokenizer: Any, *, tiny: Tiny) -> Any:
+def load(job: TrainingJob, tokenizer: Any, *, tiny: Tiny) -> Any:
     """A causal language model for a TRL trainer, tiny or pretrained; quantized if the adapter has 4 bits."""
     from transformers import set_seed
 
@@ -28,7 +28,7 @@ def load(job: Job, tokenizer: Any, *, tiny: Tiny) -> Any:
     return pretrained(job)
 
 
-def pretrained(job: Job) -> Any:
+def pretrained(job: TrainingJob) -> Any:
     """The base model for a TRL trainer; quantized if the adapter has 4 bits."""
     model = _pretrained(job, dtype=_dtype(job), quantization_config=_quantization(job.optimization.adapter))
     if job.where.liger:
@@ -47,7 +47,7 @@ def lora(adapter: Adapter | None) -> Any:
     )
 
 
-def merged(job: Job, model: Any) -> Any:
+def merged(job: TrainingJob, model: Any) -> Any:
     """The base model with the adapter merged into its weights: a checkpoint like any other for transformers, vLLM and the registry.
 
     An adapter is not merged into quantized weights: the base model is loaded again, in bf16, on the CPU.
@@ -63,7 +63,7 @@ def merged(job: Job, model: Any) -> Any:
     return PeftModel.from_pretrained(base, job.scratch / "adapter").merge_and_unload()
 
 
-def _pretrained(job: Job, **kwargs: Any) -> Any:
+def _pretrained(job: TrainingJob, **kwargs: Any) -> Any:
     from transformers import AutoModelForCausalLM
 
     base = located(job.base)
@@ -77,7 +77,7 @@ def _pretrained(job: Job, **kwargs: Any) -> Any:
     )
 
 
-def _dtype(job: Job) -> "torch.dtype":
+def _dtype(job: TrainingJob) -> "torch.dtype":
     import torch
 
     kept_by_deepspeed = os.environ.get("ACCELERATE_USE_DEEPSPEED") == "true"
@@ -107,7 +107,7 @@ def _use_liger(model: Any) -> None:
         _apply_liger_kernel_to_instance(model=model, fused_linear_cross_entropy=False, cross_entropy=False)
 
 
-def _positions(job: Job) -> int:
+def _positions(job: TrainingJob) -> int:
     """Positions for answers four times as long as the longest training sample, so that the position table does not limit them."""
     lengths, _ = lengths_of(job.rows)
     return max(2048, 4 * int(lengths.max()))
@@ -133,7 +133,7 @@ def _tiny(tiny: Tiny, tokenizer: Any, *, attention: str, positions: int) -> Any:
     return LlamaForCausalLM(config)
 
 
-def attention(job: Job) -> str:
+def attention(job: TrainingJob) -> str:
     """The attention implementation. Each of them separates packed samples by their restarted positions."""
     import torch
     from transformers.utils import is_flash_attn_2_available

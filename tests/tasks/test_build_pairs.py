@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tasks import build_pairs, store
-from tasks.longbench.benchmark import Ask, item_of
+from tasks.longbench.benchmark import BenchmarkPrompt, item_of
 from tasks.schema.errors import GateFailed
 from tasks.schema.params import BuildPairs, Model
 from tasks.schema.records import Pair, Prediction, Reason, Reject, Verdict
@@ -31,7 +31,7 @@ def run(
 
 
 def answers(request: str, *words: int, ended: bool = True) -> list[Prediction]:
-    item = item_of(Ask(f"Write 100 words about {request}.", 100, id=request))
+    item = item_of(BenchmarkPrompt(f"Write 100 words about {request}.", 100, id=request))
     return [
         Prediction(
             item=item,

@@ -11,7 +11,7 @@ import pytest
 
 from tasks import evaluate_general, store
 from tasks.endpoints.roles import Answering
-from tasks.harness.job import Result
+from tasks.harness.job import Measurement
 from tasks.harness.measure import BadTask, HarnessFailed, check, measure
 from tasks.schema.errors import BadInput, BadParams
 from tasks.schema.params import EvaluateGeneral, Model
@@ -62,7 +62,7 @@ def test_the_score_is_the_share_of_right_answers_and_the_key_is_sent(
         assert run(tmp_path, FACTS) == {"tasks": 1, "student_facts": 18 / 24}
     assert {seen.key for seen in there.seen} == {"Bearer a-secret"}
     assert store.read_document(tmp_path / "out/general.json", Abilities).root == {"student": {"facts": 0.75}}
-    raw = store.read_document(tmp_path / "out/harness.json", ByName[Result]).root["student"]
+    raw = store.read_document(tmp_path / "out/harness.json", ByName[Measurement]).root["student"]
     (score,) = raw.scores
     assert (score.metric, score.questions, score.fewshot, score.versions) == ("exact_match", 24, {"facts": 0}, {"facts": 1.0})
     assert score.stderr == pytest.approx((0.75 * 0.25 / 23) ** 0.5)
@@ -127,7 +127,7 @@ def test_a_measurement_that_is_cancelled_leaves_no_process_behind(tmp_path: Path
 def test_without_tasks_nothing_is_served_and_nothing_measured(tmp_path: Path) -> None:
     assert run(tmp_path) == {"tasks": 0}
     assert store.read_document(tmp_path / "out/general.json", Abilities).root == {}
-    assert store.read_document(tmp_path / "out/harness.json", ByName[Result]).root == {}
+    assert store.read_document(tmp_path / "out/harness.json", ByName[Measurement]).root == {}
 
 
 def test_without_tasks_nothing_heavy_is_imported() -> None:

@@ -10,7 +10,7 @@ from tasks import report, store
 from tasks.corpus.dataset import write_dataset
 from tasks.judging.judged import judged
 from tasks.longbench.summary import summarise
-from tasks.schema.contract_results import Outcome, Verdict
+from tasks.schema.contract_results import ContractVerdict, Outcome
 from tasks.schema.errors import BadInput
 from tasks.schema.records import (
     Answer,
@@ -27,8 +27,8 @@ from tasks.schema.records import (
     Sample,
     ScoredItem,
     Served,
+    Verdict,
 )
-from tasks.schema.records import Verdict as Said
 from tasks.text.counts import s_l
 from tasks.tracking.gate import Axis, Decision
 from tasks.training.pair_bias import length_bias
@@ -57,7 +57,9 @@ def finished_run(data: Path, *, hostile: str = "", scored: bool = True) -> Path:
         name="unique_ids", severity="critical", meaning=hostile or "no id twice", success=True, observed=None, unexpected_count=0, ids=()
     )
     for stage, title in {"validate_instructions": "Instructions", "validate_drafts": "Drafts", "validate_dataset": "Training set"}.items():
-        store.write_json(data / stage / "verdict.json", Verdict(name=stage, title=title, passed=True, rows=16, expectations=(outcome,)))
+        store.write_json(
+            data / stage / "verdict.json", ContractVerdict(name=stage, title=title, passed=True, rows=16, expectations=(outcome,))
+        )
     axes = (Axis(name="s_bar", value=None, bound=50.0, passed=False), Axis(name="unscored", value=0.0, bound=0.02, passed=True))
     reason = hostile or "not all axes hold"
     runs = {"training_run": "run-1", "evaluation_run": "run-2"}
@@ -114,8 +116,8 @@ def write_evaluation(data: Path, languages: tuple[Language, Language], hostile: 
 def write_judged(data: Path, ids: list[str], hostile: str) -> None:
     fair, poor = (Rubric(**dict.fromkeys(Rubric.model_fields, score)) for score in (4, 2))
     said = {"model": "student", "replies": ("r",), "problem": None}
-    verdicts = [Said(id=own, repeat=n, rubric=fair, judge=f"j {hostile}", **said) for own in ids for n in (0, 1)]  # type: ignore[arg-type]
-    verdicts += [Said(id=own, second=True, rubric=poor, judge=f"k {hostile}", **said) for own in ids]  # type: ignore[arg-type]
+    verdicts = [Verdict(id=own, repeat=n, rubric=fair, judge=f"j {hostile}", **said) for own in ids for n in (0, 1)]  # type: ignore[arg-type]
+    verdicts += [Verdict(id=own, second=True, rubric=poor, judge=f"k {hostile}", **said) for own in ids]  # type: ignore[arg-type]
     sides = {"a": "student", "b": "control", "judge": "j", "replies": ("r", "r"), "problem": None}
     duels = [Duel(id=own, a_first="a", b_first="a" if n else "b", **sides) for n, own in enumerate(ids)]  # type: ignore[arg-type]
     store.write_json(data / "score/reliability.json", judged(verdicts, duels))

@@ -18,7 +18,7 @@ from tasks.schema.errors import BadSettings, TrainingFailed
 from tasks.schema.params import Base, Tiny, Train
 from tasks.schema.records import Metrics
 from tasks.schema.settings import Settings
-from tasks.training.job import Job, Sft
+from tasks.training.job import Sft, TrainingJob
 from tasks.training.launch import plan, train_all
 from tests.conftest import ROOT, descendants
 from tests.tasks.training.jobs import OPTIMIZATION
@@ -36,7 +36,7 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def job(packed: Path, out: Path, settings: Settings, *, steps: int = 2, **changes: Any) -> Job:
+def job(packed: Path, out: Path, settings: Settings, *, steps: int = 2, **changes: Any) -> TrainingJob:
     train = TRAIN.model_copy(update=changes)
     base = Base(model="tiny", revision="", remote_code=False)
     method = Sft(weighting=train.weighting, tiny=train.tiny)

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from infra.team import checks, environment, postgres, processes, services
-from infra.team.owner import Kept
+from infra.team.owner import RunningService
 from tasks.processes import end_all
 from tasks.schema.errors import ServerError
 from tasks.schema.settings import settings
@@ -36,11 +36,11 @@ def values(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     shutil.rmtree(home)
 
 
-def kept(values: dict[str, str], name: str) -> Kept:
-    return Kept(next(service for service in services.all_of(values) if service.name == name))
+def kept(values: dict[str, str], name: str) -> RunningService:
+    return RunningService(next(service for service in services.all_of(values) if service.name == name))
 
 
-def until(one: Kept, state: str, seconds: float = 60) -> None:
+def until(one: RunningService, state: str, seconds: float = 60) -> None:
     end = time.monotonic() + seconds
     while one.line.state != state:
         assert time.monotonic() < end, one.line

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tasks import store
-from tasks.agentwrite.estimate import Pace, Prompts, Work, pace_of, prompts_of
+from tasks.agentwrite.estimate import EndpointPace, EstimatedCalls, PromptsOnDisk, pace_of, prompts_of
 from tasks.agentwrite.estimate import estimate as work_of
 from tasks.endpoints.replay import Paid
 from tasks.schema.params import load
@@ -18,7 +18,7 @@ from tasks.schema.records import Instruction
 from tasks.schema.settings import Price
 from tests.conftest import ROOT
 
-PACE = Pace(1.0, 50.0, "assumed")
+PACE = EndpointPace(1.0, 50.0, "assumed")
 
 
 def instructions(count: int, words: int = 100) -> list[Instruction]:
@@ -67,7 +67,7 @@ def test_the_estimate_is_what_the_run_then_takes_and_the_ledger_says_so(folder: 
 
 def test_a_sample_stands_for_all() -> None:
     params = load(ROOT / "params.yaml")
-    asked = Prompts(instructions(200))
+    asked = PromptsOnDisk(instructions(200))
     whole = work_of(asked, plan=params.plan, write=params.write, pace=PACE, sample=200)
     part = work_of(asked, plan=params.plan, write=params.write, pace=PACE, sample=40)
     assert part.calls == pytest.approx(whole.calls, rel=0.05)
@@ -77,18 +77,18 @@ def test_a_sample_stands_for_all() -> None:
 
 def test_a_real_recipe_is_estimated_too_and_100000_words_are_no_exception() -> None:
     params = load(ROOT / "profiles/llama-3.1-8b.yaml")
-    work = work_of(Prompts(instructions(8, words=12_500)), plan=params.plan, write=params.write, pace=PACE, sample=8)
+    work = work_of(PromptsOnDisk(instructions(8, words=12_500)), plan=params.plan, write=params.write, pace=PACE, sample=8)
     assert work.unplanned == 0
     assert work.completion > 8 * 12_500
     assert work.repeated > 0.8 * work.prompt
 
 
 def test_the_time_is_the_longest_chain_or_all_slot_time_whichever_is_more() -> None:
-    work = Work(calls=100, seconds=1000, longest=30)
+    work = EstimatedCalls(calls=100, seconds=1000, longest=30)
     assert work.wall(10) == 100
     assert work.wall(100) == 30
     price = Price(prompt=2.0, cached=1.0, completion=4.0)
-    spent = Work(prompt=2e6, repeated=1e6, completion=1e6)
+    spent = EstimatedCalls(prompt=2e6, repeated=1e6, completion=1e6)
     assert (spent.dollars(price, cache=True), spent.dollars(price, cache=False)) == (7.0, 8.0)
 
 

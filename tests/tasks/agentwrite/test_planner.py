@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.agentwrite.plan_fields import Line
+from tasks.agentwrite.plan_fields import PlanLine
 from tasks.agentwrite.planner import make_plan, parse_plan, plan_or_reject, reconcile, render
 from tasks.endpoints.chat import Chat, Reply, Request
 from tasks.endpoints.openai_api import openai_chat
@@ -24,8 +24,8 @@ PAPER = REHEARSAL.model_copy(update={"paragraph_words": Bounds(min=200, max=1000
 TEACHER = Model(name="rehearsal-teacher", revision="1", temperature=1.0, max_tokens=4096)
 
 
-def lines(*words: int | None) -> list[Line]:
-    return [Line(number, "x", count) for number, count in enumerate(words, 1)]
+def lines(*words: int | None) -> list[PlanLine]:
+    return [PlanLine(number, "x", count) for number, count in enumerate(words, 1)]
 
 
 def budgets(words: list[int | None], asked: int, low: int, high: int, deviation: float = 0.1) -> list[int]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tasks import store
 from tasks.contracts.docs import make_offline
-from tasks.schema.contract_results import Outcome, Verdict
+from tasks.schema.contract_results import ContractVerdict, Outcome
 from tasks.schema.params import Bounds, Spread
 
 
@@ -19,7 +19,7 @@ def earlier_contracts(folder: Path) -> tuple[Path, Path]:
         outcome = Outcome(
             name="enough_rows", severity="critical", meaning="some rows", success=True, observed=1.0, unexpected_count=0, ids=()
         )
-        verdict = Verdict(name=name, title=title, passed=True, rows=1, expectations=(outcome,))
+        verdict = ContractVerdict(name=name, title=title, passed=True, rows=1, expectations=(outcome,))
         for part in ("validations", "expectations"):
             page = folder / name / "docs" / part / name / "page.html"
             page.parent.mkdir(parents=True)

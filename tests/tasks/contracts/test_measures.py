@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-from tasks.contracts.measures import BATCH, Row, frame, measure, repetition, row_of
+from tasks.contracts.measures import BATCH, MeasuredRow, frame, measure, repetition, row_of
 from tasks.corpus.likeness import repeats
 from tasks.schema.records import Message, Sample
 from tests.conftest import ROOT
@@ -45,7 +45,7 @@ def test_joined_emoji_are_not_invisible_characters_but_a_zero_width_space_is() -
 def test_near_copies_are_found_whatever_batches_they_are_in() -> None:
     texts = [f"Write about the {number} lanterns on the bridge over river {number}, and who lights them." for number in range(BATCH + 3)]
     texts[-1] = texts[0].upper()
-    rows = [Row(n, f"r{n}", f"f:{n}", said(text), "en", None, long=n != BATCH + 4) for n, text in enumerate([*texts, texts[2]], 1)]
+    rows = [MeasuredRow(n, f"r{n}", f"f:{n}", said(text), "en", None, long=n != BATCH + 4) for n, text in enumerate([*texts, texts[2]], 1)]
     found = frame(rows, repeats([]), None)
     assert list(found["row"]) == list(range(1, len(rows) + 1))
     assert {row: text for row, text in zip(found["row"], found["near_duplicate"], strict=True) if isinstance(text, str)} == {

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tasks.corpus.contamination import LONG as LONG_PROMPT
-from tasks.corpus.contamination import Match, Prompts
+from tasks.corpus.contamination import BenchmarkIndex, Match
 from tasks.corpus.duplicates import shingled, text_id, tokens_of
 from tasks.rehearsal.raw import asks, benchmark
 from tasks.text.languages import language_of
@@ -21,7 +21,7 @@ TALK = "I was walking through the market yesterday and thought of many things th
 OTHER = "Write a speech of about 400 words for the start of a chess club."
 
 
-def match(prompts: Prompts, text: str) -> Match | None:
+def match(prompts: BenchmarkIndex, text: str) -> Match | None:
     return prompts.match(shingled(text, language_of(text)), tokens_of(text))
 
 
@@ -38,27 +38,27 @@ def match(prompts: Prompts, text: str) -> Match | None:
     ],
 )
 def test_a_prompt_is_found_as_it_is_nearly_so_and_inside_a_longer_text(text: str) -> None:
-    found = match(Prompts([LONG, OTHER]), text)
+    found = match(BenchmarkIndex([LONG, OTHER]), text)
     assert found
     assert found.id == text_id(LONG)
 
 
 def test_the_same_ask_for_another_length_is_the_same_ask() -> None:
-    assert match(Prompts([LONG, OTHER]), OTHER.replace("400", "5,000"))
-    assert match(Prompts(["写一篇关于大唐历史的演讲稿，一万字。", LONG]), "写一篇关于大唐历史的演讲稿，3000字。")
+    assert match(BenchmarkIndex([LONG, OTHER]), OTHER.replace("400", "5,000"))
+    assert match(BenchmarkIndex(["写一篇关于大唐历史的演讲稿，一万字。", LONG]), "写一篇关于大唐历史的演讲稿，3000字。")
 
 
 def test_another_topic_in_the_same_words_is_another_ask() -> None:
-    assert match(Prompts([LONG, OTHER]), "Write a speech of about 400 words for the end of a fishing season.") is None
+    assert match(BenchmarkIndex([LONG, OTHER]), "Write a speech of about 400 words for the end of a fishing season.") is None
 
 
 def test_nothing_to_compare_with_finds_nothing() -> None:
-    assert match(Prompts([]), LONG) is None
-    assert match(Prompts(["", "  "]), "") is None
+    assert match(BenchmarkIndex([]), LONG) is None
+    assert match(BenchmarkIndex(["", "  "]), "") is None
 
 
 def test_good_asks_of_the_rehearsal_s_pool_are_no_prompts_but_for_three_that_share_all_but_their_topic() -> None:
-    prompts = Prompts(item["prompt"] for item in benchmark())
+    prompts = BenchmarkIndex(item["prompt"] for item in benchmark())
     assert sum(match(prompts, ask) is not None for language in ("en", "zh") for ask in asks(language)) == 3
 
 
@@ -102,7 +102,7 @@ def _some_replaced(text: str, share: float) -> str:
 )
 def test_copies_of_longbench_write_and_its_ruler_are_found(change: Callable[[str], str], found: float) -> None:
     scored = _scored()
-    prompts = Prompts(scored)
+    prompts = BenchmarkIndex(scored)
     assert sum(match(prompts, change(text)) is not None for text in scored) >= found * len(scored)
 
 
@@ -110,14 +110,14 @@ def test_copies_of_longbench_write_and_its_ruler_are_found(change: Callable[[str
 @pytest.mark.parametrize(("share", "found"), [(0.1, 1.0), (0.15, 0.98), (0.2, 0.95)])
 def test_near_copies_of_prompts_of_more_than_a_sentence_are_found_with_many_other_words(share: float, found: float) -> None:
     scored = [text for text in dict.fromkeys(_scored()) if len(tokens_of(text)) >= LONG_PROMPT]
-    prompts = Prompts(scored)
+    prompts = BenchmarkIndex(scored)
     assert len(scored) > 60
     assert sum(match(prompts, _some_replaced(text, share)) is not None for text in scored) >= found * len(scored)
 
 
 @real
 def test_real_asks_of_other_origin_are_no_copies_of_longbench_write() -> None:
-    prompts, seen = Prompts(_scored()), 0
+    prompts, seen = BenchmarkIndex(_scored()), 0
     for file in sorted((DATA / "instructions").glob("*.jsonl")):
         for line in file.open(encoding="utf-8"):
             row = json.loads(line)

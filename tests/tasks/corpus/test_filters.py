@@ -3,19 +3,19 @@ from pathlib import Path
 
 import pytest
 
-from tasks.corpus.filters import Candidate, fault
+from tasks.corpus.filters import FilteredPrompt, fault
 from tasks.rehearsal import noise
 from tasks.rehearsal.noise import Noise
 from tasks.rehearsal.raw import asks
 from tasks.schema.params import Collect, load
 from tasks.schema.records import Reason
-from tasks.sources.adapters import Ask
+from tasks.sources.adapters import RawPrompt
 
 COLLECT = load(Path("profiles/rehearsal.yaml")).collect
 
 
 def reason(text: str, collect: Collect = COLLECT, *, toxic: bool = False, lacks: str = "") -> Reason | None:
-    found = fault(Candidate(Ask(text, toxic, lacks)), collect)
+    found = fault(FilteredPrompt(RawPrompt(text, toxic, lacks)), collect)
     return found[0] if found else None
 
 
@@ -83,6 +83,6 @@ def test_only_the_wanted_languages_are_collected() -> None:
 
 
 def test_what_the_model_was_told_before_goes_before_the_request_unless_it_says_nothing() -> None:
-    assert Candidate(Ask("Write a poem.", system="You answer in rhyme.")).text == "You answer in rhyme.\n\nWrite a poem."
+    assert FilteredPrompt(RawPrompt("Write a poem.", system="You answer in rhyme.")).text == "You answer in rhyme.\n\nWrite a poem."
     for nothing in ("You are a helpful assistant.", "You are Owl, created by Some Lab. You are a helpful, honest and kind assistant."):
-        assert (Candidate(Ask("Write a poem.", system=nothing)).text == "Write a poem.") == ("kind" not in nothing)
+        assert (FilteredPrompt(RawPrompt("Write a poem.", system=nothing)).text == "Write a poem.") == ("kind" not in nothing)

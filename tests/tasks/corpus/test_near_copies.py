@@ -11,14 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.corpus import near_copies
-from tasks.corpus.duplicates import Text, jaccard, shingled
+from tasks.corpus.duplicates import ShingledText, jaccard, shingled
 from tasks.corpus.near_copies import Near, SketchStore, sketch
 from tasks.rehearsal.raw import LENGTHS, asks
 
 LONG = "Write an essay about the craft of clockmaking, its tools, its masters and its place in the life of a small town."
 
 
-def near(texts: Sequence[Text], *, parts: int = 1, threshold: float = 0.8) -> list[Near]:
+def near(texts: Sequence[ShingledText], *, parts: int = 1, threshold: float = 0.8) -> list[Near]:
     store = SketchStore(None, threshold=threshold)
     size = -(-len(texts) // parts) or 1
     for start in range(0, len(texts), size):
@@ -28,7 +28,7 @@ def near(texts: Sequence[Text], *, parts: int = 1, threshold: float = 0.8) -> li
     return found
 
 
-def one_by_one(texts: Sequence[Text], *, threshold: float) -> list[Near]:
+def one_by_one(texts: Sequence[ShingledText], *, threshold: float) -> list[Near]:
     """The rule, without arrays: of each band a text is compared with the first texts that stay."""
     bands = sketch([text.shingles for text in texts], threshold=threshold).bands
     stay: dict[tuple[int, int], list[int]] = defaultdict(list)
@@ -46,7 +46,7 @@ def one_by_one(texts: Sequence[Text], *, threshold: float) -> list[Near]:
     return found
 
 
-def full_of_copies(count: int, seed: int = 3) -> list[Text]:
+def full_of_copies(count: int, seed: int = 3) -> list[ShingledText]:
     """Sentences of few words from few patterns, many of them changed in a word or two."""
     luck = random.Random(seed)
     words = [f"word{number}" for number in range(60)]

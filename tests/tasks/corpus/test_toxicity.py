@@ -1,10 +1,10 @@
 import pytest
 
-from tasks.corpus.filters import Candidate, fault
+from tasks.corpus.filters import FilteredPrompt, fault
 from tasks.corpus.toxicity import toxic_word
 from tasks.schema.params import load
 from tasks.schema.records import Reason
-from tasks.sources.adapters import Ask
+from tasks.sources.adapters import RawPrompt
 from tests.conftest import ROOT
 
 COLLECT = load(ROOT / "profiles/rehearsal.yaml").collect
@@ -12,11 +12,11 @@ COLLECT = load(ROOT / "profiles/rehearsal.yaml").collect
 
 @pytest.mark.parametrize("text", ["Write a 400-word NSFW tale", "an erotic story of 400 words", "写一篇400字的色情小说"])
 def test_a_word_of_the_list_is_toxic_unless_the_list_is_off(text: str) -> None:
-    found = fault(Candidate(Ask(text)), COLLECT)
+    found = fault(FilteredPrompt(RawPrompt(text)), COLLECT)
     assert found
     assert found[0] is Reason.TOXIC
-    assert fault(Candidate(Ask(text)), COLLECT.model_copy(update={"toxicity": "off"})) is None
-    assert fault(Candidate(Ask(text, toxic=True)), COLLECT.model_copy(update={"toxicity": "off"})) == (
+    assert fault(FilteredPrompt(RawPrompt(text)), COLLECT.model_copy(update={"toxicity": "off"})) is None
+    assert fault(FilteredPrompt(RawPrompt(text, toxic=True)), COLLECT.model_copy(update={"toxicity": "off"})) == (
         Reason.TOXIC,
         "flagged by the source",
     )

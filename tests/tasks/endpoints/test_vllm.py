@@ -17,7 +17,7 @@ from benchmarks.prefix_cache import BLOCK, counted, make_checkpoint
 from tasks.endpoints.chat import Chat, Reply, map_async, user
 from tasks.endpoints.openai_api import openai_chat
 from tasks.endpoints.roles import only_model
-from tasks.endpoints.server import Served, model_server
+from tasks.endpoints.server import ServedCheckpoint, model_server
 from tasks.judging.rubric import SCHEMA, parse_rubric
 from tasks.schema.errors import ReplyError
 from tasks.schema.params import Model
@@ -46,7 +46,7 @@ class Seen(NamedTuple):
     counters: tuple[int, int]  # of the prefix cache: tokens looked up, tokens found
     statuses: list[int]  # of /v1/models: without a key, with another's, with the server's own
     name: str  # of the one model that is served
-    served: Served
+    served: ServedCheckpoint
     words: list[str]  # of the command lines of all its processes
     verdicts: list[Reply]
     prose: list[Reply]  # to the same request, without the schema
@@ -114,7 +114,7 @@ def shared_memory(processes: set[psutil.Process]) -> set[Path]:
     return {path for path in SHARED_MEMORY.iterdir() if path.stat().st_ino in inodes}
 
 
-def keys(served: Served) -> list[str | None]:
+def keys(served: ServedCheckpoint) -> list[str | None]:
     return [None, "somebody's", served.api_key.get_secret_value()]
 
 

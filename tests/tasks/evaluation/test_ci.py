@@ -157,7 +157,7 @@ def registered(tmp_path: Path, mlflow_home: Path) -> Path:
 def gated(scores: Path, out: Path, candidate: str, **bounds: Any) -> list[str]:
     params = load(ROOT / "params.yaml")
     gate: Promote = params.promote.model_copy(update=bounds)
-    options = ci.Options(candidate, None, None, scores, "", "", out)
+    options = ci.CiOptions(candidate, None, None, scores, "", "", out)
     return ci.run(options, params.model_copy(update={"promote": gate}))
 
 

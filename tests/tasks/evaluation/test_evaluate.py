@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from tasks import store
-from tasks.evaluation.evaluate import Options, _model, evaluate, folder_of, resolve
+from tasks.evaluation.evaluate import EvaluateOptions, _model, evaluate, folder_of, resolve
 from tasks.longbench.adapters import read_items
 from tasks.longbench.scorecard import read_scorecards
 from tasks.rehearsal.endpoint import Switches, rehearsal_server
@@ -76,8 +76,8 @@ def answered(url: str) -> int:
         return int(json.load(response)["answered"])
 
 
-def options(benchmark: Path, **given: Any) -> Options:
-    return Options(benchmark=benchmark, **({"model": "rehearsal-candidate"} | given))
+def options(benchmark: Path, **given: Any) -> EvaluateOptions:
+    return EvaluateOptions(benchmark=benchmark, **({"model": "rehearsal-candidate"} | given))
 
 
 def test_a_url_becomes_a_scorecard_with_everything_that_led_to_it(tmp_path: Path, params: Params, benchmark: Path) -> None:
@@ -228,7 +228,7 @@ def test_another_checkpoint_is_not_decoded_like_the_tiny_student(tmp_path: Path,
     for name, config in configs.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text(json.dumps(config))
-        drawn[name] = asyncio.run(_model(resolve(str(tmp_path / name)), params, Options(), items)).max_tokens
+        drawn[name] = asyncio.run(_model(resolve(str(tmp_path / name)), params, EvaluateOptions(), items)).max_tokens
     longest = max(len(item.prompt) for item in items)
     assert drawn == {"tiny": params.models.candidate.max_tokens, "real": 4096 - longest, "large": 32_768}
 

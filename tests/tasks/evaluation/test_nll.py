@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from tasks.evaluation import nll
-from tasks.evaluation.nll import Reader, Text, curves, losses_of, read_by, read_texts
+from tasks.evaluation.nll import PromptAndAnswer, ScoringModel, curves, losses_of, read_by, read_texts
 from tasks.schema.errors import BadInput
 from tasks.schema.records import BenchmarkItem, Prediction
 
@@ -42,11 +42,11 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def reader(checkpoint: Path) -> Reader:
+def reader(checkpoint: Path) -> ScoringModel:
     return nll.load(str(checkpoint))
 
 
-def by_definition(reader: Reader, text: Text) -> list[float]:
+def by_definition(reader: ScoringModel, text: PromptAndAnswer) -> list[float]:
     """All logits at once, over prompt and answer."""
     import torch
 
@@ -61,17 +61,17 @@ def by_definition(reader: Reader, text: Text) -> list[float]:
 @pytest.mark.parametrize("chunk", [1, 7, 16, 4096])
 @pytest.mark.parametrize("prompt", ["Write.", "Write a story about a river. " * 3])
 def test_in_chunks_each_token_has_the_nll_that_it_has_at_once(
-    reader: Reader, monkeypatch: pytest.MonkeyPatch, chunk: int, prompt: str
+    reader: ScoringModel, monkeypatch: pytest.MonkeyPatch, chunk: int, prompt: str
 ) -> None:
     monkeypatch.setattr(nll, "CHUNK", chunk)
-    text = Text(prompt, STORY[:70])
+    text = PromptAndAnswer(prompt, STORY[:70])
     losses, whole = losses_of(reader, text)
     assert whole
     assert losses == pytest.approx(by_definition(reader, text), abs=1e-5)
 
 
-def test_the_curve_is_the_mean_over_the_answers_that_reach_a_position(reader: Reader) -> None:
-    texts = [Text("Write.", STORY[:60]), Text("Write.", "zq"), Text("Tell.", STORY[5:50])]
+def test_the_curve_is_the_mean_over_the_answers_that_reach_a_position(reader: ScoringModel) -> None:
+    texts = [PromptAndAnswer("Write.", STORY[:60]), PromptAndAnswer("Write.", "zq"), PromptAndAnswer("Tell.", STORY[5:50])]
     each = [by_definition(reader, text) for text in texts]
     found = read_by(reader, texts)
     assert found.tokens == sum(map(len, each))
@@ -83,18 +83,20 @@ def test_the_curve_is_the_mean_over_the_answers_that_reach_a_position(reader: Re
     assert [point.position for point in found.points] == [2**n for n in range(len(found.points))]
 
 
-def test_tenths_are_over_the_answers_that_have_ten_tokens(reader: Reader) -> None:
-    text = Text("Write.", STORY[:60])
+def test_tenths_are_over_the_answers_that_have_ten_tokens(reader: ScoringModel) -> None:
+    text = PromptAndAnswer("Write.", STORY[:60])
     losses = by_definition(reader, text)
     borders = [len(losses) * n // 10 for n in range(11)]
     expected = [sum(losses[a:b]) / (b - a) for a, b in pairwise(borders)]
-    assert read_by(reader, [text, Text("Write.", "z")]).by_part == pytest.approx(expected, abs=1e-5)
-    assert read_by(reader, [Text("Write.", "z")]).by_part == ()
+    assert read_by(reader, [text, PromptAndAnswer("Write.", "z")]).by_part == pytest.approx(expected, abs=1e-5)
+    assert read_by(reader, [PromptAndAnswer("Write.", "z")]).by_part == ()
 
 
-def test_what_does_not_fit_the_context_is_cut_or_left_out_and_counted(reader: Reader) -> None:
-    long = Text("Write.", "q z x " * 500)
-    found = read_by(reader, [long, Text("q z x " * 500, "answer"), Text("Write.", ""), Text("Write.", "a river")])
+def test_what_does_not_fit_the_context_is_cut_or_left_out_and_counted(reader: ScoringModel) -> None:
+    long = PromptAndAnswer("Write.", "q z x " * 500)
+    found = read_by(
+        reader, [long, PromptAndAnswer("q z x " * 500, "answer"), PromptAndAnswer("Write.", ""), PromptAndAnswer("Write.", "a river")]
+    )
     assert (found.answers, found.cut, found.left_out) == (2, 1, 2)
     losses, whole = losses_of(reader, long)
     prompt = len(reader.tokenizer("<|user|>Write.<|assistant|>")["input_ids"])
@@ -102,9 +104,9 @@ def test_what_does_not_fit_the_context_is_cut_or_left_out_and_counted(reader: Re
     assert losses_of(reader._replace(context=32), long)[0] == pytest.approx(losses[: 32 - prompt], abs=1e-5)
 
 
-def test_nothing_to_read_is_refused(reader: Reader) -> None:
+def test_nothing_to_read_is_refused(reader: ScoringModel) -> None:
     with pytest.raises(BadInput, match="no answer to read: 1 have no token that fits 256"):
-        read_by(reader, [Text("Write.", "")])
+        read_by(reader, [PromptAndAnswer("Write.", "")])
 
 
 def test_a_model_that_cannot_be_read_with_is_refused(checkpoint: Path, tmp_path: Path) -> None:
@@ -131,11 +133,11 @@ def test_code_of_a_models_own_is_never_run(checkpoint: Path, tmp_path: Path) -> 
         known = json.loads((folder / name).read_text())
         (folder / name).write_text(json.dumps(known | {"auto_map": dict.fromkeys(kinds, "own.Own")}))
     with suppress(BadInput):
-        curves([Text("Write.", "a river")], str(folder))
+        curves([PromptAndAnswer("Write.", "a river")], str(folder))
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"model_type": "nobody-knows"}))
     with pytest.raises(BadInput, match="cannot be loaded"):
-        curves([Text("Write.", "a river")], str(folder))
+        curves([PromptAndAnswer("Write.", "a river")], str(folder))
     assert not canary.exists()
 
 
@@ -148,11 +150,11 @@ def predictions(path: Path, *models: str) -> Path:
 
 def test_predictions_and_recorded_answers_are_read(tmp_path: Path) -> None:
     path = predictions(tmp_path / "p.jsonl", "student", "control")
-    assert read_texts(path, model="control") == [Text("Write.", "by control")]
+    assert read_texts(path, model="control") == [PromptAndAnswer("Write.", "by control")]
     with pytest.raises(BadInput, match="model: answers of 2 models; fix: name one of control, student"):
         read_texts(path)
     with pytest.raises(BadInput, match="model: no answers of teacher; fix: name one of control, student"):
         read_texts(path, model="teacher")
     recorded: dict[str, Any] = {"instruction": "Write.", "output": "text"}
     (tmp_path / "r.jsonl").write_text(json.dumps(recorded) + "\n", encoding="utf-8")
-    assert read_texts(tmp_path / "r.jsonl") == [Text("Write.", "text")]
+    assert read_texts(tmp_path / "r.jsonl") == [PromptAndAnswer("Write.", "text")]

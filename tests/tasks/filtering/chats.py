@@ -4,7 +4,7 @@ import json
 from collections import Counter
 from pathlib import Path
 
-from tasks.corpus.contamination import Prompts
+from tasks.corpus.contamination import BenchmarkIndex
 from tasks.filtering.candidates import Candidates
 from tasks.filtering.copies import equal, near
 from tasks.filtering.pool import Rejects, fill
@@ -19,7 +19,7 @@ ENTRY = Source(name="chats", files=["*.parquet"], format="auto", adapter="wildch
 def rules(*files: str) -> Rules:
     entry = ENTRY.model_copy(update={"files": list(files), "adapter": "auto"}) if files else ENTRY
     collect = load(Path(ROOT / "profiles/rehearsal.yaml")).collect.model_copy(update={"sources": [entry], "max_malformed": 1.0})
-    return Rules(collect, Prompts(item["prompt"] for item in benchmark()))
+    return Rules(collect, BenchmarkIndex(item["prompt"] for item in benchmark()))
 
 
 def sifted(folder: Path, out: Path, given: Rules) -> tuple[list[tuple[str, str]], list[dict[str, str]]]:

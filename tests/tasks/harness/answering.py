@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from aiohttp import web
 
-from tasks.harness.job import Job
+from tasks.harness.job import HarnessJob
 
 
 class Seen(NamedTuple):
@@ -38,9 +38,9 @@ def weighed(weights: list[float | None]) -> Reply:
     return 200, {"choices": [{"index": 0, "text": "", "logprobs": {"token_logprobs": weights, "top_logprobs": top}}]}
 
 
-def job(url: str, checkpoint: Path, **other: Any) -> Job:
+def job(url: str, checkpoint: Path, **other: Any) -> HarnessJob:
     given = {"concurrency": 4, "retries": 0, "patience": 0.0, "timeout": 20.0, "limit": None, "fewshot": None} | other
-    return Job(tasks=("facts",), files=(), local=True, url=url, model="student", checkpoint=checkpoint, folder=checkpoint, **given)
+    return HarnessJob(tasks=("facts",), files=(), local=True, url=url, model="student", checkpoint=checkpoint, folder=checkpoint, **given)
 
 
 @contextmanager

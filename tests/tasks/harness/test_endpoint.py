@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tasks.harness.job import Job
+from tasks.harness.job import HarnessJob
 from tests.tasks.harness.answering import Seen, endpoint, job, said, weighed
 
 pytest.importorskip("lm_eval")
@@ -30,7 +30,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def chat(own: Job, *questions: str) -> list[list[str]]:
+def chat(own: HarnessJob, *questions: str) -> list[list[str]]:
     from lm_eval.models.api_models import JsonChatStr
 
     from tasks.harness.endpoint import client
@@ -41,7 +41,7 @@ def chat(own: Job, *questions: str) -> list[list[str]]:
     return asyncio.run(made.get_batched_requests(asked, [], generate=True, gen_kwargs=options))
 
 
-def weigh(own: Job, tokens: list[int], *, context: int) -> list[list[tuple[float, bool]]]:
+def weigh(own: HarnessJob, tokens: list[int], *, context: int) -> list[list[tuple[float, bool]]]:
     from tasks.harness.endpoint import client
 
     return asyncio.run(client(own, chats=False, label="facts").get_batched_requests([tokens], [], generate=False, ctxlens=[context]))
@@ -67,35 +67,38 @@ def test_thoughts_are_no_part_of_an_answer(tmp_path: Path) -> None:
 
 
 def test_an_error_in_a_200_is_one(tmp_path: Path) -> None:
-    from tasks.harness.endpoint import Unanswered
+    from tasks.harness.endpoint import QuestionUnanswered
 
-    with endpoint(lambda *_: (200, {"error": "overworked"})) as there, pytest.raises(Unanswered, match="an error in a 200: overworked"):
+    with (
+        endpoint(lambda *_: (200, {"error": "overworked"})) as there,
+        pytest.raises(QuestionUnanswered, match="an error in a 200: overworked"),
+    ):
         chat(job(there.url, tmp_path))
 
 
 @pytest.mark.parametrize("body", [{"choices": []}, {"choices": [{"index": 0}]}, [], b"<html>", {"choices": 5}])
 def test_what_is_no_completion_is_never_an_empty_answer(tmp_path: Path, body: Any) -> None:
-    from tasks.harness.endpoint import Unanswered
+    from tasks.harness.endpoint import QuestionUnanswered
 
-    with endpoint(lambda *_: (200, body)) as there, pytest.raises(Unanswered, match="200 with a body that is no completion"):
+    with endpoint(lambda *_: (200, body)) as there, pytest.raises(QuestionUnanswered, match="200 with a body that is no completion"):
         chat(job(there.url, tmp_path))
 
 
 def test_a_refusal_for_good_is_asked_once_and_said_in_its_own_words(tmp_path: Path) -> None:
-    from tasks.harness.endpoint import Unanswered
+    from tasks.harness.endpoint import QuestionUnanswered
 
     refusal = (404, {"error": {"message": "The model `student`\ndoes not exist."}})
-    with endpoint(lambda *_: refusal) as there, pytest.raises(Unanswered, match=r"^404: The model `student` does not exist\.$"):
+    with endpoint(lambda *_: refusal) as there, pytest.raises(QuestionUnanswered, match=r"^404: The model `student` does not exist\.$"):
         chat(job(there.url, tmp_path, retries=5, patience=60.0))
     assert len(there.seen) == 1
 
 
 def test_a_refused_key_names_the_setting(tmp_path: Path) -> None:
-    from tasks.harness.endpoint import Unanswered
+    from tasks.harness.endpoint import QuestionUnanswered
 
     with (
         endpoint(lambda *_: (401, {"detail": "no"})) as there,
-        pytest.raises(Unanswered, match="401: no; set LONGWRITER_CANDIDATE_API_KEY"),
+        pytest.raises(QuestionUnanswered, match="401: no; set LONGWRITER_CANDIDATE_API_KEY"),
     ):
         chat(job(there.url, tmp_path))
 
@@ -110,7 +113,7 @@ def test_a_failure_is_asked_again_as_often_as_settings_say(tmp_path: Path, monke
 
     with endpoint(sick) as there:
         assert chat(job(there.url, tmp_path, retries=2)) == [["42"]]
-    with endpoint(sick) as there, pytest.raises(module.Unanswered, match="500: no reason given"):
+    with endpoint(sick) as there, pytest.raises(module.QuestionUnanswered, match="500: no reason given"):
         chat(job(there.url, tmp_path, retries=1))
 
 
@@ -120,7 +123,7 @@ def test_an_endpoint_that_refuses_everybody_is_waited_for(tmp_path: Path, monkey
     monkeypatch.setattr(module, "PAUSE", 0.01)
     with endpoint(lambda _, number: said("42") if number == 9 else (503, {"error": "starting"})) as there:
         assert chat(job(there.url, tmp_path, retries=0, patience=600.0)) == [["42"]]
-    with pytest.raises(module.Unanswered, match="cannot connect"):
+    with pytest.raises(module.QuestionUnanswered, match="cannot connect"):
         chat(job(there.url, tmp_path))
 
 
@@ -142,9 +145,9 @@ def test_answers_are_weighed_by_the_log_probabilities_of_their_own_tokens(checkp
     ],
 )
 def test_a_server_without_log_probabilities_of_the_prompt_is_told_from_one_with(checkpoint: Path, reply: tuple[int, Any]) -> None:
-    from tasks.harness.endpoint import Unanswered
+    from tasks.harness.endpoint import QuestionUnanswered
 
-    with endpoint(lambda *_: reply) as there, pytest.raises(Unanswered, match=r"which vLLM serves \(LONGWRITER_SERVER=vllm\)"):
+    with endpoint(lambda *_: reply) as there, pytest.raises(QuestionUnanswered, match=r"which vLLM serves \(LONGWRITER_SERVER=vllm\)"):
         weigh(job(there.url, checkpoint), [5, 6, 7, 8], context=2)
 
 

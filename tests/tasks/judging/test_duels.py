@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from tasks.judging.duels import Pair, pairs, parse_winner
+from tasks.judging.duels import DuelPair, pairs, parse_winner
 from tasks.judging.pairwise import tally
 from tasks.schema.errors import ReplyError
 from tests.tasks.judging.endpoint import GOOD, Body, asked, endpoint, prediction, run, serving
@@ -109,7 +109,7 @@ def test_a_comparison_that_is_not_answered_has_no_winner_and_says_why(tmp_path: 
 
 def test_pairs_are_of_the_same_prompt_and_sample_and_in_the_models_order() -> None:
     answers = [prediction("t", id, model=model, sample=sample) for model in "sct" for id in "xy" for sample in (0, 1)]
-    both = [Pair(*pair) for pair in pairs((answer, answer) for answer in [*answers, prediction("t", "z", model="s")])]
+    both = [DuelPair(*pair) for pair in pairs((answer, answer) for answer in [*answers, prediction("t", "z", model="s")])]
     found = [(pair.a.model, pair.b.model, pair.a.item.id, pair.a.sample) for pair in both]
     assert found == [(a, b, id, sample) for a, b in ("sc", "st", "ct") for id in "xy" for sample in (0, 1)]
     assert all(pair.a.item == pair.b.item and pair.a.sample == pair.b.sample for pair in both)

@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 
 from tasks.evaluation.recorded import read_recorded
-from tasks.longbench.adapters import ADAPTERS, LIFEBENCH_LENGTHS, Adapter, read_items
-from tasks.longbench.benchmark import Ask, Entry, read_benchmark
+from tasks.longbench.adapters import ADAPTERS, LIFEBENCH_LENGTHS, BenchmarkAdapter, read_items
+from tasks.longbench.benchmark import BenchmarkPrompt, BenchmarkRow, read_benchmark
 from tasks.schema.errors import BadInput
 from tests.conftest import ROOT
 
@@ -151,10 +151,10 @@ def test_an_unknown_format_is_answered_with_the_known_ones(tmp_path: Path) -> No
 
 
 def test_another_benchmark_is_one_more_adapter(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def mine(entry: Entry) -> list[Ask]:
-        return [Ask(entry.text("task"), entry.length("words"), type="report")]
+    def mine(entry: BenchmarkRow) -> list[BenchmarkPrompt]:
+        return [BenchmarkPrompt(entry.text("task"), entry.length("words"), type="report")]
 
-    monkeypatch.setitem(ADAPTERS, "mine", Adapter("mine", fits=lambda row: "words" in row, asks=mine))
+    monkeypatch.setitem(ADAPTERS, "mine", BenchmarkAdapter("mine", fits=lambda row: "words" in row, asks=mine))
     path = written(tmp_path / "m.jsonl", {"task": "Write.", "words": 300, "answer": "one two"})
     (item,) = read_items(path, "mine").items
     assert (item.prompt, item.length, item.type) == ("Write.", 300, "report")

@@ -14,7 +14,7 @@ from tasks import store
 from tasks.evaluation import compare
 from tasks.longbench import published
 from tasks.longbench.benchmark import read_benchmark
-from tasks.longbench.compare import Comparison, Row
+from tasks.longbench.compare import Comparison, MeasureDifference
 from tasks.schema.errors import BadInput
 from tasks.schema.records import FixedLength, Language, ScoredItem
 from tests.conftest import ROOT
@@ -42,7 +42,7 @@ def scores(count: int = 40, *, more: float = 0.0, seed: int = 1, noise: float = 
     return [item(place, 30 + 40 * spread.random() + more + noise * own.random()) for place in range(count)]
 
 
-def row(found: Comparison, group: str, measure: str) -> Row:
+def row(found: Comparison, group: str, measure: str) -> MeasureDifference:
     return next(row for row in found.rows if (row.group, row.measure) == (group, measure))
 
 

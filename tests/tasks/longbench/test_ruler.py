@@ -1,8 +1,8 @@
-from tasks.longbench.ruler import Point, ceiling, reach, tried_lengths
+from tasks.longbench.ruler import RulerPoint, ceiling, reach, tried_lengths
 
 
-def points(*pairs: tuple[int, int]) -> list[Point]:
-    return [Point(asked=asked, written=written) for asked, written in pairs]
+def points(*pairs: tuple[int, int]) -> list[RulerPoint]:
+    return [RulerPoint(asked=asked, written=written) for asked, written in pairs]
 
 
 def test_mean_and_longest_answer_stand_by_asked_length() -> None:

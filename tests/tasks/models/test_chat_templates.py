@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from tasks.models.chat_templates import OWN, PROBES, Vocabulary, check_safe, examine, judged, look, shipped, training_form
-from tasks.models.rendering import Ask, Failed, Text, render
+from tasks.models.chat_templates import OWN, PROBES, TemplateTokens, check_safe, examine, judged, look, shipped, training_form
+from tasks.models.rendering import RenderedText, RenderingFailed, RenderRequest, render
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Base
 from tasks.schema.records import Message
@@ -19,7 +19,7 @@ from tests.tasks.training.packs import answers, encoded
 
 STOPS = {"llama-3.1": "<|eot_id|>", "llama-3.2": "<|eot_id|>", "glm-4": "<|user|>"}
 TOKENS = {"bos_token": "<|begin_of_text|>"}
-CHATML = Vocabulary({}, frozenset({"<|im_end|>"}))
+CHATML = TemplateTokens({}, frozenset({"<|im_end|>"}))
 TURN = "<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n"
 PROMPT = "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 # The parts of published templates that render turns; TRL has no copies of these.
@@ -60,17 +60,22 @@ def test_each_shipped_form_renders_fifty_conversations_as_the_published_template
     originals = {form: published()[copy] for form, copy in COPIES.items()} | AT_HAND
     assert sorted(originals) == sorted(shipped())
     rows = conversations(50)
-    asks = [Ask(template, row) for name, original in originals.items() for template in (original, shipped()[name]) for row in rows]
+    asks = [
+        RenderRequest(template, row) for name, original in originals.items() for template in (original, shipped()[name]) for row in rows
+    ]
     asks += [
-        Ask(template, row[:-1], True) for name, original in originals.items() for template in (original, shipped()[name]) for row in rows
+        RenderRequest(template, row[:-1], True)
+        for name, original in originals.items()
+        for template in (original, shipped()[name])
+        for row in rows
     ]
     results = iter(render(asks, TOKENS))
     for asked in (False, True):
         for name in originals:
             theirs, ours = ([next(results) for _ in rows] for _ in range(2))
             for there, here in zip(theirs, ours, strict=True):
-                assert isinstance(there, Text)
-                assert isinstance(here, Text)
+                assert isinstance(there, RenderedText)
+                assert isinstance(here, RenderedText)
                 ending = "<|user|>" if name == "glm-4" and not asked else ""  # GLM ends an answer with the next turn's beginning
                 assert here.text == there.text + ending, name
 
@@ -132,11 +137,14 @@ HOSTILE = {
 
 
 def test_a_hostile_template_is_refused_in_one_line_and_runs_nowhere_else() -> None:
-    results = render([Ask(marked(GOOD, before=before), PROBES[0]) for before in HOSTILE.values()] + [Ask(marked(GOOD), PROBES[0])], {})
+    results = render(
+        [RenderRequest(marked(GOOD, before=before), PROBES[0]) for before in HOSTILE.values()] + [RenderRequest(marked(GOOD), PROBES[0])],
+        {},
+    )
     for name, result in zip(HOSTILE, results, strict=False):
-        assert isinstance(result, Failed), name
+        assert isinstance(result, RenderingFailed), name
         assert result.kind == ("endless" if name == "loops" else "unsafe"), name
-    assert isinstance(results[-1], Text)
+    assert isinstance(results[-1], RenderedText)
 
 
 @pytest.mark.parametrize("name", ["loops", "reaches by a name put together"])

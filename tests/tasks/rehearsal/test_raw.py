@@ -1,9 +1,9 @@
 from collections import Counter
 from pathlib import Path
 
-from tasks.corpus.filters import Candidate
+from tasks.corpus.filters import FilteredPrompt
 from tasks.rehearsal.raw import LENGTHS, PER_LENGTH, asks, benchmark, main, pool
-from tasks.sources.adapters import Ask
+from tasks.sources.adapters import RawPrompt
 from tasks.text.length_requests import parse_length_request
 
 ROOT = Path(__file__).parents[3]
@@ -20,7 +20,7 @@ def test_lengths_are_balanced_and_every_ask_says_its_own() -> None:
         texts = asks(language)
         assert len(set(texts)) == len(texts)
         assert Counter(parse_length_request(text).target for text in texts) == dict.fromkeys(LENGTHS, PER_LENGTH)
-        assert {Candidate(Ask(text)).language for text in texts} == {language}
+        assert {FilteredPrompt(RawPrompt(text)).language for text in texts} == {language}
 
 
 def test_the_benchmark_has_each_length_four_times_in_each_language() -> None:

@@ -12,7 +12,7 @@ from tasks import store
 from tasks.corpus.dataset import GENERAL, write_dataset
 from tasks.release.diff import difference, text_of
 from tasks.release.sides import side_of
-from tasks.schema.contract_results import Outcome, Passed, Verdict
+from tasks.schema.contract_results import ContractVerdict, Outcome, Passed
 from tasks.schema.records import Reason, Reject, Sample
 from tests.conftest import ROOT
 from tests.tasks.test_validate_dataset import good, prose, sample
@@ -42,7 +42,9 @@ def make(folder: Path, samples: list[Sample]) -> None:
     shutil.rmtree(folder / "data/assemble/dataset", ignore_errors=True)
     write_dataset(folder / "data/assemble/dataset", samples)
     outcome = Outcome(name="unique_ids", severity="critical", meaning="x", success=True, observed=None, unexpected_count=0, ids=())
-    store.write_json(folder / "data/validate_dataset/verdict.json", Verdict(passed=True, rows=len(samples), expectations=(outcome,)))
+    store.write_json(
+        folder / "data/validate_dataset/verdict.json", ContractVerdict(passed=True, rows=len(samples), expectations=(outcome,))
+    )
     digest = store.digest(folder / "data/assemble/dataset", folder / "data/assemble/general")
     store.write_json(folder / "data/validate_dataset/passed.json", Passed(contract="validate_dataset", sha256=digest))
 

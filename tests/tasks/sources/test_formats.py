@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tasks.sources.adapters import ask_of, messages_of
 from tasks.sources.reading import plain, rows_of_file
-from tasks.sources.splits import Row, rows, splits_of
+from tasks.sources.splits import SourceRow, rows, splits_of
 from tasks.sources.turns import Misfit
 
 TURN = st.fixed_dictionaries(
@@ -33,7 +33,7 @@ ROW = st.fixed_dictionaries(
 )
 
 
-def outcome(read: Any, row: Row) -> Any:
+def outcome(read: Any, row: SourceRow) -> Any:
     try:
         return read(row.data)
     except Misfit as problem:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tasks.schema.records import Message
-from tasks.sources.adapters import Ask, ask_of, messages_of
+from tasks.sources.adapters import RawPrompt, ask_of, messages_of
 from tasks.sources.turns import Misfit
 
 TURNS = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Write."}, {"role": "assistant", "content": "No."}]
@@ -15,27 +15,27 @@ TURNS = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": 
 @pytest.mark.parametrize(
     ("row", "expected"),
     [
-        ({"conversation": TURNS, "toxic": True, "redacted": False}, Ask("Write.", toxic=True, system="Be kind.")),
-        ({"conversation": TURNS, "toxic": False, "redacted": True}, Ask("Write.", system="Be kind.")),
-        ({"conversation": TURNS, "openai_moderation": [{"flagged": True}]}, Ask("Write.", toxic=True, system="Be kind.")),
-        ({"conversation": []}, Ask("")),
-        ({"conversation": [{"role": "user", "content": None}]}, Ask("", lacks="conversation.0.content: null, a text is wanted")),
-        ({"conversations": [{"from": "human", "value": "Write."}]}, Ask("Write.")),
-        ({"messages": TURNS}, Ask("Write.", system="Be kind.")),
-        ({"messages": [{"role": "user", "content": [{"type": "text", "text": "Write."}]}]}, Ask("Write.")),
+        ({"conversation": TURNS, "toxic": True, "redacted": False}, RawPrompt("Write.", toxic=True, system="Be kind.")),
+        ({"conversation": TURNS, "toxic": False, "redacted": True}, RawPrompt("Write.", system="Be kind.")),
+        ({"conversation": TURNS, "openai_moderation": [{"flagged": True}]}, RawPrompt("Write.", toxic=True, system="Be kind.")),
+        ({"conversation": []}, RawPrompt("")),
+        ({"conversation": [{"role": "user", "content": None}]}, RawPrompt("", lacks="conversation.0.content: null, a text is wanted")),
+        ({"conversations": [{"from": "human", "value": "Write."}]}, RawPrompt("Write.")),
+        ({"messages": TURNS}, RawPrompt("Write.", system="Be kind.")),
+        ({"messages": [{"role": "user", "content": [{"type": "text", "text": "Write."}]}]}, RawPrompt("Write.")),
         (
             {"messages": [{"role": "user", "content": [{"type": "text", "text": "Write."}, {"type": "image_url"}]}]},
-            Ask("Write.", lacks="messages.0.content.1: a part of type image_url; only text is read"),
+            RawPrompt("Write.", lacks="messages.0.content.1: a part of type image_url; only text is read"),
         ),
-        ({"prompt": "Write."}, Ask("Write.")),
-        ({"prompt": TURNS}, Ask("Write.", system="Be kind.")),
-        ({"instruction": "Write.", "input": "More."}, Ask("Write.\n\nMore.")),
-        ({"instruction": "Write.", "input": ""}, Ask("Write.")),
-        ({"query": "Write."}, Ask("Write.")),
-        ({"task": "Wr\u2028ite."}, Ask("Wr\u2028ite.")),
+        ({"prompt": "Write."}, RawPrompt("Write.")),
+        ({"prompt": TURNS}, RawPrompt("Write.", system="Be kind.")),
+        ({"instruction": "Write.", "input": "More."}, RawPrompt("Write.\n\nMore.")),
+        ({"instruction": "Write.", "input": ""}, RawPrompt("Write.")),
+        ({"query": "Write."}, RawPrompt("Write.")),
+        ({"task": "Wr\u2028ite."}, RawPrompt("Wr\u2028ite.")),
     ],
 )
-def test_rows_of_every_known_shape_become_the_first_ask_of_the_user(row: dict[str, Any], expected: Ask) -> None:
+def test_rows_of_every_known_shape_become_the_first_ask_of_the_user(row: dict[str, Any], expected: RawPrompt) -> None:
     assert ask_of(row) == expected
 
 
@@ -125,7 +125,7 @@ EARLIER = (Message(role="user", content="Hello?"), Message(role="assistant", con
 )
 def test_one_conversation_is_the_same_in_every_shape(row: dict[str, Any]) -> None:
     assert messages_of(row) == (ASKED, ANSWERED)
-    assert ask_of(row) == Ask("Write a poem.")
+    assert ask_of(row) == RawPrompt("Write a poem.")
 
 
 @pytest.mark.parametrize(
@@ -207,7 +207,7 @@ def test_a_conversation_that_is_not_understood_names_its_field(row: dict[str, An
 
 def test_for_the_pool_the_first_request_counts_whoever_speaks_first_and_whatever_follows_it() -> None:
     greeted = [{"role": "system", "content": "Rhyme."}, SONG, POEM, {"role": "narrator"}, 3]
-    assert ask_of({"messages": greeted}) == Ask("Write a poem.", system="Rhyme.")
+    assert ask_of({"messages": greeted}) == RawPrompt("Write a poem.", system="Rhyme.")
     assert ask_of({"messages": [POEM], "history": [["Hello?", "Hello."]]}).lacks == "history: earlier turns, on which the request depends"
 
 

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from tasks.schema.errors import BadInput, SourceError
 from tasks.sources import splits
 from tasks.sources.reading import plain, rows_of_file
-from tasks.sources.splits import Row, rows, splits_of
+from tasks.sources.splits import SourceRow, rows, splits_of
 
 TURNS = [{"role": "user", "content": "Write."}, {"role": "assistant", "content": "No."}]
 
 
-def read(path: Path) -> list[Row]:
+def read(path: Path) -> list[SourceRow]:
     return list(rows_of_file(plain(path)))
 
 
@@ -82,7 +82,7 @@ def test_of_a_conversation_the_first_turns_are_read_or_all(tmp_path: Path) -> No
 )
 def test_a_line_that_cannot_be_read_says_why_and_the_others_go_on(tmp_path: Path, line: bytes, problem: str) -> None:
     first, broken, last = read(write(tmp_path / "a.jsonl", b'{"prompt": "first"}   ', line, {"prompt": "last"}))
-    assert (first, last) == (Row(1, {"prompt": "first"}), Row(3, {"prompt": "last"}))
+    assert (first, last) == (SourceRow(1, {"prompt": "first"}), SourceRow(3, {"prompt": "last"}))
     assert broken.number == 2
     assert broken.problem
     assert broken.problem.startswith(problem)
@@ -105,7 +105,7 @@ def test_a_torn_last_line_is_one_bad_row(tmp_path: Path) -> None:
 
 def test_a_byte_order_mark_and_windows_line_ends_are_no_part_of_a_row(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(b'\xef\xbb\xbf{"prompt": "one"}\r\n\r\n{"prompt": "two"}\r\n')
-    assert read(tmp_path / "a.jsonl") == [Row(1, {"prompt": "one"}), Row(3, {"prompt": "two"})]
+    assert read(tmp_path / "a.jsonl") == [SourceRow(1, {"prompt": "one"}), SourceRow(3, {"prompt": "two"})]
 
 
 def test_invalid_utf8_inside_parquet_is_one_bad_row(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ import pytest
 from tasks.schema.errors import BadInput
 from tasks.sources import splits
 from tasks.sources.reading import plain, rows_of_file
-from tasks.sources.splits import Row, rows, splits_of
+from tasks.sources.splits import SourceRow, rows, splits_of
 from tests.conftest import ROOT
 
 ROWS: list[dict[str, Any]] = [
@@ -69,7 +69,7 @@ def test_every_form_gives_the_rows_that_plain_lines_give(tmp_path: Path, monkeyp
     assert sum(len(list(rows(split))) for split in parts) == len(ROWS)
 
 
-def read(path: Path) -> list[Row]:
+def read(path: Path) -> list[SourceRow]:
     return list(rows_of_file(plain(path)))
 
 

@@ -11,7 +11,7 @@ from tasks.schema.errors import BadInput, StorageError, WorkspaceBusy
 from tasks.storage import manifest
 from tasks.storage.client import connect
 from tasks.storage.fetch import fetch, holds
-from tasks.storage.manifest import File, Manifest, Sealed, content, digests_of, seal, unseal
+from tasks.storage.manifest import Manifest, ManifestFile, Sealed, content, digests_of, seal, unseal
 from tasks.storage.place import Place
 from tasks.storage.publish import publish
 from tests.tasks.storage.conftest import PART
@@ -145,7 +145,7 @@ def test_no_name_in_a_manifest_leads_out_of_the_folder(at: Place, tmp_path: Path
     client, before = connect(), sorted(tmp_path.rglob("*"))
     refused = 0
     for number, name in enumerate(FAR):
-        file = File.model_construct(path=name, size=1, parts=parts)
+        file = ManifestFile.model_construct(path=name, size=1, parts=parts)
         try:
             digest = content([file], PART)
         except TypeError:  # a lone surrogate cannot even be written as JSON
@@ -172,7 +172,7 @@ def test_no_name_in_a_manifest_leads_out_of_the_folder(at: Place, tmp_path: Path
 def test_a_size_that_contradicts_the_digest_is_never_verified(size: int, at: Place, tmp_path: Path) -> None:
     """Names, digests and seal are right; the file has five bytes."""
     (tmp_path / "one").write_bytes(b"bread")
-    files = (File(path="one", size=size, parts=tuple(digests_of(tmp_path / "one", PART))),)
+    files = (ManifestFile(path="one", size=size, parts=tuple(digests_of(tmp_path / "one", PART))),)
     lie = Manifest(name="data", version="v", content=content(files, PART), part_size=PART, files=files)
     client = connect()
     client.put_object(Bucket=at.bucket, Key=at.content("data", lie.content) + "one", Body=b"bread")
@@ -186,7 +186,7 @@ def test_a_file_without_bytes_has_the_digest_of_none(tmp_path: Path) -> None:
     (tmp_path / "one").write_bytes(b"bread")
     for size, content_of in ((0, b"bread"), (5, b"")):
         (tmp_path / "one").write_bytes(content_of)
-        files = (File(path="one", size=size, parts=tuple(digests_of(tmp_path / "one", PART))),)
+        files = (ManifestFile(path="one", size=size, parts=tuple(digests_of(tmp_path / "one", PART))),)
         with pytest.raises(ValueError, match="and the digest of"):
             Manifest(name="data", version="v", content=content(files, PART), part_size=PART, files=files)
 
@@ -194,14 +194,14 @@ def test_a_file_without_bytes_has_the_digest_of_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize("names", [("a", "A"), ("a", "a/b"), ("é", "e\u0301"), ("x/a", "X/a")])
 def test_names_that_are_one_file_on_some_systems_are_refused(names: tuple[str, str], tmp_path: Path) -> None:
     (tmp_path / "one").write_bytes(b"x")
-    files = tuple(File(path=name, size=1, parts=tuple(digests_of(tmp_path / "one", PART))) for name in names)
+    files = tuple(ManifestFile(path=name, size=1, parts=tuple(digests_of(tmp_path / "one", PART))) for name in names)
     with pytest.raises(BadInput, match="cannot stand beside"):
         Manifest(name="data", version="v", content=content(files, PART), part_size=PART, files=files)
 
 
 def test_every_flipped_byte_of_a_manifest_shows(tmp_path: Path) -> None:
     (tmp_path / "one").write_bytes(b"x")
-    files = (File(path="one", size=1, parts=tuple(digests_of(tmp_path / "one", PART))),)
+    files = (ManifestFile(path="one", size=1, parts=tuple(digests_of(tmp_path / "one", PART))),)
     whole = Manifest(name="data", version="v", content=content(files, PART), part_size=PART, files=files, labels={"by": "us"})
     text = seal(whole)
     assert Sealed.model_validate_json(text).manifest == whole

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from tasks import store
-from tasks.longbench.benchmark import Ask, item_of
+from tasks.longbench.benchmark import BenchmarkPrompt, item_of
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Study
 from tasks.schema.records import Decoding, Prediction
@@ -20,7 +20,7 @@ def measured(tmp_path: Path, caps: list[int]) -> None:
     for cap in caps:
         said = [
             Prediction(
-                item=item_of(Ask("Write.", asked)),
+                item=item_of(BenchmarkPrompt("Write.", asked)),
                 model=f"cap-{cap}",
                 response="word " * min(asked, cap + 5),
                 finish_reason="stop",

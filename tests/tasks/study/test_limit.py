@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 
-from tasks.longbench.benchmark import Ask, item_of
+from tasks.longbench.benchmark import BenchmarkPrompt, item_of
 from tasks.schema.records import Prediction
-from tasks.study.limit import Arm, Trained, arm, limit, said, table
+from tasks.study.limit import Arm, ArmTraining, arm, limit, said, table
 
 
 def answers(*words: int, asked: int = 100, sample: int | None = None) -> list[Prediction]:
-    item = item_of(Ask("Write.", asked))
+    item = item_of(BenchmarkPrompt("Write.", asked))
     return [
         Prediction(
             item=item,
@@ -32,7 +32,7 @@ def made(cap: int, longest: float, mean: float) -> Arm:
 
 
 def test_an_arm_is_its_longest_answer_and_its_mean() -> None:
-    found = arm(200, Trained(samples=50, longest=190), [*answers(10, 30, 50), *answers(110, 130, asked=3200)], passes=1)
+    found = arm(200, ArmTraining(samples=50, longest=190), [*answers(10, 30, 50), *answers(110, 130, asked=3200)], passes=1)
     assert (found.cap, found.trained, found.samples, found.answers, found.longest) == (200, 190, 50, 5, 130)
     assert (found.mean, found.at_most, found.longest_error) == (66, 120, 0)
     assert found.mean_error == pytest.approx((2680 / 5) ** 0.5, rel=0.05)
@@ -40,17 +40,17 @@ def test_an_arm_is_its_longest_answer_and_its_mean() -> None:
 
 def test_the_longest_is_that_of_a_pass_and_its_error_is_over_the_passes() -> None:
     passes = [answers(10, longest, sample=number) for number, longest in enumerate((100, 130, 160))]
-    found = arm(200, Trained(samples=50, longest=190), [answer for one in passes for answer in one], passes=3)
+    found = arm(200, ArmTraining(samples=50, longest=190), [answer for one in passes for answer in one], passes=3)
     assert found.longest == 130
     assert found.longest_error == pytest.approx(30 / 3**0.5)
 
 
 def test_one_answer_in_fifty_that_runs_away_does_not_lift_the_ceiling() -> None:
     lengths = [90 + number % 11 for number in range(98)]
-    found = arm(100, Trained(samples=50, longest=100), answers(*lengths, 900, 1500), passes=100)
+    found = arm(100, ArmTraining(samples=50, longest=100), answers(*lengths, 900, 1500), passes=100)
     assert 99 <= found.ceiling <= 101
     assert (found.ceiling_low, found.ceiling_high) == (99, 1500)  # of a hundred answers the interval still does
-    assert arm(100, Trained(samples=50, longest=100), answers(*lengths[:20]), passes=20).ceiling_high is None
+    assert arm(100, ArmTraining(samples=50, longest=100), answers(*lengths[:20]), passes=20).ceiling_high is None
 
 
 def test_arms_on_a_line_give_that_line_and_no_error() -> None:

@@ -41,7 +41,7 @@ WINNERS = '{"winner": "first"} {"winner": "tie"}'
 
 def measured(prompt: str, answer: str) -> object:
     turns = (Message(role="user", content=prompt), Message(role="assistant", content=answer))
-    return measures.measure(measures.Row(1, "a", "a:1", turns, "", 2000), SCORED)
+    return measures.measure(measures.MeasuredRow(1, "a", "a:1", turns, "", 2000), SCORED)
 
 
 def fault(text: str) -> object:

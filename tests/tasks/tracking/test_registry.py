@@ -137,7 +137,7 @@ def test_what_is_no_address_is_refused(address: str) -> None:
 def test_a_finished_run_is_found_again_and_a_broken_one_is_closed_and_recorded_afresh() -> None:
     client = connect()
     broken = client.create_run(experiment(client), tags={runs.KIND: "train", runs.DIGEST: "abc"}).info.run_id
-    points = [runs.Point("student/loss", 1 / (step + 1), step) for step in range(1_200)]
+    points = [runs.MetricPoint("student/loss", 1 / (step + 1), step) for step in range(1_200)]
     data = runs.Input("dataset", 'data/a "quoted" path', "f" * 64, "training")
     first = runs.record("train", "abc", params={"epochs": 3}, points=points, inputs=[data], figures={"loss.svg": "<svg/>"})
     assert runs.record("train", "abc") == first

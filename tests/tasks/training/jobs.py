@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from tasks.schema.params import Adapter, Base, Optimization, Tiny
 from tasks.schema.settings import Settings
-from tasks.training.job import Job, Sft
+from tasks.training.job import Sft, TrainingJob
 from tasks.training.launch import plan
 
 TINY = Tiny(layers=2, width=32, heads=2)
@@ -35,7 +35,7 @@ def job(
     model: str = "tiny",
     adapter: Adapter | None = None,
     **changes: Any,
-) -> Job:
+) -> TrainingJob:
     """A training on `packed`/packs/NAME; changes are the optimization's."""
     made = plan(
         "student",

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import save_file
 from transformers import AutoTokenizer, TrainerCallback
 
-from tasks.training.job import Job
+from tasks.training.job import TrainingJob
 from tasks.training.supervised import build
 
 
@@ -27,7 +27,7 @@ class Catch(TrainerCallback):
                 self.gradients[name.removeprefix("module.")] = parameter.grad.detach().clone()
 
 
-def one_step(job: Job) -> dict[str, torch.Tensor]:
+def one_step(job: TrainingJob) -> dict[str, torch.Tensor]:
     """Gradients by parameter, and the step's loss as `loss`."""
     trainer = build(job, AutoTokenizer.from_pretrained(job.tokenizer))
     trainer.add_callback(catch := Catch())
@@ -38,6 +38,6 @@ def one_step(job: Job) -> dict[str, torch.Tensor]:
 
 if __name__ == "__main__":
     for path in sys.argv[1:]:
-        found = one_step(Job.model_validate_json(Path(path).read_bytes()))
+        found = one_step(TrainingJob.model_validate_json(Path(path).read_bytes()))
         if torch.distributed.get_rank() == 0:
             save_file({name: value.contiguous() for name, value in found.items()}, f"{path}.safetensors")

@@ -16,7 +16,7 @@ from tasks import store
 from tasks.schema.errors import TrainingFailed
 from tasks.schema.settings import PREFIX, Settings
 from tasks.training import checkpoints, launch
-from tasks.training.job import HISTORY, Job, Point
+from tasks.training.job import HISTORY, TrainingJob, TrainingStep
 from tests.conftest import ROOT
 from tests.tasks.training.jobs import job
 from tests.tasks.training.packs import packed_student, write
@@ -42,13 +42,13 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def jobs(packed: Path, folder: Path, names: list[str]) -> list[Job]:
+def jobs(packed: Path, folder: Path, names: list[str]) -> list[TrainingJob]:
     settings = Settings(home=folder / "home", trainings=len(names), checkpoints=8, threads=1)
     made = [job(packed, folder / name, settings, packs=name, steps=STEPS) for name in names]
     return [one.model_copy(update={"name": name}) for one, name in zip(made, names, strict=True)]
 
 
-def start(folder: Path, made: list[Job]) -> "subprocess.Popen[str]":
+def start(folder: Path, made: list[TrainingJob]) -> "subprocess.Popen[str]":
     """A process that trains, as a stage does."""
     paths = []
     for one in made:
@@ -64,7 +64,7 @@ def trainers(of: int) -> list[psutil.Process]:
 
 
 def numbers(history: Path) -> list[tuple[int, float, float]]:
-    return [(point.step, point.loss, point.grad_norm) for point in store.read(history, Point)]
+    return [(point.step, point.loss, point.grad_norm) for point in store.read(history, TrainingStep)]
 
 
 def wait_for(condition: object, process: "subprocess.Popen[str]") -> bool:
@@ -77,7 +77,7 @@ def wait_for(condition: object, process: "subprocess.Popen[str]") -> bool:
     return True
 
 
-def keep_histories(folder: Path, made: list[Job]) -> dict[str, list[tuple[int, float, float]]]:
+def keep_histories(folder: Path, made: list[TrainingJob]) -> dict[str, list[tuple[int, float, float]]]:
     """The numbers of trainings that ended: their scratch folders are gone, so they are read from a copy that the test hooks in."""
     return {one.name: numbers(folder / f"{one.name}.history.jsonl") for one in made}
 
@@ -98,7 +98,7 @@ shutil.rmtree = keep
 SCRIPT = SCRIPT.replace("\njobs =", f"{KEEP}\njobs =")
 
 
-def unbroken(packed: Path, folder: Path, names: list[str]) -> tuple[list[Job], dict[str, list[tuple[int, float, float]]]]:
+def unbroken(packed: Path, folder: Path, names: list[str]) -> tuple[list[TrainingJob], dict[str, list[tuple[int, float, float]]]]:
     folder.mkdir()
     made = jobs(packed, folder, names)
     whole = start(folder, made)
@@ -107,7 +107,7 @@ def unbroken(packed: Path, folder: Path, names: list[str]) -> tuple[list[Job], d
     return made, keep_histories(folder, made)
 
 
-def finish(folder: Path, made: list[Job]) -> str:
+def finish(folder: Path, made: list[TrainingJob]) -> str:
     last = start(folder, made)
     _, said = last.communicate()
     assert last.returncode == 0, said
@@ -121,7 +121,7 @@ def same(folder: Path, other: Path, names: list[str]) -> None:
         assert orjson.loads((folder / f"{name}.resolved.json").read_bytes()) == orjson.loads((other / f"{name}.resolved.json").read_bytes())
 
 
-def killed_in_the_middle(folder: Path, made: list[Job], moment: float) -> None:
+def killed_in_the_middle(folder: Path, made: list[TrainingJob], moment: float) -> None:
     """Kill the stage this share of the steps after its trainings began to write; none of its trainers is alive soon after."""
     history = made[0].scratch / HISTORY
     before = history.stat().st_size if history.exists() else 0

@@ -15,7 +15,7 @@ from tasks import store
 from tasks.schema.settings import Settings
 from tasks.training import weights
 from tasks.training.conversations import IGNORED, Tokens
-from tasks.training.job import JOB, Job, Sft
+from tasks.training.job import JOB, Sft, TrainingJob
 from tasks.training.launch import launcher
 from tasks.training.packing import read_packs
 from tasks.training.supervised import sequence_weights
@@ -49,7 +49,7 @@ def _sample(length: int, draw: np.random.Generator, *, share: float) -> Tokens:
     return Tokens(ids, labels)
 
 
-def by_hand(packed: Path, made: Job) -> dict[str, torch.Tensor]:
+def by_hand(packed: Path, made: TrainingJob) -> dict[str, torch.Tensor]:
     """The definition, sample by sample, without packing, batches, or TRL."""
     model = weights.load(made, AutoTokenizer.from_pretrained(made.tokenizer), tiny=TINY)
     losses = []

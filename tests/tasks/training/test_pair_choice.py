@@ -5,11 +5,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from tasks.longbench.benchmark import Ask, item_of
+from tasks.longbench.benchmark import BenchmarkPrompt, item_of
 from tasks.schema.records import Pair, Prediction, Reason, Reject, Rubric
 from tasks.training.pair_choice import Rated, choose, rate
 
-ITEM = item_of(Ask("Write 100 words about bread.", 100))
+ITEM = item_of(BenchmarkPrompt("Write 100 words about bread.", 100))
 
 
 def answer(words: int, *, sample: int = 0, quality: int | None = 3, ended: bool = True) -> Rated:

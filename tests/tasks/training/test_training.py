@@ -24,8 +24,8 @@ from tasks.schema.errors import TrainingFailed
 from tasks.schema.params import Adapter
 from tasks.schema.settings import PREFIX, Settings
 from tasks.training.conversations import Tokens
-from tasks.training.job import JOB, Job, Resolved
-from tasks.training.launch import Trained, train_all
+from tasks.training.job import JOB, Resolved, TrainingJob
+from tasks.training.launch import FinishedTraining, train_all
 from tasks.training.trainer import train
 from tests.conftest import ROOT
 from tests.tasks.training.jobs import job
@@ -54,7 +54,7 @@ def identical(one: Path, other: Path) -> None:
     assert all(torch.equal(a[name], b[name]) for name in a)
 
 
-def losses(trained: Sequence[Trained]) -> list[tuple[int, float, float]]:
+def losses(trained: Sequence[FinishedTraining]) -> list[tuple[int, float, float]]:
     return [(point.step, point.loss, point.grad_norm) for point in trained[0].history]
 
 
@@ -205,7 +205,7 @@ def test_two_processes_that_share_each_row_make_the_losses_of_one(packed: Path, 
     assert np.allclose([numbers for _, *numbers in found], [numbers for _, *numbers in expected], atol=1e-5)
 
 
-def killed_and_resumed(made: Job, settings: Settings) -> list[tuple[int, float, float]]:
+def killed_and_resumed(made: TrainingJob, settings: Settings) -> list[tuple[int, float, float]]:
     """The losses of a training of six steps, one of whose ranks was killed behind its checkpoint of the third."""
     killer = threading.Thread(target=kill_after, args=(made.scratch / "checkpoint-3/seal.json",))
     killer.start()
