@@ -277,7 +277,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def check_replaceable(path: Path) -> None:
     """Raises BadInput for a link to a folder, the working directory, a folder above it, or a mount point."""
-    fix = "name a folder of its own"
+    fix = "choose a separate folder"
     if path.is_symlink() and (path.is_dir() or not path.exists()):
         raise BadInput(path, "a symbolic link, which cannot be replaced by a folder", fix=f"{fix}, or the folder that the link points to")
     if path.name in ("", "..") or (path.is_dir() and Path.cwd().is_relative_to(path.resolve())):

@@ -146,7 +146,7 @@ def read_dataset(folder: Path) -> Iterator[Sample]:
     """Yield every sample in bounded memory. Raises BadInput for a missing or damaged file, and with row and field for an invalid row."""
     path = folder / FILE
     if not path.is_file():
-        raise BadInput(path, "no such file", fix="run the stage assemble: `longwriter run`")
+        raise BadInput(path, "no such file", fix="run the assemble stage: `longwriter run`")
     row = 0
     with _parquet(path):
         for batch in pq.ParquetFile(path).iter_batches(batch_size=BATCH):

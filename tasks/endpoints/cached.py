@@ -32,5 +32,5 @@ class CachedChat:
                 self._under_way[key].add_done_callback(lambda _: self._under_way.pop(key))
             reply = await self._under_way[key]
         if REMOVED in reply.text:
-            raise SecretInReply("the reply repeats a key or password of this workspace; it is not used")
+            raise SecretInReply("the reply contains a key or password of this workspace; the reply is not used")
         return reply

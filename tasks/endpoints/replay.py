@@ -263,7 +263,7 @@ def _paid(line: bytes, path: Path, number: int | None = None) -> Paid | None:
     found = decode(memoryview(line)[HEAD:], Paid)
     if isinstance(found, Newer):
         problem = f"a newer version wrote this record: its format is {found.format}, this version reads up to {FORMAT}"
-        raise BadInput(path, problem, line=number, fix="upgrade, or name another LONGWRITER_HOME; nothing of the journal is lost")
+        raise BadInput(path, problem, line=number, fix="upgrade, or set another LONGWRITER_HOME; nothing of the journal is lost")
     return found
 
 

@@ -116,7 +116,7 @@ async def only_model(url: str, key: SecretStr) -> str:
         problem = f"{response.status}, no list of models at /models"
         raise EndpointError(f"{where}: {problem}; check the URL, it should end in /v1, or name the model: --model NAME")
     if len(names) > 1:
-        raise BadSettings(f"{where}: it serves {len(names)} models ({redact(', '.join(names))[:300]}); say which: --model NAME")
+        raise BadSettings(f"{where}: it serves {len(names)} models ({redact(', '.join(names))[:300]}); choose one with --model NAME")
     return names[0]
 
 

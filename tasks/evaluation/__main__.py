@@ -123,7 +123,7 @@ def duel(
 
     with one_line_errors():
         if a == b:
-            raise BadInput(b, "the same as A", fix="name two evaluations, or two models of one")
+            raise BadInput(b, "the same as A", fix="give two evaluations, or two models of one")
         found = duelled(a, b, params=params_here(), out=out)
         if as_json:
             print(orjson.dumps(found.tally.model_dump(mode="json")).decode(), flush=True)

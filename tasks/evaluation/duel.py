@@ -39,7 +39,7 @@ def duel(a: str, b: str, *, params: Params, out: Path | None = None) -> Duels:
     both = [*(one.model_copy(update={"model": a}) for one in ours), *(one.model_copy(update={"model": b}) for one in theirs)]
     found = [DuelPair(*pair) for pair in pairs((answer, answer) for answer in both)]
     if not found:
-        raise BadInput(b, f"no prompt in common with {a}", fix="name two evaluations of the same benchmark")
+        raise BadInput(b, f"no prompt in common with {a}", fix="give two evaluations of the same benchmark")
     duels = run_async(_asked(found, params, params.models.judge))
     if out:
         store.write(out, duels)
@@ -54,7 +54,7 @@ def _check_prompts(a: str, b: str, ours: Sequence[Prediction], theirs: Sequence[
     other = next((one.item.id for one in theirs if prompts.get(one.item.id, one.item.prompt) != one.item.prompt), None)
     if other is not None:
         problem = f"another prompt than in {a} under the id {other}"
-        raise BadInput(b, problem, field="item.prompt", fix="name two evaluations of the same benchmark")
+        raise BadInput(b, problem, field="item.prompt", fix="give two evaluations of the same benchmark")
 
 
 def read_answers(source: str) -> list[Prediction]:

@@ -195,7 +195,7 @@ def _begun(asked: Evaluation, out: Path, *, fresh: bool) -> Evaluation:
         same = asked.model_copy(update={"decoding": asked.decoding.model_copy(update={"revision": known.decoding.revision})})
         for field in Evaluation.model_fields:
             if field not in OF_THE_JUDGE and getattr(known, field) != getattr(same, field):
-                raise BadInput(path, "the folder holds another evaluation", field=field, fix="name another --out, or give --fresh")
+                raise BadInput(path, "the folder holds another evaluation", field=field, fix="choose another --out, or add --fresh")
         if same != known:  # same answers; the judge changed or was added
             store.write_json(path, same)
         return same

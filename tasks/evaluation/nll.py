@@ -138,7 +138,7 @@ def load(model: str, *, context: int | None = None) -> ScoringModel:
     model = local_folder(model)
     folder = Path(model).is_dir()
     if not folder and (Path(model).exists() or model.startswith((".", "/", "~")) or model.count("/") > 1):
-        raise BadInput(model, "no such folder", fix="name a checkpoint folder or a hub id")
+        raise BadInput(model, "no such folder", fix="give a checkpoint folder or a hub id")
     if folder:
         check_model(Path(model), beside=True)
         check_folder(Path(model))
@@ -149,10 +149,10 @@ def load(model: str, *, context: int | None = None) -> ScoringModel:
         loaded = AutoModelForCausalLM.from_pretrained(model, use_safetensors=True, dtype="auto" if on_gpu else torch.float32, **common)
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise BadInput(model, f"cannot be loaded: {reason}", fix="name a checkpoint with safetensors and a tokenizer") from None
+        raise BadInput(model, f"cannot be loaded: {reason}", fix="use a checkpoint with safetensors and a tokenizer") from None
     template = default_template(tokenizer.chat_template)
     if not template:
-        raise BadInput(model, "its tokenizer has no chat template", fix="name a chat model, or add chat_template.jinja to its folder")
+        raise BadInput(model, "its tokenizer has no chat template", fix="use a chat model, or add chat_template.jinja to its folder")
     if not folder:
         tokens = {name: token for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
         check_safe(template, tokens, source=model)
@@ -172,7 +172,7 @@ def losses_of(reader: ScoringModel, text: PromptAndAnswer) -> tuple[list[float],
     prompt = reader.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
     answer = reader.tokenizer(text.answer, add_special_tokens=False)["input_ids"]
     if max([*prompt, *answer]) >= reader.model.get_input_embeddings().num_embeddings:
-        raise BadInput(reader.name, "its tokenizer has more tokens than the model", fix="name a checkpoint with its own tokenizer")
+        raise BadInput(reader.name, "its tokenizer has more tokens than the model", fix="use a checkpoint with its own tokenizer")
     fits = answer[: max(0, reader.context - len(prompt))]
     losses = [loss for chunk in _chunks(reader.model, [*prompt, *fits], known=len(prompt)) for loss in chunk] if fits else []
     return losses, len(fits) == len(answer)

@@ -160,7 +160,7 @@ def _files(path: Path) -> list[Path]:
     else:
         found = sorted(map(Path, glob(str(path))))
     if not found:
-        raise BadInput(path, "no .jsonl file here", fix="name a JSONL file, a folder of them, or a pattern such as 'folder/*4k*.jsonl'")
+        raise BadInput(path, "no .jsonl file here", fix="give a JSONL file, a folder of them, or a pattern such as 'folder/*4k*.jsonl'")
     return found
 
 

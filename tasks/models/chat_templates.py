@@ -90,7 +90,7 @@ def training_form(published: str | None, vocabulary: TemplateTokens, *, source: 
     if named is not None:
         return _named(named, published, vocabulary)
     if not published:
-        raise BadInput(source, "its tokenizer has no chat template", fix=f"name the chat variant's tokenizer, or {HOW}")
+        raise BadInput(source, "its tokenizer has no chat template", fix=f"use the tokenizer of the chat model, or {HOW}")
     looks = look([published, *shipped().values(), *known_by_trl(published).values()], vocabulary.tokens)
     return choose(published, looks, vocabulary.stops, source=source)
 

@@ -101,7 +101,7 @@ def check_room(folder: Path, needed: int) -> None:
     there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     if (free := shutil.disk_usage(there).free) < needed:
         problem = f"{needed / GIB:.2f} GiB are needed, {free / GIB:.2f} GiB are free"
-        raise StorageError(f"{folder}: {problem}; free some space, or move LONGWRITER_HOME to another disk")
+        raise StorageError(f"{folder}: {problem}; free some space, or set LONGWRITER_HOME to a folder on another disk")
 
 
 @contextmanager

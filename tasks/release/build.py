@@ -27,7 +27,7 @@ def release(data: Path, version: str) -> tuple[str, Path]:
     folder = artifact(params.assemble.recipe)
     tag = f"{params.assemble.recipe}@{version}"
     if _git("tag", "--list", tag):
-        raise BadInput(tag, "this version exists already", fix="name the next version; a version is never replaced")
+        raise BadInput(tag, "this version exists already", fix="use a new version number; a version is never replaced")
     if changed := _git("status", "--porcelain", "--untracked-files=no"):
         first = changed.splitlines()[0].split(maxsplit=1)[1]
         raise BadInput(first, "not committed", fix="commit what made the data (dvc.lock and params.yaml too), so that the tag has it")

@@ -58,7 +58,7 @@ def _fetched(revision: str, wanted: Path, to: Path, *, asked: str) -> Path:
     except (SCMError, DvcException, OSError) as error:
         said = str(error).strip().splitlines()
         problem = f"neither a path nor a revision with {wanted}: {said[0] if said else type(error).__name__}"
-        raise BadInput(asked, problem, fix="name a folder, a file, a git revision or a version such as v1.0.0") from None
+        raise BadInput(asked, problem, fix="give a folder, a file, a git revision or a version such as v1.0.0") from None
     return to
 
 

@@ -30,7 +30,7 @@ def pin(
         elif all(file.startswith(hub.PREFIX) for file in files):
             revision = hub.pin(files[0])
         else:
-            raise BadInput(files[0], "nothing to pin", fix="name files that begin with s3:// or hf://datasets/; DVC watches local ones")
+            raise BadInput(files[0], "nothing to pin", fix="give files that begin with s3:// or hf://datasets/; DVC watches local ones")
         print(orjson.dumps({"files": files, "revision": revision}).decode() if as_json else revision)
 
 

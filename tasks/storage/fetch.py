@@ -61,7 +61,7 @@ def fetch(
             return Fetched(manifest, target, new=False, fetched=0, spared=0)
         store.check_replaceable(target)
         if not replace:
-            raise BadInput(target, "exists, with other content", fix="name another folder, or say --replace")
+            raise BadInput(target, "already exists with other content", fix="choose another folder, or add --replace")
     store.check_replaceable(target)
     with _scratch(target, manifest) as scratch:
         with byte_bar(total=manifest.size, label=label) as progress:

@@ -54,7 +54,7 @@ def files(folder: Path) -> list[Path]:
         if path.is_file():
             found.append(path)
     if not found:
-        raise BadInput(folder, "no files in it", fix="name a folder with files")
+        raise BadInput(folder, "no files in it", fix="give a folder with files")
     check((path.relative_to(folder).as_posix() for path in found), source=str(folder))
     return found
 

@@ -78,7 +78,7 @@ def existing(client: S3Client, to: Place, manifest: Manifest) -> Manifest | None
     if (found := versions.manifest(client, to, manifest.name, manifest.version)) is None:
         return None
     if found.content != manifest.content:
-        raise BadInput(f"s3://{to.bucket}/{key}", "this version exists, with other content", fix="name a new version")
+        raise BadInput(f"s3://{to.bucket}/{key}", "this version already exists with other content", fix="use a new version number")
     return found
 
 

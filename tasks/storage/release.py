@@ -42,7 +42,7 @@ def given(name: str, folder: Path | None) -> Release:
     if folder is None:
         known = {DATASET: dataset, CHECKPOINT: student}
         if name not in known:
-            raise BadInput(name, "no folder is named", fix=f"name the folder; only {' and '.join(known)} have a default")
+            raise BadInput(name, "no folder is given", fix=f"give the folder; only {' and '.join(known)} have a default")
         return known[name]()
     files = tuple(checkpoint.files(folder)) if name == CHECKPOINT else None
     return Release(name, folder, files, _code())

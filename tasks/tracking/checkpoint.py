@@ -15,7 +15,7 @@ NAME = 255  # longest file name, in bytes
 def files(folder: Path) -> list[Path]:
     """Returns the checkpoint's files, sorted. Raises BadInput for a missing folder, a pickle, or a folder without weights."""
     if not folder.is_dir():
-        raise BadInput(folder, "no such folder", fix="run the stage train: `longwriter run`")
+        raise BadInput(folder, "no such folder", fix="run the train stage: `longwriter run`")
     found = sorted(path for path in folder.rglob("*") if path.is_file())
     refuse_pickles(folder, [path.relative_to(folder).as_posix() for path in found])
     kept = [path for path in found if path.suffix in KEPT]

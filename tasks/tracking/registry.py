@@ -167,7 +167,7 @@ def _resolve(address: str) -> tuple[str, str]:
         raise BadInput(address, "not an address of the registry", fix="write it as models:/longwriter@champion or models:/longwriter/3")
     client, name = connect(), found["name"]
     if not client.search_registered_models(filter_string=f"name = '{name}'"):
-        raise BadInput(address, f"no registered model {name}", fix="run the stage promote: `longwriter run`")
+        raise BadInput(address, f"no registered model {name}", fix="run the promote stage: `longwriter run`")
     aliases = {alias: str(number) for alias, number in client.get_registered_model(name).aliases.items()}
     if found["alias"] and found["alias"] not in aliases:
         known = f"use one of {', '.join(sorted(aliases))}" if aliases else "promote a model first: `longwriter run`"

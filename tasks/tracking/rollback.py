@@ -19,7 +19,7 @@ def roll_back(reason: str, *, to_nobody: bool = False, tags: Mapping[str, str] |
     found = alias_moves.plan_rollback(held, aliases, lambda number: registry.version(number).tags.get(BEFORE))
     where = registry.address(aliases.champion)
     if found is None:
-        raise BadInput(where, "there is no champion, so there is nothing to roll back", fix="run the stage promote: `longwriter run`")
+        raise BadInput(where, "there is no champion, so there is nothing to roll back", fix="run the promote stage: `longwriter run`")
     if found.champion is None and not to_nobody:
         raise BadInput(where, f"there is no champion before version {found.fallen}", fix="promote another version first")
     why = " ".join(f"{alias_moves.now()}: {reason or 'no reason given'}".split())

@@ -151,7 +151,7 @@ def own(job: TrainingJob) -> int:
                 continue
             os.close(lock)
             raise TrainingFailed(
-                f"{job.scratch}: another process trains the {job.name} here; wait for it or end it, then run again"
+                f"{job.scratch}: another process trains {job.name} in this folder; wait until it ends, or stop it, and run again"
             ) from None
         except OSError:  # a file system without locks
             pass

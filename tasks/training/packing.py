@@ -164,7 +164,7 @@ def longest(folder: Path) -> int:
 
 def _file(folder: Path) -> Path:
     if not (folder / FILE).is_file():
-        raise BadInput(folder / FILE, "no such file", fix="run the stage pack: `longwriter run`")
+        raise BadInput(folder / FILE, "no such file", fix="run the pack stage: `longwriter run`")
     return folder / FILE
 
 

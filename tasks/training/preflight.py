@@ -41,7 +41,7 @@ def check_base(base: Base) -> None:
         if not base.remote_code:
             named = ", ".join(sorted(map(str, code))) if isinstance(code, dict) else "auto_map"
             fix = "take a form of the model that transformers knows; or read its code, pin its commit and set base.remote_code"
-            raise BadInput(f"{base.model}/config.json", f"runs code of its own ({named})", field="auto_map", fix=fix)
+            raise BadInput(f"{base.model}/config.json", f"needs to run its own code ({named})", field="auto_map", fix=fix)
         if Path(base.model).is_dir():
             raise BadInput(base.model, "a folder has no commit that its code is pinned by", fix="name the hub's id in base.model")
     folder = Path(base.model)
@@ -110,7 +110,7 @@ def check_sequence_parallel(job: TrainingJob, shapes: Shapes, *, stage: int) -> 
     if getattr(job.method, "weighting", "token") == "sequence":
         raise BadSettings(f"{setting}: train.weighting `sequence` looks at whole sequences, Ulysses cuts them; one of the two")
     if job.where.micro_batch > 1:
-        raise BadSettings(f"{setting}: one row at once; LONGWRITER_MICRO_BATCH is {job.where.micro_batch}")
+        raise BadSettings(f"{setting}: works with one row at a time, and LONGWRITER_MICRO_BATCH is {job.where.micro_batch}; set it to 1")
     if job.accumulation % size:  # each process first gets its own rows, then its group shares them
         problem = f"a step takes {job.accumulation} rows one after the other, which {size} processes cannot deal out evenly"
         raise BadSettings(f"{setting}: {problem}; set train.global_batch to a multiple of {job.where.world}")

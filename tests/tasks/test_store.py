@@ -174,7 +174,7 @@ def test_what_cannot_be_replaced_is_refused_before_anything_is_written(tmp_path:
     (work / "dangling").symlink_to(tmp_path / "nowhere")
     monkeypatch.chdir(work)
     before = sorted(tmp_path.rglob("*"))
-    with pytest.raises(BadInput, match=r"replaced.*; fix: name a folder of its own"), store.replacing(Path(at)):
+    with pytest.raises(BadInput, match=r"replaced.*; fix: choose a separate folder"), store.replacing(Path(at)):
         raise AssertionError("it was begun")
     assert sorted(tmp_path.rglob("*")) == before
 

@@ -113,7 +113,7 @@ def test_the_one_model_of_an_endpoint_need_not_be_named() -> None:
 
 
 def test_of_several_models_one_has_to_be_named() -> None:
-    with pytest.raises(BadSettings, match=r"candidate at .*: it serves 2 models \(a, b\); say which: --model NAME"):
+    with pytest.raises(BadSettings, match=r"candidate at .*: it serves 2 models \(a, b\); choose one with --model NAME"):
         model_of(web.json_response({"data": [{"id": "a"}, {"id": "b"}]}))
 
 

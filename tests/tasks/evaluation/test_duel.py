@@ -74,5 +74,5 @@ def test_sides_that_cannot_be_compared_are_named(tmp_path: Path, params: Params)
 def test_another_prompt_under_the_same_id_is_refused(tmp_path: Path, params: Params) -> None:
     a = evaluation(tmp_path / "a", prediction("One.", "1"))
     b = evaluation(tmp_path / "b", answer("Two.", "1"))
-    with pytest.raises(BadInput, match=r"b: item\.prompt: another prompt than in .* under the id 1; fix: name two evaluations of the same"):
+    with pytest.raises(BadInput, match=r"b: item\.prompt: another prompt than in .* under the id 1; fix: give two evaluations of the same"):
         duel(a, b, params=params)

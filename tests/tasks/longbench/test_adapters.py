@@ -134,7 +134,7 @@ def test_a_file_that_is_no_jsonl_is_told_what_it_has_to_be(tmp_path: Path, conte
 
 @pytest.mark.parametrize("path", ["", "*4k*.jsonl"])
 def test_a_folder_or_a_pattern_without_files_is_refused(tmp_path: Path, path: str) -> None:
-    with pytest.raises(BadInput, match=r"no \.jsonl file here; fix: name a JSONL file, a folder"):
+    with pytest.raises(BadInput, match=r"no \.jsonl file here; fix: give a JSONL file, a folder"):
         read_items(tmp_path / path)
 
 

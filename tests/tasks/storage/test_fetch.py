@@ -123,7 +123,7 @@ def test_a_folder_with_something_else_in_it_is_left_alone_unless_told(at: Place,
     fetch("data", target := tmp_path / "got", source=at, label=None)
     assert not fetch("data", target, source=at, label=None).new
     (target / "mine.txt").write_text("mine")
-    with pytest.raises(BadInput, match="exists, with other content"):
+    with pytest.raises(BadInput, match="already exists with other content"):
         fetch("data", target, source=at, label=None)
     assert (target / "mine.txt").read_text() == "mine"
     assert fetch("data", target, source=at, replace=True, label=None).new

@@ -35,7 +35,7 @@ def test_the_same_again_changes_nothing_and_other_content_is_refused(proxy: Prox
     assert (again.new, again.manifest) == (False, first.manifest)
     assert [request.method for request in proxy.done if request.method in ("PUT", "POST")] == []
     (folder / "more.txt").write_text("more")
-    with pytest.raises(BadInput, match=r"versions/v1.json: this version exists, with other content; fix: name a new version"):
+    with pytest.raises(BadInput, match=r"versions/v1.json: this version already exists with other content; fix: use a new version number"):
         publish(folder, "data", to=at, version="v1", part_size=PART, label=None)
     assert versions.resolve(connect(), at, "data", "v1") == first.manifest
 

@@ -39,7 +39,7 @@ def test_a_dataset_is_released_if_it_passed_its_contract(at: Place, made: Path) 
     release.VERDICT.unlink()
     with pytest.raises(BadInput, match="no such file; fix: run the stage that writes it"):
         release.given("dataset", None)
-    with pytest.raises(BadInput, match="no folder is named; fix: name the folder; only dataset and checkpoint have a default"):
+    with pytest.raises(BadInput, match="no folder is given; fix: give the folder; only dataset and checkpoint have a default"):
         release.given("other", None)
 
 

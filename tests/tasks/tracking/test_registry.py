@@ -107,7 +107,7 @@ def test_a_link_in_the_store_brings_nothing_in_from_outside(tmp_path: Path, home
 
 def test_an_address_that_leads_nowhere_says_so_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(
-        BadInput, match=r"^models:/longwriter@champion: no registered model longwriter; fix: run the stage promote: `longwriter run`$"
+        BadInput, match=r"^models:/longwriter@champion: no registered model longwriter; fix: run the promote stage: `longwriter run`$"
     ):
         registry.fetch(CHAMPION)
     registry.register(checkpoint(tmp_path / "a"), run_id=runs.record("train", "abc"), tags={})

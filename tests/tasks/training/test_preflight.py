@@ -62,7 +62,7 @@ def test_a_model_of_safetensors_is_taken(tmp_path: Path) -> None:
             "pytorch_model.bin is a pickle, which runs code when it is loaded; fix: save the model with save_pretrained",
         ),
         (["model.bin"], {}, "no .safetensors weights in it"),
-        (["model.safetensors"], {"auto_map": {"AutoModel": "m.M"}}, r"auto_map: runs code of its own \(AutoModel\); fix: take a form"),
+        (["model.safetensors"], {"auto_map": {"AutoModel": "m.M"}}, r"auto_map: needs to run its own code \(AutoModel\); fix: take a form"),
     ],
 )
 def test_a_model_that_runs_code_is_refused(tmp_path: Path, files: list[str], config: dict[str, object], problem: str) -> None:
@@ -105,7 +105,7 @@ def test_a_tokenizer_without_a_chat_template_is_named(tmp_path: Path, tokenizer:
     base = model(tmp_path / "model", "model.safetensors")
     tokenizer.save_pretrained(base.model)
     (tmp_path / "model/chat_template.jinja").unlink()
-    with pytest.raises(BadInput, match="its tokenizer has no chat template; fix: name the chat variant's tokenizer"):
+    with pytest.raises(BadInput, match="its tokenizer has no chat template; fix: use the tokenizer of the chat model"):
         load_tokenizer(base)
 
 
