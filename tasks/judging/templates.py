@@ -75,9 +75,7 @@ def read_template(path: Path) -> Template:
     try:
         text = located(path).read_text(encoding="utf-8")
     except (FileNotFoundError, IsADirectoryError):
-        raise BadPrompt(
-            f"{path}: no such file; `longwriter eval official` fetches the paper's judge prompt; this project's is tasks/prompts/judge.txt"
-        ) from None
+        raise BadPrompt(f"{path}: no such file; `longwriter eval official` fetches the paper's; ours is tasks/prompts/judge.txt") from None
     except UnicodeDecodeError as error:
         raise BadPrompt(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
     kind = _kind(path, text)

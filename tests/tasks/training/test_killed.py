@@ -235,7 +235,7 @@ def test_a_scratch_folder_has_one_owner(packed: Path, tmp_path: Path, monkeypatc
     monkeypatch.setattr(launch, "DYING", 0.5)
     (made,) = jobs(packed, tmp_path, ["student"])
     lock = launch.own(made)
-    with pytest.raises(TrainingFailed, match="another process trains the student here; wait for it or end it, then run again"):
+    with pytest.raises(TrainingFailed, match="another process trains student in this folder; wait until it ends"):
         launch.own(made)
     heir = subprocess.Popen(["sleep", "300"], pass_fds=[lock])
     os.close(lock)

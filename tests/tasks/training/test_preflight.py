@@ -145,7 +145,7 @@ def test_a_disk_too_small_for_the_checkpoints_is_one_line(packed: Path, tmp_path
         (0, 2, {}, "Ulysses works inside DeepSpeed"),
         (3, 4, {}, "2 attention heads with 2 of keys do not divide among 4 processes"),
         (3, 2, {"weighting": "sequence"}, "looks at whole sequences"),
-        (3, 2, {"micro_batch": 2}, "one row at once"),
+        (3, 2, {"micro_batch": 2}, "one row at a time"),
         (3, 2, {"global_batch": 3}, "a step takes 3 rows one after the other.*; set train.global_batch to a multiple of 2"),
         (3, 2, {}, "packs hold several samples.*; install flash-attn and set LONGWRITER_ATTENTION=flash_attention_2"),
     ],
