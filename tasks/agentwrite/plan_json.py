@@ -5,7 +5,7 @@ which plan_text.py reads.
 """
 
 import re
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import orjson
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
@@ -13,7 +13,9 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter,
 from tasks.agentwrite.plan_fields import MAX_WORDS, PlanLine, tidy
 from tasks.agentwrite.plan_text import Noun, parse_plan
 from tasks.schema.errors import ReplyError
+from tasks.schema.params import Bounds
 
+POINT = Bounds(min=20, max=240)  # characters of a main point, where the schema limits it
 _FENCE = re.compile(r"```\w*\s*\n(.*?)```", re.DOTALL)
 _FAULTS = {
     "missing": "is missing",
@@ -40,11 +42,27 @@ class _Part(BaseModel):
 _PARTS = TypeAdapter(list[_Part])
 
 
-def plan_schema(noun: Noun) -> dict[str, object]:
-    """The JSON schema of a plan: an object with one list of main points and word counts."""
-    fields = {"main_point": {"type": "string"}, "word_count": {"type": "integer"}}
+class Limits(NamedTuple):
+    """What a plan's schema may allow: how many parts, and how many words each may have."""
+
+    fewest: int
+    most: int
+    words: Bounds
+
+
+def plan_schema(noun: Noun, limits: Limits | None = None) -> dict[str, object]:
+    """The JSON schema of a plan: an object with one list of main points and word counts. With `limits` an endpoint that decodes by the
+    schema cannot give too few parts, nor counts that do not fit; not every endpoint takes such a schema."""
+    point: dict[str, object] = {"type": "string"}
+    count: dict[str, object] = {"type": "integer"}
+    parts: dict[str, object] = {"type": "array"}
+    if limits:
+        point |= {"minLength": POINT.min, "maxLength": POINT.max}
+        count |= {"minimum": limits.words.min, "maximum": limits.words.max}
+        parts |= {"minItems": limits.fewest, "maxItems": limits.most}
+    fields = {"main_point": point, "word_count": count}
     part = {"type": "object", "properties": fields, "required": list(fields), "additionalProperties": False}
-    plan = {f"{noun}s": {"type": "array", "items": part}}
+    plan = {f"{noun}s": parts | {"items": part}}
     return {"type": "object", "properties": plan, "required": list(plan), "additionalProperties": False}
 
 

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple, TypeVar
 
 from tasks.agentwrite.plan_budgets import reconcile
 from tasks.agentwrite.plan_fields import PlanLine
-from tasks.agentwrite.plan_json import plan_schema, read_plan
+from tasks.agentwrite.plan_json import Limits, plan_schema, read_plan
 from tasks.agentwrite.plan_text import Noun, parse_plan
 from tasks.endpoints.chat import Chat, Reply, Request, map_async, user, why_empty
 from tasks.prompts import fill, frame
@@ -36,13 +36,15 @@ class _Asked(NamedTuple):
     lines: float  # expected in the reply
     urgency: float
     noun: Noun = "paragraph"
+    limits: Limits | None = None  # of a bounded schema; None: the schema limits nothing
 
-    def request(self, format: Literal["json", "text"]) -> Request:
+    def request(self, format: Literal["json", "bounded", "text"]) -> Request:
         """The request: by JSON schema with lines of text as the fallback, or as lines of text."""
         names = {"noun": self.noun, "Noun": self.noun.capitalize()}
         text = user(self.prompt(fill("plan_lines", **names)))
-        if format == "json":
-            json = user(self.prompt(fill("plan_json", noun=self.noun)), schema=plan_schema(self.noun))
+        if format != "text":
+            schema = plan_schema(self.noun, self.limits if format == "bounded" else None)
+            json = user(self.prompt(fill("plan_json", noun=self.noun)), schema=schema)
             text = json._replace(fallback=text.messages)
         return text._replace(words=WORDS_PER_LINE * max(1, math.ceil(self.lines)), urgency=float(self.urgency))
 
@@ -101,7 +103,12 @@ async def _paragraphs(chat: Chat, instruction: Instruction, plan: PlanSection, s
         return _fitted(lines, instruction.words, plan)
 
     values = _values(instruction, plan.paragraph_words)
-    asked = _Asked(lambda form: fill("plan", **values, form=form), lines=instruction.words / size.paragraph, urgency=instruction.words)
+    asked = _Asked(
+        lambda form: fill("plan", **values, form=form),
+        lines=instruction.words / size.paragraph,
+        urgency=instruction.words,
+        limits=_limits(instruction.words, plan),
+    )
     return await _ask(chat, asked, read, plan)
 
 
@@ -129,6 +136,7 @@ async def _chapters(chat: Chat, instruction: Instruction, plan: PlanSection, siz
             lambda form: f"{head}{form}{middle}{_render_chapter(number, chapter)}{tail}",
             lines=chapter.words / size.paragraph,
             urgency=instruction.words,
+            limits=_limits(chapter.words, plan),
         )
         try:
             return await _ask(
@@ -144,6 +152,14 @@ async def _chapters(chat: Chat, instruction: Instruction, plan: PlanSection, siz
             raise type(paragraphs)(f"chapter {number} of {len(chapters)}: {paragraphs}")
         steps += [step.model_copy(update={"chapter": number}) for step in paragraphs]
     return Plan(instruction=instruction, steps=tuple(steps), chapters=chapters)
+
+
+def _limits(words: int, plan: PlanSection) -> Limits:
+    """How many paragraphs can add up to so many words, within plan.deviation."""
+    fewest = math.ceil(words * (1 - plan.deviation) / plan.paragraph_words.max)
+    most = math.floor(words * (1 + plan.deviation) / plan.paragraph_words.min)
+    most = max(1, min(most, plan.max_paragraphs))
+    return Limits(max(1, min(fewest, most)), most, plan.paragraph_words)
 
 
 def _values(instruction: Instruction, bounds: Bounds) -> dict[str, str]:

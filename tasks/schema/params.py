@@ -165,8 +165,9 @@ class PlanSection(Section):
     """How the teacher plans a text."""
 
     version: Version
-    format: Literal["json", "text"] = Field(
-        description="json: asked for by JSON schema, as text where the endpoint takes none; text: as text"
+    format: Literal["json", "bounded", "text"] = Field(
+        description="json: asked for by JSON schema, as text where the endpoint takes none; bounded: the schema also limits the number of"
+        " paragraphs and their words, for small models behind servers that decode by it, such as llama.cpp; text: as text"
     )
     paragraph_words: Bounds
     max_paragraphs: int = Field(ge=1, description="of a plan on one level; a longer text is planned as chapters first")
