@@ -32,8 +32,9 @@ class LengthBias(Record):
 
 
 def length_bias(pairs: Iterable[Pair]) -> LengthBias:
-    """The figures of all pairs that ask for a length and have both scores."""
+    """The figures of all pairs that ask for a length and have both scores; without a judge, of all pairs that ask for a length."""
     gaps = [gap for gap in map(_gap, pairs) if gap]
+    gaps = [gap for gap in gaps if gap.s_q is not None] or gaps
     found: dict[str, list[_Gap]] = {}
     for gap in gaps:
         found.setdefault(bin_of(gap.asked), []).append(gap)

@@ -63,12 +63,12 @@ def test_a_frame_holds_no_conversations() -> None:
     def peak(words: int) -> int:
         code = (
             "import sys; from benchmarks.processes import most_memory; from tests.tasks.contracts.test_measures import said\n"
-            "from tasks.contracts.measures import Row, frame; from tasks.corpus.likeness import repeats\n"
+            "from tasks.contracts.measures import MeasuredRow, frame; from tasks.corpus.likeness import repeats\n"
             "from tasks.schema.records import Message\n"
             "words = int(sys.argv[1])\n"
             "def row(n):\n"
             "    turns = (*said(f'Write on road {n}.')[:1], Message(role='assistant', content=f'Road {n}.' + ' stone' * words))\n"
-            "    return Row(n, f'r{n}', f'f:{n}', turns, 'en', None)\n"
+            "    return MeasuredRow(n, f'r{n}', f'f:{n}', turns, 'en', None)\n"
             "table = frame(map(row, range(2_000)), repeats(['x y z']), None)\n"
             "assert len(table) == 2_000; print(most_memory())"
         )

@@ -145,7 +145,7 @@ def test_another_folder_or_fresh_asks_a_url_anew_as_it_may_serve_other_weights(t
 def test_a_folder_of_another_evaluation_is_not_gone_on_with(tmp_path: Path, params: Params, benchmark: Path) -> None:
     with candidate() as url:
         evaluate(url, tmp_path / "out", params=params, options=options(benchmark, judged=False))
-        with pytest.raises(BadInput, match=r"evaluation\.json: decoding: the folder holds another evaluation; fix: name another --out"):
+        with pytest.raises(BadInput, match=r"evaluation\.json: decoding: the folder holds another evaluation; fix: choose another --out"):
             evaluate(url, tmp_path / "out", params=params, options=options(benchmark, judged=False, temperature=0.9))
         benchmark.write_text(benchmark.read_text().replace("200", "300"))
         with pytest.raises(BadInput, match=r"evaluation\.json: benchmark_sha256: the folder holds another"):

@@ -107,7 +107,7 @@ def test_an_answer_with_the_key_in_it_is_kept_masked_and_used_on_no_run(tmp_path
 
     with serving(complete):
         for _ in range(2):
-            with pytest.raises(SecretInReply, match="repeats a key or password"):
+            with pytest.raises(SecretInReply, match="contains a key or password"):
                 ask()
     assert asked == 1
     assert REMOVED in (tmp_path / "home" / "replay.jsonl").read_text()

@@ -41,3 +41,6 @@ if __name__ == "__main__":
         found = one_step(TrainingJob.model_validate_json(Path(path).read_bytes()))
         if torch.distributed.get_rank() == 0:
             save_file({name: value.contiguous() for name, value in found.items()}, f"{path}.safetensors")
+    if torch.distributed.is_initialized():  # processes that leave one by one can abort the others
+        torch.distributed.barrier()
+        torch.distributed.destroy_process_group()

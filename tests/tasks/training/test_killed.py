@@ -26,10 +26,10 @@ SCRIPT = """
 import sys
 from pathlib import Path
 from tasks.schema.settings import settings
-from tasks.training.job import Job
+from tasks.training.job import TrainingJob
 from tasks.training.launch import train_all
 
-jobs = [Job.model_validate_json(Path(path).read_bytes()) for path in sys.argv[1:]]
+jobs = [TrainingJob.model_validate_json(Path(path).read_bytes()) for path in sys.argv[1:]]
 train_all(jobs, settings(), watch=lambda point: None)
 """
 
@@ -89,7 +89,7 @@ remove = shutil.rmtree
 def keep(path, *more, **named):
     path = Path(path)
     if (path / "history.jsonl").exists() and path.parent.name == "training":
-        name = Job.model_validate_json((path / "job.json").read_bytes()).name
+        name = TrainingJob.model_validate_json((path / "job.json").read_bytes()).name
         shutil.copy(path / "history.jsonl", f"{name}.history.jsonl")
         shutil.copy(path / "resolved.json", f"{name}.resolved.json")
     remove(path, *more, **named)
