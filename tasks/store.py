@@ -26,7 +26,9 @@ from tasks.schema.errors import BadInput
 R = TypeVar("R", bound=BaseModel)
 
 MAX_LINE = 64 * 2**20  # bytes; a longer line is a broken file, not a record
-_SCRATCH = re.compile(r"\.(?P<name>.+)\.(?P<place>[0-9a-f]{6})-(?P<mark>\d+-\d+)\.[0-9a-f]{4}\.(?P<kind>part|old)", re.DOTALL)
+_SCRATCH = re.compile(
+    r"\.(?P<name>.+)\.(?P<place>[0-9a-f]{6})-(?P<mark>\d+-\d+)\.[0-9a-f]{4}\.(?P<kind>part|old)(?:-journal|-wal|-shm)?", re.DOTALL
+)
 _LONE_SURROGATE = re.compile(rb"(?<!\\)(?:\\\\)*\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
 
@@ -295,6 +297,7 @@ def sweep(folder: Path) -> None:
     """Remove scratch files of dead processes from the folder.
 
     Scratch files of living processes stay, and those of other machines or containers, because it is unknown whether their owners live.
+    SQLite's own files beside a scratch database (`-journal`, `-wal`, `-shm`) go too.
     """
     try:
         names = os.listdir(folder)

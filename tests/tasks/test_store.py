@@ -211,6 +211,15 @@ def test_a_folder_that_was_killed_between_its_two_moves_comes_back(tmp_path: Pat
     assert [path.name for path in (tmp_path / "out").iterdir()] == ["whole"]
 
 
+def test_the_journal_that_sqlite_left_beside_a_scratch_database_goes_with_it(tmp_path: Path) -> None:
+    work = "scratch = store._scratch_name(Path('runs.db'), 'part')\n"
+    work += "for end in ('', '-journal', '-wal', '-shm'): Path(scratch + end).touch()\nos._exit(9)"
+    assert run(work, tmp_path).wait() == 9
+    assert len(list(tmp_path.glob(".runs.db.*"))) == 4
+    store.sweep(tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_another_machine_left_half_written_is_not_touched(tmp_path: Path) -> None:
     (tmp_path / ".out.abcdef-1-1.0000.part").mkdir()
     (tmp_path / ".notes.part").touch()

@@ -345,12 +345,12 @@ def real_answers() -> Iterator[tuple[str, str]]:
                 yield row["instruction"], row["response"]
 
 
-def passages(text: str, least: int) -> Iterator[str]:
-    """Blocks between blank lines, joined to `least` words."""
+def passages(text: str, least: int, *, ends: str = "") -> Iterator[str]:
+    """Blocks between blank lines, joined to `least` words and, where `ends` names characters, until one of them ends a block."""
     held = ""
     for block in re.split(r"\n\s*\n", text.strip()):
         held = f"{held}\n\n{block}".strip()
-        if count_words(held) >= least:
+        if count_words(held) >= least and (not ends or held[-1] in ends):
             yield held
             held = ""
 
@@ -378,7 +378,7 @@ def test_hardly_any_paragraph_of_real_chinese_texts_is_called_bad() -> None:
         if len(re.findall(r"[\u4e00-\u9fff]", material)) < 600:
             continue
         earlier = draft("zh")
-        for text in passages(material.replace("\n", "\n\n"), 100):
+        for text in passages(material.replace("\n", "\n\n"), 100, ends="。！？…”：；"):  # pasted text also breaks lines inside sentences
             found = find_fault(Reply(text, "stop", Usage(1, 1), 0.0), earlier, asked=count_words(text))
             earlier.add(text)
             seen += 1
