@@ -57,7 +57,7 @@ bench-gpu: $(INSTALLED)  ## measure training on one GPU in calls of under 10 min
 	@$(PYTHON) -m benchmarks.gpu
 
 lock: $(INSTALLED)  ## compile requirements/ from pyproject.toml; UPGRADE=1 takes the newest versions that it allows
-	uv pip compile -q $(if $(UPGRADE),--upgrade) pyproject.toml --extra pipeline --group dev --python-version 3.11 --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o requirements/pipeline.txt
+	uv pip compile -q $(if $(UPGRADE),--upgrade) pyproject.toml --extra pipeline --group dev --group docs --python-version 3.11 --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o requirements/pipeline.txt
 	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements/pipeline.txt
 	uv pip compile -q $(if $(UPGRADE),--upgrade) --group serve --python-version 3.11 --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o requirements/serve.txt
 

@@ -93,6 +93,11 @@ TREE: dict[str, Leaf | Branch] = {
             "worker": Leaf(f"{TRAIN}:worker", "Join the trainings of machine 0.", "train worker", checkout=True),
         },
     ),
+    "write": Leaf(
+        "tasks.interactive.__main__:write",
+        "Write one text with AgentWrite and save it.",
+        'write "A 600-word guide to sourdough" --model smollm2',
+    ),
     "study": Leaf(f"{FLOWS}:study", "Run the length-limit study.", "study", checkout=True),
     "models": Branch(
         "Show and move versions of the model registry; fetch a base model.",

@@ -134,6 +134,13 @@ def estimate(prompts: PromptsOnDisk, *, plan: PlanSection, write: Write, pace: E
     return total.scaled(len(prompts) / count)
 
 
+def estimate_one(instruction: Instruction, *, plan: PlanSection, write: Write, pace: EndpointPace) -> EstimatedCalls:
+    """The work for one instruction. Raises nothing for one that the rehearsal cannot plan: `unplanned` is 1 then."""
+    total = EstimatedCalls()
+    asyncio.run(_rehearse(instruction, total, plan=plan, write=write, pace=pace))
+    return total
+
+
 async def _rehearse(instruction: Instruction, total: EstimatedCalls, *, plan: PlanSection, write: Write, pace: EndpointPace) -> None:
     """Add the calls of one instruction to the total."""
     chain, before = 0.0, ""

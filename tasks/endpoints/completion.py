@@ -100,6 +100,15 @@ def read_content(content: object, *, beside: Mapping[str, Any] | None = None) ->
     return Content(_encodable(text), _encodable("\n".join(dict.fromkeys(found))), bool(inline.strip()))
 
 
+def pieces_of(delta: Mapping[str, Any]) -> Iterator[tuple[bool, str]]:
+    """Yields the parts of one event of a stream, as sent, each with a flag: is it a thought? Raises NoText as `read_content`."""
+    yield from ((is_thought, text) for is_thought, text in _parts(delta.get("content")) if text)
+    if isinstance(refusal := delta.get("refusal"), str) and refusal:
+        yield False, refusal
+    thoughts = ("".join(text for _, text in _thought_parts(delta.get(field))) for field in THOUGHT_FIELDS)
+    yield from ((True, text) for text in dict.fromkeys(filter(None, thoughts)))
+
+
 def finish_reason(choice: Mapping[str, Any]) -> str:
     """Returns a choice's finish reason as the server sent it: the first known reason among four fields, else the first one, else empty."""
     said = [

@@ -22,6 +22,7 @@ from tasks.schema.records import ByName, Message, Record
 from tasks.schema.urls import Url
 
 Form = Literal["json_schema", "json_object", "prompt"]
+Streams = Literal["usage", "plain", "no"]  # with token counts at the end, without them, not at all
 Body = dict[str, object]  # JSON body of a request
 
 STATUSES = (400, 404, 415, 422, 500, 501)  # HTTP statuses of a refusal that may be about a field
@@ -51,6 +52,7 @@ class Dialect(NamedTuple):
     seed: bool = True
     temperature: bool = True
     form: Form = "json_schema"
+    streams: Streams = "usage"
 
 
 class _Note(Record):
@@ -131,16 +133,30 @@ def _messages(messages: Sequence[Message]) -> list[dict[str, str]]:
     return [{"role": message.role, "content": message.content} for message in messages]
 
 
-def learn(dialect: Dialect, raw: bytes, request: Request, *, status: int, temperature: float, seed: bool) -> Learned | None:
+def streamed(body: Body, dialect: Dialect) -> Body:
+    """Returns the request's JSON with the fields that ask for a stream, as far as the endpoint takes them."""
+    if dialect.streams == "no":
+        return body
+    return body | {"stream": True} | ({"stream_options": {"include_usage": True}} if dialect.streams == "usage" else {})
+
+
+def learn(
+    dialect: Dialect, raw: bytes, request: Request, *, status: int, temperature: float, seed: bool, stream: bool = False
+) -> Learned | None:
     """Returns what a refusal of a request in `dialect` says is not supported; None if no other form would help.
 
-    `seed`: whether a seed was sent. Raises NoTemperature if the endpoint accepts only its default and `temperature` is another one.
+    `seed`, `stream`: whether a seed was sent, and whether a stream was asked for. Raises NoTemperature if the endpoint accepts only its
+    default and `temperature` is another one.
     """
     if status not in STATUSES:
         return None
     said, param = _said(raw)
     if dialect.tokens == "max_tokens" and _names_max_tokens(said, param):
         return Learned(dialect._replace(tokens="max_completion_tokens"), "it takes no max_tokens: max_completion_tokens is sent instead")
+    if stream and dialect.streams == "usage" and _refuses(r"stream_options|include_usage", said, param):
+        return Learned(dialect._replace(streams="plain"), "it takes no stream_options: its streams have no token counts")
+    if stream and dialect.streams != "no" and _refuses(r"\bstream(?:ing)?\b", said, param):
+        return Learned(dialect._replace(streams="no"), "it does not stream: each answer comes as a whole")
     formed = request.schema is not None and (dialect.form == "json_schema" or (dialect.form == "json_object" and not request.fallback))
     if formed and _refuses_form(said, param, status):
         return _narrower(dialect, free_text=bool(request.fallback))

@@ -21,6 +21,7 @@ from tasks.endpoints.dialect import Dialect
 from tasks.endpoints.failures import EndpointRefused, Filtered, Rejected, Rewritten, TryFailed, Unreachable, Unusable
 from tasks.endpoints.limits import AdaptiveTimeout
 from tasks.endpoints.retrying import RetryingChat
+from tasks.endpoints.streaming import Listener, assembled, is_stream
 from tasks.schema.errors import BadSettings, EndpointError
 from tasks.schema.params import Model
 from tasks.schema.records import Usage
@@ -31,6 +32,7 @@ from tasks.schema.urls import Url
 OVERLOADED = (429, 503, 529)
 NOT_ALLOWED = (401, 402, 403, 407)  # a wrong key, an empty account, or moderation of this request
 AGAIN = (408, 409, 425)  # the other 4xx statuses that may succeed when sent again
+STREAM_OVERHEAD = 32  # times the bytes of a text: each token of a stream comes in a JSON object of its own
 SLOWEST = 10.0  # tokens a second of a candidate model's answer, waiting included
 
 _dialects: dict[tuple[str, str], Dialect] = {}  # by URL and model: learned in this process or recalled from earlier ones
@@ -39,7 +41,7 @@ _dialects: dict[tuple[str, str], Dialect] = {}  # by URL and model: learned in t
 class HttpChat:
     """Sends each request once. Raises the exceptions of failures.py, and EndpointError if the configuration is wrong.
 
-    `name` is the model's name at the endpoint. `up`: the endpoint is known to be reachable.
+    `name` is the model's name at the endpoint. `up`: the endpoint is known to be reachable. With a `listener`, replies are streamed to it.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class HttpChat:
         seed: int | None,
         up: bool,
         settings: Settings,
+        listener: Listener | None = None,
     ):
         self.where = f"{role} at {wire.shown(url)}"
         self._session, self._role, self._variable = session, role, f"{PREFIX}{role.upper()}"
@@ -63,6 +66,7 @@ class HttpChat:
         # A candidate model may write max_tokens tokens: 32,768 of them take longer than any other role's reply.
         self._timeout = AdaptiveTimeout(max(settings.timeout, model.max_tokens / SLOWEST if role == "candidate" else 0.0))
         self._reached = up
+        self._listener = listener
         self._miscounted = False  # was the message about its token counts printed?
 
     async def __call__(self, request: Request) -> Reply:
@@ -92,14 +96,18 @@ class HttpChat:
 
     async def _post(self, request: Request, spoken: Dialect) -> tuple[aiohttp.ClientResponse, bytes | None]:
         """The response and its body with secrets masked. The body is None if it is over the size limit."""
-        body = wire.body(request, self._model, name=self._name, seed=self._seed, dialect=spoken)
+        stream = self._listener is not None
+        body = wire.body(request, self._model, name=self._name, seed=self._seed, dialect=spoken, stream=stream)
         start = time.monotonic()
         try:
             async with (
                 self._timeout.limit(request.words, request.attempt),
                 self._session.post(yarl.URL(self._path, encoded=True), data=body, allow_redirects=False) as response,
             ):
-                raw = await wire.read(response, at_most=self._most + 65536)
+                if self._listener and is_stream(response):
+                    raw = await assembled(response, self._listener, at_most=self._most * STREAM_OVERHEAD + 65536)
+                else:
+                    raw = await wire.read(response, at_most=self._most + 65536)
         except TimeoutError:
             # The adaptive timeout does not learn from this: a few hanging calls would raise it for the next ones. If the endpoint is
             # slower now, the timeout doubles with each attempt until a reply arrives.
@@ -135,7 +143,8 @@ class HttpChat:
         """Raises Rewritten if a refusal names something that is not supported and the request can be written without it."""
         seed = self._seed is not None or request.sample > 0
         try:
-            learned = dialect.learn(spoken, raw, request, status=status, temperature=self._model.temperature, seed=seed)
+            stream = self._listener is not None
+            learned = dialect.learn(spoken, raw, request, status=status, temperature=self._model.temperature, seed=seed, stream=stream)
         except dialect.NoTemperature as error:
             own = f"models.{self._role}.temperature is {self._model.temperature:g}"
             fix = "set it to 1" + (" (evaluate: --temperature 1)" if self._role == "candidate" else "")
@@ -182,8 +191,12 @@ async def http_chat(
     seed: int | None = None,
     api_key: SecretStr | None = None,
     up: bool = False,
+    listener: Listener | None = None,
 ) -> AsyncIterator[HttpChat]:
-    """Yields an HttpChat for `model` at `url` (which ends in /v1), with its connections. The arguments are those of `openai_chat`."""
+    """Yields an HttpChat for `model` at `url` (which ends in /v1), with its connections. The arguments are those of `openai_chat`.
+
+    With a `listener`, replies are streamed to it.
+    """
     address = Url(url)
     if not address.is_http:
         raise BadSettings(f"{PREFIX}{role.upper()}_URL: not a URL that begins with http:// or https://; correct the variable")
@@ -195,7 +208,7 @@ async def http_chat(
         connector=connector, timeout=no_timeout, headers=headers, proxy=proxy.url, proxy_auth=proxy.auth
     ) as session:
         named = name or model.name
-        yield HttpChat(session, address, role=role, model=model, name=named, seed=seed, up=up, settings=settings)
+        yield HttpChat(session, address, role=role, model=model, name=named, seed=seed, up=up, settings=settings, listener=listener)
 
 
 @asynccontextmanager

@@ -19,6 +19,7 @@ from tasks.endpoints.cached import CachedChat
 from tasks.endpoints.openai_api import authorization, http_chat
 from tasks.endpoints.replay import journal
 from tasks.endpoints.retrying import RetryingChat
+from tasks.endpoints.streaming import Listener
 from tasks.models.local import is_local, local_folder
 from tasks.schema.errors import BadSettings, EndpointError
 from tasks.schema.params import Model
@@ -44,12 +45,18 @@ class Answering(NamedTuple):
 
 @asynccontextmanager
 async def open_role(
-    role: Role, model: Model, *, seed: int | None = None, checkpoint: Path | None = None, url: str | None = None
+    role: Role,
+    model: Model,
+    *,
+    seed: int | None = None,
+    checkpoint: Path | None = None,
+    url: str | None = None,
+    listener: Listener | None = None,
 ) -> AsyncIterator[CachedChat]:
     """Yields the role's Chat during the block; servers that were started for it end with the block. Several roles may be open at once.
 
     `seed` plus the sample index is sent with each request. `checkpoint` is a model folder to serve when no URL is set. `url` replaces the
-    URL in the settings. Raises BadSettings if no endpoint is configured for the role.
+    URL in the settings. With a `listener`, replies are streamed to it. Raises BadSettings if no endpoint is configured for the role.
     """
     own = settings().at(role, url) if url else settings()
     if checkpoint is None and not own.url(role) and is_local(model.name):
@@ -61,7 +68,7 @@ async def open_role(
             own = own.model_copy(update={"concurrency": min(own.concurrency, there.slots)})
         cache = BudgetedCache(store, role=role, model=model, identity=_identity(model, seed, checkpoint), settings=own)
         http = await stack.enter_async_context(
-            http_chat(role, there.url, model, own, name=there.name, seed=seed, api_key=there.api_key, up=there.up)
+            http_chat(role, there.url, model, own, name=there.name, seed=seed, api_key=there.api_key, up=there.up, listener=listener)
         )
         budgeted = await stack.enter_async_context(BudgetedChat(http, cache))
         retrying = RetryingChat(budgeted, role, where=http.where, max_tokens=model.max_tokens, settings=own, account=cache.account)

@@ -12,7 +12,7 @@ import orjson
 
 from tasks.endpoints.chat import Reply, Request
 from tasks.endpoints.completion import read_completion
-from tasks.endpoints.dialect import Body, Dialect, write
+from tasks.endpoints.dialect import Body, Dialect, streamed, write
 from tasks.schema.params import Model
 from tasks.schema.records import Usage
 from tasks.schema.redaction import redact
@@ -21,12 +21,13 @@ from tasks.schema.urls import Url
 BYTES_PER_TOKEN = 16  # far above any language: a body of more than max_tokens times this is no completion
 
 
-def body(request: Request, model: Model, *, name: str, seed: int | None, dialect: Dialect = Dialect()) -> bytes:
-    """Returns the request's JSON. The sample index is added to the seed."""
+def body(request: Request, model: Model, *, name: str, seed: int | None, dialect: Dialect = Dialect(), stream: bool = False) -> bytes:
+    """Returns the request's JSON. The sample index is added to the seed. `stream`: the reply should come in pieces."""
     body: Body = {"model": name, "messages": [], "temperature": model.temperature, "max_tokens": model.max_tokens}
     if seed is not None or request.sample:
         body["seed"] = (seed or 0) + request.sample
-    return orjson.dumps(write(body, dialect, request))
+    written = write(body, dialect, request)
+    return orjson.dumps(streamed(written, dialect) if stream else written)
 
 
 async def read(response: aiohttp.ClientResponse, *, at_most: int) -> bytes | None:

@@ -40,7 +40,7 @@ LIBRARIES = (
     "filtering",
     "harness",
 )
-APPLICATIONS = ("evaluation", "release", "study")
+APPLICATIONS = ("evaluation", "release", "study", "interactive")
 ORDER = (*GROUND, *LIBRARIES, *sorted({module(stage) for stage in STAGES if "/" not in stage}), *APPLICATIONS)
 
 

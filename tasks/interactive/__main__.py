@@ -1,0 +1,65 @@
+"""`longwriter write` and `longwriter chat` (`python -m tasks.interactive`)."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+from tasks.schema.redaction import split_url
+from tasks.stage import one_line_errors, run_async
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+NAMED = "a URL that ends in /v1, a model folder, a GGUF file, smollm2, or models:/longwriter@champion"
+
+
+@app.callback()
+def interactive() -> None:
+    """Write one text, or talk to a model."""
+
+
+@app.command()
+def write(
+    instruction: Annotated[str, typer.Argument(help='what to write, with its length: "A 2,000-word guide to sourdough"; - reads it')],
+    model: Annotated[str, typer.Option(help=f"{NAMED}; params.yaml's teacher if not given")] = "",
+    out: Annotated[list[Path] | None, typer.Option(help="file to save, .md, .docx or .epub; can be given several times")] = None,
+    words: Annotated[int | None, typer.Option(min=1, help="words to write, where the instruction names no length")] = None,
+    profile: Annotated[str, typer.Option(help="take plan, write and teacher from this profile, not from params.yaml")] = "",
+    name: Annotated[str, typer.Option(help="what the URL's server calls the model, where it serves several")] = "",
+    temperature: Annotated[float | None, typer.Option(min=0, max=2, help="params.yaml's teacher's if not given")] = None,
+    take: Annotated[int, typer.Option(min=1, help="another number writes another text; the same one resumes")] = 1,
+    force: Annotated[bool, typer.Option("--force", help="replace files that are there already")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="one JSON object with the text and the figures; the rest goes to stderr")] = False,
+) -> None:
+    """Write one text with AgentWrite: first the plan, then each paragraph.
+
+    After a kill the same command goes on, and pays nothing twice."""
+    from rich.console import Console
+
+    from tasks.interactive import chosen_model, documents, writing
+
+    with one_line_errors():
+        asked = writing.instruction_of(sys.stdin.read() if instruction == "-" else instruction, words=words)
+        paths = out or [writing.path_for(asked.text)]
+        for path in paths:
+            documents.check_path(path, force=force)
+        model = split_url(model)
+        params = chosen_model.params_for(model, profile)
+        chosen = run_async(chosen_model.choose(model, params, name=name, temperature=temperature))
+        if warning := chosen_model.stand_in_warning(chosen):
+            print(f"warning: {warning}", file=sys.stderr, flush=True)
+        console = Console(stderr=as_json, highlight=False, soft_wrap=not sys.stdout.isatty())
+        console.print(f"{asked.words:,} words, by {chosen.shown}", style="bold", markup=False)
+        expected = writing.expected_cost(asked, chosen, params)
+        partial = paths[0].with_suffix(".partial.md")
+        written = run_async(writing.write_text(asked, chosen, params, console=console, take=take, partial=partial, expected=expected))
+        writing.save_all(written, paths)
+        partial.unlink(missing_ok=True)
+        console.print(writing.closing(written, paths), markup=False)
+        if as_json:
+            print(orjson.dumps(writing.record(written, paths)).decode(), flush=True)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,65 @@
+"""The model that a person names on the command line: a URL, a folder, a package of weights, a registry alias, or params.yaml's teacher."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+from tasks.endpoints.roles import only_model
+from tasks.evaluation.evaluate import resolve
+from tasks.schema.params import PAPERS, PROFILES, Model, Params, load
+from tasks.schema.redaction import split_url
+from tasks.schema.settings import Role, settings
+from tasks.schema.standins import context_of, is_stand_in
+from tasks.schema.urls import Url
+
+PARAMS = Path("params.yaml")
+
+
+class ChosenModel(NamedTuple):
+    """A model and where it answers. `url` and `checkpoint` are None for params.yaml's teacher, whose endpoint the settings name."""
+
+    shown: str  # for people
+    role: Role  # names the variables of its URL and key
+    model: Model
+    url: Url | None = None
+    checkpoint: Path | None = None
+
+
+def params_for(given: str, profile: str) -> Params:
+    """The profile that is named; else the profile of the same name as a package of weights; else params.yaml; else the paper's values.
+
+    Raises BadParams for an unknown profile.
+    """
+    own = PROFILES / f"{given}.yaml"
+    if profile or (given and own.is_file()):
+        return load(PROFILES / f"{profile}.yaml" if profile else own)
+    return load(PARAMS if PARAMS.is_file() else PAPERS)
+
+
+async def choose(given: str, params: Params, *, name: str = "", temperature: float | None = None) -> ChosenModel:
+    """The model to use. Without `given`, the teacher of `params`. `name` is the model's name at a URL that serves several.
+
+    Raises BadInput for what is no model, BadSettings for a URL with several models and no name, EndpointError if nobody answers there.
+    """
+    teacher = params.models.teacher
+    if temperature is not None:
+        teacher = teacher.model_copy(update={"temperature": temperature})
+    if not given:
+        at = settings().url("teacher")
+        return ChosenModel(f"{teacher.name} at {at}" if at else teacher.name, "teacher", teacher)
+    who = resolve(split_url(given))
+    if who.url:
+        served = name or await only_model(who.url, settings().api_key("candidate"))
+        model = teacher.model_copy(update={"name": served, "revision": ""})
+        return ChosenModel(f"{served} at {who.url}", "candidate", model, url=who.url)
+    tokens = teacher.max_tokens
+    if who.checkpoint and (context := context_of(who.checkpoint)):
+        tokens = min(tokens, max(1, context // 2))  # the prompt needs room too
+    model = teacher.model_copy(update={"name": who.name, "revision": "", "max_tokens": tokens})
+    return ChosenModel(str(given), "candidate", model, checkpoint=who.checkpoint)
+
+
+def stand_in_warning(chosen: ChosenModel) -> str:
+    """One line if a stand-in answers by rules; empty for a language model."""
+    if chosen.url or chosen.checkpoint or not is_stand_in(chosen.model) or settings().url(chosen.role):
+        return ""
+    return f"{chosen.model.name} is a stand-in that answers by rules, not a language model; name one, for example smollm2"

@@ -1,0 +1,72 @@
+"""Separate thoughts from the answer while a reply is streamed. The rules are those of thoughts.py, which reads whole replies."""
+
+import re
+from typing import NamedTuple
+
+from tasks.text.thoughts import split_thoughts
+
+HELD = 48  # characters at the beginning that may still become a tag, and at the end that may be half of one
+_MAY_BEGIN = re.compile(r"[\s\ufeff]*(?:$|[<\[◁]|a(?:n(?:a(?:l(?:y(?:s(?:is?)?)?)?)?)?)?$|analysis)")
+_MAY_CLOSE = re.compile(r"/\s{0,2}(?:seed:)?(?:think|thought|reason)|END_THINKING|end_of_thought|\|message\||assistantfinal", re.IGNORECASE)
+_OPENING = re.compile(r"[\s\ufeff]*(?:(?:<[^>]{1,30}>|\[THINK\]|◁think▷|analysis)\s*)+")
+
+
+class LivePart(NamedTuple):
+    """A piece of the reply. `answers_were_thoughts`: what was given as the answer until now was thoughts; the answer begins here."""
+
+    text: str
+    thought: bool = False
+    answers_were_thoughts: bool = False
+
+
+class LiveThoughts:
+    """Reads the text of a reply piece by piece. Linear in the reply's length, apart from tags."""
+
+    def __init__(self) -> None:
+        self._whole: list[str] = []
+        self._tail = ""  # last characters, for tags that come in pieces
+        self._held = ""  # not given out yet
+        self._state = "begin"  # then "thinking" or "answer"
+        self._told = False  # were there thoughts before the answer?
+
+    def add(self, piece: str) -> list[LivePart]:
+        """What can be shown now."""
+        self._whole.append(piece)
+        self._tail = (self._tail + piece)[-HELD - len(piece) :]
+        self._held += piece
+        match self._state:
+            case "begin":
+                return self._begin()
+            case "thinking":
+                return self._think()
+        return self._answer()
+
+    def end(self) -> list[LivePart]:
+        """What was held back until the end."""
+        held, self._held = self._held, ""
+        return [LivePart(held, thought=self._state == "thinking")] if held else []
+
+    def _begin(self) -> list[LivePart]:
+        split = split_thoughts(self._held)
+        if split.reasoning or (split.text != self._held and not split.text):
+            self._state, self._told = "thinking", True
+            self._held = _OPENING.sub("", self._held, count=1)
+            return self._think()
+        if _MAY_BEGIN.match(self._held) and len(self._held) < HELD:
+            return []
+        self._state = "answer"
+        return self._answer()
+
+    def _think(self) -> list[LivePart]:
+        if _MAY_CLOSE.search(self._tail) and (text := split_thoughts("".join(self._whole)).text):
+            self._state, self._held = "answer", ""
+            return [LivePart(text)]
+        shown, self._held = self._held[:-HELD], self._held[-HELD:]
+        return [LivePart(shown, thought=True)] if shown else []
+
+    def _answer(self) -> list[LivePart]:
+        held, self._held = self._held, ""
+        if not self._told and _MAY_CLOSE.search(self._tail) and (split := split_thoughts("".join(self._whole))).reasoning:
+            self._told = True
+            return [LivePart(split.text, answers_were_thoughts=True)]
+        return [LivePart(held)]
