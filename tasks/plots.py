@@ -6,17 +6,21 @@ Labels are in English, because a font with Chinese characters may be missing whe
 import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+from xml.sax.saxutils import escape, quoteattr
 
 from tasks.history import HistoryEntry
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
 GREY, GRID = "#7f7f7f", "#8886"
-COLOURS = {"student": "#2f7ed8", "control": "#e08a2e", "aligned": "#3a9d6e"}
-OTHERS = ("#b0559f", "#8a7a3a", "#4aa3a3")
+# At least 3:1 against white and against the dark page (WCAG 2.2, 1.4.11).
+COLOURS = {"student": "#2f7ed8", "control": "#c8701a", "aligned": "#2f8f63", "base": "#b0559f"}
+OTHERS = ("#8a7a3a", "#3d8f8f", "#c2566b")
+BANDS = ((0, 0.05), (50, 0.07), (80, 0.1))  # lower bound of S_l, and the opacity that its band adds
 
 
 def colour(name: str, place: int = 0) -> str:
@@ -33,24 +37,129 @@ def lengths(asked: Sequence[int], written: Sequence[int]) -> str:
     return _finish(figure, axes, x="words (English) or characters (Chinese)", y="samples")
 
 
-def ruler(points: Mapping[str, Iterable[tuple[int, int]]], *, cap: float | None = None) -> str:
-    """Written against requested length in words, for each model, with the diagonal and the cap of the control's training data."""
-    figure, axes = _canvas(6.2, 4.2)
-    shown = {name: sorted(pairs) for name, pairs in points.items()}
-    top = max([1, *(asked for pairs in shown.values() for asked, _ in pairs)])
-    low = min([top, *(asked for pairs in shown.values() for asked, _ in pairs)])
-    axes.plot([low * 0.8, top * 1.2], [low * 0.8, top * 1.2], color=GREY, linewidth=1, linestyle="--", label="as asked")
+class Point(NamedTuple):
+    """One answer: lengths in words, and what the page shows of it."""
+
+    asked: int
+    written: int
+    title: str = ""  # shown when the mouse is over the point
+    link: str = ""  # opened by a click: the id of an element of the page
+
+
+def ruler(points: Mapping[str, Iterable[Point]], *, cap: float | None = None) -> str:
+    """Written against requested length in words, on logarithmic axes: each model's answers and means, the diagonal, the bands of S_l from
+    0, 50 and 80 points, and the cap of the control's training data. An empty answer is drawn at the lower edge."""
+    figure, axes = _canvas(7.2, 4.6)
+    shown = {name: sorted(answers) for name, answers in points.items()}
+    asked = [point.asked for answers in shown.values() for point in answers] or [1]
+    written = [point.written for answers in shown.values() for point in answers if point.written] or [1]
+    left, right = min(asked) / 1.35, max(asked) * 1.35
+    bottom, top = max(1, min(*written, left)) / 1.6, max(*written, right) * 1.6
+    _length_bands(axes, (left, right))
+    axes.plot([left, right], [left, right], color=GREY, linewidth=1, linestyle="--", label="as asked")
     if cap:
-        axes.axhline(cap, color=COLOURS["control"], linewidth=1, linestyle=":", label=f"the control's cap ({cap:g})")
-    for place, (name, pairs) in enumerate(shown.items()):
-        axes.scatter([a for a, _ in pairs], [w for _, w in pairs], s=22, alpha=0.65, color=colour(name, place), label=name, linewidths=0)
-        means = _means(pairs)
+        axes.axhline(cap, color=colour("control"), linewidth=1, linestyle=":", label=f"the control's cap ({cap:g})")
+    for place, (name, answers) in enumerate(shown.items()):
+        dots = axes.scatter(
+            [point.asked for point in answers],
+            [max(point.written, bottom * 1.05) for point in answers],
+            s=26,
+            alpha=0.7,
+            color=colour(name, place),
+            label=name,
+            linewidths=0,
+        )
+        dots.set_urls([f"{_HOVER}{place}-{number}" for number in range(len(answers))])
+        means = {asked: mean for asked, mean in _means([point[:2] for point in answers]).items() if mean}
         axes.plot(list(means), list(means.values()), color=colour(name, place), linewidth=1.8)
-    axes.set_ylim(bottom=0)
-    if top > 20 * low:
-        axes.set_xscale("log")
-        axes.set_yscale("symlog", linthresh=max(low, 1))
-    return _finish(figure, axes, x="asked words", y="written words")
+    axes.set(xscale="log", yscale="log", xlim=(left, right), ylim=(bottom, top))
+    for axis in (axes.xaxis, axes.yaxis):
+        _plain_numbers(axis)
+    svg = _finish(figure, axes, x="asked words", y="written words", columns=6)
+    return _linked(svg, list(shown.values()))
+
+
+def _length_bands(axes: "Axes", ends: tuple[float, float]) -> None:
+    """Shade the written lengths that score at least 0, 50 and 80: between asked ÷ (3 − 2s) and asked · (4 − 3s), with s the share of 100
+    (paper, section 4.1)."""
+    for score, opacity in BANDS:
+        low, high = 1 / (3 - 2 * score / 100), 4 - 3 * score / 100
+        axes.fill_between(ends, [end * low for end in ends], [end * high for end in ends], color=GREY, alpha=opacity, linewidth=0)
+        label = f"S_l {score}" if score else "S_l > 0"
+        axes.annotate(
+            label,
+            (ends[1], ends[1] * low),
+            xytext=(-3, 2),
+            textcoords="offset points",
+            ha="right",
+            va="bottom",
+            fontsize=7.5,
+            color=GREY,
+        )
+
+
+def _plain_numbers(axis: "Axis") -> None:
+    """Ticks at 1, 2 and 5 times powers of ten, as whole numbers with grouped thousands."""
+    from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+    axis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}"))
+    axis.set_minor_formatter(NullFormatter())
+
+
+_HOVER = "longwriter-point-"  # marks matplotlib's links until `_linked` replaces them
+
+
+def _linked(svg: str, answers: Sequence[Sequence[Point]]) -> str:
+    """The plot with each point's title and link. A point without either is no link. Points are no stops of the tab key: a page with
+    links lists them in a table too."""
+
+    def opened(found: re.Match[str]) -> str:
+        point = answers[int(found[1])][int(found[2])]
+        title = f"<title>{escape(point.title)}</title>" if point.title else ""
+        if not point.link:
+            return f"<g>{title}{found[3]}</g>" if title else found[3]
+        return f'<a xlink:href={quoteattr(_LINK + point.link)} tabindex="-1">{title}{found[3]}</a>'
+
+    return re.sub(rf'<a xlink:href="{_HOVER}(\d+)-(\d+)"[^>]*>[^<]*<g\b[^>]*>[^<]*(<use\b[^>]*>)[^<]*</g>[^<]*</a>', opened, svg)
+
+
+_LINK = "page:"  # marks links to the page until `inline` replaces them
+
+
+def with_loops(bars: Mapping[str, Mapping[int, tuple[float, float]]]) -> str:
+    """Mean words written per requested length and model: words outside loops and repeats, and on top, hatched, the words inside them."""
+    figure, axes = _canvas(7.2, 3.4)
+    asked = sorted({length for own in bars.values() for length in own})
+    width = 0.8 / max(len(bars), 1)
+    looping = False
+    for place, (model, own) in enumerate(bars.items()):
+        at = [asked.index(length) + (place - (len(bars) - 1) / 2) * width for length in own]
+        solid, loops = [words for words, _ in own.values()], [words for _, words in own.values()]
+        tone = colour(model, place)
+        axes.bar(at, solid, width * 0.92, color=tone, label=model)
+        axes.bar(at, loops, width * 0.92, bottom=solid, color="none", edgecolor=tone, hatch="/////", linewidth=0.8)
+        looping = looping or any(loops)
+    for place, length in enumerate(asked):
+        axes.plot([place - 0.45, place + 0.45], [length, length], color=GREY, linewidth=1, linestyle="--", label="" if place else "asked")
+    if looping:
+        axes.bar([0], [0], color="none", edgecolor=GREY, hatch="/////", label="in loops and repeats")
+    axes.set_xticks(range(len(asked)), [f"{length:,}" for length in asked])
+    return _finish(figure, axes, x="asked words", y="written words, mean", columns=6)
+
+
+def stacked_shares(shares: Mapping[str, Mapping[str, float]]) -> str:
+    """Shares (0 to 1) as horizontal bars in percent, one bar per row of `shares`, one colour per name."""
+    figure, axes = _canvas(7.2, 0.9 + 0.42 * max(len(shares), 2))
+    rows, names = list(shares)[::-1], list(dict.fromkeys(name for own in shares.values() for name in own))
+    palette, left = (COLOURS["aligned"], COLOURS["student"], COLOURS["control"], COLOURS["base"], *OTHERS), [0.0] * len(rows)
+    for place, name in enumerate(names):
+        widths = [100 * shares[row].get(name, 0.0) for row in rows]
+        axes.barh(range(len(rows)), widths, 0.62, left=left, color=palette[place % len(palette)], label=name)
+        left = [start + width for start, width in zip(left, widths, strict=True)]
+    axes.set_yticks(range(len(rows)), rows)
+    axes.set_xlim(0, 100)
+    return _finish(figure, axes, x="% of the answers", y="", columns=5)
 
 
 def bins(scores: Mapping[str, Mapping[str, float | None]], *, label: str) -> str:
@@ -186,7 +295,7 @@ def rejects(counts: Mapping[str, Mapping[str, int]]) -> str:
     return _finish(figure, axes, x="records", y="")
 
 
-def _means(pairs: Sequence[tuple[int, int]]) -> dict[int, float]:
+def _means(pairs: Sequence[Sequence[int]]) -> dict[int, float]:
     by_asked: dict[int, list[int]] = {}
     for asked, written in pairs:
         by_asked.setdefault(asked, []).append(written)
@@ -221,8 +330,11 @@ def _finish(figure: "Figure", axes: "Axes", *, x: str, y: str, columns: int = 4)
 
 
 def inline(svg: str, *, prefix: str) -> str:
-    """An SVG for a page with several SVGs: without prologue, with ids that begin with `prefix`, without a fixed size."""
+    """An SVG for a page with several SVGs: without prologue, with ids that begin with `prefix`, without a fixed size, with texts in the
+    page's own font and colour (the CSS variable `--soft`), and with the links of its points."""
     body = re.sub(r"<metadata>.*?</metadata>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
     head, rest = body.split(">", 1)
     head = re.sub(r' (?:width|height)="[^"]*"', "", head)
-    return re.sub(r'(id="|href="#|url\(#)', rf"\1{prefix}-", f"{head}>{rest}")
+    placed = re.sub(r'(id="|href="#|url\(#)', rf"\1{prefix}-", f"{head}>{rest}")
+    placed = re.sub(r"font-family: [^;\"]*", "font-family: inherit", placed)
+    return re.sub(r"(<text\b[^>]*?fill: )#7f7f7f", r"\1var(--soft, #7f7f7f)", placed).replace(f'href="{_LINK}', 'href="#')

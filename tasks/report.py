@@ -1,8 +1,8 @@
 """report: write one HTML page about the run, and the small metrics and plots that git stores.
 
 The page is self-contained: plots and styles are inline and nothing is loaded, so it can be mailed or archived. It shows the scores of
-student and control, written against requested lengths (paper, section 2), rejects with reasons, the contracts' verdicts, the promotion,
-and how the run was made. It takes seconds.
+all models, written against requested lengths (paper, section 2) with the answers' texts, rejects with reasons, the contracts' verdicts,
+the promotion, and how the run was made. Sections of stages that have not run say so. It takes seconds.
 """
 
 from pathlib import Path
@@ -14,7 +14,7 @@ from tasks.reporting.tables import write_tables
 
 
 def run(data: Path, metrics: Path, plots: Path, out: Path) -> stage.Metrics:
-    found = gather(data)
+    found = gather(data, plots)
     write_page(out / "report.html", found)
     write_tables(metrics, plots, found)
     return {"models": len(found.cards), "items": len(found.items)}

@@ -15,13 +15,14 @@ import inspect
 import os
 import signal
 import sys
+import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn, TypeVar
 
-from tasks import store
+from tasks import stage_times, store
 from tasks.processes import die_with_parent
 from tasks.schema.errors import BadInput, GateFailed, PipelineError
 from tasks.schema.params import Params, load
@@ -53,6 +54,7 @@ def main(run: Callable[..., Metrics], argv: list[str] | None = None) -> None:
     if len(argv) != len(names):
         fail(f"usage: python -m {run.__module__} {' '.join(name.upper() for name in names)}", code=2)
     die_with_parent()
+    began = time.monotonic()
     with one_line_errors():
         *inputs, output = arguments(run, argv)
         given = sections(run, load())
@@ -60,10 +62,19 @@ def main(run: Callable[..., Metrics], argv: list[str] | None = None) -> None:
             scratch.mkdir()
             metrics = run(*inputs, scratch, **given)
             store.write_json(scratch / "metrics.json", dict(metrics))
+        _record_time(output, time.monotonic() - began)
         print(
             f"{output}: " + ", ".join(f"{name} {_shown(value)}" for name, value in metrics.items() if not isinstance(value, dict | list)),
             flush=True,
         )
+
+
+def _record_time(output: Path, seconds: float) -> None:
+    """The output is complete already: a time that cannot be stored must not fail the stage, which may have trained for days."""
+    try:
+        stage_times.record(output, seconds=seconds, at=time.time())
+    except OSError as error:
+        print(f"the stage's time was not recorded: {error}", file=sys.stderr, flush=True)
 
 
 def arguments(run: Callable[..., Metrics], argv: Sequence[str]) -> list[Any]:

@@ -46,8 +46,35 @@ class Browser:
         """The value of a JavaScript expression in the page."""
         return self._ask("Runtime.evaluate", expression=script, returnByValue=True)["result"].get("value")
 
-    def screenshot(self, path: Path) -> None:
-        path.write_bytes(base64.b64decode(self._ask("Page.captureScreenshot")["data"]))
+    def screenshot(self, path: Path, *, whole: bool = False) -> None:
+        """What the window shows, or the whole page."""
+        path.write_bytes(base64.b64decode(self._ask("Page.captureScreenshot", captureBeyondViewport=whole)["data"]))
+
+    def window(self, width: int, height: int, *, dark: bool = False, phone: bool = False) -> None:
+        """The size of the window in CSS pixels, the colour scheme, and whether it is a phone's."""
+        self._ask("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=phone)
+        features = [{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}]
+        self._ask("Emulation.setEmulatedMedia", media="", features=features)
+
+    def pdf(self, path: Path) -> None:
+        """The page as it is printed on A4."""
+        path.write_bytes(base64.b64decode(self._ask("Page.printToPDF", printBackground=True, paperWidth=8.27, paperHeight=11.69)["data"]))
+
+    def press(self, key: str, *, code: int = 0, text: str = "") -> None:
+        """A key, pressed and released: `j` with its text, `Tab` and `Enter` with their codes."""
+        common = {"key": key, "windowsVirtualKeyCode": code or ord(key[0].upper())}
+        given = text or (key if len(key) == 1 else "")
+        self._ask("Input.dispatchKeyEvent", type="keyDown", **common, **({"text": given} if given else {}))
+        self._ask("Input.dispatchKeyEvent", type="keyUp", **common)
+
+    def click(self, selector: str) -> None:
+        """A click of the mouse on the first element."""
+        place = self.run(
+            f"(() => {{ const found = document.querySelector({json.dumps(selector)}); found.scrollIntoView({{block: 'center'}});"
+            " const box = found.getBoundingClientRect(); return [box.x + box.width / 2, box.y + box.height / 2] })()"
+        )
+        for kind in ("mousePressed", "mouseReleased"):
+            self._ask("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left", clickCount=1)
 
     def _ask(self, method: str, **params: Any) -> Mapping[str, Any]:
         self._asked += 1

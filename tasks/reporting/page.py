@@ -1,5 +1,6 @@
 """Renders template, plots and tables as one HTML file that loads nothing external. All data is escaped."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -8,11 +9,14 @@ from markupsafe import Markup
 from tasks import plots, store
 from tasks.longbench.scorecard import Scorecard
 from tasks.reporting import tables
-from tasks.reporting.sources import Run
-from tasks.schema.standins import TINY, is_stand_in
+from tasks.reporting.answers import counts_of
+from tasks.reporting.sources import Run, StudyLine, StudyResult
+from tasks.reporting.verdict import MEANINGS, headline, level_of
 from tasks.training.pair_bias import LengthBias
 
 STYLES = Path(__file__).parent / "page.css"
+REPRODUCE = "longwriter run"
+MODEL_ORDER = ("base", "control", "student", "aligned")  # of the plot of asked against written lengths
 
 
 def write_page(path: Path, run: Run) -> None:
@@ -21,11 +25,17 @@ def write_page(path: Path, run: Run) -> None:
         loader=PackageLoader("tasks.reporting", "."), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
     templates.filters["figure"] = _figure
+    templates.filters["duration"] = _duration
     cap = control_cap(run)
+    level = level_of(run.origin.params)
     text = templates.get_template("page.html.j2").render(
         run=run,
         styles=Markup(STYLES.read_text(encoding="utf-8")),  # our own file, without data
         models=list(run.cards),
+        verdict=headline(run.decision),
+        level=level,
+        level_meaning=MEANINGS[level],
+        missing_by_stage=_missing(run),
         headlines=[*tables.headlines(run.cards), *([tables.over_cap(run, cap)] if cap else [])],
         differences=tables.differences(run),
         without_loops=tables.by_asked(run.cards),
@@ -34,44 +44,90 @@ def write_page(path: Path, run: Run) -> None:
         reaches=tables.reaches(run.cards),
         decay=tables.decay(run.cards),
         by_type=tables.by_group(run.cards, "by_type", "s_l"),
-        margins=tables.margins(run.bias),
+        margins=tables.margins(run.bias) if run.bias else [],
+        endings=tables.endings(run),
+        kinds=tables.kinds(run),
         plots=_plots(run, cap),
-        rehearsal=is_rehearsal(run),
         tokens=_tokens(run),
+        rebuild=rebuild_commands(run),
     )
     store.write_text(path, text)
 
 
-def is_rehearsal(run: Run) -> bool:
-    """Whether a stand-in answers for a model, or the student is the tiny one: then no score is a language model's. The selector does
-    not count: it picks the rehearsal's own prompts, and is in no score."""
-    params = run.origin.params
-    roles = (model for role, model in params.models if role != "selector")
-    return params.base.model == TINY or any(model is not None and is_stand_in(model) for model in roles)
+def rebuild_commands(run: Run) -> list[str]:
+    """The commands that make this run again. Stages that have not changed are restored from DVC's cache."""
+    commit = run.origin.commit
+    return [*([f"git checkout {commit.sha}"] if commit else []), REPRODUCE]
 
 
 def control_cap(run: Run) -> float | None:
     """Returns the control's length limit in words, as the stage score computes it; None without a control."""
     share = run.origin.params.pack.control_cap
-    return share * max(item.asked for item in run.items) if share and "control" in run.cards else None
+    return share * max(item.asked for item in run.items) if share and "control" in run.cards and run.items else None
+
+
+def _missing(run: Run) -> dict[str, list[str]]:
+    """Names of the missing files, by the stage that writes them."""
+    found: dict[str, list[str]] = {}
+    for path in run.missing:
+        stage = path.parent.parent.name if path.parent.name == "dataset" else path.parent.name
+        found.setdefault(stage, []).append(path.name)
+    return found
 
 
 def _plots(run: Run, cap: float | None) -> dict[str, Markup]:
-    points = {model: [(item.asked, item.written) for item in run.items if item.model == model] for model in run.cards}
-    drawn = {
-        "ruler": plots.ruler(points, cap=cap),
-        "lengths": plots.lengths(run.lengths.asked, run.lengths.written),
-        "s_l": plots.bins(_by_bin(run, "s_l"), label="S_l"),
-        "s_q": plots.bins(_by_bin(run, "s_q"), label="S_q"),
-        "decay": plots.decay({model: _courses(card) for model, card in run.cards.items()}),
-        "loss": plots.loss(run.history),
-        "longer": _longer(run.bias),
-        "margins": _margins(run.bias),
-        "rewards": plots.rewards(run.alignment),
-        "rejects": plots.rejects(run.rejects),
-    }
+    drawn = {"ruler": plots.ruler(_points(run), cap=cap)} if run.items else {}
+    if loops := tables.in_loops(run):
+        drawn["loops"] = plots.with_loops(loops)
+    if run.lengths:
+        drawn["lengths"] = plots.lengths(run.lengths.asked, run.lengths.written)
+    if run.cards:
+        drawn["s_l"] = plots.bins(_by_bin(run, "s_l"), label="S_l")
+        drawn["s_q"] = plots.bins(_by_bin(run, "s_q"), label="S_q")
+        drawn["decay"] = plots.decay({model: _courses(card) for model, card in run.cards.items()})
+    if ended := tables.endings(run):
+        drawn["endings"] = plots.stacked_shares({row.model: {name: n / row.answers for name, n in row.counts.items()} for row in ended})
+    if run.history:
+        drawn["loss"] = plots.loss(run.history)
+    if run.bias:
+        drawn["longer"], drawn["margins"] = _longer(run.bias), _margins(run.bias)
+    if run.alignment:
+        drawn["rewards"] = plots.rewards(run.alignment)
+    if any(run.rejects.values()):
+        drawn["rejects"] = plots.rejects(counts_of(run.rejects))
+    if run.study:
+        drawn["study"] = _study(run.study)
     # SVG by matplotlib, which escapes text.
     return {name: Markup(plots.inline(svg, prefix=name)) for name, svg in drawn.items()}
+
+
+def _points(run: Run) -> dict[str, list[plots.Point]]:
+    """The shown answers as points that open their texts, models in the order of the pipeline."""
+    models = sorted(
+        {one.item.model for one in run.answers},
+        key=lambda name: (name not in MODEL_ORDER, MODEL_ORDER.index(name) if name in MODEL_ORDER else 0, name),
+    )
+    return {
+        model: [plots.Point(one.item.asked, one.item.written, one.title, one.anchor) for one in run.answers if one.item.model == model]
+        for model in models
+    }
+
+
+def _study(found: StudyResult) -> str:
+    """Written words against the cap on the training outputs, with fitted lines."""
+    arms = found.arms
+    points: dict[str, Sequence[plots.Measured]] = {
+        "longest answer": [(one.cap, one.longest, (one.longest - one.longest_error, one.longest + one.longest_error)) for one in arms],
+        "95% of the answers within": [(one.cap, one.ceiling, (one.ceiling_low, one.ceiling_high)) for one in arms],
+        "mean answer": [(one.cap, one.mean, (one.mean - one.mean_error, one.mean + one.mean_error)) for one in arms],
+    }
+    fitted = dict(zip(points, (found.longest, found.ceiling, found.mean), strict=True))
+    lines = {name: (line.intercept, line.slope) for name, line in fitted.items() if line}
+    return plots.limit(points, lines=lines, labels={name: f"{name}{_slope(line)}" for name, line in fitted.items()})
+
+
+def _slope(line: StudyLine | None) -> str:
+    return "" if line is None else f": {line.intercept:.0f} + {line.slope:.2f} · cap"
 
 
 def _longer(bias: LengthBias) -> str:
@@ -100,6 +156,14 @@ def _tokens(run: Run) -> dict[str, dict[str, float]]:
     """Token counts by stage, for stages that have them."""
     counted = {stage: {name: value for name, value in found.items() if "token" in name} for stage, found in run.metrics.items()}
     return {stage: found for stage, found in counted.items() if found}
+
+
+def _duration(seconds: float) -> str:
+    """`4.2 s`, `3 min 20 s`, `2 h 5 min`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _figure(value: tables.Value) -> str:

@@ -1,20 +1,26 @@
-"""Reads the outputs of the stages as the records that the page shows. No formatting, no plots."""
+"""Reads the outputs of the stages as the records that the page shows. No formatting, no plots.
 
-import hashlib
+A run may be incomplete: what a stage has not written is None, and its path is in `Run.missing`. A damaged file is an error.
+"""
+
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
-from tasks import store
+from tasks import stage_times, store
 from tasks.corpus.dataset import FILE, read_dataset
+from tasks.endpoints.ledger import totals
+from tasks.endpoints.replay import read_journal
 from tasks.history import HistoryEntry, read_history
 from tasks.judging.judged import Judged
 from tasks.longbench.scorecard import Scorecard, read_scorecards
+from tasks.reporting.answers import RejectExamples, ShownAnswer, reject_examples, shown_answers
 from tasks.schema.contract_results import ContractVerdict
 from tasks.schema.params import Params, load
-from tasks.schema.records import Abilities, Metrics, Prediction, Reject, ScoredItem, Served
+from tasks.schema.records import Abilities, External, Metrics, Prediction, ScoredItem, Served
+from tasks.schema.settings import settings
 from tasks.text.counts import count_words
 from tasks.tracking.commit import Commit, commit
 from tasks.tracking.gate import Decision
@@ -23,6 +29,9 @@ from tasks.training.pair_bias import LengthBias
 PARAMS = Path("params.yaml")
 GRAPH = Path("dvc.yaml")
 CONTRACTS = "validate_instructions", "validate_drafts", "validate_dataset"  # the stages with a data contract
+JOURNAL = "replay.jsonl"  # of paid replies, below settings.home
+STUDY = "study.json"  # the last length-limit study of this checkout, beside the report's plots; the graph does not run it for a report
+T = TypeVar("T")
 LIBRARIES = ("torch", "transformers", "trl", "accelerate", "datasets", "mlflow", "dvc", "prefect", "great-expectations", "openai")
 THOUGHTS = 4_000  # characters shown of a model's thoughts
 SHOWN = 420  # characters shown of an answer's start, and of its end
@@ -53,51 +62,129 @@ class RunOrigin(NamedTuple):
 
     params: Params
     params_text: str
-    data_sha256: str
+    data_sha256: str | None  # None: there is no dataset
     commit: Commit | None
     libraries: Mapping[str, str]
 
 
+class StudyArm(External):
+    """One model of the length-limit study; lengths in words (tasks/study/limit.py)."""
+
+    cap: int
+    longest: float
+    longest_error: float
+    ceiling: float
+    ceiling_low: float | None
+    ceiling_high: float | None
+    mean: float
+    mean_error: float
+
+
+class StudyLine(External):
+    """words = intercept + slope · cap."""
+
+    slope: float
+    intercept: float
+
+
+class StudyResult(External):
+    """The length-limit study."""
+
+    arms: tuple[StudyArm, ...]
+    longest: StudyLine | None
+    ceiling: StudyLine | None
+    mean: StudyLine | None
+
+
+class RoleCost(NamedTuple):
+    """What one role of models was paid, by the journal of this machine."""
+
+    role: str
+    model: str
+    calls: int
+    prompt: int  # tokens
+    completion: int
+    dollars: float | None  # None: settings have no price for the model
+
+
 class Run(NamedTuple):
-    """All data on the page."""
+    """All data on the page. None, or empty: the stage has not written it."""
 
     cards: Mapping[str, Scorecard]
     items: list[ScoredItem]
-    lengths: Lengths
+    answers: list[ShownAnswer]
+    lengths: Lengths | None
     history: list[HistoryEntry]
-    rejects: Mapping[str, Mapping[str, int]]  # stage, reason
+    rejects: Mapping[str, Sequence[RejectExamples]]  # by stage
     contracts: list[ContractVerdict]  # of the instructions, the drafts and the training set
-    judged: Judged
-    general: Mapping[str, Mapping[str, float | None]]  # scores 0 to 1, by candidate model and task of lm-evaluation-harness
-    bias: LengthBias
+    judged: Judged | None
+    general: Mapping[str, Mapping[str, float | None]] | None  # scores 0 to 1, by candidate model and task of lm-evaluation-harness
+    bias: LengthBias | None
     alignment: list[HistoryEntry]
-    decision: Decision
-    served: Served
+    decision: Decision | None
+    served: Served | None
     excerpts: list[Excerpt]
     metrics: Mapping[str, Mapping[str, float]]  # stage, name
+    seconds: Mapping[str, float]  # stage, wall time of its last run on this machine
+    costs: Sequence[RoleCost]
+    study: StudyResult | None
     origin: RunOrigin
+    missing: Sequence[Path]  # files that no stage has written yet
 
 
-def gather(data: Path) -> Run:
-    """Reads a run from its data folder. Raises BadInput with the file that is missing or not valid."""
-    dataset = data / "assemble" / "dataset"
+class _Reader:
+    """Reads files that may be missing, and remembers which are."""
+
+    def __init__(self) -> None:
+        self.missing: list[Path] = []
+
+    def __call__(self, path: Path, read: Callable[[Path], T]) -> T | None:
+        if path.exists():
+            return read(path)
+        self.missing.append(path)
+        return None
+
+
+def gather(data: Path, plots: Path = Path("plots")) -> Run:
+    """Reads a run from its data folder; `plots` is the folder of the study's figures. Raises BadInput with the file that is not valid."""
+    dataset, predictions = data / "assemble" / "dataset", data / "predict" / "predictions.jsonl"
+    found, metrics = _Reader(), {folder.name: _numbers(folder / "metrics.json") for folder in _stages(data, "metrics.json")}
+    items = found(data / "score" / "items.jsonl", lambda path: store.read_list(path, ScoredItem)) or []
+    contracts = [found(data / name / "verdict.json", lambda path: store.read_document(path, ContractVerdict)) for name in CONTRACTS]
+    general = found(data / "evaluate_general" / "general.json", lambda path: store.read_document(path, Abilities))
+    excerpts = found(predictions, lambda path: list(_excerpts(path)))
     return Run(
-        cards=_in_order(read_scorecards(data / "score" / "scorecard.json")),
-        items=store.read_list(data / "score" / "items.jsonl", ScoredItem),
-        lengths=_lengths(dataset),
-        history=read_history(data / "train" / "history.jsonl"),
-        rejects={folder.name: _reasons(folder / "rejects.jsonl") for folder in _stages(data, "rejects.jsonl")},
-        contracts=[store.read_document(data / stage / "verdict.json", ContractVerdict) for stage in CONTRACTS],
-        judged=store.read_document(data / "score" / "reliability.json", Judged),
-        general=store.read_document(data / "evaluate_general" / "general.json", Abilities).root,
-        bias=store.read_document(data / "build_pairs" / "bias.json", LengthBias),
-        alignment=read_history(data / "align" / "history.jsonl") if (data / "align" / "history.jsonl").stat().st_size else [],
-        decision=store.read_document(data / "promote" / "decision.json", Decision),
-        served=store.read_document(data / "serve" / "served.json", Served),
-        excerpts=list(_excerpts(data / "predict" / "predictions.jsonl")),
-        metrics={folder.name: _numbers(folder / "metrics.json") for folder in _stages(data, "metrics.json")},
+        cards=_in_order(found(data / "score" / "scorecard.json", read_scorecards) or {}),
+        items=items,
+        answers=shown_answers(items, predictions if predictions.exists() else None),
+        lengths=found(dataset / FILE, lambda path: _lengths(path.parent)),
+        history=found(data / "train" / "history.jsonl", read_history) or [],
+        rejects={folder.name: reject_examples(folder / "rejects.jsonl", folder.name) for folder in _stages(data, "rejects.jsonl")},
+        contracts=[verdict for verdict in contracts if verdict],
+        judged=found(data / "score" / "reliability.json", lambda path: store.read_document(path, Judged)),
+        general=None if general is None else general.root,
+        bias=found(data / "build_pairs" / "bias.json", lambda path: store.read_document(path, LengthBias)),
+        alignment=found(data / "align" / "history.jsonl", lambda path: read_history(path) if path.stat().st_size else []) or [],
+        decision=found(data / "promote" / "decision.json", lambda path: store.read_document(path, Decision)),
+        served=found(data / "serve" / "served.json", lambda path: store.read_document(path, Served)),
+        excerpts=excerpts or [],
+        metrics=metrics,
+        seconds=stage_times.of(data),
+        costs=_costs(),
+        study=store.read_document(plots / STUDY, StudyResult) if (plots / STUDY).is_file() else None,
         origin=_origin(dataset / FILE),
+        missing=found.missing,
     )
+
+
+def _costs() -> list[RoleCost]:
+    """What was paid so far, by role and model, from this machine's journal. Prices are the settings'."""
+    own = settings()
+    accounts = totals(read_journal(own.home / JOURNAL), own.prices)
+    return [
+        RoleCost(role, model, found.calls, found.prompt, found.completion, found.dollars if model in own.prices else None)
+        for (role, model), found in sorted(accounts.items())
+    ]
 
 
 def _in_order(cards: Mapping[str, Scorecard]) -> dict[str, Scorecard]:
@@ -127,13 +214,6 @@ def _graph_order() -> list[str]:
     return list(YAML(typ="safe").load(GRAPH.read_text(encoding="utf-8"))["stages"]) if GRAPH.is_file() else []
 
 
-def _reasons(path: Path) -> dict[str, int]:
-    """Number of rejects by reason, most frequent first. A stage without rejects has an empty file."""
-    if not path.stat().st_size:
-        return {}
-    return dict(Counter(str(reject.reason) for reject in store.read(path, Reject)).most_common())
-
-
 def _numbers(path: Path) -> dict[str, float]:
     return {name: value for name, value in store.read_document(path, Metrics).root.items() if value is not None}
 
@@ -157,8 +237,6 @@ def _excerpt(prediction: Prediction, written: Mapping[str, int]) -> Excerpt:
 
 
 def _origin(dataset: Path) -> RunOrigin:
-    with dataset.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return RunOrigin(
-        load(PARAMS), PARAMS.read_text(encoding="utf-8"), digest, commit(), {name: metadata.version(name) for name in LIBRARIES}
-    )
+    libraries = {name: metadata.version(name) for name in LIBRARIES}
+    digest = store.digest(dataset) if dataset.is_file() else None
+    return RunOrigin(load(PARAMS), PARAMS.read_text(encoding="utf-8"), digest, commit(), libraries)

@@ -2,8 +2,10 @@
 
 import csv
 import io
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import NamedTuple
 
 from tasks import store
@@ -175,6 +177,55 @@ def _place(name: str) -> tuple[int, str]:
     return (bins.index(name) if name in bins else len(bins), name)
 
 
+class EndingRow(NamedTuple):
+    """How many answers of one model ended in one way."""
+
+    model: str
+    counts: Mapping[str, int]  # by the names of `ENDED`
+    answers: int
+
+
+ENDED = {
+    "ended": "complete",
+    "cut_by_limit": "cut by the token limit",
+    "broken_off": "break off",
+    "offers_to_continue": "offer to continue",
+    "declined": "say that they are shorter than requested",
+}
+
+
+def endings(run: Run) -> list[EndingRow]:
+    """Endings of the answers by cause and model; empty without texts. An answer scored by an old version without endings is not counted."""
+    rows = []
+    for model in run.cards:
+        found = Counter(item.degeneration.ending for item in run.items if item.model == model and item.degeneration)
+        counts = {name: found[key] for key, name in ENDED.items() if found[key]}  # type: ignore[index]
+        if counts:
+            rows.append(EndingRow(model, counts, sum(counts.values())))
+    return rows
+
+
+def in_loops(run: Run) -> dict[str, dict[int, tuple[float, float]]]:
+    """Mean words outside and inside loops and repeats per requested length, by model; only answers scored with their texts."""
+    found: dict[str, dict[int, list[tuple[int, int]]]] = {}
+    for item in run.items:
+        if item.fixed and item.fixed.without_loops is not None:
+            words = item.fixed.without_loops, item.fixed.written - item.fixed.without_loops
+            found.setdefault(item.model, {}).setdefault(item.asked, []).append(words)
+    return {
+        model: {asked: (fmean(solid for solid, _ in own), fmean(loops for _, loops in own)) for asked, own in sorted(found[model].items())}
+        for model in run.cards
+        if model in found
+    }
+
+
+def kinds(run: Run) -> dict[str, int]:
+    """Kinds of text that the selected prompts ask for, most frequent first, from the metrics of the stage collect."""
+    drawn = {name.removeprefix("drawn_"): int(count) for name, count in run.metrics.get("collect", {}).items() if name.startswith("drawn_")}
+    languages = run.lengths.languages if run.lengths else {}
+    return dict(sorted(((name, count) for name, count in drawn.items() if name not in (*languages, "en", "zh")), key=lambda one: -one[1]))
+
+
 def over_cap(run: Run, cap: float) -> ScoreLine:
     """Mean S_l over the items that ask for more words than the control's limit: a small test of the paper's claim."""
     values = [mean_s_l([item for item in run.items if item.model == model], over=cap) for model in run.cards]
@@ -223,7 +274,9 @@ def _percent(found: Margins) -> Value:
 
 
 def write_tables(metrics: Path, plots: Path, run: Run) -> None:
-    """Writes metrics/scores.json, plots/ruler.csv and plots/loss.csv, each atomically."""
+    """Writes metrics/scores.json, plots/ruler.csv and plots/loss.csv, each atomically. An incomplete run does not replace them."""
+    if run.missing:
+        return
     store.write_json(metrics / "scores.json", ByName[Headline]({model: _small(card) for model, card in run.cards.items()}))
     ruler = sorted((item.model, item.asked, item.written) for item in run.items)
     store.write_text(plots / "ruler.csv", _csv(("model", "asked", "written"), ruler))

@@ -84,9 +84,9 @@ def score_tags(card: Scorecard, general: Mapping[str, float | None]) -> dict[str
     return {name: "" if score is None else str(score) for name, score in scores.items()}
 
 
-def ruler_points(card: Scorecard) -> list[tuple[int, int]]:
+def ruler_points(card: Scorecard) -> list[plots.Point]:
     """Requested and written lengths in words, for the ruler plot."""
-    return [(point.asked, point.written) for point in card.ruler]
+    return [plots.Point(point.asked, point.written) for point in card.ruler]
 
 
 def _values(card: Scorecard) -> Iterator[tuple[str, float]]:

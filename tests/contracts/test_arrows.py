@@ -12,6 +12,7 @@ GROUND = (
     "portable",
     "processes",
     "store",
+    "stage_times",
     "stage",
     "progress",
     "checkpoints",

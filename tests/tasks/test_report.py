@@ -1,17 +1,21 @@
 """The report contains every section, escapes hostile text, and loads nothing."""
 
 import json
+import shutil
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
-from tasks import report, store
+from tasks import report, stage_times, store
 from tasks.corpus.dataset import write_dataset
 from tasks.judging.judged import judged
 from tasks.longbench.summary import summarise
+from tasks.reporting.verdict import headline, level_of
 from tasks.schema.contract_results import ContractVerdict, Outcome
 from tasks.schema.errors import BadInput
+from tasks.schema.params import load
 from tasks.schema.records import (
     Answer,
     BenchmarkItem,
@@ -29,12 +33,17 @@ from tasks.schema.records import (
     Served,
     Verdict,
 )
+from tasks.statistics import Interval
 from tasks.text.counts import s_l
+from tasks.text.degeneration import degeneration
 from tasks.tracking.gate import Axis, Decision
 from tasks.training.pair_bias import length_bias
 
 HOSTILE = '</script></style></svg><script>alert("x")</script><img src="http://evil.example/x.png"> & {{ 7 * 7 }}'
-SECTIONS = {"scores", "judge", "degeneration", "lengths", "training", "data", "rejects", "contracts", "promotion", "samples", "origin"}
+SECTIONS = {
+    *("verdict", "lengths", "scores", "judge", "reach", "degeneration", "training", "alignment", "study", "data", "rejects", "contracts"),
+    *("promotion", "samples", "cost", "origin"),
+}
 
 
 def finished_run(data: Path, *, hostile: str = "", scored: bool = True) -> Path:
@@ -135,7 +144,8 @@ class Page(HTMLParser):
         super().__init__()
         self.tags: set[str] = set()
         self.ids: list[str] = []
-        self.loaded: list[str] = []
+        self.loaded: list[str] = []  # addresses of other files
+        self.links: list[str] = []  # places of this page
         self.text = ""
         self.feed(html)
 
@@ -145,13 +155,14 @@ class Page(HTMLParser):
         self.ids += [given["id"] or ""] if "id" in given else []
         links = [given.get(name) or "" for name in ("src", "href", "xlink:href", "data", "poster")]
         self.loaded += [link for link in links if link and not link.startswith("#")]
+        self.links += [link for link in links if link.startswith("#")]
 
     def handle_data(self, data: str) -> None:
         self.text += data
 
 
 def render(tmp_path: Path, data: Path) -> str:
-    (tmp_path / "out").mkdir()
+    (tmp_path / "out").mkdir(parents=True)
     report.run(data, tmp_path / "metrics", tmp_path / "plots", tmp_path / "out")
     return (tmp_path / "out/report.html").read_text(encoding="utf-8")
 
@@ -161,7 +172,7 @@ def test_the_page_has_every_section_and_plot_and_loads_nothing(tmp_path: Path) -
     page = Page(html)
     assert set(page.ids) >= SECTIONS
     assert len(page.ids) == len(set(page.ids))
-    assert html.count("<svg") == 10
+    assert html.count("<svg") == 10  # the study has not run, and without texts nothing is known of loops and endings
     assert page.loaded == []
     assert not page.tags & {"script", "img", "link", "iframe", "object"}
     assert "url(http" not in html
@@ -220,11 +231,154 @@ def test_the_same_run_gives_the_same_page(tmp_path: Path) -> None:
     assert render(tmp_path, data) == render(tmp_path / "again", data)
 
 
-def test_a_missing_file_is_named(tmp_path: Path) -> None:
+def test_a_run_with_missing_stages_still_renders_and_names_what_is_missing(tmp_path: Path) -> None:
+    """Each stage's outputs alone, then all but one stage: the page has every section, and says which stage has not run."""
     data = finished_run(tmp_path / "data")
-    (data / "promote/decision.json").unlink()
-    with pytest.raises(BadInput, match=r"promote/decision\.json: no such file"):
+    for stage in ("promote", "score", "predict", "build_pairs", "assemble"):
+        partial = tmp_path / f"without-{stage}"
+        shutil.copytree(data, partial / "data")
+        shutil.rmtree(partial / "data" / stage)
+        page = Page(render(partial, partial / "data"))
+        assert set(page.ids) >= SECTIONS, stage
+        assert "This run is not complete." in page.text
+        assert stage in page.text.partition("Not written yet:")[2].partition("The sections below")[0]
+        assert not (partial / "metrics").exists()  # git's figures are not replaced by those of half a run
+    (tmp_path / "nothing/data").mkdir(parents=True)
+    page = Page(render(tmp_path / "nothing", tmp_path / "nothing/data"))
+    assert "No verdict yet: the stage promote has not run." in page.text
+    assert set(page.ids) >= SECTIONS
+
+
+def test_a_damaged_file_is_an_error_with_its_place(tmp_path: Path) -> None:
+    data = finished_run(tmp_path / "data")
+    (data / "promote/decision.json").write_text("{")
+    with pytest.raises(BadInput, match=r"promote/decision\.json"):
         render(tmp_path, data)
+
+
+def test_the_page_opens_with_the_verdict_and_the_level_of_proof_before_any_table(tmp_path: Path) -> None:
+    html = render(tmp_path, finished_run(tmp_path / "data"))
+    text = Page(html).text
+    verdict = "Not promoted: version 2, the student, is challenger; the axis s_bar fails: it is missing."
+    assert text.index(verdict) < text.index("rehearsal") < text.index("Asked against written")
+    assert html.index('id="verdict"') < html.index("<svg") < html.index("<table")
+
+
+AXES = (
+    Axis(name="s_bar", value=80.0, bound=50.0, passed=True),
+    Axis(name="s_l", value=62.0, bound=60.0, passed=True),
+    Axis(name="gain_over_champion", value=1.5, bound=0.0, passed=True, interval=Interval(low=0.2, high=2.8)),
+)
+
+
+@pytest.mark.parametrize(
+    ("alias", "axes", "sentence"),
+    [
+        (
+            "champion",
+            AXES,
+            "Promoted: version 2, the student, is champion; all 3 axes hold; gain_over_champion decided: +1.50 [0.20, 2.80], "
+            "required above 0.00.",
+        ),
+        (
+            "champion",
+            AXES[:2],
+            "Promoted: version 2, the student, is champion; all 2 axes hold; s_l had the least room: 62.00, required at least 60.00.",
+        ),
+        (
+            "challenger",
+            (AXES[0], AXES[1].model_copy(update={"value": 40.0, "passed": False})),
+            "Not promoted: version 2, the student, is challenger; the axis s_l fails: 40.00, required at least 60.00.",
+        ),
+        ("challenger", AXES, "Not promoted: version 2, the student, passes every axis, but it was rolled back before and is blocked."),
+    ],
+)
+def test_the_verdict_is_one_sentence_with_the_axis_that_decided(
+    alias: Literal["champion", "challenger"], axes: tuple[Axis, ...], sentence: str
+) -> None:
+    decision = Decision(
+        version="2",
+        model="student",
+        alias=alias,
+        passed=all(axis.passed for axis in axes),
+        axes=axes,
+        reason="",
+        champion_before=None,
+        training_run="a",
+        evaluation_run="b",
+    )
+    assert headline(decision).sentence == sentence
+
+
+@pytest.mark.parametrize(
+    ("base", "judge", "level"),
+    [
+        ("tiny", "rehearsal-judge", "rehearsal"),
+        ("Qwen/Qwen2.5-7B-Instruct", "rehearsal-judge", "rehearsal"),
+        ("smollm2", None, "small real model"),
+        ("Qwen/Qwen2.5-7B-Instruct", "gpt-4o", "real run"),
+    ],
+)
+def test_the_level_of_proof_is_what_took_part(base: str, judge: str | None, level: str) -> None:
+    params = load(Path("profiles/small.yaml"))
+    named = None if judge is None else params.models.teacher.model_copy(update={"name": judge})
+    models = params.models.model_copy(
+        update={"teacher": params.models.teacher.model_copy(update={"name": "gpt-4o"}), "judge": named, "second_judge": None}
+    )
+    assert level_of(params.model_copy(update={"base": params.base.model_copy(update={"model": base}), "models": models})) == level
+
+
+def test_every_answer_is_a_point_that_opens_its_text(tmp_path: Path) -> None:
+    page = Page(render(tmp_path, finished_run(tmp_path / "data")))
+    answers = {name for name in page.ids if name.startswith("answer-")}
+    assert len(answers) == 12
+    assert answers <= {link.removeprefix("#") for link in page.links}
+    assert "student: asked 800, written 800 · S_l 100, S_q 60" in page.text  # a point's title
+
+
+def test_a_thousand_long_answers_with_texts_stay_under_two_megabytes(tmp_path: Path) -> None:
+    """Texts that grow when they are escaped, and texts of three bytes a character."""
+    data = finished_run(tmp_path / "data")
+    predictions = store.read_list(data / "predict/predictions.jsonl", Prediction)
+    items = store.read_list(data / "score/items.jsonl", ScoredItem)
+    texts = ("<&\">' " * 3000, "长文本写作。" * 3000, "word " * 8000)
+    several = [(model, sample) for model in dict.fromkeys(item.model for item in items) for sample in range(84)]
+    store.write(
+        data / "predict/predictions.jsonl",
+        (
+            prediction.model_copy(update={"model": model, "sample": sample, "response": texts[sample % 3]})
+            for prediction in predictions[:4]
+            for model, sample in several
+        ),
+    )
+    made = [item.model_copy(update={"model": model, "sample": sample}) for item in items[:4] for model, sample in several]
+    assert len(made) > 1000
+    store.write(data / "score/items.jsonl", made)
+    assert len(render(tmp_path, data).encode()) < 2_000_000
+
+
+def test_rejects_are_shown_with_examples_and_endings_by_cause(tmp_path: Path) -> None:
+    data = finished_run(tmp_path / "data")
+    rejects = [Reject(id=None, stage="write", reason=Reason.REFUSAL, detail=f"I cannot, {n}", source=f"pool.jsonl:{n}") for n in range(9)]
+    store.write(data / "write/rejects.jsonl", rejects)
+    items = [
+        item.model_copy(update={"degeneration": degeneration("A sentence that is not", finish_reason="length")})
+        for item in store.read_list(data / "score/items.jsonl", ScoredItem)
+    ]
+    store.write(data / "score/items.jsonl", items)
+    text = Page(render(tmp_path, data)).text
+    assert "pool.jsonl:0: I cannot, 0" in text
+    assert "pool.jsonl:8" not in text  # the first three are enough
+    assert "cut by the token limit" in text
+
+
+def test_times_of_the_stages_are_shown_and_what_was_not_timed_has_none(tmp_path: Path) -> None:
+    data = finished_run(tmp_path / "data")
+    for seconds in (9.0, 200.0):  # the last run counts
+        stage_times.record(data / "collect", seconds=seconds, at=1.0)
+    stage_times.record(tmp_path / "elsewhere/collect", seconds=4000.0, at=1.0)
+    assert stage_times.of(data) == {"collect": 200.0}
+    assert "3 min 20 s" in Page(render(tmp_path, data)).text
 
 
 def with_base(data: Path) -> Path:

@@ -1,0 +1,44 @@
+"""Records how long each stage took on this machine: one JSON line per run in `stages.jsonl` below settings.home.
+
+Times are circumstance: they are no output of a stage, and a stage that DVC restores from its cache has none.
+"""
+
+import os
+from pathlib import Path
+
+from tasks import portable, store
+from tasks.schema.records import Record
+from tasks.schema.settings import settings
+
+FILE = "stages.jsonl"
+
+
+class StageTime(Record):
+    """One complete run of a stage."""
+
+    output: str  # the stage's output folder, absolute
+    seconds: float  # wall time
+    at: float  # Unix time of its end
+
+
+def record(output: Path, *, seconds: float, at: float) -> None:
+    """Append a run. The line is written by one call, so that lines of parallel stages do not mix."""
+    home = settings().home
+    store.private_folder(home)
+    line = StageTime(output=str(output.absolute()), seconds=seconds, at=at).model_dump_json().encode() + b"\n"
+    descriptor = os.open(home / FILE, os.O_CREAT | os.O_APPEND | os.O_WRONLY | portable.OPEN, 0o600)
+    try:
+        os.write(descriptor, line)
+    finally:
+        os.close(descriptor)
+
+
+def of(data: Path) -> dict[str, float]:
+    """Seconds of the last run of each stage with its folder in `data`, by stage. Unreadable lines are ignored: a kill may cut one."""
+    path, found = settings().home / FILE, dict[str, float]()
+    for row in store.rows(path) if path.is_file() and path.stat().st_size else ():
+        if row.data is not None and {"output", "seconds"} <= row.data.keys():
+            output = Path(row.data["output"])
+            if output.parent == data.absolute():
+                found[output.name] = float(row.data["seconds"])
+    return found
