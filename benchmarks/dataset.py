@@ -57,10 +57,14 @@ def main() -> None:
 
 
 def measured(code: str) -> tuple[float, float, float]:
-    """(wall seconds, CPU seconds, peak memory in MiB) of a process that runs `code`."""
+    """(wall seconds, CPU seconds, peak memory in MiB) of a process that runs `code`. If it fails, its output is shown and the benchmark
+    ends with exit code 1.
+    """
     ending = "\nfrom benchmarks.processes import cpu_seconds, most_memory; print(cpu_seconds(), most_memory() / 2**20)"
     start = time.monotonic()
-    done = subprocess.run([sys.executable, "-c", code + ending], check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    done = subprocess.run([sys.executable, "-c", code + ending], capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"{done.stdout}{done.stderr}\nthe measured process ended with {done.returncode}")
     cpu, memory = map(float, done.stdout.split()[-2:])
     return time.monotonic() - start, cpu, memory
 

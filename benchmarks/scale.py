@@ -53,9 +53,11 @@ def planning(folder: Path, asked: Path, url: str) -> None:
     environment = os.environ | {"LONGWRITER_HOME": str(folder / "home"), "LONGWRITER_TEACHER_URL": url}
     command = [sys.executable, "-m", "tasks.plan", str(asked), str(folder / "validate_instructions"), str(folder / "plan")]
     start = time.monotonic()
-    with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as stage:
+    log = folder / "plan.log"
+    with log.open("wb") as said, subprocess.Popen(command, env=environment, stdout=said, stderr=said) as stage:
         while not health(url)["answered"]:
-            assert stage.poll() is None, "the plan stage ended early"
+            if stage.poll() is not None:
+                sys.exit(f"{log.read_text(encoding='utf-8', errors='replace')}\nthe plan stage ended early, with {stage.returncode}")
             time.sleep(0.05)
         first = time.monotonic() - start
         time.sleep(SECONDS)

@@ -130,7 +130,7 @@ def _deviation(repeated: Sequence[Sequence[Rubric]], grade: Grade) -> float | No
 def _squares(values: Collection[float]) -> float:
     """The sum of squared deviations from the mean."""
     mean = fmean(values)
-    return sum((value - mean) ** 2 for value in values)
+    return sum([(value - mean) ** 2 for value in values])
 
 
 def _icc(groups: Sequence[Sequence[float]]) -> float | None:

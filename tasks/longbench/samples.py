@@ -57,7 +57,7 @@ def _averaged(answers: list[ScoredItem], mode: Mode) -> PromptScores:
         asked=first.asked,
         answers=number,
         unscored=missing,
-        s_l=None if None in lengths else fmean(length for length in lengths if length is not None),
+        s_l=None if None in lengths else fmean([length for length in lengths if length is not None]),
         s_q=fmean(scored) if scored else None,
         s_q_least=sum(scored) / number,
         s_q_most=(sum(scored) + 100 * missing) / number,

@@ -18,10 +18,12 @@ from tasks.text.topics import prompt_digest, topic_of
 from tasks.text.unrepeated import count_without_loops
 from tasks.text.words import constraint, count_fixed, s_l_fixed
 
+_DIMENSIONS = tuple(Rubric.model_fields)
+
 
 def s_q(rubric: Rubric) -> float:
     """The quality score, 0 to 100: the mean over the six dimensions d (each 1 to 5) of (d − 1) · 25 (paper, section 4.1)."""
-    return fmean((getattr(rubric, name) - 1) * 25 for name in Rubric.model_fields)
+    return fmean([(getattr(rubric, name) - 1) * 25 for name in _DIMENSIONS])
 
 
 def score_item(
@@ -67,7 +69,7 @@ def score_item(
 def fixed_length(prompt: str, length: int, response: str) -> FixedLength:
     """The length score in fixed mode: words as a person counts them, against the range of lengths that the prompt accepts."""
     asked, written = constraint(prompt, length), count_fixed(response)
-    once = count_without_loops(response)
+    once = count_without_loops(response, written=written)
     return FixedLength(
         written=written,
         least=asked.least,

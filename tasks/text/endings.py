@@ -159,16 +159,18 @@ def broken_off(text: str) -> str | None:
 
 
 def _breaks_off(last: str, lines: list[str]) -> bool:
-    words = _WORDS.findall(last[-_TAIL:])
-    if not words or last.startswith("```"):
+    if not _WORDS.search(last) or last.startswith("```"):
         return False
     if last.startswith("|"):
         return not last.endswith("|") and len(lines) > 1 and lines[-2].strip().endswith("|")
+    bare = last.rstrip(_CLOSERS)
+    if not last.endswith((":", "：")) and (
+        not bare or bare[-1] in _ENDS or _LAST_WORDS.search(bare) or unicodedata.category(bare[-1]) in _SYMBOLS
+    ):
+        return False  # most texts end here
+    words = _WORDS.findall(last)
     if last.endswith((":", "：")):
         return not (len(words) <= 3 and _FORM.search(last))
-    bare = last.rstrip(_CLOSERS)
-    if not bare or bare[-1] in _ENDS or _LAST_WORDS.search(bare) or unicodedata.category(bare[-1]) in _SYMBOLS:
-        return False
     if bare.endswith((",", "，", "、", ";", "；")) and not _CLOSED.search(last):
         return not (len(words) <= _CUE + 2 and _FAREWELL.search(last))
     listed = _LIST.match(last) is not None or _REFERENCE.search(last) is not None

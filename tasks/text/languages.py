@@ -16,6 +16,8 @@ _HAN = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff]")
 _KANA = re.compile(r"[\u3041-\u30ff]")
 _HANGUL = re.compile(r"[\uac00-\ud7af\u1100-\u11ff]")
 _LATIN = re.compile(r"[A-Za-z\u00c0-\u024f\u1e00-\u1eff]+")
+# Letters of two stretches: more than half of a stretch's 80 bytes or more, where a letter has three bytes and another character four.
+_LATIN_TEXT = re.compile(r"(?:[^A-Za-z\u00c0-\u024f\u1e00-\u1eff]*+[A-Za-z\u00c0-\u024f\u1e00-\u1eff]){24}")
 _LETTER = re.compile(r"[^\W\d_]")
 _UNREADABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufdd0-\ufdef\ufffe\uffff]|[\U0001fffe\U0001ffff]")
 _SURELY_READABLE = bytes({9, 10, *range(0x20, 0x7F), *range(0x80, 0x100)} - {0xC2, 0xED, 0xEF, *range(0xF0, 0xF5)})  # UTF-8 bytes that
@@ -52,6 +54,8 @@ def latin_switches(text: str) -> int:
 
     A stretch counts if CLD2 finds the same language in it within the text and alone, and is sure. Linear in the text's length.
     """
+    if not _LATIN_TEXT.match(text):
+        return 0
     readable = _readable(text)
     *_, spans = pycld2.detect(readable, isPlainText=True, bestEffort=True, returnVectors=True)
     stretches = [(start, length, code) for start, length, _, code in spans if length >= _STRETCH and code != "un"]

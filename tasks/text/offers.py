@@ -74,6 +74,10 @@ _WORK = (
     r"|speech)"
 )
 _REST_WORDS = ("rest", "remain", "next", "following", "second", "subsequent", "further", "additional", "more", "other")
+_PIECE_WORDS = (
+    *("part", "section", "chapter", "scene", "act", "paragraph", "segment", "installment", "portion", "episode", "words", "pages"),
+    *("of the", "of this", "of it"),
+)
 _ONWARD = ("continue", "proceed", "keep going", "keep writing", "carry on", "go on", "finish", "complete", *_REST_WORDS)
 _ABLE = ("'ll", "’ll", " can", " could", " will", " would", " am able to", " am happy to", "'m happy to", "’m happy to")
 # Each form of an offer. Every match contains a word of each group; this cheap check runs first.
@@ -109,7 +113,7 @@ _OFFERS = tuple(
         (
             rf"\b{_REST} {_PIECE}[^.\n]{{0,30}}\b(?:will|would|can|could|to)\b[^.\n]{{0,20}}"
             rf"\b(?:follow|come|be (?:continued|provided|written|added|sent))\b",
-            (_REST_WORDS, ("follow", "come", "be continued", "be provided", "be written", "be added", "be sent")),
+            (_REST_WORDS, _PIECE_WORDS, ("follow", "come", "be continued", "be provided", "be written", "be added", "be sent")),
         ),
         (
             r"(?:如果|若|如)?[您你]?(?:需要|想要?|希望|愿意|要)[^。\n]{0,20}(?:继续|续写|后续|剩余|余下|下一(?:部分|章|节))[^。\n]{0,20}"
@@ -161,7 +165,7 @@ def declined(text: str) -> str | None:
 
     One of the first two or last two blocks must name a limit, a substitute, and the author or reader.
     """
-    head, tail = _BLANK.split(text[:4_000].strip())[:2], _BLANK.split(text[-4_000:].strip())[-2:]
+    head, tail = _BLANK.split(text[:4_000].strip(), maxsplit=2)[:2], _BLANK.split(text[-4_000:].strip())[-2:]
     for block in dict.fromkeys((*head, *tail)):
         edge = block[:_EDGE]
         if not any(map(edge.casefold().__contains__, _HINTS)):

@@ -4,6 +4,10 @@ from tasks.text.degeneration import without_repeats
 from tasks.text.words import count_fixed
 
 
-def count_without_loops(text: str) -> int:
-    """Words as a person counts them (words.py), without those that repeat (degeneration.py). Linear but for one sort of the words."""
-    return count_fixed(without_repeats(text))
+def count_without_loops(text: str, *, written: int | None = None) -> int:
+    """Words as a person counts them (words.py), without those that repeat (degeneration.py). Linear but for one sort of the words.
+
+    `written`: the result of `count_fixed(text)`, if it is known; a text without repeats is then not counted again.
+    """
+    once = without_repeats(text)
+    return written if once is text and written is not None else count_fixed(once)

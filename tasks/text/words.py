@@ -120,7 +120,7 @@ def _in_dictionary(runs: Sequence[str]) -> int:
 def _without_markup(text: str) -> str:
     text = f"\n{text}"
     for pattern, signs, instead in _MARKUP:
-        if any(sign in text for sign in signs):
+        if any(map(text.__contains__, signs)):
             text = pattern.sub(instead, text)
     if "&" in text:
         text = _ENTITY.sub(lambda match: html.unescape(match[0]), text)
@@ -134,9 +134,11 @@ def _counter() -> Callable[[str], int]:
 
     def count(text: str) -> int:
         """Ends of runs of letters and digits, minus runs that a sign joins to the next run, plus characters that count alone."""
-        codes = np.frombuffer(np.array(f"  {text}  "), np.uint32)
-        table = np.frombuffer(_kinds(0x80 if text.isascii() else 0x10000 if np.maximum.reduce(codes) < 0x10000 else 0x110000), np.uint8)
-        kinds = table.take(codes)
+        if text.isascii():
+            kinds = np.frombuffer(f"  {text}  ".encode().translate(_ascii_kinds()), np.uint8)
+        else:
+            codes = np.frombuffer(np.array(f"  {text}  "), np.uint32)
+            kinds = np.frombuffer(_kinds(0x10000 if np.maximum.reduce(codes) < 0x10000 else 0x110000), np.uint8).take(codes)
         parting = kinds < WITHIN
         if not parting.all():
             kinds = kinds[parting]  # accents, joiners and direction marks do not separate words
@@ -155,6 +157,12 @@ def _joined(kinds: "np.ndarray", signs: "np.ndarray") -> int:
     digits = before & behind & DIGIT != 0
     stop = (behind & (LOWER | DIGIT) != 0) | (next_but_one & WORD == 0)
     return int(((sign & JOINS != 0) | (sign & JOINS_DIGITS != 0) & digits | (sign & STOP != 0) & stop).sum())
+
+
+@cache
+def _ascii_kinds() -> bytes:
+    """The property bits of each byte, for `bytes.translate` of ASCII text."""
+    return _kinds(0x80) + bytes(0x80)
 
 
 @cache
