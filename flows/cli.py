@@ -93,6 +93,7 @@ TREE: dict[str, Leaf | Branch] = {
             "worker": Leaf(f"{TRAIN}:worker", "Join the trainings of machine 0.", "train worker", checkout=True),
         },
     ),
+    "chat": Leaf("tasks.interactive.__main__:chat", "Talk to a model in the terminal.", "chat http://127.0.0.1:8000/v1 --stop-loops"),
     "write": Leaf(
         "tasks.interactive.__main__:write",
         "Write one text with AgentWrite and save it.",

@@ -21,9 +21,12 @@ DONE = b"[DONE]"
 
 
 class Listener(Protocol):
-    """Receives the pieces of one reply at a time. `stopped`: when it is set, the stream is closed and what came is the reply."""
+    """Receives the pieces of one reply at a time."""
 
-    stopped: asyncio.Event
+    @property
+    def stopped(self) -> asyncio.Event:
+        """When it is set, the stream is closed, and what came is the reply."""
+        ...
 
     def begin(self) -> None:
         """A stream begins. Called again if the request is sent again: what came before is not part of the reply."""
@@ -50,6 +53,8 @@ async def assembled(response: aiohttp.ClientResponse, listener: Listener, *, at_
     try:
         async for event in _events(response, listener.stopped, at_most=at_most):
             whole.add(event)
+            if listener.stopped.is_set():  # one chunk may have thousands of events
+                break
     except _TooLong:
         if not whole.has_text:
             return None

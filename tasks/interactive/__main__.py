@@ -61,5 +61,41 @@ def write(
             print(orjson.dumps(writing.record(written, paths)).decode(), flush=True)
 
 
+@app.command()
+def chat(
+    model: Annotated[str, typer.Argument(help=f"{NAMED}; LONGWRITER_CANDIDATE_URL or the champion if not given")] = "",
+    name: Annotated[str, typer.Option(help="what the URL's server calls the model, where it serves several")] = "",
+    system: Annotated[str, typer.Option(help="a system message at the beginning")] = "",
+    history: Annotated[Path | None, typer.Option(help="file of the conversation, which is continued; a new one if not given")] = None,
+    words: Annotated[int | None, typer.Option(min=1, help="words that every message asks for")] = None,
+    stop_loops: Annotated[bool, typer.Option("--stop-loops", help="end an answer that repeats itself")] = False,
+    thoughts: Annotated[bool, typer.Option("--thoughts", help="show the model's thoughts, dimmed; folded if not given")] = False,
+    temperature: Annotated[float | None, typer.Option(min=0, max=2, help="params.yaml's candidate's if not given")] = None,
+    max_tokens: Annotated[int | None, typer.Option(min=1, help="tokens of an answer")] = None,
+    profile: Annotated[str, typer.Option(help="take the candidate's temperature from this profile, not from params.yaml")] = "",
+) -> None:
+    """Talk to a model. Answers are streamed and their words counted against the length that you ask for. /help lists the commands.
+
+    Without a terminal, each line of standard input is a message, and only the answers go to standard output."""
+    from rich.console import Console
+
+    from tasks.interactive import chosen_model, talking
+    from tasks.interactive.history import History, Turn, new_path
+    from tasks.schema.settings import settings
+
+    with one_line_errors():
+        model = split_url(model)
+        params = chosen_model.params_for(model, profile)
+        chosen = run_async(chosen_model.choose_candidate(model, params, name=name, temperature=temperature, max_tokens=max_tokens))
+        kept = History(history or new_path(settings().home, chosen.model.name))
+        if system and not kept.messages:
+            kept.add(Turn(role="system", content=system))
+        console = Console(highlight=False)
+        if console.is_terminal:
+            again = f", {len(kept.messages)} messages so far" if kept.messages else ""
+            console.print(f"{chosen.shown}; history in {kept.path}{again}; /help lists the commands", style="dim", markup=False)
+        run_async(talking.talk(chosen, kept, talking.Options(stop_loops, thoughts, words), console=console))
+
+
 if __name__ == "__main__":
     app()

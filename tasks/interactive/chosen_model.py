@@ -58,6 +58,28 @@ async def choose(given: str, params: Params, *, name: str = "", temperature: flo
     return ChosenModel(str(given), "candidate", model, checkpoint=who.checkpoint)
 
 
+CHAMPION = "models:/longwriter@champion"
+ANSWER = 16_384  # tokens of an answer at a URL, about 12,000 words; a server with a smaller context refuses more than it has
+PROMPT = 2_048  # tokens of a local model's context that an answer leaves for the conversation
+
+
+async def choose_candidate(
+    given: str, params: Params, *, name: str = "", temperature: float | None = None, max_tokens: int | None = None
+) -> ChosenModel:
+    """The model to talk to. Without `given`, the one at LONGWRITER_CANDIDATE_URL, else the registry's champion. Raises as `choose`."""
+    who = resolve(split_url(given or settings().url("candidate") or CHAMPION))
+    if who.url:
+        served = name or await only_model(who.url, settings().api_key("candidate"))
+        shown, tokens = f"{served} at {who.url}", ANSWER
+    else:
+        served, shown = who.name, given or CHAMPION
+        context = (who.checkpoint and context_of(who.checkpoint)) or 2 * ANSWER
+        tokens = min(2 * ANSWER, max(context // 2, context - PROMPT))
+    drawn = {"temperature": params.models.candidate.temperature if temperature is None else temperature}
+    model = params.models.candidate.model_copy(update={"name": served, "revision": "", "max_tokens": max_tokens or tokens, **drawn})
+    return ChosenModel(shown, "candidate", model, url=who.url, checkpoint=who.checkpoint)
+
+
 def stand_in_warning(chosen: ChosenModel) -> str:
     """One line if a stand-in answers by rules; empty for a language model."""
     if chosen.url or chosen.checkpoint or not is_stand_in(chosen.model) or settings().url(chosen.role):

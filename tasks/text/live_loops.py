@@ -2,7 +2,7 @@
 
 from tasks.text.degeneration import looped
 
-TAILS = (400, 1_600, 6_400)  # characters at the end that are searched, for short and for long blocks
+TAILS = (400, 800, 1_600, 3_200, 6_400)  # characters at the end that are searched, for short and for long blocks
 SHARE = 0.6  # share of looping words from which such an end is a loop: three copies of a block, the first of which does not count
 
 

@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from tasks.text.thoughts import split_thoughts
+from tasks.text.thoughts import SplitReply, split_thoughts
 
 HELD = 48  # characters at the beginning that may still become a tag, and at the end that may be half of one
 _MAY_BEGIN = re.compile(r"[\s\ufeff]*(?:$|[<\[◁]|a(?:n(?:a(?:l(?:y(?:s(?:is?)?)?)?)?)?)?$|analysis)")
@@ -12,7 +12,7 @@ _OPENING = re.compile(r"[\s\ufeff]*(?:(?:<[^>]{1,30}>|\[THINK\]|◁think▷|anal
 
 
 class LivePart(NamedTuple):
-    """A piece of the reply. `answers_were_thoughts`: what was given as the answer until now was thoughts; the answer begins here."""
+    """A piece of the reply. `answers_were_thoughts`: what was given as the answer until now was thoughts."""
 
     text: str
     thought: bool = False
@@ -26,6 +26,7 @@ class LiveThoughts:
         self._whole: list[str] = []
         self._tail = ""  # last characters, for tags that come in pieces
         self._held = ""  # not given out yet
+        self._given = 0  # characters of thoughts that were given out
         self._state = "begin"  # then "thinking" or "answer"
         self._told = False  # were there thoughts before the answer?
 
@@ -48,7 +49,7 @@ class LiveThoughts:
 
     def _begin(self) -> list[LivePart]:
         split = split_thoughts(self._held)
-        if split.reasoning or (split.text != self._held and not split.text):
+        if split.text != self._held:
             self._state, self._told = "thinking", True
             self._held = _OPENING.sub("", self._held, count=1)
             return self._think()
@@ -58,15 +59,24 @@ class LiveThoughts:
         return self._answer()
 
     def _think(self) -> list[LivePart]:
-        if _MAY_CLOSE.search(self._tail) and (text := split_thoughts("".join(self._whole)).text):
+        if _MAY_CLOSE.search(self._tail) and (split := self._split()).text:
             self._state, self._held = "answer", ""
-            return [LivePart(text)]
+            rest = split.reasoning[self._given :]
+            return [*([LivePart(rest, thought=True)] if rest else []), LivePart(split.text)]
         shown, self._held = self._held[:-HELD], self._held[-HELD:]
+        self._given += len(shown)
         return [LivePart(shown, thought=True)] if shown else []
 
     def _answer(self) -> list[LivePart]:
         held, self._held = self._held, ""
-        if not self._told and _MAY_CLOSE.search(self._tail) and (split := split_thoughts("".join(self._whole))).reasoning:
+        if not self._told and _MAY_CLOSE.search(self._tail) and (split := self._split()).reasoning:
             self._told = True
-            return [LivePart(split.text, answers_were_thoughts=True)]
+            return [LivePart(split.reasoning[self._given :], thought=True, answers_were_thoughts=True), LivePart(split.text)]
+        self._given += len(held if self._given else held.lstrip())
         return [LivePart(held)]
+
+    def _split(self) -> SplitReply:
+        """The reply so far; the end of its text is not stripped, because it goes on."""
+        whole = "".join(self._whole)
+        split = split_thoughts(whole)
+        return split._replace(text=split.text + whole[len(whole.rstrip()) :]) if split.text else split

@@ -19,7 +19,20 @@ LEAVES = {
 }
 
 WRITES = {  # commands that are called for what they do; every other command reads, and has --json
-    *("run", "repro", "use", "study", "deploy", "worker", "train worker", "eval ci", "eval official", "data release", "data import"),
+    *(
+        "run",
+        "repro",
+        "use",
+        "study",
+        "deploy",
+        "worker",
+        "chat",
+        "train worker",
+        "eval ci",
+        "eval official",
+        "data release",
+        "data import",
+    ),
     *("flow dataset", "flow training", "flow evaluation", "flow promotion", "models rollback", "models allow", "models approve"),
     "models evaluated",
     *("store alias", "store bucket", "team up", "team down", "team env"),
