@@ -47,6 +47,11 @@ TREE: dict[str, Leaf | Branch] = {
     ),
     "ledger": Leaf("tasks.agentwrite.__main__:ledger", "Show what was paid, by role and model.", "ledger"),
     "report": Leaf(f"{WORKSPACE}:report", "Show where the report of the last run is; --open opens it.", "report --open", checkout=True),
+    "read": Leaf(
+        "tasks.reader.__main__:read",
+        "Read the texts of a dataset, drafts, predictions or an evaluation in the browser.",
+        "read data/predict",
+    ),
     "repro": Leaf(
         "flows.verified_dvc:repro", "Run what changed by DVC alone, without Prefect, from a verified cache.", "repro", checkout=True
     ),

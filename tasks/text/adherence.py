@@ -54,6 +54,11 @@ def adherence(plan: Sequence[Step], text: str) -> Adherence:
     )
 
 
+def matched(points: Sequence[str], passages: Sequence[str]) -> list[int | None]:
+    """The index of the passage that covers each point of a plan; None: no passage does. Two points may share a passage."""
+    return _places(_alike(points, passages))
+
+
 def passages_of(text: str, *, at_least: int) -> list[str]:
     """The paragraphs of a text, each with its heading; lines, then sentences, if there are fewer than `at_least` paragraphs."""
     found: list[str] = []

@@ -41,7 +41,7 @@ LIBRARIES = (
     "filtering",
     "harness",
 )
-APPLICATIONS = ("evaluation", "release", "study", "interactive")
+APPLICATIONS = ("evaluation", "release", "study", "interactive", "reader")
 ORDER = (*GROUND, *LIBRARIES, *sorted({module(stage) for stage in STAGES if "/" not in stage}), *APPLICATIONS)
 
 

@@ -33,6 +33,7 @@ WRITES = {  # commands that are called for what they do; every other command rea
         "data release",
         "data import",
     ),
+    "read",
     *("flow dataset", "flow training", "flow evaluation", "flow promotion", "models rollback", "models allow", "models approve"),
     "models evaluated",
     *("store alias", "store bucket", "team up", "team down", "team env"),
