@@ -407,7 +407,7 @@ def phrases(search: str) -> str:
     """A search as an expression of FTS5: all terms, each a phrase; the last word of a term without quotes may be incomplete. Empty: the
     search has neither letters nor digits."""
     found = []
-    for quoted, bare in _TERM.findall(search):
+    for quoted, bare in _TERM.findall(search.replace("\0", " ")):
         term = quoted or bare
         if any(character.isalnum() for character in term):
             found.append('"' + _spaced(term).replace('"', " ").strip() + '"' + ("*" if bare and not _WIDE.search(bare) else ""))
