@@ -1,7 +1,8 @@
 """evaluate_general: measure the general ability of student and aligned student with lm-evaluation-harness, over the candidate's endpoint.
 
 A model that learned long writing but lost its general ability must not be promoted, so the gate has a floor for each task
-(promote.min_general). The cost is questions × their answer options. Without tasks in params nothing is served or measured.
+(promote.min_general). A question that the endpoint refuses is counted, named in harness.json, and in no score. The cost is questions ×
+their answer options. Without tasks in params nothing is served or measured.
 """
 
 from pathlib import Path
@@ -23,9 +24,11 @@ def run(trained: Path, aligned: Path, out: Path, *, evaluate_general: EvaluateGe
     scores = {name: {score.task: score.value for score in result.scores} for name, result in results.items()}
     store.write_json(out / "general.json", Abilities(scores))
     store.write_json(out / "harness.json", ByName[Measurement](results))
+    refused = {name: sum(len(score.refused) for score in result.scores) for name, result in results.items()}
     return {
         "tasks": len(evaluate_general.tasks),
         **{f"{name}_{task}": value for name, found in scores.items() for task, value in found.items()},
+        **{f"{name}_refused": number for name, number in refused.items() if number},
     }
 
 

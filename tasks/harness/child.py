@@ -7,7 +7,7 @@ the prompt's own tokens from the completions API, which vLLM supports and `trans
 import hashlib
 import logging
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import redirect_stderr
 from difflib import get_close_matches
 from importlib import metadata
@@ -15,9 +15,9 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tasks import store
+from tasks import progress, store
 from tasks.endpoints.wire import shown
-from tasks.harness.job import ERROR, RESULT, HarnessJob, Measurement, Score, Unmeasurable
+from tasks.harness.job import ERROR, RESULT, HarnessJob, Measurement, Refused, Score, Unmeasurable
 from tasks.harness.taskfile import is_file
 from tasks.processes import die_with_parent
 from tasks.schema.redaction import redact
@@ -26,6 +26,13 @@ SEED = 1234  # the harness's default, as in endpoint.py
 MAIN = ("acc_norm", "acc", "exact_match")  # the main metric: the first of these that the task reports, else its first metric
 # Exceptions that a task's YAML, templates and functions can cause in the harness.
 SLIPS = (ValueError, TypeError, LookupError, AttributeError, ImportError, AssertionError, NotImplementedError, RuntimeError)
+
+
+class Evaluated(NamedTuple):
+    """The harness's results of a task, over the answered questions."""
+
+    results: Mapping[str, Any]
+    refused: tuple[Refused, ...] = ()  # left out of the results
 
 
 class Task(NamedTuple):
@@ -60,7 +67,7 @@ def measure(job: HarnessJob) -> Measurement:
 
     manager = TaskManager(include_defaults=not job.local)  # its own tasks are 14,000 files, which are slow to read
     loaded = [load(given, manager) for given in job.tasks]
-    scores = tuple(score(task, evaluated(task, job), limit=job.limit) for task in loaded)
+    scores = tuple(score(task, *evaluated(task, job), limit=job.limit) for task in loaded)
     sources = {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in job.files}
     return Measurement(scores=scores, version=metadata.version("lm_eval"), sources=sources)
 
@@ -97,17 +104,20 @@ def load(given: str, manager: Any) -> Task:
     return Task(given, whole.name, whole, parts)
 
 
-def evaluated(task: Task, job: HarnessJob) -> Mapping[str, Any]:
-    """Returns all results of the harness for a task. Raises Unmeasurable if the endpoint cannot answer it."""
+def evaluated(task: Task, job: HarnessJob) -> Evaluated:
+    """Returns all results of the harness for a task. Raises Unmeasurable if the endpoint cannot answer it or refuses too much of it."""
     from jinja2 import TemplateError
     from lm_eval import simple_evaluate
 
     from tasks.harness.endpoint import QuestionUnanswered, client
 
     try:
+        asked = client(job, chats=task.chats, label=task.name)
+        for part in task.parts:
+            part.doc_iterator = _without(asked.refused, part.task_name, part.doc_iterator)
         with redirect_stderr(StringIO()):  # hide its many progress bars; the requests have their own
             found = simple_evaluate(
-                model=client(job, chats=task.chats, label=task.name),
+                model=asked,
                 tasks=[task.whole],
                 num_fewshot=job.fewshot,
                 limit=job.limit,
@@ -125,10 +135,21 @@ def evaluated(task: Task, job: HarnessJob) -> Mapping[str, Any]:
         raise Unmeasurable(f"{task.given}: a file cannot be read ({_short(error)}); correct the task, or the checkpoint") from None
     except (*SLIPS, TemplateError) as error:
         raise _slip(task.given, error) from None
-    return dict(found or {})
+    refused = tuple(sorted(asked.refused.values(), key=lambda one: (one.task, one.question)))
+    for one in refused:
+        progress.say(f"{one.task}: question {one.question} has no answer and is in no score: {one.reason}")
+    return Evaluated(dict(found or {}), refused)
 
 
-def score(task: Task, found: Mapping[str, Any], *, limit: int | None) -> Score:
+def _without(refused: Collection[tuple[str, int]], task: str, docs: Callable[..., Iterator[Any]]) -> Callable[..., Iterator[Any]]:
+    """The harness's iterator over (index, question) of a task, without refused ones.
+
+    The harness goes through the questions twice: to build its requests, when nothing is refused yet, and to score the answers.
+    """
+    return lambda **given: (pair for pair in docs(**given) if (task, pair[0]) not in refused)
+
+
+def score(task: Task, found: Mapping[str, Any], refused: tuple[Refused, ...] = (), *, limit: int | None) -> Score:
     """Returns the main metric of the results. Raises Unmeasurable if it is not from 0 to 1, or if lower is better."""
     results = found["results"][task.name]
     metric, chosen, value = _main_metric(task.given, results)
@@ -148,6 +169,7 @@ def score(task: Task, found: Mapping[str, Any], *, limit: int | None) -> Score:
         fewshot={name: int(shots) for name, shots in found["n-shot"].items()},
         versions={name: version if isinstance(version, int | float) else str(version) for name, version in found["versions"].items()},
         results={name: {key: _plain(value) for key, value in row.items()} for name, row in found["results"].items()},
+        refused=refused,
     )
 
 

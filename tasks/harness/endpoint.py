@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import redirect_stderr
 from pathlib import Path
 from typing import Any, cast
@@ -23,12 +23,16 @@ from lm_eval.models.openai_completions import LocalChatCompletion, LocalCompleti
 from tasks import progress, store
 from tasks.endpoints import refusals
 from tasks.endpoints.completion import ErrorInside, Unreadable, check_error, read_message
-from tasks.harness.job import AUTHORIZATION, QUERY, HarnessJob
+from tasks.harness.job import AUTHORIZATION, QUERY, HarnessJob, Refused
+from tasks.schema.finish import Finish, finish_of
 from tasks.schema.records import ModelConfig
 from tasks.schema.redaction import redact
 
 OVERLOADED = (429, 503, 529)
 AGAIN = (408, 425)  # and all statuses from 500
+FOR_ALL = (401, 402, 404, 405, 407)  # statuses that say nothing about the question: the key, the account or the address is wrong
+MOST_REFUSED = 0.1  # share of a task's questions that may be refused, and at least one
+NONE_ANSWERED = 8  # requests refused before any is answered: then the endpoint refuses all
 PAUSE = 2.0  # seconds between tries while the endpoint refuses all requests
 LONGEST_PAUSE = 10.0  # seconds of back-off after a request that failed on its own
 SEED = 1234  # the harness's default
@@ -39,7 +43,15 @@ NO_LOGPROBS = (
 
 
 class QuestionUnanswered(Exception):
-    """The endpoint cannot answer a question, or not in the required form; the message says why."""
+    """The endpoint cannot answer the questions, or not in the required form; the message says why."""
+
+
+class _QuestionRefused(QuestionUnanswered):
+    """The endpoint does not answer this question; it may answer others. `fix` is for when it answers none."""
+
+    def __init__(self, problem: str, *, fix: str = ""):
+        self.fix = fix
+        super().__init__(problem)
 
 
 class _Failed(Exception):
@@ -50,21 +62,71 @@ class _Failed(Exception):
         super().__init__(problem)
 
 
+class RefusedText(str):
+    """In the place of a refused text: the reason. It never reaches a score."""
+
+
+class RefusedWeight(tuple[float, bool]):
+    """In the place of the log-probability of a refused answer, with the reason. It never reaches a score."""
+
+    reason: str
+
+
 class _Strict:
-    """Mixin placed before a harness client: sends its requests with this project's retries, patience and progress bar."""
+    """Mixin placed before a harness client: sends its requests with this project's retries, patience and progress bar.
+
+    `refused` has the questions that the endpoint refused so far. The caller must leave them out of the scores.
+    """
 
     def keep_to(self, job: HarnessJob, *, label: str) -> None:
         self._label, self._at_once, self._retries, self._patience = label, job.concurrency, job.retries, job.patience
+        self.refused: dict[tuple[str, int], Refused] = {}
+        self._most = 0  # requests that may be refused
+
+    def generate_until(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[str]:
+        return self._noted(requests, cast(Any, super()).generate_until)
+
+    def loglikelihood(self, requests: Sequence[Any], disable_tqdm: bool = False) -> list[tuple[float, bool]]:
+        return self._noted(requests, cast(Any, super()).loglikelihood)
+
+    def _noted(self, requests: Sequence[Any], ask: Callable[..., list[Any]]) -> list[Any]:
+        """The answers to the harness's requests, with a placeholder for each refused one. Raises QuestionUnanswered for too many."""
+        questions = {(request.task_name, request.doc_id) for request in requests}
+        allowed = max(1, int(MOST_REFUSED * len(questions)))
+        self._most = allowed * -(-len(requests) // max(1, len(questions)))  # a question with four options is four requests
+        answers = []
+        for request, answer in zip(requests, ask(requests, disable_tqdm=True), strict=True):
+            if isinstance(answer, RefusedText | RefusedWeight):
+                reason = str(answer) if isinstance(answer, RefusedText) else answer.reason
+                refused = Refused(task=str(request.task_name), question=int(request.doc_id), reason=reason)
+                self.refused.setdefault((refused.task, refused.question), refused)
+                answer = "" if isinstance(answer, RefusedText) else (0.0, False)
+            answers.append(answer)
+        if len(self.refused) > allowed:
+            raise _too_many(len(self.refused), of=len(questions), reason=next(iter(self.refused.values())).reason)
+        return answers
 
     async def get_batched_requests(self, requests: Any, cache_keys: Any, *, ctxlens: Any = None, **rest: Any) -> list[Any]:
-        """Returns a list with one answer for each request, in order. Raises Unanswered if one fails, and cancels the others."""
-        own, limit = cast(Any, self), asyncio.Semaphore(self._at_once)
+        """Returns a list with one answer for each request, in order; `RefusedText` or `RefusedWeight` where the endpoint refused.
+
+        Raises QuestionUnanswered if the endpoint answers none or refuses too many, and cancels the others.
+        """
+        own, limit, answered, refused = cast(Any, self), asyncio.Semaphore(self._at_once), 0, 0
         with redirect_stderr(sys.__stderr__), progress.bar(total=len(requests), unit="answer", label=self._label) as bar:
             async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=own.timeout)) as session:
 
                 async def one(request: Any, length: int | None) -> list[Any]:
+                    nonlocal answered, refused
                     async with limit:
-                        answer = await self._one(session, request, length, **rest)
+                        try:
+                            answer, answered = await self._one(session, request, length, **rest), answered + 1
+                        except _QuestionRefused as error:
+                            refused += 1
+                            if not answered and refused >= min(NONE_ANSWERED, len(requests)):
+                                raise QuestionUnanswered(f"{error}{error.fix}") from None
+                            if refused > max(1, self._most):
+                                raise _too_many(refused, of=len(requests), reason=str(error)) from None
+                            answer = [_placeholder(str(error), generate=rest.get("generate", True))]
                     bar.update()
                     return answer
 
@@ -94,7 +156,8 @@ class _Strict:
             except _Failed as failed:
                 failures += not failed.refused
                 if failures > self._retries or (failed.refused and time.monotonic() - begun >= self._patience):
-                    raise QuestionUnanswered(str(failed)) from None
+                    # Refused for the whole patience: the endpoint is down. Otherwise this question fails, and others may be answered.
+                    raise (QuestionUnanswered if failed.refused else _QuestionRefused)(str(failed)) from None
                 pause = PAUSE if failed.refused else min(LONGEST_PAUSE, 2.0 ** (failures - 1))
             await asyncio.sleep(pause)
 
@@ -123,8 +186,21 @@ def _refused(status: int, said: str, payload: dict[str, object]) -> Exception:
     """The exception for a refusal: permanent for this question, or temporary."""
     problem = f"{status}: {refusals.shown(said)}"
     if status < 500 and status not in (*OVERLOADED, *AGAIN):
-        return QuestionUnanswered(problem + _fix_for(status, weighs="logprobs" in payload))
+        fix = _fix_for(status, weighs="logprobs" in payload)
+        return QuestionUnanswered(problem + fix) if status < 400 or status in FOR_ALL else _QuestionRefused(problem, fix=fix)
     return _Failed(problem, refused=status in OVERLOADED)
+
+
+def _too_many(refused: int, *, of: int, reason: str) -> QuestionUnanswered:
+    return QuestionUnanswered(f"it refused {refused} of {of} requests, such as: {reason}; at most {MOST_REFUSED:.0%} may be refused")
+
+
+def _placeholder(reason: str, *, generate: bool) -> RefusedText | RefusedWeight:
+    if generate:
+        return RefusedText(reason)
+    weight = RefusedWeight((0.0, False))
+    weight.reason = reason
+    return weight
 
 
 def _address(url: str) -> yarl.URL:
@@ -175,17 +251,26 @@ def context_of(checkpoint: Path) -> int:
 
 
 def _texts(outputs: dict[str, Any]) -> list[str]:
-    """The answers of a completion of either API, without thoughts. An answer without content is empty."""
+    """The answers of a completion of either API, without thoughts. An answer without content is empty.
+
+    Raises QuestionUnanswered for a body that is no completion, also if the endpoint's content filter left nothing of the answer.
+    """
     try:
-        return [read_message(choice["message"]).text if "message" in choice else str(choice["text"] or "") for choice in outputs["choices"]]
+        found = [
+            read_message(choice["message"]).text if "message" in choice else str(choice["text"] or "") for choice in outputs["choices"]
+        ]
+        filtered = any(finish_of(choice.get("finish_reason")) is Finish.FILTERED for choice in outputs["choices"])
     except (LookupError, TypeError, AttributeError):
         raise QuestionUnanswered("200 with a body that is no completion; check the URL, it should end in /v1") from None
     except Unreadable as error:
         raise QuestionUnanswered(f"200, and {error}") from None
+    if filtered and not any(found):
+        raise _QuestionRefused("200: the endpoint's content filter removed the answer")
+    return found
 
 
 def _check_weights(outputs: dict[str, Any], *, tokens: int) -> None:
-    """Raises Unanswered unless every prompt token, and the one generated after them, has a log-probability."""
+    """Raises QuestionUnanswered unless every prompt token, and the one generated after them, has a log-probability."""
     try:
         weights = outputs["choices"][0]["logprobs"]["token_logprobs"]
         complete = len(weights) == len(outputs["choices"][0]["logprobs"]["top_logprobs"]) == tokens + 1 and None not in weights[1:]

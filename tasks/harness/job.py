@@ -39,6 +39,14 @@ class HarnessJob(BaseModel):
     folder: Path
 
 
+class Refused(Record):
+    """A question without an answer: the endpoint refused it, and answered others. It is in no score."""
+
+    task: str
+    question: int  # its index in the task's data, from 0
+    reason: str
+
+
 class Score(Record):
     """A task's main metric with its details. The mappings of a group have an entry per task."""
 
@@ -47,11 +55,12 @@ class Score(Record):
     filter: str  # extracts the answer from the text; none: the text unchanged
     value: float  # 0 to 1
     stderr: float | None
-    questions: int
+    questions: int  # answered
     limit: int | None  # most questions per task
     fewshot: dict[str, int]  # few-shot examples per question, by task
     versions: dict[str, str | int | float | None]  # versions of the tasks, as their authors number them
     results: dict[str, dict[str, object]]  # all metrics as reported by the harness
+    refused: tuple[Refused, ...] = ()
 
 
 class Measurement(Record):

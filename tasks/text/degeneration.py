@@ -368,7 +368,8 @@ def _stretches(marks: Marks) -> Places:
     """Where each run of marks begins, and behind its last."""
     framed = np.zeros(len(marks) + 2, bool)
     framed[1:-1] = marks
-    return (framed[1:] != framed[:-1]).nonzero()[0].reshape(-1, 2)
+    edges: Places = (framed[1:] != framed[:-1]).nonzero()[0]
+    return edges.reshape(-1, 2)
 
 
 def _changes(points: NDArray[np.uint32], scripts: NDArray[np.uint8], present: Sequence[int]) -> int:

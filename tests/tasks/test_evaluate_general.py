@@ -11,7 +11,7 @@ import pytest
 
 from tasks import evaluate_general, store
 from tasks.endpoints.roles import Answering
-from tasks.harness.job import Measurement
+from tasks.harness.job import Measurement, Refused
 from tasks.harness.measure import BadTask, HarnessFailed, check, measure
 from tasks.schema.errors import BadInput, BadParams
 from tasks.schema.params import EvaluateGeneral, Model
@@ -71,6 +71,43 @@ def test_the_score_is_the_share_of_right_answers_and_the_key_is_sent(
     shown = capfd.readouterr().err
     assert "facts: 100%" in shown
     assert shown.strip().count("\n") == 0, "nothing but the bar, redrawn"
+
+
+def test_a_refused_question_is_named_and_in_no_score_and_the_rest_is_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    questions = list(KNOWN)
+    refused, wrong = questions[4], questions[:2]
+
+    def moderate(seen: Seen, _: int) -> Reply:
+        question = seen.body["messages"][-1]["content"]
+        if question == refused:
+            return 403, {"error": {"message": "the request was moderated"}}
+        return said("a long story" if question in wrong else KNOWN[question])
+
+    with endpoint(moderate) as there:
+        answered_by(there, monkeypatch)
+        assert run(tmp_path, FACTS) == {"tasks": 1, "student_facts": pytest.approx(21 / 23), "student_refused": 1}
+    assert len(there.seen) == 24
+    (score,) = store.read_document(tmp_path / "out/harness.json", ByName[Measurement]).root["student"].scores
+    assert (score.questions, score.refused) == (23, (Refused(task="facts", question=4, reason="403: the request was moderated"),))
+    assert "facts: question 4 has no answer and is in no score: 403: the request was moderated" in capfd.readouterr().err
+
+
+@pytest.mark.slow
+def test_more_refused_questions_than_a_tenth_stop_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = list(KNOWN)[::4]
+
+    def moderate(seen: Seen, _: int) -> Reply:
+        question = seen.body["messages"][-1]["content"]
+        return (400, {"error": {"code": "content_filter", "message": "no"}}) if question in refused else said(KNOWN[question])
+
+    with endpoint(moderate) as there:
+        answered_by(there, monkeypatch)
+        with pytest.raises(HarnessFailed, match=r"it refused \d of 24 requests, such as: 400: no; at most 10% may be refused") as raised:
+            run(tmp_path, FACTS)
+    assert "\n" not in str(raised.value)
+    assert not (tmp_path / "out/general.json").exists()
 
 
 @pytest.mark.slow

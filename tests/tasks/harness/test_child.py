@@ -140,7 +140,7 @@ def test_a_groups_score_is_over_all_its_tasks_with_the_examples_that_each_asks_f
     (tmp_path / "both.yaml").write_text("group: both\ntask: [one, two]\naggregate_metric_list: [{metric: acc}]\n")
     task = load("both", tasks.TaskManager(include_path=str(tmp_path), include_defaults=False))
     with endpoint(lambda seen, _: said("42" if len(seen.body["messages"]) > 1 else "no idea")) as there:
-        found = score(task, evaluated(task, job(there.url, tmp_path, concurrency=1, limit=4)), limit=4)
+        found = score(task, *evaluated(task, job(there.url, tmp_path, concurrency=1, limit=4)), limit=4)
     assert (found.task, found.metric, found.value, found.questions, len(there.seen)) == ("both", "acc", 0.5, 8, 8)
     assert found.fewshot == {"one": 1, "two": 0}
     assert (found.results["one"]["acc,none"], found.results["two"]["acc,none"]) == (1.0, 0.0)

@@ -103,6 +103,54 @@ def test_a_refused_key_names_the_setting(tmp_path: Path) -> None:
         chat(job(there.url, tmp_path))
 
 
+@pytest.mark.parametrize(
+    "refusal",
+    [
+        (400, {"error": {"code": "content_filter", "message": "no"}}),
+        (403, {"detail": "moderated"}),
+        (413, b""),
+        (422, {"detail": [{"loc": ["body", "messages"], "msg": "too long"}]}),
+        (500, {"error": "this input crashes it"}),
+        (200, {"error": {"message": "flagged", "code": 403}}),
+        (200, {"choices": [{"index": 0, "finish_reason": "content_filter", "message": {"role": "assistant", "content": None}}]}),
+        (200, b"<html>"),
+    ],
+)
+def test_one_refused_question_has_a_reason_in_the_place_of_its_answer(tmp_path: Path, refusal: tuple[int, Any]) -> None:
+    from tasks.harness.endpoint import RefusedText
+
+    def moderate(seen: Seen, _: int) -> tuple[int, Any]:
+        return refusal if seen.body["messages"][0]["content"] == "3" else said("42")
+
+    questions = [f'[{{"role": "user", "content": "{number}"}}]' for number in range(20)]
+    with endpoint(moderate) as there:
+        answers = [answer for (answer,) in chat(job(there.url, tmp_path), *questions)]
+    assert [isinstance(answer, RefusedText) for answer in answers] == [number == 3 for number in range(20)]
+    assert answers[3]
+
+
+@pytest.mark.parametrize("refusal", [(401, {"detail": "no"}), (402, {"detail": "no"}), (404, {"detail": "no"}), (302, b"")])
+def test_a_refusal_that_says_nothing_about_the_question_stops_the_run(tmp_path: Path, refusal: tuple[int, Any]) -> None:
+    from tasks.harness.endpoint import QuestionUnanswered
+
+    questions = [f'[{{"role": "user", "content": "{number}"}}]' for number in range(20)]
+    with endpoint(lambda _, number: said("42") if number else refusal) as there, pytest.raises(QuestionUnanswered, match=r"^\d{3}: no"):
+        chat(job(there.url, tmp_path, concurrency=1), *questions)
+    assert len(there.seen) < 5  # the next may be on its way
+
+
+def test_an_endpoint_that_refuses_everything_is_not_asked_everything(tmp_path: Path) -> None:
+    from tasks.harness.endpoint import QuestionUnanswered
+
+    questions = [f'[{{"role": "user", "content": "{number}"}}]' for number in range(200)]
+    with (
+        endpoint(lambda *_: (403, {"detail": "no"})) as there,
+        pytest.raises(QuestionUnanswered, match=r"403: no"),
+    ):
+        chat(job(there.url, tmp_path), *questions)
+    assert len(there.seen) <= 8 + 4
+
+
 def test_a_failure_is_asked_again_as_often_as_settings_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from tasks.harness import endpoint as module
 
