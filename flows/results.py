@@ -5,7 +5,7 @@ Their paths come from dvc.yaml: metrics that git stores (`cache: false`), and ou
 
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from dvc.repo import Repo
@@ -13,16 +13,20 @@ from dvc.repo import Repo
 from tasks import store
 from tasks.schema.records import ByName, Headline
 from tasks.tracking import client
+from tasks.tracking.gate import Decision
 
+DECISION = "decision.json"  # in the output folder of the stage promote
 SHOWN = {"s_bar": "S̄", "s_l": "S_l", "s_q": "S_q", "unscored": "unscored", "items": "items"}
 
 
 def summary() -> list[str]:
-    """The closing lines of a run."""
+    """The closing lines of a run: scores, verdict, and the commands that open its pages."""
     with Repo() as repo:
+        outs = [Path(out.fs_path) for stage in repo.index.stages for out in stage.outs]
         kept = [Path(out.fs_path) for stage in repo.index.stages for out in stage.outs if out.is_metric and not out.use_cache]
         found = pages(repo)
     lines = [line for path in kept if path.is_file() for line in _scores(store.read_document(path, ByName[Headline]).root)]
+    lines += _verdict(outs)
     opener = "open" if sys.platform == "darwin" else "xdg-open"
     lines += [f"{name:<9} {opener} {_near(page)}" for name, page in reversed(found)]
     if found:
@@ -47,6 +51,15 @@ def _scores(scores: Mapping[str, Headline]) -> Iterator[str]:
     for model, values in scores.items():
         yield f"{model:<9} " + "".join(f"{_value(getattr(values, key)):>10}" for key in SHOWN)
     yield ""
+
+
+def _verdict(outs: Iterable[Path]) -> Iterator[str]:
+    """Was the model promoted, and why?"""
+    for out in outs:
+        if (path := out / DECISION).is_file():
+            found = store.read_document(path, Decision)
+            yield f"verdict   {found.model}, version {found.version}, is {found.alias}: {found.reason}"
+            yield ""
 
 
 def _value(value: float | int | None) -> str:

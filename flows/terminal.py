@@ -1,10 +1,9 @@
-"""Show a run in the terminal: stage n of N, live lines and bars, a closing table, scores and paths of results.
+"""Show a run: in a terminal one live table of its stages (live_table.py), elsewhere plain lines; at its end scores, verdict and pages.
 
 Prefect's own console output is hidden, because its API has the same lines. A flow run by a worker has no screen.
 """
 
 import logging
-import shutil
 import sys
 import time
 from collections.abc import Callable
@@ -16,11 +15,11 @@ from flows.graph import Stage
 from tasks.processes import die_with_make
 from tasks.stage import one_line_errors
 
-BAR_SECONDS = 5.0  # between two states of a bar that cannot be redrawn in place
+BAR_SECONDS = 5.0  # between two states of a bar, where it cannot be redrawn in place
 
 
 class Screen:
-    """A screen that shows nothing, for workers. `Terminal` is the visible one."""
+    """A screen that shows nothing, for workers. `Lines` and `LiveTable` are the visible ones."""
 
     def begin(self, names: list[str]) -> None:
         """Called with the stages of the run, in order."""
@@ -37,12 +36,19 @@ class Screen:
     def bar(self, text: str) -> None:
         """Show a state of a progress bar; the next one replaces it."""
 
+    def write(self, text: str) -> None:
+        """Show a text of this process itself."""
 
-class Terminal(Screen):
+    def end(self) -> None:
+        """Called when the run has ended, for any reason."""
+
+
+class Lines(Screen):
+    """The screen where there is no terminal: whole lines, and a state of a bar every BAR_SECONDS."""
+
     def __init__(self, stream: TextIO):
-        self._stream, self._live = stream, stream.isatty()
+        self._stream = stream
         self._rows: dict[str, tuple[str, float | None]] = {}
-        self._drawn = False
         self._next_bar = 0.0
 
     def begin(self, names: list[str]) -> None:
@@ -59,20 +65,15 @@ class Terminal(Screen):
         self.write(f"  {text}")
 
     def bar(self, text: str) -> None:
-        if self._live:
-            self._stream.write("\r\x1b[2K" + f"  {text}"[: shutil.get_terminal_size().columns - 1])
-            self._stream.flush()
-            self._drawn = True
-        elif time.monotonic() >= self._next_bar:
+        if time.monotonic() >= self._next_bar:
             self._next_bar = time.monotonic() + BAR_SECONDS
             self.write(f"  {text}")
 
     def write(self, text: str) -> None:
-        self._stream.write(("\r\x1b[2K" if self._drawn else "") + text + "\n")
+        self._stream.write(text + "\n")
         self._stream.flush()
-        self._drawn = False
 
-    def table(self) -> None:
+    def end(self) -> None:
         """Show every stage with its state and seconds."""
         if self._rows:
             width = max(map(len, self._rows))
@@ -91,21 +92,29 @@ def screen() -> Screen:
 def show(flow: Callable[..., object], **given: object) -> None:
     """Run a flow in this process and show it. A result that is text is printed, else the summary. Exits the process on an error."""
     die_with_make()
-    terminal = Terminal(sys.stdout)
-    _screen.set(terminal)
+    shown = _visible(sys.stdout)
+    _screen.set(shown)
     with one_line_errors():
         with workspace.lock(), embedded.server():
             _quiet()
             try:
                 result = flow(**given)
             finally:
-                terminal.table()
+                shown.end()
         if isinstance(result, str):
-            terminal.write(result)
+            shown.write(result)
             return
         from flows.results import summary
 
-        terminal.write("\n" + "\n".join(summary()))
+        shown.write("\n" + "\n".join(summary()))
+
+
+def _visible(stream: TextIO) -> Screen:
+    if not stream.isatty():
+        return Lines(stream)
+    from flows.live_table import LiveTable
+
+    return LiveTable(stream)
 
 
 def _quiet() -> None:

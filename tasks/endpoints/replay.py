@@ -246,6 +246,16 @@ def read_journal(path: Path) -> Iterator[Paid]:
             yield from (paid for number, line in enumerate(file, 1) if _whole(line) and (paid := _paid(line, path, number)))
 
 
+def paid_since(path: Path, start: int) -> tuple[list[Paid], int]:
+    """Returns the intact lines from byte `start` on, and the byte behind the last complete line, to go on from. Locks nothing."""
+    if not path.exists() or path.stat().st_size < start:  # a torn last line was cut off
+        return [], min(start, path.stat().st_size if path.exists() else 0)
+    with path.open("rb") as file:
+        file.seek(start)
+        lines = [line for line in file if line.endswith(b"\n")]
+    return [paid for line in lines if _whole(line) and (paid := _paid(line, path))], start + sum(map(len, lines))
+
+
 def _line(key: str, paid: Paid) -> bytes:
     body = key.encode() + b" " + encode(paid) + b"\n"
     return b"%08x %s" % (zlib.crc32(body), body)
