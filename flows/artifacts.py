@@ -6,7 +6,6 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 from types import TracebackType
-from typing import Any
 from uuid import UUID
 
 import httpx
@@ -24,7 +23,7 @@ class Progress:
     of Prefect's API, and waits for it only LAST seconds at its end.
     """
 
-    def __init__(self, stage: str, logger: "logging.Logger | logging.LoggerAdapter[Any]") -> None:
+    def __init__(self, stage: str, logger: "logging.Logger | logging.LoggerAdapter[logging.Logger]") -> None:
         self._key = re.sub(r"[^a-z0-9]+", "-", f"{stage}-progress".lower()).strip("-")
         self._logger = logger
         self._context = copy_context()  # Prefect finds the task run in this context

@@ -126,6 +126,7 @@ TREE: dict[str, Leaf | Branch] = {
             "list": Leaf(f"{STORE}:list_", "List the published versions.", "store list dataset"),
             "link": Leaf(f"{STORE}:link", "Print presigned links to a version's files.", "store link dataset --hours 2"),
             "alias": Leaf(f"{STORE}:alias", "Point an alias to a version.", "store alias dataset reviewed v1.0.0"),
+            "follow": Leaf(f"{STORE}:follow", "Set aliases of checkpoints to the registry's.", "store follow"),
             "prune": Leaf(f"{STORE}:prune", "Delete old versions that nothing uses.", "store prune dataset --days 90"),
             "bucket": Leaf(f"{STORE}:bucket", "Create the bucket: encrypted, versioned, private.", "store bucket"),
         },
@@ -158,7 +159,7 @@ class Command(TyperCommand):
 
     checkout = False
 
-    def invoke(self, ctx: Any) -> Any:
+    def invoke(self, ctx: Any) -> object:
         here = Path.cwd()
         if self.checkout and not any((folder / "dvc.yaml").is_file() for folder in (here, *here.parents)):
             problem = f"{ctx.command_path} works in a checkout of the project, and there is no dvc.yaml in {here}"
@@ -239,7 +240,7 @@ def longwriter(
     """Teach a language model to write 10,000 words and more: collect, write, train, evaluate, promote."""
 
 
-def main(argv: list[str] | None = None) -> Any:
+def main(argv: list[str] | None = None) -> object:
     """The console script `longwriter`."""
     return app(argv, prog_name="longwriter")
 

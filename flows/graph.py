@@ -3,13 +3,15 @@
 import os
 import re
 import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dvc.config import ConfigError
 from dvc.exceptions import DvcException
 from dvc.lock import LockError
 from dvc.repo import Repo
+from dvc.stage import Stage as DvcStage
 from dvc.utils.serialize import ParseError
 from dvc_data.hashfile.cache import DiskError
 
@@ -43,7 +45,7 @@ class readable:
     def __enter__(self) -> None:
         keep_private()
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: Any) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         if isinstance(error, LockError):
             raise WorkspaceBusy("another DVC command runs in this workspace; wait for it, then run again") from None
         if isinstance(error, ParseError) and (mark := getattr(error.__cause__, "problem_mark", None)):
@@ -100,12 +102,12 @@ def changes(repo: Repo) -> dict[str, list[StaleReason]]:
     return stale
 
 
-def _order(repo: Repo, target: str | None) -> list[Any]:
+def _order(repo: Repo, target: str | None) -> list[DvcStage]:
     index = repo.index
     place = {stage: number for number, stage in enumerate(index.stages)}
-    order: dict[Any, None] = {}
+    order: dict[DvcStage, None] = {}
 
-    def visit(stage: Any) -> None:
+    def visit(stage: DvcStage) -> None:
         if stage not in order:
             for need in sorted(index.graph.successors(stage), key=place.__getitem__):  # DVC's edges point to what a stage needs
                 visit(need)
@@ -120,7 +122,7 @@ def _order(repo: Repo, target: str | None) -> list[Any]:
     return list(order)
 
 
-def _changes(entry: Any) -> list[StaleReason]:
+def _changes(entry: str | Mapping[str, Mapping[str, object]]) -> list[StaleReason]:
     """The changes in one entry of DVC's status of a stage: `changed command`, or changed dependencies or outputs."""
     if isinstance(entry, str):
         return [StaleReason("command", entry.removeprefix("changed "))]
@@ -128,7 +130,7 @@ def _changes(entry: Any) -> list[StaleReason]:
     for path, state in [*entry.get("changed deps", {}).items(), *entry.get("changed outs", {}).items()]:
         if isinstance(state, dict):
             found += [StaleReason("params", key) for key in state]
-        elif path in entry.get("changed outs", {}):
+        elif path in entry.get("changed outs", ()):
             found.append(StaleReason("output", f"{path} {'missing' if state == 'deleted' else state}"))
         else:
             found.append(StaleReason("code" if _is_code(path) else "data", path if state == "modified" else f"{path} {state}"))

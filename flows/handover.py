@@ -79,14 +79,14 @@ def _begun(stage: str, commit: str) -> FlowRun:
     """The stage's run for this flow run. A restarted flow finds its earlier run, and starts a new one only if that run failed."""
     name, key = DEPLOYMENT, f"{runtime.flow_run.id}:{stage}"
     given = {"name": stage, "commit": commit, "push": True}
-    start: Callable[..., Any] = run_deployment  # typed as if it could return a coroutine; in a thread it does not
+    start: Callable[..., FlowRun] = cast(Any, run_deployment)  # typed as if it could return a coroutine; in a thread it does not
     try:
         run = start(name, parameters=given, timeout=0, idempotency_key=key)
         if run.state and run.state.is_final() and not run.state.is_completed():
             run = start(name, parameters=given, timeout=0, idempotency_key=f"{key}:{runtime.flow_run.run_count}")
     except ObjectNotFound:
         raise BadSettings(f"no deployment {name} at PREFECT_API_URL; `longwriter deploy` registers it") from None
-    return cast(FlowRun, run)
+    return run
 
 
 def _await(run: FlowRun, stage: str) -> None:

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from dvc.dependency import ParamsDependency
 from dvc.repo import Repo
+from dvc.stage import Stage as DvcStage
 
 from flows import graph
 from flows.graph import Stage
@@ -62,7 +62,7 @@ def _runs(name: str, names: set[str], changes: Mapping[str, Sequence[graph.Stale
     return name in names and bool(changes.get(name, [name]))
 
 
-def _sections(stage: Any) -> Iterator[str]:
+def _sections(stage: DvcStage) -> Iterator[str]:
     for dep in stage.deps:
         if isinstance(dep, ParamsDependency):
             yield from map(str, dep.params)

@@ -11,10 +11,10 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TypeVar
 
 from dvc.repo import Repo
-from prefect import get_run_logger, runtime, task
+from prefect import Task, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
 from prefect.states import Completed
@@ -34,6 +34,7 @@ HINTS = re.compile(  # DVC's hints after a stage, which are not shown
 )
 BAR_SECONDS = 5.0  # between two states of a progress bar in the log and in the task run's artifact
 CACHED = "Cached"
+R = TypeVar("R")
 
 
 class StageFailed(PipelineError):
@@ -79,7 +80,7 @@ def run(target: str | None = None, *, push: bool = False, elsewhere: bool = Fals
     return states
 
 
-def _run_stage(stage: Stage, work: Callable[[], State[Any]]) -> str:
+def _run_stage(stage: Stage, work: Callable[[], State[object]]) -> str:
     screen().stage_begins(stage)
     start = time.monotonic()
     outcome = "Stopped"
@@ -93,17 +94,17 @@ def _run_stage(stage: Stage, work: Callable[[], State[Any]]) -> str:
     return outcome
 
 
-def as_task(name: str, desc: str, work: Callable[[], Any]) -> Any:
+def as_task(name: str, desc: str, work: Callable[[], R]) -> Task[[], R]:
     """A Prefect task without Prefect's cache and retries, because they ignore files on disk and money spent."""
 
     @task(name=name, task_run_name=name, description=desc, cache_policy=NO_CACHE, persist_result=False, retries=0)
-    def one() -> Any:
+    def one() -> R:
         return work()
 
     return one
 
 
-def _restored_from_elsewhere(repo: Repo, name: str, pool: str, commit: str) -> State[Any]:
+def _restored_from_elsewhere(repo: Repo, name: str, pool: str, commit: str) -> State[object]:
     """Bring a stage of another pool up to date: if it changed, the pool's workers run it, and DVC restores its outputs here."""
     if not _changed(repo, name):
         return Completed(name=CACHED, message="dvc: unchanged")
@@ -113,7 +114,7 @@ def _restored_from_elsewhere(repo: Repo, name: str, pool: str, commit: str) -> S
     return Completed(message=f"ran in the pool {pool}")
 
 
-def bring_up_to_date(repo: Repo, name: str, *, pull: bool = False, may_run: bool = True) -> State[Any]:
+def bring_up_to_date(repo: Repo, name: str, *, pull: bool = False, may_run: bool = True) -> State[object]:
     """Bring one stage up to date: nothing if DVC finds it unchanged, else `dvc repro --single-item`. State `Cached` unless it ran.
 
     Raises StageFailed with the stage's own last error line, or if the stage would have to run and `may_run` is False.

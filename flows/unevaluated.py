@@ -3,7 +3,7 @@
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 from prefect import flow, get_run_logger, runtime
@@ -17,7 +17,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import TERMINAL_STATES, StateType
+from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun, StateType
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound
 from prefect.states import Cancelled
@@ -66,7 +66,7 @@ def _here(number: str) -> str:
 
 def _started(number: str) -> str:
     """Start a run in the other pool without waiting for it. Raises BadSettings without the deployment."""
-    start: Callable[..., Any] = run_deployment  # typed as if it could return a coroutine; in a thread it does not
+    start: Callable[..., FlowRun] = cast(Any, run_deployment)  # typed as if it could return a coroutine; in a thread it does not
     try:
         run = start(f"{DEPLOYMENT}/{DEPLOYMENT}", parameters={"number": number}, timeout=0, as_subflow=False)
     except ObjectNotFound:

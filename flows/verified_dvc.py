@@ -27,6 +27,7 @@ from dvc_data.fsutils import _localfs_info
 from dvc_data.hashfile.db import HashFileDB
 from dvc_data.hashfile.db.local import LocalHashFileDB
 from dvc_data.hashfile.hash import hash_file
+from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.meta import Meta
 from dvc_data.hashfile.tree import Tree
 from dvc_objects.errors import ObjectFormatError
@@ -117,10 +118,10 @@ def _check(self: LocalHashFileDB, oid: str, check_hash: bool = True, _info: dict
     return Meta.from_info(info)
 
 
-def _load(cls: type[Tree], odb: HashFileDB, hash_info: Any, hash_name: str | None = None) -> Tree:
+def _load(cls: type[Tree], odb: HashFileDB, hash_info: HashInfo, hash_name: str | None = None) -> Tree:
     """Load a folder's list of files after verifying the list itself."""
     if isinstance(odb, LocalHashFileDB):
-        odb.check(hash_info.value)
+        odb.check(str(hash_info.value))
     loaded: Tree = _unverified_load(cls, odb, hash_info, hash_name)
     return loaded
 

@@ -23,7 +23,7 @@ def read_history(path: Path) -> list[HistoryEntry]:
 def _entry(path: Path, row: store.JsonLine) -> HistoryEntry:
     if row.data is None:
         raise BadInput(path, row.problem or "", line=row.line, fix="run the stage train again")
-    if not isinstance(row.data.get("step"), int):
+    if not isinstance(step := row.data.get("step"), int):
         raise BadInput(path, "missing field", line=row.line, field="step", fix="run the stage train again")
     numbers = {name: float(value) for name, value in row.data.items() if isinstance(value, int | float) and name != "step"}
-    return HistoryEntry(str(row.data.get("model", "student")), row.data["step"], numbers)
+    return HistoryEntry(str(row.data.get("model", "student")), step, numbers)

@@ -8,7 +8,7 @@ Tokenizing is the cost. Samples are streamed, so memory does not grow with the t
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tasks import progress, stage, store
 from tasks.corpus.dataset import read_dataset
@@ -99,13 +99,13 @@ def tokenize(
     return FittingSamples(samples, words, chats)
 
 
-def _batches(rows: Any) -> Iterator[Sequence[tuple[bool, Sample]]]:
+def _batches(rows: Iterable[tuple[bool, Sample]]) -> Iterator[Sequence[tuple[bool, Sample]]]:
     iterator = iter(rows)
     while batch := list(islice(iterator, AT_ONCE)):
         yield batch
 
 
-def _named(name: str, packed: Any) -> dict[str, float]:
+def _named(name: str, packed: NamedTuple) -> dict[str, float]:
     return {f"{name}_{key}": value for key, value in packed._asdict().items()}
 
 

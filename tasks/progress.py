@@ -60,8 +60,18 @@ def bar(*, total: int | None, unit: str, label: str | None, delay: float = 0.0) 
 
 def byte_bar(*, total: int, label: str | None) -> tqdm:
     """A bar for bytes (KiB, MiB, GiB), drawn after one second. Without `label` nothing is drawn."""
-    scale: dict[str, Any] = {"unit": "B", "unit_scale": True, "unit_divisor": 1024, "delay": 1.0}
-    return tqdm(total=total, desc=label, disable=label is None, mininterval=1.0, dynamic_ncols=True, file=sys.stderr, **scale)
+    return tqdm(
+        total=total,
+        desc=label,
+        disable=label is None,
+        unit="B",
+        unit_scale=True,
+        unit_divisor=1024,
+        delay=1.0,
+        mininterval=1.0,
+        dynamic_ncols=True,
+        file=sys.stderr,
+    )
 
 
 def track(items: Iterable[T], *, unit: str, label: str, total: int | None = None) -> Iterable[T]:

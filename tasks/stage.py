@@ -89,7 +89,7 @@ def _whole(text: str) -> int:
     return int(text)
 
 
-def sections(run: Callable[..., Any], params: Params) -> dict[str, Any]:
+def sections(run: Callable[..., object], params: Params) -> dict[str, Any]:
     """The params sections for the keyword-only parameters of `run`."""
     names = [p.name for p in inspect.signature(run).parameters.values() if p.kind is p.KEYWORD_ONLY]
     return {name: _section(params, name) for name in names}
@@ -100,7 +100,7 @@ def dotted(name: str) -> str:
     return f"models.{name.removesuffix('_model')}" if name.endswith("_model") else name.rstrip("_")
 
 
-def _section(params: Params, name: str) -> Any:
+def _section(params: Params, name: str) -> object:
     if name.endswith("_model"):
         return getattr(params.models, name.removesuffix("_model"))
     return getattr(params, name)
@@ -115,7 +115,7 @@ class one_line_errors:
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
         sys.excepthook = excepthook
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: Any) -> None:
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         if isinstance(error, PipelineError):
             fail(str(error), code=error.exit_code)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
@@ -126,7 +126,7 @@ class one_line_errors:
             fail("interrupted; run again to go on from here", code=130)
 
 
-def run_async(work: Coroutine[Any, Any, R]) -> R:
+def run_async(work: Coroutine[object, object, R]) -> R:
     """`asyncio.run` in which SIGTERM cancels like Ctrl-C, so that running requests can finish and be stored. Then exits with 143."""
     terminated = False
 
@@ -159,7 +159,7 @@ def fail(message: str, *, code: int) -> NoReturn:
     sys.exit(code)
 
 
-def _shown(value: Any) -> str:
+def _shown(value: object) -> str:
     return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 

@@ -37,8 +37,7 @@ def of(data: Path) -> dict[str, float]:
     """Seconds of the last run of each stage with its folder in `data`, by stage. Unreadable lines are ignored: a kill may cut one."""
     path, found = settings().home / FILE, dict[str, float]()
     for row in store.rows(path) if path.is_file() and path.stat().st_size else ():
-        if row.data is not None and {"output", "seconds"} <= row.data.keys():
-            output = Path(row.data["output"])
-            if output.parent == data.absolute():
-                found[output.name] = float(row.data["seconds"])
+        output, seconds = (row.data.get("output"), row.data.get("seconds")) if row.data else (None, None)
+        if isinstance(output, str) and isinstance(seconds, int | float) and Path(output).parent == data.absolute():
+            found[Path(output).name] = float(seconds)
     return found

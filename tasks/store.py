@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import orjson
 from pydantic import BaseModel, ValidationError
@@ -36,7 +36,7 @@ class JsonLine(NamedTuple):
     """One line of a JSONL file: its object, or its problem."""
 
     line: int  # from 1
-    data: dict[str, Any] | None
+    data: dict[str, object] | None
     problem: str | None = None
     start: int = 0  # byte at which the line begins
 
@@ -110,7 +110,7 @@ def read_at(path: Path, start: int, record: type[R]) -> R:
         return record.model_validate_json(file.readline().removeprefix(b"\xef\xbb\xbf"))
 
 
-def parse(data: Any, record: type[R], *, path: Path, line: int | None, fix: str = "correct or remove the line") -> R:
+def parse(data: object, record: type[R], *, path: Path, line: int | None, fix: str = "correct or remove the line") -> R:
     """JSON data as `record`. Raises BadInput with the first field that does not fit."""
     try:
         # Round trip through JSON text: pydantic's strict mode then takes lists for tuples and strings for enums.
@@ -123,7 +123,7 @@ def parse(data: Any, record: type[R], *, path: Path, line: int | None, fix: str 
         raise BadInput(path, problem, line=line, field=field, fix=fix) from None
 
 
-def shorten(value: Any) -> str:
+def shorten(value: object) -> str:
     """A value's repr, at most 60 characters, for a one-line message."""
     text = repr(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
@@ -199,7 +199,7 @@ class Spool:
         return len(self)
 
 
-def write_json(path: Path, value: Any) -> None:
+def write_json(path: Path, value: object) -> None:
     """Write one JSON document (a record, or plain data), indented, keys sorted, atomically."""
     if isinstance(value, BaseModel):
         value = value.model_dump(mode="json")

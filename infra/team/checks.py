@@ -5,9 +5,12 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING
 
 from infra.team import postgres as cluster
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 SECONDS = 5.0
 
@@ -25,7 +28,7 @@ def postgres(values: Mapping[str, str]) -> None:
         raise Unwell(str(error).strip().splitlines()[0]) from None
 
 
-def s3_client(values: Mapping[str, str]) -> Any:
+def s3_client(values: Mapping[str, str]) -> "S3Client":
     import boto3
     from botocore.config import Config
 
@@ -78,7 +81,7 @@ def worker(values: Mapping[str, str], pool: str, port: int) -> None:
     _asked(f"{values['PREFECT_API_URL']}/work_pools/{pool}", auth=values["PREFECT_API_AUTH_STRING"])
 
 
-def _must_refuse(url: str, body: Mapping[str, Any] | None = None) -> None:
+def _must_refuse(url: str, body: Mapping[str, object] | None = None) -> None:
     try:
         _asked(url, body=body)
     except Unwell as error:
@@ -88,14 +91,14 @@ def _must_refuse(url: str, body: Mapping[str, Any] | None = None) -> None:
     raise Unwell("it lets in everybody, without a password")
 
 
-def _asked(url: str, *, auth: str | None = None, body: Mapping[str, Any] | None = None) -> Any:
+def _asked(url: str, *, auth: str | None = None, body: Mapping[str, object] | None = None) -> dict[str, object]:
     request = urllib.request.Request(url, data=None if body is None else json.dumps(body).encode())
     request.add_header("Content-Type", "application/json")
     if auth:
         request.add_header("Authorization", f"Basic {base64.b64encode(auth.encode()).decode()}")
     try:
         with _OPENER.open(request, timeout=SECONDS) as answer:
-            return json.load(answer)
+            return dict(json.load(answer))
     except urllib.error.HTTPError as error:
         raise Unwell(f"answers {error.code} {error.reason}") from None
     except ValueError:

@@ -11,9 +11,12 @@ import tempfile
 from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tasks.schema.errors import BadSettings, ServerError
+
+if TYPE_CHECKING:
+    from psycopg2.extensions import connection
 
 DATABASES = ("mlflow", "mlflow_auth", "prefect")
 DEBIAN = "/usr/lib/postgresql"  # Debian's folder of binaries, which is not on PATH
@@ -104,7 +107,7 @@ def command(cluster: Path, port: int) -> list[str]:
     return [binary("postgres"), "-D", str(cluster), *(word for key, value in options.items() for word in ("-c", f"{key}={value}"))]
 
 
-def connect(values: Mapping[str, str], database: str = "postgres") -> Any:
+def connect(values: Mapping[str, str], database: str = "postgres") -> "connection":
     """A psycopg2 connection. Raises psycopg2.Error if the server does not answer."""
     import psycopg2
 

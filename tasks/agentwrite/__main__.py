@@ -81,6 +81,8 @@ def _show(work: EstimatedCalls, model: str, *, count: int, rehearsed: int, price
         rows[3] = ("dollars", f"{work.dollars(price, cache=True):,.2f}", f"{work.dollars(price, cache=False):,.2f} without a prefix cache")
     if work.unplanned:
         rows.append(("without a plan", f"{work.unplanned:,.0f}", "instructions that the rehearsal could not plan; they would be Rejects"))
+    if work.unwritten:
+        rows.append(("without a draft", f"{work.unwritten:,.0f}", "plans that the rehearsal could not write; they would be Rejects"))
     print(f"plan and write, {count:,} instructions{scaled}, by {model}")
     for name, value, note in rows:
         print(f"  {name:18}{value:>15}   {note}".rstrip())

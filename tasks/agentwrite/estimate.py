@@ -17,6 +17,7 @@ from typing import NamedTuple, get_args
 
 from tasks import progress, store
 from tasks.agentwrite.context import common_prefix
+from tasks.agentwrite.paragraph_checks import Unwritable
 from tasks.agentwrite.planner import make_plan
 from tasks.agentwrite.writer import write_draft
 from tasks.endpoints.chat import Reply, Request
@@ -58,10 +59,11 @@ class EstimatedCalls:
     seconds: float = 0  # sum of the durations of all calls
     longest: float = 0  # seconds of the longest chain of calls
     unplanned: float = 0  # instructions that the rehearsal could not plan
+    unwritten: float = 0  # plans that the rehearsal could not write; their calls count
 
     def scaled(self, factor: float) -> "EstimatedCalls":
         """All sums multiplied by `factor`; `longest` does not change."""
-        counts = ("calls", "prompt", "repeated", "completion", "seconds", "unplanned")
+        counts = ("calls", "prompt", "repeated", "completion", "seconds", "unplanned", "unwritten")
         return replace(self, **{name: getattr(self, name) * factor for name in counts})
 
     def wall(self, slots: int) -> float:
@@ -165,7 +167,8 @@ async def _rehearse(instruction: Instruction, total: EstimatedCalls, *, plan: Pl
         total.unplanned += 1
         return
     chain, before = 0.0, ""  # the stage write starts after all plans are made
-    await write_draft(chat, planned, write=write, bounds=plan.paragraph_words)
+    draft = await write_draft(chat, planned, write=write, bounds=plan.paragraph_words)
+    total.unwritten += isinstance(draft, Unwritable)
     total.longest = max(total.longest, chain)
 
 

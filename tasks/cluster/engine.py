@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from functools import cache
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from tasks.schema.errors import BadSettings, PipelineError
 from tasks.schema.redaction import redact
@@ -20,6 +20,7 @@ PATIENCE = 10.0  # seconds for the cluster's host to accept a connection
 STORE = 512 * 2**20  # bytes of shared memory of a local cluster's object store
 TRIES = 3  # attempts at a part if its worker dies
 TASKS = Path(__file__).parents[1]
+R = TypeVar("R")
 
 
 class WorkerDied(Exception):
@@ -33,7 +34,7 @@ class Engine(Protocol):
         """CPUs of all workers."""
         ...
 
-    def submit(self, name: str, work: Callable[..., object], *arguments: object) -> "Future[object]":
+    def submit(self, name: str, work: Callable[..., R], *arguments: object) -> "Future[R]":
         """Start `work(*arguments)`; a reference from `put` arrives as its value."""
         ...
 
@@ -105,7 +106,7 @@ class _Ray:
 
         return max(1, int(ray.cluster_resources().get("CPU", 1)))
 
-    def submit(self, name: str, work: Callable[..., object], *arguments: object) -> "Future[object]":
+    def submit(self, name: str, work: Callable[..., R], *arguments: object) -> "Future[R]":
         import ray
 
         reference = ray.remote(work).options(name=name, max_retries=0).remote(*arguments)
@@ -117,11 +118,11 @@ class _Ray:
         return ray.put(value)
 
 
-def _as_future(future: "Future[object]") -> "Future[object]":
+def _as_future(future: "Future[R]") -> "Future[R]":
     """Convert Ray's future into one that raises the work's own error, or WorkerDied."""
-    own: Future[object] = Future()
+    own: Future[R] = Future()
 
-    def over(done: "Future[object]") -> None:
+    def over(done: "Future[R]") -> None:
         if not own.set_running_or_notify_cancel():
             return
         if done.cancelled():

@@ -10,7 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from itertools import chain, islice
 from multiprocessing import get_context
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from tasks import progress
 from tasks.cluster.engine import TRIES, WorkerDied, engine
@@ -23,12 +23,12 @@ Shared = TypeVar("Shared")
 Result = TypeVar("Result")
 AHEAD = 3  # parts per worker that are running or waiting
 
-Start = Callable[[Any], "Future[Any]"]
+Start = Callable[[Item], Future[Result]]
 
 
-class _Pending(NamedTuple):
-    item: Any
-    future: "Future[Any]"
+class _Pending(NamedTuple, Generic[Item, Result]):
+    item: Item
+    future: Future[Result]
 
 
 def parallel_map(
@@ -46,7 +46,7 @@ def parallel_map(
             yield item, work(item, shared)
         return
     with _cluster(work, shared) if cluster else _pool(work, shared, processes) as (start, workers):
-        waiting: deque[_Pending] = deque()
+        waiting: deque[_Pending[Item, Result]] = deque()
         for item in chain(first, items):
             waiting.append(_Pending(item, start(item)))
             if len(waiting) >= AHEAD * workers:
@@ -55,7 +55,7 @@ def parallel_map(
             yield _next(waiting, start)
 
 
-def _next(waiting: deque[_Pending], start: Start) -> tuple[Any, Any]:
+def _next(waiting: deque[_Pending[Item, Result]], start: Start[Item, Result]) -> tuple[Item, Result]:
     item, future = waiting.popleft()
     for _ in range(TRIES):
         try:
@@ -70,7 +70,7 @@ def _next(waiting: deque[_Pending], start: Start) -> tuple[Any, Any]:
 
 
 @contextmanager
-def _pool(work: Callable[[Any, Any], Any], shared: Any, processes: int) -> Iterator[tuple[Start, int]]:
+def _pool(work: Callable[[Item, Shared], Result], shared: Shared, processes: int) -> Iterator[tuple[Start[Item, Result], int]]:
     """Spawned processes, because a fork of a process with threads may hang. Each gets `shared` once."""
     pool = ProcessPoolExecutor(processes, mp_context=get_context("spawn"), initializer=_begin, initargs=(shared, mark()))
     try:
@@ -82,18 +82,18 @@ def _pool(work: Callable[[Any, Any], Any], shared: Any, processes: int) -> Itera
 _shared: Any = None  # in a worker process: the value for all its parts
 
 
-def _begin(shared: Any, owner: str) -> None:
+def _begin(shared: object, owner: str) -> None:
     global _shared
     _shared = shared
     die_with_parent(owner=owner)
 
 
-def _work(work: Callable[[Any, Any], Any], item: Any) -> Any:
+def _work(work: Callable[[Item, Shared], Result], item: Item) -> Result:
     return work(item, _shared)
 
 
 @contextmanager
-def _cluster(work: Callable[[Any, Any], Any], shared: Any) -> Iterator[tuple[Start, int]]:
+def _cluster(work: Callable[[Item, Shared], Result], shared: Shared) -> Iterator[tuple[Start[Item, Result], int]]:
     there = engine()
     everywhere = there.put(shared)
     yield lambda item: there.submit(work.__name__, work, item, everywhere), there.workers()

@@ -13,6 +13,8 @@ from tasks.schema.contract_results import SHOWN, Bars, ContractVerdict, FailedRo
 if TYPE_CHECKING:
     import numpy as np
     import pandas as pd
+    from great_expectations.core import ExpectationValidationResult
+    from great_expectations.expectations.expectation import Expectation
     from numpy.typing import NDArray
 
 BINS = 20
@@ -43,7 +45,7 @@ def check(measured: "pd.DataFrame", contract: Contract, *, docs: Path) -> Checke
     return Checked(verdict, _Failed(measured, broken))
 
 
-def _run(measured: "pd.DataFrame", contract: Contract, docs: Path) -> list[Any]:
+def _run(measured: "pd.DataFrame", contract: Contract, docs: Path) -> "list[ExpectationValidationResult]":
     import great_expectations as gx
 
     context = gx.get_context(mode="ephemeral")
@@ -85,7 +87,7 @@ def _judged(measured: "pd.DataFrame", contract: Contract) -> "pd.DataFrame":
     return measured[[name for name in measured.columns if name in about]]
 
 
-def _expectation(rule: Rule) -> Any:
+def _expectation(rule: Rule) -> "Expectation":
     import great_expectations.expectations as theirs
 
     from tasks.contracts import expectations as ours
@@ -95,7 +97,7 @@ def _expectation(rule: Rule) -> Any:
     return made(**given, severity=rule.severity, notes=rule.meaning, meta={"name": rule.name})
 
 
-def _outcome(measured: "pd.DataFrame", rule: Rule, result: Any) -> tuple[Outcome, "NDArray[np.int64]"]:
+def _outcome(measured: "pd.DataFrame", rule: Rule, result: "ExpectationValidationResult") -> tuple[Outcome, "NDArray[np.int64]"]:
     """A rule's outcome, and the numbers (from 1) of the rows that break it."""
     if result.exception_info and result.exception_info.get("raised_exception"):
         raise RuntimeError(f"expectation {rule.name}: {result.exception_info['exception_message']}")
@@ -129,7 +131,7 @@ def _numbers(measured: "pd.DataFrame", rule: Rule) -> "NDArray[np.int64]":
     return numbers
 
 
-def _outside(values: "pd.Series[Any]", given: Mapping[str, Any]) -> "pd.Series[bool]":
+def _outside(values: "pd.Series[float]", given: Mapping[str, Any]) -> "pd.Series[bool]":
     low, high = given["min_value"], given["max_value"]
     return (values < (-math.inf if low is None else low)) | (values > (math.inf if high is None else high))
 

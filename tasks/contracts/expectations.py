@@ -3,13 +3,17 @@
 Its own ExpectColumnQuantileValuesToBeBetween raises TypeError with numpy 2. Importing this module imports Great Expectations.
 """
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from great_expectations.execution_engine import PandasExecutionEngine
 from great_expectations.expectations.expectation import ColumnAggregateExpectation, render_suite_parameter_string
 from great_expectations.expectations.metrics.column_aggregate_metric_provider import ColumnAggregateMetricProvider, column_aggregate_value
 from great_expectations.render import LegacyRendererType, RenderedStringTemplateContent
 from great_expectations.render.renderer.renderer import renderer
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from great_expectations.expectations.expectation_configuration import ExpectationConfiguration
 
 QUANTILE, RAREST = "column.safe_quantile", "column.rarest_share"
 
@@ -23,7 +27,7 @@ class ColumnQuantile(ColumnAggregateMetricProvider):
     value_keys = ("quantile",)
 
     @column_aggregate_value(engine=PandasExecutionEngine)
-    def _pandas(cls, column: Any, quantile: float, **_: Any) -> float | None:
+    def _pandas(cls, column: "pd.Series[float]", quantile: float, **_: object) -> float | None:
         return float(column.quantile(quantile)) if len(column) else None
 
 
@@ -33,7 +37,7 @@ class ColumnRarestShare(ColumnAggregateMetricProvider):
     metric_name = RAREST
 
     @column_aggregate_value(engine=PandasExecutionEngine)
-    def _pandas(cls, column: Any, **_: Any) -> float | None:
+    def _pandas(cls, column: "pd.Series[float]", **_: object) -> float | None:
         return float(column.value_counts(normalize=True).min()) if len(column) else None
 
 
@@ -43,14 +47,14 @@ class _Bounded(ColumnAggregateExpectation):
     min_value: float | None = None
     max_value: float | None = None
 
-    def _holds(self, metrics: dict[str, Any], name: str) -> dict[str, Any]:
+    def _holds(self, metrics: dict[str, float | None], name: str) -> Observed:
         seen = metrics[name]
         low, high = self.min_value, self.max_value
         inside = seen is not None and (low is None or seen >= low) and (high is None or seen <= high)
         return {"success": bool(inside), "result": {"observed_value": seen}}
 
 
-def _said(configuration: Any, text: str) -> list[RenderedStringTemplateContent]:
+def _said(configuration: "ExpectationConfiguration", text: str) -> list[RenderedStringTemplateContent]:
     """A line of the data docs: `text` with the expectation's arguments filled in."""
     given = {"min_value": "no", "max_value": "no", **configuration.kwargs}
     return [RenderedStringTemplateContent(content_block_type="string_template", string_template={"template": text, "params": given})]
@@ -64,14 +68,14 @@ class ExpectColumnQuantileToBeBetween(_Bounded):
     success_keys: ClassVar[tuple[str, ...]] = ("quantile", "min_value", "max_value")
 
     def _validate(
-        self, metrics: dict[str, object], runtime_configuration: object = None, execution_engine: object = None
+        self, metrics: dict[str, float | None], runtime_configuration: object = None, execution_engine: object = None
     ) -> dict[str, object]:
         return self._holds(metrics, QUANTILE)
 
     @classmethod
     @renderer(renderer_type=LegacyRendererType.PRESCRIPTIVE)
     @render_suite_parameter_string
-    def _prescriptive_renderer(cls, configuration: object, **_: object) -> list[RenderedStringTemplateContent]:
+    def _prescriptive_renderer(cls, configuration: "ExpectationConfiguration", **_: object) -> list[RenderedStringTemplateContent]:
         return _said(configuration, "$column: its quantile $quantile must lie between $min_value and $max_value.")
 
 
@@ -82,12 +86,12 @@ class ExpectColumnRarestShareToBeBetween(_Bounded):
     success_keys: ClassVar[tuple[str, ...]] = ("min_value", "max_value")
 
     def _validate(
-        self, metrics: dict[str, object], runtime_configuration: object = None, execution_engine: object = None
+        self, metrics: dict[str, float | None], runtime_configuration: object = None, execution_engine: object = None
     ) -> dict[str, object]:
         return self._holds(metrics, RAREST)
 
     @classmethod
     @renderer(renderer_type=LegacyRendererType.PRESCRIPTIVE)
     @render_suite_parameter_string
-    def _prescriptive_renderer(cls, configuration: object, **_: object) -> list[RenderedStringTemplateContent]:
+    def _prescriptive_renderer(cls, configuration: "ExpectationConfiguration", **_: object) -> list[RenderedStringTemplateContent]:
         return _said(configuration, "$column: its rarest value must have a share of $min_value or more.")

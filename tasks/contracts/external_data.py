@@ -6,10 +6,11 @@ conversation carries its problem, and reading continues. In a folder every data 
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tasks.contracts.measures import MeasuredRow
 from tasks.schema.errors import BadInput
+from tasks.schema.params import Source
 from tasks.schema.records import Message
 from tasks.sources import reading, splits
 from tasks.sources.adapters import ANSWERS, TEXTS, TURNS, messages_of
@@ -17,6 +18,9 @@ from tasks.sources.files import in_folder, local_file
 from tasks.sources.patterns import READABLE
 from tasks.sources.turns import Misfit, is_null, kind, normal, plain
 from tasks.text.length_requests import parse_length_request
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 IDS = ("id", "uuid", "conversation_id", "conversation_hash", "idx", "index")
 ASKED = "asked_words"  # the pipeline's own column; other columns such as `length` may be tokens, or the written length
@@ -73,7 +77,7 @@ def _rows(path: Path) -> Iterator[_Found]:
             yield _Found(name, row.number, row.data, row.problem)
 
 
-def _whole_rows(file: Path, entry: Any) -> Iterator[splits.SourceRow]:
+def _whole_rows(file: Path, entry: Source) -> Iterator[splits.SourceRow]:
     """Rows with all columns, because the caller may name any column."""
     if file.suffix == ".parquet":
         yield from _parquet(file)
@@ -94,7 +98,7 @@ def _parquet(file: Path) -> Iterator[splits.SourceRow]:
         raise BadInput(file, f"not readable as Parquet: {str(error).splitlines()[0]}", fix="fetch or write the file again") from None
 
 
-def _numbered(batches: Iterator[Any]) -> Iterator[splits.SourceRow]:
+def _numbered(batches: "Iterator[pa.RecordBatch]") -> Iterator[splits.SourceRow]:
     number = 0
     for batch in batches:
         for place in range(batch.num_rows):

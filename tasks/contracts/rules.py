@@ -1,6 +1,6 @@
 """Contracts as data: each rule names an expectation, the measure and bounds that it checks, its severity and its meaning."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from tasks.schema.contract_results import Severity
@@ -12,7 +12,7 @@ class Rule(NamedTuple):
     name: str
     severity: Severity
     expectation: str
-    arguments: dict[str, Any]
+    arguments: Mapping[str, Any]
     meaning: str
 
     @property

@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Self
+from typing import IO, NamedTuple, Self, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,6 +24,7 @@ WORDS = 8  # of a bitmap, 64 bits each
 _ODD = np.uint64(0x9E3779B97F4A7C15)
 
 Places = NDArray[np.int64]
+N = TypeVar("N", bound=np.generic)
 
 
 class Sketches(NamedTuple):
@@ -116,7 +117,7 @@ class SketchStore:
             yield Near(int(places[rank]), int(places[other]), similarity)
 
 
-def _mapped(file: IO[bytes], kind: Any, shape_: tuple[int, ...]) -> NDArray[Any]:
+def _mapped(file: IO[bytes], kind: type[N], shape_: tuple[int, ...]) -> NDArray[N]:
     file.flush()
     return np.memmap(file, kind, "r", shape=shape_).view(np.ndarray) if all(shape_) else np.zeros(shape_, kind)
 
@@ -247,7 +248,7 @@ def _meetings(bands: NDArray[np.uint32], places: Places) -> tuple[NDArray[np.uin
     return all_ranks[order], np.concatenate(buckets)[order], known
 
 
-def _spans(starts: NDArray[Any], sizes: NDArray[np.int32]) -> Places:
+def _spans(starts: NDArray[np.integer], sizes: NDArray[np.int32]) -> Places:
     """The indices of several stretches, one after the other."""
     ends = np.cumsum(sizes, dtype=np.int64)
     return np.repeat(starts - (ends - sizes), sizes) + np.arange(int(ends[-1]) if len(ends) else 0)

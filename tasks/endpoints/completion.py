@@ -73,7 +73,7 @@ def read_completion(raw: bytes) -> Completion:
     return Completion(read_message(message), finish, body.get("usage"))
 
 
-def read_message(message: Mapping[str, Any]) -> Content:
+def read_message(message: Mapping[str, object]) -> Content:
     """Returns a message's text and thoughts. Without content, the text is the `refusal` field. Raises NoText for parts that are not
     text.
     """
@@ -83,7 +83,7 @@ def read_message(message: Mapping[str, Any]) -> Content:
     return read_content(content, beside=message)
 
 
-def read_content(content: object, *, beside: Mapping[str, Any] | None = None) -> Content:
+def read_content(content: object, *, beside: Mapping[str, object] | None = None) -> Content:
     """Splits a message's content into text and thoughts. `beside` is the message itself: its other fields may have thoughts.
 
     Raises NoText, with its type, for a part that is neither text nor thoughts.
@@ -100,7 +100,7 @@ def read_content(content: object, *, beside: Mapping[str, Any] | None = None) ->
     return Content(_encodable(text), _encodable("\n".join(dict.fromkeys(found))), bool(inline.strip()))
 
 
-def pieces_of(delta: Mapping[str, Any]) -> Iterator[tuple[bool, str]]:
+def pieces_of(delta: Mapping[str, object]) -> Iterator[tuple[bool, str]]:
     """Yields the parts of one event of a stream, as sent, each with a flag: is it a thought? Raises NoText as `read_content`."""
     yield from ((is_thought, text) for is_thought, text in _parts(delta.get("content")) if text)
     if isinstance(refusal := delta.get("refusal"), str) and refusal:
@@ -109,7 +109,7 @@ def pieces_of(delta: Mapping[str, Any]) -> Iterator[tuple[bool, str]]:
     yield from ((True, text) for text in dict.fromkeys(filter(None, thoughts)))
 
 
-def finish_reason(choice: Mapping[str, Any]) -> str:
+def finish_reason(choice: Mapping[str, object]) -> str:
     """Returns a choice's finish reason as the server sent it: the first known reason among four fields, else the first one, else empty."""
     said = [
         _encodable(value.strip())[:_RAW]
@@ -129,13 +129,13 @@ def loads(raw: bytes) -> Any:
         return json.loads(raw)
 
 
-def _choice(body: object) -> dict[str, Any] | None:
+def _choice(body: object) -> dict[str, object] | None:
     """The first choice."""
     choices = body.get("choices") if isinstance(body, dict) else None
     return choices[0] if isinstance(choices, list) and choices and isinstance(choices[0], dict) else None
 
 
-def _is_message(message: Mapping[str, Any]) -> bool:
+def _is_message(message: Mapping[str, object]) -> bool:
     return any(field in message for field in ("role", "content", "refusal", "tool_calls", "function_call", *THOUGHT_FIELDS))
 
 
@@ -174,7 +174,7 @@ def _parts(content: object, depth: int = _DEPTH) -> Iterator[tuple[bool, str]]:
             raise NoText(f"the content is {type(content).__name__}, not text")
 
 
-def _part(part: Mapping[str, Any], depth: int) -> Iterator[tuple[bool, str]]:
+def _part(part: Mapping[str, object], depth: int) -> Iterator[tuple[bool, str]]:
     kind = part.get("type")
     if kind in _HIDDEN_PARTS:
         return
@@ -197,7 +197,7 @@ def _thought_parts(value: object, depth: int = _DEPTH) -> Iterator[tuple[bool, s
         yield from _thought_parts(_words(value), depth - 1)
 
 
-def _words(part: Mapping[str, Any]) -> object:
+def _words(part: Mapping[str, object]) -> object:
     """The field of a part that has its text; None without one."""
     return next((part[name] for name in _WORDS if isinstance(part.get(name), str | list | dict)), None)
 

@@ -5,7 +5,7 @@ not changed. Unknown fields are ignored.
 """
 
 from functools import cache
-from typing import Any, NamedTuple, TypeVar
+from typing import NamedTuple, TypeVar
 
 import orjson
 from pydantic import TypeAdapter, ValidationError
@@ -24,9 +24,9 @@ class Newer(NamedTuple):
     format: int
 
 
-def encode(record: Any) -> bytes:
+def encode(record: NamedTuple) -> bytes:
     """Returns a NamedTuple as one line of JSON without line end; the format comes first."""
-    return orjson.dumps({NAME: record.format, **record._asdict()})
+    return orjson.dumps({NAME: FORMAT, **record._asdict()})  # the record has its own format
 
 
 def decode(body: bytes | memoryview, kind: type[R]) -> R | Newer | None:

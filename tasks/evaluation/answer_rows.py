@@ -44,11 +44,12 @@ def answers_in(entry: BenchmarkRow) -> Iterator[Answered]:
 
 def _answered(entry: BenchmarkRow) -> Answered:
     row = entry.data
+    value: object = row
     field = next((name for name in RESPONSES if name in row), None)
     if field is None:
         if not any(isinstance(row.get(name), list | dict) for name in ("choices", "body")):
             raise entry.bad(RESPONSES[0], "missing field")
-        field, value = RESPONSES[0], row
+        field = RESPONSES[0]
     else:
         value = row[field]
     # A list of strings is refused: it may be parts, samples or paragraphs.

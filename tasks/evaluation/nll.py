@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
 from statistics import mean
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tasks import progress, store
 from tasks.checkpoints import check_model
@@ -19,6 +19,9 @@ from tasks.evaluation.recorded import read_recorded
 from tasks.models.local import local_folder
 from tasks.schema.errors import BadInput
 from tasks.schema.records import Prediction, Record
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 CHUNK = 512  # tokens
 PARTS = 10
@@ -28,8 +31,8 @@ class ScoringModel(NamedTuple):
     """The model that computes the NLL."""
 
     name: str
-    model: Any  # transformers' causal language model, in evaluation mode
-    tokenizer: Any
+    model: "PreTrainedModel"  # transformers' causal language model, in evaluation mode
+    tokenizer: "PreTrainedTokenizerBase"
     context: int  # tokens of prompt and answer together
 
 
@@ -178,7 +181,7 @@ def losses_of(reader: ScoringModel, text: PromptAndAnswer) -> tuple[list[float],
     return losses, len(fits) == len(answer)
 
 
-def _chunks(model: Any, ids: list[int], *, known: int) -> Iterator[list[float]]:
+def _chunks(model: "PreTrainedModel", ids: list[int], *, known: int) -> Iterator[list[float]]:
     """Yields the NLL of the tokens after the first `known`, one chunk at a time. The last token is only predicted, not read."""
     import torch
 

@@ -9,14 +9,14 @@ import hashlib
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tasks.judging.rubric import SCHEMA, SCORE
 from tasks.prompts import located
 from tasks.schema.errors import BadPrompt
 from tasks.schema.records import PAPERS_NAMES
 
-PAPERS_SCHEMA: dict[str, Any] = {  # the analysis comes first, as in the prompt, so that the scores follow from it
+PAPERS_SCHEMA: dict[str, object] = {  # the analysis comes first, as in the prompt, so that the scores follow from it
     "type": "object",
     "properties": {"Analysis": {"type": "string"}, **dict.fromkeys(PAPERS_NAMES.values(), SCORE)},
     "required": ["Analysis", *PAPERS_NAMES.values()],
@@ -28,7 +28,7 @@ class _Kind(NamedTuple):
     placeholder: re.Pattern[str]
     shown: str  # format of a placeholder
     names: tuple[str, ...]
-    schema: dict[str, Any]
+    schema: dict[str, object]
 
 
 _OURS = _Kind(re.compile(r"\{\{(\w+)\}\}"), "{{{{{}}}}}", ("prompt", "answer", "mark"), SCHEMA)
@@ -47,7 +47,7 @@ class Template(NamedTuple):
         return self.kind == _PAPERS
 
     @property
-    def schema(self) -> dict[str, Any]:
+    def schema(self) -> dict[str, object]:
         """The JSON schema of the replies that the prompt requires."""
         return self.kind.schema
 

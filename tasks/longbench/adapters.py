@@ -14,7 +14,7 @@ A row without a readable length is skipped and counted, or refused. A length is 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tasks.longbench.benchmark import BenchmarkPrompt, BenchmarkRow, asked, entries, items_of
 from tasks.schema.errors import BadInput
@@ -26,7 +26,7 @@ class BenchmarkAdapter(NamedTuple):
     """One benchmark's format."""
 
     name: str
-    fits: Callable[[Mapping[str, Any]], bool]  # does a row look like this format?
+    fits: Callable[[Mapping[str, object]], bool]  # does a row look like this format?
     asks: Callable[[BenchmarkRow], Sequence[BenchmarkPrompt]]  # the prompts of a row; empty if the row states no readable length
     recorded: Callable[[BenchmarkRow], Sequence[BenchmarkPrompt]] | None = None  # the prompt that a recorded row answers; None: use `asks`
 
@@ -158,8 +158,8 @@ def _spelled(name: str) -> str:
     return name.translate({ord(str(digit)): chr(ord("a") + digit) for digit in range(10)})
 
 
-def _stated(row: Mapping[str, Any]) -> bool:
-    return isinstance(row.get("instruction"), str) and bool(_HELLOBENCH_LENGTH.search(row["instruction"]))
+def _stated(row: Mapping[str, object]) -> bool:
+    return isinstance(text := row.get("instruction"), str) and bool(_HELLOBENCH_LENGTH.search(text))
 
 
 ADAPTERS: dict[str, BenchmarkAdapter] = {

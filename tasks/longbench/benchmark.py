@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from glob import glob
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tasks import store
 from tasks.schema.errors import BadInput
@@ -28,7 +28,7 @@ _OTHERS = {  # by their first bytes
 class BenchmarkRow(NamedTuple):
     """One row of a file, with the file and line it comes from."""
 
-    data: Mapping[str, Any]
+    data: Mapping[str, object]
     path: Path
     line: int
 
@@ -83,14 +83,6 @@ class BenchmarkPrompt(NamedTuple):
     id: str = ""  # empty: derived from prompt and length
     language: str = ""  # ISO 639; empty: detected from the prompt
     topic: str = ""  # empty: derived from the prompt
-
-
-def read_benchmark(path: Path) -> list[BenchmarkItem]:
-    """Returns every item in file order. `id` and `type` are optional (LongWrite-Ruler files differ); other fields are ignored.
-
-    Raises BadInput with line and field at the first row without a prompt or a positive length, and at the first duplicate.
-    """
-    return list(items_of((entry, asked(entry)) for entry in entries(path)))
 
 
 def asked(entry: BenchmarkRow) -> BenchmarkPrompt:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from os import devnull
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tasks import store
 from tasks.schema.errors import BadInput, StorageError
@@ -116,12 +116,12 @@ def _readable(gguf: Path) -> Iterator[None]:
 
 def _save(gguf: Path, folder: Path) -> None:
     import torch
-    from transformers import AutoModelForCausalLM, AutoTokenizer
+    from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
     where, file = str(gguf.absolute().parent), gguf.name
     with Path(devnull).open("w") as quiet, redirect_stdout(quiet):
         tokenizer = AutoTokenizer.from_pretrained(where, gguf_file=file)
-        model: Any = AutoModelForCausalLM.from_pretrained(where, gguf_file=file, dtype=torch.float32)
+        model: PreTrainedModel = AutoModelForCausalLM.from_pretrained(where, gguf_file=file, dtype=torch.float32)
     # save_pretrained refuses a model that it takes for quantized; these weights are not any more.
     for place in (model.config, model):
         if hasattr(place, "quantization_config"):

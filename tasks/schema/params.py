@@ -7,13 +7,16 @@ gets only the sections that dvc.yaml declares for it.
 import re
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from tasks.schema.errors import BadParams
 from tasks.schema.records import Language, Share
 from tasks.schema.urls import Url
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 Version = Annotated[int, Field(ge=1, description="raised by hand when the stage's meaning changes: its code is no dependency")]
 Percent = Annotated[float, Field(ge=0, le=100)]
@@ -25,6 +28,7 @@ PAPERS = PROFILES / "small.yaml"  # the evaluator's default without a params.yam
 LARGEST = 10**9  # limit for every number in params.yaml except the seed
 SHAPE = "write it as in the files of profiles/"
 DEEPEST = 20  # levels of nesting
+Keys = tuple[int | str, ...]  # of a value, from the top
 
 
 class Section(BaseModel):
@@ -470,7 +474,7 @@ def load(path: Path = Path("params.yaml")) -> Params:
 
     try:
         text = path.read_text(encoding="utf-8")
-        tree: Any = YAML(typ="rt").load(text)
+        tree: object = YAML(typ="rt").load(text)
     except FileNotFoundError:
         raise BadParams(path, "no such file", fix="`longwriter use rehearsal` writes one") from None
     except UnicodeDecodeError as error:
@@ -491,25 +495,25 @@ def load(path: Path = Path("params.yaml")) -> Params:
         return Params.model_validate(tree)
     except ValidationError as error:
         first = error.errors(include_url=False)[0]
-        keys = list(first["loc"])
+        keys = first["loc"]
         raise BadParams(path, _problem(first), line=_line(tree, keys), field=".".join(map(str, keys)), fix=_fix_for(first, keys)) from None
 
 
-def _check_values(path: Path, tree: Any) -> None:
+def _check_values(path: Path, tree: object) -> None:
     """Raises BadParams for too deep nesting and for numbers over LARGEST, before they are used."""
-    waiting: list[tuple[Any, tuple[Any, ...]]] = [(tree, ())]
+    waiting: list[tuple[object, Keys]] = [(tree, ())]
     while waiting:
         value, keys = waiting.pop()
         if len(keys) > DEEPEST:
-            raise BadParams(path, f"nested more than {DEEPEST} levels deep", line=_line(tree, list(keys)), field=str(keys[0]), fix=SHAPE)
+            raise BadParams(path, f"nested more than {DEEPEST} levels deep", line=_line(tree, keys), field=str(keys[0]), fix=SHAPE)
         if isinstance(value, dict | list):
             waiting += [(child, (*keys, key)) for key, child in (value.items() if isinstance(value, dict) else enumerate(value))]
         elif isinstance(value, int | float) and not isinstance(value, bool) and keys != ("seed",) and abs(value) > LARGEST:
             problem = f"{str(value)[:24]} is out of range; the largest number is {LARGEST:,}"
-            raise BadParams(path, problem, line=_line(tree, list(keys)), field=".".join(map(str, keys)), fix="correct the value")
+            raise BadParams(path, problem, line=_line(tree, keys), field=".".join(map(str, keys)), fix="correct the value")
 
 
-def _problem(error: Any) -> str:
+def _problem(error: "ErrorDetails") -> str:
     if error["type"] == "extra_forbidden":
         return "unknown key"
     if error["type"] == "missing":
@@ -518,7 +522,7 @@ def _problem(error: Any) -> str:
     return str(error["msg"]).removeprefix("Value error, ") + shown
 
 
-def _fix_for(error: Any, keys: list[Any]) -> str:
+def _fix_for(error: "ErrorDetails", keys: Keys) -> str:
     if error["type"] == "missing":
         return "add it; the profiles show its place"
     if error["type"] != "extra_forbidden":
@@ -527,7 +531,7 @@ def _fix_for(error: Any, keys: list[Any]) -> str:
     return f"did you mean {near[0]}?" if near else "remove it; where a run happens is set by LONGWRITER_* variables, not here"
 
 
-def _fields(keys: list[Any]) -> list[str]:
+def _fields(keys: Keys) -> list[str]:
     section: Any = Params
     for key in keys:
         if not isinstance(key, int):  # a list index; the entry's type was already taken from the list's
@@ -536,7 +540,7 @@ def _fields(keys: list[Any]) -> list[str]:
     return [field.alias or name for name, field in section.model_fields.items()]
 
 
-def _line(tree: Any, keys: list[Any]) -> int | None:
+def _line(tree: Any, keys: Keys) -> int | None:
     """The line of the deepest key on the path that is in the file."""
     line = None
     for key in keys:

@@ -13,7 +13,7 @@ The prompt is the first user turn; later turns are ignored, and earlier turns of
 
 from collections.abc import Iterator, Mapping
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from tasks.schema.records import Message
 from tasks.sources.turns import MEDIA, Misfit, Turn, decoded, is_absent, is_null, is_turns, kind, normal, plain, text_of, turns_of
@@ -56,7 +56,7 @@ class RawPrompt(NamedTuple):
 class _Row:
     """The columns of a row, case-insensitive. `named`: the columns that hold the messages, the prompt or the response."""
 
-    def __init__(self, row: Mapping[str, Any], named: Mapping[str, str]) -> None:
+    def __init__(self, row: Mapping[str, object], named: Mapping[str, str]) -> None:
         self._row = row
         self._names = {normal(name): name for name in reversed(list(row)) if name not in named.values()}
         for role, others in (("prompt", REQUESTS), ("response", ANSWERS)):
@@ -70,7 +70,7 @@ class _Row:
     def has(self, column: str) -> bool:
         return column in self._names
 
-    def get(self, column: str) -> Any:
+    def get(self, column: str) -> object:
         name = self._names.get(column)
         return None if name is None else self._row.get(name)
 
@@ -82,7 +82,7 @@ class _Row:
         return iter(self._row)
 
 
-def ask_of(row: Mapping[str, Any], adapter: str = "auto") -> RawPrompt:
+def ask_of(row: Mapping[str, object], adapter: str = "auto") -> RawPrompt:
     """The first user turn with the system prompt; an empty text if there is no user turn. Raises Misfit for an unreadable row."""
     read = _Row(row, {})
     toxic = _flag(read, "toxic") or _moderated(read)
@@ -97,7 +97,7 @@ def ask_of(row: Mapping[str, Any], adapter: str = "auto") -> RawPrompt:
     return RawPrompt("", toxic)
 
 
-def messages_of(row: Mapping[str, Any], adapter: str = "auto", *, named: Mapping[str, str] | None = None) -> tuple[Message, ...]:
+def messages_of(row: Mapping[str, object], adapter: str = "auto", *, named: Mapping[str, str] | None = None) -> tuple[Message, ...]:
     """All messages of the conversation, or the prompt and the answer, with standard role names. Raises Misfit if anything is unusable.
 
     `named`: the user's choice of columns for `messages`, `prompt` or `response`.
@@ -149,8 +149,8 @@ def _whole(row: _Row, field: str) -> Iterator[Turn]:
     if not is_turns(value):
         yield _request(row, field)
         yield from _answer(row, answer)
-    elif all(isinstance(part, str) for part in value):
-        yield from _rounds(row, field, value, answer)
+    elif isinstance(value, list | tuple) and all(isinstance(part, str) for part in value):
+        yield from _rounds(row, field, list(value), answer)
     else:
         turns = list(turns_of(value, row.name(field)))
         yield from turns

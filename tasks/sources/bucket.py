@@ -8,7 +8,7 @@ import hashlib
 import io
 from collections.abc import Iterator
 from functools import cache
-from typing import Any, BinaryIO, NamedTuple, cast
+from typing import TYPE_CHECKING, BinaryIO, NamedTuple, cast
 
 from tenacity import retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
@@ -16,6 +16,10 @@ from tasks.schema.errors import BadInput, SourceError
 from tasks.schema.params import Source
 from tasks.schema.redaction import redact
 from tasks.sources.patterns import below, fixed_prefix, matching, say_left_out
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+    from mypy_boto3_s3 import S3Client
 
 TRIES = 6
 AT_ONCE = 8 * 2**20  # bytes per request
@@ -85,7 +89,7 @@ def _objects(bucket: str, prefix: str, pattern: str) -> Iterator[ListedObject]:
 
 
 @cache
-def client() -> Any:
+def client() -> "S3Client":
     """The S3 client, with retries and timeouts. Created once."""
     import boto3
     from botocore.config import Config
@@ -120,12 +124,13 @@ class _Reader(io.RawIOBase):
         self._at = offset + (0, self._at, self._nbytes)[whence]
         return self._at
 
-    def readinto(self, buffer: Any) -> int:
-        wanted = min(len(buffer), self._nbytes - self._at)
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        view = memoryview(buffer)
+        wanted = min(len(view), self._nbytes - self._at)
         if wanted <= 0:
             return 0
         try:
-            buffer[:wanted] = self._part(wanted)
+            view[:wanted] = self._part(wanted)
         except _CutShort as error:
             raise SourceError(f"{self._place}: byte {self._at}: {error}, {TRIES} times; run again when the store answers") from None
         self._at += wanted

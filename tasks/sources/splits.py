@@ -7,7 +7,7 @@ group. Rows are numbered from 1 within a part; the caller adds the counts of ear
 
 import io
 from collections.abc import Iterator, Mapping
-from typing import Any, BinaryIO, NamedTuple
+from typing import BinaryIO, NamedTuple
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -47,7 +47,7 @@ class SourceRow(NamedTuple):
     """A row, a blank line, or an unreadable row with its problem."""
 
     number: int  # line or row, from 1 within the part
-    data: Mapping[str, Any] | None
+    data: Mapping[str, object] | None
     problem: str | None = None  # why there is no data; None without data: a blank line
 
 
@@ -149,7 +149,7 @@ def _past_line(stream: BinaryIO, at: int, stop: int) -> int:
     return stop
 
 
-def _twice(line: bytes, data: Mapping[str, Any]) -> str | None:
+def _twice(line: bytes, data: Mapping[str, object]) -> str | None:
     """A field that is read and occurs twice in the object, which is ambiguous; None if there is none."""
     for field in data:
         if normal(field) in _READ and line.count(b'"%s"' % field.encode()) > 1:
@@ -231,7 +231,7 @@ def _numbered(batch: pa.RecordBatch, turns: int | None, before: int) -> Iterator
                 yield SourceRow(before + place + 1, None, f"invalid UTF-8 at byte {error.start} of a text")
 
 
-def _one(batch: pa.RecordBatch, place: int) -> dict[str, Any]:
+def _one(batch: pa.RecordBatch, place: int) -> dict[str, object]:
     [row] = batch.slice(place, 1).to_pylist()
     return dict(row)
 
@@ -246,7 +246,7 @@ def _shortened(batch: pa.RecordBatch, turns: int, lists: list[str]) -> pa.Record
     return pa.RecordBatch.from_arrays(columns, names=names)
 
 
-def _suffices(data: Mapping[str, Any], lists: list[str], turns: int) -> bool:
+def _suffices(data: Mapping[str, object], lists: list[str], turns: int) -> bool:
     """Whether each conversation that may have been cut still contains the user's prompt."""
-    cut = (data[name] for name in lists if normal(name) in FIELDS and data[name] and len(data[name]) == turns)
+    cut = (value for name in lists if normal(name) in FIELDS and isinstance(value := data[name], list) and 0 < len(value) == turns)
     return all(map(holds_request, cut))

@@ -8,7 +8,7 @@ contain JSON. Other content of a turn is reported by the name of its field; noth
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
-from typing import Any, NamedTuple
+from typing import NamedTuple, TypeGuard
 
 import orjson
 
@@ -65,12 +65,12 @@ def is_absent(value: object) -> bool:
     return is_null(value) or (isinstance(value, list | tuple | dict) and not value)
 
 
-def plain(value: Any) -> Any:
+def plain(value: object) -> object:
     """NumPy arrays and scalars as Python values; any other value unchanged."""
     return value.tolist() if hasattr(value, "tolist") else value
 
 
-def decoded(value: Any) -> Any:
+def decoded(value: object) -> object:
     """The list or object that a string contains as JSON; any other value unchanged."""
     value = plain(value)
     if isinstance(value, str) and value.lstrip()[:1] in ("[", "{"):
@@ -82,7 +82,7 @@ def decoded(value: Any) -> Any:
     return value
 
 
-def turns_of(value: Any, field: str) -> Iterator[Turn]:
+def turns_of(value: object, field: str) -> Iterator[Turn]:
     """Yield the turns one by one. Raises Misfit at the first invalid turn; turns after the last requested one are not read."""
     turns = decoded(value)
     if isinstance(turns, Mapping):
@@ -93,7 +93,7 @@ def turns_of(value: Any, field: str) -> Iterator[Turn]:
         yield from _turn(plain(turn), f"{field}.{place}", place)
 
 
-def is_turns(value: Any) -> bool:
+def is_turns(value: object) -> bool:
     """Whether the value of a text column is a list of turns: objects with roles, pairs of texts, or texts."""
     found = decoded(value)
     if not isinstance(found, list | tuple) or not found:
@@ -104,13 +104,13 @@ def is_turns(value: Any) -> bool:
     return isinstance(first, str) or _has_role(first)
 
 
-def holds_request(value: Any) -> bool:
+def holds_request(value: object) -> bool:
     """Whether the given first turns of a conversation contain a user turn. If so, the other turns are not needed."""
     turns = [dict(turn) if _is_map(turn) else turn for turn in value] if isinstance(value, list) else []
     return any(_asks(turn) if isinstance(turn, Mapping) else isinstance(turn, str | list) for turn in turns)
 
 
-def _asks(turn: Mapping[str, Any]) -> bool:
+def _asks(turn: Mapping[str, object]) -> bool:
     keys = _keys(turn)
     said = [turn[keys[key]] for key in ROLE_KEYS if key in keys and not is_null(turn[keys[key]])]
     if said:
@@ -118,18 +118,18 @@ def _asks(turn: Mapping[str, Any]) -> bool:
     return any(key in keys and not is_null(turn[keys[key]]) for key in ASKED_KEYS)
 
 
-def _has_role(turn: Any) -> bool:
+def _has_role(turn: object) -> bool:
     return isinstance(turn, Mapping) and not set(ROLE_KEYS).isdisjoint(map(normal, turn))
 
 
-def text_of(value: Any, where: str) -> str:
+def text_of(value: object, where: str) -> str:
     """`value` if it is a string. Raises Misfit otherwise."""
     if not isinstance(value, str):
         raise Misfit(f"{where}: {_wanted('a text', value)}")
     return value
 
 
-def kind(value: Any) -> str:
+def kind(value: object) -> str:
     """The JSON type of a value, with the value if it is short, for messages."""
     if is_null(value):
         return "null"
@@ -138,19 +138,19 @@ def kind(value: Any) -> str:
     return name if isinstance(value, dict | list | tuple) or len(repr(value)) > 40 else f"{name} ({value!r})"
 
 
-def _wanted(what: str, value: Any) -> str:
+def _wanted(what: str, value: object) -> str:
     return f"null, {what} is wanted" if is_null(value) else f"{what} is wanted, got {kind(value)}"
 
 
-def _zipped(turns: Mapping[str, Any], field: str) -> list[dict[str, Any]]:
+def _zipped(turns: Mapping[str, object], field: str) -> list[dict[str, object]]:
     """A list of objects from an object of lists, as some tables store it. Raises Misfit if the lengths differ."""
-    lists = {name: plain(values) for name, values in turns.items()}
-    if not lists or not all(isinstance(values, list) for values in lists.values()) or len({len(values) for values in lists.values()}) > 1:
+    lists = {name: found for name, values in turns.items() if isinstance(found := plain(values), list)}
+    if not lists or len(lists) < len(turns) or len({len(values) for values in lists.values()}) > 1:
         raise Misfit(f"{field}: a list of turns is wanted, got an object")
     return [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]
 
 
-def _turn(turn: Any, where: str, place: int) -> Iterator[Turn]:
+def _turn(turn: object, where: str, place: int) -> Iterator[Turn]:
     if isinstance(turn, str) and not _has_role(decoded(turn)):
         yield Turn(("user", "assistant")[place % 2], turn, where)
         return
@@ -166,12 +166,12 @@ def _turn(turn: Any, where: str, place: int) -> Iterator[Turn]:
         raise Misfit(f"{where}: {_wanted('an object', turn)}")
 
 
-def _is_map(turn: Any) -> bool:
+def _is_map(turn: object) -> TypeGuard[list[tuple[str, object]]]:
     """Whether `turn` is a map of Parquet, which pyarrow returns as a list of tuples of two."""
     return isinstance(turn, list) and bool(turn) and all(isinstance(pair, tuple) and len(pair) == 2 for pair in turn)
 
 
-def _object(turn: Mapping[str, Any], where: str) -> Iterator[Turn]:
+def _object(turn: Mapping[str, object], where: str) -> Iterator[Turn]:
     keys = _keys(turn)
     role = next((key for key in ROLE_KEYS if key in keys and not is_null(turn[keys[key]])), None)
     if role is None:
@@ -194,7 +194,7 @@ def _object(turn: Mapping[str, Any], where: str) -> Iterator[Turn]:
         yield _with(_spoken(known, turn[key], f"{where}.{key}"), beside)
 
 
-def _exchange(turn: Mapping[str, Any], keys: Mapping[str, str], where: str) -> Iterator[Turn]:
+def _exchange(turn: Mapping[str, object], keys: Mapping[str, str], where: str) -> Iterator[Turn]:
     """The turns of an object with a prompt and its answer."""
     asked = next((keys[key] for key in ASKED_KEYS if key in keys and not is_null(turn[keys[key]])), None)
     answered = next((keys[key] for key in ANSWERED_KEYS if key in keys and not is_null(turn[keys[key]])), None)
@@ -214,7 +214,7 @@ def _with(turn: Turn, beside: str) -> Turn:
     return turn._replace(lacks=turn.lacks or beside)
 
 
-def _spoken(role: str, value: Any, where: str) -> Turn:
+def _spoken(role: str, value: object, where: str) -> Turn:
     """The turn of one speaker, from a text or a list of parts."""
     value = plain(value)
     if is_null(value):
@@ -224,7 +224,7 @@ def _spoken(role: str, value: Any, where: str) -> Turn:
     return Turn(role, text_of(value, where), where)
 
 
-def _parts(role: str, parts: Sequence[Any], where: str) -> Turn:
+def _parts(role: str, parts: Sequence[object], where: str) -> Turn:
     texts, lacks = [], ""
     for place, part in enumerate(parts):
         text = part.get("text") if isinstance(part, Mapping) else part
@@ -237,7 +237,7 @@ def _parts(role: str, parts: Sequence[Any], where: str) -> Turn:
     return Turn(role, "\n".join(texts), where, lacks)
 
 
-def _beside(turn: Mapping[str, Any], keys: Mapping[str, str], where: str) -> str:
+def _beside(turn: Mapping[str, object], keys: Mapping[str, str], where: str) -> str:
     """Tool calls, media or reasoning of a turn, with the name of the field; empty if there are none."""
     for names, what in ((CALLS, "a call of a tool"), (MEDIA, "more than text"), (THOUGHTS, "thoughts beside the text")):
         for key in names:
@@ -246,13 +246,13 @@ def _beside(turn: Mapping[str, Any], keys: Mapping[str, str], where: str) -> str
     return ""
 
 
-def _unlearned(turn: Mapping[str, Any], keys: Mapping[str, str], where: str) -> str:
+def _unlearned(turn: Mapping[str, object], keys: Mapping[str, str], where: str) -> str:
     for key in WEIGHTS:
         if key in keys and not is_null(turn[keys[key]]) and turn[keys[key]] in (0, False):
             return f"{where}.{keys[key]}: {kind(turn[keys[key]])}, this turn is not to be learned"
     return ""
 
 
-def _keys(turn: Mapping[str, Any]) -> dict[str, str]:
+def _keys(turn: Mapping[str, object]) -> dict[str, str]:
     """The original field names of a turn, by their normal form."""
     return {normal(name): name for name in reversed(list(turn))}

@@ -89,7 +89,7 @@ def _settings(client: S3Client, bucket: str, kms_key: str) -> Mapping[str, Calla
 def tls_only(bucket: str) -> Mapping[str, Any]:
     """The bucket policy that refuses plain HTTP and TLS before 1.2."""
     arn = f"arn:aws:s3:::{bucket}"
-    everything: Mapping[str, Any] = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": [arn, f"{arn}/*"]}
+    everything: Mapping[str, object] = {"Effect": "Deny", "Principal": "*", "Action": "s3:*", "Resource": [arn, f"{arn}/*"]}
     return {
         "Version": "2012-10-17",
         "Statement": [

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from email.utils import parsedate_to_datetime
 from functools import cache
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 from urllib.parse import urlsplit
 
 from tasks.schema.errors import BadSettings, StorageError
@@ -20,6 +20,7 @@ from tasks.schema.settings import PREFIX, settings
 from tasks.storage.place import Place, place
 
 if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
     from botocore.session import Session as BotocoreSession
     from mypy_boto3_s3 import S3Client as S3Client
 else:
@@ -139,12 +140,12 @@ def one_line(what: str) -> Iterator[None]:
         raise StorageError(f"{what}: {_reason(error)}") from None
 
 
-def code(error: Any) -> str:
+def code(error: "ClientError") -> str:
     """A ClientError's AWS error code, or the HTTP status if the reply has no body."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
-def _refused(what: str, error: Any) -> NoReturn:
+def _refused(what: str, error: "ClientError") -> NoReturn:
     found = code(error)
     status = str(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", ""))
     if status in ("400", "403") and abs(seconds := _fast(error)) > SKEW:
@@ -154,7 +155,7 @@ def _refused(what: str, error: Any) -> NoReturn:
     raise StorageError(f"{what}: {error.operation_name} refused ({found or status}): {fix}") from None
 
 
-def _fast(error: Any) -> float:
+def _fast(error: "ClientError") -> float:
     """Seconds by which our clock is ahead of the server's, from an error reply's date; 0 if it has none."""
     date = error.response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
     try:

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, NamedTuple
 
 from botocore.exceptions import ClientError
 
 from tasks import store
 from tasks.checkpoints import refuse_pickles
-from tasks.progress import byte_bar
+from tasks.progress import byte_bar, tqdm
 from tasks.schema.errors import BadInput, StorageError, WorkspaceBusy
 from tasks.schema.settings import settings
 from tasks.storage import objects, parts, versions
@@ -110,7 +110,7 @@ def _enough_space(scratch: Path, manifest: Manifest) -> None:
         raise StorageError(f"{scratch.parent}: {need // mib:,} MiB are needed, {free // mib:,} MiB free; free some space and run again")
 
 
-def _get(client: S3Client, manifest: Manifest, scratch: Path, source: Place, progress: object) -> tuple[int, int]:
+def _get(client: S3Client, manifest: Manifest, scratch: Path, source: Place, progress: tqdm) -> tuple[int, int]:
     prefix = source.content(manifest.name, manifest.content)
     begun = {prefix + file.path for file in manifest.files if (scratch / file.path).exists()}
     handlers = parts.Fetching(client, manifest, scratch, prefix, begun=begun, moved=lambda size: None)
@@ -128,7 +128,7 @@ def _get(client: S3Client, manifest: Manifest, scratch: Path, source: Place, pro
 
 
 def _at_once(
-    files: Sequence[ManifestFile], client: S3Client, manifest: Manifest, scratch: Path, bucket: str, prefix: str, progress: Any
+    files: Sequence[ManifestFile], client: S3Client, manifest: Manifest, scratch: Path, bucket: str, prefix: str, progress: tqdm
 ) -> None:
     """Get these files of one part, with one request each. A missing file is left for the next round. Raises as `_by_parts`.
 
@@ -163,7 +163,7 @@ def _at_once(
 
 
 def _by_parts(
-    files: Sequence[ManifestFile], client: S3Client, manifest: Manifest, scratch: Path, bucket: str, prefix: str, progress: Any
+    files: Sequence[ManifestFile], client: S3Client, manifest: Manifest, scratch: Path, bucket: str, prefix: str, progress: tqdm
 ) -> None:
     """Get these multipart files. A missing file is left for the next round. Raises boto3's error for parts that stay damaged."""
     from boto3.s3.transfer import ProgressCallbackInvoker

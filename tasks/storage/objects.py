@@ -13,7 +13,7 @@ from tasks.schema.errors import StorageError
 from tasks.storage.client import S3Client, code, one_line
 
 if TYPE_CHECKING:
-    from mypy_boto3_s3.type_defs import MultipartUploadTypeDef
+    from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef, MultipartUploadTypeDef
 
 READS = 4  # attempts to read an object that arrives damaged or is not visible yet
 PAUSE = 0.5  # seconds before the second attempt, doubled before each further one
@@ -55,14 +55,14 @@ def read(client: S3Client, bucket: str, key: str, parse: Callable[[bytes], T]) -
     raise AssertionError("the loop returns or raises")
 
 
-def head(client: S3Client, bucket: str, key: str, *, patient: bool = False) -> dict[str, object] | None:
+def head(client: S3Client, bucket: str, key: str, *, patient: bool = False) -> "HeadObjectOutputTypeDef | None":
     """The server's HEAD reply with checksum; None if the object does not exist. `patient` waits some seconds for it to appear."""
     for attempt in range(READS if patient else 1):
         if attempt:
             time.sleep(PAUSE * 2 ** (attempt - 1))
         with one_line(f"s3://{bucket}/{key}"):
             try:
-                return dict(client.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED"))
+                return client.head_object(Bucket=bucket, Key=key, ChecksumMode="ENABLED")
             except ClientError as error:
                 if code(error) not in MISSING:
                     raise

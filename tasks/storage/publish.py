@@ -6,18 +6,21 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from botocore.exceptions import ClientError
 
 from tasks.checkpoints import refuse_pickles
-from tasks.progress import byte_bar
+from tasks.progress import byte_bar, tqdm
 from tasks.schema.errors import BadInput, StorageError
 from tasks.schema.settings import settings
 from tasks.storage import objects, parts, paths, versions
 from tasks.storage.client import S3Client, code, connect, one_line, preflight
 from tasks.storage.manifest import Manifest, ManifestFile, describe, digest_of, seal
 from tasks.storage.place import Place
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef
 
 ROUNDS = 3  # of sending missing files
 LOST = (  # uploads that must start from the beginning
@@ -83,7 +86,7 @@ def existing(client: S3Client, to: Place, manifest: Manifest) -> Manifest | None
 
 
 def _send(
-    client: S3Client, manifest: Manifest, folder: Path, to: Place, progress: Any, stamps: Mapping[Path, parts.Stamp]
+    client: S3Client, manifest: Manifest, folder: Path, to: Place, progress: tqdm, stamps: Mapping[Path, parts.Stamp]
 ) -> tuple[int, int]:
     """Send missing files; (multipart parts sent, parts spared). Raises StorageError if files are still missing at the end."""
     prefix, sent, spared = to.content(manifest.name, manifest.content), 0, 0
@@ -106,7 +109,7 @@ def _send(
 
 
 def _transfer(
-    client: S3Client, files: Sequence[ManifestFile], manifest: Manifest, folder: Path, bucket: str, prefix: str, progress: Any
+    client: S3Client, files: Sequence[ManifestFile], manifest: Manifest, folder: Path, bucket: str, prefix: str, progress: tqdm
 ) -> list[str]:
     """Send these files; the keys of uploads that must start from the beginning. Raises StorageError."""
     from boto3.s3.transfer import ProgressCallbackInvoker
@@ -157,7 +160,7 @@ def _missing(
         return [file for file, lacks in zip(files, pool.map(lacking, files), strict=True) if lacks]
 
 
-def _proven(found: Mapping[str, Any], file: ManifestFile, folder: Path, part_size: int) -> bool:
+def _proven(found: "HeadObjectOutputTypeDef", file: ManifestFile, folder: Path, part_size: int) -> bool:
     """Whether an object has the file's checksum: the server's, or the one in the object's metadata if the server stores none.
 
     For an object of one part the ETag must match too, because some servers only repeat the checksum that they received.

@@ -39,7 +39,7 @@ def strip_scaffolding(paragraph: str, *, point: str = "") -> str:
     text = _unfenced(paragraph.strip())
     if _LIKE_IT.search(text):
         text = _PLAN_LINE.sub("", text)
-        text = _IDENTIFIER.sub(_keep_break, text).strip()
+        text = _IDENTIFIER.sub("", text).strip()
     first, _, rest = text.partition("\n")
     if point and rest.strip() and _is_point(first, point):
         text = rest.strip()
@@ -57,11 +57,6 @@ def _unfenced(text: str) -> str:
     if len(_MARK.findall(text)) == 1:
         return _OPEN_FENCE.sub("", text).strip()
     return text
-
-
-def _keep_break(match: re.Match[str]) -> str:
-    """The replacement of an identifier: nothing at the start of a line, otherwise a line break."""
-    return "\n" if match.start() and match.string[match.start() - 1] != "\n" else ""
 
 
 def _is_point(line: str, point: str) -> bool:

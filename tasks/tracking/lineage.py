@@ -56,6 +56,6 @@ def dvc_version(path: Path, lock: Path = Path("dvc.lock")) -> str | None:
 
     if not lock.is_file():
         return None
-    tree: Any = YAML(typ="safe").load(lock.read_text(encoding="utf-8"))
+    tree: dict[str, Any] | None = YAML(typ="safe").load(lock.read_text(encoding="utf-8"))
     outs = [out for stage in (tree or {}).get("stages", {}).values() for out in stage.get("outs", [])]
     return next((str(out["md5"]) for out in outs if out["path"] == path.as_posix() and "md5" in out), None)

@@ -1,13 +1,12 @@
 """Translate a job into transformers' TrainingArguments. SFTConfig, DPOConfig and other TRL configs take the same arguments."""
 
 import math
-from typing import Any
 
 from tasks.training.job import TrainingJob
 from tasks.training.weights import attention
 
 
-def arguments(job: TrainingJob) -> dict[str, Any]:
+def arguments(job: TrainingJob) -> dict[str, object]:
     """Keyword arguments of a TRL config. The trainer reads the rows once, in the order of tasks.training.row_order, without a shuffle."""
     import torch
 
@@ -46,7 +45,7 @@ def arguments(job: TrainingJob) -> dict[str, Any]:
     }
 
 
-def _shared(job: TrainingJob) -> Any:
+def _shared(job: TrainingJob) -> object:
     """accelerate's config of Ulysses sequence parallelism (groups of processes share each row); None without sequence parallelism."""
     if job.where.sequence_parallel == 1:
         return None

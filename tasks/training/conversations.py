@@ -8,13 +8,16 @@ tokens become control ids.
 import re
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from tasks.schema.errors import PipelineError
 from tasks.schema.records import Message
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 IGNORED = -100  # the label of a token that is no target, as PyTorch's cross-entropy skips it
 
@@ -42,7 +45,7 @@ class Unrenderable(PipelineError):
 class Encoder:
     """Encode conversations in batches with one tokenizer."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase") -> None:
         self._tokenizer = tokenizer
         longest_first = sorted(filter(None, tokenizer.get_added_vocab()), key=len, reverse=True)
         self._ends = tuple(longest_first)
@@ -139,5 +142,5 @@ def _first_is_no_target(row: Tokens) -> Tokens:
     return row
 
 
-def _labels(ids: Ids, target: Any) -> Ids:
+def _labels(ids: Ids, target: Ids) -> Ids:
     return np.where(target, ids, IGNORED).astype(np.int32)

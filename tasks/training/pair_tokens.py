@@ -4,13 +4,16 @@ TRL's own preparation is not used. It adds the template's end of turn to every a
 stopping. And it turns message text that contains a special token's name into that token.
 """
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from tasks.schema.errors import BadInput
 from tasks.schema.records import Answer, Message, Pair
 from tasks.training.conversations import IGNORED, Encoder, Tokens
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
 
 
 class Encoded(NamedTuple):
@@ -28,7 +31,7 @@ class Encoded(NamedTuple):
 class PairEncoder:
     """Encode pairs through a model's chat template."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: "PreTrainedTokenizerBase") -> None:
         self._encoder = Encoder(tokenizer)
         self._controls = set(tokenizer.get_added_vocab().values())
 

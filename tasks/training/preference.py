@@ -5,10 +5,10 @@ The loss (arXiv 2305.18290, equation 7) is the mean over the pairs of the global
 """
 
 from statistics import fmean
-from typing import Any
 
 import numpy as np
 from datasets import Dataset, load_from_disk
+from transformers import PreTrainedTokenizerBase
 from trl import DPOConfig, DPOTrainer
 
 from tasks.schema.params import Adapter
@@ -31,7 +31,7 @@ REWARDS = {  # our name: TRL's name. A reward is beta × (log-probability of an 
 class Preferred(Watched, DPOTrainer):
     """DPOTrainer with a watched loss, over pairs that tasks.training.pair_tokens has tokenized."""
 
-    def _prepare_dataset(self, dataset: Any, *_: Any, **__: Any) -> Any:
+    def _prepare_dataset(self, dataset: Dataset, *_: object, **__: object) -> Dataset:
         """Return the dataset unchanged. TRL's method would tokenize again, and has no option for tokenized rows."""
         return dataset
 
@@ -44,7 +44,7 @@ class Preferred(Watched, DPOTrainer):
         return {name: fmean(seen[trls]) for name, trls in REWARDS.items() if seen[trls]}
 
 
-def build(job: TrainingJob, tokenizer: Any) -> Preferred:
+def build(job: TrainingJob, tokenizer: PreTrainedTokenizerBase) -> Preferred:
     assert isinstance(job.method, Dpo)
     rows = load_from_disk(str(job.rows))
     model, adapter = weights.pretrained(job), weights.lora(job.optimization.adapter)

@@ -1,9 +1,12 @@
 """Compute a decoder's parameters and FLOPs from the shapes in its config.json, without weights or torch."""
 
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig
 
 
 class Shapes(NamedTuple):
@@ -19,7 +22,7 @@ class Shapes(NamedTuple):
     tied: bool  # the output head shares the weights of the input embedding
 
     @classmethod
-    def of(cls, config: Any) -> "Shapes":
+    def of(cls, config: "PretrainedConfig") -> "Shapes":
         """Shapes from a transformers config, or any object with its attributes."""
         heads, width = config.num_attention_heads, config.hidden_size
         return cls(

@@ -5,12 +5,15 @@ Packs have no padding. Positions restart at each sample, so packed samples never
 """
 
 import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from datasets import Dataset
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from trl import SFTConfig, SFTTrainer
 from trl.trainer.sft_trainer import DataCollatorForLanguageModeling
 
@@ -23,6 +26,8 @@ from tasks.training.packing import FILE, Ints, lengths_of, longest
 from tasks.training.row_order import order
 from tasks.training.shapes import Shapes
 from tasks.training.watch import Costs, Watched, callbacks, resumed_at
+
+Batch = Mapping[str, torch.Tensor]
 
 
 class Supervised(Watched, SFTTrainer):
@@ -39,7 +44,9 @@ class Supervised(Watched, SFTTrainer):
             init_distributed(auto_mpi_discovery=False, verbose=False)  # Ulysses needs it before DeepSpeed starts; uses an existing group
             self.loss_is_scaled_for_ga = True  # compute_loss divides by the global batch already
 
-    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, num_items_in_batch: Any = None) -> Any:
+    def compute_loss(
+        self, model: PreTrainedModel, inputs: Batch, return_outputs: bool = False, num_items_in_batch: torch.Tensor | None = None
+    ) -> Any:
         if self._job.where.sequence_parallel > 1:  # transformers' own loss is the mean of the rows' means
             outputs = model(**inputs, fused_lm_head=True)  # this process's slice of a row
             loss = -outputs.log_probs.sum() / num_items_in_batch * self.accelerator.num_processes
@@ -52,7 +59,7 @@ class Supervised(Watched, SFTTrainer):
         loss = -(outputs.log_probs * weights).sum() / num_items_in_batch * self.accelerator.num_processes
         return (loss, outputs) if return_outputs else loss
 
-    def _get_num_items_in_batch(self, batch_samples: list[Any], device: torch.device) -> Any:
+    def _get_num_items_in_batch(self, batch_samples: list[Batch], device: torch.device) -> torch.Tensor:
         """The loss's denominator: target tokens, or sequences with a target, of the whole global batch."""
         if self._job.where.sequence_parallel > 1:  # each process has its own slice of a row, so no target is counted twice
             targets = torch.stack([(batch["shift_labels"] != -100).sum() for batch in batch_samples]).sum().to(device)
@@ -80,7 +87,7 @@ def sequence_weights(labels: torch.Tensor, position_ids: torch.Tensor) -> torch.
     return target / counts[sequence].clamp(min=1)
 
 
-def build(job: TrainingJob, tokenizer: Any) -> Supervised:
+def build(job: TrainingJob, tokenizer: PreTrainedTokenizerBase) -> Supervised:
     assert isinstance(job.method, Sft)
     rows = Dataset.from_file(str(job.rows / FILE)).select_columns(["input_ids", "labels", "seq_lengths"]).with_format("numpy")
     model = weights.load(job, tokenizer, tiny=job.method.tiny)
@@ -100,7 +107,7 @@ def build(job: TrainingJob, tokenizer: Any) -> Supervised:
     )
 
 
-def _collator(job: TrainingJob, tokenizer: Any) -> Any:
+def _collator(job: TrainingJob, tokenizer: PreTrainedTokenizerBase) -> Callable[[list[dict[str, object]]], dict[str, object]]:
     """A collator that joins a micro-batch into one row.
 
     With sequence parallelism it pads all rows to one length, a multiple of the processes.
@@ -122,8 +129,8 @@ def costs(packs: Path, shapes: Shapes, adapter: Adapter | None) -> Costs:
     """Tokens and FLOPs of every pack."""
     lengths, borders = lengths_of(packs)
     flops = shapes.flops(lengths.astype(np.float64), adapter=adapter_parameters(shapes, adapter))
-    return Costs(rows=len(borders) - 1, tokens=_sums(lengths, borders), flops=_sums(flops, borders))
+    return Costs(rows=len(borders) - 1, tokens=_sums(lengths.astype(np.float64), borders), flops=_sums(flops, borders))
 
 
-def _sums(values: Any, borders: Ints) -> Any:
+def _sums(values: npt.NDArray[np.float64], borders: Ints) -> npt.NDArray[np.float64]:
     return np.diff(np.concatenate([[0.0], np.cumsum(values, dtype=np.float64)])[borders])

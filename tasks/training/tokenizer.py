@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from tasks.models.chat_templates import TINY, Form, TemplateTokens, training_form
 from tasks.models.local import located
@@ -10,12 +10,15 @@ from tasks.schema.errors import BadInput
 from tasks.schema.params import Base
 from tasks.training.configs import stop_ids
 
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
 PAD, USER, ASSISTANT, END = "<|pad|>", "<|user|>", "<|assistant|>", "<|end|>"
 
 CHAT_TEMPLATE = TINY
 
 
-def train_tokenizer(texts: Sequence[str], *, vocabulary: int) -> Any:
+def train_tokenizer(texts: Sequence[str], *, vocabulary: int) -> "PreTrainedTokenizerBase":
     """A byte-level BPE of at most `vocabulary` tokens. Each digit is a token, so that requested lengths are read digit by digit.
 
     Merges may cross word borders (superwords, arXiv 2503.13423) if a phrase occurs about once in 25 texts or more. This halves the
@@ -47,7 +50,7 @@ def train_tokenizer(texts: Sequence[str], *, vocabulary: int) -> Any:
 class ChatTokenizer(NamedTuple):
     """A tokenizer with the chat template to train with, and the chat template that is saved with the trained model (`kept`)."""
 
-    tokenizer: Any
+    tokenizer: "PreTrainedTokenizerBase"
     kept: str
     form: Form | None = None  # None: the tiny student's own template
 
@@ -92,7 +95,7 @@ def default_template(given: object) -> str | None:
     return given if isinstance(given, str) and given else None
 
 
-def vocabulary_of(tokenizer: Any, base: Base) -> TemplateTokens:
+def vocabulary_of(tokenizer: "PreTrainedTokenizerBase", base: Base) -> TemplateTokens:
     """The special tokens for examining a chat template. The stop tokens are the tokenizer's end and those of the model's configs."""
     added = {number: token for token, number in tokenizer.get_added_vocab().items()}
     ends = {tokenizer.eos_token_id, *stop_ids(base)}

@@ -10,7 +10,7 @@ import signal
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tasks import store
 from tasks.processes import die_with_parent
@@ -19,6 +19,8 @@ from tasks.stage import fail
 from tasks.training.job import ERROR, MACHINE, RESOLVED, TrainingJob
 
 if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
     from tasks.training.watch import Watched
 
 
@@ -63,7 +65,7 @@ def load_data_only() -> None:
     torch.serialization.add_safe_globals([ZeroStageEnum, LossScaler, DynamicLossScaler, fragment_address])
 
 
-def _build(job: TrainingJob, tokenizer: Any) -> "Watched":
+def _build(job: TrainingJob, tokenizer: "PreTrainedTokenizerBase") -> "Watched":
     """The trainer of the job's method."""
     if job.method.kind == "dpo":
         from tasks.training.preference import build as build_preferred

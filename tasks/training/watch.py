@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from accelerate.utils import broadcast_object_list, gather_object
-from transformers import Trainer, TrainerCallback
+from transformers import PreTrainedModel, Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
 from tasks import progress, store
 from tasks.schema.errors import TrainingFailed
@@ -57,7 +57,7 @@ class Watched(Trainer):
         if self.is_world_process_zero():
             forget_after(job.scratch / HISTORY, step=resumed_at(job.resume))
 
-    def training_step(self, *args: Any, **kwargs: Any) -> torch.Tensor:
+    def training_step(self, *args: object, **kwargs: object) -> torch.Tensor:
         loss = super().training_step(*args, **kwargs)
         self._losses.append(loss)
         return loss
@@ -67,7 +67,7 @@ class Watched(Trainer):
             self._note(logs)
         super().log(logs, start_time)
 
-    def _save_checkpoint(self, *args: Any, **kwargs: Any) -> None:
+    def _save_checkpoint(self, *args: object, **kwargs: object) -> None:
         """Raises TrainingFailed if the disk has no room, before anything is written: a partial checkpoint would fill the disk."""
         told = [checkpoints.shortage(self._job.scratch, expected=_states(self.model)) if self.is_world_process_zero() else None]
         if problem := (broadcast_object_list(told) if self._job.where.world > 1 else told)[0]:
@@ -159,7 +159,7 @@ class Watched(Trainer):
         raise NotImplementedError
 
 
-def _states(model: Any) -> float:
+def _states(model: PreTrainedModel) -> float:
     """Bytes of the trained weights and Adam's two moments, in float32. `ds_numel` is a ZeRO-3 parameter's size over all processes."""
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
     return 12.0 * sum(getattr(parameter, "ds_numel", parameter.numel()) for parameter in trained)
@@ -227,7 +227,7 @@ class Keep(TrainerCallback):
     def __init__(self, job: TrainingJob) -> None:
         self._job = job
 
-    def on_save(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         from accelerate import PartialState
 
         processes = PartialState()
@@ -245,16 +245,18 @@ class Bar(TrainerCallback):
     def __init__(self, job: TrainingJob) -> None:
         self._label = f"train {job.name}"
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         self.bar = progress.bar(total=state.max_steps, unit="step", label=self._label if state.is_world_process_zero else None)
         self.bar.update(state.global_step)
 
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         self.bar.update(state.global_step - self.bar.n)
 
-    def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **_: Any) -> None:
+    def on_log(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, logs: dict[str, float] | None = None, **_: object
+    ) -> None:
         if logs and "loss" in logs:
             self.bar.set_postfix(loss=f"{float(logs['loss']):.3f}", refresh=False)
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: object) -> None:
         self.bar.close()

@@ -6,7 +6,7 @@ copies.
 """
 
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tasks.models.local import located
 from tasks.schema.params import Adapter, Tiny
@@ -16,9 +16,11 @@ from tasks.training.packing import lengths_of
 
 if TYPE_CHECKING:
     import torch
+    from peft import LoraConfig, PeftModel
+    from transformers import BitsAndBytesConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 
-def load(job: TrainingJob, tokenizer: Any, *, tiny: Tiny) -> Any:
+def load(job: TrainingJob, tokenizer: "PreTrainedTokenizerBase", *, tiny: Tiny) -> "PreTrainedModel":
     """A causal language model for a TRL trainer, tiny or pretrained; quantized if the adapter has 4 bits."""
     from transformers import set_seed
 
@@ -28,7 +30,7 @@ def load(job: TrainingJob, tokenizer: Any, *, tiny: Tiny) -> Any:
     return pretrained(job)
 
 
-def pretrained(job: TrainingJob) -> Any:
+def pretrained(job: TrainingJob) -> "PreTrainedModel":
     """The base model for a TRL trainer; quantized if the adapter has 4 bits."""
     model = _pretrained(job, dtype=_dtype(job), quantization_config=_quantization(job.optimization.adapter))
     if job.where.liger:
@@ -36,7 +38,7 @@ def pretrained(job: TrainingJob) -> Any:
     return model
 
 
-def lora(adapter: Adapter | None) -> Any:
+def lora(adapter: Adapter | None) -> "LoraConfig | None":
     """PEFT's config of the adapter; None if all weights are trained."""
     from peft import LoraConfig
 
@@ -47,7 +49,7 @@ def lora(adapter: Adapter | None) -> Any:
     )
 
 
-def merged(job: TrainingJob, model: Any) -> Any:
+def merged(job: TrainingJob, model: "PeftModel") -> "PreTrainedModel":
     """The base model with the adapter merged into its weights: a checkpoint like any other for transformers, vLLM and the registry.
 
     An adapter is not merged into quantized weights: the base model is loaded again, in bf16, on the CPU.
@@ -63,7 +65,7 @@ def merged(job: TrainingJob, model: Any) -> Any:
     return PeftModel.from_pretrained(base, job.scratch / "adapter").merge_and_unload()
 
 
-def _pretrained(job: TrainingJob, **kwargs: Any) -> Any:
+def _pretrained(job: TrainingJob, **kwargs: object) -> "PreTrainedModel":
     from transformers import AutoModelForCausalLM
 
     base = located(job.base)
@@ -85,7 +87,7 @@ def _dtype(job: TrainingJob) -> "torch.dtype":
     return torch.bfloat16 if half else torch.float32
 
 
-def _quantization(adapter: Adapter | None) -> Any:
+def _quantization(adapter: Adapter | None) -> "BitsAndBytesConfig | None":
     import torch
     from transformers import BitsAndBytesConfig
 
@@ -96,7 +98,7 @@ def _quantization(adapter: Adapter | None) -> Any:
     )
 
 
-def _use_liger(model: Any) -> None:
+def _use_liger(model: "PreTrainedModel") -> None:
     """Use Liger's kernels for norms, rotations and the feed-forward, if a GPU and Liger are there. The loss stays TRL's fused loss."""
     import torch
     from transformers.utils import is_liger_kernel_available
@@ -113,7 +115,7 @@ def _positions(job: TrainingJob) -> int:
     return max(2048, 4 * int(lengths.max()))
 
 
-def _tiny(tiny: Tiny, tokenizer: Any, *, attention: str, positions: int) -> Any:
+def _tiny(tiny: Tiny, tokenizer: "PreTrainedTokenizerBase", *, attention: str, positions: int) -> "PreTrainedModel":
     from transformers import LlamaConfig, LlamaForCausalLM
 
     config = LlamaConfig(

@@ -10,7 +10,7 @@ import pytest
 
 from tasks.evaluation import official
 from tasks.evaluation.official import PINS, Pin, fetch
-from tasks.longbench.benchmark import read_benchmark
+from tasks.longbench.adapters import read_items
 from tasks.schema.errors import BadInput, EndpointError
 from tests.conftest import ROOT
 from tests.web import Quiet, served
@@ -76,7 +76,7 @@ def test_the_papers_files_are_fetched_once_and_read(tmp_path: Path, mirror: Call
     found = fetch(tmp_path / "official", source=site.url)
     assert sorted(site.asked) == sorted(f"/mirror/{pin.path}" for pin in PINS)
     assert {path.name: path.read_bytes() for path in found} == {path.name: path.read_bytes() for path in OFFICIAL.iterdir()}
-    assert len(read_benchmark(tmp_path / "official" / "longbench_write.jsonl")) == 120
+    assert len(read_items(tmp_path / "official" / "longbench_write.jsonl").items) == 120
     fetch(tmp_path / "official", source=site.url)
     assert len(site.asked) == len(PINS)
 

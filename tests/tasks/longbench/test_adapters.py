@@ -5,7 +5,7 @@ import pytest
 
 from tasks.evaluation.recorded import read_recorded
 from tasks.longbench.adapters import ADAPTERS, LIFEBENCH_LENGTHS, BenchmarkAdapter, read_items
-from tasks.longbench.benchmark import BenchmarkPrompt, BenchmarkRow, read_benchmark
+from tasks.longbench.benchmark import BenchmarkPrompt, BenchmarkRow, asked, entries, items_of
 from tasks.schema.errors import BadInput
 from tests.conftest import ROOT
 
@@ -69,7 +69,7 @@ def test_lifebench_fills_each_template_with_its_ten_lengths() -> None:
 @pytest.mark.parametrize("name", ["longbench_write", "longwrite_ruler"])
 def test_without_a_format_a_file_is_longbench_writes(name: str) -> None:
     path = DATA / "longbench_write" / f"{name}.jsonl"
-    assert read_items(path).items == read_benchmark(path)
+    assert read_items(path).items == list(items_of((entry, asked(entry)) for entry in entries(path)))
 
 
 def test_a_length_that_only_the_material_states_is_not_taken_for_the_asked_one(tmp_path: Path) -> None:

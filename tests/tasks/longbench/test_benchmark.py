@@ -3,7 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from tasks.longbench.benchmark import language_of, read_benchmark
+from tasks.longbench.adapters import read_items
+from tasks.longbench.benchmark import language_of
 from tasks.schema.errors import BadInput
 from tests.conftest import ROOT
 
@@ -18,7 +19,7 @@ def written(tmp_path: Path, text: str | bytes) -> Path:
 
 
 def test_the_rehearsals_benchmark_reads() -> None:
-    items = read_benchmark(ROOT / "data/raw/benchmark.jsonl")
+    items = read_items(ROOT / "data/raw/benchmark.jsonl").items
     assert len({item.id for item in items}) == len(items)
     assert {item.language for item in items} == {"en", "zh"}
     assert {item.length for item in items} >= {100, 200, 400, 800}
@@ -27,15 +28,15 @@ def test_the_rehearsals_benchmark_reads() -> None:
 @official
 @pytest.mark.parametrize(("name", "count"), [("longbench_write", 120), ("longbench_write_en", 60), ("longwrite_ruler", 48)])
 def test_the_official_files_read(name: str, count: int) -> None:
-    items = read_benchmark(OFFICIAL / f"{name}.jsonl")
+    items = read_items(OFFICIAL / f"{name}.jsonl").items
     assert len(items) == count
     assert len({item.id for item in items}) == count
 
 
 @official
 def test_the_languages_of_the_official_items_are_told_apart() -> None:
-    english = {item.id for item in read_benchmark(OFFICIAL / "longbench_write_en.jsonl")}
-    mixed = [item for item in read_benchmark(OFFICIAL / "longbench_write.jsonl") if (item.language == "en") != (item.id in english)]
+    english = {item.id for item in read_items(OFFICIAL / "longbench_write_en.jsonl").items}
+    mixed = [item for item in read_items(OFFICIAL / "longbench_write.jsonl").items if (item.language == "en") != (item.id in english)]
     # One asks in both languages for an English essay; the other, of the official English half, asks in Chinese for English.
     assert [(item.prompt[:2], item.language) for item in mixed] == [("请以", "en"), ("帮我", "zh")]
 
@@ -54,13 +55,13 @@ ROW = '{"prompt": "Write 100 words.", "type": "News", "length": 100}\n'
 )
 def test_an_item_that_is_there_twice_is_refused_as_it_would_count_as_two(tmp_path: Path, rows: str, message: str) -> None:
     with pytest.raises(BadInput) as error:
-        read_benchmark(written(tmp_path, rows))
+        read_items(written(tmp_path, rows))
     assert str(error.value).startswith(f"{tmp_path / 'benchmark.jsonl'}:{message}")
 
 
 def test_a_rows_own_id_is_kept_and_lets_a_prompt_be_there_twice(tmp_path: Path) -> None:
     rows = ROW.replace("{", '{"id": "one", ') + ROW.replace("{", '{"id": 2, ') + ROW
-    assert [item.id for item in read_benchmark(written(tmp_path, rows))][:2] == ["one", "2"]
+    assert [item.id for item in read_items(written(tmp_path, rows)).items][:2] == ["one", "2"]
 
 
 @pytest.mark.parametrize(
@@ -77,14 +78,14 @@ def test_a_rows_own_id_is_kept_and_lets_a_prompt_be_there_twice(tmp_path: Path) 
 )
 def test_a_file_of_another_kind_is_told_from_its_first_bytes(tmp_path: Path, content: bytes, fix: str) -> None:
     with pytest.raises(BadInput) as error:
-        read_benchmark(written(tmp_path, content))
+        read_items(written(tmp_path, content))
     assert fix in str(error.value)
 
 
 def test_an_id_stays_when_rows_are_reordered(tmp_path: Path) -> None:
     one, two = '{"prompt": "a", "length": 1}\n', '{"prompt": "b", "length": 1}\n'
-    forth = read_benchmark(written(tmp_path, one + two))
-    back = read_benchmark(written(tmp_path, two + one))
+    forth = read_items(written(tmp_path, one + two)).items
+    back = read_items(written(tmp_path, two + one)).items
     assert {item.prompt: item.id for item in forth} == {item.prompt: item.id for item in back}
 
 
@@ -109,14 +110,14 @@ def test_an_id_stays_when_rows_are_reordered(tmp_path: Path) -> None:
 )
 def test_a_row_that_is_no_item_is_named_with_its_line_and_field(tmp_path: Path, row: str, message: str) -> None:
     with pytest.raises(BadInput) as error:
-        read_benchmark(written(tmp_path, '{"prompt": "fine", "length": 5}\n' + row))
+        read_items(written(tmp_path, '{"prompt": "fine", "length": 5}\n' + row))
     assert str(error.value).startswith(f"{tmp_path / 'benchmark.jsonl'}:{message}")
     assert "\n" not in str(error.value)
 
 
 def test_a_file_that_is_not_utf8_is_named_with_the_byte(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match=r"benchmark\.jsonl:1: invalid UTF-8 at byte 12 of the file"):
-        read_benchmark(written(tmp_path, b'{"prompt": "\xff", "length": 5}\n'))
+        read_items(written(tmp_path, b'{"prompt": "\xff", "length": 5}\n'))
 
 
 @pytest.mark.parametrize(

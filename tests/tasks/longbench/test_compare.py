@@ -13,7 +13,7 @@ import pytest
 from tasks import store
 from tasks.evaluation import compare
 from tasks.longbench import published
-from tasks.longbench.benchmark import read_benchmark
+from tasks.longbench.adapters import read_items
 from tasks.longbench.compare import Comparison, MeasureDifference
 from tasks.schema.errors import BadInput
 from tasks.schema.records import FixedLength, Language, ScoredItem
@@ -212,7 +212,7 @@ def test_against_the_paper_nothing_is_told_of_other_prompts(tmp_path: Path) -> N
 
 @pytest.mark.skipif(not OFFICIAL.is_file(), reason="the official benchmark files are not on this machine")
 def test_the_papers_prompts_are_known_by_their_ids() -> None:
-    ids = [item.id for item in read_benchmark(OFFICIAL)]
+    ids = [item.id for item in read_items(OFFICIAL).items]
     assert published.is_papers(ids[::-1])
     assert not published.is_papers(ids[1:])
 

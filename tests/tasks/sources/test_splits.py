@@ -42,7 +42,7 @@ def test_parts_of_any_size_hold_every_line_once_and_in_order(
         numbered, before = [], 0
         for split in splits_of(plain(path)):
             found = list(rows(split))
-            numbered += [(before + row.number, len(row.data["prompt"])) for row in found if row.data]
+            numbered += [(before + row.number, len(str(row.data["prompt"]))) for row in found if row.data]
             before += len(found)
     assert numbered == [(number, size) for number, size in enumerate(sizes, 1) if size]
 

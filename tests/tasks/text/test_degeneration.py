@@ -3,29 +3,29 @@ import re
 
 import pytest
 
-from tasks.text.degeneration import degeneration, looped, repeated_ngrams, switches, word_ids
+from tasks.text.degeneration import degeneration, looped, switches, word_ids
 
 PLAIN = " ".join(f"word{number}" for number in range(400)) + "."
 FOX = "the quick brown fox jumps over a lazy dog. "
 
 
 def test_repeated_ngrams_are_one_minus_the_share_of_distinct_ones() -> None:
-    assert repeated_ngrams("a b c d e f g a b c d") == pytest.approx(1 - 7 / 8)
-    assert repeated_ngrams(PLAIN) == 0
-    assert repeated_ngrams("one two three") == 0
-    assert repeated_ngrams("") == 0
+    assert degeneration("a b c d e f g a b c d").repetition == pytest.approx(1 - 7 / 8)
+    assert degeneration(PLAIN).repetition == 0
+    assert degeneration("one two three").repetition == 0
+    assert degeneration("").repetition == 0
 
 
 @pytest.mark.parametrize("seed", range(5))
 def test_repeated_ngrams_are_counted_as_a_plain_loop_counts_them(seed: int) -> None:
     words = random.Random(seed).choices("abc", k=500)
     grams = list(zip(*(words[start:] for start in range(4)), strict=False))
-    assert repeated_ngrams(" ".join(words)) == pytest.approx(1 - len(set(grams)) / len(grams))
+    assert degeneration(" ".join(words)).repetition == pytest.approx(1 - len(set(grams)) / len(grams))
 
 
 def test_case_and_punctuation_are_no_difference_and_a_chinese_character_is_a_word() -> None:
-    assert repeated_ngrams("To be, or not; TO BE OR NOT") == pytest.approx(1 - 4 / 5)
-    assert repeated_ngrams("今天天气，今天天气。") == pytest.approx(1 - 4 / 5)
+    assert degeneration("To be, or not; TO BE OR NOT").repetition == pytest.approx(1 - 4 / 5)
+    assert degeneration("今天天气，今天天气。").repetition == pytest.approx(1 - 4 / 5)
 
 
 @pytest.mark.parametrize(
