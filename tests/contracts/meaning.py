@@ -1,27 +1,37 @@
 """What a stage's outputs depend on in the code: the functions and classes that its `run` reaches, without their circumstance.
 
-The closure ends at circumstance: tracking, storage, the cluster, progress bars, and the endpoints beyond a request's key and body. Left out
-of what it holds are comments, docstrings, annotations, messages of errors, and what is printed. The file that a function is in and the
-order of functions do not matter, so a move or a split asks nothing.
+The closure ends at circumstance: where and how a stage runs, what it records, and what only refuses to run. Each definition counts in its
+normal form (normal_form.py): local variables and parameters are numbered, and a name of the project is the number of its definition in the
+order in which `run` reaches it. So a rename, a move, a new message, a docstring or an annotation asks nothing.
+Prompt files are not part of it: they are dependencies of the stages in dvc.yaml.
 """
 
 import ast
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import NamedTuple
 
-CIRCUMSTANCE = (  # where and how it runs, and what only refuses to run
+from tests.contracts.normal_form import Normal, Place
+
+CIRCUMSTANCE = (  # where and how it runs, what is recorded of it, and what only refuses to run
     "tasks.tracking",
     "tasks.storage",
     "tasks.cluster",
     "tasks.progress",
     "tasks.endpoints",
     "tasks.checkpoints",
+    "tasks.training.checkpoint",
     "tasks.training.launch",
     "tasks.training.preflight",
+    "tasks.training.watch",
     "tasks.harness.endpoint",
+    "tasks.models.gguf",  # where weights are: which they are is base.model and its revision
+    "tasks.models.local",
+    "tasks.models.packages",
+    "tasks.models.to_gguf",
+    "tasks.prompts.located",
 )
 PROCESSES = {  # modules that a stage runs as processes of their own
     "train": "tasks.training.trainer",
@@ -29,172 +39,134 @@ PROCESSES = {  # modules that a stage runs as processes of their own
     "evaluate_general": "tasks.harness.child",
 }
 GROUND = ("tasks.schema", "tasks.store", "tasks.stage", "tasks.processes", "tasks.databases")  # of every stage; has tests of its own
-_ASIDE = re.compile(r"(?:print|say|check|refuse|require)(?:_|$)")  # functions that only tell people something, or refuse
 
-Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.Assign | ast.AnnAssign
-
-
-class Place(NamedTuple):
-    """A name of a module; an empty one is the whole module."""
-
-    module: str
-    name: str
-
-
-REQUEST = (  # what a request to a model asks, and under which key its reply is kept
+REQUEST = (  # what a request to a model says, and under which key its reply is kept
     Place("tasks.endpoints.replay", "key_of"),
     Place("tasks.endpoints.wire", "body"),
     Place("tasks.endpoints.dialect", "write"),
 )
 
-
-class Part(NamedTuple):
-    """A definition as it counts, and what it may name: names, attributes of names, texts."""
-
-    text: str
-    names: frozenset[str]
-    attributes: frozenset[tuple[str, str]]
+_REFERENCE = re.compile(r"__at__([\w.]+?)__in__(\w*?)__end__")
 
 
 class Module(NamedTuple):
-    """The definitions of a module by their names, and what it imports from the project: a module's name and a name within it."""
+    """A module's definitions by name (the empty name: what runs when the module is a process), and what its imported names mean."""
 
-    defined: Mapping[str, list[Part]]
-    imported: Mapping[str, tuple[str, str]]
+    defined: Mapping[str, list[ast.stmt]]
+    imported: Mapping[str, str]  # name in the module: dotted name, of a module or of something in a module
 
 
 class Code:
     """The code of tasks/, by the paths of its files."""
 
     def __init__(self, sources: Mapping[str, str]):
-        self._sources = {path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): text for path, text in sources.items()}
+        self._paths = {path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): path for path in sources}
+        self._sources = {module: sources[path] for module, path in self._paths.items()}
+        self._normals = dict[Place, str]()
 
     def digest(self, stage: str) -> str:
-        """Of all that `run` of a stage reaches, whatever its order and files."""
-        return hashlib.sha256("\n".join(sorted(self.reached(stage).values())).encode()).hexdigest()
+        """SHA-256 of all that `run` of a stage reaches, whatever the names and files are."""
+        return hashlib.sha256("\n".join(self.reached(stage).values()).encode()).hexdigest()
 
     def reached(self, stage: str) -> dict[Place, str]:
-        """Each definition that a stage reaches, as it counts."""
-        waiting, found = [Place(f"tasks.{stage}", "run")], dict[Place, str]()
+        """The normal form of each definition that a stage reaches, in the order of their numbers."""
+        numbers = {Place(f"tasks.{stage}", "run"): 0}
         if stage in PROCESSES:
-            waiting.append(Place(PROCESSES[stage], ""))
+            numbers[Place(PROCESSES[stage], "")] = 1
+        asks = False
+
+        def named(place: Place) -> str:
+            nonlocal asks
+            asks = asks or place.module.startswith("tasks.endpoints")
+            if place.module.startswith(GROUND):
+                return f"{place.module}.{place.name}"
+            if f"{place.module}.{place.name}".startswith(CIRCUMSTANCE) and place not in REQUEST:
+                return "circumstance"
+            return f"definition_{numbers.setdefault(place, len(numbers))}"
+
+        waiting, found = list(numbers), dict[Place, str]()
         while waiting:
-            place = waiting.pop()
-            if place in found or place.module.startswith(GROUND):
-                continue
-            if place.module.startswith("tasks.endpoints") and place not in REQUEST:
-                waiting += [one for one in REQUEST if one not in found]
-            if place.module.startswith(CIRCUMSTANCE) and place not in REQUEST:
-                continue
-            parts = self._parts(place)
-            found[place] = "\n".join(part.text for part in parts)
-            waiting += [target for part in parts for target in self._targets(part, place.module)]
+            place = waiting.pop(0)
+            text = _REFERENCE.sub(lambda match: named(Place(match[1], match[2])), self._normal(place))
+            found[place] = text
+            if asks and REQUEST[0] not in numbers:
+                for one in REQUEST:
+                    named(one)
+            waiting += list(numbers)[len(found) + len(waiting) :]
         return {place: text for place, text in found.items() if text}
 
-    def _parts(self, place: Place) -> list[Part]:
-        defined = read(self._sources.get(place.module, "")).defined
-        return defined.get(place.name, []) if place.name else [part for parts in defined.values() for part in parts]
+    def _normal(self, place: Place) -> str:
+        """The normal form of a definition, with its references as text."""
+        if place not in self._normals:
+            written = [
+                Normal(self, place.module, "__at__{0.module}__in__{0.name}__end__".format).of(node) for node in self.definitions(place)
+            ]
+            self._normals[place] = "\n".join(map(ast.unparse, written))
+        return self._normals[place]
 
-    def _targets(self, part: Part, module: str) -> Iterator[Place]:
-        """What of the project a definition names: functions, classes, constants, and modules that it starts as processes."""
-        here = read(self._sources.get(module, ""))
-        for name in part.names:
-            if name in here.defined:
-                yield Place(module, name)
-            elif name in here.imported and ".".join(here.imported[name]) not in self._sources:
-                yield Place(*here.imported[name])
-            elif "." in name and name in self._sources:
-                yield Place(name, "")
-        for name, attribute in part.attributes:
-            if name in here.imported and (whole := ".".join(here.imported[name])) in self._sources:
-                yield Place(whole, attribute)
+    def definitions(self, place: Place) -> list[ast.stmt]:
+        return self._module(place.module).defined.get(place.name, [])
+
+    def resolved(self, module: str, name: str, attribute: str = "") -> Place | str:
+        """What a name in a module means (or an attribute of it): a place in the project, or the dotted name of something else."""
+        here = self._module(module)
+        if name in here.defined:
+            return Place(module, name)
+        dotted = here.imported.get(name, name)
+        if dotted in self._sources:
+            return self._followed(dotted, attribute) if attribute else dotted
+        home, _, last = dotted.rpartition(".")
+        return self._followed(home, last) if home in self._sources else dotted
+
+    def path(self, place: Place) -> str:
+        """The file of a place."""
+        return self._paths[place.module]
+
+    def revised(self, path: str, source: str) -> "Code":
+        """The code with another text of one module, whose imports and signatures are the same."""
+        other = Code({path: self._sources[module] for module, path in self._paths.items()} | {path: source})
+        other._normals = {place: text for place, text in self._normals.items() if self._paths.get(place.module) != path}
+        return other
+
+    def is_module(self, dotted: str) -> bool:
+        return dotted in self._sources
+
+    def _followed(self, module: str, name: str) -> Place | str:
+        """The place of a name of a module, where the name is defined."""
+        here = self._module(module)
+        if name in here.defined or name not in here.imported:
+            return Place(module, name)
+        return self.resolved(module, name)
+
+    def _module(self, name: str) -> Module:
+        return read(self._sources.get(name, ""))
 
 
 @cache
 def read(source: str) -> Module:
-    """A module's definitions, and its imports from the project, those within functions included."""
+    """A module's definitions and imports, those within functions included."""
     tree = ast.parse(source)
-    imported = {
-        alias.asname or alias.name: (node.module, alias.name)
-        for node in ast.walk(tree)
-        if isinstance(node, ast.ImportFrom) and node.module and node.module.split(".")[0] == "tasks"
-        for alias in node.names
-    }
-    defined: dict[str, list[Part]] = {}
-    for node in tree.body:
-        names = _targets(node)
-        if names:
-            bare = _Bare().visit(node)
-            part = Part(ast.unparse(ast.fix_missing_locations(bare)), frozenset(_names(bare)), frozenset(_attributes(bare)))
-            for name in names:
-                defined.setdefault(name, []).append(part)
+    imported: dict[str, str] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            imported |= {alias.asname or alias.name: f"{node.module}.{alias.name}" for alias in node.names}
+        elif isinstance(node, ast.Import):
+            for alias in node.names:
+                top = alias.name.partition(".")[0]
+                imported[alias.asname or top] = alias.name if alias.asname else top
+    defined: dict[str, list[ast.stmt]] = {}
+    for statement in tree.body:
+        for name in targets(statement):
+            defined.setdefault(name, []).append(statement)
+    defined.setdefault("", [node for nodes in list(defined.values()) for node in nodes])
     return Module(defined, imported)
 
 
-def _names(node: ast.AST) -> Iterator[str]:
-    for part in ast.walk(node):
-        if isinstance(part, ast.Name):
-            yield part.id
-        elif isinstance(part, ast.Constant) and isinstance(part.value, str) and part.value.startswith("tasks."):
-            yield part.value
-
-
-def _attributes(node: ast.AST) -> Iterator[tuple[str, str]]:
-    for part in ast.walk(node):
-        if isinstance(part, ast.Attribute) and isinstance(part.value, ast.Name):
-            yield part.value.id, part.attr
-
-
-def _targets(node: ast.stmt) -> list[str]:
+def targets(node: ast.stmt) -> list[str]:
     if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
         return [node.name]
     if isinstance(node, ast.Assign):
         return [part.id for target in node.targets for part in ast.walk(target) if isinstance(part, ast.Name)]
+    if isinstance(node, ast.If) and "__main__" in ast.unparse(node.test):
+        return [""]
     return [node.target.id] if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) else []
-
-
-class _Bare(ast.NodeTransformer):
-    """Without what changes no output."""
-
-    def visit_FunctionDef(self, node: ast.FunctionDef) -> ast.AST:
-        return self._function(node)
-
-    def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
-        return self._function(node)
-
-    def _function(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
-        node.returns = None
-        for arg in [*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs, node.args.vararg, node.args.kwarg]:
-            if arg is not None:
-                arg.annotation = None
-        return self._body(node)
-
-    def visit_ClassDef(self, node: ast.ClassDef) -> ast.AST:
-        return self._body(node)
-
-    def _body(self, node: ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) -> ast.AST:
-        self.generic_visit(node)
-        node.body = [part for part in node.body if not _is_text(part)] or [ast.Pass()]
-        return node
-
-    def visit_AnnAssign(self, node: ast.AnnAssign) -> ast.AST | None:
-        self.generic_visit(node)
-        if node.value is None:
-            return node
-        return ast.Assign(targets=[node.target], value=node.value)
-
-    def visit_Raise(self, node: ast.Raise) -> ast.AST:
-        error = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
-        return ast.Raise(exc=error, cause=None)
-
-    def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
-        call = node.value
-        if isinstance(call, ast.Call):
-            name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-            if _ASIDE.match(name):
-                return ast.Pass()
-        return self.generic_visit(node)
-
-
-def _is_text(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str)

@@ -6,20 +6,42 @@ from tests.contracts.meaning import Code
 
 STAGE = '''"""A stage."""
 from tasks import progress
+from tasks.schema.errors import BadInput
 from tasks.text.counts import count
 
 def run(path, out):
     """Count."""
     progress.say("begun")
     if not path:
-        raise ValueError("no path")
+        raise BadInput("no path")
     return count(path)
 '''
+GROUND = {"tasks/schema/errors.py": "class BadInput(Exception):\n    pass\n"}
 LIBRARY = "LEAST = 3\n\ndef count(path: str) -> int:\n    return len(path) + LEAST\n\ndef other():\n    return 1\n"
 
 
+ELSEWHERE = """\"\"\"The same, written by somebody else and elsewhere.\"\"\"
+import logging
+from tasks.progress import bar
+from tasks.text.words import number_of_words as words_of
+from tasks.schema.errors import BadInput
+
+def run(source: str, target: str) -> int:
+    if not source:
+        near = ", ".join(sorted(source))
+        fix = f"did you mean {near}?" if near else "give a path"
+        raise BadInput(source, "no path", fix=fix)
+    assert isinstance(source, str), "a path"
+    logging.getLogger().info("begun")
+    with bar(total=1) as shown:
+        shown.update()
+        return words_of(text=source)
+"""
+WORDS = "from typing import cast\nFEWEST = 3\n\ndef number_of_words(text: str) -> int:\n    return cast(int, len(text) + FEWEST)\n"
+
+
 def digest(stage: str = STAGE, library: str = LIBRARY, bars: str = "def say(text):\n    print(text)\n") -> str:
-    return Code({"tasks/plan.py": stage, "tasks/text/counts.py": library, "tasks/progress.py": bars}).digest("plan")
+    return Code({"tasks/plan.py": stage, "tasks/text/counts.py": library, "tasks/progress.py": bars} | GROUND).digest("plan")
 
 
 @pytest.mark.parametrize(
@@ -50,3 +72,28 @@ def test_what_changes_no_output_asks_nothing(changed: str) -> None:
 )
 def test_what_may_change_an_output_asks(changed: str) -> None:
     assert changed != digest()
+
+
+def test_names_files_messages_and_bars_ask_nothing() -> None:
+    sources = {"tasks/plan.py": ELSEWHERE, "tasks/text/words.py": WORDS, "tasks/progress.py": "def bar(total):\n    return total\n"}
+    assert Code(sources | GROUND).digest("plan") == digest()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("return len(path) + LEAST", "return LEAST - len(path)"),
+        ("LEAST = 3", "LEAST = -3"),
+        ("len(path)", "len(path.strip())"),
+        ("return len(path)", "if path:\n        raise KeyError(path)\n    return len(path)"),
+    ],
+)
+def test_a_change_of_meaning_in_a_library_asks(old: str, new: str) -> None:
+    assert digest(library=LIBRARY.replace(old, new)) != digest()
+
+
+def test_an_error_that_a_caller_may_catch_asks_and_one_that_ends_the_stage_does_not() -> None:
+    raising = LIBRARY.replace("return len(path)", "if not path:\n        raise KeyError(path)\n    return len(path)")
+    assert digest(library=raising.replace("KeyError", "ValueError")) != digest(library=raising)
+    ending = "from tasks.schema.errors import BadInput, PipelineError\n" + raising.replace("KeyError", "BadInput")
+    assert digest(library=ending.replace("raise BadInput", "raise PipelineError")) == digest(library=ending)
