@@ -154,7 +154,7 @@ def _pair(data: Row) -> Shape:
         written=_int(chosen, "words"),
         s_l=chosen.get("s_l"),
         s_q=chosen.get("s_q"),
-        prompt=prompt,
+        prompt=str(prompt),
         parts=parts,
     )
 
@@ -213,7 +213,7 @@ def _answer(data: Row, model: str, where: Path, line: int) -> Shape:
         _str(data, "language") if len(_str(data, "language")) == 2 else "",
         _str(row, "type"),
         asked=_int(row, "length"),
-        prompt=prompt,
+        prompt=str(prompt),
         parts=parts,
         steps=steps,
     )
@@ -231,7 +231,7 @@ def _conversation(data: Row, model: str) -> Shape:
         _id(data),
         model=_str(data, "model") or model,
         language=language if len(language) == 2 else "",
-        prompt=prompt,
+        prompt=str(prompt),
         parts=parts,
     )
 

@@ -94,11 +94,6 @@ def degeneration(text: str, *, finish_reason: str = "") -> Degeneration:
     )
 
 
-def repeated_ngrams(text: str) -> float:
-    """1 − distinct ÷ all n-grams of four words, 0 to 1: seq-rep-4 (Welleck et al. 2019, arXiv 1908.04319). It grows with length."""
-    return _share(_repeats(word_ids(text)).again)
-
-
 def distinct(words: Places) -> float | None:
     """Distinct ÷ all n-grams of two words: distinct-2 of Li et al. 2016 (arXiv 1510.03055). Falls with length. None without any."""
     if len(words) < 2:
