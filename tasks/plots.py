@@ -68,6 +68,7 @@ def ruler(points: Mapping[str, Iterable[Point]], *, cap: float | None = None) ->
             color=colour(name, place),
             label=name,
             linewidths=0,
+            zorder=3,  # above the lines: a click has to reach the point
         )
         dots.set_urls([f"{_HOVER}{place}-{number}" for number in range(len(answers))])
         means = {asked: mean for asked, mean in _means([point[:2] for point in answers]).items() if mean}

@@ -16,6 +16,38 @@ from websockets.sync.connection import Connection
 
 CHROMIUM = next((found for name in ("chromium", "chromium-browser", "google-chrome") if (found := shutil.which(name))), None)
 SIZE = "1600,1300"
+CONTRAST = """
+(() => {
+  const parse = (text) => { const n = text.match(/[\\d.]+/g).map(Number); return n.length < 4 ? [...n.slice(0, 3), 1] : n };
+  const light = (rgb) => {
+    const [r, g, b] = rgb.slice(0, 3).map((v) => v / 255).map((v) => v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4);
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const over = (top, below) => [0, 1, 2].map((i) => top[i] * top[3] + below[i] * (1 - top[3]));
+  const background = (element) => {
+    const layers = [];
+    for (let at = element; at; at = at.parentElement) layers.push(parse(getComputedStyle(at).backgroundColor));
+    let color = matchMedia('(prefers-color-scheme: dark)').matches ? [0, 0, 0] : [255, 255, 255];
+    for (const layer of layers.reverse()) color = over(layer, color);
+    return color;
+  };
+  const found = [];
+  for (const element of document.querySelectorAll('body *')) {
+    const own = [...element.childNodes].some((node) => node.nodeType === 3 && node.textContent.trim());
+    const box = element.getBoundingClientRect(), style = getComputedStyle(element);
+    if (!own || !box.width || !box.height || style.visibility === 'hidden' || box.right < 0) continue;
+    const behind = background(element);
+    const written = element instanceof SVGElement ? style.fill : style.color;
+    if (!/^rgb/.test(written)) continue;
+    const front = over(parse(written), behind);
+    const [high, low] = [light(front), light(behind)].sort((a, b) => b - a);
+    const ratio = (high + 0.05) / (low + 0.05), size = parseFloat(style.fontSize);
+    const large = size >= 24 || (size >= 18.66 && Number(style.fontWeight) >= 700);
+    if (ratio < (large ? 3 : 4.5)) found.push(`${ratio.toFixed(2)} ${element.tagName} ${element.textContent.trim().slice(0, 40)}`);
+  }
+  return found;
+})()
+"""
 
 
 class Browser:
@@ -59,6 +91,16 @@ class Browser:
     def pdf(self, path: Path) -> None:
         """The page as it is printed on A4."""
         path.write_bytes(base64.b64decode(self._ask("Page.printToPDF", printBackground=True, paperWidth=8.27, paperHeight=11.69)["data"]))
+
+    def low_contrast(self) -> list[str]:
+        """The visible texts with less contrast than WCAG 2.2 level AA asks for: 4.5:1, and 3:1 for large texts."""
+        found: list[str] = self.run(CONTRAST)
+        return found
+
+    def focused(self) -> str:
+        """The element that has the focus: its tag, and its id, name or text."""
+        name = "(at.id || at.name || at.innerText || '').slice(0, 40)"
+        return str(self.run(f"(() => {{ const at = document.activeElement; return at.tagName + ' ' + {name} }})()"))
 
     def press(self, key: str, *, code: int = 0, text: str = "") -> None:
         """A key, pressed and released: `j` with its text, `Tab` and `Enter` with their codes."""

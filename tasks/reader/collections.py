@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from tasks.evaluation.recorded import models_in
 from tasks.schema.errors import BadInput
 from tasks.sources.patterns import READABLE, data_files
 
@@ -57,7 +56,7 @@ def _of_folder(path: Path) -> Iterator[Collection]:
     if path.name in SIBLINGS and (sibling := path.parent / "predict" / PREDICTIONS).is_file():
         yield _evaluation(sibling)
         return
-    if (models := models_in(path)) and not _is_pipeline(path):
+    if not _is_pipeline(path) and (models := _models_in(path)):
         answers = tuple(DataFile(file, model) for model, folder in models.items() for file in sorted(folder.glob("*.jsonl")))
         if not any(file.path.name == PREDICTIONS for file in answers):
             yield Collection("answers", answers)
@@ -81,6 +80,15 @@ def _of_folder(path: Path) -> Iterator[Collection]:
             yield Collection(label, own, verdicts=next((one for one in judged if one.is_file()), None))
     if rejects:
         yield Collection("rejects", tuple(DataFile(path / name) for name in rejects))
+
+
+def _models_in(path: Path) -> dict[str, Path]:
+    """The folders of each model's answers, by name; empty if `path` has rows itself."""
+    if any(path.glob("*.jsonl")) or not any(path.glob("*/**/*.jsonl")):
+        return {}
+    from tasks.evaluation.recorded import models_in  # imports the evaluator
+
+    return models_in(path)
 
 
 def _label(folder: str, files: tuple[DataFile, ...]) -> str:

@@ -23,8 +23,6 @@ from tasks.reader.collections import Collection
 from tasks.reader.shapes import Shape, shape_of
 from tasks.schema.errors import PipelineError
 from tasks.text.counts import count_words, s_l
-from tasks.text.languages import UNKNOWN, language_of
-from tasks.text.length_requests import parse_length_request
 from tasks.text.topics import prompt_digest
 
 FORMAT = 1  # of the index; another one is built again
@@ -387,6 +385,9 @@ def _facts(shape: Shape) -> tuple[Any, ...]:
 
 def _measured(shape: Shape) -> tuple[int | None, int | None, str, str | None, float | None]:
     """(written, asked, language, bin, S_l) of a row, counted where no record states them; lengths in the paper's count."""
+    from tasks.text.languages import UNKNOWN, language_of  # after the first page is served
+    from tasks.text.length_requests import parse_length_request
+
     text = shape.parts[0].text if shape.parts else ""
     written = (
         shape.written if shape.written is not None else count_words(text) if text and shape.kind not in ("row", "unreadable") else None

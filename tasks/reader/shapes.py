@@ -10,13 +10,23 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from tasks.evaluation.answer_rows import RESPONSES, answers_in
-from tasks.longbench.benchmark import BenchmarkRow
 from tasks.schema.errors import BadInput
 from tasks.schema.records import Step
-from tasks.sources.adapters import messages_of
 from tasks.sources.turns import Misfit
 
+ANSWERS = (
+    "response",
+    "output",
+    "answer",
+    "prediction",
+    "completion",
+    "generated_text",
+    "resps",
+    "samples",
+    "model_output",
+    "choices",
+    "body",
+)
 PROMPTS = ("prompt", "instruction", "query", "question", "input")
 IDS = ("id", "uuid", "conversation_hash", "conversation_id", "idx", "index")
 TITLE = 160  # characters
@@ -83,7 +93,7 @@ def shape_of(data: Row | None, *, problem: str = "", model: str = "", where: Pat
 def _of_others(data: Row, model: str, where: Path, line: int) -> Shape:
     """Recorded answers of other tools, then conversations, then anything."""
     problem = ""
-    if any(name in data for name in (*RESPONSES, "resps", "samples", "model_output", "choices", "body")):
+    if any(name in data for name in ANSWERS):
         try:
             return _answer(data, model, where, line)
         except (BadInput, KeyError, TypeError, ValueError) as error:
@@ -194,6 +204,9 @@ def _verdict(data: Row) -> Shape:
 
 
 def _answer(data: Row, model: str, where: Path, line: int) -> Shape:
+    from tasks.evaluation.answer_rows import answers_in  # imports the evaluator
+    from tasks.longbench.benchmark import BenchmarkRow
+
     found = list(answers_in(BenchmarkRow(data, where, line)))
     row = found[0].entry.data
     prompt = next((row[name] for name in PROMPTS if isinstance(row.get(name), str)), "")
@@ -220,6 +233,8 @@ def _answer(data: Row, model: str, where: Path, line: int) -> Shape:
 
 
 def _conversation(data: Row, model: str) -> Shape:
+    from tasks.sources.adapters import messages_of
+
     messages = [(message.role, message.content) for message in messages_of(data)]
     last = next((place for place in range(len(messages) - 1, -1, -1) if messages[place][0] == "assistant"), None)
     before = messages if last is None else messages[:last]
