@@ -4,7 +4,7 @@ PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 VLLM_CPU := .venv-vllm-cpu
 TESTS ?= tests
-BENCHES := start words packing tokenizing collecting length_feedback agentwrite evaluation serving storage dataset scale
+BENCHES := start reading words packing tokenizing collecting length_feedback agentwrite evaluation serving storage dataset scale
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export TESTS
 
