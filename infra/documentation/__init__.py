@@ -1,0 +1,1 @@
+"""The documentation site: pages of reference that are generated from the code (reference.py), added by mkdocs's hooks (hooks.py)."""
