@@ -164,7 +164,7 @@ def _pair(data: Row) -> Shape:
         written=_int(chosen, "words"),
         s_l=chosen.get("s_l"),
         s_q=chosen.get("s_q"),
-        prompt=str(prompt),
+        prompt=prompt,
         parts=parts,
     )
 

@@ -3,8 +3,8 @@
 from collections import defaultdict
 
 from tests.conftest import ROOT
+from tests.contracts.graph import STAGES, module
 from tests.contracts.modules import imported
-from tests.contracts.test_graph import STAGES, module
 
 GROUND = (
     "schema",

@@ -17,17 +17,11 @@ from tasks.schema.params import load
 from tasks.schema.settings import Settings
 from tasks.stage import dotted
 from tests.conftest import ROOT
+from tests.contracts.graph import GRAPH, PIPELINES, STAGES, module
 from tests.contracts.modules import closure, imported
 from tests.contracts.stage_digests import current, recorded, versions
 
-PIPELINES = {"dvc.yaml": "", "study/dvc.yaml": "study/"}  # each with what its stages are called here, and their folders under data/
-GRAPH: dict[str, dict[str, Any]] = {
-    f"{above}{name}": stage
-    for file, above in PIPELINES.items()
-    for name, stage in YAML(typ="safe").load((ROOT / file).read_text(encoding="utf-8"))["stages"].items()
-}
 PARAMS: dict[str, Any] = YAML(typ="safe").load((ROOT / "params.yaml").read_text(encoding="utf-8"))
-STAGES = list(GRAPH)
 PAID = list(versions())
 ARMS = {"study/train": "train", "study/measure": "predict"}  # whose meaning is that of the section whose version they declare
 PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))
@@ -49,12 +43,6 @@ def listed(stage: str, *kinds: str) -> list[str]:
 
 def arguments(stage: str) -> list[str]:
     return filled(GRAPH[stage]["cmd"]).split()[4:]
-
-
-def module(stage: str) -> str:
-    """Below tasks: `collect`, `study.cap`; the study's training is the pipeline's."""
-    own, _, name = stage.rpartition("/")
-    return f"{own}.{name}" if own and (ROOT / "tasks" / own / f"{name}.py").is_file() else name
 
 
 def folder(stage: str) -> str:

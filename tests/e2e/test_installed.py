@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.flows.test_evaluator_alone import ANSWERS, answer, rows
+from tests.flows.recorded_answers import ANSWERS, answer, rows
 from tests.tasks.judging.endpoint import endpoint
 
 HEAVY = ("torch", "prefect", "dvc", "mlflow", "trl", "ray", "great_expectations", "transformers", "boto3", "deepspeed")

@@ -25,7 +25,7 @@ from tasks.training.job import HISTORY
 from tests import backend
 from tests.backend import Team, another_worker, api, clone, commit, dead, pid, said, soon, started, suspended, until
 from tests.conftest import ROOT
-from tests.tasks.test_promote import candidate
+from tests.tasks.promotions import candidate
 from tests.tasks.training.packs import packed_student
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]

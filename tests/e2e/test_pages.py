@@ -10,8 +10,8 @@ from tasks.schema.settings import settings
 from tasks.tracking.client import connect, experiment
 from tasks.tracking.lineage import FLOW_NAME, FLOW_RUN
 from tests.browser import CHROMIUM, Browser, browser
+from tests.tasks.promotions import candidate, run
 from tests.tasks.storage import servers
-from tests.tasks.test_promote import candidate, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(600), pytest.mark.skipif(not CHROMIUM, reason="no chromium: apt-get install chromium")]
 

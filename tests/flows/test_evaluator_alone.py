@@ -11,29 +11,15 @@ from typing import Any
 import pytest
 
 from tests.conftest import ROOT
-from tests.tasks.judging.endpoint import GOOD, Body, asked, endpoint
+from tests.flows.recorded_answers import ANSWERS, answer, rows
+from tests.tasks.judging.endpoint import GOOD, endpoint
 
 ALONE = Path(__file__).with_name("evaluator_alone.py")
-ANSWERS = [
-    {"prompt": f"Write {words} words on {topic}.", "response": f"The {topic} was long. " * (words // share), "length": words}
-    for words, share in ((60, 4), (120, 5))
-    for topic in ("winter", "summer")
-]
 
 
 def longwriter(folder: Path, *words: str, system: str = "linux", environment: Mapping[str, str] = os.environ) -> Any:
     """The command in an empty folder."""
     return subprocess.run([sys.executable, str(ALONE), system, *words], cwd=folder, capture_output=True, text=True, env=dict(environment))
-
-
-def rows(path: Path, found: list[dict[str, Any]]) -> str:
-    path.write_text("".join(json.dumps(row) + "\n" for row in found))
-    return str(path)
-
-
-def answer(body: Body) -> str:
-    """As judge six grades, as candidate a text."""
-    return GOOD if "judge" in body["model"] or "grade" in asked(body).lower() else "Bread is flour, water, salt and time. " * 10
 
 
 SYSTEMS = pytest.mark.parametrize("system", ["linux", "windows"])

@@ -22,7 +22,7 @@ from flows.rollback import rollback
 from tasks.schema.errors import BadSettings
 from tasks.tracking import registry
 from tasks.tracking.client import connect, names
-from tests.tasks.test_promote import candidate
+from tests.tasks.promotions import candidate
 
 pytestmark = [
     pytest.mark.usefixtures("api"),

@@ -12,8 +12,8 @@ from tasks.schema.params import Params, load
 from tasks.schema.settings import settings
 from tests.conftest import ROOT
 from tests.tasks.judging.endpoint import endpoint, serving
-from tests.tasks.models.test_chat_templates import marked
-from tests.tasks.test_doctor import model
+from tests.tasks.model_files import model
+from tests.tasks.models.marked_templates import marked
 
 
 def refused(params: Params, folder: Path = ROOT) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from flows.stages import StageFailed
 from flows.unevaluated import unevaluated
 from tasks.tracking import registry
 from tests.conftest import ROOT
-from tests.tasks.test_promote import candidate, run
+from tests.tasks.promotions import candidate, run
 
 pytestmark = [pytest.mark.usefixtures("api"), pytest.mark.timeout(600)]
 

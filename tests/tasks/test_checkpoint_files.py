@@ -20,15 +20,10 @@ from tasks.schema.errors import BadInput
 from tasks.schema.params import Base
 from tasks.schema.settings import settings
 from tasks.training.preflight import check_base
+from tests.tasks.model_files import safetensors
 
 PICKLE = pickle.dumps({"weights": [1.0]})
 CONFIG = '{"model_type": "llama", "max_position_embeddings": 64, "vocab_size": 10}'
-
-
-def safetensors(count: int = 4) -> bytes:
-    """A file of one tensor of zeros, as the format's description has it: length, header, numbers."""
-    header = json.dumps({"w": {"dtype": "F32", "shape": [count], "data_offsets": [0, 4 * count]}}).encode()
-    return len(header).to_bytes(8, "little") + header + bytes(4 * count)
 
 
 def saved(save: Callable[[io.BytesIO], object]) -> bytes:

@@ -18,9 +18,8 @@ from tasks.schema.settings import PREFIX, settings
 from tasks.training.base_checks import base
 from tests.conftest import ROOT
 from tests.tasks.judging.endpoint import endpoint
-from tests.tasks.models.test_chat_templates import GOOD, marked
-from tests.tasks.test_checkpoint_files import safetensors
-from tests.tasks.training.packs import answers, encoded
+from tests.tasks.model_files import model
+from tests.tasks.models.marked_templates import GOOD, marked
 
 ROLES: dict[str, Any] = {"name": "some-model", "revision": "1", "temperature": 0.5, "max_tokens": 1024}
 
@@ -39,16 +38,6 @@ def params(change: Callable[[dict[str, Any]], object] = lambda tree: None) -> Pa
 def real(role: str) -> Params:
     """The rehearsal, with a model of the user's in one role."""
     return params(lambda tree: tree["models"].update({role: ROLES}))
-
-
-def model(folder: Path, template: str) -> Path:
-    tokenizer = encoded(answers(8))[0]
-    tokenizer.save_pretrained(folder)
-    (folder / "chat_template.jinja").write_text(template.replace("<|im_end|>", "<|end|>"))
-    fields = {"model_type": "llama", "vocab_size": len(tokenizer), "hidden_size": 32, "num_hidden_layers": 1}
-    (folder / "config.json").write_text(json.dumps(fields | {"num_attention_heads": 2, "intermediate_size": 64}))
-    (folder / "model.safetensors").write_bytes(safetensors())
-    return folder
 
 
 def with_base(folder: Path) -> Params:

@@ -6,30 +6,13 @@ import pytest
 from tasks import pack as stage_pack
 from tasks import store
 from tasks.corpus.dataset import GENERAL, write_dataset
-from tasks.rehearsal.prose import paragraph
 from tasks.schema.errors import BadInput, GateFailed
 from tasks.schema.params import Base, Pack
 from tasks.schema.records import Message, Reason, Reject, Sample
 from tasks.training.packing import read_packs
-from tests.tasks.models.test_chat_templates import GOOD, marked
-from tests.tasks.test_doctor import model
-
-TINY = Base(model="tiny", revision="", remote_code=False)
-
-
-def sample(words: int, number: int = 0) -> Sample:
-    parts = words // 50
-    written = [paragraph(topic="bread", language="en", words=50, part=part, parts=parts, seed=number) for part in range(1, parts + 1)]
-    ask = Message(role="user", content=f"Write {words} words about bread, version {number}.")
-    return Sample(
-        id=f"{words}-{number}",
-        messages=(ask, Message(role="assistant", content="\n\n".join(written))),
-        language="en",
-        asked_words=words,
-        written_words=words,
-        paragraphs=parts,
-        source=f"pool.jsonl:{number}",
-    )
+from tests.tasks.model_files import model
+from tests.tasks.models.marked_templates import GOOD, marked
+from tests.tasks.pack_samples import TINY, sample
 
 
 def run(

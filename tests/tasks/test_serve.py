@@ -17,11 +17,16 @@ from tasks.tracking import registry, runs
 from tasks.tracking.checkpoint import digest
 from tasks.tracking.client import connect, names
 from tasks.tracking.gate import Axis, Decision, Promoted
-from tests.tasks.endpoints.test_server import checkpoint as tiny  # noqa: F401  a fixture: a Llama with random weights
+from tests.tasks.model_files import random_llama
 
 REHEARSAL = Model(name="rehearsal-candidate", revision="1", temperature=0.5, max_tokens=2000)
 STUDENT = Model(name="student", revision="1", temperature=0.5, max_tokens=24)
 ASKED = Serve(version=1, words=300, min_s_l=60)
+
+
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return random_llama(tmp_path_factory.mktemp("checkpoints") / "student")
 
 
 @pytest.fixture(autouse=True)
@@ -153,7 +158,7 @@ def test_a_checkpoint_without_a_template_is_refused(tmp_path: Path) -> None:
 
 
 @pytest.mark.e2e
-def test_a_real_server_serves_the_registrys_files_and_a_champion_that_rambles_falls(tmp_path: Path, tiny: Path) -> None:  # noqa: F811
+def test_a_real_server_serves_the_registrys_files_and_a_champion_that_rambles_falls(tmp_path: Path, tiny: Path) -> None:
     promoted(checkpoint(tmp_path / "a", weights=b"1"))
     decision = promoted(tiny, before="1").rename(tmp_path / "promoted.json")
     with pytest.raises(GateFailed, match=r"it did not end by itself within models.candidate.max_tokens \(24\); version 1 is champion"):
@@ -164,7 +169,7 @@ def test_a_real_server_serves_the_registrys_files_and_a_champion_that_rambles_fa
 
 
 @pytest.mark.e2e
-def test_a_challenger_that_rambles_is_a_result(tmp_path: Path, tiny: Path) -> None:  # noqa: F811
+def test_a_challenger_that_rambles_is_a_result(tmp_path: Path, tiny: Path) -> None:
     metrics, served = run(promoted(tiny, wins=False).rename(tmp_path / "promoted.json"), model=STUDENT)
     assert (metrics["ended_by_itself"], served.finish_reason, served.tokens) == (0, "length", 24)
     assert str(served_tag("1")).startswith("failed: it did not end")

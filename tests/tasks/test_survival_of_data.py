@@ -18,7 +18,7 @@ from tasks import store
 from tasks.corpus.dataset import GENERAL, write_dataset
 from tests.conftest import ROOT
 from tests.tasks.contracts.made import earlier_contracts
-from tests.tasks.test_validate_dataset import BENCHMARK, good
+from tests.tasks.dataset_samples import BENCHMARK, good
 
 KILLS = 20
 COMMANDS = {

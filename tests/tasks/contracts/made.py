@@ -6,6 +6,7 @@ from tasks import store
 from tasks.contracts.docs import make_offline
 from tasks.schema.contract_results import ContractVerdict, Outcome
 from tasks.schema.params import Bounds, Spread
+from tasks.schema.records import Message
 
 
 def spread(least: int, most: int) -> Spread:
@@ -27,3 +28,7 @@ def earlier_contracts(folder: Path) -> tuple[Path, Path]:
         make_offline(folder / name / "docs", [verdict])
         store.write_json(folder / name / "verdict.json", verdict)
     return folder / "validate_instructions", folder / "validate_drafts"
+
+
+def said(request: str) -> tuple[Message, ...]:
+    return (Message(role="user", content=request), Message(role="assistant", content="As asked."))

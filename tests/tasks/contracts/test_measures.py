@@ -9,6 +9,7 @@ from tasks.contracts.measures import BATCH, MeasuredRow, frame, measure, repetit
 from tasks.corpus.likeness import repeats
 from tasks.schema.records import Message, Sample
 from tests.conftest import ROOT
+from tests.tasks.contracts.made import said
 
 
 def measured(answer: str) -> dict[str, object]:
@@ -53,16 +54,12 @@ def test_near_copies_are_found_whatever_batches_they_are_in() -> None:
     }
 
 
-def said(request: str) -> tuple[Message, ...]:
-    return (Message(role="user", content=request), Message(role="assistant", content="As asked."))
-
-
 def test_a_frame_holds_no_conversations() -> None:
     """The same measures of answers that are ten times as long take no more memory."""
 
     def peak(words: int) -> int:
         code = (
-            "import sys; from benchmarks.processes import most_memory; from tests.tasks.contracts.test_measures import said\n"
+            "import sys; from benchmarks.processes import most_memory; from tests.tasks.contracts.made import said\n"
             "from tasks.contracts.measures import MeasuredRow, frame; from tasks.corpus.likeness import repeats\n"
             "from tasks.schema.records import Message\n"
             "words = int(sys.argv[1])\n"

@@ -17,26 +17,12 @@ import pytest
 from tasks.endpoints.budgeted import BudgetedCache, BudgetedChat
 from tasks.endpoints.cached import CachedChat
 from tasks.endpoints.chat import Reply, Request, map_async, user
-from tasks.endpoints.replay import Paid, ReplayStore, journal, key_of, paid
+from tasks.endpoints.replay import Paid, ReplayStore, journal, paid
 from tasks.schema.errors import BadInput, WorkspaceBusy
 from tasks.schema.params import Model
 from tasks.schema.records import Usage
 from tasks.schema.settings import Settings
-
-IDENTITY = {"model": "m"}
-KEYS = [key_of(user(f"request {n}"), IDENTITY) for n in range(6)]
-
-
-def reply(n: int) -> Reply:
-    return Reply(f"answer {n}: 汉字 \u2028 and a \n line", "stop", Usage(n, 2, 1), 0.5, role="teacher")
-
-
-def filled(path: Path, count: int = len(KEYS)) -> bytes:
-    store = ReplayStore(path)
-    for n in range(count):
-        store.put(KEYS[n], paid("teacher", "m", reply(n)))
-    store.close()
-    return path.read_bytes()
+from tests.tasks.endpoints.journals import IDENTITY, KEYS, filled, reply
 
 
 def known(path: Path) -> list[int]:

@@ -17,7 +17,7 @@ from tasks.endpoints.roles import JOURNAL, open_role
 from tasks.endpoints.room import reserve
 from tasks.schema.params import Model
 from tasks.schema.settings import settings
-from tests.tasks.endpoints.test_replay import KEYS, filled, reply
+from tests.tasks.endpoints.journals import KEYS, filled, reply
 from tests.tasks.judging.endpoint import serving
 
 MODEL = Model(name="some-model", revision="1", temperature=1.0, max_tokens=2000)

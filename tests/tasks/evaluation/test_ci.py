@@ -17,10 +17,10 @@ from tasks.schema.errors import BadInput
 from tasks.schema.params import Promote, load
 from tasks.schema.records import Abilities, ScoredItem
 from tests.conftest import ROOT
-from tests.tasks.evaluation.test_difference import items
-from tests.tasks.evaluation.test_evaluate import candidate as endpoint
-from tests.tasks.test_promote import candidate as trained
-from tests.tasks.test_promote import run as promote
+from tests.tasks.evaluation.evaluations import candidate as endpoint
+from tests.tasks.evaluation.evaluations import items
+from tests.tasks.promotions import candidate as trained
+from tests.tasks.promotions import run as promote
 
 SUBMITTED = {"GITHUB_STEP_SUMMARY", "CANDIDATE", "MODEL", "BENCHMARK", "SCORES", "BASELINE", "BASE", "OUT"}
 

@@ -1,10 +1,8 @@
 """The difference of a scorecard to a baseline as Markdown: paired if both have items, else by their figures."""
 
 import json
-import random
 import subprocess
 from collections.abc import Sequence
-from itertools import product
 from pathlib import Path
 
 import pytest
@@ -14,26 +12,11 @@ from tasks.evaluation.baseline import Baseline, committed, of_side, read_baselin
 from tasks.evaluation.difference import MARKER, Condition, code, compared, difference, gate, page
 from tasks.longbench.compare import Side
 from tasks.longbench.scorecard import Scorecard
-from tasks.longbench.summary import score_item, summarise
+from tasks.longbench.summary import summarise
 from tasks.schema.errors import BadInput
-from tasks.schema.records import BenchmarkItem, Language, ScoredItem
+from tasks.schema.records import ScoredItem
 from tests.conftest import ROOT
-
-LENGTHS = (200, 1000, 3000, 6000)
-WORDS = ["".join(letters) for letters in product("abcdefgh", repeat=3)]
-
-
-def items(share: float, *, count: int = 24, s_q: float | None = 70.0, seed: int = 1, languages: str = "en zh") -> list[ScoredItem]:
-    """Answers that write about `share` of what is asked."""
-    noise, found = random.Random(seed), []
-    for place in range(count):
-        language: Language = "zh" if languages.split()[place % len(languages.split())] == "zh" else "en"
-        asked = LENGTHS[place % 4]
-        prompt = f"Write {asked} words on subject {place}."
-        item = BenchmarkItem(id=f"i{place}", prompt=prompt, type="News", length=asked, language=language)
-        text = " ".join(noise.choices(WORDS, k=round(asked * share * (0.95 + 0.1 * noise.random()))))
-        found.append(score_item(item, "student", text, None if s_q is None else s_q + noise.random(), finish_reason="stop"))
-    return found
+from tests.tasks.evaluation.evaluations import items
 
 
 def side(found: Sequence[ScoredItem], judge: str = "j") -> Side:

@@ -5,10 +5,8 @@ import itertools
 import json
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +16,14 @@ from tasks import store
 from tasks.evaluation.evaluate import EvaluateOptions, _model, evaluate, folder_of, resolve
 from tasks.longbench.adapters import read_items
 from tasks.longbench.scorecard import read_scorecards
-from tasks.rehearsal.endpoint import Switches, rehearsal_server
+from tasks.rehearsal.endpoint import Switches
 from tasks.schema.errors import BadInput, BadSettings, ReplyError
 from tasks.schema.params import Params, load
 from tasks.schema.records import Prediction, ScoredItem, Verdict
 from tasks.schema.settings import settings
 from tasks.schema.standins import MARK
 from tests.conftest import ROOT
+from tests.tasks.evaluation.evaluations import candidate
 from tests.tasks.judging.endpoint import GOOD, Body, asked, endpoint
 
 LENGTHS = (100, 200, 400)
@@ -44,29 +43,6 @@ def benchmark(tmp_path: Path) -> Path:
     ]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
-
-
-@contextmanager
-def candidate(switches: Switches = Switches()) -> Iterator[str]:
-    """The rehearsal endpoint in a thread of its own; its base URL."""
-    loop, ready, done = asyncio.new_event_loop(), threading.Event(), asyncio.Event()
-    urls: list[str] = []
-
-    async def serve() -> None:
-        async with rehearsal_server(switches) as url:
-            urls.append(url)
-            ready.set()
-            await done.wait()
-
-    thread = threading.Thread(target=loop.run_until_complete, args=(serve(),))
-    thread.start()
-    ready.wait()
-    try:
-        yield urls[0]
-    finally:
-        loop.call_soon_threadsafe(done.set)
-        thread.join()
-        loop.close()
 
 
 def answered(url: str) -> int:

@@ -14,14 +14,13 @@ from tasks.schema.params import Base
 from tasks.schema.records import Message
 from tasks.training.conversations import IGNORED, Encoder, Unrenderable
 from tasks.training.tokenizer import load_tokenizer
+from tests.tasks.models.marked_templates import GOOD, PROMPT, TURN, marked
 from tests.tasks.models.template_table import published, table, written
 from tests.tasks.training.packs import answers, encoded
 
 STOPS = {"llama-3.1": "<|eot_id|>", "llama-3.2": "<|eot_id|>", "glm-4": "<|user|>"}
 TOKENS = {"bos_token": "<|begin_of_text|>"}
 CHATML = TemplateTokens({}, frozenset({"<|im_end|>"}))
-TURN = "<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n"
-PROMPT = "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 # The parts of published templates that render turns; TRL has no copies of these.
 AT_HAND = {
     "glm-4": "[gMASK]<sop>{% for m in messages %}{% if m['content'] %}<|{{ m['role'] }}|>{{ m['metadata'] }}\n{{ m['content'] }}"
@@ -31,17 +30,6 @@ AT_HAND = {
     "SmolLM, trained by Hugging Face<|im_end|>\n{% endif %}" + TURN + "{% endfor %}" + PROMPT,
 }
 COPIES = {"llama-3.1": "llama3_1", "llama-3.2": "llama3_2", "qwen2.5": "qwen2_5", "qwen2": "qwen2_5_vl"}
-
-
-def marked(answer: str, *, before: str = "", system: str = TURN) -> str:
-    """ChatML with another way of rendering an answer, and something in front of the turns."""
-    return (
-        before + "{% for m in messages %}{% if m.role == 'assistant' %}<|im_start|>assistant\n" + answer + "{% elif m.role == 'system' %}"
-        f"{system}" + "{% else %}" + TURN + "{% endif %}{% endfor %}" + PROMPT
-    )
-
-
-GOOD = "{% generation %}{{ m.content }}<|im_end|>{% endgeneration %}\n"
 
 
 def conversations(count: int) -> list[list[Message]]:

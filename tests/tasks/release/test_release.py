@@ -15,7 +15,7 @@ from tasks.release.sides import side_of
 from tasks.schema.contract_results import ContractVerdict, Outcome, Passed
 from tasks.schema.records import Reason, Reject, Sample
 from tests.conftest import ROOT
-from tests.tasks.test_validate_dataset import good, prose, sample
+from tests.tasks.dataset_samples import good, prose, sample
 
 
 @pytest.fixture(scope="module")

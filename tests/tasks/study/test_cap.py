@@ -10,7 +10,7 @@ from tasks.schema.errors import BadInput, GateFailed
 from tasks.schema.params import Base, Pack, Study
 from tasks.study import cap
 from tasks.training.packing import read_packs
-from tests.tasks.test_pack import TINY, sample
+from tests.tasks.pack_samples import TINY, sample
 
 
 def run(tmp_path: Path, words: int, *, context: int = 512, base: Base = TINY, over: Literal["drop", "cut"] = "drop") -> dict[str, float]:

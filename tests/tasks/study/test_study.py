@@ -11,7 +11,7 @@ from tasks.schema.params import Model, Pack, Predict, Study, load
 from tasks.study import cap, fit, measure
 from tasks.study.limit import Limit
 from tests.conftest import ROOT
-from tests.tasks.test_pack import TINY, sample
+from tests.tasks.pack_samples import TINY, sample
 
 CAPS = [100, 400]
 PASSES = 2

@@ -12,7 +12,7 @@ from tasks.schema.records import Decoding, Evaluation
 from tasks.tracking import registry
 from tasks.tracking.__main__ import app
 from tests.conftest import ROOT
-from tests.tasks.test_promote import ASKED, candidate, run, state
+from tests.tasks.promotions import ASKED, candidate, run, state
 
 LINE = re.compile(r"\d\d\d\d-\d\d-\d\d \d\d:\d\d:\d\dZ")
 

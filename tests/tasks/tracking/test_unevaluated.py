@@ -10,7 +10,7 @@ from tasks.longbench.compare import read_side
 from tasks.schema.params import Params, load
 from tasks.tracking import registry, rollback, unevaluated
 from tests.conftest import ROOT
-from tests.tasks.test_promote import ASKED, candidate, run
+from tests.tasks.promotions import ASKED, candidate, run
 
 
 @pytest.fixture(autouse=True)
