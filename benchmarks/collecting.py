@@ -169,9 +169,9 @@ def peer(folder: Path) -> None:
 def peer_map(row: dict[str, Any], rules: Any) -> dict[str, Any]:
     """Apply our filter functions to a row of `datasets`."""
     from tasks.filtering.sift import PassedWithShingles, judged
-    from tasks.sources.adapters import ask_of
+    from tasks.sources.adapters import raw_prompt_of
 
-    found = judged(ask_of(row, "wildchat"), rules)
+    found = judged(raw_prompt_of(row, "wildchat"), rules)
     if isinstance(found, PassedWithShingles):
         return {"id": found.kept.id, "rank": f"{found.kept.rank:016x}", "text": found.kept.text, "language": found.kept.language}
     return {"id": None, "rank": None, "text": None, "language": None}

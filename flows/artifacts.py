@@ -16,7 +16,7 @@ PERCENT = re.compile(r"(\d+)%\|")  # of a tqdm bar with a known total
 LAST = 10.0  # seconds that a stage waits at its end until its last state is sent
 
 
-class Progress:
+class StageArtifact:
     """A stage's progress artifact. Create it in the stage's task.
 
     A state is skipped while the previous one is being sent, and all states are skipped after a failure. So a stage does not fail because
@@ -33,7 +33,7 @@ class Progress:
         self._text = ""  # the bar's newest state
         self._failed = False
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> "StageArtifact":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:

@@ -20,7 +20,7 @@ from prefect.client.schemas.objects import State
 from prefect.states import Completed
 
 from flows import child, handover, preflight, publication, verified_dvc, workspace
-from flows.artifacts import Progress
+from flows.artifacts import StageArtifact
 from flows.graph import Stage, needed, readable
 from flows.terminal import screen
 from tasks.processes import die_with_parent
@@ -122,7 +122,7 @@ def bring_up_to_date(repo: Repo, name: str, *, pull: bool = False, may_run: bool
     if not _changed(repo, name):
         return Completed(name=CACHED, message="dvc: unchanged")
     command = [sys.executable, "-m", "flows.verified_dvc", "repro", "--single-item", *(["--pull"] if pull else []), name]
-    with Progress(name, get_run_logger()) as progress:
+    with StageArtifact(name, get_run_logger()) as progress:
         output = _Log(progress)
 
         def see(piece: child.Output) -> None:
@@ -150,7 +150,7 @@ def _push(*names: str) -> None:
 
 def by_child(module: str, *words: str) -> None:
     """Run `python -m MODULE WORDS`, and show its bar and lines as a stage's. Raises StageFailed with its last error line."""
-    with Progress(words[0], get_run_logger()) as progress:
+    with StageArtifact(words[0], get_run_logger()) as progress:
         output = _Log(progress)
         if code := child.run([sys.executable, "-m", "flows.verified_dvc" if module == "dvc" else module, *words], output.see):
             raise StageFailed(f"{module} {words[0]}: {output.reason()}", exit_code=code)
@@ -159,7 +159,7 @@ def by_child(module: str, *words: str) -> None:
 class _Log:
     """Sends a child's output to the task's logger, the screen and the task's progress, and keeps its last lines for errors."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: StageArtifact) -> None:
         self._progress = progress
         self.heads: set[str] = set()
         self.last: list[str] = []

@@ -19,7 +19,7 @@ BAR_SECONDS = 5.0  # between two states of a bar, where it cannot be redrawn in 
 
 
 class Screen:
-    """A screen that shows nothing, for workers. `Lines` and `LiveTable` are the visible ones."""
+    """A screen that shows nothing, for workers. `PlainLines` and `LiveTable` are the visible ones."""
 
     def begin(self, names: list[str]) -> None:
         """Called with the stages of the run, in order."""
@@ -43,7 +43,7 @@ class Screen:
         """Called when the run has ended, for any reason."""
 
 
-class Lines(Screen):
+class PlainLines(Screen):
     """The screen where there is no terminal: whole lines, and a state of a bar every BAR_SECONDS."""
 
     def __init__(self, stream: TextIO):
@@ -111,7 +111,7 @@ def show(flow: Callable[..., object], **given: object) -> None:
 
 def _visible(stream: TextIO) -> Screen:
     if not stream.isatty():
-        return Lines(stream)
+        return PlainLines(stream)
     from flows.live_table import LiveTable
 
     return LiveTable(stream)

@@ -29,7 +29,7 @@ MOST_QUOTED = 20_000  # characters; a longer unusable plan is not quoted in the 
 T = TypeVar("T")
 
 
-class _Asked(NamedTuple):
+class _PlanRequest(NamedTuple):
     """A plan to request."""
 
     prompt: Callable[[str], str]  # makes the prompt from the description of the reply's form
@@ -103,7 +103,7 @@ async def _paragraphs(chat: Chat, instruction: Instruction, plan: PlanSection, s
         return _fitted(lines, instruction.words, plan)
 
     values = _values(instruction, plan.paragraph_words)
-    asked = _Asked(
+    asked = _PlanRequest(
         lambda form: fill("plan", **values, form=form),
         lines=instruction.words / size.paragraph,
         urgency=instruction.words,
@@ -120,7 +120,7 @@ async def _chapters(chat: Chat, instruction: Instruction, plan: PlanSection, siz
         return reconcile(lines, instruction.words, bounds=size.chapter, deviation=0, most=plan.max_paragraphs, noun="chapter")
 
     values = _values(instruction, size.chapter) | {"most": str(plan.max_paragraphs)}
-    asked = _Asked(
+    asked = _PlanRequest(
         lambda form: fill("chapters", **values, form=form),
         noun="chapter",
         lines=instruction.words / size.most + 10,
@@ -132,7 +132,7 @@ async def _chapters(chat: Chat, instruction: Instruction, plan: PlanSection, siz
 
     async def one(number: int) -> tuple[Step, ...] | ReplyError:
         chapter = chapters[number - 1]
-        asked = _Asked(
+        asked = _PlanRequest(
             lambda form: f"{head}{form}{middle}{_render_chapter(number, chapter)}{tail}",
             lines=chapter.words / size.paragraph,
             urgency=instruction.words,
@@ -178,7 +178,7 @@ def _fitted(lines: Sequence[PlanLine], words: int, plan: PlanSection) -> tuple[S
     return steps
 
 
-async def _ask(chat: Chat, asked: _Asked, read: Callable[[str], T], plan: PlanSection) -> T:
+async def _ask(chat: Chat, asked: _PlanRequest, read: Callable[[str], T], plan: PlanSection) -> T:
     """The result of `read` on the first usable reply. Raises the last ReplyError after plan.tries replies; Unanswered without a reply."""
     request = first = asked.request(plan.format)
     problem = ReplyError("no plan was asked for")

@@ -19,7 +19,7 @@ from tasks.text.cleaning import refusal, unseen
 from tasks.text.counts import count_words, s_l
 from tasks.text.endings import broken_off, strip_markup
 from tasks.text.languages import UNKNOWN, language_of
-from tasks.text.meta_comments import strip_remarks
+from tasks.text.meta_comments import strip_meta_comments
 from tasks.text.offers import declined
 from tasks.text.plan_markup import identifiers
 from tasks.text.prompt_leak import leaked
@@ -98,7 +98,7 @@ def measure(row: MeasuredRow, scored: Scored) -> Measures:
     prompt = "\n\n".join(message.content for message in row.messages if message.role == "user")
     language = row.language or language_of(prompt)
     written = count_words(answer) if language in PAPERS else count_fixed(answer)
-    remarks = strip_remarks(strip_markup(answer)).removed
+    remarks = strip_meta_comments(strip_markup(answer)).removed
     return Measures(
         row=row.number,
         id=row.id,

@@ -12,7 +12,7 @@ from tasks.schema.records import Draft, Instruction
 from tasks.text.cleaning import clean, refusal, repeated, unseen
 from tasks.text.counts import count_words, s_l
 from tasks.text.endings import broken_off, strip_markup
-from tasks.text.meta_comments import strip_remarks
+from tasks.text.meta_comments import strip_meta_comments
 from tasks.text.non_prose import find_non_prose
 from tasks.text.offers import declined
 from tasks.text.plan_markup import identifiers
@@ -120,7 +120,7 @@ def _draft(row: int, draft: Draft) -> DraftMeasures:
         unplanned=last - len(draft.steps),
         empty=sum(not count_words(paragraph) for paragraph in paragraphs),
         identifiers=sum(map(identifiers, paragraphs)),
-        remarks=sum(bool(strip_remarks(paragraph, last=number == last).removed) for number, paragraph in enumerate(paragraphs, 1)),
+        remarks=sum(bool(strip_meta_comments(paragraph, last=number == last).removed) for number, paragraph in enumerate(paragraphs, 1)),
         wrong_language=other_language(text, asked.language),
         refusal=next((found for paragraph in paragraphs if (found := refusal(paragraph) or declined(paragraph))), None),
         non_prose=next((found for paragraph in paragraphs if (found := find_non_prose(paragraph[:20_000]))), None),

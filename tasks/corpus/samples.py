@@ -14,10 +14,10 @@ from tasks.schema.records import Draft, Message, Reason, Sample
 from tasks.text.cleaning import clean, refusal, repeated
 from tasks.text.counts import count_words, s_l
 from tasks.text.endings import broken_off, strip_markup
-from tasks.text.meta_comments import strip_remarks
+from tasks.text.meta_comments import strip_meta_comments
 from tasks.text.non_prose import find_non_prose
 from tasks.text.offers import declined
-from tasks.text.plan_markup import strip_scaffolding
+from tasks.text.plan_markup import strip_plan_markup
 from tasks.text.prompt_leak import leaked
 from tasks.text.wrong_language import other_language
 
@@ -67,10 +67,10 @@ def tidied(draft: Draft) -> Tidied:
         taken["invisible"] += visible != raw and "".join(visible.split()) != "".join(raw.split())
         marked = strip_markup(visible)
         taken["markup"] += marked != visible
-        bare = strip_scaffolding(marked, point=point)
-        spoken = strip_remarks(bare, last=number == len(draft.paragraphs))
+        bare = strip_plan_markup(marked, point=point)
+        spoken = strip_meta_comments(bare, last=number == len(draft.paragraphs))
         taken["remarks"] += bool(spoken.removed)
-        text = strip_scaffolding(spoken.text, point=point) if spoken.removed else bare
+        text = strip_plan_markup(spoken.text, point=point) if spoken.removed else bare
         taken["scaffolding"] += bare != marked or text != spoken.text
         kept += [text] if text else []
     return Tidied(kept, +taken)

@@ -14,7 +14,7 @@ from tasks.corpus.near_copies import Sketches, sketch
 from tasks.corpus.personal import masked
 from tasks.schema.params import Collect
 from tasks.schema.records import Reason
-from tasks.sources.adapters import RawPrompt, ask_of
+from tasks.sources.adapters import RawPrompt, raw_prompt_of
 from tasks.sources.splits import FileSplit, SourceRow, rows
 from tasks.sources.turns import Misfit
 
@@ -101,7 +101,7 @@ def _outcomes(
 def _ask(row: SourceRow, adapter: str) -> RawPrompt:
     if row.data is None:
         raise Misfit(row.problem)
-    return ask_of(row.data, adapter)
+    return raw_prompt_of(row.data, adapter)
 
 
 def judged(ask: RawPrompt, rules: Rules) -> PassedWithShingles | tuple[str, Fault]:

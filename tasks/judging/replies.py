@@ -29,7 +29,7 @@ class Word(str):
     __slots__ = ()
 
 
-class Found(NamedTuple):
+class FoundValue(NamedTuple):
     """A value in a reply, or a broken value."""
 
     value: object  # Pairs, a tuple of values, or None for a broken one
@@ -70,7 +70,7 @@ def said(reply: str) -> str:
     return normalized("NFKC", text).lstrip("\ufeff")
 
 
-def values(text: str) -> Iterator[Found]:
+def values(text: str) -> Iterator[FoundValue]:
     """Yields the outermost objects and lists of a text, in order. A broken one is yielded only if it looks like JSON; other brackets are
     prose.
 
@@ -85,10 +85,10 @@ def values(text: str) -> Iterator[Found]:
             if broken.problem == _TOO_DEEP:
                 raise ReplyError(f"JSON {_TOO_DEEP}") from None
             if text[place] == "{" and _LIKE_JSON.match(text, place):
-                yield Found(None, place, broken.place, broken.problem)
+                yield FoundValue(None, place, broken.place, broken.problem)
             place += 1
         else:
-            yield Found(value, place, end)
+            yield FoundValue(value, place, end)
             place = end
 
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from tasks.judging.grades import DIMENSIONS, NAME, dimension, grade, rubric_of, scored_key
-from tasks.judging.replies import Found, Pairs, said, values
+from tasks.judging.replies import FoundValue, Pairs, said, values
 from tasks.schema.errors import ReplyError
 from tasks.schema.records import Rubric
 
@@ -172,7 +172,7 @@ def _copied(grades: Grades, copies: Iterable[_Copy]) -> bool:
     return any(all(read[name] in copy.numbers[name] for name in DIMENSIONS) for copy in copies)
 
 
-def _from_json(found: Iterable[Found], copies: Sequence[_Copy]) -> Iterable[_Reading]:
+def _from_json(found: Iterable[FoundValue], copies: Sequence[_Copy]) -> Iterable[_Reading]:
     """The verdicts in the reply's JSON values. Dimensions given in separate objects are combined."""
     parts: _Reading | None = None
     for one in found:
@@ -194,7 +194,7 @@ def _from_json(found: Iterable[Found], copies: Sequence[_Copy]) -> Iterable[_Rea
         yield parts
 
 
-def _verdict(one: Found, copies: Sequence[_Copy]) -> _Reading | None:
+def _verdict(one: FoundValue, copies: Sequence[_Copy]) -> _Reading | None:
     """The verdict of one value; None if it names no dimension."""
     verdict = _in(one.value, copies, "")
     return verdict and verdict._replace(start=one.start, end=one.end)
@@ -255,7 +255,7 @@ def _one_of(verdicts: list[_Reading], copies: Sequence[_Copy], label: str) -> _R
     return _Reading(own[0].grades, 0, 0, label, f"{len(own)} verdicts that differ in one object")
 
 
-def _from_lines(text: str, found: Sequence[Found]) -> Iterable[_Reading]:
+def _from_lines(text: str, found: Sequence[FoundValue]) -> Iterable[_Reading]:
     """Verdicts as lines, tables and tags, outside JSON values. An incomplete verdict is ignored."""
     ends = [one.end for one in found if one.value is not None and isinstance(one.value, Pairs | tuple)]
     spans = [one for one in found if one.value is not None]
@@ -300,7 +300,7 @@ def _introduced(text: str, verdict: _Reading, ends: Sequence[int]) -> bool:
     return ones and bool(_FORM.search(clause)) and bool(re.search(r"\w", text[verdict.end : verdict.end + 500]))
 
 
-def _check_rest(text: str, last: _Reading, found: Sequence[Found], own: Sequence[_Reading]) -> None:
+def _check_rest(text: str, last: _Reading, found: Sequence[FoundValue], own: Sequence[_Reading]) -> None:
     """Raises ReplyError if the text around the last complete verdict retracts it or casts doubt on it."""
     for one in found:
         if one.value is None and (one.start < last.start or _regrades(text[one.start :][:2_000])):
@@ -321,7 +321,7 @@ def _regrades(text: str) -> bool:
     return bool(re.search(rf"(?:{NAME})[\"'“”*_]{{0,3}}\s{{0,9}}[:=]\s{{0,9}}[\"'“]?\d", text, re.IGNORECASE))
 
 
-def _why_none(text: str, found: Sequence[Found], read: Sequence[_Reading], own: Sequence[_Reading], copies: Sequence[_Copy]) -> str:
+def _why_none(text: str, found: Sequence[FoundValue], read: Sequence[_Reading], own: Sequence[_Reading], copies: Sequence[_Copy]) -> str:
     for one in found:
         if one.value is None:
             return f"JSON cut off or broken: {one.problem}"

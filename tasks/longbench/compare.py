@@ -239,14 +239,14 @@ def _judge(scorecard: Path, model: str) -> str | None:
 Pairs = Sequence[tuple[PromptScores, PromptScores]]
 
 
-class _Told(NamedTuple):
+class _VerdictRow(NamedTuple):
     """A row, and the largest p of its verdict: as scored, and with the unscored answers at both bounds."""
 
     row: MeasureDifference
     p: float
 
 
-def _paired_rows(group: str, pairs: Pairs) -> list[_Told]:
+def _paired_rows(group: str, pairs: Pairs) -> list[_VerdictRow]:
     """A row per measure, uncorrected. S_q and S̄ have a row only if a pair is scored on both sides."""
     lengths = [(one.s_l, other.s_l) for one, other in pairs if one.s_l is not None and other.s_l is not None]
     length = [one - other for one, other in lengths]
@@ -273,7 +273,7 @@ def _bounds(pairs: Pairs) -> list[list[float]]:
     return [worst, [one.s_q_most - other.s_q_least for one, other in pairs]]
 
 
-def _row(group: str, measure: Measure, items: int, a: float, b: float, found: Sequence[Tested]) -> _Told:
+def _row(group: str, measure: Measure, items: int, a: float, b: float, found: Sequence[Tested]) -> _VerdictRow:
     """`found` is the test of the scored answers, then the tests with the unscored answers at each bound."""
     told = _at_both([_outcome(one.interval) if _significant(one.p) else "cannot tell" for one in found])
     first = found[0]
@@ -289,7 +289,7 @@ def _row(group: str, measure: Measure, items: int, a: float, b: float, found: Se
         p_holm=None,
         verdict=told,
     )
-    return _Told(row, max(one.p for one in found))
+    return _VerdictRow(row, max(one.p for one in found))
 
 
 def _at_both(outcomes: Sequence[Outcome]) -> Outcome:
@@ -306,7 +306,7 @@ def _outcome(interval: Interval | None, *, margin: float = 0.0) -> Outcome:
     return "better" if interval.low > margin else "worse"
 
 
-def _corrected(found: Sequence[_Told]) -> list[MeasureDifference]:
+def _corrected(found: Sequence[_VerdictRow]) -> list[MeasureDifference]:
     adjusted = holm([told.p for told in found])
     return [
         told.row.model_copy(update={"p_holm": p, "verdict": told.row.verdict if _significant(p) else "cannot tell"})

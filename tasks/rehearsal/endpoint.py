@@ -44,7 +44,7 @@ class Switches(NamedTuple):
     storm: float = 0.0  # seconds, after STORM_BEGINS replies, in which every request gets 429 with Retry-After
     empty: float = 0.0  # 200 with no text
     refusing: float = 0.0  # 200 with a refusal
-    garbage: float = 0.0  # 200 with text that does not answer the request
+    non_prose: float = 0.0  # 200 with text that does not answer the request
     truncated: float = 0.0  # finish_reason length, half of the text
     filtered: float = 0.0  # finish_reason content_filter
     huge: float = 0.0  # HUGE bytes of text
@@ -162,7 +162,7 @@ class Rehearsal:
         bad = (
             (switches.empty, "", "stop"),
             (switches.refusing, "I'm sorry, but I can't help with that request.", "stop"),
-            (switches.garbage, "lorem %% ipsum {{{ 500 Internal error", "stop"),
+            (switches.non_prose, "lorem %% ipsum {{{ 500 Internal error", "stop"),
             (switches.truncated, text[: len(text) // 2], "length"),
             (switches.filtered, text[: len(text) // 2], "content_filter"),
             (switches.huge, "word " * (HUGE // 5), "stop"),

@@ -59,7 +59,7 @@ _ZH_PARTS: tuple[tuple[str, ...], ...] = (prose.ZH_PEOPLE, prose.ZH_PLACES, pros
 _LENGTHS = (100, 200, 500, 800, 1_000, 1_500, 2_000, 2_500, 3_000, 5_000, 10_000)
 
 
-class _Ask(NamedTuple):
+class _MadePrompt(NamedTuple):
     text: str
     language: str
 
@@ -84,7 +84,7 @@ def write_chats(folder: Path, rows: int, *, seed: int = 42, files: int = 4, repl
 
 
 def _chats(rows: int, seed: int, reply: int) -> Iterator[dict[str, object]]:
-    luck, sent = Random(seed), list[_Ask]()
+    luck, sent = Random(seed), list[_MadePrompt]()
     answers = [_sentences(luck, "en", reply) for _ in range(200)]
     for index in range(rows):
         ask = _again(luck, sent) if sent and luck.random() < 0.18 else _new(luck)
@@ -95,20 +95,20 @@ def _chats(rows: int, seed: int, reply: int) -> Iterator[dict[str, object]]:
         yield _chat(index, ask, toxic=luck.random() < 0.065, turns=luck.choice((1, 1, 2, 3)), luck=luck, answers=answers)
 
 
-def _new(luck: Random) -> _Ask:
+def _new(luck: Random) -> _MadePrompt:
     kind = luck.random()
     if kind < 0.33:  # other languages
         noise = luck.choice(FOREIGN)
-        return _Ask(f"{luck.choice(noise.texts)} {luck.choice(noise.texts)} {luck.randrange(10**6)}", noise.language)
+        return _MadePrompt(f"{luck.choice(noise.texts)} {luck.choice(noise.texts)} {luck.randrange(10**6)}", noise.language)
     language: Language = "zh" if kind > 0.84 else "en"
     if kind < 0.35:
         noise = luck.choice((*SCRAPING, *INJECTION))
-        return _Ask(f"{luck.choice(noise.texts)} {_sentences(luck, 'en', 12)}", noise.language)
+        return _MadePrompt(f"{luck.choice(noise.texts)} {_sentences(luck, 'en', 12)}", noise.language)
     if kind < 0.40:
         noise = luck.choice(SHORT)
-        return _Ask(luck.choice(noise.texts), noise.language)
+        return _MadePrompt(luck.choice(noise.texts), noise.language)
     words = min(4_000, int(luck.lognormvariate(3.4, 1.1)))
-    return _Ask(f"{_request(luck, language)} {_sentences(luck, language, words)}".strip(), NAMES[language])
+    return _MadePrompt(f"{_request(luck, language)} {_sentences(luck, language, words)}".strip(), NAMES[language])
 
 
 def _request(luck: Random, language: Language) -> str:
@@ -120,7 +120,7 @@ def _request(luck: Random, language: Language) -> str:
     return f"Tell me about {topic}." if language == "en" else f"介绍一下{topic}。"
 
 
-def _again(luck: Random, sent: list[_Ask]) -> _Ask:
+def _again(luck: Random, sent: list[_MadePrompt]) -> _MadePrompt:
     """An earlier prompt, unchanged or with an added polite phrase."""
     ask = luck.choice(sent)
     if luck.random() < 0.6:
@@ -138,7 +138,7 @@ def _sentences(luck: Random, language: Language, words: int) -> str:
     return " ".join(" ".join(map(luck.choice, _EN_PARTS)).capitalize() + f" {luck.randrange(10**4)}." for _ in range(count))
 
 
-def _chat(index: int, ask: _Ask, *, toxic: bool, turns: int, luck: Random, answers: list[str]) -> dict[str, object]:
+def _chat(index: int, ask: _MadePrompt, *, toxic: bool, turns: int, luck: Random, answers: list[str]) -> dict[str, object]:
     time = START + timedelta(seconds=19 * index)
     said = [("user", ask.text)] + [(("assistant", "user")[turn % 2], luck.choice(answers)) for turn in range(2 * turns - 1)]
     header = {"accept-language": "en-US,en;q=0.9", "user-agent": "Mozilla/5.0"}

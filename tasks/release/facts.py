@@ -23,7 +23,7 @@ PROMPTS = ("select", "plan", "chapters", "chapter", "write", "summarize")
 FIX = "run the dataset's stages: `longwriter flow dataset`"
 
 
-class Part(NamedTuple):
+class DatasetPart(NamedTuple):
     """Figures of one of the two datasets."""
 
     rows: int
@@ -40,8 +40,8 @@ class ReleaseFacts(NamedTuple):
 
     name: str
     version: str
-    long: Part
-    general: Part
+    long: DatasetPart
+    general: DatasetPart
     sources: Sequence[Source]
     metrics: Mapping[str, Mapping[str, float]]  # by stage
     rejects: Mapping[str, Mapping[str, int]]  # by stage and reason
@@ -84,7 +84,7 @@ def gather(data: Path, params: Params, *, version: str, commit: str) -> ReleaseF
     )
 
 
-def _part(folder: Path) -> Part:
+def _part(folder: Path) -> DatasetPart:
     languages, length_kinds, written, asked = Counter[str](), Counter[str](), list[int](), list[int]()
     bins: list[Counter[str]] = [Counter() for _ in BINS]
     for sample in read_dataset(folder):
@@ -95,7 +95,9 @@ def _part(folder: Path) -> Part:
         place = next(place for place, (_, most) in enumerate(BINS) if most is None or sample.written_words < most)
         bins[place][sample.language] += 1
     named = [(f"{low:,} to {high:,}" if high else f"{low:,} and more", counts) for (low, high), counts in zip(BINS, bins, strict=True)]
-    return Part(len(written), dict(sorted(languages.items())), spread(written), spread(asked), sum(written), named, dict(length_kinds))
+    return DatasetPart(
+        len(written), dict(sorted(languages.items())), spread(written), spread(asked), sum(written), named, dict(length_kinds)
+    )
 
 
 def _numbers(path: Path) -> dict[str, float]:

@@ -21,7 +21,7 @@ MEANINGS: dict[Level, str] = {
 }
 
 
-class Headline(NamedTuple):
+class PageHeadline(NamedTuple):
     """What happened, for the top of the page."""
 
     promoted: bool | None  # None: the stage promote has not run
@@ -37,21 +37,21 @@ def level_of(params: Params) -> Level:
     return "small real model" if params.base.model in KNOWN else "real run"
 
 
-def headline(decision: Decision | None) -> Headline:
+def headline(decision: Decision | None) -> PageHeadline:
     """The verdict in one sentence."""
     if decision is None:
-        return Headline(None, "No verdict yet: the stage promote has not run.", None)
+        return PageHeadline(None, "No verdict yet: the stage promote has not run.", None)
     promoted = decision.alias == "champion"
     who = f"version {decision.version}, the {'aligned student' if decision.model == 'aligned' else decision.model},"
     axis = deciding(decision)
     if promoted and decision.passed:
         why = f"all {len(decision.axes)} axes hold; {_decided(axis)}" if axis else "the gate has no axis"
-        return Headline(True, f"Promoted: {who} is champion; {why}.", axis)
+        return PageHeadline(True, f"Promoted: {who} is champion; {why}.", axis)
     if promoted:
-        return Headline(True, f"Not replaced: {who} stays champion although it misses {_said(axis)}.", axis)
+        return PageHeadline(True, f"Not replaced: {who} stays champion although it misses {_said(axis)}.", axis)
     if decision.passed:
-        return Headline(False, f"Not promoted: {who} passes every axis, but it was rolled back before and is blocked.", axis)
-    return Headline(False, f"Not promoted: {who} is challenger; the axis {_said(axis)}.", axis)
+        return PageHeadline(False, f"Not promoted: {who} passes every axis, but it was rolled back before and is blocked.", axis)
+    return PageHeadline(False, f"Not promoted: {who} is challenger; the axis {_said(axis)}.", axis)
 
 
 def deciding(decision: Decision) -> Axis | None:

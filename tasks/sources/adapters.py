@@ -1,4 +1,4 @@
-"""Read a row of any public format: its prompt (`ask_of`) or its whole conversation (`messages_of`). All rows are read here.
+"""Read a row of any public format: its prompt (`raw_prompt_of`) or its whole conversation (`messages_of`). All rows are read here.
 
 A row has its turns in one column (`messages`, `conversation` of WildChat and LMSYS, `conversations` of ShareGPT, …; formats:
 turns.py), or a prompt (`prompt`, `instruction`, `question`, …) and an answer. Other columns have these meanings:
@@ -16,7 +16,7 @@ from itertools import chain
 from typing import NamedTuple
 
 from tasks.schema.records import Message
-from tasks.sources.turns import MEDIA, Misfit, Turn, decoded, is_absent, is_null, is_turns, kind, normal, plain, text_of, turns_of
+from tasks.sources.turns import MEDIA, Misfit, SourceTurn, decoded, is_absent, is_null, is_turns, kind, normal, plain, text_of, turns_of
 
 _LISTS = ("conversation", "messages", "conversations")
 _DIALOGUES = ("dialogue", "dialog", "data")  # ambiguous names, tried last
@@ -82,7 +82,7 @@ class _Row:
         return iter(self._row)
 
 
-def ask_of(row: Mapping[str, object], adapter: str = "auto") -> RawPrompt:
+def raw_prompt_of(row: Mapping[str, object], adapter: str = "auto") -> RawPrompt:
     """The first user turn with the system prompt; an empty text if there is no user turn. Raises Misfit for an unreadable row."""
     read = _Row(row, {})
     toxic = _flag(read, "toxic") or _moderated(read)
@@ -104,7 +104,7 @@ def messages_of(row: Mapping[str, object], adapter: str = "auto", *, named: Mapp
     """
     read = _Row(row, named or {})
     field = _field(read, adapter)
-    told = [Turn("system", text, name) for name, text in _system(read)]
+    told = [SourceTurn("system", text, name) for name, text in _system(read)]
     history = read.first(HISTORY)
     before = turns_of(read.get(history), read.name(history)) if history else iter(())
     turns = list(chain(told, before, _whole(read, field)))
@@ -131,7 +131,7 @@ def _field(row: _Row, adapter: str) -> str:
     raise Misfit(f"missing field: none of {', '.join(fields)}; there are {there}" if there else "an empty row")
 
 
-def _asked(row: _Row, field: str) -> Iterator[Turn]:
+def _asked(row: _Row, field: str) -> Iterator[SourceTurn]:
     """All turns of a turns column, or the prompt as one turn."""
     value, name = plain(row.get(field)), row.name(field)
     if field in TURNS or is_turns(value):
@@ -140,7 +140,7 @@ def _asked(row: _Row, field: str) -> Iterator[Turn]:
         yield _request(row, field)
 
 
-def _whole(row: _Row, field: str) -> Iterator[Turn]:
+def _whole(row: _Row, field: str) -> Iterator[SourceTurn]:
     value = decoded(row.get(field))
     if field in TURNS:
         yield from turns_of(value, row.name(field))
@@ -158,7 +158,7 @@ def _whole(row: _Row, field: str) -> Iterator[Turn]:
             yield from _answer(row, answer)
 
 
-def _answer(row: _Row, name: str | None) -> Iterator[Turn]:
+def _answer(row: _Row, name: str | None) -> Iterator[SourceTurn]:
     if name is None:
         if null := next((column for column in ANSWERS if row.has(column)), None):
             raise Misfit(f"{row.name(null)}: null, a text is wanted")
@@ -168,32 +168,32 @@ def _answer(row: _Row, name: str | None) -> Iterator[Turn]:
         yield from turns_of(value, row.name(name))
     else:
         text = text_of(plain(row.get(name)), row.name(name))
-        yield Turn("assistant", "" if text.strip().lower() in _NO_OUTPUT else text, row.name(name))
+        yield SourceTurn("assistant", "" if text.strip().lower() in _NO_OUTPUT else text, row.name(name))
 
 
-def _rounds(row: _Row, field: str, asked: list[str], answer: str | None) -> Iterator[Turn]:
+def _rounds(row: _Row, field: str, asked: list[str], answer: str | None) -> Iterator[SourceTurn]:
     """Turns from a list of prompts and a list of answers. Raises Misfit if the lengths differ."""
     answers = decoded(row.get(answer)) if answer else None
     if answer is None or not isinstance(answers, list | tuple) or len(answers) != len(asked):
         wanted = f"a list of {len(asked)} answers"
         raise Misfit(f"{row.name(answer or 'response')}: {wanted} is wanted, one to each text of {row.name(field)}")
     for place, (request, reply) in enumerate(zip(asked, answers, strict=True)):
-        yield Turn("user", request, f"{row.name(field)}.{place}")
-        yield Turn("assistant", text_of(reply, f"{row.name(answer)}.{place}"), f"{row.name(answer)}.{place}")
+        yield SourceTurn("user", request, f"{row.name(field)}.{place}")
+        yield SourceTurn("assistant", text_of(reply, f"{row.name(answer)}.{place}"), f"{row.name(answer)}.{place}")
 
 
-def _request(row: _Row, field: str) -> Turn:
+def _request(row: _Row, field: str) -> SourceTurn:
     """The prompt followed by its material; text that is already contained is not added again. Raises Misfit."""
     value, name = plain(row.get(field)), row.name(field)
     if is_absent(value):
-        return Turn("user", "", name, f"{name}: no text, got {kind(value)}")
+        return SourceTurn("user", "", name, f"{name}: no text, got {kind(value)}")
     text = text_of(value, name)
     more = REQUESTS[2:] if field == "instruction" else ()
     for column in (*more, *INPUTS, *MATERIAL):
         if column != field and _counts(row, column):
             given = text_of(plain(row.get(column)), row.name(column))
             text += "" if given.strip() in text else f"\n\n{given}"
-    return Turn("user", text, name)
+    return SourceTurn("user", text, name)
 
 
 def _counts(row: _Row, column: str) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Params
 from tasks.sources.files import files_of
-from tasks.sources.reading import asks_of
+from tasks.sources.reading import raw_prompts_of
 from tasks.text.languages import language_of
 from tasks.text.length_requests import parse_length_request
 
@@ -26,7 +26,7 @@ def refusals(params: Params) -> list[str]:
     if sum(file.nbytes for file in files) > SMALL:
         return []
     try:
-        texts = [ask.text for file in files for ask in asks_of(file)]
+        texts = [ask.text for file in files for ask in raw_prompts_of(file)]
     except BadInput:
         return []  # collect reports unreadable rows and allows collect.max_malformed of them
     return list(_refusals(texts, params))

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Source
-from tasks.sources.adapters import RawPrompt, ask_of
+from tasks.sources.adapters import RawPrompt, raw_prompt_of
 from tasks.sources.files import SourceFile, files_of, local_file
 from tasks.sources.splits import SourceRow, rows, splits_of
 from tasks.sources.turns import Misfit
@@ -35,16 +35,16 @@ def rows_of_file(file: SourceFile) -> Iterator[SourceRow]:
 def asks(entry: Source, folder: Path) -> Iterator[RawPrompt]:
     """The prompt of each row. Raises BadInput at the first row without a readable prompt."""
     for file in files_of(entry, folder):
-        yield from asks_of(file)
+        yield from raw_prompts_of(file)
 
 
-def asks_of(file: SourceFile) -> Iterator[RawPrompt]:
+def raw_prompts_of(file: SourceFile) -> Iterator[RawPrompt]:
     """The prompt of each row of a file. Raises BadInput at the first row without a readable prompt."""
     for row in rows_of_file(file):
         try:
             if row.data is None:
                 raise Misfit(row.problem)
-            yield ask_of(row.data, file.entry.adapter)
+            yield raw_prompt_of(row.data, file.entry.adapter)
         except Misfit as problem:
             raise BadInput(file.place, str(problem), line=row.number, fix="correct or remove the row") from None
 

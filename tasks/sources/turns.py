@@ -37,7 +37,7 @@ class Misfit(ValueError):
     """A row cannot be used. The message names the field, the expected type and the value."""
 
 
-class Turn(NamedTuple):
+class SourceTurn(NamedTuple):
     """One turn. `lacks`: why the text is not the complete turn, with the field: null, an image, a tool call; empty: complete."""
 
     role: str  # user, assistant, system or tool
@@ -82,7 +82,7 @@ def decoded(value: object) -> object:
     return value
 
 
-def turns_of(value: object, field: str) -> Iterator[Turn]:
+def turns_of(value: object, field: str) -> Iterator[SourceTurn]:
     """Yield the turns one by one. Raises Misfit at the first invalid turn; turns after the last requested one are not read."""
     turns = decoded(value)
     if isinstance(turns, Mapping):
@@ -150,9 +150,9 @@ def _zipped(turns: Mapping[str, object], field: str) -> list[dict[str, object]]:
     return [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]
 
 
-def _turn(turn: object, where: str, place: int) -> Iterator[Turn]:
+def _turn(turn: object, where: str, place: int) -> Iterator[SourceTurn]:
     if isinstance(turn, str) and not _has_role(decoded(turn)):
-        yield Turn(("user", "assistant")[place % 2], turn, where)
+        yield SourceTurn(("user", "assistant")[place % 2], turn, where)
         return
     turn = decoded(turn)
     if isinstance(turn, Mapping):
@@ -171,7 +171,7 @@ def _is_map(turn: object) -> TypeGuard[list[tuple[str, object]]]:
     return isinstance(turn, list) and bool(turn) and all(isinstance(pair, tuple) and len(pair) == 2 for pair in turn)
 
 
-def _object(turn: Mapping[str, object], where: str) -> Iterator[Turn]:
+def _object(turn: Mapping[str, object], where: str) -> Iterator[SourceTurn]:
     keys = _keys(turn)
     role = next((key for key in ROLE_KEYS if key in keys and not is_null(turn[keys[key]])), None)
     if role is None:
@@ -183,18 +183,18 @@ def _object(turn: Mapping[str, object], where: str) -> Iterator[Turn]:
         raise Misfit(f"{where}.{keys[role]}: one of user, assistant, system is wanted, got {kind(said)}")
     beside = _beside(turn, keys, where) or (_unlearned(turn, keys, where) if known == "assistant" else "")
     if known == "tool":
-        yield Turn("tool", "", where, f"{where}.{keys[role]}: a turn of a tool; only texts of user, assistant and system are read")
+        yield SourceTurn("tool", "", where, f"{where}.{keys[role]}: a turn of a tool; only texts of user, assistant and system are read")
         return
     key = next((keys[key] for key in TEXT_KEYS if key in keys and not is_null(turn[keys[key]])), None)
     if key is None:
         null = next((keys[key] for key in TEXT_KEYS if key in keys), None)
         missing = f"{where}.{null}: null, a text is wanted" if null else f"{where}.content: missing field"
-        yield Turn(known, "", where, beside or missing)
+        yield SourceTurn(known, "", where, beside or missing)
     else:
         yield _with(_spoken(known, turn[key], f"{where}.{key}"), beside)
 
 
-def _exchange(turn: Mapping[str, object], keys: Mapping[str, str], where: str) -> Iterator[Turn]:
+def _exchange(turn: Mapping[str, object], keys: Mapping[str, str], where: str) -> Iterator[SourceTurn]:
     """The turns of an object with a prompt and its answer."""
     asked = next((keys[key] for key in ASKED_KEYS if key in keys and not is_null(turn[keys[key]])), None)
     answered = next((keys[key] for key in ANSWERED_KEYS if key in keys and not is_null(turn[keys[key]])), None)
@@ -210,21 +210,21 @@ def _exchange(turn: Mapping[str, object], keys: Mapping[str, str], where: str) -
         yield _with(_spoken("assistant", turn[answered], f"{where}.{answered}"), beside)
 
 
-def _with(turn: Turn, beside: str) -> Turn:
+def _with(turn: SourceTurn, beside: str) -> SourceTurn:
     return turn._replace(lacks=turn.lacks or beside)
 
 
-def _spoken(role: str, value: object, where: str) -> Turn:
+def _spoken(role: str, value: object, where: str) -> SourceTurn:
     """The turn of one speaker, from a text or a list of parts."""
     value = plain(value)
     if is_null(value):
-        return Turn(role, "", where, f"{where}: null, a text is wanted")
+        return SourceTurn(role, "", where, f"{where}: null, a text is wanted")
     if isinstance(value, list | tuple):
         return _parts(role, value, where)
-    return Turn(role, text_of(value, where), where)
+    return SourceTurn(role, text_of(value, where), where)
 
 
-def _parts(role: str, parts: Sequence[object], where: str) -> Turn:
+def _parts(role: str, parts: Sequence[object], where: str) -> SourceTurn:
     texts, lacks = [], ""
     for place, part in enumerate(parts):
         text = part.get("text") if isinstance(part, Mapping) else part
@@ -234,7 +234,7 @@ def _parts(role: str, parts: Sequence[object], where: str) -> Turn:
             said = part.get("type") if isinstance(part, Mapping) else None
             what = f"a part of type {said}" if isinstance(said, str) else kind(part)
             lacks = lacks or f"{where}.{place}: {what}; only text is read"
-    return Turn(role, "\n".join(texts), where, lacks)
+    return SourceTurn(role, "\n".join(texts), where, lacks)
 
 
 def _beside(turn: Mapping[str, object], keys: Mapping[str, str], where: str) -> str:

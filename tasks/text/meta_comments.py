@@ -107,7 +107,7 @@ class Cleaned(NamedTuple):
     removed: tuple[str, ...]  # the removed lines, unchanged
 
 
-def strip_remarks(paragraph: str, *, last: bool = True) -> Cleaned:
+def strip_meta_comments(paragraph: str, *, last: bool = True) -> Cleaned:
     """A paragraph without the model's remarks at either edge and without horizontal rules next to them.
 
     `last`: this is the last paragraph, in which "The End" belongs to the text. At least one line always remains.

@@ -31,7 +31,7 @@ _EDGES = " \t*_#>-–—•|\"'“”‘’「」『』()（）[]【】.,!?:;。
 _POINT = 6  # characters; an equal first line is removed only for a main point of at least this length
 
 
-def strip_scaffolding(paragraph: str, *, point: str = "") -> str:
+def strip_plan_markup(paragraph: str, *, point: str = "") -> str:
     """A paragraph without markup of the plan. A first line that equals `point`, its main point in the plan, is removed too.
 
     A paragraph that would become empty is returned unchanged, without outer white space.

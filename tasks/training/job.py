@@ -17,11 +17,11 @@ JOB, HISTORY, ERROR = "job.json", "history.jsonl", "error.txt"  # in a job's scr
 RESOLVED, MACHINE = "resolved.json", "machine.json"
 
 
-class _Told(BaseModel):
+class _JobRecord(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class Sft(_Told):
+class Sft(_JobRecord):
     """Supervised fine-tuning on packs, as tasks.training.packing writes them."""
 
     kind: Literal["sft"] = "sft"
@@ -29,7 +29,7 @@ class Sft(_Told):
     tiny: Tiny  # the shapes of the base model `tiny`
 
 
-class Dpo(_Told):
+class Dpo(_JobRecord):
     """Direct preference optimisation on pairs, as tasks.training.pair_tokens encodes them. Both policy and reference begin as the base."""
 
     kind: Literal["dpo"] = "dpo"
@@ -60,7 +60,7 @@ class Machine(Record):
 Method = Annotated[Sft | Dpo, Field(discriminator="kind")]  # trainer.py has a builder for each
 
 
-class Where(_Told):
+class Where(_JobRecord):
     """Where a training runs. These values may change its speed, never its result."""
 
     processes: int  # on each machine
@@ -83,7 +83,7 @@ class Where(_Told):
         return self.world // self.sequence_parallel
 
 
-class TrainingJob(_Told):
+class TrainingJob(_JobRecord):
     """One training. `scratch` contains its checkpoints until all trainings of the stage are done. Paths are absolute."""
 
     name: str
@@ -106,7 +106,7 @@ class TrainingJob(_Told):
         return self.optimization.global_batch // (self.where.replicas * self.where.micro_batch)
 
 
-class Step(_Told):
+class KeptStep(_JobRecord):
     """One optimizer step, with numbers over the whole global batch: what a stage's output keeps."""
 
     model_config = ConfigDict(frozen=True, extra="allow")  # a method's own numbers, such as DPO's margins
@@ -119,16 +119,16 @@ class Step(_Told):
     grad_norm: float  # before clipping
 
 
-class TrainingStep(Step):
+class TrainingStep(KeptStep):
     """A step with the figures that depend on the machine. They go to MLflow and the log, never into a stage's output."""
 
     tokens_per_second: float  # over all processes, prompt tokens included
     mfu: float  # share of the devices' matrix rate (0 to 1), which is measured when the training begins
     memory_gib: float  # peak memory of the first process so far, on its device
 
-    def result(self) -> Step:
+    def result(self) -> KeptStep:
         """The step without the figures that depend on the machine."""
-        return Step.model_validate(self.model_dump(exclude=set(TrainingStep.model_fields) - set(Step.model_fields)))
+        return KeptStep.model_validate(self.model_dump(exclude=set(TrainingStep.model_fields) - set(KeptStep.model_fields)))
 
     def numbers(self) -> dict[str, float]:
         """Metrics for tracking, as {`student/loss`: value}."""

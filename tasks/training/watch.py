@@ -218,7 +218,7 @@ def held(device: torch.device) -> float:
 
 def callbacks(job: TrainingJob) -> list[TrainerCallback]:
     """The callbacks that seal checkpoints and, if the job asks for it, draw the progress bar."""
-    return [Keep(job), *([Bar(job)] if job.bar else [])]
+    return [Keep(job), *([TrainingBar(job)] if job.bar else [])]
 
 
 class Keep(TrainerCallback):
@@ -239,7 +239,7 @@ class Keep(TrainerCallback):
             checkpoints.prune(self._job.scratch, keep=self._job.where.keep_checkpoints)
 
 
-class Bar(TrainerCallback):
+class TrainingBar(TrainerCallback):
     """A progress bar: steps done, their rate, the time left, and the loss."""
 
     def __init__(self, job: TrainingJob) -> None:

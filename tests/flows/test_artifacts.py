@@ -12,7 +12,7 @@ from prefect.client.schemas.sorting import ArtifactSort
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from flows import stages
-from flows.artifacts import Progress
+from flows.artifacts import StageArtifact
 from flows.longwriter import longwriter
 
 pytestmark = pytest.mark.usefixtures("api")
@@ -49,7 +49,7 @@ def test_a_prefect_that_takes_no_progress_costs_one_warning(caplog: pytest.LogCa
     with (
         temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}),
         caplog.at_level(logging.WARNING),
-        Progress("Write@full", logging.getLogger("stage")) as progress,
+        StageArtifact("Write@full", logging.getLogger("stage")) as progress,
     ):
         progress.show("write:   1%|")
         progress._wait()
@@ -59,4 +59,4 @@ def test_a_prefect_that_takes_no_progress_costs_one_warning(caplog: pytest.LogCa
 
 
 def test_the_key_of_any_stage_is_one_that_prefect_takes() -> None:
-    assert Artifact(type="progress", key=Progress("Write@full_size", logging.getLogger())._key).key == "write-full-size-progress"
+    assert Artifact(type="progress", key=StageArtifact("Write@full_size", logging.getLogger())._key).key == "write-full-size-progress"

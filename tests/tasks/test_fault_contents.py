@@ -13,7 +13,7 @@ from tasks.text.counts import count_words
 from tests.tasks.workspace import SAMPLES, Workspace, endpoint, some_plans
 from tests.web import Quiet, served
 
-BAD_TEXT = {"empty": 0.02, "refusing": 0.02, "garbage": 0.02, "truncated": 0.02, "filtered": 0.02, "huge": 0.02, "repeating": 0.02}
+BAD_TEXT = {"empty": 0.02, "refusing": 0.02, "non_prose": 0.02, "truncated": 0.02, "filtered": 0.02, "huge": 0.02, "repeating": 0.02}
 TRANSPORT = {"rate_limited": 0.1, "failing": 0.05, "dropped": 0.03, "page": 0.02, "hanging": 0.01, "storm": 1.0, "most": 12}
 SAID = ("I'm sorry", "lorem", "ipsum", "{{{", "500 Internal", "word word", "<html", "slow down", "something broke", "Bad gateway")
 EVERYBODY = [f"{place:04}" for place in range(SAMPLES)]

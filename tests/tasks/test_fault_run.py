@@ -24,7 +24,7 @@ from tests.tasks.workspace import (
     some_plans,
 )
 
-BAD_TEXT = {"garbage": 0.07, "refusing": 0.05, "truncated": 0.05, "miss": 0.3}
+BAD_TEXT = {"non_prose": 0.07, "refusing": 0.05, "truncated": 0.05, "miss": 0.3}
 TRANSPORT = {"rate_limited": 0.05, "failing": 0.02, "dropped": 0.02, "page": 0.01}
 EVERYBODY = [f"{place:04}" for place in range(SAMPLES)]
 

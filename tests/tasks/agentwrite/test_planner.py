@@ -234,7 +234,7 @@ def test_a_text_that_two_levels_cannot_carry_is_a_reject_that_says_what_to_raise
     assert "200000 words are more than 50 chapters of 50 paragraphs carry, about 125000; raise plan.max_paragraphs" in found.detail
 
 
-@pytest.mark.parametrize("fault", ["empty", "refusing", "garbage", "truncated", "filtered", "huge"])
+@pytest.mark.parametrize("fault", ["empty", "refusing", "non_prose", "truncated", "filtered", "huge"])
 @pytest.mark.parametrize("words", [500, 10_000])
 def test_an_endpoint_that_never_gives_a_plan_gives_a_reject(fault: str, words: int) -> None:
     found = rehearsed(lambda chat: plan_or_reject(chat, instruction(words), REHEARSAL), **{fault: 1.0})

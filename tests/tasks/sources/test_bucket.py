@@ -170,7 +170,7 @@ def test_an_object_that_vanishes_or_changes_after_it_was_listed_is_an_error(stor
     else:
         store.put_object(Bucket="chats", Key="a.jsonl", Body=lines(3))
     with pytest.raises(SourceError, match=said):
-        list(reading.asks_of(file))
+        list(reading.raw_prompts_of(file))
 
 
 def test_a_pattern_or_bucket_without_an_object_is_a_clear_error(store: Any) -> None:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tasks.sources.adapters import ask_of, messages_of
+from tasks.sources.adapters import messages_of, raw_prompt_of
 from tasks.sources.reading import plain, rows_of_file
 from tasks.sources.splits import SourceRow, rows, splits_of
 from tasks.sources.turns import Misfit
@@ -41,7 +41,7 @@ def outcome(read: Any, row: SourceRow) -> Any:
 
 
 def for_pool(path: Path) -> list[Any]:
-    return [outcome(ask_of, row) for split in splits_of(plain(path)) for row in rows(split)]
+    return [outcome(raw_prompt_of, row) for split in splits_of(plain(path)) for row in rows(split)]
 
 
 def whole(path: Path) -> list[Any]:

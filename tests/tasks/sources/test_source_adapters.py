@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tasks.schema.records import Message
-from tasks.sources.adapters import RawPrompt, ask_of, messages_of
+from tasks.sources.adapters import RawPrompt, messages_of, raw_prompt_of
 from tasks.sources.turns import Misfit
 
 TURNS = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Write."}, {"role": "assistant", "content": "No."}]
@@ -36,7 +36,7 @@ TURNS = [{"role": "system", "content": "Be kind."}, {"role": "user", "content": 
     ],
 )
 def test_rows_of_every_known_shape_become_the_first_ask_of_the_user(row: dict[str, Any], expected: RawPrompt) -> None:
-    assert ask_of(row) == expected
+    assert raw_prompt_of(row) == expected
 
 
 @pytest.mark.parametrize(
@@ -51,9 +51,9 @@ def test_rows_of_every_known_shape_become_the_first_ask_of_the_user(row: dict[st
     ],
 )
 def test_a_named_adapter_reads_its_own_fields_and_no_other(adapter: str, row: dict[str, Any]) -> None:
-    assert ask_of(row, adapter).text == "Write."
+    assert raw_prompt_of(row, adapter).text == "Write."
     with pytest.raises(Misfit, match="missing field"):
-        ask_of({"text": "Write."}, adapter)
+        raw_prompt_of({"text": "Write."}, adapter)
 
 
 @pytest.mark.parametrize(
@@ -71,7 +71,7 @@ def test_a_named_adapter_reads_its_own_fields_and_no_other(adapter: str, row: di
 )
 def test_a_row_that_does_not_fit_says_which_field_and_what_was_wanted(row: dict[str, Any], problem: str) -> None:
     with pytest.raises(Misfit) as error:
-        ask_of(row)
+        raw_prompt_of(row)
     assert str(error.value).startswith(problem)
 
 
@@ -125,7 +125,7 @@ EARLIER = (Message(role="user", content="Hello?"), Message(role="assistant", con
 )
 def test_one_conversation_is_the_same_in_every_shape(row: dict[str, Any]) -> None:
     assert messages_of(row) == (ASKED, ANSWERED)
-    assert ask_of(row) == RawPrompt("Write a poem.")
+    assert raw_prompt_of(row) == RawPrompt("Write a poem.")
 
 
 @pytest.mark.parametrize(
@@ -147,9 +147,9 @@ def test_a_system_column_and_a_history_column_are_turns(row: dict[str, Any], bes
 @pytest.mark.parametrize("column", ["input", "context", "Context"])
 def test_material_beside_a_request_follows_it_once(column: str) -> None:
     row = {"instruction": "Sum it up.", column: "It rained.", "response": "Rain."}
-    assert messages_of(row)[0].content == ask_of(row).text == "Sum it up.\n\nIt rained."
-    assert ask_of(row | {"instruction": "Sum it up: It rained."}).text == "Sum it up: It rained."
-    assert ask_of({"instruction": "Answer in rhyme.", "question": "Why?"}).text == "Answer in rhyme.\n\nWhy?"
+    assert messages_of(row)[0].content == raw_prompt_of(row).text == "Sum it up.\n\nIt rained."
+    assert raw_prompt_of(row | {"instruction": "Sum it up: It rained."}).text == "Sum it up: It rained."
+    assert raw_prompt_of({"instruction": "Answer in rhyme.", "question": "Why?"}).text == "Answer in rhyme.\n\nWhy?"
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_what_cannot_be_used_sets_the_row_aside_by_its_name(beside: dict[str, An
     with pytest.raises(Misfit) as error:
         messages_of(row)
     assert str(error.value).startswith(says)
-    assert ask_of(row).lacks == str(error.value)
+    assert raw_prompt_of(row).lacks == str(error.value)
 
 
 @pytest.mark.parametrize(
@@ -207,8 +207,11 @@ def test_a_conversation_that_is_not_understood_names_its_field(row: dict[str, An
 
 def test_for_the_pool_the_first_request_counts_whoever_speaks_first_and_whatever_follows_it() -> None:
     greeted = [{"role": "system", "content": "Rhyme."}, SONG, POEM, {"role": "narrator"}, 3]
-    assert ask_of({"messages": greeted}) == RawPrompt("Write a poem.", system="Rhyme.")
-    assert ask_of({"messages": [POEM], "history": [["Hello?", "Hello."]]}).lacks == "history: earlier turns, on which the request depends"
+    assert raw_prompt_of({"messages": greeted}) == RawPrompt("Write a poem.", system="Rhyme.")
+    assert (
+        raw_prompt_of({"messages": [POEM], "history": [["Hello?", "Hello."]]}).lacks
+        == "history: earlier turns, on which the request depends"
+    )
 
 
 def test_an_output_that_stands_for_none_is_no_text_of_an_answer() -> None:

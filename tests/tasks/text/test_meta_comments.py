@@ -1,6 +1,6 @@
 import pytest
 
-from tasks.text.meta_comments import strip_remarks
+from tasks.text.meta_comments import strip_meta_comments
 from tasks.text.offers import declined
 
 TEXT = "The sea was calm.\n\nThen a wind rose, and the boats came home."
@@ -18,7 +18,7 @@ TEXT = "The sea was calm.\n\nThen a wind rose, and the boats came home."
     ],
 )
 def test_what_a_model_says_before_it_writes_goes(remark: str) -> None:
-    cleaned = strip_remarks(f"{remark}\n\n{TEXT}", last=False)
+    cleaned = strip_meta_comments(f"{remark}\n\n{TEXT}", last=False)
     assert (cleaned.text, cleaned.removed) == (TEXT, (remark,))
 
 
@@ -44,7 +44,7 @@ def test_what_a_model_says_before_it_writes_goes(remark: str) -> None:
     ],
 )
 def test_what_a_model_says_after_it_has_written_goes_with_the_rule_before_it(remark: str) -> None:
-    cleaned = strip_remarks(f"{TEXT}\n\n---\n\n{remark}", last=False)
+    cleaned = strip_meta_comments(f"{TEXT}\n\n---\n\n{remark}", last=False)
     assert cleaned.text == TEXT
     assert remark in cleaned.removed
 
@@ -64,16 +64,16 @@ def test_what_a_model_says_after_it_has_written_goes_with_the_rule_before_it(rem
     ],
 )
 def test_prose_that_sounds_alike_stays(text: str) -> None:
-    assert strip_remarks(text).text == text
+    assert strip_meta_comments(text).text == text
 
 
 def test_the_end_belongs_to_the_last_paragraph_and_to_no_other() -> None:
-    assert strip_remarks(f"{TEXT}\n\nThe End", last=False).text == TEXT
-    assert strip_remarks(f"{TEXT}\n\nThe End", last=True).text == f"{TEXT}\n\nThe End"
+    assert strip_meta_comments(f"{TEXT}\n\nThe End", last=False).text == TEXT
+    assert strip_meta_comments(f"{TEXT}\n\nThe End", last=True).text == f"{TEXT}\n\nThe End"
 
 
 def test_a_paragraph_that_is_nothing_but_a_remark_stays_for_the_checks_to_find() -> None:
-    assert strip_remarks("Let me know if you need more.").text == "Let me know if you need more."
+    assert strip_meta_comments("Let me know if you need more.").text == "Let me know if you need more."
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,6 @@
 import pytest
 
-from tasks.text.plan_markup import identifiers, strip_scaffolding
+from tasks.text.plan_markup import identifiers, strip_plan_markup
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ from tasks.text.plan_markup import identifiers, strip_scaffolding
     ],
 )
 def test_scaffolding_of_the_plan_is_taken_off(paragraph: str) -> None:
-    assert strip_scaffolding(paragraph) == "The sea."
+    assert strip_plan_markup(paragraph) == "The sea."
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_scaffolding_of_the_plan_is_taken_off(paragraph: str) -> None:
     ],
 )
 def test_the_text_s_own_headings_and_sentences_stay(paragraph: str) -> None:
-    assert strip_scaffolding(paragraph) == paragraph
+    assert strip_plan_markup(paragraph) == paragraph
 
 
 @pytest.mark.parametrize(
@@ -53,21 +53,21 @@ def test_the_text_s_own_headings_and_sentences_stay(paragraph: str) -> None:
     ],
 )
 def test_the_main_point_as_a_first_line_is_an_echo_of_the_plan(first: str, point: str) -> None:
-    assert strip_scaffolding(f"{first}\n\nThe sea.", point=point) == "The sea."
+    assert strip_plan_markup(f"{first}\n\nThe sea.", point=point) == "The sea."
 
 
 def test_a_heading_of_its_own_and_a_paragraph_that_is_only_its_point_stay() -> None:
-    assert strip_scaffolding("The Hills\n\nThe sea.", point="The river rises in the hills") == "The Hills\n\nThe sea."
-    assert strip_scaffolding("The river rises in the hills", point="The river rises in the hills") == "The river rises in the hills"
+    assert strip_plan_markup("The Hills\n\nThe sea.", point="The river rises in the hills") == "The Hills\n\nThe sea."
+    assert strip_plan_markup("The river rises in the hills", point="The river rises in the hills") == "The river rises in the hills"
 
 
 def test_identifiers_within_a_text_are_counted_and_taken_off_without_joining_its_lines() -> None:
     text = "Paragraph 1: The sea.\n\nParagraph 2: The wind.\n\n第三段：海风。"
     assert identifiers(text) == 3
-    assert strip_scaffolding(text) == "The sea.\n\nThe wind.\n\n海风。"
+    assert strip_plan_markup(text) == "The sea.\n\nThe wind.\n\n海风。"
     assert identifiers("The sea.\n\nParagraph 3 of the contract says so.") == 0
 
 
 @pytest.mark.parametrize("text", ["$STEP$ and {INST}", "{{instruction}} stays", "a {step} b $INST$", "%s {0} ${PLAN}"])
 def test_text_that_looks_like_a_placeholder_goes_through_as_it_is(text: str) -> None:
-    assert strip_scaffolding(text, point="$STEP$") == text
+    assert strip_plan_markup(text, point="$STEP$") == text
