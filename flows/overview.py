@@ -1,5 +1,6 @@
 """The commands that show a checkout or select its profile, and run no stage: `longwriter status`, `stages`, `report`, `use`."""
 
+import sys
 import webbrowser
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,7 +69,7 @@ def report(
     open_it: Annotated[bool, typer.Option("--open", help="open it in the browser")] = False,
     as_json: Json = False,
 ) -> None:
-    """Show the path of the last run's report."""
+    """Show the path of the last run's report. Before a run is complete, write one from what there is, which names what is missing."""
     with one_line_errors():
         from dvc.repo import Repo
 
@@ -76,6 +77,9 @@ def report(
 
         with graph.readable(), Repo() as repo:
             made = dict(results.pages(repo))
+            if "report" not in made and (partial := results.partial_report(repo)):
+                made["report"] = partial
+                print("the run is not complete: this report shows what there is", file=sys.stderr, flush=True)
         if "report" not in made:
             raise BadInput("report", "there is none yet", fix="`longwriter run` makes it")
     page = made["report"]

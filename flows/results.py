@@ -4,6 +4,7 @@ Their paths come from dvc.yaml: metrics that git stores (`cache: false`), and ou
 """
 
 import os
+import shlex
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -12,9 +13,11 @@ from dvc.repo import Repo
 
 from tasks import store
 from tasks.schema.records import ByName, Headline
+from tasks.schema.settings import settings
 from tasks.tracking import client
 from tasks.tracking.gate import Decision
 
+REPORT = "tasks.report"  # the module of the stage report
 DECISION = "decision.json"  # in the output folder of the stage promote
 SHOWN = {"s_bar": "S̄", "s_l": "S_l", "s_q": "S_q", "unscored": "unscored", "items": "items"}
 
@@ -37,6 +40,25 @@ def summary() -> list[str]:
 def pages(repo: Repo) -> list[tuple[str, Path]]:
     """(stage, file) of the pages that stages have made, in the order of dvc.yaml."""
     return [(stage.name, page) for stage in repo.index.stages for out in stage.outs for page in _page(Path(out.fs_path))]
+
+
+def partial_report(repo: Repo) -> Path | None:
+    """A report of an incomplete run, written below settings.home from what its stages have made; None if they have made nothing. Paths are
+    those of the command of the stage report in dvc.yaml."""
+    stage = next((one for one in repo.index.stages if one.name == "report"), None)
+    words = shlex.split(str(stage.cmd)) if stage else []
+    if REPORT not in words:
+        return None
+    data, _, plots, *_ = map(Path, words[words.index(REPORT) + 1 :])
+    if not any(data.glob("*/metrics.json")):
+        return None
+    from tasks.reporting.page import write_page
+    from tasks.reporting.sources import gather
+
+    page = settings().home.resolve() / "report.html"
+    store.private_folder(page.parent)
+    write_page(page, gather(data, plots))
+    return page
 
 
 def _page(out: Path) -> Iterator[Path]:

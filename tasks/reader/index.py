@@ -25,10 +25,11 @@ from tasks.schema.errors import PipelineError
 from tasks.text.counts import count_words, s_l
 from tasks.text.topics import prompt_digest
 
-FORMAT = 1  # of the index; another one is built again
+FORMAT = 2  # of the index; another one is built again
 KEPT = 20  # index files in the cache folder; older ones are deleted
 CHUNK = 2_000  # rows per transaction
 FACETS = ("model", "language", "bin", "kind", "type", "reason")
+VALUES = 60  # values of a facet that can be chosen
 SORTS = {"": "id", "shortest": "written, id", "longest": "written DESC, id", "worst": "s_l IS NULL, s_l, id", "best": "s_l DESC, id"}
 SORTS |= {"worst quality": "s_q IS NULL, s_q, id", "best quality": "s_q DESC, id"}
 _WIDE = re.compile(r"([\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7af\uf900-\ufaff])")  # each is a word of the index
@@ -41,6 +42,7 @@ CREATE INDEX by_key ON rows(collection, key, sample);
 CREATE INDEX by_collection ON rows(collection);
 CREATE TABLE verdicts(collection TEXT, key TEXT, sample INTEGER, model TEXT, place INTEGER, line INTEGER);
 CREATE INDEX verdicts_by_key ON verdicts(collection, key, sample, model);
+CREATE TABLE facets(collection TEXT, name TEXT, value TEXT, rows INTEGER);
 CREATE VIRTUAL TABLE words USING fts5(text, content='', tokenize='unicode61 remove_diacritics 2');
 """
 
@@ -162,6 +164,7 @@ class Index:
                     step(database)
                     if self._stop.is_set():
                         return
+                self._keep_facets(database)
                 database.execute(f"PRAGMA user_version={FORMAT}")
                 database.commit()
             self.progress = Progress("complete", self.progress.total, self.progress.total)
@@ -253,6 +256,14 @@ class Index:
             database.commit()
             self.progress = Progress("words", done, total)
 
+    def _keep_facets(self, database: sqlite3.Connection) -> None:
+        """Counts of the facets' values: with many rows a page would take long to count them."""
+        for collection in self.collections:
+            for name in FACETS:
+                found = [(collection, name, value, rows) for value, rows in _values(database, collection, name)]
+                database.executemany("INSERT INTO facets VALUES (?, ?, ?, ?)", found)
+        database.commit()
+
     # Reading
 
     def count(self, query: Query) -> int:
@@ -326,12 +337,11 @@ class Index:
     def facets(self, collection: str) -> dict[str, list[tuple[str, int]]]:
         """Values of each facet in a collection with their numbers, most frequent first. A facet with one value is left out."""
         found: dict[str, list[tuple[str, int]]] = {}
+        kept = "SELECT value, rows FROM facets WHERE collection=? AND name=? ORDER BY rowid"
         with closing(self._connection()) as database:
             for name in FACETS:
-                values = database.execute(
-                    f"SELECT {name}, count(*) FROM rows WHERE collection=? AND {name}<>'' GROUP BY 1 ORDER BY 2 DESC LIMIT 60",
-                    (collection,),
-                ).fetchall()
+                complete = self.progress.complete
+                values = database.execute(kept, (collection, name)).fetchall() if complete else _values(database, collection, name)
                 if len(values) > 1 or (name == "reason" and values):
                     found[name] = values
         return found
@@ -341,6 +351,12 @@ class Index:
         with closing(self._connection()) as database:
             found = dict(database.execute("SELECT collection, count(*) FROM rows GROUP BY 1").fetchall())
         return {name: found.get(name, 0) for name in self.collections}
+
+
+def _values(database: sqlite3.Connection, collection: str, name: str) -> list[tuple[str, int]]:
+    """The most frequent values of a facet with their numbers of rows."""
+    query = f"SELECT {name}, count(*) FROM rows WHERE collection=? AND {name}<>'' GROUP BY 1 ORDER BY 2 DESC LIMIT {VALUES}"
+    return database.execute(query, (collection,)).fetchall()
 
 
 def _digest(collections: Sequence[Collection]) -> str:

@@ -1,6 +1,7 @@
 """`longwriter status`, `stages`, `report` and `use`, in a small workspace with real stages."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,22 @@ def test_stages_are_listed_in_the_order_in_which_they_run() -> None:
 @pytest.mark.usefixtures("toy")
 def test_a_report_that_is_not_there_is_one_line() -> None:
     assert said("report", code=2) == "error: report: there is none yet; fix: `longwriter run` makes it\n"
+
+
+def test_before_a_run_is_complete_the_report_shows_what_there_is(toy: Path) -> None:
+    """The first stage has run, as the pipeline's own."""
+    (toy / "dvc.yaml").write_text(
+        "stages:\n  report:\n    cmd: exec python -m tasks.report data metrics plots data/report\n    outs: [data/report/report.html]\n"
+    )
+    (toy / "params.yaml").write_text((ROOT / "params.yaml").read_text())
+    (toy / "data/collect").mkdir(parents=True)
+    (toy / "data/collect/metrics.json").write_text('{"instructions": 7}')
+    page = Path(said("report").strip())
+    assert page == (Path(os.environ["LONGWRITER_HOME"]) / "report.html").resolve()
+    text = page.read_text()
+    assert "No verdict yet: the stage promote has not run." in text
+    assert "This run is not complete." in text
+    assert json.loads(said("report", "--json")) == {"report": str(page)}
 
 
 @pytest.fixture
