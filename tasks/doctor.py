@@ -100,7 +100,7 @@ def services(own: Settings) -> Iterator[Check]:
 
 def _room(params: Params, own: Settings) -> Iterator[Check]:
     from tasks.training.budget import on_each_gpu, shapes_of, strategy_of
-    from tasks.training.preflight import check_gpus, gpus, room_needed
+    from tasks.training.preflight import check_gpus, gpus, room_needed, slow_attention
 
     shapes, strategy, found = shapes_of(params.base, params.train.tiny, vocabulary=params.pack.vocabulary), None, gpus()
     needed, free = room_needed(params.train, shapes, own), _free(own.home)
@@ -112,6 +112,9 @@ def _room(params: Params, own: Settings) -> Iterator[Check]:
     else:
         yield Check(name="disk", status="ok", detail=detail)
     check_gpus(own, len(found))
+    if found and (slow := slow_attention(own, context=params.pack.context)):
+        fix = "install flash-attn, or set LONGWRITER_ATTENTION=flex_attention"
+        yield Check(name="attention", status="warning", detail=slow, fix=fix)
     strategy = strategy_of(own.accelerate_config)
     needs = {"train": on_each_gpu(shapes, params.train, strategy, own, context=params.pack.context)}
     if params.sample.prompts:

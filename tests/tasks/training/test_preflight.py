@@ -8,10 +8,10 @@ import pytest
 from tasks import store
 from tasks.schema.errors import BadInput, BadSettings
 from tasks.schema.params import Base
-from tasks.schema.settings import Settings
+from tasks.schema.settings import Attention, Settings
 from tasks.training.budget import shapes_of, strategy_of
 from tasks.training.conversations import Encoder
-from tasks.training.preflight import check_base, check_disk, check_gpus, check_sequence_parallel, check_vocabulary
+from tasks.training.preflight import check_base, check_disk, check_gpus, check_sequence_parallel, check_vocabulary, slow_attention
 from tasks.training.tokenizer import load_tokenizer
 from tests.conftest import ROOT
 from tests.tasks.training.jobs import TINY, job
@@ -175,3 +175,20 @@ def test_every_shipped_config_splits_model_states_as_its_name_says(monkeypatch: 
     assert sorted(found) == ["zero2", "zero2_offload", "zero3", "zero3_offload", "zero3_offload_all"]
     for name, strategy in found.items():
         assert strategy == (name, int(name[4]), "offload" in name, name.endswith("all"))
+
+
+@pytest.mark.parametrize(
+    ("attention", "context", "slow"),
+    [
+        ("auto", 32_768, True),  # flash-attn is not installed here
+        ("sdpa", 32_768, True),
+        ("eager", 8_192, True),
+        ("auto", 4_096, False),
+        ("flex_attention", 32_768, False),
+        ("flash_attention_2", 32_768, False),
+    ],
+)
+def test_long_packs_without_flash_attention_are_named_as_slow(tmp_path: Path, attention: Attention, context: int, slow: bool) -> None:
+    said = slow_attention(Settings(home=tmp_path, attention=attention), context=context)
+    assert (said is not None) == slow
+    assert said is None or f"{context:,} tokens" in said
