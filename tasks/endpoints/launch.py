@@ -53,11 +53,16 @@ def launch_of(checkpoint: Path, settings: Settings, port: int) -> Launch:
 
 
 def server_of(checkpoint: Path, settings: Settings) -> str:
-    """Which server `auto` is for this folder: llama.cpp on processors alone, several times as fast there, where it has this model."""
+    """Which server `auto` is for this folder.
+
+    With a GPU: vLLM if its environment is installed, because `transformers serve` wrote 22 tokens/s there with 64 requests at once.
+    Without one: llama.cpp if it is installed and can serve the model, because it is several times faster on processors.
+    """
     if settings.server != "auto":
         return settings.server
-    suits = is_installed() and not _has_gpu() and why_not(checkpoint) is None
-    return "llamacpp" if suits else "transformers"
+    if _has_gpu():
+        return "vllm" if settings.vllm_python.is_file() else "transformers"
+    return "llamacpp" if is_installed() and why_not(checkpoint) is None else "transformers"
 
 
 def _has_gpu() -> bool:

@@ -87,7 +87,8 @@ class Settings(BaseSettings):
         "", description="a Ray cluster for large maps: ray://HOST:10001, HOST:6379 on one of its machines, or local; empty: this process"
     )
     server: Literal["auto", "transformers", "vllm", "llamacpp"] = Field(
-        "auto", description="what serves a model folder; auto: llamacpp without a GPU where it is installed and can, transformers elsewhere"
+        "auto",
+        description="what serves a model folder; auto: vllm on a GPU and llamacpp without one, if installed; otherwise transformers",
     )
     vllm_python: Path = Field(Path(".venv-serve/bin/python"), description="interpreter of the serve environment (requirements/serve.txt)")
     processes: int = Field(1, ge=1, description="training processes on each machine")

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sys
 from pathlib import Path
 
 import aiohttp
@@ -70,12 +71,18 @@ def test_auto_is_llamacpp_where_it_can_serve_the_model(checkpoint: Path, monkeyp
     assert server_of(checkpoint, settings()) == "transformers"
 
 
-def test_auto_is_transformers_on_a_gpu_and_without_the_package(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_is_vllm_on_a_gpu_that_has_its_environment_and_transformers_without_any_package(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(launch, "is_installed", lambda: False)
     assert server_of(checkpoint, settings()) == "transformers"
     monkeypatch.setattr(launch, "is_installed", lambda: True)
     monkeypatch.setattr(launch, "_has_gpu", lambda: True)
     assert server_of(checkpoint, settings()) == "transformers"
+    with_vllm = settings().model_copy(update={"vllm_python": Path(sys.executable)})
+    assert server_of(checkpoint, with_vllm) == "vllm"
+    monkeypatch.setattr(launch, "_has_gpu", lambda: False)
+    assert server_of(checkpoint, with_vllm) == "llamacpp"
 
 
 def test_a_package_that_is_not_there_is_named(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
