@@ -1,5 +1,6 @@
 """`longwriter read` (`python -m tasks.reader`): read texts in the browser."""
 
+import os
 import secrets
 import sys
 import webbrowser
@@ -18,7 +19,7 @@ CACHE = "reading"  # folder of the indexes, below settings.home
 def read(
     what: Annotated[str, typer.Argument(help="a folder, a file, a released version (v1.0.0) or a git revision", metavar="WHAT")] = "data",
     port: Annotated[int, typer.Option(min=0, max=65535, help="on 127.0.0.1; 0: a free one")] = 0,
-    open_it: Annotated[bool, typer.Option("--open/--no-open", help="open the page in the browser")] = True,
+    open_it: Annotated[bool | None, typer.Option("--open/--no-open", help="open the page; else where there is a display")] = None,
 ) -> None:
     """Read texts in the browser: any dataset, drafts, predictions or evaluation, with search, filters, plans, grades and loops.
 
@@ -38,12 +39,17 @@ def read(
         token = secrets.token_urlsafe(16)
         url = f"http://{HOST}:{socket.getsockname()[1]}/{token}/"
         print(f"{url}\nreading {what}; Ctrl-C ends it", flush=True)
-        if open_it:
+        if _has_display() if open_it is None else open_it:
             webbrowser.open(url)
         try:
             serve(application(index, token=token, title=what), socket)
         except KeyboardInterrupt:
             print("closed", file=sys.stderr)
+
+
+def _has_display() -> bool:
+    """Whether a browser with a window can be opened: one of the terminal would keep the server from starting."""
+    return sys.stdout.isatty() and (sys.platform in ("darwin", "win32") or any(map(os.environ.get, ("DISPLAY", "WAYLAND_DISPLAY"))))
 
 
 def _version(what: str) -> AbstractContextManager[Path]:

@@ -5,16 +5,21 @@ Other formats that are read (JSON arrays, compressed files, Arrow) are converted
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import orjson
 
 from tasks import store
 from tasks.schema.errors import BadInput
 
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
 LINES = (".jsonl", ".ndjson")
+BOM = b"\xef\xbb\xbf"
 BATCH = 256  # rows of a Parquet file that are decoded together
 BATCHES = 8  # decoded batches that are kept in memory
 
@@ -57,7 +62,7 @@ def places(path: Path) -> Iterator[tuple[int, int]]:
     with path.open("rb") as file:
         start = 0
         for number, line in enumerate(iter(lambda: file.readline(store.MAX_LINE + 1), b""), 1):
-            if line.strip():
+            if len(line) > store.MAX_LINE or (line.removeprefix(BOM) if number == 1 else line).strip():
                 yield start, number
             start += len(line)
             while len(line) > store.MAX_LINE and not line.endswith(b"\n"):  # the rest of a line that is too long
@@ -91,16 +96,19 @@ def row_at(path: Path, place: int, line: int) -> Found:
         text = file.readline(store.MAX_LINE + 1)
     if len(text) > store.MAX_LINE:
         return Found(place, line, None, f"line of more than {store.MAX_LINE // 2**20} MiB")
-    found = store.row_of(line, text.removeprefix(b"\xef\xbb\xbf"), place)
+    found = store.row_of(line, text.removeprefix(BOM), place)
     return Found(place, line, found.data, found.problem or "")
 
 
-def _table(path: Path) -> Any:
+@contextmanager
+def _table(path: Path) -> "Iterator[pq.ParquetFile]":
+    """An open Parquet file. Raises BadInput if it is damaged, also while it is read."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        return pq.ParquetFile(path)
+        with pq.ParquetFile(path) as table:
+            yield table
     except (pa.ArrowException, OSError) as error:
         raise BadInput(path, f"not readable as Parquet: {str(error).splitlines()[0]}", fix="write or fetch the file again") from None
 

@@ -11,6 +11,7 @@ import sqlite3
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
+from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -108,6 +109,7 @@ class Index:
         self._thread: threading.Thread | None = None
         self.progress = Progress("rows", 0, 0)
         self._paths: dict[int, Path] = {}
+        self._ids: list[tuple[int, int]] = []  # first row id and number of rows of each file
 
     def open(self) -> None:
         """Use the stored index if it is complete; else start to build it."""
@@ -157,19 +159,26 @@ class Index:
     # Building
 
     def _build_all(self) -> None:
+        ended = False
         try:
             with closing(self._connection()) as database:
                 database.execute("PRAGMA synchronous=OFF")  # a broken index is built again
                 for step in (self._add_places, self._add_facts, self._add_words):
                     step(database)
                     if self._stop.is_set():
+                        ended = True
                         return
                 self._keep_facets(database)
                 database.execute(f"PRAGMA user_version={FORMAT}")
                 database.commit()
             self.progress = Progress("complete", self.progress.total, self.progress.total)
+            ended = True
         except (PipelineError, OSError, sqlite3.Error) as error:
             self.progress = self.progress._replace(problem=str(error))
+            ended = True
+        finally:
+            if not ended:  # a defect: its traceback goes to the terminal
+                self.progress = self.progress._replace(problem="an unexpected error, see the terminal")
 
     def path_of(self, file: int) -> Path:
         """The file whose rows have an address: the given one, or its copy in the cache."""
@@ -188,6 +197,7 @@ class Index:
     def _add_places(self, database: sqlite3.Connection) -> None:
         total = 0
         for number, collection in self._numbered():
+            before = total
             found = ((collection, number, place, line) for place, line in files.places(self.path_of(number)))
             for rows in _chunks(found):
                 database.executemany("INSERT INTO rows(collection, file, place, line) VALUES (?, ?, ?, ?)", rows)
@@ -196,14 +206,13 @@ class Index:
                 self.progress = Progress("rows", total, total)
                 if self._stop.is_set():
                     return
+            self._ids.append((before + 1, total - before))
 
     def _shapes(self) -> Iterator[tuple[int, Shape]]:
-        """(row id, shape) of every row; ids were given in the same order."""
-        id = 0
-        for number, _ in self._numbered():
+        """(row id, shape) of every row; ids were given in the same order. Rows that were added to a file since then are left out."""
+        for number, (first, count) in enumerate(self._ids):
             file = self.files[number]
-            for row in files.rows(self.path_of(number)):
-                id += 1
+            for id, row in enumerate(islice(files.rows(self.path_of(number)), count), first):
                 if self._stop.is_set():
                     return
                 yield id, shape_of(row.data, problem=row.problem, model=file.model, where=file.path, line=row.line)
@@ -297,7 +306,7 @@ class Index:
         file = self.files[row.file]
         try:
             found = files.row_at(self.path_of(row.file), row.place, row.line)
-        except (OSError, IndexError) as error:
+        except (PipelineError, OSError, IndexError) as error:
             return shape_of(None, problem=f"the file changed while it was read ({error}); start the reader again")
         return shape_of(found.data, problem=found.problem, model=file.model, where=file.path, line=row.line)
 

@@ -192,3 +192,51 @@ def test_lengths_that_no_record_states_are_read_from_the_prompt_and_counted(tmp_
     index = built(rows_file(tmp_path / "answers.jsonl", 3), tmp_path / "cache")
     row = index.page(Query("answers.jsonl"), start=1, size=1)[0]
     assert (row.asked, row.written, row.language, row.bin) == (101, 5, "en", "[0,500)")
+
+
+def test_blank_lines_and_marks_at_the_start_of_a_file_shift_no_row(tmp_path: Path) -> None:
+    """Each file's rows have its own ids, whatever the file before it contains."""
+    for name, start in (("a", b"\xef\xbb\xbf\n\n"), ("b", b""), ("c", b"\xef\xbb\xbf")):
+        (tmp_path / f"{name}.jsonl").write_bytes(start + b'{"prompt": "p", "response": "from %s"}\n' % name.encode())
+    (tmp_path / "empty.jsonl").write_bytes(b"\n\n")
+    names = ("empty", "a", "empty", "b", "c")
+    index = Index([Collection("all", tuple(DataFile(tmp_path / f"{name}.jsonl") for name in names))], tmp_path / "cache")
+    index.open()
+    index.wait()
+    assert index.progress.complete
+    rows = index.page(Query("all"), start=0, size=9)
+    assert [index.shape(row).parts[0].text for row in rows] == ["from a", "from b", "from c"]
+    assert [index.page(Query("all", f'"from {name}"'), start=0, size=9) for name in "abc"] == [[row] for row in rows]
+
+
+def test_rows_that_are_added_while_the_index_is_built_do_not_shift_those_of_other_files(tmp_path: Path) -> None:
+    first, second = rows_file(tmp_path / "a.jsonl", 3), rows_file(tmp_path / "b.jsonl", 3)
+    index = Index([Collection("all", (DataFile(first, "m-a"), DataFile(second, "m-b")))], tmp_path / "cache")
+    index._stop.set()
+    index.open()
+    index.wait()
+    index._ids.clear()
+    index._stop.clear()
+    with closing(index._connection()) as database:
+        database.execute("DELETE FROM rows")
+        index._add_places(database)
+        rows_file(first, 9)
+        index._add_facts(database)
+    assert [(row.model, row.key is not None) for row in index.page(Query("all"), start=0, size=9)] == [("m-a", True)] * 3 + [
+        ("m-b", True)
+    ] * 3
+
+
+def test_a_damaged_parquet_file_stops_the_index_with_its_name(tmp_path: Path) -> None:
+    path = tmp_path / "rows.parquet"
+    pq.write_table(pa.table({"prompt": ["p"] * 9, "response": ["r"] * 9}), path)
+    content = bytearray(path.read_bytes())
+    content[4:40] = bytes(36)
+    path.write_bytes(content)
+    index = Index(collections_of(path), tmp_path / "cache")
+    index.open()
+    index.wait()
+    assert not index.progress.complete
+    assert "rows.parquet" in index.progress.problem
+    row = index.page(Query("rows.parquet"), start=0, size=1)[0]
+    assert row.kind == "unreadable"

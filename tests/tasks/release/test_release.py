@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -130,3 +132,22 @@ def test_rows_without_an_id_are_the_same_by_their_request(tmp_path: Path) -> Non
     found = difference(("a", "b"), side_of(tmp_path / "a.jsonl"), side_of(tmp_path / "b.jsonl"))
     assert (len(found.came), len(found.left), found.same, found.changed) == (1, 1, 2, ())
     assert "  in              1" in text_of(found)
+
+
+def test_a_released_version_is_read_in_the_browser(workspace: Path) -> None:
+    """`longwriter read v1.0.0` fetches it to a temporary folder."""
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tasks.reader.__main__ import app; app()"
+    words = [sys.executable, "-c", code, "v1.0.0", "--no-open"]
+    with subprocess.Popen(words, cwd=workspace, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        assert process.stderr
+        url = process.stdout.readline().strip()
+        with urllib.request.urlopen(url, timeout=60) as answer:
+            page = answer.read().decode()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=60) == 0, process.stderr.read()
+    assert "long (24)" in page
+    assert "general (1)" in page
+    done = subprocess.run([*words[:3], "v9.0.0", "--no-open"], cwd=workspace, capture_output=True, text=True)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert "v9.0.0: neither a path nor a revision" in done.stderr
