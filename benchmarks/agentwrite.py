@@ -13,7 +13,6 @@ contenders use the same plans and the same kind of endpoint. Each has its own pr
   to one per slot.
 """
 
-import argparse
 import asyncio
 import json
 import os
@@ -25,9 +24,10 @@ import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import psutil
+import typer
 
 from benchmarks.loopback import endpoint, health
 from benchmarks.processes import cpu_seconds
@@ -164,23 +164,24 @@ def contend(name: str, work: Path, url: str, slots: int) -> None:
     (work / "report.json").write_text(json.dumps({"wall": time.monotonic() - wall, "cpu": cpu_seconds() - cpu}))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="AgentWrite against the least time that an endpoint allows")
-    parser.add_argument("--samples", type=int, default=256)
-    parser.add_argument("--slots", type=int, default=64)
-    parser.add_argument("--latency", type=float, default=0.25, help="seconds to the first token")
-    parser.add_argument("--only", nargs="*", choices=[*CONTENDERS, *FAULTS], default=ROWS)
-    for name in ("contender", "work", "url"):
-        parser.add_argument(f"--{name}", help=argparse.SUPPRESS)
-    given = parser.parse_args()
-    if given.contender:
-        return contend(given.contender, Path(given.work), given.url, given.slots)
-    pace = f"{given.latency} s + 1/{TOKENS_PER_SECOND:.0f} s a token"
-    print(f"{given.samples} samples, {given.slots} slots, {pace}; same seed, same plans for all")
+def main(
+    samples: int = 256,
+    slots: int = 64,
+    latency: Annotated[float, typer.Option(help="seconds to the first token")] = 0.25,
+    only: Annotated[list[str] | None, typer.Option(help=f"one of {', '.join((*CONTENDERS, *FAULTS))}; may be given again")] = None,
+    contender: Annotated[str, typer.Option(hidden=True)] = "",
+    work: Annotated[Path, typer.Option(hidden=True)] = Path(),
+    url: Annotated[str, typer.Option(hidden=True)] = "",
+) -> None:
+    """AgentWrite against the least time that an endpoint allows."""
+    if contender:
+        return contend(contender, work, url, slots)
+    pace = f"{latency} s + 1/{TOKENS_PER_SECOND:.0f} s a token"
+    print(f"{samples} samples, {slots} slots, {pace}; same seed, same plans for all")
     print(f"{'':24}{'wall s':>8}{'x bound':>10}{'slots used':>12}{'CPU ms/call':>12}{'peak MiB':>10}{'start s':>9}")
-    for name in given.only:
-        measure(name, given.samples, given.slots, given.latency)
+    for name in only or ROWS:
+        measure(name, samples, slots, latency)
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

@@ -7,7 +7,6 @@ band misses. The peer runs on a share of the rows; ours runs on the same share f
 shared pages counted once. "Wide" rows have replies of 3,000 words.
 """
 
-import argparse
 import json
 import os
 import subprocess
@@ -16,9 +15,10 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import psutil
+import typer
 
 from benchmarks.processes import cpu_seconds
 from tasks.cluster.engine import connect
@@ -31,20 +31,21 @@ LABELS = Path(__file__).with_name("writingbench_lengths.jsonl")  # 120 of 222 pr
 PEER_SHARE, WIDE_ROWS, WIDE_REPLY = 10, 20_000, 3_000
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--rows", type=int, default=1_000_000)
-    parser.add_argument("--work", choices=("ours", "peer"), help="in a process of its own, so that its memory can be told")
-    parser.add_argument("--folder", type=Path)
-    given = parser.parse_args()
-    if given.work:
-        {"ours": ours, "peer": peer}[given.work](given.folder)
+def main(
+    rows: int = 1_000_000,
+    work: Annotated[str, typer.Option(hidden=True, help="ours or peer: in a process of its own, so that its memory can be told")] = "",
+    folder: Annotated[Path, typer.Option(hidden=True)] = Path(),
+    ratios: Annotated[bool, typer.Option("--ratios", help="measure a tenth of the rows, and no more")] = False,
+) -> None:
+    """The filters and the near-duplicate search of collect, beside `datasets`."""
+    if work:
+        {"ours": ours, "peer": peer}[work](folder)
         return
     length_requests()
     with tempfile.TemporaryDirectory() as scratch:
         print(f"\n{'rows sifted':34}{'rows':>10}{'wall s':>9}{'CPU s':>8}{'rows/s':>9}{'left':>9}{'MiB':>7}", flush=True)
         share, full, wide = (Path(scratch) / name for name in ("share", "full", "wide"))
-        write_chats(share, given.rows // PEER_SHARE, seed=1, files=2)
+        write_chats(share, rows // PEER_SHARE, seed=1, files=2)
         mine, theirs = measured("ours", share), measured("peer", share, label="datasets, the same filters")
         print(
             f"ours to datasets: {theirs.wall / mine.wall:.2f} x the rows a second, {theirs.cpu / mine.cpu:.2f} x the rows a CPU second",
@@ -52,9 +53,13 @@ def main() -> None:
         )
         spread = measured("ours", share, label="ours, two workers of a Ray cluster", LONGWRITER_CLUSTER="local")
         print(f"Ray to processes: {mine.wall / spread.wall:.2f} x the rows a second", flush=True)
-        write_chats(wide, min(WIDE_ROWS, given.rows), seed=3, files=1, reply=WIDE_REPLY)
+        alone = measured("ours", share, label="ours, one process", LONGWRITER_SIFTERS="1")
+        print(f"two processes to one: {alone.wall / mine.wall:.2f} x the rows a second; Ray: {alone.wall / spread.wall:.2f} x", flush=True)
+        if ratios:
+            return
+        write_chats(wide, min(WIDE_ROWS, rows), seed=3, files=1, reply=WIDE_REPLY)
         measured("ours", wide, label="ours, wide conversations")
-        write_chats(full, given.rows, seed=2, files=8)
+        write_chats(full, rows, seed=2, files=8)
         measured("ours", full)
 
 
@@ -206,4 +211,4 @@ def report(work: Callable[[], tuple[int, int]]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

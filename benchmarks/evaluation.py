@@ -8,7 +8,6 @@ Then it measures `score` on 5,000 predictions of about 1,000 words with three ve
 once in both modes in one process, and peak memory. `--score 50000 --only-score` only measures scoring, of that many predictions.
 """
 
-import argparse
 import os
 import random
 import subprocess
@@ -17,8 +16,10 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Annotated
 
 import orjson
+import typer
 
 from benchmarks.loopback import endpoint, health
 from tasks import judge, predict, score, store
@@ -48,14 +49,14 @@ if __name__ == "__main__":
 """
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="The evaluation against the least time that the endpoint allows.")
-    parser.add_argument("--score", type=int, default=5_000, help="predictions that are scored (default: 5,000)")
-    parser.add_argument("--only-score", action="store_true", help="measure scoring alone")
-    given = parser.parse_args()
-    if not given.only_score:
+def main(
+    score: Annotated[int, typer.Option(help="predictions that are scored")] = 5_000,
+    only_score: Annotated[bool, typer.Option("--only-score", help="measure scoring alone")] = False,
+) -> None:
+    """The evaluation against the least time that the endpoint allows."""
+    if not only_score:
         evaluate()
-    measure_score(given.score)
+    measure_score(score)
 
 
 def evaluate() -> None:
@@ -163,4 +164,4 @@ def measure(name: str, role: str, work: Callable[[], None], *, longest: Callable
 
 
 if __name__ == "__main__":
-    main()
+    typer.run(main)

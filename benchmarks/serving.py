@@ -9,17 +9,17 @@ cached files, is faster than the first after a boot.
 at once, the time to start and the memory of the server's processes, for each server that is installed. `--model` is what base.model can be.
 """
 
-import argparse
 import asyncio
 import json
 import os
 import tempfile
 import time
 from pathlib import Path
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import aiohttp
 import psutil
+import typer
 
 from benchmarks.prefix_cache import make_checkpoint
 from tasks.endpoints.llamacpp import is_installed
@@ -145,10 +145,14 @@ async def main() -> None:
         print(f"vLLM: not measured, {PREFIX}VLLM_PYTHON names no interpreter ({own.vllm_python})")
 
 
-if __name__ == "__main__":
-    given = argparse.ArgumentParser(prog="python -m benchmarks.serving")
-    given.add_argument("--model", default="", help="measure how fast this model is served: smollm2, a GGUF file or a folder")
-    given.add_argument("--seconds", type=float, default=60.0, help="of each rate")
-    asked = given.parse_args()
+def command(
+    model: Annotated[str, typer.Option(help="measure how fast this model is served: smollm2, a GGUF file or a folder")] = "",
+    seconds: Annotated[float, typer.Option(help="of each rate")] = 60.0,
+) -> None:
+    """How fast servers start, or how fast they serve a model."""
     with one_line_errors():
-        asyncio.run(measure_rates(asked.model, seconds=asked.seconds) if asked.model else main())
+        asyncio.run(measure_rates(model, seconds=seconds) if model else main())
+
+
+if __name__ == "__main__":
+    typer.run(command)

@@ -66,10 +66,10 @@ def test_a_frame_holds_no_conversations() -> None:
             "def row(n):\n"
             "    turns = (*said(f'Write on road {n}.')[:1], Message(role='assistant', content=f'Road {n}.' + ' stone' * words))\n"
             "    return MeasuredRow(n, f'r{n}', f'f:{n}', turns, 'en', None)\n"
-            "table = frame(map(row, range(2_000)), repeats(['x y z']), None)\n"
-            "assert len(table) == 2_000; print(most_memory())"
+            "table = frame(map(row, range(1_000)), repeats(['x y z']), None)\n"
+            "assert len(table) == 1_000; print(most_memory())"
         )
         done = subprocess.run([sys.executable, "-c", code, str(words)], cwd=ROOT, stdout=subprocess.PIPE, text=True, check=True)
         return int(done.stdout)
 
-    assert peak(2_000) < peak(20) + 12 * 2**20  # the longer answers are 24 MB
+    assert peak(2_000) < peak(20) + 6 * 2**20  # the longer answers are 12 MB
