@@ -334,6 +334,17 @@ def test_megabytes_are_refused_with_short_evidence(text: str) -> None:
     assert len(found.detail) <= 160
 
 
+@pytest.mark.parametrize("language", ["en", "zh"])
+def test_no_paragraph_of_a_sound_long_text_is_called_bad(language: Language) -> None:
+    for seed in range(6):
+        earlier = draft(language)
+        for part in range(1, 21):
+            words = 60 + 7 * (part % 5)
+            text = paragraph(topic=POINTS[language][0], language=language, words=words, part=part, parts=20, seed=seed)
+            assert find_fault(Reply(text, "stop", Usage(1, 1), 0.0), earlier, asked=words) is None
+            earlier.add(text)
+
+
 def real_answers() -> Iterator[tuple[str, str]]:
     """Instructions and long answers of five models, every eighth of them."""
     for path in sorted(REAL.glob("hellobench/*/*/*.jsonl")):

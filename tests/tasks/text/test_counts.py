@@ -65,6 +65,16 @@ def test_real_prompts_and_answers_are_counted_to_the_word_as_by_the_official_exp
         assert count_words(text) == len(re.findall(r"[\u4e00-\u9fff]", text)) + len(re.findall(r"\b[a-zA-Z]+\b", text))
 
 
+@given(
+    st.lists(
+        st.sampled_from(["word", "naïve", "it's", "一二", "GPT4", "x_1", "３", "か", "é", "-", "#", " ", "\n", "。", "😀", "\u2019", "ﬁ"])
+    )
+)
+def test_mixed_texts_are_counted_to_the_word_as_by_the_official_expressions(parts: list[str]) -> None:
+    text = "".join(parts)
+    assert count_words(text) == len(re.findall(r"[\u4e00-\u9fff]", text)) + len(re.findall(r"\b[a-zA-Z]+\b", text))
+
+
 def test_the_chinese_share_leaves_white_space_out() -> None:
     assert chinese_share("一 二\nab") == 0.5
     assert chinese_share("") == 0.0
