@@ -10,8 +10,9 @@ reruns gives no verdict.
 
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
+from math import ceil
 from pathlib import Path
-from statistics import mean
+from statistics import NormalDist, mean
 from typing import Literal, NamedTuple
 
 from tasks import store
@@ -26,8 +27,10 @@ from tasks.statistics import paired as tested
 
 Outcome = Literal["better", "worse", "cannot tell"]
 Measure = Literal["s_l", "s_q", "s_bar"]
+LEAST = 0.5  # points; smaller differences matter to nobody, and would need thousands of topics
 PAPER, CARD = "paper:", "scorecard.json"
 PREFERRED = "student"  # the default when a file has several models and none is named: the candidate model
+POWER = 1 + NormalDist().inv_cdf(0.8) / NormalDist().inv_cdf(0.5 + LEVEL / 2)  # half a 95% interval times this is found in 80% of cases
 
 
 class Side(NamedTuple):
@@ -63,6 +66,7 @@ class MeasureDifference(Record):
     p: float | None  # None: against the paper
     p_holm: float | None  # Holm-corrected; None: this row is not corrected
     verdict: Outcome
+    detectable: float | None = None  # points: a true difference of this size is detected in 80% of such comparisons; None: no interval
 
 
 class Comparison(Record):
@@ -288,6 +292,7 @@ def _row(group: str, measure: Measure, items: int, a: float, b: float, found: Se
         p=first.p,
         p_holm=None,
         verdict=told,
+        detectable=POWER * (first.interval.high - first.interval.low) / 2 if first.interval else None,
     )
     return _VerdictRow(row, max(one.p for one in found))
 
@@ -339,10 +344,24 @@ def _pair_notes(pairs: Pairs, rows: Sequence[MeasureDifference], *, topics: int)
         notes.append(f"{topics} topics are too few to tell anything: at least {FEWEST} are needed")
     if not all(one.prompt and other.prompt for one, other in pairs):
         notes.append("items without a digest of their prompt are paired by id alone, and topics are not known; score them again")
+    if unclear := _more_topics(rows, topics=topics):
+        notes.append(unclear)
     undone = [row for row in rows if row.group == "overall" and row.verdict == "cannot tell" and row.interval and row.p is not None]
     if any(_significant(row.p or 0.0) and _outcome(row.interval) != "cannot tell" for row in undone):
         notes.append("with the unscored answers at 0 or at 100 points the overall difference could be none: nothing is told")
     return notes
+
+
+def _more_topics(rows: Sequence[MeasureDifference], *, topics: int) -> str | None:
+    """How large a difference this comparison detects, and how many topics its own difference needs. None: the verdict is clear."""
+    last = [row for row in rows if row.group == "overall"][-1]
+    if last.verdict != "cannot tell" or last.detectable is None or topics < FEWEST:
+        return None
+    said = f"{topics} topics detect a difference of {last.detectable:.1f} points in 80% of comparisons"
+    if abs(last.difference) < LEAST:
+        return said
+    needed = ceil(topics * (last.detectable / abs(last.difference)) ** 2)
+    return f"{said}; to detect {abs(last.difference):.1f} points, about {needed:,} topics are needed" if needed > topics else said
 
 
 def _paper_notes(side: Side, row: PublishedScores, *, same: bool) -> list[str]:

@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import math
 import random
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import mean
 
 import pytest
 
@@ -14,7 +16,7 @@ from tasks import store
 from tasks.evaluation import compare
 from tasks.longbench import published
 from tasks.longbench.adapters import read_items
-from tasks.longbench.compare import Comparison, MeasureDifference
+from tasks.longbench.compare import Comparison, MeasureDifference, Side, paired
 from tasks.schema.errors import BadInput
 from tasks.schema.records import FixedLength, Language, ScoredItem
 from tests.conftest import ROOT
@@ -60,6 +62,31 @@ def test_a_difference_within_the_noise_is_not_told(tmp_path: Path) -> None:
     found = compare(evaluation(tmp_path / "a", scores(seed=1, noise=20)), evaluation(tmp_path / "b", scores(seed=2, more=0.3, noise=20)))
     assert found.verdict == "cannot tell"
     assert {each.verdict for each in found.rows} == {"cannot tell"}
+
+
+def test_the_difference_that_a_comparison_detects_is_detected_in_four_of_five_cases() -> None:
+    def told(seed: int, more: float) -> MeasureDifference:
+        a, b = Side("a", scores(seed=seed, noise=20, more=more)), Side("b", scores(seed=1000 + seed, noise=20))
+        return row(paired(a, b), "overall", "s_l")
+
+    size = mean(told(seed, 0.0).detectable or 0.0 for seed in range(20))
+    assert 3 < size < 5  # 2.8 standard errors of 40 differences with a standard deviation of 8.2
+    found = [told(seed, size).verdict for seed in range(100)]
+    assert 70 <= found.count("better") <= 90
+    assert "worse" not in found
+
+
+def test_how_many_topics_would_decide_is_said_where_nothing_can_be_told() -> None:
+    a, b = Side("a", scores(seed=1, noise=20, more=4)), Side("b", scores(seed=2, noise=20))
+    found = paired(a, b)
+    overall = row(found, "overall", "s_bar")
+    assert found.verdict == "cannot tell"
+    assert overall.detectable is not None
+    needed = math.ceil(40 * (overall.detectable / abs(overall.difference)) ** 2)
+    said = f"40 topics detect a difference of {overall.detectable:.1f} points in 80% of comparisons"
+    assert f"{said}; to detect {abs(overall.difference):.1f} points, about {needed} topics are needed" in found.notes
+    clear = paired(Side("a", scores(more=4)), Side("b", scores(seed=2)))
+    assert not [note for note in clear.notes if "detect" in note]
 
 
 def test_an_evaluation_is_neither_better_nor_worse_than_itself(tmp_path: Path) -> None:
