@@ -22,6 +22,8 @@ from tasks.storage.client import S3Client
 from tasks.storage.manifest import Manifest, digest_of
 
 if TYPE_CHECKING:
+    from _typeshed import SupportsRead
+    from mypy_boto3_s3.type_defs import PartTypeDef
     from s3transfer.manager import TransferManager
 
 RESENT = 4  # times a part is sent again if the server's digest differs
@@ -40,6 +42,10 @@ class _Answered(NamedTuple):
     status_code: int = 200
 
 
+Fields = dict[str, Any]  # of a request or a reply, as botocore hands them to an event's handler
+Answer = tuple[_Answered, Mapping[str, object]] | None
+
+
 class _Part(NamedTuple):
     key: str
     number: int  # from 0
@@ -49,7 +55,7 @@ class StartedUpload(NamedTuple):
     """A multipart upload that an earlier run began, and its parts by number (from 1)."""
 
     upload_id: str
-    parts: Mapping[int, Mapping[str, Any]]
+    parts: Mapping[int, "PartTypeDef"]
 
 
 class Stamp(NamedTuple):
@@ -131,22 +137,22 @@ class Sending(_Files):
             events.register(f"after-call.s3.{operation}", self._arrived)
         events.register("before-call.s3.AbortMultipartUpload", self._keep)
 
-    def _with_digest(self, params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+    def _with_digest(self, params: Fields, context: Fields, **_: object) -> None:
         part = _Part(params["Key"], params.get("PartNumber", 1) - 1)
         if part.key in self._files:
             context["longwriter"] = part
             params["ChecksumSHA256"] = self._digest(part)
             params.pop("ChecksumAlgorithm", None)
 
-    def _note(self, params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+    def _note(self, params: Fields, context: Fields, **_: object) -> None:
         context["longwriter"] = _Part(params["Key"], 0)
         context["longwriter.etags"] = [part["ETag"] for part in params.get("MultipartUpload", {}).get("Parts", [])]
 
-    def _go_on(self, context: dict[str, Any], **_: Any) -> Any:
+    def _go_on(self, context: Fields, **_: object) -> Any:
         kept = self._kept.get(context["longwriter"].key)
         return (_Answered(), {"UploadId": kept.upload_id}) if kept else None
 
-    def _spare(self, context: dict[str, Any], **_: Any) -> Any:
+    def _spare(self, context: Fields, **_: object) -> Any:
         part: _Part = context["longwriter"]
         kept = self._kept.get(part.key)
         found = kept.parts.get(part.number + 1) if kept else None
@@ -157,11 +163,11 @@ class Sending(_Files):
         self.sent += 1
         return None
 
-    def _keep(self, **_: Any) -> Any:
+    def _keep(self, **_: object) -> Any:
         """Suppress the abort of a failed upload, so that the next run resumes it. The bucket's lifecycle removes unfinished uploads."""
         return _Answered(204), {}
 
-    def _distrust(self, response: Any, attempts: int, request_dict: dict[str, Any], **_: Any) -> float | None:
+    def _distrust(self, response: Answer, attempts: int, request_dict: Fields, **_: object) -> float | None:
         """Seconds to wait before a part is sent again, because the server has other bytes; None if the part is right."""
         part = request_dict["context"].get("longwriter")
         if part is None or response is None or response[0].status_code != 200 or self._same(part, response[1]):
@@ -170,7 +176,7 @@ class Sending(_Files):
             raise Corrupted(part=part.number + 1, key=part.key, error="the server holds other bytes than were sent")
         return 0.2 * attempts
 
-    def _same(self, part: _Part, reply: Mapping[str, Any]) -> bool:
+    def _same(self, part: _Part, reply: Mapping[str, object]) -> bool:
         """Whether the server has this part's bytes, by SHA-256 if the reply has it, else by the ETag.
 
         The ETag is the part's MD5, unless the server encrypts with KMS. The MD5 is computed from the file now. Raises BadInput if the
@@ -183,7 +189,7 @@ class Sending(_Files):
             raise BadInput(path, "it changed while it was sent", fix="wait until nothing writes there, and run again")
         return same
 
-    def _arrived(self, parsed: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+    def _arrived(self, parsed: Fields, context: Fields, **_: object) -> None:
         """Mark a file as proven. A single part was checked already; several parts are checked by the checksum or ETag over all of them."""
         part: _Part | None = context.get("longwriter")
         if part is None or "ETag" not in parsed:
@@ -222,13 +228,13 @@ class Fetching(_Files):
         """Whether every part of this file has been verified."""
         return all((key, number) in self.proven for number in range(len(self._files[key].parts)))
 
-    def _note(self, params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+    def _note(self, params: Fields, context: Fields, **_: object) -> None:
         part = _Part(params["Key"], int(params["Range"].removeprefix("bytes=").split("-")[0]) // self._part_size)
         if part.number >= len(self._files[part.key].parts):
             raise Corrupted(part=part.number + 1, key=part.key, error="the object is longer")
         context["longwriter"] = part
 
-    def _spare(self, context: dict[str, Any], **_: Any) -> Any:
+    def _spare(self, context: Fields, **_: object) -> Any:
         part: _Part = context["longwriter"]
         if part.key not in self._begun or self._local(part, "sha256") != self._digest(part):
             return None
@@ -239,7 +245,7 @@ class Fetching(_Files):
         context["longwriter.spared"] = True
         return _Answered(206), {"Body": piece, "ContentLength": size, "ContentRange": span, "ETag": None}
 
-    def _hold(self, parsed: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
+    def _hold(self, parsed: Fields, context: Fields, **_: object) -> None:
         if "Body" in parsed:
             part: _Part = context["longwriter"]
             self.fetched += not context.get("longwriter.spared")
@@ -249,7 +255,7 @@ class Fetching(_Files):
 class _Held(io.RawIOBase):
     """A body that is hashed while it is read. Raises Corrupted at its end if size or digest differ from the manifest."""
 
-    def __init__(self, body: Any, part: _Part, digest: str, size: int, proven: set[tuple[str, int]]):
+    def __init__(self, body: "SupportsRead[bytes]", part: _Part, digest: str, size: int, proven: set[tuple[str, int]]):
         self._body, self._part, self._expected, self._size, self._proven = body, part, digest, size, proven
         self._digest, self._seen = hashlib.sha256(), 0
 
