@@ -55,7 +55,7 @@ def check_path(path: Path, *, force: bool) -> None:
     if path.suffix.lower() != ".md":
         _needs(path)
     if path.exists() and not force:
-        raise BadInput(path, "is there already", fix="choose another --out, or add --force to replace it")
+        raise BadInput(path, "already exists", fix="choose another --out, or add --force to replace it")
     store.check_replaceable(path)
 
 

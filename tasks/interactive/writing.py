@@ -66,11 +66,11 @@ def instruction_of(text: str, *, words: int | None) -> Instruction:
     """The instruction with its length and language. Raises BadInput for a prompt without a length, and for other languages."""
     text = text.strip()
     if not text:
-        raise BadInput("instruction", "it is empty", fix='say what to write: longwriter write "A 2,000-word guide to sourdough"')
+        raise BadInput("instruction", "is empty", fix='say what to write: longwriter write "A 2,000-word guide to sourdough"')
     request = parse_length_request(text)
     asked = words or request.target
     if not asked:
-        raise BadInput("instruction", "it names no length", fix="name one in it, such as `a 2,000-word guide`, or add --words 2000")
+        raise BadInput("instruction", "names no length", fix="name one in it, such as `a 2,000-word guide`, or add --words 2000")
     language = language_of(text)
     if language not in get_args(Language):
         problem = f"its language is {language}; AgentWrite's prompts are in {' and '.join(get_args(Language))}"
@@ -121,7 +121,7 @@ async def write_text(
                 screen.planned(plan)
                 draft = await write_draft(chat, plan, write=params.write, bounds=params.plan.paragraph_words, see=screen.see)
                 if isinstance(draft, Unwritable):
-                    raise ReplyError(f"{draft.detail}; nothing usable came; try --take {take + 1}, another model, or more write.tries")
+                    raise ReplyError(f"{draft.detail}; no reply was usable; fix: try --take {take + 1}, another model, or more write.tries")
                 screen.finished(draft.paragraphs)
         except BaseException:
             _keep(screen.paragraphs, partial)

@@ -131,11 +131,11 @@ def test_a_price_shows_the_expected_and_the_real_cost(endpoint: str, tmp_path: P
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["An essay about bread."], "it names no length; fix: name one in it"),
-        ([" "], "it is empty"),
+        (["An essay about bread."], "names no length; fix: name one in it"),
+        ([" "], "is empty"),
         (["Écrivez un essai de 300 mots sur l'histoire du pain et de la farine."], "its language is fr"),
         ([ESSAY, "--out", "a.pdf"], "cannot be saved as .pdf; fix: end its name in .md, .docx, .epub"),
-        ([ESSAY, "--out", "there.md"], "is there already"),
+        ([ESSAY, "--out", "there.md"], "already exists"),
         ([ESSAY, "--model", "nowhere"], "no such folder"),
         ([ESSAY, "--profile", "nothing"], "no such file"),
         ([ESSAY, "--model", "http://127.0.0.1:9/v1"], "cannot connect"),
