@@ -11,8 +11,8 @@ from tasks import report, stage_times, store
 from tasks.schema.records import ScoredItem
 from tasks.text.degeneration import degeneration
 from tests.browser import CHROMIUM, Browser, browser
+from tests.tasks.finished import finished_run, with_base
 from tests.tasks.reader.material import HOSTILE, built, run_folder, served
-from tests.tasks.test_report import finished_run, with_base
 
 pytestmark = [pytest.mark.timeout(300), pytest.mark.skipif(not CHROMIUM, reason="no chromium: apt-get install chromium")]
 DESKTOP, PHONE = (1400, 900), (390, 844)
