@@ -15,10 +15,11 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import orjson
 import psutil
+import typer
 
 from tasks.corpus.dataset import write_dataset
 from tasks.rehearsal.prose import paragraph
@@ -39,7 +40,8 @@ class Opened(NamedTuple):
     memory: float
 
 
-def main(rows: int) -> None:
+def main(rows: Annotated[int, typer.Argument(min=1, help="answers in each file")] = ROWS) -> None:
+    """Measure how quickly the reader opens many answers."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch)
         lines, dataset = folder / "answers.jsonl", folder / "dataset"
@@ -121,4 +123,4 @@ def _samples(rows: int) -> Iterator[Sample]:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else ROWS)
+    typer.run(main)

@@ -5,11 +5,12 @@
 
 import shutil
 import subprocess
-import sys
 import tempfile
 import threading
 from pathlib import Path
+from typing import Annotated
 
+import typer
 import uvicorn
 from PIL import Image
 
@@ -55,11 +56,12 @@ GRADES = {"student": (5, 5, 4, 5, 4, 5), "control": (4, 4, 2, 3, 1, 2)}
 REPLIES = {"student": "The essay follows its plan and keeps its tone to the end.", "control": "Short, and it repeats one sentence."}
 
 
-def main(picture: Path) -> None:
-    browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if browser is None:
-        raise BadSettings("chromium is not installed; fix: apt-get install chromium")
-    with tempfile.TemporaryDirectory() as scratch:
+def main(picture: Annotated[Path, typer.Argument(help="a PNG file")] = PICTURE) -> None:
+    """Make the picture of the reader."""
+    with one_line_errors(), tempfile.TemporaryDirectory() as scratch:
+        browser = next((found for name in BROWSERS if (found := shutil.which(name))), None)
+        if browser is None:
+            raise BadSettings("chromium is not installed; fix: apt-get install chromium")
         folder = Path(scratch)
         write_example(folder / "evaluation")
         index = Index(collections_of(folder / "evaluation"), folder / "cache")
@@ -126,5 +128,4 @@ def _photograph(browser: str, index: Index, picture: Path, profile: Path) -> Non
 
 
 if __name__ == "__main__":
-    with one_line_errors():
-        main(Path(sys.argv[1]) if len(sys.argv) > 1 else PICTURE)
+    typer.run(main)
