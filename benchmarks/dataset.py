@@ -17,6 +17,7 @@ from tasks.rehearsal.prose import paragraph
 from tasks.schema.records import Draft, Instruction, Step
 
 DRAFTS, PARAGRAPHS, WORDS, SEED = int(os.environ.get("DRAFTS", "6000")), 10, 500, 7
+LOG = 4_000  # characters of a failed process's output that are shown
 CODE = {
     "peer": "import orjson, pyarrow as pa, pyarrow.parquet as pq\n"
     "rows = []\nschema = pa.schema({{'id': pa.string(), 'answer': pa.string()}})\n"
@@ -64,7 +65,7 @@ def measured(code: str) -> tuple[float, float, float]:
     start = time.monotonic()
     done = subprocess.run([sys.executable, "-c", code + ending], capture_output=True, text=True)
     if done.returncode:
-        sys.exit(f"{done.stdout}{done.stderr}\nthe measured process ended with {done.returncode}")
+        sys.exit(f"{done.stdout}{done.stderr[-LOG:]}\nthe measured process ended with {done.returncode}")
     cpu, memory = map(float, done.stdout.split()[-2:])
     return time.monotonic() - start, cpu, memory
 

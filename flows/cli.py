@@ -164,8 +164,20 @@ class Command(TyperCommand):
         if self.checkout and not any((folder / "dvc.yaml").is_file() for folder in (here, *here.parents)):
             problem = f"{ctx.command_path} works in a checkout of the project, and there is no dvc.yaml in {here}"
             _fail(f"{problem}; fix: git clone the repository, run `make install` in it, and start .venv/bin/longwriter there")
-        with _needed_packages(ctx.command_path):
+        with _needed_packages(ctx.command_path), _usable_paths():
             return super().invoke(ctx)
+
+
+@contextmanager
+def _usable_paths() -> Iterator[None]:
+    """Fail with one line for a path that cannot be used, such as on a read-only file system. Other errors keep their traceback."""
+    try:
+        yield
+    except OSError as error:
+        from tasks.stage import fail_if_known
+
+        fail_if_known(error)
+        raise
 
 
 @contextmanager

@@ -34,6 +34,7 @@ from dvc_objects.errors import ObjectFormatError
 
 from tasks import progress, store
 from tasks.schema.settings import settings
+from tasks.stage import fail_if_known
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
@@ -242,7 +243,11 @@ def main(argv: list[str]) -> int:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    install()
+    try:
+        install()
+    except OSError as error:
+        fail_if_known(error)
+        raise
     if argv[:1] in (["repro"], ["checkout"], ["pull"]) and "--single-item" not in argv:
         with suppress(DvcException), Repo() as repo:  # DVC itself reports a broken project, below
             put_back_all(repo)

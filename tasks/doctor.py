@@ -80,7 +80,8 @@ def versions() -> Iterator[Check]:
 
 
 def room(params: Params, own: Settings) -> Iterator[Check]:
-    """Check disk space for checkpoints, and each GPU's memory for train and align."""
+    """Check that the workspace can be written, disk space for checkpoints, and each GPU's memory for train and align."""
+    yield from _writable(own)
     yield from attempt("disk and memory", lambda: _room(params, own))
 
 
@@ -96,6 +97,15 @@ def services(own: Settings) -> Iterator[Check]:
             yield _credentials(name)
     if own.processes * own.machines > 1:
         yield _port(own)
+
+
+def _writable(own: Settings) -> Iterator[Check]:
+    """One check for each folder of the workspace in which a run could not write."""
+    for folder in dict.fromkeys((Path(), Path("data"), own.home)):
+        there = _existing(folder)
+        if not os.access(there, os.W_OK | os.X_OK):
+            detail = f"{there}: the folder, or its file system, cannot be written"
+            yield Check(name="workspace", status="error", detail=detail, fix="make it writable, or work in another checkout")
 
 
 def _room(params: Params, own: Settings) -> Iterator[Check]:
@@ -135,8 +145,12 @@ def _room(params: Params, own: Settings) -> Iterator[Check]:
 def _free(folder: Path) -> int:
     import shutil
 
-    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-    return shutil.disk_usage(there).free
+    return shutil.disk_usage(_existing(folder)).free
+
+
+def _existing(folder: Path) -> Path:
+    """The folder, or the nearest one above it that exists."""
+    return next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
 
 
 def _model(params: Params, role: Role) -> Model | None:

@@ -116,14 +116,21 @@ class one_line_errors:
         sys.excepthook = excepthook
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, PipelineError):
-            fail(str(error), code=error.exit_code)
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
-            fail(f"{error.filename or 'disk'}: {os.strerror(error.errno)}; free some space and run again, what is done is kept", code=1)
-        if isinstance(error, OSError) and error.filename and error.errno in OF_A_PATH:
-            fail(f"{error.filename}: {error.strerror}; check the path and who may use it", code=2)
-        if isinstance(error, KeyboardInterrupt):
-            fail("interrupted; run again to go on from here", code=130)
+        fail_if_known(error)
+
+
+def fail_if_known(error: BaseException | None) -> None:
+    """End the process with one line if a user can correct the error. Returns for any other error, and for None."""
+    if isinstance(error, PipelineError):
+        fail(str(error), code=error.exit_code)
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        fail(f"{error.filename or 'disk'}: {os.strerror(error.errno)}; free some space and run again, what is done is kept", code=1)
+    if isinstance(error, OSError) and error.filename and error.errno == errno.EROFS:
+        fail(f"{error.filename}: the file system is read-only; fix: work in a folder that can be written", code=2)
+    if isinstance(error, OSError) and error.filename and error.errno in OF_A_PATH:
+        fail(f"{error.filename}: {error.strerror}; check the path and who may use it", code=2)
+    if isinstance(error, KeyboardInterrupt):
+        fail("interrupted; run again to go on from here", code=130)
 
 
 def run_async(work: Coroutine[object, object, R]) -> R:

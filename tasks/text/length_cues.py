@@ -100,12 +100,13 @@ NO_LABEL_VALUE = _compile(
 # ---- bounds before the number
 
 _AT_LEAST = (
-    r"(?:before|until) (?:you(?:['’]ve)?(?: have)? )?(?:written|reach(?:ed|ing)?|hit)|at (?:the )?(?:very )?lea?se?t|at (?:an? "
+    r"stop(?:ping)? (?:writing )?(?:before|until)"
+    r"|(?:before|until) (?:you(?:['’]ve)?(?: have)? )?(?:written|reach(?:ed|ing)?|hit)|at (?:the )?(?:very )?lea?se?t|at (?:an? "
     r"|the )?(?:bare |absolute )?minimum"
     r"|(?<!no )(?<!\d )(?<!\d)\bmin(?:imum)?\b\.?(?: (?:word )?(?:count|length|limit|requirement|number of words))?|lower (?:limit"
     r"|bound)"
     r"|(?:starting|start) (?:at|from)"
-    r"|[≥⩾]|>\s?=?|至少|最少|最低|起码|下限|不下|不止"
+    r"|[≥⩾]|>\s?=?|少说(?:也|都)?(?:得|要|该)?|至少|最少|最低|起码|下限|不下|不止"
     r"|少なくとも|最低(?:でも|限)?|최소(?:한)?|적어도|최저|못해도"
     r"|mindestens|wenigstens|au moins|minimum|al menos|por lo menos|como m[íi]nimo|m[íi]nimo|almeno|minimo|come minimo|pelo menos"
     r"|no m[íi]nimo|как минимум|минимум|ten minste|minstens"
@@ -148,8 +149,9 @@ NEGATED = _compile(
 
 # A bound that is followed by a number belongs to that number.
 _ALONE = r"(?!(?:\s(?:of|is|length|about))?[\s:]{0,2}\d)"
+_NEXT = r"(?!\s?,\s?m(?:ax|in)\.\s?\d)"  # "min. 600 words, max. 800 words"
 OR_MORE = _behind(
-    r"[\s,(-]{0,3}(?:(?:or|and) (?:more|longer|greater|above|over|up|upwards)|min(?:imum)?\b|at (?:the )?(?:very )?(?:least"
+    _NEXT + r"[\s,(-]{0,3}(?:(?:or|and) (?:more|longer|greater|above|over|up|upwards)|min(?:imum)?\b|at (?:the )?(?:very )?(?:least"
     r"|minimum)|plus\b(?! or)|and upwards?)" + _ALONE + r"|\s(?:is|are) (?:the|our|my|a) (?:absolute |bare )?(?:minimum|least)\b"
     r"|[\s,]{1,2}(?:no|not) (?:less|fewer|shorter)\b(?! than)|,?(?:不要|不能|不可)(?:再)?少(?!于)|\s?nicht unterschreiten"
     r"|\s?\+(?!\s?[/\d-])|\s?(?:及|或|或者|与)?\s?(?:以上|之上|往上|更多|打底)|\s?起(?!来|伏|点|草|初|源)"
@@ -158,7 +160,7 @@ OR_MORE = _behind(
     r"|no mínimo|и более|и больше|минимум|of meer|minimaal)" + _ALONE
 )
 OR_LESS = _behind(
-    r"[\s,(-]{0,3}(?:(?:or|and) (?:less|fewer|under|shorter|below)|(?:word )?limit\b|max(?:imum)?\b|at (?:the )?(?:very )?(?:most"
+    _NEXT + r"[\s,(-]{0,3}(?:(?:or|and) (?:less|fewer|under|shorter|below)|(?:word )?limit\b|max(?:imum)?\b|at (?:the )?(?:very )?(?:most"
     r"|maximum)|tops\b|cap\b|ceiling\b)"
     + _ALONE
     + r"|\s(?:is|are) (?:the|our|my|a) (?:absolute |hard )?(?:max(?:imum)?|limit|ceiling|cap|most)\b"
@@ -216,6 +218,10 @@ RANGE_LEAD = _compile(
     r"(?:\b(?:at least|between|from|anywhere from|minimum|no less than|not less than|entre|zwischen)|介于|不少于|至少|从)\s?$"
 )
 SHARED = _compile(r"[、,]")  # 三、四千字
+# "within 10% of 1,500 words", "within 100 words of 1,500": a tolerance before its number.
+WITHIN_OF = _compile(r"\bwithin\s(?:about\s)?(?P<n>\d{1,4})\s?(?P<share>%|percent)?(?:\swords)?\s(?:of|from)\s(?:about\s|the\s)?$")
+WITHIN = _compile(r"\bwithin\s(?:about\s)?$")
+OF_NUMBER = _compile(r"^\s(?:of|from)\s(?:about\s)?\d")
 PLUS_MINUS = _compile(
     r"[\s,(可允许]{0,4}(?:±|\+\s?/?\s?-|plus\s?(?:or|/)\s?minus|give or take|上下浮动|允许误差|误差|浮动|偏差)(?:不超过|在|约|about"
     r"|of)?\s{0,2}"
@@ -319,6 +325,12 @@ QUESTION = _compile(
 )
 # "is this more than 500 words?"
 ASKED = _compile(r"\b(?:is|are|was|were|does|did)\s+(?:this|it|that|these|my|the)\b[^.?!\n]{0,40}$")
+# A multiple of the length of something else: "twice as long as a 500-word essay".
+MULTIPLE = _compile(
+    r"\b(?:twice|thrice|double|triple|half|quarter|times|\dx)\s(?:as\s(?:long|many|much|short)|the\s(?:length|size))\b[^.,;!?\n]{0,30}$"
+    r"|\b(?:longer|shorter|more|less|fewer)\sthan\s(?:the|this|my|your|that|an?\s(?:typical|usual|normal|standard|average))\b[^.,;!?\n]{0,20}$"
+    r"|[两二三四五六七八九十几半]倍于[^,。\n]{0,12}$|是[^,。\n]{0,12}[两二三四五六七八九十]倍"
+)
 WRITE_THE = _compile(
     r"\b(?:write|draft|compose|produce|continue with|give me|need)\s(?:me\s)?(?:the\s|my\s)?(?:first|next|opening)\s(?:about\s)?$"
 )

@@ -157,6 +157,7 @@ def _is_elsewhere(before: str, behind: str) -> bool:
         or (re.search(r"\b(?:in|since|until|by)\s+$", before) and cues.YEAR_BEHIND.match(behind))
         or cues.NEGLECTED.search(before)
         or cues.STATED.search(before)
+        or cues.MULTIPLE.search(before)
         or cues.NOW.match(behind)
         or (cues.REMOVED.search(before) and cues.REMOVED_BEHIND.match(behind))
         or cues.ORDINAL.search(before)

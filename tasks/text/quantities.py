@@ -105,7 +105,7 @@ def _read(found: str, start: int, text: str) -> Iterator[Number]:
         return  # the power of a number that could not be read
     if found == "千万":
         return  # a figure of speech
-    if found in {"百", "千", "万"} and not (_BARE_BEFORE.search(before) and not text.startswith("字文》", end)):
+    if found in {"百", "千", "万"} and not (_BARE_BEFORE.search(before) and not _is_title(before, text, end)):
         return
     if idiom := _IDIOM.fullmatch(found):
         low, high = number(idiom[1] + idiom[3]), number(idiom[2] + idiom[3])
@@ -116,6 +116,11 @@ def _read(found: str, start: int, text: str) -> Iterator[Number]:
     value = 0.5 * number(found[1:]) if found[0] == "半" else value_of(found)
     if value is not None:
         yield Number(start, end, value, value)
+
+
+def _is_title(before: str, text: str, end: int) -> bool:
+    """Whether 千字文 is the name of the classic, not a text of a thousand characters, as in 写一篇千字文."""
+    return text.startswith("字文》", end) or (text.startswith("字文", end) and before[-1:] not in ("篇", "写", "份", "个"))
 
 
 def quantities(numbers: Sequence[Number], text: str) -> list[Quantity]:
@@ -134,6 +139,13 @@ def quantities(numbers: Sequence[Number], text: str) -> list[Quantity]:
                 at = one.end + len(share[0]) if share else end
                 found[-1] = before._replace(tolerance=tolerance, end=at, known=before.known or quantity.known)
                 continue
+        if cues.WITHIN.search(text[max(0, one.start - NEAR) : one.start]) and cues.OF_NUMBER.match(text[end : end + NEAR]):
+            continue  # the tolerance of the next number
+        if (within := cues.WITHIN_OF.search(text[max(0, one.start - NEAR) : one.start])) and int(within["n"]):
+            tolerance = one.high * int(within["n"]) / 100 if within["share"] else int(within["n"])
+            known = quantity.known or within[0].find("word") >= 0
+            found.append(quantity._replace(tolerance=tolerance if tolerance < one.high else 0, known=known))
+            continue
         if before and (joined := _joined(before, quantity, between, text)):
             found[-1] = joined
             continue

@@ -266,3 +266,17 @@ def test_the_middle_of_a_long_prompt_is_material() -> None:
     for shift in range(12):  # a number at the cut is not read by half
         text = f"{'字' * (1_990 + shift)}12000字{'字' * 9_000}"
         assert parse_length_request(text).target in (None, 12_000)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Write a text twice as long as a 500-word essay.",
+        "An essay three times the length of a 300-word abstract",
+        "Make it longer than the 500-word original.",
+        "写一副千字文风格的对联",
+        "《千字文》是什么？",
+    ],
+)
+def test_a_multiple_of_another_text_and_the_name_of_a_book_are_no_length(text: str) -> None:
+    assert parse_length_request(text).target is None

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
@@ -20,6 +21,7 @@ from tasks.training.job import HISTORY, TrainingJob, TrainingStep
 from tests.conftest import ROOT
 from tests.tasks.training.jobs import job
 from tests.tasks.training.packs import packed_student, write
+from tests.tasks.training.preloaded import Stage, Stages, stages
 
 STEPS = 24
 SCRIPT = """
@@ -42,32 +44,43 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Stages]:
+    with stages() as started:
+        yield started
+
+
 def jobs(packed: Path, folder: Path, names: list[str]) -> list[TrainingJob]:
     settings = Settings(home=folder / "home", trainings=len(names), checkpoints=8, threads=1)
     made = [job(packed, folder / name, settings, packs=name, steps=STEPS) for name in names]
     return [one.model_copy(update={"name": name}) for one, name in zip(made, names, strict=True)]
 
 
-def start(folder: Path, made: list[TrainingJob]) -> "subprocess.Popen[str]":
-    """A process that trains, as a stage does."""
+Process = Stage | subprocess.Popen[str]
+
+
+def start(folder: Path, made: list[TrainingJob], forks: Stages | None) -> Process:
+    """A process that trains, as a stage does: a fork of a process with the imports, or (None) a new one."""
     paths = []
     for one in made:
         store.write_json(folder / f"{one.name}.json", one)
-        paths.append(str(folder / f"{one.name}.json"))
+        paths.append(folder / f"{one.name}.json")
     own = {"HOME": folder / "home", "TRAININGS": len(made), "CHECKPOINTS": 8, "THREADS": 1}
     environment = os.environ | {"PYTHONPATH": str(ROOT)} | {f"{PREFIX}{name}": str(value) for name, value in own.items()}
+    if forks:
+        return forks.start(SCRIPT, paths, folder=folder, environment=environment)
     return subprocess.Popen([sys.executable, "-c", SCRIPT, *paths], cwd=folder, env=environment, text=True, stderr=subprocess.PIPE)
 
 
 def trainers(of: int) -> list[psutil.Process]:
-    return [child for child in psutil.Process(of).children(recursive=True) if "tasks.training.trainer" in child.cmdline()]
+    return psutil.Process(of).children(recursive=True)
 
 
 def numbers(history: Path) -> list[tuple[int, float, float]]:
     return [(point.step, point.loss, point.grad_norm) for point in store.read(history, TrainingStep)]
 
 
-def wait_for(condition: object, process: "subprocess.Popen[str]") -> bool:
+def wait_for(condition: object, process: Process) -> bool:
     """False where the process ended first."""
     assert callable(condition)
     while not condition():
@@ -98,17 +111,19 @@ shutil.rmtree = keep
 SCRIPT = SCRIPT.replace("\njobs =", f"{KEEP}\njobs =")
 
 
-def unbroken(packed: Path, folder: Path, names: list[str]) -> tuple[list[TrainingJob], dict[str, list[tuple[int, float, float]]]]:
+def unbroken(
+    packed: Path, folder: Path, names: list[str], forks: Stages
+) -> tuple[list[TrainingJob], dict[str, list[tuple[int, float, float]]]]:
     folder.mkdir()
     made = jobs(packed, folder, names)
-    whole = start(folder, made)
+    whole = start(folder, made, forks)
     _, said = whole.communicate()
     assert whole.returncode == 0, said
     return made, keep_histories(folder, made)
 
 
-def finish(folder: Path, made: list[TrainingJob]) -> str:
-    last = start(folder, made)
+def finish(folder: Path, made: list[TrainingJob], forks: Stages) -> str:
+    last = start(folder, made, forks)
     _, said = last.communicate()
     assert last.returncode == 0, said
     assert "Traceback" not in said
@@ -121,52 +136,64 @@ def same(folder: Path, other: Path, names: list[str]) -> None:
         assert orjson.loads((folder / f"{name}.resolved.json").read_bytes()) == orjson.loads((other / f"{name}.resolved.json").read_bytes())
 
 
-def killed_in_the_middle(folder: Path, made: list[TrainingJob], moment: float) -> None:
-    """Kill the stage this share of the steps after its trainings began to write; none of its trainers is alive soon after."""
+def killed_in_the_middle(folder: Path, made: list[TrainingJob], moment: float, forks: Stages | None) -> bool:
+    """Kill the stage so many seconds after its trainings began to write; none of its trainers is alive soon after.
+
+    False if it ended by itself before.
+    """
     history = made[0].scratch / HISTORY
     before = history.stat().st_size if history.exists() else 0
-    stage = start(folder, made)
+    stage = start(folder, made, forks)
     wait_for(lambda: history.exists() and history.stat().st_size not in (0, before), stage)
     time.sleep(moment)
-    left = trainers(stage.pid) if stage.poll() is None else []
+    if stage.poll() is not None:
+        _, said = stage.communicate()
+        assert stage.returncode == 0, said
+        return False
+    left = trainers(stage.pid)
     stage.kill()
     stage.communicate()
     assert not psutil.wait_procs(left, timeout=5)[1], "a trainer outlived its stage"
+    return True
 
 
 @pytest.mark.timeout(900)
-def test_two_trainings_killed_while_they_write_go_on_to_the_same_numbers_and_files(packed: Path, tmp_path: Path) -> None:
+def test_two_trainings_killed_while_they_write_go_on_to_the_same_numbers_and_files(packed: Path, tmp_path: Path, forks: Stages) -> None:
     names = ["student", "control"]
-    _, expected = unbroken(packed, tmp_path / "calm", names)
+    _, expected = unbroken(packed, tmp_path / "calm", names, forks)
     folder = tmp_path / "hard"
     folder.mkdir()
     made = jobs(packed, folder, names)
-    killed_in_the_middle(folder, made, 0.3)
+    assert killed_in_the_middle(folder, made, 0.1, None)
     for one in made:  # as if it had been killed inside the writing of its history, and of a checkpoint
         if (one.scratch / HISTORY).exists():
             with (one.scratch / HISTORY).open("ab") as file:
                 file.write(b'{"model":"student","step":9')
         (one.scratch / "checkpoint-999").mkdir()
         (one.scratch / "checkpoint-999/model.safetensors").write_bytes(b"half")
-    finish(folder, made)
+    finish(folder, made, forks)
     assert keep_histories(folder, made) == expected
     same(tmp_path / "calm", folder, names)
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3_600)
+@pytest.mark.timeout(1_800)
 @pytest.mark.parametrize("names", [["student"], ["student", "control"]])
-def test_trainings_killed_at_twenty_moments_go_on_every_time(packed: Path, tmp_path: Path, names: list[str]) -> None:
-    _, expected = unbroken(packed, tmp_path / "calm", names)
-    luck, folder = random.Random(7), tmp_path / "hard"
+def test_trainings_killed_at_twenty_moments_go_on_every_time(packed: Path, tmp_path: Path, names: list[str], forks: Stages) -> None:
+    _, expected = unbroken(packed, tmp_path / "calm", names, forks)
+    luck, folder, kills = random.Random(7), tmp_path / "hard", 0
     folder.mkdir()
-    for number in range(20):
+    made = jobs(packed, folder, names)
+    while kills < 20:
+        killed = killed_in_the_middle(folder, made, luck.uniform(0.0, 0.5), forks)
+        kills += killed
+        if killed and kills % 5:
+            continue
+        if killed:
+            finish(folder, made, forks)
+        assert keep_histories(folder, made) == expected
+        same(tmp_path / "calm", folder, names)
         made = jobs(packed, folder, names)
-        killed_in_the_middle(folder, made, luck.uniform(0.0, 0.5))
-        if number % 5 == 4:
-            finish(folder, made)
-            assert keep_histories(folder, made) == expected
-            same(tmp_path / "calm", folder, names)
 
 
 def point(step: int) -> bytes:
