@@ -1,5 +1,7 @@
 """The report and the reader in a real browser: desktop and phone, light and dark, print, the keyboard alone, contrast, planted scripts."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +13,7 @@ from tasks import report, stage_times, store
 from tasks.schema.records import ScoredItem
 from tasks.text.degeneration import degeneration
 from tests.browser import CHROMIUM, Browser, browser
+from tests.conftest import ROOT
 from tests.tasks.finished import finished_run, with_base
 from tests.tasks.reader.material import HOSTILE, built, run_folder, served
 
@@ -171,3 +174,11 @@ def test_the_phone_shows_the_list_first_and_then_one_text(tab: Browser, reader: 
     assert tab.run("getComputedStyle(document.querySelector('#list')).display") == "none"
     tab.click("a.to-list")
     until(tab, "document.body.classList.contains('listing')")
+
+
+def test_the_readmes_picture_of_the_reader_is_made_and_small(tmp_path: Path) -> None:
+    picture = tmp_path / "reader.png"
+    subprocess.run([sys.executable, "-m", "infra.reader_picture", str(picture)], cwd=ROOT, check=True, timeout=200)
+    for path in (picture, ROOT / "docs/reader.png"):
+        assert path.read_bytes().startswith(b"\x89PNG")
+        assert 10_000 < path.stat().st_size < 150_000
