@@ -55,7 +55,7 @@ TREE: dict[str, Leaf | Branch] = {
     "repro": Leaf(
         "flows.verified_dvc:repro", "Run what changed by DVC alone, without Prefect, from a verified cache.", "repro", checkout=True
     ),
-    "stages": Leaf(f"{WORKSPACE}:stages", "List the stages in the order in which they run.", "stages", checkout=True),
+    "stages": Leaf(f"{WORKSPACE}:stages", "Show the graph of the stages in a terminal.", "stages", checkout=True),
     "use": Leaf(f"{WORKSPACE}:use", "Copy a profile to params.yaml.", "use llama-3.1-8b"),
     "eval": Branch(
         "Evaluate models and recorded answers.",

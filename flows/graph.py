@@ -20,6 +20,8 @@ from tasks.schema.errors import BadInput, WorkspaceBusy
 
 GRAPH = "dvc.yaml"
 FILES = re.compile(r"[\w./-]*(?:dvc\.lock|dvc\.yaml|params\.yaml)")  # file names in DVC's messages
+POOL = "pool"  # the key in a stage's `meta`
+MISSING = " missing"  # ends the reason of an output that is not there
 CODE = (".py", ".txt", ".j2", ".css")  # suffixes of dependencies that are code, not data
 
 
@@ -33,7 +35,7 @@ class Stage(NamedTuple):
 
 
 class StaleReason(NamedTuple):
-    """Why a stage has to run: `kind` is params, code, data, output, command or stage; `what` names the key, file or stage."""
+    """Why a stage has to run: `kind` is params, code, data, output, command, stage or registry; `what` names it."""
 
     kind: str
     what: str
@@ -88,6 +90,19 @@ def needs(repo: Repo) -> dict[str, list[str]]:
     }
 
 
+def pools(repo: Repo) -> dict[str, str]:
+    """{stage: work pool} of the stages with `meta: {pool: gpu}` in dvc.yaml."""
+    found = {stage.addressing: (getattr(stage, "meta", None) or {}).get(POOL) for stage in repo.index.stages}
+    return {name: str(pool) for name, pool in found.items() if pool}
+
+
+def written(repo: Repo) -> set[str]:
+    """The files that a run writes and git may track: lock files, and outputs that DVC does not cache. Relative to the checkout."""
+    locks = {stage.path.removesuffix(".yaml") + ".lock" for stage in repo.index.stages if stage.cmd}
+    kept = {out.fs_path for stage in repo.index.stages for out in stage.outs if not out.use_cache}
+    return {Path(path).resolve().relative_to(Path(repo.root_dir).resolve()).as_posix() for path in locks | kept}
+
+
 def changes(repo: Repo) -> dict[str, list[StaleReason]]:
     """Why each stage of dvc.yaml would run, in the order of a run; an empty list for a stage that is up to date."""
     with readable():
@@ -100,6 +115,18 @@ def changes(repo: Repo) -> dict[str, list[StaleReason]]:
             own = [change for change in own if not (change.kind == "data" and made_by.get(change.what.split(" ")[0]) in behind)]
             stale[stage.name] = own + [StaleReason("stage", need) for need in behind]
     return stale
+
+
+def missing(repo: Repo) -> set[str]:
+    """The stages of dvc.yaml that only lack outputs: with them, they and all stages before them would be up to date as dvc.lock says."""
+    found: set[str] = set()
+    behind: set[str] = set()  # they need nothing but such stages
+    for name, why in changes(repo).items():
+        outputs = [one for one in why if one.kind == "output" and one.what.endswith(MISSING)]
+        if why and all(one in outputs or (one.kind == "stage" and one.what in behind) for one in why):
+            behind.add(name)
+            found |= {name} if outputs else set()
+    return found
 
 
 def _order(repo: Repo, target: str | None) -> list[DvcStage]:
@@ -131,10 +158,15 @@ def _changes(entry: str | Mapping[str, Mapping[str, object]]) -> list[StaleReaso
         if isinstance(state, dict):
             found += [StaleReason("params", key) for key in state]
         elif path in entry.get("changed outs", ()):
-            found.append(StaleReason("output", f"{path} {'missing' if state == 'deleted' else state}"))
+            found.append(StaleReason("output", f"{path}{MISSING}" if _is_missing(path, state) else f"{path} {state}"))
         else:
             found.append(StaleReason("code" if _is_code(path) else "data", path if state == "modified" else f"{path} {state}"))
     return found
+
+
+def _is_missing(path: str, state: object) -> bool:
+    """Whether an output is not in the workspace; DVC says `not in cache` if the cache lacks it too."""
+    return state == "deleted" or (state == "not in cache" and not Path(path).exists())
 
 
 def _is_code(path: str) -> bool:

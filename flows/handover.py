@@ -6,23 +6,22 @@ twice. If the stage's run crashes, the flow waits until Prefect has restarted it
 
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, cast
 
 import httpx
 from dvc.repo import Repo
 from prefect import get_run_logger, runtime
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId, TaskRunFilter, TaskRunFilterName
 from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.deployments import run_deployment
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.settings import get_current_settings
 from prefect.states import Cancelling
 
-from flows import checkout
+from flows import checkout, graph
 from tasks.schema.errors import BadInput, BadSettings, EndpointError, PipelineError
 
-POOL = "pool"  # the key in a stage's `meta`
 DEPLOYMENT = "stage/stage"  # prefect.yaml gives it to the pool gpu
 LOOK = 2.0  # seconds between two checks of a run
 AGAIN = 90.0  # seconds to wait until a crashed run is restarted
@@ -31,12 +30,6 @@ PATIENCE = 900.0  # seconds without a reply of Prefect's API before giving up
 
 class Elsewhere(PipelineError):
     """The run on another machine failed. The message names the run in Prefect."""
-
-
-def pools(repo: Repo) -> dict[str, str]:
-    """{stage: work pool} of the stages with `meta: {pool: gpu}` in dvc.yaml."""
-    found = {stage.addressing: (getattr(stage, "meta", None) or {}).get(POOL) for stage in repo.index.stages}
-    return {name: str(pool) for name, pool in found.items() if pool}
 
 
 def demand(repo: Repo, *, push: bool) -> str:
@@ -48,8 +41,7 @@ def demand(repo: Repo, *, push: bool) -> str:
         raise BadSettings("PREFECT_API_URL: not set, so no worker can be asked; set it, or run without handing over")
     if not (push and repo.config["core"].get("remote")):
         raise BadSettings("stages are handed over through DVC's remote: run with push, and `dvc remote add --default NAME URL`")
-    locks = {_relative(stage.path).removesuffix(".yaml") + ".lock" for stage in repo.index.stages if stage.cmd}
-    written = locks | {_relative(out.fs_path) for stage in repo.index.stages for out in stage.outs if not out.use_cache}
+    written = graph.written(repo)
     try:
         if other := [path for path in checkout.changed() if path not in written]:
             raise BadInput(other[0], "not committed, and other workers only see commits", fix="commit and push it, then run again")
@@ -58,12 +50,11 @@ def demand(repo: Repo, *, push: bool) -> str:
         raise BadSettings(str(error)) from None
 
 
-def _relative(path: str) -> str:
-    return Path(path).resolve().relative_to(Path.cwd()).as_posix()
+def hand_over(stage: str, pool: str, commit: str) -> bool:
+    """Run the stage in the pool and wait for its end; whether it really ran there. Raises Elsewhere if it fails.
 
-
-def hand_over(stage: str, pool: str, commit: str) -> None:
-    """Run the stage in the pool and wait for its end. Raises Elsewhere if it fails. If this process is stopped, the run is cancelled."""
+    If this process is stopped, the run is cancelled.
+    """
     run = _begun(stage, commit)
     log = get_run_logger()
     log.info("%s: handed over to the pool %s as run %s", stage, pool, run.name)
@@ -73,6 +64,15 @@ def hand_over(stage: str, pool: str, commit: str) -> None:
         if not isinstance(error, Elsewhere):
             _cancel(run)
         raise
+    return _ran(run, stage)
+
+
+def _ran(run: FlowRun, stage: str) -> bool:
+    """Whether the stage's task of this run has the state Completed, and not Cached or Restored."""
+    tasks = TaskRunFilter(name=TaskRunFilterName(any_=[stage]))
+    with get_client(sync_client=True) as client:
+        found = client.read_task_runs(task_run_filter=tasks, flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[run.id])))
+    return not found or any(one.state_name == "Completed" for one in found)
 
 
 def _begun(stage: str, commit: str) -> FlowRun:

@@ -1,24 +1,28 @@
 """The commands that show a checkout or select its profile, and run no stage: `longwriter status`, `stages`, `report`, `use`."""
 
+import shutil
 import sys
 import webbrowser
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
 
-from tasks.schema.errors import BadInput
+from tasks.schema.errors import BadInput, EndpointError
 from tasks.stage import one_line_errors
 
 if TYPE_CHECKING:
-    from flows.graph import StaleReason
+    from dvc.repo import Repo
+
+    from flows.graph import Stage, StaleReason
 
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document")]
 SHOWN = 3  # names of one kind per line; --json prints all
 
 
 def status(as_json: Json = False) -> None:
-    """Show which stages are up to date, which would run, and why: params, code, data, outputs or an earlier stage. Runs nothing."""
+    """Show which stages are up to date, which would run, and why: a change, the model registry or an earlier stage. Runs nothing."""
     with one_line_errors():
         from dvc.repo import Repo
 
@@ -26,6 +30,8 @@ def status(as_json: Json = False) -> None:
 
         with graph.readable(), Repo() as repo:
             found = graph.changes(repo)
+            for stage, contradiction in _outside(repo).items():
+                found[stage] = [*found.get(stage, []), graph.StaleReason("registry", contradiction)]
     if as_json:
         rows = [{"stage": name, "up_to_date": not why, "why": [change._asdict() for change in why]} for name, why in found.items()]
         print(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())
@@ -37,6 +43,16 @@ def status(as_json: Json = False) -> None:
     print(f"{stale} of {len(found)} stages are stale; `longwriter run` restores or runs them" if stale else "every stage is up to date")
 
 
+def _outside(repo: "Repo") -> dict[str, str]:
+    """{stage: why its result is not true in the model registry}; a registry that does not answer is such a reason."""
+    from flows import outside
+
+    try:
+        return {one.stage: one.why for one in outside.untrue(repo)}
+    except EndpointError as error:
+        return {stage.addressing: str(error) for stage in repo.index.stages if outside.is_outside(stage)}
+
+
 def _grouped(why: "list[StaleReason]") -> str:
     """Changes grouped by kind: their names, or their number if there are more than SHOWN."""
     kinds: dict[str, list[str]] = {}
@@ -46,23 +62,45 @@ def _grouped(why: "list[StaleReason]") -> str:
 
 
 def stages(as_json: Json = False) -> None:
-    """List the stages in the order in which they run, with their descriptions and the stages that they read from."""
+    """Show the graph: each stage in the order in which they run, after which stages it runs, and what it does."""
     with one_line_errors():
         from dvc.repo import Repo
 
         from flows import graph
 
         with graph.readable(), Repo() as repo:
-            listed, above = graph.needed(repo), graph.needs(repo)
+            listed, above, pools = graph.needed(repo), graph.needs(repo), graph.pools(repo)
     if as_json:
         rows = [{"stage": stage.name, "description": stage.desc, "reads_from": above[stage.name]} for stage in listed]
         print(orjson.dumps(rows, option=orjson.OPT_INDENT_2).decode())
         return
-    width = max(len(stage.name) for stage in listed)
+    for line in _drawn(listed, above, pools, columns=shutil.get_terminal_size().columns):
+        print(line)
+
+
+def _drawn(listed: "Sequence[Stage]", above: Mapping[str, list[str]], pools: Mapping[str, str], *, columns: int) -> Iterator[str]:
+    """The graph, a line per stage within the terminal's width. A stage that another one on the line already needs is left out."""
+    needs = {stage.name: _direct(above[stage.name], above) for stage in listed}
+    names = {stage.name: f"{stage.name} [{pools[stage.name]}]" if stage.name in pools else stage.name for stage in listed}
+    first, second = max(map(len, names.values())), max(len(", ".join(one)) for one in needs.values())
+    yield f"{'':>2}  {'stage':<{first}}  {'after':<{second}}  what it does"[:columns]
     for stage in listed:
-        names = above[stage.name]
-        reads = f"  (reads {', '.join(names) if len(names) <= SHOWN else f'{len(names)} stages'})" if names else ""
-        print(f"{stage.number:>2}  {stage.name:<{width}}  {stage.desc}{reads}")
+        line = f"{stage.number:>2}  {names[stage.name]:<{first}}  {', '.join(needs[stage.name]):<{second}}  {stage.desc}".rstrip()
+        yield line if len(line) <= columns else f"{line[: columns - 1]}…"
+    if pools:
+        yield f"{'':>2}  [{', '.join(sorted(set(pools.values())))}]: work pool of the stage; --json has everything a stage reads"[:columns]
+
+
+def _direct(names: Sequence[str], above: Mapping[str, list[str]]) -> list[str]:
+    """These stages without those that another of them needs."""
+    behind: set[str] = set()
+    todo = [need for name in names for need in above.get(name, [])]
+    while todo:
+        name = todo.pop()
+        if name not in behind:
+            behind.add(name)
+            todo += above.get(name, [])
+    return [name for name in names if name not in behind]
 
 
 def report(

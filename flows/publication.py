@@ -4,8 +4,10 @@ from tasks.schema.settings import settings
 
 AFTER = {  # stage: commands of `python -m tasks.storage` to run when the stage is up to date; they do nothing if nothing changed
     "validate_dataset": [["publish", "dataset"]],
-    "promote": [["publish", "checkpoint", "--registered"], ["follow"]],
+    "promote": [["publish", "checkpoint", "--registered"]],
+    "serve": [["follow"]],  # the store names no champion that has not been served
 }
+AFTER_FAILURE = {"serve": [["follow"]]}  # a champion that fails is rolled back in the registry
 
 
 def wanted() -> bool:

@@ -6,11 +6,12 @@ Their paths come from dvc.yaml: metrics that git stores (`cache: false`), and ou
 import os
 import shlex
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from dvc.repo import Repo
 
+from flows import checkout, graph
 from tasks import store
 from tasks.schema.records import ByName, Headline
 from tasks.schema.settings import settings
@@ -27,14 +28,29 @@ def summary() -> list[str]:
     with Repo() as repo:
         outs = [Path(out.fs_path) for stage in repo.index.stages for out in stage.outs]
         kept = [Path(out.fs_path) for stage in repo.index.stages for out in stage.outs if out.is_metric and not out.use_cache]
-        found = pages(repo)
+        found, modified = pages(repo), _modified(repo)
     lines = [line for path in kept if path.is_file() for line in _scores(store.read_document(path, ByName[Headline]).root)]
     lines += _verdict(outs)
     opener = "open" if sys.platform == "darwin" else "xdg-open"
     lines += [f"{name:<9} {opener} {_near(page)}" for name, page in reversed(found)]
     if found:
         lines.append(f"{'mlflow':<9} {_tracking()}")
+    if modified:
+        lines += ["", f"{'git':<9} this run changed {', '.join(modified)}; keep them by:", f"{'':<9} {_commit(modified)}"]
     return lines
+
+
+def _modified(repo: Repo) -> list[str]:
+    """Tracked files with changes of the kind that a run makes; none outside a git repository."""
+    try:
+        return sorted(set(checkout.changed(Path(repo.root_dir))) & graph.written(repo))
+    except checkout.CheckoutError:
+        return []
+
+
+def _commit(files: Sequence[str]) -> str:
+    """The command that commits these files and nothing else."""
+    return shlex.join(["git", "commit", "-m", "Record a run", "--", *files])
 
 
 def pages(repo: Repo) -> list[tuple[str, Path]]:

@@ -3,11 +3,12 @@
 from prefect import flow
 
 from flows import checkout, stages
+from flows.parameters import CommitHash, StageName
 from tasks.schema.errors import BadSettings
 
 
 @flow(name="stage", flow_run_name="{name}", persist_result=False)
-def stage(name: str, commit: str = "", push: bool = True) -> dict[str, str]:
+def stage(name: StageName, commit: CommitHash = "", push: bool = True) -> dict[str, str]:
     """Run one stage of dvc.yaml on this worker's machine. Earlier stages are restored from DVC's remote, or run if it lacks them.
 
     Args:

@@ -9,7 +9,8 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import TypeVar
 
@@ -17,9 +18,10 @@ from dvc.repo import Repo
 from prefect import Task, get_run_logger, runtime, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State
-from prefect.states import Completed
+from prefect.exceptions import TerminationSignal
+from prefect.states import Cancelled, Completed
 
-from flows import child, handover, preflight, publication, verified_dvc, workspace
+from flows import artifacts, child, ending, graph, handover, outside, preflight, publication, verified_dvc, workspace
 from flows.artifacts import StageArtifact
 from flows.graph import Stage, needed, readable
 from flows.terminal import screen
@@ -27,14 +29,17 @@ from tasks.processes import die_with_parent
 from tasks.schema import params
 from tasks.schema.errors import PipelineError
 from tasks.schema.redaction import redact
+from tasks.schema.urls import Url
 
 HINTS = re.compile(  # DVC's hints after a stage, which are not shown
     r"(Updat|Generat)ing lock file |To (track the changes with git|enable auto staging), run:|\s*git add |\s*dvc config |Use `dvc push` "
     r"|WARNING: '.*' is empty\.$"
 )
 BAR_SECONDS = 5.0  # between two states of a progress bar in the log and in the task run's artifact
-CACHED = "Cached"
 R = TypeVar("R")
+COMPLETED = "Completed"  # it ran
+CACHED, RESTORED = "Cached", "Restored"  # unchanged; fetched from a cache
+FETCHED = "fetched from DVC's remote"  # verified_dvc's line if a stage's outputs came from there
 
 
 class StageFailed(PipelineError):
@@ -59,17 +64,23 @@ def run(target: str | None = None, *, push: bool = False, elsewhere: bool = Fals
     with workspace.lock(), readable():
         publish = push and publication.wanted()
         verified_dvc.install()
+        verified_dvc.see_study(target)
         repo = Repo()
-        remote = bool(repo.config["core"].get("remote"))
+        remote = _remote(repo)
         stages = needed(repo, target)
         preflight.check(repo, stages, given)
-        pools, commit = (handover.pools(repo), handover.demand(repo, push=push)) if elsewhere else ({}, "")
+        pools, commit = (graph.pools(repo), handover.demand(repo, push=push)) if elsewhere else ({}, "")
         screen().begin([stage.name for stage in stages])
+        _forget_untrue(repo, stages)
+        pulled = _pulled(repo, stages, remote) if remote else {}
         for stage in stages:
             pool = pools.get(stage.name)
-            work = partial(_restored_from_elsewhere, repo, stage.name, pool, commit) if pool else None
-            states[stage.name] = _run_stage(stage, work or partial(bring_up_to_date, repo, stage.name, pull=remote))
-            if push and remote and not pool and states[stage.name] != CACHED:
+            work = partial(bring_up_to_date, repo, stage.name, remote=remote, pulled=pulled.get(stage.name, ""))
+            if pool:
+                work = partial(_restored_from_elsewhere, repo, stage.name, pool, commit, remote, pulled=pulled.get(stage.name, ""))
+            with _followed(stage.name if publish else ""):
+                states[stage.name] = _run_stage(stage, partial(artifacts.after, repo, stage.name, work), list(states))
+            if push and remote and not pool and states[stage.name] == COMPLETED:
                 as_task(f"push {stage.name}", "its outputs and its run to DVC's remote", partial(_push, stage.name))()
             for words in publication.AFTER.get(stage.name, []) if publish else []:
                 as_task(" ".join(words[:2]), "to the store of LONGWRITER_STORE", partial(by_child, "tasks.storage", *words))()
@@ -80,13 +91,77 @@ def run(target: str | None = None, *, push: bool = False, elsewhere: bool = Fals
     return states
 
 
-def _run_stage(stage: Stage, work: Callable[[], State[object]]) -> str:
+def _remote(repo: Repo) -> str:
+    """`NAME (URL)` of DVC's default remote; empty if there is none."""
+    name = repo.config["core"].get("remote")
+    return f"{name} ({Url(str(repo.config['remote'].get(name, {}).get('url', '')))})" if name else ""
+
+
+def _forget_untrue(repo: Repo, stages: Sequence[Stage]) -> None:
+    for line in outside.forget(repo, {stage.name for stage in stages}):
+        screen().line(line)
+        get_run_logger().info("%s", line)
+
+
+def _pulled(repo: Repo, stages: Sequence[Stage], remote: str) -> dict[str, str]:
+    """The stages of the recorded run with missing outputs, which one `dvc pull` fetched together, and where they came from.
+
+    A remote that does not answer or lacks some is no error here: each stage is then looked up, or run, by itself.
+    """
+    wanted = graph.missing(repo)
+    names = [stage.name for stage in stages if stage.name in wanted]
+    if not names:
+        return {}
+    pull = as_task("pull", f"outputs of {len(names)} stages, from DVC's remote {remote}", partial(_pull, names, remote))
+    state = pull(return_state=True)
+    if not state.is_completed():
+        get_run_logger().warning("the outputs could not be pulled together: %s; each stage is looked up by itself", state.message)
+        return {}
+    return dict.fromkeys(names, state.result())
+
+
+def _pull(names: Sequence[str], remote: str) -> str:
+    """Fetch the outputs of stages with DVC's run cache; where they came from. Raises StageFailed."""
+    output, code = _dvc("pull", "--run-cache", "--allow-missing", *names, shown="pull")
+    if code:
+        raise StageFailed(f"dvc pull: {output.reason()}", exit_code=code)
+    return _place(remote, fetched=any(re.search(r"\b[1-9]\d* files? fetched", line) for line in output.last))
+
+
+@contextmanager
+def _followed(stage: str) -> Iterator[None]:
+    """If `stage` fails after it moved aliases in the registry, the store's aliases follow: a champion that fell is offered nowhere."""
+    try:
+        yield
+    except StageFailed:
+        for words in publication.AFTER_FAILURE.get(stage, []):
+            try:
+                as_task(" ".join(words), "to the store of LONGWRITER_STORE", partial(by_child, "tasks.storage", *words))()
+            except StageFailed as error:
+                get_run_logger().error("the store's aliases may be outdated: %s; run `longwriter store follow`", error)
+        raise
+
+
+def _run_stage(stage: Stage, work: Callable[[], State[object]], finished: Sequence[str]) -> str:
     screen().stage_begins(stage)
     start = time.monotonic()
     outcome = "Stopped"
+    stops: list[BaseException] = []
+
+    def guarded() -> State[object]:
+        """Ends the task's run as cancelled, with the reason, where Prefect would call a signal a crash."""
+        try:
+            return work()
+        except (TerminationSignal, KeyboardInterrupt) as stop:
+            stops.append(stop)
+            return Cancelled(message=ending.why(stop, stage.name, finished))
+
     try:
-        state = as_task(stage.name, stage.desc, work)(return_state=True)
+        state = as_task(stage.name, stage.desc, guarded)(return_state=True)
         outcome = str(state.name)
+        if stops:
+            get_run_logger().warning("%s", state.message)
+            raise stops[0]
         if not state.is_completed():
             state.result()
     finally:
@@ -104,38 +179,65 @@ def as_task(name: str, desc: str, work: Callable[[], R]) -> Task[[], R]:
     return one
 
 
-def _restored_from_elsewhere(repo: Repo, name: str, pool: str, commit: str) -> State[object]:
-    """Bring a stage of another pool up to date: if it changed, the pool's workers run it, and DVC restores its outputs here."""
+def _restored_from_elsewhere(repo: Repo, name: str, pool: str, commit: str, remote: str, *, pulled: str) -> State[object]:
+    """Bring a stage of another pool up to date: from a cache if possible; else the pool's workers run it, and DVC restores it here."""
     if not _changed(repo, name):
-        return Completed(name=CACHED, message="dvc: unchanged")
+        return _unchanged(pulled)
+    if found := _restored(repo, name, remote):
+        return found
     _push()  # includes results that an earlier run could not send; the other machine reads its inputs there
-    handover.hand_over(name, pool, commit)
-    bring_up_to_date(repo, name, pull=True, may_run=False)
-    return Completed(message=f"ran in the pool {pool}")
+    ran = handover.hand_over(name, pool, commit)
+    if not _restored(repo, name, remote):
+        raise StageFailed(f"{name}: DVC's remote has no result of it for these inputs; it is not run here", exit_code=1)
+    return Completed(message=f"ran in the pool {pool}") if ran else Completed(name=RESTORED, message=f"by a worker of the pool {pool}")
 
 
-def bring_up_to_date(repo: Repo, name: str, *, pull: bool = False, may_run: bool = True) -> State[object]:
-    """Bring one stage up to date: nothing if DVC finds it unchanged, else `dvc repro --single-item`. State `Cached` unless it ran.
+def bring_up_to_date(repo: Repo, name: str, *, remote: str = "", pulled: str = "") -> State[object]:
+    """Bring one stage up to date: nothing if DVC finds it unchanged, else `dvc repro --single-item`.
 
-    Raises StageFailed with the stage's own last error line, or if the stage would have to run and `may_run` is False.
+    The state is `Completed` if the stage ran, `Restored` if its outputs came from a cache, `Cached` if nothing had to be done. Raises
+    StageFailed with the stage's own last error line.
     """
     if not _changed(repo, name):
-        return Completed(name=CACHED, message="dvc: unchanged")
-    command = [sys.executable, "-m", "flows.verified_dvc", "repro", "--single-item", *(["--pull"] if pull else []), name]
-    with StageArtifact(name, get_run_logger()) as progress:
-        output = _Log(progress)
-
-        def see(piece: child.Output) -> None:
-            output.see(piece)
-            if not may_run and f"Running stage '{name}':" in output.heads:
-                raise StageFailed(f"{name}: DVC's remote has no result of it for these inputs; it is not run here", exit_code=1)
-
-        if child.run(command, see):
-            reason = output.reason()  # some reasons begin with the stage's name
-            raise StageFailed(reason if reason.startswith(f"{name}: ") else f"{name}: {reason}", exit_code=output.exit_code())
+        return _unchanged(pulled)
+    output, code = _dvc("repro", "--single-item", *(["--pull"] if remote else []), name)
+    if code:
+        reason = output.reason()  # some reasons begin with the stage's name
+        raise StageFailed(reason if reason.startswith(f"{name}: ") else f"{name}: {reason}", exit_code=output.exit_code())
     if f"Running stage '{name}':" in output.heads:
         return Completed(message="dvc: ran")
-    return Completed(name=CACHED, message="dvc: restored")
+    return _from(output, remote)
+
+
+def _restored(repo: Repo, name: str, remote: str) -> State[object] | None:
+    """Restore a stage from this machine's cache or DVC's remote without ever running it; None if neither has its result."""
+    output, code = _dvc("restore", name)
+    if code == verified_dvc.NOWHERE:
+        return None
+    if code:
+        raise StageFailed(f"{name}: {output.reason()}", exit_code=1)
+    return _from(output, remote)
+
+
+def _dvc(*words: str, shown: str = "") -> "tuple[_Log, int]":
+    """Run a command of verified_dvc; its output and exit code. Its progress has the name `shown`, by default the last word, the stage."""
+    with StageArtifact(shown or words[-1], get_run_logger()) as progress:
+        output = _Log(progress)
+        return output, child.run([sys.executable, "-m", "flows.verified_dvc", *words], output.see)
+
+
+def _unchanged(pulled: str) -> State[object]:
+    """The state of a stage that DVC finds unchanged; `pulled` is where this run fetched its outputs from."""
+    return Completed(name=RESTORED, message=f"from {pulled}") if pulled else Completed(name=CACHED, message="dvc: unchanged")
+
+
+def _from(output: "_Log", remote: str) -> State[object]:
+    """The state of a restored stage, with the place that its outputs came from."""
+    return Completed(name=RESTORED, message=f"from {_place(remote, fetched=output.fetched)}")
+
+
+def _place(remote: str, *, fetched: bool) -> str:
+    return f"DVC's remote {remote}" if fetched else "the DVC cache of this machine"
 
 
 def _changed(repo: Repo, name: str) -> bool:
@@ -162,6 +264,7 @@ class _Log:
     def __init__(self, progress: StageArtifact) -> None:
         self._progress = progress
         self.heads: set[str] = set()
+        self.fetched = False  # outputs came from DVC's remote
         self.last: list[str] = []
         self._logger = get_run_logger()
         self._next_bar = 0.0
@@ -179,6 +282,7 @@ class _Log:
         else:
             self._progress.note(piece.text)
             self.last = [*self.last[-49:], piece.text]
+            self.fetched = self.fetched or piece.text.startswith(FETCHED)
             if piece.text.startswith("Running stage "):
                 self.heads.add(piece.text)
             elif not piece.text.startswith("> "):

@@ -5,7 +5,7 @@ from pathlib import Path
 from dvc.repo import Repo
 from prefect import flow
 
-from flows import stages
+from flows import stages, verified_dvc
 from tasks import store
 from tasks.study.limit import Limit, said
 
@@ -29,6 +29,7 @@ def study(push: bool = False) -> str:
 
 def _kept() -> list[Path]:
     """The study's outputs that git stores (`cache: false` in study/dvc.yaml)."""
+    verified_dvc.see_study(FIT)
     with Repo() as repo:
         outs = next(stage.outs for stage in repo.index.stages if stage.addressing == FIT)
         return [Path(out.fs_path).relative_to(Path(repo.root_dir)) for out in outs if not out.use_cache]

@@ -68,7 +68,7 @@ def _started(number: str) -> str:
     """Start a run in the other pool without waiting for it. Raises BadSettings without the deployment."""
     start: Callable[..., FlowRun] = cast(Any, run_deployment)  # typed as if it could return a coroutine; in a thread it does not
     try:
-        run = start(f"{DEPLOYMENT}/{DEPLOYMENT}", parameters={"number": number}, timeout=0, as_subflow=False)
+        run = start(f"{DEPLOYMENT}/{DEPLOYMENT}", parameters={"number": int(number)}, timeout=0, as_subflow=False)
     except ObjectNotFound:
         raise BadSettings(f"no deployment {DEPLOYMENT} at PREFECT_API_URL; `longwriter deploy` registers it") from None
     return f"version {number}: handed over as run {run.name}"

@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from dvc.stage import Stage
 
 SITE_CACHE = Path(".longwriter/dvc")  # core.site_cache_dir of .dvc/config, below the checkout's root
+STUDY = "study/"  # the beginning of the study's stages and of its dvc.yaml
+NOWHERE = 4  # exit code of `restore NAME`: no cache has the stage's result
 LARGE = 2**28  # bytes; hashing a larger object is announced
 LOCKS = ("dvc.lock", "*/dvc.lock")
 
@@ -54,6 +56,14 @@ def install() -> None:
     LocalHashFileDB.check = _check  # type: ignore[method-assign]
     HashFileDB.DEFAULT_VERIFY = True  # objects from a remote
     Tree.load = classmethod(_load)  # type: ignore[assignment, method-assign]
+
+
+def see_study(*targets: str | None) -> None:
+    """Let DVC see study/dvc.yaml in this process if a target is of the study, else not: .dvcignore excludes it from other commands."""
+    from dvc.ignore import DvcIgnore
+
+    study = any(target and target.startswith(STUDY) for target in targets)
+    DvcIgnore.DVCIGNORE_FILE = ".dvcignore.study" if study else ".dvcignore"
 
 
 def keep_private() -> None:
@@ -238,7 +248,7 @@ def repro(
 
 
 def main(argv: list[str]) -> int:
-    """Run DVC's command line; returns its exit code."""
+    """Run DVC's command line; returns its exit code. `restore NAME` is `repro --single-item --pull NAME` that never runs the stage."""
     from dvc.cli import main as dvc
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
@@ -248,10 +258,61 @@ def main(argv: list[str]) -> int:
     except OSError as error:
         fail_if_known(error)
         raise
+    see_study(*argv)
+    _tell_fetches()
+    if argv[:1] == ["restore"]:
+        return _restore(argv[1])
     if argv[:1] in (["repro"], ["checkout"], ["pull"]) and "--single-item" not in argv:
         with suppress(DvcException), Repo() as repo:  # DVC itself reports a broken project, below
             put_back_all(repo)
+    if argv[:1] == ["repro"] and "--single-item" not in argv:
+        _ask_outside()
     return int(dvc(argv))
+
+
+def _ask_outside() -> None:
+    """Remove results that the model registry contradicts, as a flow does."""
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    from flows import outside
+    from tasks.stage import one_line_errors
+
+    with one_line_errors(), suppress(DvcException), Repo() as repo:
+        for line in outside.forget(repo):
+            progress.say(line)
+
+
+def _restore(name: str) -> int:
+    """Restore a stage's outputs from the caches; NOWHERE if they have none for its inputs. Stale outputs are removed."""
+    import dvc.stage.run
+    from dvc.cli import main as dvc_main
+    from dvc.exceptions import DvcException
+
+    refused = []
+
+    def refuse(stage: "Stage", dry: bool = False, run_env: object = None) -> None:
+        refused.append(stage.addressing)
+        raise DvcException("no cache has a result of it for these inputs")
+
+    dvc.stage.run.cmd_run = refuse
+    code = int(dvc_main(["repro", "--single-item", "--pull", name]))
+    return NOWHERE if refused else code
+
+
+def _tell_fetches() -> None:
+    """Print a line if outputs are fetched from DVC's remote, because DVC does not tell them from those of the local cache."""
+    from dvc.data_cloud import DataCloud
+
+    pull = DataCloud.pull
+
+    def told(self: DataCloud, *arguments: Any, **named: Any) -> Any:
+        done = pull(self, *arguments, **named)
+        if done.transferred:
+            print(f"fetched from DVC's remote: {len(done.transferred)} files", flush=True)
+        return done
+
+    DataCloud.pull = told
 
 
 if __name__ == "__main__":

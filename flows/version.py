@@ -6,20 +6,21 @@ from functools import partial
 from prefect import flow
 
 from flows import rollback, stages, workspace
+from flows.parameters import Number
 from tasks.schema.errors import PipelineError
 from tasks.schema.settings import settings
 from tasks.tracking.client import names
 
 
 @flow(name="version", flow_run_name="version {number}", persist_result=False)
-def version(number: str) -> str:
+def version(number: Number) -> str:
     """Evaluate one registry version on the benchmark of params.yaml, and record its scores on the version.
 
     Args:
         number: the version's number, such as 3.
     """
     with workspace.lock():
-        return evaluated(number)
+        return evaluated(str(number))
 
 
 def evaluated(number: str) -> str:

@@ -15,6 +15,8 @@ from tasks.schema.errors import BadInput, BadSettings
 from tasks.schema.params import Align, Base
 from tasks.schema.records import Pair, Reason, Reject
 from tasks.schema.settings import settings
+from tasks.tracking.checkpoint import sha256
+from tasks.tracking.lineage import HISTORY
 from tasks.tracking.live import live_run
 from tasks.training.job import Dpo, TrainingStep
 from tasks.training.launch import plan, train_all
@@ -83,6 +85,8 @@ def _trained(pairs: Sequence[tuple[str, Encoded]], student: Path, out: Path, *, 
         check_jobs([job], settings(), context=max(encoded.longest for _, encoded in pairs), vocabulary=0)
         with live_run("align", {"steps": steps, "pairs": len(pairs), "beta": align.beta, "learning_rate": align.learning_rate}) as live:
             (trained,) = train_all([job], settings(), watch=lambda point: live.log(point.numbers()))
+            store.write(out / "history.jsonl", (point.result() for point in trained.history))
+            live.tag(**{HISTORY: sha256(out / "history.jsonl")})
     return trained.history
 
 

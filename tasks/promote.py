@@ -6,18 +6,21 @@ writes the reason on the version. A version that does not pass is no error: it b
 the same checkpoint and scores find their existing runs and version.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 
 from tasks import stage, store
 from tasks.longbench.compare import read_side
 from tasks.longbench.scorecard import read_scorecards
 from tasks.schema.params import Align, Base, Pack, Promote, Train
-from tasks.tracking import checkpoint, gate, registry
-from tasks.tracking.candidates import ALIGNED, choose, decide
+from tasks.tracking import checkpoint, gate, registry, turn
+from tasks.tracking.candidates import ALIGNED, GateCandidate, choose, decide
 from tasks.tracking.champion_scores import CANDIDATE, CARD, ITEMS
 from tasks.tracking.client import answering
 from tasks.tracking.eval_fingerprint import UNDER, under
 from tasks.tracking.recording import record_alignment, record_evaluation, record_training, score_tags
+
+TRIES = 5  # of deciding while somebody moves the alias
 
 
 def run(
@@ -43,16 +46,54 @@ def run(
         training = record_training(trained, dataset, seed=seed, base=base, pack=pack, train=train)
         if chosen.name == ALIGNED:
             training = record_alignment(aligned, dataset, sft_run=training, seed=seed, align=align)
-        evaluation = record_evaluation(scored / CARD, scored / ITEMS, cards, checkpoint_digest=checkpoint.digest(chosen.checkpoint))
+        evaluation = record_evaluation(
+            scored / CARD,
+            scored / ITEMS,
+            cards,
+            checkpoint_digest=checkpoint.digest(chosen.checkpoint),
+            model=chosen.name,
+            texts=scored.with_name("predict") / "predictions.jsonl",
+        )
         version = registry.register(chosen.checkpoint, run_id=training, tags=tags)
-        decision = decide(version, chosen, scored, promote, training=training, evaluation=evaluation)
-        registry.apply(version, decision, tags=tags)
+        with turn.alone():
+            decision = _moved(version, chosen, scored, promote, training=training, evaluation=evaluation, tags=tags)
+        identity = registry.identity()
+    promoted = gate.Promoted(
+        version=decision.version,
+        alias=decision.alias,
+        training_run=decision.training_run,
+        registry=identity or "",
+        checkpoint_digest=version.tags[registry.DIGEST],
+    )
     store.write_json(out / "decision.json", decision)
-    promoted = gate.Promoted(version=decision.version, alias=decision.alias, training_run=decision.training_run)
     store.write_json(out / "promoted.json", promoted)
     print(f"the model of the gate is the {chosen.name}")
     print(f"version {decision.version} is {decision.alias}: {decision.reason}", flush=True)
     return {"version": int(decision.version), "passed": int(decision.passed), "champion": int(decision.alias == "champion")}
+
+
+def _moved(
+    version: registry.Version,
+    chosen: GateCandidate,
+    scored: Path,
+    promote: Promote,
+    *,
+    training: str,
+    evaluation: str,
+    tags: Mapping[str, str],
+) -> gate.Decision:
+    """Decides and moves the aliases. If a person moved the alias champion in between, decides again, against the new champion."""
+    for left in reversed(range(TRIES)):
+        decision = decide(registry.version(version.number), chosen, scored, promote, training=training, evaluation=evaluation)
+        try:
+            registry.apply(version, decision, tags=tags)
+        except registry.ChampionMoved as error:
+            if not left:
+                raise
+            print(f"the champion changed during the decision: {error}", flush=True)
+        else:
+            return decision
+    raise AssertionError("unreachable")
 
 
 if __name__ == "__main__":

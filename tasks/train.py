@@ -13,6 +13,8 @@ from tasks import stage, store
 from tasks.schema.params import Base, Train
 from tasks.schema.records import ByName, SavedTokenizer
 from tasks.schema.settings import settings
+from tasks.tracking.checkpoint import sha256
+from tasks.tracking.lineage import HISTORY
 from tasks.tracking.live import live_run
 from tasks.training.job import Resolved, Sft, TrainingStep
 from tasks.training.launch import plan, train_all
@@ -49,13 +51,14 @@ def run(packs: Path, tokenizer: Path, out: Path, *, seed: int, base: Base, train
     check_jobs(jobs, settings(), context=longest(packs / names[0]), vocabulary=vocabulary)
     with live_run("train", {"base": base.model, "steps": steps[names[0]], "learning_rate": train.learning_rate}) as live:
         done = train_all(jobs, settings(), watch=lambda point: live.log(point.numbers()))
+        history = [point for trained in done for point in trained.history]
+        store.write(out / "history.jsonl", (point.result() for point in history))
+        live.tag(**{HISTORY: sha256(out / "history.jsonl")})
     machine = done[0].machine
     print(
         f"trained on {machine.world} x {machine.device}, {machine.matrix_rate / 1e12:.3g} TFLOP/s, attention {machine.attention}",
         flush=True,
     )
-    history = [point for trained in done for point in trained.history]
-    store.write(out / "history.jsonl", (point.result() for point in history))
     store.write_json(out / "resolved.json", ByName[Resolved]({name: trained.resolved for name, trained in zip(names, done, strict=True)}))
     _write_curve(out / "loss.csv", history)
     last = {point.model: point for point in history}

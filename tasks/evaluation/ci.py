@@ -2,8 +2,11 @@
 
 Without a candidate, the rehearsal's stage `score` is brought up to date (unchanged stages are restored from DVC's cache or remote) and its
 student is evaluated. A candidate (URL, checkpoint folder, models:/longwriter@challenger) is evaluated by the evaluator. Writes comment.md,
-scorecard.json and items.jsonl into OUT, so that the next run has a baseline with items. General ability is not measured here: it is read
-from the registered version's tags, or from the output of the stage evaluate_general beside the scores.
+scorecard.json and items.jsonl into OUT, so that the next run has a baseline with items.
+
+The floors of promote.min_general decide what is measured of general ability. Scores that exist are read: the registered version's tags, or
+the output of the stage evaluate_general beside the scores. A floor without a score is measured: by that stage in the rehearsal, else by the
+harness on the candidate's checkpoint. A URL has no checkpoint, and given SCORES run nothing: there a floor without a score fails.
 
 Every option can also be set by an environment variable: make and CI pass values that way, so no shell interprets them.
 """
@@ -12,7 +15,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -101,6 +104,7 @@ def run(options: CiOptions, params: Params) -> list[str]:
     folder = _evaluated(options, params)
     with _registry(options.candidate):
         seen = _seen(folder, options.candidate, given, params.promote.mode)
+    seen = seen._replace(general=_with_floors(seen.general, options, params))
     seen, found = _compared(seen, options)
     axes = weigh(seen.card, general=seen.general, contest=seen.contest, promote=params.promote)
     conditions = [*map(_condition, axes), *([] if seen.contest else _regression(found, params.promote.mode))]
@@ -203,6 +207,38 @@ def _registered(candidate: str) -> "Version | None":
 def _general(path: Path, model: str) -> Mapping[str, float | None]:
     """The model's scores by task from the stage evaluate_general; empty without the file, or if it lists only other models."""
     return store.read_document(path, Abilities).root.get(model, {}) if path.is_file() else {}
+
+
+def _with_floors(known: Mapping[str, float | None], options: CiOptions, params: Params) -> Mapping[str, float | None]:
+    """The scores by task, with those that a floor needs and nobody measured yet. Writes general.json of what is measured into OUT.
+
+    Raises HarnessFailed or BadInput if the harness cannot measure a floor's task, EndpointError or ServerError for the candidate's server.
+    """
+    wanted = [task for task in params.promote.min_general if known.get(task) is None]
+    if not wanted or options.scores or not options.candidate or options.candidate.startswith(("http://", "https://")):
+        return known
+    from tasks.stage import run_async
+
+    scores = run_async(_abilities(options.candidate, wanted, params))
+    store.write_json(options.out / "general.json", Abilities({options.candidate: scores}))
+    return {**known, **scores}
+
+
+async def _abilities(candidate: str, wanted: Sequence[str], params: Params) -> dict[str, float | None]:
+    """Measures these tasks of a checkpoint; evaluate_general.tasks has the files of those that are no tasks of the harness."""
+    from tasks.endpoints.roles import endpoint_of
+    from tasks.evaluation.evaluate import resolve
+    from tasks.harness.measure import check, measure
+    from tasks.harness.taskfile import is_file, read
+
+    checkpoint = resolve(candidate).checkpoint
+    assert checkpoint, "only a URL has no checkpoint"
+    files = {read(Path(task)).name: task for task in params.evaluate_general.tasks if is_file(task)}
+    general = params.evaluate_general.model_copy(update={"tasks": [files.get(task, task) for task in wanted]})
+    check(general.tasks)
+    async with endpoint_of("candidate", params.models.candidate, checkpoint=checkpoint) as there:
+        found = await measure(general, there, checkpoint=checkpoint)
+    return {score.task: score.value for score in found.scores}
 
 
 def _condition(axis: Axis) -> Condition:

@@ -26,10 +26,28 @@ def release(
         from tasks.release.build import release as made
 
         tag, folder = made(data, version)
+        name, _, number = tag.partition("@")
+        _record(name, number, folder)
     print(f"{tag}: {folder}, its card {folder / 'README.md'}")
     print(f"share it:  dvc push {folder}.dvc && git push --follow-tags")
-    name, _, number = tag.partition("@")
     print(f"get it:    dvc artifacts get URL {name} --rev {number}")
+
+
+def _record(name: str, number: str, folder: Path) -> None:
+    """Record the release in MLflow, if this checkout uses it. The release is made: an MLflow that is away is a warning."""
+    from tasks.progress import say
+    from tasks.schema.errors import EndpointError
+    from tasks.schema.settings import settings
+    from tasks.tracking.client import answering, embedded_file
+    from tasks.tracking.recording import record_release
+
+    if not (settings().tracking_uri or embedded_file().is_file()):
+        return
+    try:
+        with answering():
+            record_release(name, number, folder)
+    except EndpointError as error:
+        say(f"warning: the release is not recorded: {error}")
 
 
 @app.command()

@@ -358,6 +358,8 @@ class ModelConfig(External):
     """config.json of a checkpoint in Hugging Face's format."""
 
     max_position_embeddings: int | None = None  # tokens of the longest sequence
+    dtype: str | None = None  # such as float32, as transformers 5 writes it
+    torch_dtype: str | None = None  # the same, as transformers 4 wrote it
 
 
 class TokenizerConfig(External):

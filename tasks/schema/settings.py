@@ -78,7 +78,10 @@ class Settings(BaseSettings):
     spend_cap: float | None = Field(
         None, ge=0, description="dollars that this workspace may spend in all; no call is made that could pass it"
     )
-    traces: int = Field(3, ge=0, description="samples of a stage whose requests and answers MLflow keeps as traces")
+    traces: int = Field(3, ge=0, description="samples of a stage whose requests and answers MLflow keeps as traces, at most")
+    trace_share: float = Field(
+        1.0, ge=0, le=1, description="share of a stage's samples that are traced, chosen by their ids, up to `traces`"
+    )
     rehearsal_latency: float = Field(0.0, ge=0, description="seconds before each of the rehearsal endpoint's answers")
     startup_timeout: float = Field(180.0, gt=0, description="seconds until a server that the pipeline starts must answer")
 

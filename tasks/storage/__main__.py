@@ -39,9 +39,12 @@ def publish(
 ) -> None:
     """Publish a folder as a new version. A killed publication resumes when run again; publishing the same content again changes nothing."""
     from tasks.storage import release
+    from tasks.tracking.client import answering
 
     with one_line_errors():
-        to, one = place(store), release.registered() if registered else release.given(name, folder)
+        to = place(store)
+        with answering():
+            one = release.registered() if registered else release.given(name, folder)
         one = one._replace(labels={**one.labels, **_pairs(label or [])})
         done = release.release(one, to=to, version=version, aliases=tuple(alias or []), uses=tuple(uses or []), pickles=pickles)
         _tell(
@@ -67,6 +70,7 @@ def fetch(
     from tasks.storage import fetch as fetching
 
     with one_line_errors():
+        _agree(name, version, store)
         done = fetching.fetch(name, target, source=place(store), version=version, replace=replace, pickles=pickles)
         _tell(
             as_json,
@@ -75,6 +79,18 @@ def fetch(
             {"name": name, "version": done.manifest.version, "new": done.new, "folder": str(target), "size": done.manifest.size}
             | {"files": len(done.manifest.files), "parts_fetched": done.fetched, "parts_spared": done.spared},
         )
+
+
+def _agree(name: str, alias: str, store: str) -> None:
+    """Raises BadInput if the team's registry gives an alias of a checkpoint to another one. Without such a registry nothing is asked."""
+    from tasks.schema.settings import settings
+    from tasks.storage import release, versions
+    from tasks.storage.client import opened
+    from tasks.tracking.client import names
+
+    if name == release.CHECKPOINT and settings().tracking_uri and alias in names().aliases.model_dump().values():
+        at, client = opened(store)
+        release.agree(versions.resolve(client, at, name, alias), alias, at=at)
 
 
 @app.command(name="list")
@@ -130,30 +146,28 @@ def link(
 
 @app.command()
 def alias(name: Name, alias: str, version: Annotated[str, typer.Argument(help="a version, or another alias")], store: Store = "") -> None:
-    """Set an alias, such as champion, to a version."""
-    from tasks.storage import versions
+    """Set an alias, such as reviewed, to a version. The model registry's aliases of checkpoints, such as champion, follow the registry."""
+    from tasks.storage import release
     from tasks.storage.client import opened
 
     with one_line_errors():
-        at, client = opened(store)
-        print(f"{alias} is {name}/{versions.set_alias(client, at, name, alias, version)}")
+        at, _ = opened(store)
+        print(f"{alias} is {name}/{release.set_alias(at, name, alias, version)}")
 
 
 @app.command()
 def follow(store: Store = "") -> None:
-    """Set the checkpoints' aliases as in the model registry. Run it after a promotion or a rollback."""
+    """Set the checkpoints' aliases as in the model registry, and publish what is missing. Run it after a promotion or a rollback."""
     from tasks.storage import release
     from tasks.storage.client import opened
-    from tasks.tracking import registry
     from tasks.tracking.client import answering
 
     with one_line_errors(), answering():
         at, _ = opened(store)
-        found = release.follow(registry.holders(), at=at)
-        print(
-            ", ".join(f"{alias} is checkpoint/{version}" for alias, version in sorted(found.items()))
-            or "no alias means a published version"
-        )
+        found = release.follow(at=at)
+        lines = [f"{alias} is checkpoint/{version}" for alias, version in found.aliases.items()]
+        lines += [f"{alias}: {why}" for alias, why in found.left.items()]
+        print("\n".join(lines) or "the model registry has no aliases")
 
 
 @app.command()
@@ -206,7 +220,12 @@ def bucket(
 
 
 def _pairs(given: list[str]) -> dict[str, str]:
+    from tasks.storage.release import DIGEST, MODEL
+
     for pair in given:
+        if pair.partition("=")[0] in (DIGEST, MODEL):
+            problem = f"{pair.partition('=')[0]} says which registered checkpoint it is, and is set by --registered"
+            raise BadInput("--label", problem, fix="use another label")
         if not pair.partition("=")[0] or "=" not in pair:
             raise BadInput("--label", f"{pair!r} is not KEY=VALUE", fix="correct it")
     return dict(pair.split("=", 1) for pair in given)

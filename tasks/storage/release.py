@@ -1,4 +1,8 @@
-"""Publish the pipeline's own results: the dataset that passed its contract, and the trained checkpoint."""
+"""Publish the pipeline's own results: the dataset that passed its contract, and the checkpoint that was registered.
+
+A published checkpoint is the registered one by its digest, not by its version number. The aliases of the model registry (champion,
+challenger, previous) mean in the store what they mean there, or nothing.
+"""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,18 +14,19 @@ from tasks.schema.contract_results import ContractVerdict
 from tasks.schema.errors import BadInput, GateFailed
 from tasks.storage import paths, versions
 from tasks.storage.client import connect
-from tasks.storage.manifest import describe
+from tasks.storage.manifest import Manifest, describe
 from tasks.storage.place import Place
 from tasks.storage.publish import PublishedVersion, publish
-from tasks.tracking import checkpoint
+from tasks.tracking import checkpoint, outside, registry
+from tasks.tracking.client import names
 from tasks.tracking.commit import commit
 from tasks.tracking.gate import Promoted
 
 DATASET, CHECKPOINT = "dataset", "checkpoint"
-MODEL = "model_version"  # label of a checkpoint: its version in the model registry
+MODEL, DIGEST = "model_version", "checkpoint_digest"  # labels of a checkpoint: its version in the registry, and what it is
 PROMOTED = Path("data/promote/promoted.json")
 DATA, VERDICT = Path("data/assemble/dataset"), Path("data/validate_dataset/verdict.json")
-STUDENT = Path("data/train/checkpoints/student")
+STUDENT, ALIGNED = Path("data/train/checkpoints/student"), Path("data/align/checkpoints/aligned")
 
 
 class Release(NamedTuple):
@@ -44,8 +49,7 @@ def given(name: str, folder: Path | None) -> Release:
         if name not in known:
             raise BadInput(name, "no folder is given", fix=f"give the folder; only {' and '.join(known)} have a default")
         return known[name]()
-    files = tuple(checkpoint.files(folder)) if name == CHECKPOINT else None
-    return Release(name, folder, files, _code())
+    return _checkpoint(folder) if name == CHECKPOINT else Release(name, folder, None, _code())
 
 
 def dataset() -> Release:
@@ -61,38 +65,103 @@ def dataset() -> Release:
 
 def student() -> Release:
     """The student's weights and tokenizer, without files that run code when they are loaded."""
-    files = tuple(checkpoint.files(STUDENT))
-    return Release(CHECKPOINT, STUDENT, files, {**_code(), "checkpoint_digest": checkpoint.digest(STUDENT)}, DATA)
+    return _checkpoint(STUDENT)._replace(made_from=DATA)
+
+
+def _checkpoint(folder: Path) -> Release:
+    return Release(CHECKPOINT, folder, tuple(checkpoint.files(folder)), {**_code(), DIGEST: checkpoint.digest(folder)})
 
 
 def registered() -> Release:
-    """The student, labelled with its model version from the promote stage. Raises BadInput if promote has not run."""
+    """The checkpoint that the stage promote registered, student or aligned. Raises BadInput if promote has not run."""
     try:
         number = Promoted.model_validate_json(_text(PROMOTED)).version
     except ValidationError:
         raise BadInput(PROMOTED, "not a result of the promote stage", fix="run `longwriter flow promotion` again") from None
-    one = student()
-    return one._replace(labels={**one.labels, MODEL: number})
+    return of_version(registry.version(number))
 
 
-def follow(held: Mapping[str, str], *, at: Place) -> dict[str, str]:
-    """Set the store's aliases as in the registry. `held` is {alias: model version}; returns {alias: store version}.
+def of_version(version: registry.Version) -> Release:
+    """A registered version: the workspace's checkpoint with its digest, else the registry's own files.
 
-    If a model version was never published, its alias is removed: no champion is better than an outdated one.
+    Raises BadInput if the registry's files are gone or changed.
     """
-    client = connect()
-    published = {
-        one.manifest.labels[MODEL]: one.manifest.version
-        for one in versions.versions(client, at, CHECKPOINT)
-        if MODEL in one.manifest.labels
-    }
-    for alias in set(versions.aliases(client, at, CHECKPOINT)) & set(held):
-        if held[alias] not in published:
+    wanted = version.tags.get(registry.DIGEST)
+    for folder in (ALIGNED, STUDENT):
+        if folder.is_dir() and (one := _checkpoint(folder)).labels[DIGEST] == wanted:
+            return one._replace(labels={**one.labels, MODEL: version.number}, made_from=DATA)
+    one = _checkpoint(registry.fetch(f"models:/{names().model}/{version.number}"))
+    return one._replace(labels={DIGEST: one.labels[DIGEST], MODEL: version.number})  # the commit here is not the one that made it
+
+
+class Followed(NamedTuple):
+    """The registry's aliases in the store. `left` says why an alias is not as in the registry."""
+
+    aliases: Mapping[str, str]  # store version by alias
+    left: Mapping[str, str]
+
+
+def follow(*, at: Place) -> Followed:
+    """Set the store's aliases as in the registry, by digest; a version that the store lacks is published from the registry's files.
+
+    An alias that the registry does not have, or that it gives to a version without files, is removed: no champion is better than an
+    outdated one. A champion that has not been served yet waits: the store keeps the one before it until the stage serve has passed.
+    """
+    client, own = connect(), set(names().aliases.model_dump().values())
+    held, left, found = registry.holders(), {}, {}
+    published = _by_digest(at)
+    for alias in sorted(own & set(held)):
+        version = registry.version(held[alias])
+        if alias == names().aliases.champion and (problem := unserved(version)):
+            left[alias] = problem
+            continue
+        try:
+            known = published.get(version.tags.get(registry.DIGEST, ""))
+            found[alias] = known or release(of_version(version), to=at).manifest.version
+            published[version.tags[registry.DIGEST]] = found[alias]
+            versions.set_alias(client, at, CHECKPOINT, alias, found[alias])
+        except BadInput as error:
+            left[alias] = f"version {version.number} is not published: {error}"
             versions.drop_alias(client, at, CHECKPOINT, alias)
-    found = {alias: published[number] for alias, number in held.items() if number in published}
-    for alias, version in found.items():
-        versions.set_alias(client, at, CHECKPOINT, alias, version)
-    return found
+    for alias in (set(versions.aliases(client, at, CHECKPOINT)) & own) - set(held):
+        left[alias] = "no version in the registry"
+        versions.drop_alias(client, at, CHECKPOINT, alias)
+    return Followed(found, left)
+
+
+def unserved(version: registry.Version) -> str | None:
+    """Why a version must not be offered as champion: the stage serve has not passed with it; None if it has."""
+    said = version.tags.get("served", "")
+    if said and not said.startswith("failed"):
+        return None
+    return f"version {version.number} {said or 'has not been served yet; run the stage serve: `longwriter run`'}"
+
+
+def set_alias(at: Place, name: str, alias: str, version: str) -> str:
+    """Set an alias of the store; returns its version. Raises BadInput for an alias of the model registry that means another one there."""
+    if name == CHECKPOINT and alias in names().aliases.model_dump().values():
+        agree(versions.resolve(connect(), at, name, version), alias, at=at)
+    return versions.set_alias(connect(), at, name, alias, version)
+
+
+def agree(found: Manifest, alias: str, *, at: Place) -> None:
+    """Raises BadInput unless the registry's alias means this published checkpoint, by digest."""
+    there = outside.asked()
+    number = there.model().aliases.get(alias)
+    if number is not None and there.digest(number) == found.labels.get(DIGEST):
+        return
+    means = f"version {number}, another checkpoint" if number else "no version"
+    problem = f"{alias} is {means} in the model registry, and the store follows it"
+    raise BadInput(f"{at}{CHECKPOINT}/{found.version}", problem, fix="`longwriter store follow`")
+
+
+def _by_digest(at: Place) -> dict[str, str]:
+    """{checkpoint digest: store version}, the newest of each; only versions with the files of that digest."""
+    return {
+        one.manifest.labels[DIGEST]: one.manifest.version
+        for one in versions.versions(connect(), at, CHECKPOINT)
+        if DIGEST in one.manifest.labels
+    }
 
 
 def release(
@@ -105,7 +174,7 @@ def release(
         one.folder, one.name, to=to, version=version, files=one.files, labels=one.labels, uses=uses, pickles=pickles, label="publish"
     )
     for alias in aliases:
-        versions.set_alias(connect(), to, one.name, alias, done.manifest.version)
+        set_alias(to, one.name, alias, done.manifest.version)
     return done
 
 

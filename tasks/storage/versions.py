@@ -81,8 +81,12 @@ def resolve(client: S3Client, at: Place, name: str, version: str = LATEST) -> Ma
         newest = max(entries, key=lambda entry: (entry.modified, entry.key))
         version = newest.key.removeprefix(at.manifests(name)).removesuffix(".json")
     version = paths.plain_name(version, what="a version")
-    if found := manifest(client, at, name, aliases(client, at, name).get(version, version)):
+    meant = aliases(client, at, name).get(version, version)
+    if found := manifest(client, at, name, meant):
         return found
+    if meant != version:
+        fix = "set it again: `longwriter store follow` for an alias of the model registry, else `longwriter store alias`"
+        raise BadInput(f"{at}{name}", f"the alias {version} points to version {meant}, which is gone from the store", fix=fix)
     raise BadInput(f"{at}{name}", f"no version or alias {version}", fix=f"`longwriter store list {name}` shows them")
 
 

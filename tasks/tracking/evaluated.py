@@ -30,7 +30,14 @@ def hand_in(number: str, evaluation: Path) -> str:
         card_file, items = Path(scratch) / CARD, Path(scratch) / ITEMS
         store.write(items, (item.model_copy(update={"model": name}) for item in side.answers))
         store.write_json(card_file, Scorecards({name: card}))
-        run_id = record_evaluation(card_file, items, {name: card}, checkpoint_digest=version.tags[registry.DIGEST])
+        run_id = record_evaluation(
+            card_file,
+            items,
+            {name: card},
+            checkpoint_digest=version.tags[registry.DIGEST],
+            model=name,
+            texts=evaluation / "predictions.jsonl",
+        )
     rollback.tag(number, {**score_tags(card, {}), "evaluation_run": run_id, **unevaluated.over(side)})
     return run_id
 

@@ -62,11 +62,13 @@ class Decision(Record):
 
 
 class Promoted(Record):
-    """The result of a decision without scores. It is the same for the same version, whatever its scores."""
+    """The result of a decision without scores. It is the same for the same version of the same registry, whatever its scores."""
 
     version: str
     alias: Literal["champion", "challenger"]
     training_run: str
+    registry: str  # the registry's identity: a decision is true in this registry alone
+    checkpoint_digest: str  # of the registered files (tasks/tracking/checkpoint.py)
 
 
 class Contest(NamedTuple):

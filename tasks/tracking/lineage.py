@@ -16,18 +16,29 @@ if TYPE_CHECKING:
 FLOW_RUN, FLOW_NAME = "LONGWRITER_FLOW_RUN_ID", "LONGWRITER_FLOW_RUN_NAME"  # environment variables
 TAG, STAGE, DATA = "flow_run_id", "stage", "data_version"
 PARENT, KIND = "mlflow.parentRunId", "kind"
+HISTORY = "history_sha256"  # tag of a training's progress run: the SHA-256 of its history.jsonl
+COMMIT, DIRTY = "git_commit", "git_dirty"  # tags of a run: the commit of the code that ran, and whether tracked files had changes
 
 
 def tags(client: "MlflowClient", experiment: str, *, stage: str, data: Path | None = None) -> dict[str, str]:
     """Returns the tags of a new run. Creates the parent run of the flow run if it is missing."""
     found = {STAGE: stage}
     if (code := commit()) is not None:
-        found |= {"git_commit": code.sha, "git_dirty": str(code.dirty).lower()}
+        found |= {COMMIT: code.sha, DIRTY: str(code.dirty).lower()}
     if data and (version := dvc_version(data)):
         found[DATA] = version
     if flow_run := os.environ.get(FLOW_RUN):
         found |= {TAG: flow_run, PARENT: _parent(client, experiment, flow_run)}
     return found
+
+
+def trained_by(client: "MlflowClient", experiment: str, history: str) -> dict[str, str]:
+    """Returns the commit tags of the training with this history; empty if this registry did not see it run.
+
+    A training may be recorded long after it ran, at another commit and on another machine. Its progress run knows the commit.
+    """
+    found = client.search_runs([experiment], filter_string=f"tags.{KIND} = 'progress' and tags.{HISTORY} = '{history}'", max_results=1)
+    return {name: value for run in found for name, value in run.data.tags.items() if name in (COMMIT, DIRTY)}
 
 
 def sum_up(client: "MlflowClient", experiment: str, headline: str) -> None:

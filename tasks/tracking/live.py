@@ -5,6 +5,7 @@ stage only leaves its newest metrics for a thread, which sends them to the child
 causes one warning on standard error.
 """
 
+import hashlib
 import math
 import os
 import subprocess
@@ -48,6 +49,7 @@ class Live:
         self._traces: SimpleQueue[Trace] = SimpleQueue()
         self._room = settings().traces
         self._status: Status = "FINISHED"
+        self._tags: dict[str, str] = {}
         self._took = 0.0
         self._over, self._handed, self._warned = threading.Event(), threading.Event(), False
         self._thread = threading.Thread(target=self._record, name="mlflow", daemon=True)
@@ -61,10 +63,14 @@ class Live:
         self._newest = Numbers(values=values, seconds=time.monotonic() - self._began)
 
     def trace(self, name: str, *, asked: str, answered: str, exchanges: Sequence[Exchange]) -> None:
-        """Records a complete sample that ends now. Samples after the first settings.traces are ignored."""
-        if self._room > 0:
+        """Records a complete sample that ends now, if its name is in the share of settings.trace_share; at most settings.traces of them."""
+        if self._room > 0 and is_sampled(name, settings().trace_share):
             self._room -= 1
             self._traces.put(Trace(name=name, asked=asked, answered=answered, exchanges=tuple(exchanges), ended=time.time()))
+
+    def tag(self, **tags: str) -> None:
+        """Adds tags to the run, which are written at its end."""
+        self._tags |= tags
 
     def __enter__(self) -> "Live":
         self._thread.start()
@@ -119,12 +125,17 @@ class Live:
             if over:
                 break
             self._over.wait(EVERY)
-        _tell(recorder, End(status=self._status, when=self._begin.began + self._took))
+        _tell(recorder, End(status=self._status, when=self._begin.began + self._took, tags=self._tags))
 
     def _warn(self, problem: str) -> None:
         if problem and not self._warned:
             self._warned = True
             tqdm.write(f"warning: {self._begin.stage}: progress is not recorded, the stage goes on: {problem}", file=sys.stderr)
+
+
+def is_sampled(name: str, share: float) -> bool:
+    """Whether a sample is in this share of all names, 0 to 1: the same samples in every run, spread evenly."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], "big") < share * 2**64
 
 
 def live_run(stage: str, params: Mapping[str, object]) -> Live:

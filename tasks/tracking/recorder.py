@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, BinaryIO, Literal
 
-from pydantic import TypeAdapter
+from pydantic import Field, TypeAdapter
 
 from tasks import processes
 from tasks.schema.errors import EndpointError, PipelineError
@@ -60,6 +60,7 @@ class End(Record):
 
     status: Status
     when: float  # seconds since the epoch
+    tags: dict[str, str] = Field(default_factory=dict)  # of the run
 
 
 Message = Begin | Numbers | Trace | End
@@ -152,6 +153,8 @@ class Recorder:
         client = tracking.connect()
         if end:
             # Before the traces: a failed trace must not leave the run open.
+            for name, value in end.tags.items():
+                client.set_tag(self._run_id, name, value)
             client.set_terminated(self._run_id, end.status, end_time=int(end.when * 1000))
         while inbox.traces:
             record_trace(client, inbox.traces[0], stage=self._begin.stage, run_id=self._run_id)

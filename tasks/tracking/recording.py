@@ -5,14 +5,18 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from tasks import plots
+from tasks import plots, store
 from tasks.corpus.dataset import FILE
 from tasks.history import read_history
 from tasks.longbench.scorecard import Scorecard
 from tasks.schema.params import Align, Base, Pack, Section, Train
+from tasks.schema.records import ScoredItem
 from tasks.tracking import checkpoint as checkpoints
 from tasks.tracking import runs
+from tasks.tracking.client import connect, experiment
+from tasks.tracking.items import record_items
 
+RUN_TYPE, EVALUATION = "mlflow.runType", "genai_evaluate"  # the tag by which MLflow lists evaluation runs
 SCORES = ("s_bar", "s_l", "s_q", "unscored", "items", "answers")
 
 
@@ -24,11 +28,12 @@ def record_training(trained: Path, dataset: Path, *, seed: int, base: Base, pack
         checkpoints.digest(trained / "checkpoints" / "student"),
         params={"seed": seed, **_flat("base", base), **_flat("pack", pack), **_flat("train", train)},
         points=[runs.MetricPoint(f"{entry.model}/{name}", value, entry.step) for entry in history for name, value in entry.values.items()],
-        inputs=[runs.Input("dataset", data.as_posix(), checkpoints.sha256(data), "training")],
+        inputs=[_dataset("dataset", data, "training")],
         figures={"loss.svg": plots.loss(history)},
         artifacts=[path for name in ("history.jsonl", "resolved.json") if (path := trained / name).exists()],
         stage="train",
         data=dataset,
+        history=checkpoints.sha256(trained / "history.jsonl"),
     )
 
 
@@ -43,18 +48,44 @@ def record_alignment(aligned: Path, dataset: Path, *, sft_run: str, seed: int, a
         checkpoints.digest(aligned / "checkpoints" / "aligned"),
         params={"seed": seed, **_flat("align", align)},
         points=[runs.MetricPoint(f"{entry.model}/{name}", value, entry.step) for entry in history for name, value in entry.values.items()],
-        inputs=[runs.Input("dataset", data.as_posix(), checkpoints.sha256(data), "training")],
+        inputs=[_dataset("dataset", data, "training")],
         figures={"loss.svg": plots.loss(history)},
         artifacts=[aligned / "history.jsonl"],
         tags={"training_run": sft_run},
         stage="align",
+        history=checkpoints.sha256(aligned / "history.jsonl"),
     )
 
 
-def record_evaluation(scorecard: Path, items: Path, cards: Mapping[str, Scorecard], *, checkpoint_digest: str) -> str:
+def record_release(name: str, version: str, folder: Path) -> str:
+    """Records a release of the dataset and returns the run's id: its parts, each with its digest, columns and number of rows."""
+    parts = [_dataset(f"{name}/{data.parent.name}", data, "release") for data in sorted(folder.glob(f"*/{FILE}"))]
+    return runs.record(
+        "release",
+        hashlib.sha256(" ".join([name, version, *(part.sha256 for part in parts)]).encode()).hexdigest(),
+        params={"name": name, "version": version},
+        inputs=parts,
+        artifacts=[card for card in [folder / "README.md"] if card.is_file()],
+        stage="release",
+        headline=f"{name} {version}",
+    )
+
+
+def _dataset(name: str, data: Path, context: str) -> runs.Input:
+    """A Parquet file as MLflow's dataset: its digest, columns and number of rows."""
+    import pyarrow.parquet as pq
+
+    found = pq.ParquetFile(data)
+    return runs.Input(name, data.as_posix(), checkpoints.sha256(data), context, found.metadata.num_rows, tuple(found.schema_arrow.names))
+
+
+def record_evaluation(
+    scorecard: Path, items: Path, cards: Mapping[str, Scorecard], *, checkpoint_digest: str, model: str, texts: Path
+) -> str:
     """Records the evaluation and returns the run's id: all scores of all models, the ruler plot, the scorecard and the scored items.
 
-    Later candidate models are compared with these items prompt by prompt.
+    Later candidate models are compared with these items prompt by prompt. The answers of `model` are also MLflow's GenAI results, whose
+    view compares two versions item by item (items.py); `texts` is the file with the answers.
     """
     about = f"{checkpoint_digest} {checkpoints.sha256(scorecard)} {checkpoints.sha256(items)}"
     return runs.record(
@@ -63,11 +94,26 @@ def record_evaluation(scorecard: Path, items: Path, cards: Mapping[str, Scorecar
         points=[runs.MetricPoint(f"{model}/{name}", value) for model, card in cards.items() for name, value in _values(card)],
         figures={"ruler.svg": plots.ruler({model: ruler_points(card) for model, card in cards.items()})},
         artifacts=[scorecard, items],
-        tags={"checkpoint_digest": checkpoint_digest},
+        inputs=[_benchmark(items, model)],
+        tags={"checkpoint_digest": checkpoint_digest, RUN_TYPE: EVALUATION},
         stage="score",
         data=items,
+        also=lambda run_id: record_items(
+            _of(items, model), experiment=experiment(connect()), run_id=run_id, judge=cards[model].judge, texts=texts.as_posix()
+        ),
         headline=", ".join(f"{model} {_headline(card)}" for model, card in cards.items()),
     )
+
+
+def _of(items: Path, model: str) -> Iterator[ScoredItem]:
+    return (item for item in store.read(items, ScoredItem) if item.model == model)
+
+
+def _benchmark(items: Path, model: str) -> runs.Input:
+    """The benchmark as MLflow's dataset. Its digest is that of the prompts and samples: equal for all versions evaluated on it."""
+    asked = sorted((item.id, item.sample, item.prompt) for item in _of(items, model))
+    digest = hashlib.sha256(repr(asked).encode()).hexdigest()
+    return runs.Input("benchmark", items.as_posix(), digest, "evaluation", len(asked), ("id", "type", "language", "asked"))
 
 
 def _headline(card: Scorecard) -> str:

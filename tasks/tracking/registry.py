@@ -1,14 +1,18 @@
 """The model registry: one version per checkpoint, addressed by alias or number, loaded without executing code from it."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, NamedTuple
+from uuid import uuid4
 
 from tasks import store
-from tasks.schema.errors import BadInput
+from tasks.schema.errors import BadInput, PipelineError
+from tasks.schema.redaction import redact
 from tasks.schema.settings import settings
-from tasks.tracking import alias_moves, checkpoint, runs
+from tasks.tracking import alias_moves, checkpoint, flavor, runs, turn
 from tasks.tracking.client import connect, experiment, names
 from tasks.tracking.gate import Decision
 from tasks.tracking.transaction import Changes
@@ -16,7 +20,10 @@ from tasks.tracking.transaction import Changes
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-DIGEST = "checkpoint_digest"
+DIGEST = "checkpoint_digest"  # tag of a version
+SIZE = "checkpoint_bytes"  # tag of a version: the size of its files together
+MODEL = "model_id"  # tag of a version: its logged model. MLflow's own field of this name is not kept by its SQL stores
+IDENTITY = "registry"  # tag of the registered model: a random id, the same for every client of this registry
 TRAINED = ("aligned/loss", "student/loss")  # final metrics; each training run has one of them
 ADDRESS = re.compile(r"models:/(?P<name>[^/@:']+)(?:@(?P<alias>[^/@]+)|/(?P<number>[1-9]\d*))")
 
@@ -36,20 +43,53 @@ def register(folder: Path, *, run_id: str, tags: Mapping[str, str]) -> Version:
     """Registers the checkpoint as a model version, or returns the version with its digest. Files are copied; weights are not loaded."""
     kept, digest = checkpoint.files(folder), checkpoint.digest(folder)
     client, name = connect(), names().model
-    if not client.search_registered_models(filter_string=f"name = '{name}'"):
-        client.create_registered_model(name, description="Long-form writers. Address them by alias: champion, challenger.")
+    _create(client, name)
     if found := find(digest):
         return found
     model = client.create_logged_model(experiment(client), name=name, source_run_id=run_id, model_type="causal-lm", tags={DIGEST: digest})
-    for path in kept:
-        parent = path.relative_to(folder).parent.as_posix()
-        client.log_model_artifact(model.model_id, str(path), artifact_path=None if parent == "." else parent)
+    with TemporaryDirectory() as scratch:
+        files = [flavor.Artifact(path, _below(folder, path)) for path in kept]
+        for one in [*files, *flavor.artifacts(folder, kept, Path(scratch), model_id=model.model_id, run_id=run_id)]:
+            client.log_model_artifact(model.model_id, str(one.path), artifact_path=one.folder)
     client.finalize_logged_model(model.model_id, "READY")
     _link(client, model.model_id, run_id)
-    version = client.create_model_version(
-        name, source=f"models:/{model.model_id}", run_id=run_id, model_id=model.model_id, tags={DIGEST: digest, **tags}
-    )
+    size = str(sum(path.stat().st_size for path in kept))
+    with turn.alone():
+        if found := find(digest):  # another machine registered the same checkpoint meanwhile
+            return found
+        own = {DIGEST: digest, SIZE: size, MODEL: model.model_id}
+        version = client.create_model_version(
+            name, source=f"models:/{model.model_id}", run_id=run_id, model_id=model.model_id, tags={**own, **tags}
+        )
     return _version(client, name, str(version.version))
+
+
+def _below(folder: Path, path: Path) -> str | None:
+    """The folder of a file below the checkpoint's root; None for the root itself."""
+    parent = path.relative_to(folder).parent.as_posix()
+    return None if parent == "." else parent
+
+
+def _create(client: "MlflowClient", name: str) -> None:
+    """Creates the registered model with its identity, unless it exists. Of two machines at the same time, the later identity stays."""
+    from mlflow.exceptions import MlflowException
+
+    if not client.search_registered_models(filter_string=f"name = '{name}'"):
+        try:
+            client.create_registered_model(name, description="Long-form writers. Address them by alias: champion, challenger.")
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+    if identity() is None:
+        client.set_registered_model_tag(name, IDENTITY, uuid4().hex)
+
+
+def identity() -> str | None:
+    """Returns the registry's identity; None if nothing was registered there."""
+    client, name = connect(), names().model
+    if not client.search_registered_models(filter_string=f"name = '{name}'"):
+        return None
+    return dict(client.get_registered_model(name).tags).get(IDENTITY)
 
 
 def _link(client: "MlflowClient", model: str, run_id: str) -> None:
@@ -109,21 +149,61 @@ def find(digest: str) -> Version | None:
     return _version(client, name, str(found[0].version)) if found else None
 
 
+class ChampionMoved(PipelineError):
+    """The alias champion points to another version than the decision was made against. Decide again."""
+
+
 def apply(version: Version, decision: Decision, *, tags: Mapping[str, str]) -> None:
     """Writes the decision to the version and moves the aliases, all or nothing. A second call changes nothing.
 
+    Raises ChampionMoved, with nothing changed, if the champion is another version than the one that the decision compared with.
     Raises EndpointError if MLflow fails; then aliases, tags and description are restored.
     """
     axes = {f"gate.{axis.name}": str(axis) for axis in decision.axes}
     verdict = {**tags, **axes, "gate": "passed" if decision.passed else "failed", "evaluation_run": decision.evaluation_run}
     stale = {key: None for key in version.tags if key.startswith("gate.") and key not in axes}
-    held = holders()
+    held, aliases = holders(), names().aliases
+    champion = held.get(aliases.champion)
+    if champion not in (version.number, decision.champion_before):
+        compared = f"version {decision.champion_before}" if decision.champion_before else "no champion"
+        now = f"version {champion} is champion now" if champion else "nobody is champion now"
+        raise ChampionMoved(f"version {version.number} was compared with {compared}, and {now}; promote again")
     with Changes(connect(), names().model) as changes:
         changes.tags(version.number, {**verdict, **stale})
         changes.describe(version.number, f"{decision.alias}: {decision.reason}")
-        if decision.alias == "champion" and held.get(names().aliases.champion) != version.number:
+        if decision.alias == "champion" and champion != version.number:
             changes.tags(version.number, alias_moves.champion_tags(decision.champion_before))
-        changes.aliases(alias_moves.after(decision, held, names().aliases))
+        changes.aliases(alias_moves.after(decision, held, aliases))
+    holder = holders().get(aliases.champion)
+    if decision.alias == "champion" and holder != version.number:
+        raise ChampionMoved(f"version {version.number} became champion, and version {holder or '-'} is now; promote again")
+
+
+def files_missing(number: str) -> str | None:
+    """What is missing of a version's files in the registry's artifact store, from its list of files; None if nothing is."""
+    from mlflow.exceptions import MlflowException
+
+    found = version(number)
+    try:
+        sizes = {path: size for path, size in _listed(f"models:/{names().model}/{number}") if not flavor.is_own(path)}
+    except (MlflowException, OSError) as error:
+        return f"its files cannot be listed ({redact(' '.join(str(error).split()))[:120]})"
+    if not any(path.endswith(".safetensors") for path in sizes):
+        return "its weights are gone"
+    known = found.tags.get(SIZE)
+    have = sum(sizes.values())
+    return f"its files have {have:,} bytes, and {int(known):,} were registered" if known and have < int(known) else None
+
+
+def _listed(address: str, below: str = "") -> Iterator[tuple[str, int]]:
+    """(path, bytes) of every file of a version."""
+    import mlflow
+
+    for entry in mlflow.artifacts.list_artifacts(f"{address}/{below}" if below else address):
+        if entry.is_dir:
+            yield from _listed(address, entry.path)
+        else:
+            yield str(entry.path), int(entry.file_size or 0)
 
 
 def trained_digest(run_id: str) -> str | None:
@@ -150,9 +230,21 @@ def fetch(address: str) -> Path:
         with store.replacing(folder) as scratch:
             scratch.mkdir()
             mlflow.artifacts.download_artifacts(fixed, dst_path=str(scratch))
+            _without_own(scratch)
             if checkpoint.digest(scratch) != version.tags[DIGEST]:
                 raise BadInput(address, "the files differ from what was registered", fix="register the checkpoint again")
     return folder
+
+
+def _without_own(folder: Path) -> None:
+    """Removes MLflow's files from a downloaded version, so that the checkpoint's remain."""
+    for path in sorted(folder.rglob("*"), reverse=True):
+        if path.is_file() and flavor.is_own(path.relative_to(folder).as_posix()):
+            path.unlink()
+            with suppress(OSError):  # a folder with other files
+                path.parent.rmdir()
+    with suppress(OSError):
+        (folder / flavor.TOKENIZER).parent.rmdir()
 
 
 def address(alias: str) -> str:
@@ -175,14 +267,8 @@ def _resolve(address: str) -> tuple[str, str]:
     return name, aliases[found["alias"]] if found["alias"] else found["number"]
 
 
-def _refuse_foreign(address: str, below: str = "") -> None:
-    import mlflow
-
-    for entry in mlflow.artifacts.list_artifacts(f"{address}/{below}" if below else address):
-        if entry.is_dir:
-            _refuse_foreign(address, entry.path)
-        else:
-            checkpoint.refuse_foreign(address, [entry.path])
+def _refuse_foreign(address: str) -> None:
+    checkpoint.refuse_foreign(address, (path for path, _ in _listed(address) if not flavor.is_own(path)))
 
 
 def _version(client: "MlflowClient", name: str, number: str) -> Version:

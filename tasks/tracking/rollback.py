@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from tasks.schema.errors import BadInput
-from tasks.tracking import alias_moves, registry
+from tasks.tracking import alias_moves, registry, turn
 from tasks.tracking.alias_moves import BEFORE, FALLEN, RESTORED, Rollback
 from tasks.tracking.client import connect, names
 from tasks.tracking.transaction import Changes
@@ -13,8 +13,14 @@ def roll_back(reason: str, *, to_nobody: bool = False, tags: Mapping[str, str] |
     """Moves the aliases back by one champion, all or nothing. Both versions get the reason and time; the one rolled back also gets `tags`.
 
     The version that was rolled back becomes challenger and is blocked until it is allowed again. Raises BadInput without a champion, or
-    without a predecessor (with `to_nobody` there is no champion then). Raises EndpointError if MLflow fails, with everything restored.
+    without a predecessor that still has its files (with `to_nobody` there is no champion then). Raises EndpointError if MLflow fails,
+    with everything restored.
     """
+    with turn.alone():
+        return _rolled_back(reason, to_nobody=to_nobody, tags=tags or {})
+
+
+def _rolled_back(reason: str, *, to_nobody: bool, tags: Mapping[str, str]) -> Rollback:
     held, aliases = registry.holders(), names().aliases
     found = alias_moves.plan_rollback(held, aliases, lambda number: registry.version(number).tags.get(BEFORE))
     where = registry.address(aliases.champion)
@@ -22,9 +28,14 @@ def roll_back(reason: str, *, to_nobody: bool = False, tags: Mapping[str, str] |
         raise BadInput(where, "there is no champion, so there is nothing to roll back", fix="run the promote stage: `longwriter run`")
     if found.champion is None and not to_nobody:
         raise BadInput(where, f"there is no champion before version {found.fallen}", fix="promote another version first")
+    if found.champion is not None and (problem := registry.files_missing(found.champion)):
+        if not to_nobody:
+            fix = "put its files back into MLflow's artifact store, or promote another version"
+            raise BadInput(where, f"version {found.champion} cannot be champion again: {problem}", fix=fix)
+        found = found._replace(champion=None, previous=None)
     why = " ".join(f"{alias_moves.now()}: {reason or 'no reason given'}".split())
     with Changes(connect(), names().model) as changes:
-        changes.tags(found.fallen, {FALLEN: why, **(tags or {})})
+        changes.tags(found.fallen, {FALLEN: why, **tags})
         _describe(changes, found.fallen, f"challenger: rolled back {why}")
         if found.champion is not None:
             changes.tags(found.champion, {RESTORED: f"after version {found.fallen}, {why}"})

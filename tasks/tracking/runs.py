@@ -5,7 +5,7 @@ An interrupted run is closed as KILLED and recorded again: only finished runs ar
 
 import json
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -20,6 +20,7 @@ NOTE = "mlflow.note.content"  # the tag that MLflow shows as the run's descripti
 ABOUT = {
     "train": "The training of the student and of its control: params, the numbers of every step, and the dataset that they read.",
     "align": "DPO of the student on its own answers: params and the numbers of every step. The tag `training_run` is where it began.",
+    "release": "A released dataset, with the versions of its parts.",
     "evaluate": "Models on the benchmark: scores from 0 to 100 over all prompts and by bins of asked words, and the scored answers.",
 }
 BATCH = 500  # MLflow accepts at most 1,000 metrics and 100 params per batch
@@ -39,7 +40,9 @@ class Input(NamedTuple):
     name: str
     path: str
     sha256: str
-    context: str  # training, evaluation
+    context: str  # training, evaluation, release
+    rows: int | None = None
+    columns: tuple[str, ...] = ()
 
 
 def record(
@@ -55,11 +58,15 @@ def record(
     stage: str | None = None,
     data: Path | None = None,
     headline: str = "",
+    history: str | None = None,
+    also: Callable[[str], object] | None = None,
 ) -> str:
     """Returns the id of the finished run of this kind and digest. If there is none, creates it and logs everything.
 
     `figures` are SVG texts by file name. `stage` is `kind` by default. The DVC version of `data`, an output, is recorded. `headline` is
-    added to the names of this run and of its parent, because MLflow's list of runs shows names and no metrics.
+    added to the names of this run and of its parent, because MLflow's list of runs shows names and no metrics. `history` is the SHA-256 of
+    a training's history: the commit is then the one that trained, and is left out if it is not known. `also` gets the new run's id before
+    the run is finished.
     """
     client = connect()
     if headline:
@@ -68,6 +75,9 @@ def record(
         return found
     note = {NOTE: ABOUT[kind]} if kind in ABOUT else {}
     own = {KIND: kind, DIGEST: digest, **note, **(tags or {}), **lineage.tags(client, experiment(client), stage=stage or kind, data=data)}
+    if history is not None:
+        own = {key: value for key, value in own.items() if key not in (lineage.COMMIT, lineage.DIRTY)}
+        own |= lineage.trained_by(client, experiment(client), history)
     name = f"{kind}-{digest[:8]}" + (f": {headline}" if headline else "")
     run = client.create_run(experiment(client), run_name=name, tags=own)
     run_id = str(run.info.run_id)
@@ -77,6 +87,8 @@ def record(
         client.log_text(run_id, figure, name)
     for path in artifacts:
         client.log_artifact(run_id, str(path))
+    if also:
+        also(run_id)
     client.set_terminated(run_id, "FINISHED")
     return run_id
 
@@ -105,7 +117,16 @@ def _log_inputs(client: "MlflowClient", run_id: str, inputs: Iterable[Input]) ->
 
     datasets = [
         DatasetInput(
-            Dataset(given.name, given.sha256[:36], "local", json.dumps({"uri": given.path})),  # 36: the longest digest that MLflow accepts
+            Dataset(
+                given.name,
+                given.sha256[:36],  # the longest digest that MLflow accepts
+                "local",
+                json.dumps({"uri": given.path}),
+                schema=json.dumps({"mlflow_colspec": [{"name": name, "type": "string"} for name in given.columns]})
+                if given.columns
+                else None,
+                profile=json.dumps({"num_rows": given.rows}) if given.rows is not None else None,
+            ),
             [InputTag("mlflow.data.context", given.context)],
         )
         for given in inputs

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from dvc.ignore import DvcIgnore
 from dvc.repo import Repo
 from ruamel.yaml import YAML
 
@@ -25,6 +26,12 @@ PARAMS: dict[str, Any] = YAML(typ="safe").load((ROOT / "params.yaml").read_text(
 PAID = list(versions())
 ARMS = {"study/train": "train", "study/measure": "predict"}  # whose meaning is that of the section whose version they declare
 PROFILES = sorted((ROOT / "profiles").glob("*.yaml"))
+
+
+@pytest.fixture(autouse=True)
+def with_the_study(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DVC sees both pipelines here."""
+    monkeypatch.setattr(DvcIgnore, "DVCIGNORE_FILE", ".dvcignore.study")
 
 
 def filled(text: str) -> str:
@@ -182,6 +189,16 @@ def test_the_study_runs_where_it_is_named_and_nothing_else_needs_it() -> None:
     assert {name.partition("@")[0].replace("dvc.yaml:", "") for name in wanted} == study | texts, "the dataset, and no stage behind it"
     trained = [name for name in wanted if name.startswith("study/dvc.yaml:train@")]
     assert trained == [f"study/dvc.yaml:train@{cap}" for cap in PARAMS["study"]["caps"]]
+
+
+def test_commands_on_the_whole_repository_do_not_see_the_study(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their outputs are in no cache of a clone, so `dvc status`, `metrics diff` and `push` could not be clean."""
+    monkeypatch.setattr(DvcIgnore, "DVCIGNORE_FILE", ".dvcignore")
+    with Repo(str(ROOT)) as repo:
+        assert {base(stage) for stage in repo.index.stages if stage.cmd} == {stage for stage in STAGES if not stage.startswith("study/")}
+    both = [(ROOT / name).read_text().splitlines() for name in (".dvcignore", ".dvcignore.study")]
+    patterns = [[line for line in lines if not line.startswith("#")] for lines in both]
+    assert patterns[0] == [*patterns[1], "/study"]
 
 
 def test_another_judge_reaches_what_stands_behind_it_and_nothing_else() -> None:

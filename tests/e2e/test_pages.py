@@ -40,7 +40,7 @@ def test_a_person_finds_the_run_its_origin_and_the_model_it_made(pages: str, tab
     [training] = client.search_runs([number], filter_string="tags.kind = 'train'")
     shown = tab.text(
         f"{pages}/#/experiments/{number}/runs/{training.info.run_id}",
-        *("train-", "Finished", "student/loss", "The training of the student", "dataset (", "longwriter gentle-otter", "git_commit"),
+        *("train-", "Finished", "student/loss", "The training of the student", "dataset (", "longwriter gentle-otter"),
     )
     assert "No description" not in shown
     tab.text(f"{pages}/#/experiments/{number}/runs", "longwriter gentle-otter", "3 matching runs")

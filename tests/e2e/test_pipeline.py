@@ -82,7 +82,7 @@ def flow(folder: Path, **environment: str) -> dict[str, str]:
     done = command(folder, "flows.cli", "run", **environment)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     shown = done.stdout + done.stderr
-    return {stage: found[-1] for stage in STAGES if (found := re.findall(rf"\b{stage}\b\W+(Completed|Cached|Failed)\b", shown))}
+    return {stage: found[-1] for stage in STAGES if (found := re.findall(rf"\b{stage}\b\W+(Completed|Cached|Restored|Failed)\b", shown))}
 
 
 def repro(folder: Path, *options: str) -> list[str]:
@@ -106,6 +106,40 @@ def test_every_raw_row_ends_as_an_instruction_or_as_a_reject(workspace: Path) ->
     rows = (workspace / "data/raw/pool.jsonl").read_bytes().count(b"\n")
     ends = sum((workspace / f"data/collect/{name}.jsonl").read_bytes().count(b"\n") for name in ("instructions", "rejects"))
     assert ends == rows
+
+
+REPOSITORY_WIDE = [  # each with words that its output has
+    ("status", "Data and pipelines are up to date"),
+    ("data status", ""),
+    ("metrics show", "data/score/metrics.json"),
+    ("metrics diff", "metrics/scores.json"),
+    ("params diff", "collect.count"),
+    ("plots show", "index.html"),
+    ("plots diff", "index.html"),
+    ("remote add --default local ../remote", ""),
+    ("push --run-cache", "pushed"),
+    ("pull --run-cache", "up to date"),
+    ("exp show --no-pager --only-changed", "workspace"),
+    ("exp run --dry", ""),
+    ("gc --workspace --dry --force", ""),
+    ("dag --mermaid", "promote"),
+]
+
+
+def test_the_commands_of_dvc_work_on_the_whole_repository(workspace: Path) -> None:
+    """All in one process, as each would load DVC again."""
+    code = (
+        "import contextlib, io, json, sys\nfrom dvc.cli import main\nfound = []\n"
+        "for words in json.load(sys.stdin):\n    with contextlib.redirect_stdout(io.StringIO()) as out:\n        code = main(words)\n"
+        "    found.append([code, out.getvalue()])\nprint(json.dumps(found))\n"
+    )
+    asked = json.dumps([words.split() for words, _ in REPOSITORY_WIDE])
+    done = subprocess.run([sys.executable, "-c", code], cwd=workspace, input=asked, capture_output=True, text=True)
+    for (words, expected), (code_, shown) in zip(REPOSITORY_WIDE, json.loads(done.stdout.splitlines()[-1]), strict=True):
+        assert code_ == 0, (words, shown, done.stderr)
+        assert expected in shown, (words, shown)
+    assert "ERROR" not in done.stderr
+    assert "study" not in done.stderr
 
 
 def test_the_second_run_is_free(workspace: Path) -> None:

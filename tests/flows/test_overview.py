@@ -48,8 +48,24 @@ def test_status_tells_an_output_that_was_deleted(done: Path) -> None:
 
 @pytest.mark.usefixtures("toy")
 def test_stages_are_listed_in_the_order_in_which_they_run() -> None:
-    assert said("stages").splitlines() == [" 1  first   starts", " 2  second    (reads first)", " 3  third     (reads second)"]
+    assert [line.split() for line in said("stages").splitlines()] == [
+        ["stage", "after", "what", "it", "does"],
+        ["1", "first", "starts"],
+        ["2", "second", "first"],
+        ["3", "third", "second"],
+    ]
     assert [row["stage"] for row in json.loads(said("stages", "--json"))] == ["first", "second", "third"]
+
+
+def test_the_graph_of_the_project_fits_into_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = said("stages").splitlines()
+    assert len(lines) <= 25
+    assert max(map(len, lines)) <= 80
+    promote = next(line for line in lines if " promote " in line)
+    assert promote.split()[2:4] == ["score,", "evaluate_general"], "the edges that say where it stands, not all that it reads"
+    assert next(line for line in lines if " train " in line).split()[1:4] == ["train", "[gpu]", "pack"]
 
 
 @pytest.mark.usefixtures("toy")

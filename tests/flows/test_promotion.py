@@ -151,12 +151,13 @@ def test_without_approval_nobody_is_asked(workspace: Path) -> None:
     assert "approved_by" not in registry.version("1").tags
 
 
-@pytest.mark.usefixtures("toy")
-def test_the_flow_rolls_back_and_says_what_it_did() -> None:
+def test_the_flow_rolls_back_and_says_what_it_did(toy: Path) -> None:
     client, name = connect(), names().model
     client.create_registered_model(name)
-    for _ in range(2):
-        client.create_model_version(name, source="/nowhere")
+    for number in ("1", "2"):
+        (toy / number).mkdir()
+        (toy / number / "model.safetensors").write_bytes(b"weights")
+        client.create_model_version(name, source=(toy / number).as_uri())
     client.set_registered_model_alias(name, "champion", "2")
     client.set_registered_model_alias(name, "previous", "1")
     said = rollback(reason="it loops")

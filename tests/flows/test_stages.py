@@ -2,24 +2,33 @@
 
 import logging
 import re
+import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 from dvc.repo import Repo
+from prefect import flow, runtime
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.sorting import FlowRunSort
+from prefect.exceptions import ParameterTypeError, TerminationSignal
+from prefect.states import Cancelling
+from prefect.utilities.callables import parameter_schema
 
 from flows import graph, stages, workspace
 from flows.longwriter import longwriter
-from tasks.schema.errors import BadInput, WorkspaceBusy
+from flows.stage import stage
+from flows.version import version
+from tasks.schema.errors import BadInput, BadSettings, WorkspaceBusy
 
 pytestmark = pytest.mark.usefixtures("api")
 
 COMPLETED = {"first": "Completed", "second": "Completed", "third": "Completed"}
 CACHED = dict.fromkeys(COMPLETED, "Cached")
+RESTORED = dict.fromkeys(COMPLETED, "Restored")
 
 
 def dvc(*words: str, folder: Path | None = None) -> str:
@@ -66,12 +75,12 @@ def test_a_change_and_its_way_back_are_seen_within_one_process(done: Path) -> No
     assert longwriter() == CACHED | {"first": "Completed"}
     (done / "toy.yaml").write_text("words: 1\n")
     ran(done)
-    assert longwriter() == CACHED  # the first run's outputs, from the run cache
+    assert longwriter() == CACHED | {"first": "Restored"}  # the first run's outputs, from the run cache
     (done / "in.txt").write_text("others\n")
     assert longwriter() == COMPLETED
     (done / "in.txt").write_text("words\n")
     ran(done)
-    assert longwriter() == CACHED
+    assert longwriter() == RESTORED
     assert ran(done) == []
     assert (done / "third.txt").read_text() == "words first second third\n"
     assert repro() == []
@@ -83,7 +92,7 @@ def test_deleted_or_edited_outputs_are_restored_not_made_again(done: Path) -> No
     (done / "third.txt").unlink()
     (done / "third.txt").write_text("something else")
     (done / "dvc.lock").unlink()
-    assert longwriter() == CACHED
+    assert longwriter() == RESTORED
     assert (done / "third.txt").read_text() == before
     assert (done / "first.txt").exists()
     assert ran(done) == []
@@ -173,10 +182,101 @@ def test_another_clone_restores_a_run_from_the_remote_without_a_lock_file(toy: P
     assert not (clone / "ran.log").exists()
 
 
-def test_the_flow_restores_from_the_remote_too(done: Path, tmp_path: Path) -> None:
+def shared(done: Path, tmp_path: Path, *, lost: tuple[str, ...]) -> None:
+    """A remote has the run; the workspace, as a clone of it, has lost its outputs and these files too."""
     dvc("remote", "add", "--default", "shared", str(tmp_path / "remote"))
     dvc("push", "--run-cache")
-    for name in (".dvc/cache", "dvc.lock", "first.txt", "second.txt", "two.txt", "third.txt", "ran.log"):
+    for name in (".dvc/cache", "first.txt", "second.txt", "two.txt", "third.txt", "ran.log", *lost):
         subprocess.run(["rm", "-rf", name], check=True)
-    assert longwriter() == CACHED
+
+
+def newest_tasks(number: int = 3) -> dict[str, str]:
+    """{task: state and its message} of the newest flow run, once the server has `number` of them."""
+    with get_client(sync_client=True) as client:
+        newest = client.read_flow_runs(limit=1, sort=FlowRunSort.START_TIME_DESC)[0]
+        deadline = time.monotonic() + 20
+        while True:
+            found = [run for run in client.read_task_runs(limit=50) if run.flow_run_id == newest.id and run.state]
+            if len(found) >= number and all(run.state.is_final() for run in found if run.state):
+                return {run.name: f"{run.state.name}: {run.state.message}" for run in found if run.state}
+            assert time.monotonic() < deadline
+            time.sleep(0.5)
+
+
+def test_the_flow_restores_from_the_remote_too_and_says_so(done: Path, tmp_path: Path) -> None:
+    shared(done, tmp_path, lost=("dvc.lock",))
+    assert longwriter() == RESTORED
     assert ran(done) == []
+    assert newest_tasks()["first"] == f"Restored: from DVC's remote shared ({tmp_path / 'remote'})"
+    (done / "first.txt").unlink()
+    assert longwriter() == CACHED | {"first": "Restored"}
+    assert newest_tasks()["first"] == "Restored: from the DVC cache of this machine"
+
+
+def test_a_clone_fetches_all_stages_of_the_recorded_run_by_one_pull(done: Path, tmp_path: Path) -> None:
+    shared(done, tmp_path, lost=())
+    assert longwriter() == RESTORED
+    tasks = newest_tasks(4)
+    assert sorted(tasks) == ["first", "pull", "second", "third"]
+    assert tasks["third"] == f"Restored: from DVC's remote shared ({tmp_path / 'remote'})"
+    assert ran(done) == []
+
+
+def test_no_gpu_is_asked_for_what_the_remote_has(done: Path, tmp_path: Path) -> None:
+    """There is no deployment here to hand a stage to: asking for one is an error."""
+    graph_file = done / "dvc.yaml"
+    graph_file.write_text(graph_file.read_text().replace("second: {", "second: {meta: {pool: gpu}, "))
+    shared(done, tmp_path, lost=("dvc.lock",))
+    (done / ".git/info/exclude").write_text(".longwriter\n")
+    for words in (["add", "-A"], ["-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qm", "start"]):
+        subprocess.run(["git", *words], check=True)
+    assert longwriter(push=True, elsewhere=True) == RESTORED
+    (done / "in.txt").write_text("other words\n")
+    subprocess.run(["git", "-c", "user.name=test", "-c", "user.email=test@localhost", "commit", "-qam", "change"], check=True)
+    with pytest.raises(BadSettings, match="no deployment stage/stage at PREFECT_API_URL"):
+        longwriter(push=True, elsewhere=True)
+    assert ran(done) == ["first"], "the stage of the pool is never run here"
+
+
+def test_a_cancelled_stage_says_so_and_what_is_kept_and_not_that_it_crashed(toy: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A run that is being cancelled in Prefect gets a signal from its worker."""
+
+    def cancelled() -> None:
+        with get_client(sync_client=True) as client:
+            client.set_flow_run_state(UUID(str(runtime.flow_run.id)), Cancelling(message="asked by Ada"), force=True)
+        raise TerminationSignal(signal=signal.SIGTERM)
+
+    @flow
+    def one() -> None:
+        stages._run_stage(graph.Stage("second", "", 2, 3), cancelled, ["first"])  # type: ignore[arg-type]
+
+    before = signal.signal(signal.SIGTERM, lambda *_: None)  # Prefect sends the signal again, to whoever handled it before
+    try:
+        with caplog.at_level(logging.INFO), pytest.raises(TerminationSignal):
+            one()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    lines = [record.getMessage() for record in caplog.records]
+    (said,) = [line for line in lines if line.startswith("second: cancelled in Prefect at ")]
+    assert said.endswith(
+        "UTC: asked by Ada; kept: first is finished, paid replies are in the journal, a training's checkpoints in its folder; "
+        "the next run goes on from there"
+    )
+    tasks = [record.getMessage() for record in caplog.records if record.name == "prefect.task_runs"]
+    assert not [line for line in tasks if "Crash" in line or "Running()" in line]
+    assert any(line.startswith("Finished in state Cancelled(") for line in tasks)
+
+
+def test_a_parameter_of_a_stage_is_one_of_the_list_and_a_version_is_a_number() -> None:
+    names = parameter_schema(stage).properties["name"]["enum"]
+    assert names[:2] == ["collect", "validate_instructions"]
+    assert "study/dvc.yaml:fit" in names
+    assert any(name.startswith("study/dvc.yaml:train@") for name in names)
+    number = parameter_schema(version).properties["number"]
+    assert (number["type"], number["exclusiveMinimum"]) == ("integer", 0)
+    with pytest.raises(ParameterTypeError, match="name"):
+        stage.validate_parameters({"name": "fourth"})
+    with pytest.raises(ParameterTypeError, match="number"):
+        version.validate_parameters({"number": "latest"})
+    with pytest.raises(ParameterTypeError, match="commit"):
+        stage.validate_parameters({"name": "train", "commit": "main"})

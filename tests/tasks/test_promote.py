@@ -81,6 +81,8 @@ def test_reasons_runs_and_provenance_are_recorded(tmp_path: Path) -> None:
     training = client.get_run(decision.training_run)
     assert training.data.params["train.tiny"] == "layers=3 width=128 heads=4"
     assert training.inputs.dataset_inputs[0].tags[0].value == "training"
+    assert json.loads(training.inputs.dataset_inputs[0].dataset.profile) == {"num_rows": 1}
+    assert "messages" in training.inputs.dataset_inputs[0].dataset.schema
     assert [metric.value for metric in client.get_metric_history(decision.training_run, "student/loss")] == [5.0, 2.5, 5 / 3]
     data = training.inputs.dataset_inputs[0].dataset
     (made,) = client.search_logged_models(
@@ -92,6 +94,31 @@ def test_reasons_runs_and_provenance_are_recorded(tmp_path: Path) -> None:
     assert evaluation.metrics["student/s_bar"] == pytest.approx(60.0, abs=2)
     assert evaluation.metrics["student/repetition"] == pytest.approx(0.1)
     assert {entry.path for entry in client.list_artifacts(decision.evaluation_run)} == {"ruler.svg", "scorecard.json", "items.jsonl"}
+
+
+def test_two_versions_are_compared_item_by_item_in_mlflows_own_evaluation_view(tmp_path: Path) -> None:
+    import mlflow
+
+    runs = [
+        run(candidate(tmp_path / name, weights=name.encode(), s_bar=score)).evaluation_run for name, score in (("a", 60.0), ("b", 70.0))
+    ]
+    client = connect()
+    rows: list[dict[str, dict[str, float]]] = []
+    for run_id in runs:
+        found = mlflow.search_traces(locations=[client.get_run(run_id).info.experiment_id], run_id=run_id, return_type="list")
+        rows.append({trace.info.request_preview: {one.name: one.value for one in trace.info.assessments} for trace in found})
+        assert json.loads(found[0].info.response_preview)["text"].startswith(f"{(tmp_path / 'a').parent}")
+        assert found[0].data.spans[0].inputs == json.loads(found[0].info.request_preview)
+        assert client.get_run(run_id).data.tags["mlflow.runType"] == "genai_evaluate"
+    assert rows[0].keys() == rows[1].keys(), "rows are matched by their request"
+    assert len(rows[0]) == len(ASKED), "the answers of the version, not of its control"
+    for request, scores in rows[0].items():
+        assert rows[1][request]["s_q"] - scores["s_q"] == pytest.approx(20.0)
+        assert rows[1][request]["s_bar"] - scores["s_bar"] == pytest.approx(10.0)
+        assert (scores["s_l"], scores["repetition"]) == (80.0, 0.1)
+    first, second = (client.get_run(run_id).inputs.dataset_inputs[0] for run_id in runs)
+    assert (first.dataset.name, first.dataset.digest) == ("benchmark", second.dataset.digest)
+    assert (first.tags[0].value, json.loads(first.dataset.profile)) == ("evaluation", {"num_rows": len(ASKED)})
 
 
 def test_an_axis_that_is_gone_from_the_gate_leaves_no_verdict_behind(tmp_path: Path) -> None:

@@ -59,7 +59,16 @@ def promoted(folder: Path, *, before: str | None = None, wins: bool = True) -> P
     )
     registry.apply(version, decision, tags={})
     path = folder.parent / f"promoted-{version.number}.json"
-    store.write_json(path, Promoted(version=decision.version, alias=decision.alias, training_run=decision.training_run))
+    store.write_json(
+        path,
+        Promoted(
+            version=decision.version,
+            alias=decision.alias,
+            training_run=decision.training_run,
+            registry=registry.identity() or "",
+            checkpoint_digest=version.tags[registry.DIGEST],
+        ),
+    )
     return path
 
 

@@ -180,6 +180,29 @@ def test_general_ability_is_what_the_version_has_on_record(registered: Path, out
     assert failing == "general.mmlu 61.00%, at least 90.00%: fails"
 
 
+def test_a_floor_that_nobody_measured_is_measured_and_no_other_task(
+    registered: Path, out: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    asked: list[tuple[str, list[str]]] = []
+
+    async def abilities(candidate: str, wanted: list[str], params: object) -> dict[str, float | None]:
+        asked.append((candidate, wanted))
+        return dict.fromkeys(wanted, 0.8)
+
+    monkeypatch.setattr(ci, "_abilities", abilities)
+    monkeypatch.setattr(ci, "_evaluated", lambda options, params: registered)
+    params = load(ROOT / "params.yaml")
+    floors = params.promote.model_copy(update={"min_general": {"mmlu": 0.5, "facts": 0.7}})
+    options = ci.CiOptions("models:/longwriter/1", None, None, None, "", "", out)
+    assert ci.run(options, params.model_copy(update={"promote": floors})) == []
+    assert asked == [("models:/longwriter/1", ["facts"])], "the version has a score of mmlu"
+    assert store.read_document(out / "general.json", Abilities).root == {"models:/longwriter/1": {"facts": 0.8}}
+    assert "general.facts 80.00%" in (out / "comment.md").read_text()
+    (failing,) = ci.run(options._replace(candidate="http://127.0.0.1:1/v1"), params.model_copy(update={"promote": floors}))[:1]
+    assert failing.startswith("general.mmlu is missing"), "a URL has no checkpoint to measure"
+    assert len(asked) == 1
+
+
 def test_general_ability_of_scores_is_what_the_stage_measured_of_that_model(registered: Path, out: Path) -> None:
     measured: dict[str, dict[str, float | None]] = {"student": {"mmlu": 0.61, "facts": None}, "aligned": {"mmlu": 0.2}}
     store.write_json(registered.parent / "evaluate_general/general.json", Abilities(measured))

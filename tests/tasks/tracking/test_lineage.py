@@ -4,8 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from tasks.corpus.dataset import write_dataset
+from tasks.schema.records import Message, Sample
 from tasks.tracking import lineage, runs
 from tasks.tracking.client import connect, experiment
+from tasks.tracking.recording import record_release
 
 LOCK = """
 schema: '2.0'
@@ -43,3 +46,30 @@ def test_what_dvc_has_not_recorded_has_no_version(tmp_path: Path) -> None:
     assert lineage.dvc_version(Path("data/assemble/dataset"), tmp_path / "dvc.lock") is None
     (tmp_path / "dvc.lock").write_text(LOCK)
     assert lineage.dvc_version(Path("data/other"), tmp_path / "dvc.lock") is None
+
+
+@pytest.mark.usefixtures("mlflow_home")
+def test_a_training_has_the_commit_that_trained_or_none() -> None:
+    client = connect()
+    tags = {lineage.KIND: "progress", lineage.HISTORY: "abc", lineage.COMMIT: "0123", lineage.DIRTY: "false"}
+    client.create_run(experiment(client), tags=tags)
+    known, unknown = (client.get_run(runs.record("train", history, history=history)).data.tags for history in ("abc", "def"))
+    assert (known[lineage.COMMIT], known[lineage.DIRTY]) == ("0123", "false")
+    assert lineage.COMMIT not in unknown, "the commit that records it is another"
+    assert lineage.COMMIT in client.get_run(runs.record("evaluate", "abc")).data.tags
+
+
+@pytest.mark.usefixtures("mlflow_home")
+def test_a_release_has_its_parts_as_datasets(tmp_path: Path) -> None:
+    words = (Message(role="user", content="Write."), Message(role="assistant", content="So be it."))
+    for part in ("long", "general"):
+        sample = Sample(id=part, messages=words, language="en", asked_words=3, written_words=3, paragraphs=1, source="pool:1")
+        write_dataset(tmp_path / part, [sample])
+    run_id = record_release("longwriter-6k", "v1.0.0", tmp_path)
+    assert record_release("longwriter-6k", "v1.0.0", tmp_path) == run_id
+    found = connect().get_run(run_id).inputs.dataset_inputs
+    assert {given.dataset.name: given.tags[0].value for given in found} == {
+        "longwriter-6k/long": "release",
+        "longwriter-6k/general": "release",
+    }
+    assert all('"messages"' in given.dataset.schema for given in found)

@@ -1,6 +1,8 @@
 """Aliases move all together or not at all, and a rollback restores the previous champion, on a real SQLite store with failures."""
 
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,12 +12,13 @@ from mlflow.exceptions import MlflowException
 
 from mlflow import MlflowClient
 from tasks.schema.errors import BadInput, EndpointError
-from tasks.tracking import registry
+from tasks.tracking import registry, turn
 from tasks.tracking.alias_moves import plan_rollback
 from tasks.tracking.client import connect, names
 from tasks.tracking.gate import Axis, Decision
 from tasks.tracking.rollback import allow, roll_back
 from tasks.tracking.transaction import Changes
+from tests.conftest import ROOT
 
 WRITES = (
     "set_registered_model_alias",
@@ -28,11 +31,14 @@ WRITES = (
 
 @pytest.fixture(autouse=True)
 def home(mlflow_home: Path) -> Path:
-    """Five versions without files."""
+    """Five versions, each with weights of its own folder."""
     client = connect()
     client.create_registered_model(names().model)
-    for _ in range(5):
-        client.create_model_version(names().model, source="/nowhere")
+    for number in range(1, 6):
+        folder = mlflow_home / "files" / str(number)
+        folder.mkdir(parents=True)
+        (folder / "model.safetensors").write_bytes(b"weights")
+        client.create_model_version(names().model, source=folder.as_uri())
     return mlflow_home
 
 
@@ -196,6 +202,57 @@ def test_a_rollback_brings_the_champion_before_back_and_says_when_and_why_on_bot
     with pytest.raises(BadInput, match=r"models:/longwriter@champion: there is no champion before version 1; fix: promote another"):
         roll_back("once more")
     assert state() == before
+
+
+def test_a_version_without_files_does_not_become_champion_again(home: Path) -> None:
+    promote("1")
+    promote("2")
+    (home / "files/1/model.safetensors").unlink()
+    before = state()
+    with pytest.raises(BadInput, match=r"version 1 cannot be champion again: its weights are gone; fix: put its files back") as caught:
+        roll_back("it loops")
+    assert caught.value.exit_code == 2
+    assert state() == before
+    assert roll_back("cannot be served", to_nobody=True) == ("2", None, None), "nobody is champion rather than one that cannot be served"
+    assert registry.holders() == {"challenger": "2"}
+
+
+def test_a_champion_that_was_moved_by_hand_during_the_decision_is_decided_about_again() -> None:
+    promote("1")
+    decided = decision("2", before="1")
+    connect().set_registered_model_alias(names().model, "champion", "3")
+    before = state()
+    with pytest.raises(registry.ChampionMoved, match="version 2 was compared with version 1, and version 3 is champion now; promote again"):
+        registry.apply(registry.version("2"), decided, tags={})
+    assert state() == before
+
+
+def test_two_processes_change_the_aliases_one_after_the_other_and_a_killed_one_keeps_nobody_waiting(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    promote("1")
+    promote("2")
+    monkeypatch.setattr(turn, "LOOK", 0.05)
+    code = "import sys; from tasks.tracking import turn\nwith turn.alone(): print('in', flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdout
+        assert other.stdout.readline() == "in\n"
+        with monkeypatch.context() as patch:
+            patch.setattr(turn, "WAIT", 0.5)
+            with pytest.raises(EndpointError, match=r"others changed the aliases for 0\.5 s"):
+                roll_back("")
+        other.kill()
+    assert roll_back("") == ("2", "1", None)
+    assert "the process that changed the aliases is gone" in capsys.readouterr().err
+
+
+def test_the_lock_of_another_machine_is_removed_after_a_time_without_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    promote("1")
+    promote("2")
+    connect().create_registered_model(f"{names().model}.lock", tags={"holder": "abcdef 1-1"})
+    monkeypatch.setattr(turn, "PATIENCE", 0.2)
+    monkeypatch.setattr(turn, "LOOK", 0.05)
+    assert roll_back("") == ("2", "1", None)
 
 
 def test_without_a_champion_there_is_nothing_to_roll_back() -> None:
