@@ -27,6 +27,7 @@ PER_SECOND = 4  # redraws
 LEFT = 7  # rows of the window that the table leaves for lines and figures
 BAR = re.compile(r"(?P<label>[^|]*?):?\s*(?P<percent>\d{1,3})%\|[^|]*\|\s*(?P<rest>.*)")  # as tqdm draws it
 STYLES = {"Completed": ("✓", "green"), "Cached": ("·", "dim"), "Failed": ("✗", "bold red"), "Stopped": ("✗", "bold red")}
+STYLES |= {"Restored": ("↓", "green"), "Cancelled": ("✗", "bold red")}
 
 
 class Bar(NamedTuple):
