@@ -156,7 +156,7 @@ def alias(name: Name, alias: str, version: Annotated[str, typer.Argument(help="a
 
 
 @app.command()
-def follow(store: Store = "") -> None:
+def follow(store: Store = "", as_json: Json = False) -> None:
     """Set the checkpoints' aliases as in the model registry, and publish what is missing. Run it after a promotion or a rollback."""
     from tasks.storage import release
     from tasks.storage.client import opened
@@ -167,7 +167,7 @@ def follow(store: Store = "") -> None:
         found = release.follow(at=at)
         lines = [f"{alias} is checkpoint/{version}" for alias, version in found.aliases.items()]
         lines += [f"{alias}: {why}" for alias, why in found.left.items()]
-        print("\n".join(lines) or "the model registry has no aliases")
+        _tell(as_json, "\n".join(lines) or "the model registry has no aliases", {"aliases": found.aliases, "left": found.left})
 
 
 @app.command()
