@@ -20,7 +20,7 @@ from tasks.tracking.checkpoint import digest
 from tasks.tracking.client import connect, names
 from tasks.tracking.recording import record_evaluation
 from tests.conftest import ROOT
-from tests.tasks.evaluation.test_evaluate import candidate as endpoint
+from tests.tasks.evaluation.evaluations import candidate as endpoint
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 

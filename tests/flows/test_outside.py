@@ -19,7 +19,7 @@ from tasks.tracking import registry
 from tasks.tracking.client import connect, names
 from tasks.tracking.gate import Promoted
 from tasks.tracking.outside import contradiction
-from tests.tasks.test_promote import candidate
+from tests.tasks.promotions import candidate
 
 pytestmark = pytest.mark.timeout(300)
 

@@ -1,5 +1,6 @@
 """The promote stage on a real SQLite store: a better model gets the alias, a worse one becomes challenger, a repeat changes nothing."""
 
+import json
 from pathlib import Path
 from typing import Any
 

@@ -15,7 +15,7 @@ from tasks.tracking import flavor, registry, runs
 from tasks.tracking.checkpoint import digest, files
 from tasks.tracking.client import connect, names, uri
 from tests.conftest import ROOT
-from tests.tasks.endpoints.test_server import checkpoint as tiny  # noqa: F401  a fixture: a Llama with random weights
+from tests.tasks.model_files import random_llama
 from tests.tasks.storage.servers import free_port
 
 PLAIN = """
@@ -33,8 +33,13 @@ print(AutoModelForCausalLM.from_pretrained(mlflow.artifacts.download_artifacts("
 """
 
 
+@pytest.fixture(scope="module")
+def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return random_llama(tmp_path_factory.mktemp("checkpoints") / "student")
+
+
 @pytest.fixture
-def version(tiny: Path, mlflow_home: Path) -> registry.Version:  # noqa: F811
+def version(tiny: Path, mlflow_home: Path) -> registry.Version:
     """The tiny model, registered and champion."""
     found = registry.register(tiny, run_id=runs.record("train", digest(tiny)), tags={})
     connect().set_registered_model_alias(names().model, "champion", found.number)
@@ -59,7 +64,7 @@ def test_a_fresh_python_loads_the_champion_as_a_pipeline_as_pyfunc_and_as_a_fold
     ]
 
 
-def test_the_pipeline_itself_gets_the_checkpoints_own_files(version: registry.Version, tiny: Path) -> None:  # noqa: F811
+def test_the_pipeline_itself_gets_the_checkpoints_own_files(version: registry.Version, tiny: Path) -> None:
     fetched = registry.fetch("models:/longwriter@champion")
     assert {path.relative_to(fetched) for path in fetched.rglob("*")} == {path.relative_to(tiny) for path in files(tiny)}
     assert digest(fetched) == digest(tiny)
