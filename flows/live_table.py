@@ -26,6 +26,7 @@ from tasks.schema.settings import settings
 PER_SECOND = 4  # redraws
 LEFT = 7  # rows of the window that the table leaves for lines and figures
 BAR = re.compile(r"(?P<label>[^|]*?):?\s*(?P<percent>\d{1,3})%\|[^|]*\|\s*(?P<rest>.*)")  # as tqdm draws it
+NOISE = re.compile(r"[\s!]*|.*\[\d\d:\d\d[^\]]*\]\s*")  # what DVC's bars leave behind; a bar without a whole
 STYLES = {"Completed": ("✓", "green"), "Cached": ("·", "dim"), "Failed": ("✗", "bold red"), "Stopped": ("✗", "bold red")}
 STYLES |= {"Restored": ("↓", "green"), "Cancelled": ("✗", "bold red")}
 
@@ -101,7 +102,7 @@ class LiveTable(Screen):
         self._running = self._bar = None
 
     def line(self, text: str) -> None:
-        if not BAR.fullmatch(text):  # a bar's last state is no line: the table has the stage's time
+        if not (BAR.fullmatch(text) or NOISE.fullmatch(text)):  # a bar's last state is no line: the table has the stage's time
             self.write(f"{self._running.name}: {text}" if self._running else text)
 
     def bar(self, text: str) -> None:
@@ -121,8 +122,8 @@ class LiveTable(Screen):
         self._spend.look()
         table = Table(box=None, padding=(0, 1), show_header=False, expand=False)
         table.add_column(width=1)
-        table.add_column(no_wrap=True)
-        table.add_column(no_wrap=True, justify="right", style="dim")
+        table.add_column(no_wrap=True, min_width=max((len(row.name) for row in self._rows), default=0))
+        table.add_column(no_wrap=True, min_width=6, justify="right", style="dim")
         table.add_column(no_wrap=True, overflow="ellipsis")
         first, last = self._window()
         if first:

@@ -13,6 +13,7 @@ from dvc.repo import Repo
 
 from flows import checkout, graph
 from tasks import store
+from tasks.reporting.verdict import headline
 from tasks.schema.records import ByName, Headline
 from tasks.schema.settings import settings
 from tasks.tracking import client
@@ -95,8 +96,7 @@ def _verdict(outs: Iterable[Path]) -> Iterator[str]:
     """Was the model promoted, and why?"""
     for out in outs:
         if (path := out / DECISION).is_file():
-            found = store.read_document(path, Decision)
-            yield f"verdict   {found.model}, version {found.version}, is {found.alias}: {found.reason}"
+            yield headline(store.read_document(path, Decision)).sentence
             yield ""
 
 

@@ -11,7 +11,7 @@ from prefect.settings import PREFECT_API_URL
 from rich.console import Console
 
 from flows.graph import Stage
-from flows.live_table import Bar, LiveTable, Spend, clock, read_bar
+from flows.live_table import NOISE, Bar, LiveTable, Spend, clock, read_bar
 from tasks.endpoints.chat import Reply, user
 from tasks.endpoints.replay import journal, key_of, paid
 from tasks.schema.records import Usage
@@ -74,6 +74,9 @@ def test_without_a_terminal_a_run_is_plain_lines(toy: Path) -> None:
 def test_tqdms_bars_are_read() -> None:
     assert read_bar("write:  45%|████▌     | 45/100 [00:12<00:15,  3.2it/s, $0.02]") == Bar(45, "45/100 [00:12<00:15,  3.2it/s, $0.02]")
     assert read_bar("starting student: 00:04") == Bar(None, "starting student: 00:04")
+    noise = ("", "!", "Collecting files and computing hashes in data/pack  |0.00 [00:00,     ?file/s]")
+    assert all(NOISE.fullmatch(text) for text in noise)
+    assert not NOISE.fullmatch("train: 3 rows [00:12] are left out")
     assert [clock(seconds) for seconds in (0.4, 61, 3725)] == ["0:00", "1:01", "1 h 02"]
 
 

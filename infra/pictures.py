@@ -1,0 +1,202 @@
+"""Make the pictures of README and the site: `python -m infra.pictures`.
+
+docs/pictures/results.svg: asked against written, and S_l, from the figures that git tracks. docs/pictures/terminal.svg: what a command
+really shows in a terminal. docs/reader.png: the page of `longwriter read` (reader_picture.py).
+"""
+
+import csv
+import fcntl
+import os
+import pty
+import re
+import struct
+import subprocess
+import sys
+import tempfile
+import termios
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from itertools import groupby
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Annotated
+
+import orjson
+import typer
+from rich._export_format import CONSOLE_SVG_FORMAT
+from rich.console import Console
+from rich.style import Style
+from rich.text import Text
+
+from infra import reader_picture
+from tasks import store
+from tasks.reporting.verdict import level_of
+from tasks.schema.errors import BadInput, ServerError
+from tasks.schema.params import load
+from tasks.stage import one_line_errors
+
+if TYPE_CHECKING:
+    from pyte.screens import Char
+
+OUT = Path("docs/pictures")
+COLUMNS, ROWS = 96, 40
+ESSAY = 'longwriter write "A 300-word guide to sourdough" --profile rehearsal'
+ORDER = {"base": "#8a8a8a", "control": "#d95f02", "student": "#1b6ca8", "aligned": "#0b8457"}
+NAMES = {"brown": "yellow", "brightbrown": "bright_yellow"}  # pyte's names of colours that rich calls otherwise
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, invoke_without_command=True)
+
+
+@app.callback()
+def pictures(context: typer.Context) -> None:
+    """Make every picture."""
+    if context.invoked_subcommand:
+        return
+    with one_line_errors():
+        results()
+        terminal(ESSAY)
+    reader_picture.main()
+
+
+@app.command("results")
+def results_() -> None:
+    """Draw results.svg."""
+    with one_line_errors():
+        results()
+
+
+@app.command("terminal")
+def terminal_(
+    command: Annotated[str, typer.Argument(help="a command line that begins with longwriter")] = ESSAY,
+    last: Annotated[int, typer.Option(min=1, help="lines that are shown, from the last one")] = ROWS,
+    raw: Annotated[Path | None, typer.Option(help="bytes of a terminal that were recorded already; nothing is run")] = None,
+    columns: Annotated[int, typer.Option(min=20, help="of the terminal that was recorded")] = COLUMNS,
+) -> None:
+    """Record terminal.svg."""
+    with one_line_errors():
+        terminal(command, last=last, raw=raw, columns=columns)
+
+
+def results(ruler: Path = Path("plots/ruler.csv"), scores: Path = Path("metrics/scores.json"), out: Path = OUT) -> None:
+    """Draw asked against written (median, log axes) and the mean S_l of each model."""
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot as plt
+
+    written: dict[str, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+    with ruler.open(encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            written[row["model"]][int(row["asked"])].append(int(row["written"]))
+    means = {model: card["s_l"] for model, card in orjson.loads(scores.read_bytes()).items()}
+    models = [model for model in ORDER if model in written] + sorted(written.keys() - ORDER.keys())
+    with plt.rc_context({"svg.hashsalt": "longwriter", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10}):
+        figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), width_ratios=(2, 1), layout="constrained")
+        lengths = sorted({asked for model in models for asked in written[model]})
+        left.fill_between(lengths, [n / 2 for n in lengths], [n * 2.5 for n in lengths], color="#000000", alpha=0.05, label="S_l over 50")
+        left.fill_between(lengths, [n / 1.4 for n in lengths], [n * 1.6 for n in lengths], color="#000000", alpha=0.08, label="S_l over 80")
+        for model in models:
+            points = sorted((asked, median(all_of)) for asked, all_of in written[model].items())
+            line = "--" if model == "aligned" else "-"  # its points may lie on the student's
+            left.plot(*zip(*points, strict=True), line, marker="o", color=ORDER.get(model, "#7a5195"), label=model)
+        left.set(xscale="log", yscale="log", xlabel="words asked for", ylabel="words written (median)", title="Asked against written")
+        left.set_xticks(lengths, [f"{n:,}" for n in lengths])
+        left.minorticks_off()
+        left.legend(frameon=False, fontsize=8)
+        bars = right.barh(
+            models[::-1], [means.get(model) or 0 for model in models[::-1]], color=[ORDER.get(model, "#7a5195") for model in models[::-1]]
+        )
+        right.bar_label(bars, fmt="%.0f", padding=3)
+        right.set(xlim=(0, 110), title="S_l, benchmark")
+        left.yaxis.set_major_formatter("{x:,.0f}")
+        figure.suptitle(f"The recorded run, {level_of(load())}", fontsize=9, color="#555555")
+        for axes in (left, right):
+            axes.spines[["top", "right"]].set_visible(False)
+        out.mkdir(parents=True, exist_ok=True)
+        with store.replacing(out / "results.svg") as scratch:
+            figure.savefig(scratch, format="svg", metadata={"Date": None})
+        plt.close(figure)
+    print(out / "results.svg")
+
+
+def terminal(command: str, *, last: int = ROWS, raw: Path | None = None, columns: int = COLUMNS, out: Path = OUT) -> None:
+    """Record what a command shows in a terminal, and draw its last lines. Raises ServerError if the command fails."""
+    shown = raw.read_bytes() if raw else recorded(command)
+    store.write_text(out / "terminal.svg", drawn(shown, title=command, last=last, columns=columns))
+    print(out / "terminal.svg")
+
+
+def recorded(command: str) -> bytes:
+    """Everything that a command writes to a terminal, in an empty folder of its own. Raises ServerError if it fails."""
+    if not command.startswith("longwriter "):
+        raise BadInput("command", f"{command!r} does not begin with longwriter", fix=f"for example {ESSAY}")
+    root = Path.cwd()
+    with tempfile.TemporaryDirectory() as folder:
+        tool = Path(folder) / "bin/longwriter"
+        tool.parent.mkdir()
+        tool.write_text(f'#!/bin/sh\nPYTHONPATH="{root}" exec "{sys.executable}" -m flows.cli "$@"\n', encoding="utf-8")
+        tool.chmod(0o755)
+        place = Path(folder) / "here"
+        place.mkdir()
+        size = {"TERM": "xterm-256color", "COLUMNS": str(COLUMNS), "LINES": str(ROWS)}
+        path = f"{tool.parent}{os.pathsep}{os.environ['PATH']}"
+        return _watched(command, folder=place, environment=os.environ | size | {"PATH": path, "LONGWRITER_HOME": f"{folder}/home"})
+
+
+def _watched(command: str, *, folder: Path, environment: Mapping[str, str]) -> bytes:
+    mine, its = pty.openpty()
+    fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("HHHH", ROWS, COLUMNS, 0, 0))
+    process = subprocess.Popen(["sh", "-c", command], cwd=folder, env=environment, stdin=its, stdout=its, stderr=its)
+    os.close(its)
+    shown = b""
+    with suppress(OSError):  # the other side is closed
+        while chunk := os.read(mine, 65536):
+            shown += chunk
+    os.close(mine)
+    if code := process.wait():
+        raise ServerError(f"{command}: ended with code {code}; {shown[-300:].decode('utf-8', 'replace')}")
+    return shown
+
+
+def drawn(shown: bytes, *, title: str, last: int, columns: int = COLUMNS) -> str:
+    """The screen that these bytes leave behind, as SVG. Nothing in it is fetched from elsewhere."""
+    import pyte
+
+    lines = shown.count(b"\n") + ROWS
+    screen = pyte.Screen(columns, lines)
+    pyte.ByteStream(screen).feed(shown)
+    rows = [_line(screen.buffer[number], columns) for number in range(lines)]
+    while rows and not rows[-1].plain.strip():
+        rows.pop()
+    with open(os.devnull, "w", encoding="utf-8") as nowhere:
+        console = Console(record=True, width=columns, file=nowhere, force_terminal=True, color_system="truecolor")
+        console.print(Text("\n").join(rows[-last:]))
+        form = re.sub(r"@font-face \{\{.*?\}\}\s*", "", CONSOLE_SVG_FORMAT, flags=re.DOTALL)
+        return console.export_svg(title=title, code_format=form, unique_id="longwriter")
+
+
+def _line(cells: Mapping[int, "Char"], columns: int) -> Text:
+    """A row of the screen with its colours."""
+    line = Text()
+    for look, run in groupby((cells[place] for place in range(columns)), key=lambda cell: cell._replace(data="")):
+        style = Style(color=_colour(look.fg), bgcolor=_colour(look.bg), bold=look.bold, italic=look.italics)
+        line.append("".join(cell.data for cell in run), style)
+    line.rstrip()
+    return line
+
+
+def _colour(name: str) -> str | None:
+    if name == "default":
+        return None
+    if re.fullmatch(r"[0-9a-f]{6}", name):
+        return f"#{name}"
+    return NAMES.get(name, re.sub(r"^bright(?=\w)", "bright_", name))
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    app(argv, prog_name="python -m infra.pictures")
+
+
+if __name__ == "__main__":
+    main()
