@@ -48,7 +48,7 @@ class Normal(ast.NodeTransformer):
     def __init__(self, code: Resolver, module: str, named: Callable[[Place], str]):
         self._code, self._module, self._named = code, module, named
         self._own: dict[str, str] = {}  # local variables and parameters
-        self._bars: set[str] = set()  # variables that are progress bars
+        self._bars: set[str] = set()  # variables that are progress bars or recorders
 
     def of(self, node: ast.stmt) -> ast.AST:
         changed = self.visit(copy.deepcopy(node))
@@ -96,6 +96,10 @@ class Normal(ast.NodeTransformer):
     def _is_of(self, node: ast.AST, module: str) -> bool:
         found = self._meant(node)
         return isinstance(found, Place) and found.module == module
+
+    def _is_below(self, node: ast.AST, package: str) -> bool:
+        found = self._meant(node)
+        return isinstance(found, Place) and found.module.startswith(package)
 
     # functions and classes
 
@@ -210,7 +214,8 @@ class Normal(ast.NodeTransformer):
         bars = [
             item for item in node.items if isinstance(item.context_expr, ast.Call) and self._is_of(item.context_expr.func, "tasks.progress")
         ]
-        self._bars |= {item.optional_vars.id for item in bars if isinstance(item.optional_vars, ast.Name)}
+        silent = [*bars, *(item for item in node.items if self._is_below(_callee(item.context_expr), "tasks.tracking"))]
+        self._bars |= {item.optional_vars.id for item in silent if isinstance(item.optional_vars, ast.Name)}
         node.items = [item for item in node.items if item not in bars]
         self.generic_visit(node)
         return node if node.items else node.body
