@@ -15,6 +15,7 @@ from tasks.endpoints.completion import (
     Unreadable,
     check_error,
     finish_reason,
+    loads,
     read_content,
     read_message,
 )
@@ -76,7 +77,8 @@ def _ending(row: Row) -> str:
 def _read(value: object, *, beside: Row) -> tuple[Content, str]:
     """An answer's text, thoughts and finish reason. Raises Unreadable or ErrorInside."""
     if isinstance(value, str):
-        return _text(value, beside), ""
+        whole = _serialized(value)
+        return _of_object(whole) if whole else (_text(value, beside), "")
     if isinstance(value, list):
         if value and all(isinstance(part, dict) and "generated_text" in part for part in value):
             return _text(str(value[0]["generated_text"]), beside), ""
@@ -86,8 +88,21 @@ def _read(value: object, *, beside: Row) -> tuple[Content, str]:
     return _of_object(value)
 
 
+def _serialized(text: str) -> dict[str, Any] | None:
+    """The whole reply of a server that was stored as a string of JSON. None for any other text: an answer may itself be JSON."""
+    if not text.lstrip().startswith("{") or not any(f'"{name}"' in text for name in ("choices", "candidates")):
+        return None
+    try:
+        value = loads(text.encode("utf-8", "surrogatepass"))
+    except (ValueError, RecursionError):
+        return None
+    replies = next((value[name] for name in ("choices", "candidates") if name in value), None) if isinstance(value, dict) else None
+    whole = isinstance(replies, list) and replies and isinstance(replies[0], dict) and {"message", "text", "content"} & set(replies[0])
+    return value if whole else None
+
+
 def _of_object(value: dict[str, Any]) -> tuple[Content, str]:
-    """Reads a chat completion, a batch response with one, a message, or a reply of OpenAI's Responses API."""
+    """Reads a chat completion, a batch response with one, a message, or a reply of OpenAI's Responses API, Gemini, Bedrock or Ollama."""
     if isinstance(body := value.get("body"), dict):
         check_error(value)
         return _of_object(body)
@@ -98,8 +113,14 @@ def _of_object(value: dict[str, Any]) -> tuple[Content, str]:
         if isinstance(message := choice.get("message"), dict):
             return read_message(message), finish_reason(choice)
         return read_content(choice.get("text"), beside=choice), finish_reason(choice)
+    if isinstance(candidates := value.get("candidates"), list) and candidates and isinstance(candidates[0], dict):
+        return _of_gemini(candidates[0])
     if isinstance(message := value.get("message"), dict):
         return read_message(message), _ending(value)
+    if isinstance(output := value.get("output"), dict) and isinstance(message := output.get("message"), dict):  # Bedrock's Converse
+        return read_message(message), str(value.get("stopReason") or "")
+    if isinstance(text := value.get("response"), str) and "done" in value:  # Ollama's /api/generate
+        return _text(text, value), _ending(value)
     if isinstance(output := value.get("output"), list):
         why = value.get("incomplete_details")
         return _of_items(output), str(why["reason"]) if isinstance(why, dict) and "reason" in why else str(value.get("status") or "")
@@ -107,6 +128,16 @@ def _of_object(value: dict[str, Any]) -> tuple[Content, str]:
         content = next(value[name] for name in ("content", "text", "completion") if name in value)
         return read_content(content, beside=_thoughts(value)), _ending(value)
     raise Unreadable(f"an object without an answer that is known: its fields are {', '.join(map(str, list(value)[:6]))}")
+
+
+def _of_gemini(candidate: dict[str, Any]) -> tuple[Content, str]:
+    """Reads a candidate of Gemini's API: parts of text, some of which are thoughts."""
+    content = candidate.get("content")
+    parts = content.get("parts") if isinstance(content, dict) else None
+    if not isinstance(parts, list) or not all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in parts):
+        raise Unreadable("a candidate without parts of text")
+    typed = [{"type": "thinking", "thinking": part["text"]} if part.get("thought") is True else part for part in parts]
+    return read_content(typed), str(candidate.get("finishReason") or "")
 
 
 def _of_items(items: Sequence[object]) -> Content:

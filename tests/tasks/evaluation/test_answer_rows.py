@@ -34,6 +34,23 @@ SHAPES: dict[str, tuple[Row, str, str]] = {  # the row, its thoughts, its finish
     "a batch's output": ({**ASKED, "custom_id": "a", "response": {"status_code": 200, "body": COMPLETION}}, THOUGHTS, "max_tokens"),
     "Ollama": ({**ASKED, "response": {"message": {"content": TEXT, "thinking": THOUGHTS}, "done_reason": "stop"}}, THOUGHTS, "stop"),
     "Anthropic": ({**ASKED, "response": {"content": [{"type": "text", "text": TEXT}], "stop_reason": "end_turn"}}, "", "end_turn"),
+    "a completion as a string": ({**ASKED, "response": json.dumps(COMPLETION)}, THOUGHTS, "max_tokens"),
+    "Gemini": (
+        {
+            **ASKED,
+            "response": {
+                "candidates": [{"content": {"parts": [{"text": THOUGHTS, "thought": True}, {"text": TEXT}]}, "finishReason": "MAX_TOKENS"}]
+            },
+        },
+        THOUGHTS,
+        "MAX_TOKENS",
+    ),
+    "Bedrock": (
+        {**ASKED, "response": {"output": {"message": {"role": "assistant", "content": [{"text": TEXT}]}}, "stopReason": "end_turn"}},
+        "",
+        "end_turn",
+    ),
+    "Ollama's generate": ({**ASKED, "response": {"response": TEXT, "done": True, "done_reason": "length"}}, "", "length"),
     "Responses": (
         {
             **ASKED,
@@ -97,6 +114,14 @@ def test_what_is_no_answer_is_refused_in_one_line(tmp_path: Path, row: Row, why:
         list(read_recorded(written(tmp_path / "rows.jsonl", row)))
     assert f"rows.jsonl:1: {why}" in str(raised.value)
     assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("answer", ['{"choices": ["rye", "wheat"]}', '{"candidates": [{"name": "Ann"}]}', '{"choices": [', '{"bread": 1}'])
+def test_an_answer_that_is_json_stays_as_it_is(tmp_path: Path, answer: str) -> None:
+    path = tmp_path / "answers.jsonl"
+    path.write_text(json.dumps({**ASKED, "response": answer}))
+    (one,) = read_recorded(path)
+    assert one.response == answer
 
 
 def test_several_answers_in_one_row_are_samples(tmp_path: Path) -> None:
