@@ -4,11 +4,13 @@ Lines of the stages are printed above the table. Stages that do not fit the wind
 """
 
 import re
+import sys
 import time
 from pathlib import Path
 from typing import NamedTuple, TextIO
 
 from rich.console import Console, Group
+from rich.file_proxy import FileProxy
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
@@ -93,6 +95,8 @@ class LiveTable(Screen):
         self._rows = [_Row(name) for name in names]
         self._live = Live(get_renderable=self.draw, console=self._console, refresh_per_second=PER_SECOND)
         self._live.start()
+        if isinstance(sys.stderr, FileProxy):  # Live's: what is written to it is printed above the table
+            sys.stderr.isatty = lambda: False  # type: ignore[method-assign]  # so that DVC draws no bars of its own there
 
     def stage_begins(self, stage: Stage) -> None:
         self._running, self._bar, self._stage_began = stage, None, time.monotonic()

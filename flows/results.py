@@ -20,7 +20,7 @@ from tasks.tracking import client
 from tasks.tracking.gate import Decision
 
 REPORT = "tasks.report"  # the module of the stage report
-DECISION = "decision.json"  # in the output folder of the stage promote
+DECISION = "decision.json"  # an output of the stage promote
 SHOWN = {"s_bar": "S̄", "s_l": "S_l", "s_q": "S_q", "unscored": "unscored", "items": "items"}
 
 
@@ -95,8 +95,8 @@ def _scores(scores: Mapping[str, Headline]) -> Iterator[str]:
 def _verdict(outs: Iterable[Path]) -> Iterator[str]:
     """Was the model promoted, and why?"""
     for out in outs:
-        if (path := out / DECISION).is_file():
-            yield headline(store.read_document(path, Decision)).sentence
+        if out.name == DECISION and out.is_file():
+            yield headline(store.read_document(out, Decision)).sentence
             yield ""
 
 

@@ -50,6 +50,7 @@ def test_in_a_terminal_a_run_is_one_table_that_moves(toy: Path) -> None:
     assert last_marks(screen) == {"first": "✓", "second": "✓", "third": "✓"}
     assert "first: first reads in.txt" in screen.shown
     assert "100%|bar|" not in screen.shown
+    assert "file/s]" not in screen.shown
 
 
 @pytest.mark.usefixtures("api")
