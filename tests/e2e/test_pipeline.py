@@ -119,7 +119,7 @@ REPOSITORY_WIDE = [  # each with words that its output has
     ("remote add --default local ../remote", ""),
     ("push --run-cache", "pushed"),
     ("pull --run-cache", "up to date"),
-    ("exp show --no-pager --only-changed", "workspace"),
+    ("exp show --csv", "workspace"),
     ("exp run --dry", ""),
     ("gc --workspace --dry --force", ""),
     ("dag --mermaid", "promote"),
