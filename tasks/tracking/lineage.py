@@ -42,9 +42,9 @@ def trained_by(client: "MlflowClient", experiment: str, history: str) -> dict[st
 
 
 def sum_up(client: "MlflowClient", experiment: str, headline: str) -> None:
-    """Put what came of the flow run into the name of its own run, under which the list of runs folds all others."""
+    """Put what came of the flow run before the name of its own run, under which the list of runs folds all others."""
     if flow_run := os.environ.get(FLOW_RUN):
-        client.update_run(_parent(client, experiment, flow_run), name=f"{_name(flow_run)}: {headline}")
+        client.update_run(_parent(client, experiment, flow_run), name=f"{headline}, {_name(flow_run)}")
 
 
 def _name(flow_run: str) -> str:

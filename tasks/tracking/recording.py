@@ -101,7 +101,7 @@ def record_evaluation(
         also=lambda run_id: record_items(
             _of(items, model), experiment=experiment(connect()), run_id=run_id, judge=cards[model].judge, texts=texts.as_posix()
         ),
-        headline=", ".join(f"{model} {_headline(card)}" for model, card in cards.items()),
+        headline=_headlines(cards),
     )
 
 
@@ -114,6 +114,12 @@ def _benchmark(items: Path, model: str) -> runs.Input:
     asked = sorted((item.id, item.sample, item.prompt) for item in _of(items, model))
     digest = hashlib.sha256(repr(asked).encode()).hexdigest()
     return runs.Input("benchmark", items.as_posix(), digest, "evaluation", len(asked), ("id", "type", "language", "asked"))
+
+
+def _headlines(cards: Mapping[str, Scorecard]) -> str:
+    """The models' scores, best first: a list may show the beginning alone."""
+    ordered = sorted(cards.items(), key=lambda entry: entry[1].s_l if entry[1].s_bar is None else entry[1].s_bar, reverse=True)
+    return ", ".join(f"{model} {_headline(card)}" for model, card in ordered)
 
 
 def _headline(card: Scorecard) -> str:

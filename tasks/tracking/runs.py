@@ -64,9 +64,9 @@ def record(
     """Returns the id of the finished run of this kind and digest. If there is none, creates it and logs everything.
 
     `figures` are SVG texts by file name. `stage` is `kind` by default. The DVC version of `data`, an output, is recorded. `headline` is
-    added to the names of this run and of its parent, because MLflow's list of runs shows names and no metrics. `history` is the SHA-256 of
-    a training's history: the commit is then the one that trained, and is left out if it is not known. `also` gets the new run's id before
-    the run is finished.
+    put before the names of this run and of its parent, because MLflow's list of runs shows the beginning of names, and no metrics.
+    `history` is the SHA-256 of a training's history: the commit is then the one that trained, and is left out if it is not known. `also`
+    gets the new run's id before the run is finished.
     """
     client = connect()
     if headline:
@@ -78,7 +78,7 @@ def record(
     if history is not None:
         own = {key: value for key, value in own.items() if key not in (lineage.COMMIT, lineage.DIRTY)}
         own |= lineage.trained_by(client, experiment(client), history)
-    name = f"{kind}-{digest[:8]}" + (f": {headline}" if headline else "")
+    name = ", ".join(filter(None, (headline, f"{kind}-{digest[:8]}")))
     run = client.create_run(experiment(client), run_name=name, tags=own)
     run_id = str(run.info.run_id)
     _log_values(client, run_id, params or {}, list(points))

@@ -37,8 +37,8 @@ def test_runs_of_one_flow_run_have_one_parent_and_those_of_none_have_none(tmp_pa
     assert client.get_run(parent).info.run_name == "longwriter brave-hare"
     assert "mlflow.parentRunId" not in client.get_run(alone).data.tags
     scored = runs.record("evaluate", "c" * 8, stage="score", headline="student S̄ 90.5")
-    assert client.get_run(scored).info.run_name == "evaluate-cccccccc: student S̄ 90.5"
-    assert client.get_run(parent).info.run_name == "longwriter brave-hare: student S̄ 90.5"
+    assert client.get_run(scored).info.run_name == "student S̄ 90.5, evaluate-cccccccc"
+    assert client.get_run(parent).info.run_name == "student S̄ 90.5, longwriter brave-hare"
     assert len(client.search_runs([experiment(client)])) == 5
 
 
