@@ -22,14 +22,14 @@ COMMANDS = (
     "eval score {answers} --out scored",
     "data check {answers}",
     "models list",
-    "store fetch a/1 fetched",
 )
 
 
 def unshared(*words: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run a command in `folder`, mounted read-only in a namespace of its own."""
     command = ["unshare", "--map-root-user", "--mount", "sh", "-c", MOUNT, "sh", str(folder), *words]
-    return subprocess.run(command, capture_output=True, text=True, env=os.environ | environment)
+    own = {name: value for name, value in os.environ.items() if name != "LONGWRITER_HOME"}  # the home is in the checkout
+    return subprocess.run(command, capture_output=True, text=True, env=own | environment)
 
 
 @pytest.fixture(scope="module")
@@ -51,9 +51,8 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_command_that_must_write_says_in_one_line_that_it_cannot(command: str, checkout: Path, tmp_path: Path) -> None:
     answers = tmp_path / "answers.jsonl"
     answers.write_text(ANSWER)
-    own = {"PYTHONPATH": str(checkout), "LONGWRITER_STORE": "s3://bucket/prefix", "LONGWRITER_STORE_ENDPOINT": "http://127.0.0.1:9"}
     words = command.format(answers=answers).split()
-    done = unshared(sys.executable, "-m", "flows.cli", *words, folder=checkout, **own)
+    done = unshared(sys.executable, "-m", "flows.cli", *words, folder=checkout, PYTHONPATH=str(checkout))
     *_, said = done.stderr.strip().splitlines()
     assert done.returncode == 2, done.stderr
     assert said.startswith("error: ")
@@ -70,5 +69,5 @@ def test_a_command_that_writes_nothing_works(checkout: Path, tmp_path: Path) -> 
 
 def test_doctor_names_the_workspace_that_cannot_be_written(checkout: Path) -> None:
     done = unshared(sys.executable, "-m", "flows.cli", "doctor", folder=checkout, PYTHONPATH=str(checkout))
-    assert done.returncode == 2, done.stderr
+    assert done.returncode == 1, done.stderr
     assert f"{checkout}: the folder, or its file system, cannot be written" in done.stdout + done.stderr
