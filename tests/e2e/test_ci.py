@@ -11,10 +11,11 @@ import pytest
 from ruamel.yaml import YAML
 
 from tasks import store
-from tasks.longbench.scorecard import Scorecards
+from tasks.longbench.scorecard import Scorecards, read_scorecards
 from tasks.longbench.summary import summarise
 from tasks.schema.records import ScoredItem
 from tasks.schema.settings import settings
+from tasks.schema.standins import MARK
 from tasks.tracking import registry, rollback, runs
 from tasks.tracking.checkpoint import digest
 from tasks.tracking.client import connect, names
@@ -71,20 +72,20 @@ def job(name: str, folder: Path, given: dict[str, str]) -> "subprocess.Completed
 def version(folder: Path, weights: bytes, alias: str) -> registry.Version:
     folder.mkdir()
     (folder / "model.safetensors").write_bytes(weights)
-    (folder / "config.json").write_text("{}")
+    (folder / "config.json").write_text(f'{{"{MARK}": true}}')  # the rehearsal's own student, which its judge may grade
     found = registry.register(folder, run_id=runs.record("train", digest(folder)), tags={})
     connect().set_registered_model_alias(names().model, alias, found.number)
     return found
 
 
-def evaluated(folder: Path, champion: registry.Version, items: list[ScoredItem], *, better_by: float) -> None:
+def evaluated(folder: Path, champion: registry.Version, items: list[ScoredItem], judge: str | None, *, better_by: float) -> None:
     """The champion's evaluation: the candidate's own items with other points."""
     moved = [
         item.model_copy(update={"model": "student", "s_l": _bounded(item.s_l + better_by), "s_q": _bounded((item.s_q or 0) + better_by)})
         for item in items
     ]
     folder.mkdir()
-    card = summarise(moved, judge=None)
+    card = summarise(moved, judge=judge)
     store.write(folder / "items.jsonl", moved)
     store.write_json(folder / "scorecard.json", Scorecards({"student": card}))
     run_id = record_evaluation(
@@ -118,20 +119,21 @@ def test_a_candidate_of_the_registry_is_held_against_a_worse_and_a_better_champi
     comment = checkout / "ci-eval/comment.md"
     assert "**The gate holds.**" in comment.read_text()
     items = list(store.read(checkout / "ci-eval/items.jsonl", ScoredItem))
+    (judge,) = {card.judge for card in read_scorecards(checkout / "ci-eval/scorecard.json").values()}
 
     champion = version(tmp_path / "b", b"champion", "champion")
-    evaluated(tmp_path / "worse", champion, items, better_by=-15)
+    evaluated(tmp_path / "worse", champion, items, judge, better_by=-15)
     better = job("candidate", checkout, given)
     assert better.returncode == 0, better.stderr
     assert "Against `version 2`" in comment.read_text()
 
-    evaluated(tmp_path / "better", champion, items, better_by=15)
+    evaluated(tmp_path / "better", champion, items, judge, better_by=15)
     worse = job("candidate", checkout, given)
     assert worse.returncode == 1
     assert "gain_over_champion" in worse.stderr
     assert "**The gate fails**" in comment.read_text()
 
-    evaluated(tmp_path / "again", champion, items, better_by=-15.5)
+    evaluated(tmp_path / "again", champion, items, judge, better_by=-15.5)
     profile = checkout / "profiles/rehearsal.yaml"
     floor = profile.read_text().replace("min_general: {}", "min_general: {facts: 0.9}")
     profile.write_text(floor.replace("  tasks: []", "  tasks: [profiles/general/facts.yaml]"))
