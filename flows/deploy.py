@@ -34,7 +34,7 @@ def deploy(*, silence: float) -> list[str]:
         )
         if done.returncode:
             lines = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
-            raise EndpointError(f"prefect deploy: {' '.join((lines or ['ended without a word'])[-1].split())}")
+            raise EndpointError(f"prefect deploy: {' '.join((lines or ['ended without any output'])[-1].split())}")
         after = _deployments(client)
         said += [f"deployment {name} is {'changed' if name in before else 'new'}" for name in after if after[name] != before.get(name)]
         block = automations.alerts(client, settings().alert_url.get_secret_value())

@@ -60,7 +60,7 @@ class readable:
             file = os.path.relpath(next(iter(FILES.findall(problem)), GRAPH))
             raise BadInput(file, problem, fix=_fix_of(file)) from None
         if isinstance(error, sqlite3.DatabaseError | DiskError):
-            fix = f"remove it, only time is lost: `rm -r {SITE_CACHE}`"
+            fix = f"remove it; DVC computes it again: `rm -r {SITE_CACHE}`"
             raise BadInput(SITE_CACHE, f"DVC's list of known digests is damaged ({error})", fix=fix) from None
 
 

@@ -38,7 +38,7 @@ def demand(repo: Repo, *, push: bool) -> str:
     Raises BadSettings without a server, push or DVC remote, and BadInput if tracked files have uncommitted changes.
     """
     if not get_current_settings().api.url:
-        raise BadSettings("PREFECT_API_URL: not set, so no worker can be asked; set it, or run without handing over")
+        raise BadSettings("PREFECT_API_URL: not set, so no worker can be reached; set it, or run without workers")
     if not (push and repo.config["core"].get("remote")):
         raise BadSettings("stages are handed over through DVC's remote: run with push, and `dvc remote add --default NAME URL`")
     written = graph.written(repo)

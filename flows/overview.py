@@ -127,8 +127,8 @@ def report(
 
 
 def use(
-    profile: Annotated[str, typer.Argument(help="a file of profiles/, without .yaml")],
-    force: Annotated[bool, typer.Option("--force", help="also over edits of params.yaml, which is kept as params.yaml.bak")] = False,
+    profile: Annotated[str, typer.Argument(help="a file in profiles/, without .yaml")],
+    force: Annotated[bool, typer.Option("--force", help="replace an edited params.yaml; the old one is kept as params.yaml.bak")] = False,
 ) -> None:
     """Copy a profile to params.yaml."""
     with one_line_errors():

@@ -34,7 +34,7 @@ def use(name: str, *, force: bool = False) -> None:
     load(profile)
     if PARAMS.is_file() and not _is_kept(PARAMS.read_bytes()):
         if not force:
-            problem = "has edits that no profile and no commit holds"
+            problem = "has edits that are in no profile and in no commit"
             raise BadInput(PARAMS, problem, fix="commit it, copy it to profiles/, or use --force (the old file becomes params.yaml.bak)")
         store.write_text(KEPT, PARAMS.read_text(encoding="utf-8"))
     store.write_text(PARAMS, profile.read_text(encoding="utf-8"))

@@ -61,10 +61,11 @@ def ask(page: str) -> Approval:
     try:
         answer = pause_flow_run(wait_for_input=Approval.with_initial_data(description=page), timeout=DAY, poll_interval=POLL)
     except FlowPauseTimeout:
-        raise GateFailed(f"approval: nobody answered within {DAY / 3600:g} hours; nothing was moved, run again to ask again") from None
+        problem = "no alias was changed; run again to ask for approval again"
+        raise GateFailed(f"approval: nobody answered within {DAY / 3600:g} hours; {problem}") from None
     if not answer.approve:
         because = f": {' '.join(answer.note.split())}" if answer.note.strip() else ""
-        raise GateFailed(f"approval: refused by {' '.join(answer.by.split())}{because}; nothing was moved")
+        raise GateFailed(f"approval: refused by {' '.join(answer.by.split())}{because}; no alias was changed")
     return answer
 
 

@@ -11,7 +11,10 @@ AFTER_FAILURE = {"serve": [["follow"]]}  # a champion that fails is rolled back 
 
 
 def wanted() -> bool:
-    """Whether a store is set. Raises StorageError or BadSettings, before any work, if the credentials cannot read it."""
+    """Whether LONGWRITER_STORE is set.
+
+    Also checks that the credentials can read it: raises StorageError or BadSettings if not.
+    """
     if not settings().store:
         return False
     from tasks.storage.client import opened

@@ -35,6 +35,6 @@ def command(module: str, *words: str) -> str:
     """
     done = subprocess.run([sys.executable, "-m", module, *words], capture_output=True, text=True, stdin=subprocess.DEVNULL)
     if done.returncode:
-        lines = done.stderr.strip().splitlines() or ["ended without a word"]
+        lines = done.stderr.strip().splitlines() or ["ended without any output"]
         raise stages.StageFailed(lines[-1].removeprefix("error: "), exit_code=done.returncode)
     return done.stdout.strip()

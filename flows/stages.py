@@ -294,7 +294,7 @@ class _Log:
         own = [line.removeprefix("error: ") for line in self.last if line.startswith("error: ")]
         dvc = [line.removeprefix("ERROR: ") for line in self.last if line.startswith("ERROR: ")]
         ran = [line for line in self.last if not line.startswith(("ERROR: ", "Running stage ", "> ")) and self.heads]
-        return (own or ran or dvc or ["ended without a word"])[-1]
+        return (own or ran or dvc or ["ended without any output"])[-1]
 
     def exit_code(self) -> int:
         """The stage's exit code from DVC's message (so that bad input stays 2), else 1. DVC's own exit code is always 255."""

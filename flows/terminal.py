@@ -44,7 +44,7 @@ class Screen:
 
 
 class PlainLines(Screen):
-    """The screen where there is no terminal: whole lines, and a state of a bar every BAR_SECONDS."""
+    """Output without a terminal: whole lines, and the progress at most every BAR_SECONDS."""
 
     def __init__(self, stream: TextIO):
         self._stream = stream

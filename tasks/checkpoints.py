@@ -127,9 +127,9 @@ def check_weights(path: Path) -> None:
         tensors = orjson.loads(header)
         end = max((tensor["data_offsets"][1] for name, tensor in tensors.items() if name != "__metadata__"), default=0)
     except (orjson.JSONDecodeError, TypeError, KeyError, IndexError, AttributeError):
-        raise BadInput(path, "no safetensors file: its header is not what it should be", fix=fix) from None
+        raise BadInput(path, "not a safetensors file: its header is invalid", fix=fix) from None
     if not isinstance(end, int) or 8 + length + end != size:
-        raise BadInput(path, f"its header describes another size than its {size:,} bytes", fix=fix)
+        raise BadInput(path, f"the size in its header differs from the file's {size:,} bytes", fix=fix)
 
 
 def _check_index(path: Path) -> None:
@@ -157,7 +157,7 @@ def _check_adapter(path: Path, *, above: int) -> None:
     base = _object(path).get("base_model_name_or_path")
     fix = "merge the adapter into its base (merge_and_unload) and save the whole model"
     if not isinstance(base, str) or not Path(base).is_dir():
-        problem = f"an adapter on {str(base)[:80]!r}, whose weights cannot be looked at from here"
+        problem = f"an adapter on {str(base)[:80]!r}; the weights of this base cannot be checked from here"
         raise BadInput(path, problem, field="base_model_name_or_path", fix=fix)
     if above >= DEPTH:
         raise BadInput(path, "its adapters refer to each other in a circle", field="base_model_name_or_path", fix=fix)

@@ -276,8 +276,8 @@ def _port(own: Settings) -> Check:
 
 
 def doctor(
-    profile: Annotated[str, typer.Option(help="a file of profiles/, without .yaml; params.yaml if not given")] = "",
-    params: Annotated[Path, typer.Option(help="a params file of another place")] = Path("params.yaml"),
+    profile: Annotated[str, typer.Option(help="a file in profiles/, without .yaml; default: params.yaml")] = "",
+    params: Annotated[Path, typer.Option(help="another params file")] = Path("params.yaml"),
     ask: Annotated[bool, typer.Option(help="send one tiny request for each role that has an endpoint")] = True,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
 ) -> None:

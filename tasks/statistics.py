@@ -107,8 +107,8 @@ def share(hits: Sequence[float], of: Sequence[float]) -> Interval | None:
 def paired(s_l: Sequence[float], s_q: Sequence[float | None], clusters: Sequence[Hashable] | None = None) -> Differences:
     """Sign-flip tests of the means of paired differences (S_l, S_q, S̄, in points), with their intervals.
 
-    All differences of a cluster change sign together. The level also holds for few clusters: with five, p is at least 0.06. Exact up to
-    13 clusters; with more, it uses 9,999 random flips.
+    All differences of a cluster change sign together. The significance level is also correct for few clusters; with five, the smallest
+    possible p is 0.06. Exact up to 13 clusters; with more, it uses 9,999 random flips.
     """
     sums = _sums(s_l, s_q, clusters)
     length = _tested(sums[:, [0]], sums[:, [1]])

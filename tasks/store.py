@@ -294,10 +294,11 @@ def _scratch_name(path: Path, suffix: str) -> str:
 
 
 def sweep(folder: Path) -> None:
-    """Remove scratch files of dead processes from the folder.
+    """Cleans up scratch files of processes that no longer run: removes them, and restores the old version of a file if its replacement was
+    interrupted.
 
-    Scratch files of living processes stay, and those of other machines or containers, because it is unknown whether their owners live.
-    SQLite's own files beside a scratch database (`-journal`, `-wal`, `-shm`) go too.
+    Scratch files of running processes stay, and those of other machines or containers, because their processes cannot be checked.
+    SQLite's own files beside a scratch database (`-journal`, `-wal`, `-shm`) are removed too.
     """
     try:
         names = os.listdir(folder)

@@ -33,7 +33,7 @@ def team() -> None:
 
 
 @app.command()
-def env(free_ports: Annotated[bool, typer.Option(help="ports that are free now, instead of the usual ones")] = False) -> None:
+def env(free_ports: Annotated[bool, typer.Option(help="use ports that are free now, instead of the usual ones")] = False) -> None:
     """Write team.env with random secrets, if it does not exist."""
     with one_line_errors():
         environment.ensure(free_ports=free_ports)
@@ -144,7 +144,7 @@ def _begin(values: dict[str, str]) -> None:
     end = time.monotonic() + 60
     while not ((found := board.read()) and found.alive):
         if owner.poll() is not None or time.monotonic() > end:
-            said = (environment.folder() / "owner.log").read_text().strip().splitlines() or ["without a word"]
+            said = (environment.folder() / "owner.log").read_text().strip().splitlines() or ["without any output"]
             raise ServerError(f"the process that manages the servers ended: {said[-1].removeprefix('error: ')}")
         time.sleep(LOOK)
 

@@ -53,7 +53,7 @@ def load(target: Path) -> dict[str, str]:
     if not target.is_file():
         raise BadInput(target, "no such file", fix="longwriter team env")
     if stat.S_IMODE(target.stat().st_mode) & 0o077:
-        raise BadInput(target, "others may read it, and it holds passwords", fix=f"chmod 600 {target}")
+        raise BadInput(target, "other accounts can read it, and it contains passwords", fix=f"chmod 600 {target}")
     values: dict[str, str] = {}
     for number, line in enumerate(target.read_text(encoding="utf-8").splitlines(), start=1):
         if not line.strip() or line.startswith("#"):
@@ -76,7 +76,7 @@ def _check_urls(target: Path, values: Mapping[str, str]) -> None:
         wanted = values.get(f"TEAM_{port}_PORT", "")
         if parts.hostname in ("127.0.0.1", "localhost") and wanted and str(parts.port) != wanted:
             problem = f"port {parts.port}, but TEAM_{port}_PORT is {wanted}"
-            raise BadInput(target, problem, field=name, fix=f"write ${{TEAM_{port}_PORT}} in place of the number")
+            raise BadInput(target, problem, field=name, fix=f"write ${{TEAM_{port}_PORT}} instead of the number")
 
 
 def fresh(ports: Mapping[str, int]) -> dict[str, str]:

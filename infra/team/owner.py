@@ -109,7 +109,7 @@ class RunningService:
 
 def _last_line(log: Path) -> str:
     lines = log.read_text(encoding="utf-8", errors="replace")[-4000:].strip().splitlines()
-    return lines[-1][:200] if lines else "without a word"
+    return lines[-1][:200] if lines else "without any output"
 
 
 class Owner:

@@ -92,7 +92,7 @@ def make(cluster: Path, values: Mapping[str, str]) -> None:
             extra_groups=[] if who.uid is not None else None,
         )
         if done.returncode:
-            raise ServerError(f"initdb: {(done.stderr.strip().splitlines() or ['ended without a word'])[-1]}")
+            raise ServerError(f"initdb: {(done.stderr.strip().splitlines() or ['ended without any output'])[-1]}")
         (scratch / "postgres").rename(cluster)
 
 

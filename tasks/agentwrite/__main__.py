@@ -32,10 +32,14 @@ def agentwrite() -> None:
 
 @app.command()
 def estimate(
-    prompts: Annotated[Path | None, typer.Argument(help="a file of prompts; else what collect made, or its sources in params.yaml")] = None,
+    prompts: Annotated[
+        Path | None, typer.Argument(help="a file of prompts; default: the output of the stage collect, else its sources in params.yaml")
+    ] = None,
     sample: Annotated[int, typer.Option(min=2, help="instructions that are rehearsed; the others are scaled")] = 200,
-    ttft: Annotated[float, typer.Option(min=0, help="seconds to the first token, where the journal does not know")] = 1.0,
-    tokens_per_second: Annotated[float, typer.Option(min=0.1, help="of one answer, where the journal does not know")] = 50.0,
+    ttft: Annotated[float, typer.Option(min=0, help="seconds to the first token, if the journal has no measurement")] = 1.0,
+    tokens_per_second: Annotated[
+        float, typer.Option(min=0.1, help="tokens per second of one answer, if the journal has no measurement")
+    ] = 50.0,
     as_json: Json = False,
 ) -> None:
     """Estimate calls, tokens, dollars and time of plan and write. Nothing is sent.

@@ -129,7 +129,9 @@ def _has_instructions(path: Path) -> bool:
 
 
 def estimate(prompts: PromptsOnDisk, *, plan: PlanSection, write: Write, pace: EndpointPace, sample: int) -> EstimatedCalls:
-    """The work for all instructions, scaled up from a rehearsal of `sample` of them."""
+    """Estimates calls, tokens and time for all instructions: simulates `sample` of them with the rule-based teacher and scales the
+    result up. Sends nothing.
+    """
     total, count = EstimatedCalls(), min(sample, len(prompts))
     for instruction in progress.track(prompts.spaced(count), unit="instruction", label="estimate", total=count):
         asyncio.run(_rehearse(instruction, total, plan=plan, write=write, pace=pace))

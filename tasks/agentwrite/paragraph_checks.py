@@ -85,7 +85,7 @@ class Earlier:
         self._looked: tuple[str, _Look] | None = None
 
     def look(self, text: str) -> _Look:
-        """The comparable form of a text. The last one is cached for the `add` that follows the check."""
+        """Normalizes a text for comparison. Caches the last result, because `add` needs it after the check."""
         if not self._looked or self._looked[0] != text:
             self._looked = text, _look(text, self.language)
         return self._looked[1]

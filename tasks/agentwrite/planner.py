@@ -188,7 +188,7 @@ async def _ask(chat: Chat, asked: _PlanRequest, read: Callable[[str], T], plan: 
             return read(_text(reply))
         except ReplyError as error:
             problem, request = error, _again(first, reply.text, str(error), sample + 1)
-    raise ReplyError(f"{problem} (asked {plan.tries} times)")
+    raise ReplyError(f"{problem} (after {plan.tries} attempts)" if plan.tries > 1 else f"{problem} (after 1 attempt)")
 
 
 def _text(reply: Reply) -> str:
@@ -200,7 +200,7 @@ def _text(reply: Reply) -> str:
         case Finish.FILTERED:
             raise ReplyError("the endpoint's content filter stopped the plan")
         case Finish.TOOLS:
-            raise ReplyError("the model called a tool in place of writing the plan")
+            raise ReplyError("the model called a tool instead of writing the plan")
     return reply.text
 
 

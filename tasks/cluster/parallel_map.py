@@ -34,11 +34,12 @@ class _Pending(NamedTuple, Generic[Item, Result]):
 def parallel_map(
     work: Callable[[Item, Shared], Result], items: Iterator[Item], shared: Shared, *, processes: int
 ) -> Iterator[tuple[Item, Result]]:
-    """(item, `work(item, shared)`) for each item, in order: on the cluster of the settings, else in `processes` processes.
+    """Yields (item, `work(item, shared)`) for each item, in order: on the Ray cluster of LONGWRITER_CLUSTER if set, else in `processes`
+    local processes.
 
     This process does the work if there is only one item, or if `processes` is 1 and there is no cluster. `work` must be a module-level
     function, because it is pickled with items, `shared` and results. Raises the errors of `work`, SourceError if a process is killed,
-    and PipelineError if a part's worker dies TRIES times.
+    and PipelineError if the worker of one item dies TRIES times.
     """
     first, cluster = list(islice(items, 2)), settings().cluster
     if len(first) < 2 or (processes == 1 and not cluster):

@@ -26,18 +26,20 @@ def quality() -> None:
 @app.command()
 def check(
     path: Annotated[Path, typer.Argument(help="a JSONL, JSON or Parquet file, or a folder as `datasets` writes or reads it")],
-    out: Annotated[Path | None, typer.Option(help="folder of docs, verdict and failed rows; checks/NAME if not given")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="folder for the data docs, the verdict and the failed rows; default: checks/NAME")
+    ] = None,
     prompt: Annotated[str, typer.Option(help="the column with the request")] = "",
     response: Annotated[str, typer.Option(help="the column with the answer")] = "",
     messages: Annotated[str, typer.Option(help="the column with a list of turns")] = "",
     length: Annotated[
         str,
         typer.Option(
-            help="the column with the asked words; else `asked_words`, as the pipeline's own data sets have it, else the request itself"
+            help="the column with the requested words; default: `asked_words` (as in the pipeline's data), else the length in the prompt"
         ),
     ] = "",
     tokenizer: Annotated[str, typer.Option(help="a folder or a hub id: conversations must fit into its context too")] = "",
-    context: Annotated[int | None, typer.Option(min=1, help="tokens; pack.context of params.yaml if not given")] = None,
+    context: Annotated[int | None, typer.Option(min=1, help="tokens; default: pack.context in params.yaml")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="the verdict as one JSON object, on the last line")] = False,
 ) -> None:
     """Check a dataset and show which rows fail which expectation.

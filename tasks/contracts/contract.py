@@ -42,7 +42,7 @@ def instructions(bounds: ValidateInstructions) -> Contract:
 
 
 def drafts(bounds: ValidateDrafts) -> Contract:
-    """The contract of the teacher's drafts before cleaning, compared with their plans."""
+    """The data contract of the teacher's uncleaned drafts. It also compares each draft with its plan."""
     rules = (
         rows(bounds.min_rows, key="validate_drafts.min_rows"),
         unique("unique_ids", "critical", "id", "no id occurs twice"),

@@ -114,13 +114,14 @@ def _check_columns(found: _Found, path: Path, columns: Columns) -> None:
     names = list(found.data or {})
     asked = [name for name in columns if name]
     if missing := [name for name in asked if name not in names]:
-        raise BadInput(path, f"no column {missing[0]}; there are {', '.join(names)}", field=missing[0], fix="check its name")
+        problem = f"no column {missing[0]}; the columns are {', '.join(names)}"
+        raise BadInput(path, problem, field=missing[0], fix="check the column name in the option")
     known = set(map(normal, names))
     texts = columns.prompt or not known.isdisjoint(TEXTS)
     answers = columns.response or not known.isdisjoint(ANSWERS)
     if not (columns.messages or not known.isdisjoint(TURNS) or (texts and answers)):
-        fix = "say which hold it: --prompt and --response, or --messages"
-        raise BadInput(path, f"no columns that hold a conversation; there are {', '.join(names)}", fix=fix)
+        fix = "name the columns: --prompt and --response, or --messages"
+        raise BadInput(path, f"no columns with a conversation; the columns are {', '.join(names)}", fix=fix)
 
 
 def _row(place: int, found: _Found, columns: Columns) -> MeasuredRow:

@@ -72,7 +72,7 @@ def _has_gpu() -> bool:
 def _check(checkpoint: Path) -> None:
     from tasks.models.chat_templates import check_folder
 
-    fix = "give a folder that holds a model and its tokenizer"
+    fix = "give a folder with a model and its tokenizer"
     if not checkpoint.is_dir():
         raise BadInput(checkpoint, "no such folder", fix=fix)
     if not (checkpoint / "config.json").is_file():
@@ -96,9 +96,10 @@ def _transformers(checkpoint: Path, settings: Settings, port: int) -> Launch:
 def _context(checkpoint: Path) -> int:
     """The longest sequence of a checkpoint, in tokens. Raises BadInput if config.json does not state a positive number."""
     path = checkpoint / "config.json"
-    context = store.read_document(path, ModelConfig, fix="give a causal language model's folder").max_position_embeddings
+    fix = "use the folder of a causal language model; its config.json must have max_position_embeddings"
+    context = store.read_document(path, ModelConfig, fix=fix).max_position_embeddings
     if context is None or context <= 0:
-        raise BadInput(path, "not a positive number", field="max_position_embeddings", fix="give a causal language model's folder")
+        raise BadInput(path, "not a positive number", field="max_position_embeddings", fix=fix)
     return context
 
 

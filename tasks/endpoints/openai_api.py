@@ -114,7 +114,10 @@ class HttpChat:
             waited = time.monotonic() - start
             raise TryFailed(f"no answer within {waited:.0f} s; raise {PREFIX}TIMEOUT or check the server") from None
         except aiohttp.ClientConnectorCertificateError as error:
-            problem = f"its certificate is not trusted ({redact(str(error.certificate_error))}); correct {self._variable}_URL"
+            problem = (
+                f"its TLS certificate is not trusted ({redact(str(error.certificate_error))}); check the host in {self._variable}_URL, "
+                "or add its CA certificate to the system's trusted ones"
+            )
             raise EndpointError(f"{self.where}: {problem}") from None
         except aiohttp.ClientConnectorError as error:
             problem = f"cannot connect ({error.strerror or error.os_error}); start the server or set {self._variable}_URL"
@@ -148,7 +151,7 @@ class HttpChat:
         except dialect.NoTemperature as error:
             own = f"models.{self._role}.temperature is {self._model.temperature:g}"
             fix = "set it to 1" + (" (evaluate: --temperature 1)" if self._role == "candidate" else "")
-            problem = f"it takes no temperature but its default, and {own}; fix: {fix}; it says: {refusals.shown(str(error))}"
+            problem = f"it accepts only its default temperature, and {own}; fix: {fix}; it says: {refusals.shown(str(error))}"
             raise EndpointError(f"{self.where}: {problem}") from None
         if learned is None:
             return

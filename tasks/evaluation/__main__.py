@@ -32,16 +32,26 @@ def evaluation() -> None:
 @app.command()
 def evaluate(
     candidate: Annotated[str, typer.Argument(help="a URL that ends in /v1, a checkpoint folder, or models:/longwriter@challenger")],
-    out: Annotated[Path | None, typer.Option(help="folder of the results; evaluations/NAME if not given")] = None,
-    benchmark: Annotated[Path | None, typer.Option(help="params.yaml's if not given")] = None,
-    format: Annotated[str | None, typer.Option(help="of the benchmark: longbench-write, hellobench, writingbench, lifebench")] = None,
-    model: Annotated[str | None, typer.Option(help="what the URL's server calls it, where it serves several")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder for the results; default: evaluations/NAME")] = None,
+    benchmark: Annotated[Path | None, typer.Option(help="default: the benchmark in params.yaml")] = None,
+    format: Annotated[
+        str | None, typer.Option(help="format of the benchmark: longbench-write, hellobench, writingbench, lifebench")
+    ] = None,
+    model: Annotated[str | None, typer.Option(help="name of the model on the server, if the server has several")] = None,
     samples: Annotated[int | None, typer.Option(min=1, help="answers to each prompt")] = None,
-    temperature: Annotated[float | None, typer.Option(min=0, max=2, help="the paper's 0.5 of a URL, params.yaml's of a checkpoint")] = None,
-    max_tokens: Annotated[int | None, typer.Option(min=1, help="of an answer; the paper's 32,768 of a URL, else params.yaml's")] = None,
-    agentwrite: Annotated[bool, typer.Option("--agentwrite", help="it plans, then writes paragraph by paragraph")] = False,
-    judged: Annotated[bool, typer.Option("--judge/--no-judge", help="S_q by params.yaml's judge, or the length scores alone")] = True,
-    fresh: Annotated[bool, typer.Option("--fresh", help="ask for everything anew, in a folder that holds an evaluation")] = False,
+    temperature: Annotated[
+        float | None, typer.Option(min=0, max=2, help="default: 0.5 for a URL (as in the paper), the value in params.yaml for a checkpoint")
+    ] = None,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, help="default: 32,768 for a URL (as in the paper), the value in params.yaml for a checkpoint")
+    ] = None,
+    agentwrite: Annotated[
+        bool, typer.Option("--agentwrite", help="the model plans each answer, then writes it paragraph by paragraph")
+    ] = False,
+    judged: Annotated[
+        bool, typer.Option("--judge/--no-judge", help="also score S_q with the judge in params.yaml; --no-judge: only the length scores")
+    ] = True,
+    fresh: Annotated[bool, typer.Option("--fresh", help="send all requests again, in a folder that already has an evaluation")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="the scorecard as one JSON object, on the last line")] = False,
 ) -> None:
     """Evaluate a model on a benchmark: answers, the judge's verdicts, the scorecard. An interrupted run resumes in the same folder."""
@@ -65,10 +75,12 @@ def evaluate(
 @app.command()
 def score(
     predictions: Annotated[Path, typer.Argument(help="JSONL: prompt or instruction, response, and length unless given for all")],
-    length: Annotated[str, typer.Option(help="words asked for, in rows that do not say", metavar="WORDS")] = "",
-    format: Annotated[str | None, typer.Option(help="of the rows: longbench-write, hellobench, writingbench, lifebench")] = None,
-    out: Annotated[Path | None, typer.Option(help="folder of items.jsonl and scorecard.json, for compare")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="as one JSON object, on the last line: the scorecard, or one by model")] = False,
+    length: Annotated[str, typer.Option(help="requested words of rows that do not have a length", metavar="WORDS")] = "",
+    format: Annotated[str | None, typer.Option(help="format of the rows: longbench-write, hellobench, writingbench, lifebench")] = None,
+    out: Annotated[Path | None, typer.Option(help="folder for items.jsonl and scorecard.json, which `compare` reads")] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="one JSON object on the last line: the scorecard, or a scorecard for each model")
+    ] = False,
 ) -> None:
     """Score recorded outputs by S_l. Quality needs a judge: S_q is null, and every item counts as unscored.
 
@@ -92,12 +104,14 @@ def score(
 def compare(
     a: Annotated[str, typer.Argument(help="items.jsonl of the stage score, or its folder; with a model: data/score:student", metavar="A")],
     b: Annotated[str, typer.Argument(help="the same, or a model of the paper's table: paper:LongWriter-9B", metavar="B")],
-    fixed: Annotated[bool, typer.Option("--fixed", help="words and lengths as they are meant, instead of the paper's")] = False,
+    fixed: Annotated[bool, typer.Option("--fixed", help="compare in fixed mode instead of the paper's mode")] = False,
     without_loops: Annotated[
-        bool, typer.Option("--without-loops", help="as --fixed, of the words outside loops and repeated passages")
+        bool, typer.Option("--without-loops", help="as --fixed, but words in loops and repeated passages do not count")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="the comparison as one JSON object, on the last line")] = False,
-    gate: Annotated[bool, typer.Option("--gate", help="exit with 1 if A is worse: by S̄ overall, or by S_l where no judge scored")] = False,
+    gate: Annotated[
+        bool, typer.Option("--gate", help="exit code 1 if A is worse: by S̄ overall, or by S_l if there are no judge scores")
+    ] = False,
 ) -> None:
     """Is A better than B, worse, or are the items too few to tell? Paired by prompt, with 95% intervals."""
     with one_line_errors():
@@ -113,9 +127,9 @@ def compare(
 @app.command()
 def duel(
     a: Annotated[str, typer.Argument(help="folder of predictions.jsonl; with a model: data/predict:student", metavar="A")],
-    b: Annotated[str, typer.Argument(help="the same, of the other one", metavar="B")],
-    out: Annotated[Path | None, typer.Option(help="JSONL file for the comparisons, replies and all")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="what came of them as one JSON object, on the last line")] = False,
+    b: Annotated[str, typer.Argument(help="the folder of the other evaluation", metavar="B")],
+    out: Annotated[Path | None, typer.Option(help="JSONL file for the comparisons, with the judge's replies")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="the result as one JSON object, on the last line")] = False,
 ) -> None:
     """Let the judge compare two evaluations' answers to the same prompts, in both orders: which one is preferred?"""
     from tasks.evaluation.duel import duel as duelled
@@ -134,7 +148,7 @@ def duel(
 @app.command()
 def official(
     source: Annotated[str, typer.Option(help="a mirror's URL, or a folder with the repository's files")] = DEFAULT_URL,
-    folder: Annotated[Path, typer.Option(help="where they go")] = Path("data/raw/official"),
+    folder: Annotated[Path, typer.Option(help="folder for the files")] = Path("data/raw/official"),
 ) -> None:
     """Fetch the paper's prompts and benchmark files at their pinned revision. Files that are present and correct are kept."""
     with one_line_errors():
@@ -146,8 +160,8 @@ def official(
 def nll(
     predictions: Annotated[Path, typer.Argument(help="predictions.jsonl, or recorded answers")],
     under: Annotated[str, typer.Argument(help="checkpoint folder or hub id: safetensors, a chat template", metavar="MODEL")],
-    model: Annotated[str | None, typer.Option(help="whose answers, where several models answered")] = None,
-    context: Annotated[int | None, typer.Option(min=2, help="tokens; the model's own if not given")] = None,
+    model: Annotated[str | None, typer.Option(help="the model, if the file has answers of several")] = None,
+    context: Annotated[int | None, typer.Option(min=2, help="tokens; default: the model's context")] = None,
     plot: Annotated[Path | None, typer.Option(help="draw the curve into this SVG file")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="as one JSON object, on the last line")] = False,
 ) -> None:

@@ -79,12 +79,16 @@ class Seen(NamedTuple):
 @app.command()
 def ci_eval(
     candidate: Annotated[str, typer.Option(envvar="CANDIDATE", help="URL, checkpoint folder or models:/longwriter@challenger")] = "",
-    model: Annotated[str, typer.Option(envvar="MODEL", help="what the candidate URL's server calls it, where it serves several")] = "",
-    benchmark: Annotated[Path | None, typer.Option(envvar="BENCHMARK", help="of the candidate; params.yaml's if not given")] = None,
-    scores: Annotated[Path | None, typer.Option(envvar="SCORES", help="a score folder as it is; nothing is run")] = None,
-    baseline: Annotated[str, typer.Option(envvar="BASELINE", help="a score folder, or the figures of one")] = "",
-    base: Annotated[str, typer.Option(envvar="BASE", help="git revision whose metrics/scores.json it is where BASELINE cannot be")] = "",
-    out: Annotated[Path, typer.Option(envvar="OUT", file_okay=False, help="folder of comment.md and the scores")] = Path("ci-eval"),
+    model: Annotated[str, typer.Option(envvar="MODEL", help="name of the model on the server, if the server has several")] = "",
+    benchmark: Annotated[
+        Path | None, typer.Option(envvar="BENCHMARK", help="benchmark for the candidate; default: the one in params.yaml")
+    ] = None,
+    scores: Annotated[Path | None, typer.Option(envvar="SCORES", help="use this score folder; nothing is run")] = None,
+    baseline: Annotated[str, typer.Option(envvar="BASELINE", help="a score folder, or a file of scores")] = "",
+    base: Annotated[
+        str, typer.Option(envvar="BASE", help="git revision whose metrics/scores.json is the baseline if BASELINE cannot be read")
+    ] = "",
+    out: Annotated[Path, typer.Option(envvar="OUT", file_okay=False, help="folder for comment.md and the scores")] = Path("ci-eval"),
 ) -> None:
     """Evaluate, report the difference to a baseline, and check the gate: exit code 1 with the failing conditions if it fails."""
     with one_line_errors():

@@ -21,7 +21,7 @@ def check_languages(items: Iterable[BenchmarkItem]) -> None:
     """Raises BadInput for an item in a language other than en and zh, the languages of AgentWrite's prompts."""
     if other := next((item for item in items if item.language not in ("en", "zh")), None):
         problem = f"item {other.id} is in {other.language}; AgentWrite plans and writes in en and zh"
-        raise BadInput("benchmark", problem, fix="leave --agentwrite out, or take prompts in en and zh")
+        raise BadInput("benchmark", problem, fix="leave --agentwrite out, or use prompts in en and zh")
 
 
 def through_agentwrite(plan: PlanSection, write: Write) -> Method:

@@ -35,7 +35,7 @@ def read(path: Path) -> TaskFile:
     data = [] if remote else [found for file in given for found in _found(str(file), path)]
     missing = next((file for file in included if not file.is_file()), None)
     if missing:
-        raise BadInput(path, f"{missing}: no such file", field="include", fix="put the file beside the task's file")
+        raise BadInput(path, f"{missing}: no such file", field="include", fix="put it in the folder of the task's file")
     return TaskFile(name if isinstance(name, str) else None, (path, *included, *data), local=bool(data))
 
 

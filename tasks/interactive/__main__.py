@@ -22,14 +22,14 @@ def interactive() -> None:
 @app.command()
 def write(
     instruction: Annotated[str, typer.Argument(help='what to write, with its length: "A 2,000-word guide to sourdough"; - reads it')],
-    model: Annotated[str, typer.Option(help=f"{NAMED}; params.yaml's teacher if not given")] = "",
+    model: Annotated[str, typer.Option(help=f"{NAMED}; default: the teacher in params.yaml")] = "",
     out: Annotated[list[Path] | None, typer.Option(help="file to save, .md, .docx or .epub; can be given several times")] = None,
-    words: Annotated[int | None, typer.Option(min=1, help="words to write, where the instruction names no length")] = None,
-    profile: Annotated[str, typer.Option(help="take plan, write and teacher from this profile, not from params.yaml")] = "",
-    name: Annotated[str, typer.Option(help="what the URL's server calls the model, where it serves several")] = "",
-    temperature: Annotated[float | None, typer.Option(min=0, max=2, help="params.yaml's teacher's if not given")] = None,
-    take: Annotated[int, typer.Option(min=1, help="another number writes another text; the same one resumes")] = 1,
-    force: Annotated[bool, typer.Option("--force", help="replace files that are there already")] = False,
+    words: Annotated[int | None, typer.Option(min=1, help="words to write, if the instruction does not state a length")] = None,
+    profile: Annotated[str, typer.Option(help="take plan, write and models.teacher from this profile, not from params.yaml")] = "",
+    name: Annotated[str, typer.Option(help="name of the model on the server, if the server has several")] = "",
+    temperature: Annotated[float | None, typer.Option(min=0, max=2, help="default: the teacher's temperature in params.yaml")] = None,
+    take: Annotated[int, typer.Option(min=1, help="a new number writes a new text; the same number resumes")] = 1,
+    force: Annotated[bool, typer.Option("--force", help="replace existing files")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object with the text and the figures; the rest goes to stderr")] = False,
 ) -> None:
     """Write one text with AgentWrite: first the plan, then each paragraph.
@@ -63,14 +63,14 @@ def write(
 
 @app.command()
 def chat(
-    model: Annotated[str, typer.Argument(help=f"{NAMED}; LONGWRITER_CANDIDATE_URL or the champion if not given")] = "",
-    name: Annotated[str, typer.Option(help="what the URL's server calls the model, where it serves several")] = "",
+    model: Annotated[str, typer.Argument(help=f"{NAMED}; default: LONGWRITER_CANDIDATE_URL, else the champion")] = "",
+    name: Annotated[str, typer.Option(help="name of the model on the server, if the server has several")] = "",
     system: Annotated[str, typer.Option(help="a system message at the beginning")] = "",
-    history: Annotated[Path | None, typer.Option(help="file of the conversation, which is continued; a new one if not given")] = None,
+    history: Annotated[Path | None, typer.Option(help="file of a conversation to continue; default: a new file")] = None,
     words: Annotated[int | None, typer.Option(min=1, help="words that every message asks for")] = None,
     stop_loops: Annotated[bool, typer.Option("--stop-loops", help="end an answer that repeats itself")] = False,
     thoughts: Annotated[bool, typer.Option("--thoughts", help="show the model's thoughts, dimmed; folded if not given")] = False,
-    temperature: Annotated[float | None, typer.Option(min=0, max=2, help="params.yaml's candidate's if not given")] = None,
+    temperature: Annotated[float | None, typer.Option(min=0, max=2, help="default: the candidate's temperature in params.yaml")] = None,
     max_tokens: Annotated[int | None, typer.Option(min=1, help="tokens of an answer")] = None,
     profile: Annotated[str, typer.Option(help="take the candidate's temperature from this profile, not from params.yaml")] = "",
 ) -> None:

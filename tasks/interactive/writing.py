@@ -121,7 +121,8 @@ async def write_text(
                 screen.planned(plan)
                 draft = await write_draft(chat, plan, write=params.write, bounds=params.plan.paragraph_words, see=screen.see)
                 if isinstance(draft, Unwritable):
-                    raise ReplyError(f"{draft.detail}; no reply was usable; fix: try --take {take + 1}, another model, or more write.tries")
+                    fix = f"try --take {take + 1} or another model, or raise write.tries"
+                    raise ReplyError(f"{draft.detail}; no reply was usable; fix: {fix}")
                 screen.finished(draft.paragraphs)
         except BaseException:
             _keep(screen.paragraphs, partial)

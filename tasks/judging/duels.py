@@ -102,15 +102,15 @@ def _place(value: object) -> Place:
 
 
 def check_read(duels: Iterable[Duel]) -> None:
-    """Raises ReplyError where not one comparison could be read: then it is the judge, not its replies."""
+    """Raises ReplyError if no comparison could be read, because then the judge is unsuitable."""
     count, problem = 0, None
     for duel in duels:
         if duel.a_first or duel.b_first:
             return
         count, problem = count + 1, duel.problem
     if count:
-        problem = f"not one of {2 * count} comparisons could be read, the last one: {problem}"
-        raise ReplyError(f"judge: {problem}; fix: name a judge in models.judge that answers in the form of its prompt")
+        problem = f"none of {2 * count} comparisons could be read; last problem: {problem}"
+        raise ReplyError(f"judge: {problem}; fix: set models.judge to a model that follows the output format of the prompt")
 
 
 class _Said(NamedTuple):

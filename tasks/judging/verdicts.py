@@ -73,7 +73,7 @@ def thoughts_of(replies: Sequence[Reply]) -> tuple[str, ...]:
 
 
 def check_scored(verdicts: Iterable[Verdict], *, kept: Path) -> None:
-    """Raises ReplyError where not one verdict of the first judge could be read: then it is the judge, not its replies."""
+    """Raises ReplyError if no verdict of the first judge could be read, because then the judge is unsuitable."""
     count, problem = 0, None
     for verdict in verdicts:
         if verdict.second:
@@ -82,8 +82,8 @@ def check_scored(verdicts: Iterable[Verdict], *, kept: Path) -> None:
             return
         count, problem = count + 1, verdict.problem
     if count:
-        problem = f"not one of {count} verdicts could be read, the last one: {problem}; the replies are in {kept}"
-        raise ReplyError(f"judge: {problem}; fix: name a judge in models.judge that answers in the form of its prompt")
+        problem = f"none of {count} verdicts could be read; last problem: {problem}; the replies are in {kept}"
+        raise ReplyError(f"judge: {problem}; fix: set models.judge to a model that follows the output format of the prompt")
 
 
 class _Found(NamedTuple):

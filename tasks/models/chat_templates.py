@@ -141,7 +141,8 @@ def _named(path: Path, published: str | None, vocabulary: TemplateTokens) -> For
         template = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         problem = error.strerror if isinstance(error, OSError) else "not UTF-8"
-        raise BadInput(path, str(problem), field="base.chat_template", fix="name a readable .jinja file, or null") from None
+        fix = "set base.chat_template to a readable .jinja file, or to null to choose one automatically"
+        raise BadInput(path, str(problem), field="base.chat_template", fix=fix) from None
     looks = look([template, *([published] if published else [])], vocabulary.tokens)
     found = judged(template, looks[template], vocabulary.stops)
     if found.problem:

@@ -91,8 +91,8 @@ def _check_architecture(gguf: Path, found: object) -> None:
 
     readable = set(GGUF_CONFIG_MAPPING) - {"general", "tokenizer"} - TEXT_ENCODERS
     if not isinstance(found, str) or ALIASES.get(found, found) not in readable:
-        problem = f"its architecture is {found!r}, which transformers cannot read as a language model from GGUF"
-        fix = f"take the model's safetensors folder, or one of {', '.join(sorted(readable))}"
+        problem = f"its architecture is {found!r}, and transformers cannot read GGUF files of this architecture as a language model"
+        fix = f"use the model's safetensors folder, or one of {', '.join(sorted(readable))}"
         raise BadInput(gguf, problem, field="general.architecture", fix=fix)
 
 
@@ -111,7 +111,7 @@ def _readable(gguf: Path) -> Iterator[None]:
     except (BadInput, StorageError, OSError):
         raise
     except Exception as error:  # noqa: BLE001  of strangers' files: transformers and tokenizers raise all kinds
-        raise BadInput(gguf, f"transformers cannot read it ({_line(error)})", fix="take the model's safetensors folder") from None
+        raise BadInput(gguf, f"transformers cannot read it ({_line(error)})", fix="use the model's safetensors folder") from None
 
 
 def _save(gguf: Path, folder: Path) -> None:

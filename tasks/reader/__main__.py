@@ -18,8 +18,10 @@ CACHE = "reading"  # folder of the indexes, below settings.home
 
 def read(
     what: Annotated[str, typer.Argument(help="a folder, a file, a released version (v1.0.0) or a git revision", metavar="WHAT")] = "data",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="on 127.0.0.1; 0: a free one")] = 0,
-    open_it: Annotated[bool | None, typer.Option("--open/--no-open", help="open the page; else where there is a display")] = None,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="port on 127.0.0.1; 0: any free port")] = 0,
+    open_it: Annotated[
+        bool | None, typer.Option("--open/--no-open", help="open the page in a browser; default: only if there is a display")
+    ] = None,
 ) -> None:
     """Read texts in the browser: any dataset, drafts, predictions or evaluation, with search, filters, plans, grades and loops.
 

@@ -54,7 +54,7 @@ def _record(name: str, number: str, folder: Path) -> None:
 def diff(
     a: Annotated[str, typer.Argument(help="a folder, a file, a git revision, or a version such as v1.0.0")],
     b: Annotated[str, typer.Argument(help="the same")],
-    out: Annotated[Path, typer.Option(help="folder of the page and of diff.json")] = Path("checks/diff"),
+    out: Annotated[Path, typer.Option(help="folder for the page and diff.json")] = Path("checks/diff"),
     as_json: Annotated[bool, typer.Option("--json", help="one JSON object instead of lines")] = False,
 ) -> None:
     """Show rows added, removed and changed between A and B, and the distributions of lengths, languages and sources."""
@@ -71,8 +71,8 @@ def diff(
 @app.command("import")
 def import_(
     url: Annotated[str, typer.Argument(help="https://…, s3://…, whatever dvc import-url takes")],
-    out: Annotated[Path | None, typer.Option(help="where the file goes; data/raw under its own name")] = None,
-    update: Annotated[bool, typer.Option("--update", help="fetch it again if it has changed at its origin")] = False,
+    out: Annotated[Path | None, typer.Option(help="path of the file; default: its own name, in data/raw")] = None,
+    update: Annotated[bool, typer.Option("--update", help="fetch the file again if its source has changed")] = False,
 ) -> None:
     """Fetch an external file and pin it by its checksum."""
     with one_line_errors():

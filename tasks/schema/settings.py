@@ -74,7 +74,9 @@ class Settings(BaseSettings):
     timeout: float = Field(600.0, gt=0, description="seconds a request may take; fewer once the pace is known, more for a candidate")
     retries: int = Field(7, ge=0, description="of a request that fails on its own: 5xx, a lost connection, no answer in time")
     patience: float = Field(600.0, ge=0, description="seconds that an endpoint may refuse everybody (429, 503, 529, no connection)")
-    prices: dict[str, Price] = Field({}, description='dollars per million tokens, as JSON: {"gpt-4o": {"prompt": 2.5, "completion": 10}}')
+    prices: dict[str, Price] = Field(
+        {}, description='dollars per million tokens, by models.*.name: {"gpt-4o-2024-05-13": {"prompt": 5, "completion": 15}}'
+    )
     spend_cap: float | None = Field(
         None, ge=0, description="dollars that this workspace may spend in all; no call is made that could pass it"
     )

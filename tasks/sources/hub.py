@@ -76,7 +76,7 @@ def _asked(place: str, question: Callable[[], R]) -> R:
     try:
         return question()
     except errors.GatedRepoError:
-        raise SourceError(f"{place}: the hub wants its terms accepted; accept them on its page and set HF_TOKEN") from None
+        raise SourceError(f"{place}: its terms are not accepted; accept them on its page of the hub and set HF_TOKEN") from None
     except (errors.RepositoryNotFoundError, errors.RevisionNotFoundError, errors.EntryNotFoundError) as error:
         if isinstance(error, errors.LocalEntryNotFoundError):
             raise SourceError(f"{place}: not in the cache, and the hub cannot be reached; check the network and HF_ENDPOINT") from None

@@ -175,8 +175,8 @@ def _columns(table: pq.ParquetFile, file: SourceFile, *, whole: bool) -> list[st
     found = [leaf for leaf in leaves if _is_read(leaf.split("."), fields, whole=whole)]
     if not any(normal(leaf.split(".")[0]) in fields for leaf in found):
         names = ", ".join(table.schema_arrow.names[:8])
-        problem = f"no column is one of {', '.join(fields)}; there are {names}"
-        raise BadInput(file.place, problem, fix="rename one, or take another adapter")
+        problem = f"no column is one of {', '.join(fields)}; the columns are {names}"
+        raise BadInput(file.place, problem, fix="rename one, or use another adapter")
     return found
 
 

@@ -27,13 +27,21 @@ def storage() -> None:
 @app.command()
 def publish(
     name: Name,
-    folder: Annotated[Path | None, typer.Argument(help="what to publish; the pipeline's own dataset or checkpoint if left out")] = None,
-    version: Annotated[str | None, typer.Option(help="its name; the digest of its content if left out")] = None,
-    alias: Annotated[list[str] | None, typer.Option(help="a name that means this version from now on")] = None,
-    label: Annotated[list[str] | None, typer.Option(help="KEY=VALUE to remember with it")] = None,
-    uses: Annotated[list[str] | None, typer.Option(help="NAME/VERSION that it was made from, and that stays as long as this")] = None,
-    registered: Annotated[bool, typer.Option("--registered", help="the checkpoint that the stage promote registered, labelled so")] = False,
-    pickles: Annotated[bool, typer.Option("--pickles", help="let pickles in: of a training's state, never of a model")] = False,
+    folder: Annotated[Path | None, typer.Argument(help="folder to publish; default: the pipeline's dataset or checkpoint")] = None,
+    version: Annotated[str | None, typer.Option(help="name of the version; default: the digest of its content")] = None,
+    alias: Annotated[
+        list[str] | None, typer.Option(help="an alias that points to this version from now on; can be given several times")
+    ] = None,
+    label: Annotated[list[str] | None, typer.Option(help="KEY=VALUE to store with the version; can be given several times")] = None,
+    uses: Annotated[
+        list[str] | None, typer.Option(help="NAME/VERSION that this version was made from; it is kept as long as this version")
+    ] = None,
+    registered: Annotated[
+        bool, typer.Option("--registered", help="publish the checkpoint that the stage promote registered, with its labels")
+    ] = False,
+    pickles: Annotated[
+        bool, typer.Option("--pickles", help="allow pickle files of a training's state; those of a model are always refused")
+    ] = False,
     store: Store = "",
     as_json: Json = False,
 ) -> None:
@@ -59,10 +67,12 @@ def publish(
 @app.command()
 def fetch(
     name: Name,
-    target: Annotated[Path, typer.Argument(help="the folder that it becomes")],
+    target: Annotated[Path, typer.Argument(help="folder to create")],
     version: Which = "latest",
-    replace: Annotated[bool, typer.Option("--replace", help="take the place of what is in the folder")] = False,
-    pickles: Annotated[bool, typer.Option("--pickles", help="let pickles in: of a training's state, never of a model")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="replace the folder's content")] = False,
+    pickles: Annotated[
+        bool, typer.Option("--pickles", help="allow pickle files of a training's state; those of a model are always refused")
+    ] = False,
     store: Store = "",
     as_json: Json = False,
 ) -> None:
@@ -95,7 +105,9 @@ def _agree(name: str, alias: str, store: str) -> None:
 
 @app.command(name="list")
 def list_(
-    name: Annotated[str | None, typer.Argument(help="of one name", metavar="NAME")] = None, store: Store = "", as_json: Json = False
+    name: Annotated[str | None, typer.Argument(help="only the versions of this name", metavar="NAME")] = None,
+    store: Store = "",
+    as_json: Json = False,
 ) -> None:
     """List the versions of a name, or of all names, oldest first."""
     from tasks.storage import versions
@@ -128,7 +140,7 @@ def list_(
 @app.command()
 def link(
     name: Name,
-    path: Annotated[str | None, typer.Argument(help="one file of the version; all of them if left out")] = None,
+    path: Annotated[str | None, typer.Argument(help="one file of the version; default: all files")] = None,
     version: Which = "latest",
     hours: Annotated[float, typer.Option(help="for which they can be read, up to 168")] = 1.0,
     store: Store = "",
@@ -173,8 +185,8 @@ def follow(store: Store = "", as_json: Json = False) -> None:
 @app.command()
 def prune(
     name: Name,
-    days: Annotated[float, typer.Option(help="what is older may go")],
-    yes: Annotated[bool, typer.Option("--yes", help="do it; without this it is only shown")] = False,
+    days: Annotated[float, typer.Option(help="delete what is older")],
+    yes: Annotated[bool, typer.Option("--yes", help="delete; without this option the command only shows what it would delete")] = False,
     store: Store = "",
     as_json: Json = False,
 ) -> None:
@@ -208,7 +220,7 @@ def prune(
 def bucket(
     store: Store = "",
     plain: Annotated[bool, typer.Option("--plain", help="nothing but the bucket, for servers that know no more")] = False,
-    kms_key: Annotated[str, typer.Option(help="a KMS key's ARN; S3's own key if left out")] = "",
+    kms_key: Annotated[str, typer.Option(help="ARN of a KMS key; default: S3's own key")] = "",
 ) -> None:
     """Create the bucket: encrypted, versioned, private, TLS only, with lifecycle rules. Running it again changes nothing."""
     from tasks.storage import bucket as making

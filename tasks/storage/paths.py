@@ -38,7 +38,7 @@ def check(paths: Iterable[str], *, source: str) -> None:
         key = unicodedata.normalize("NFC", path).casefold()
         above = [key[:at] for at, character in enumerate(key) if character == "/"]
         if clash := files.get(key) or folders.get(key) or next((files[folder] for folder in above if folder in files), None):
-            raise BadInput(source, f"file name {path!r} refused: it cannot stand beside {clash!r} on every file system", fix="rename one")
+            raise BadInput(source, f"file name {path!r} refused: it conflicts with {clash!r} on some file systems", fix="rename one")
         files[key] = path
         folders.update(dict.fromkeys(above, path))
 

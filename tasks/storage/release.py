@@ -138,7 +138,10 @@ def unserved(version: registry.Version) -> str | None:
 
 
 def set_alias(at: Place, name: str, alias: str, version: str) -> str:
-    """Set an alias of the store; returns its version. Raises BadInput for an alias of the model registry that means another one there."""
+    """Sets an alias of the store; returns its version.
+
+    Raises BadInput if the model registry has an alias of this name that points to another checkpoint.
+    """
     if name == CHECKPOINT and alias in names().aliases.model_dump().values():
         agree(versions.resolve(connect(), at, name, version), alias, at=at)
     return versions.set_alias(connect(), at, name, alias, version)

@@ -107,7 +107,7 @@ def preview(
 def approve(
     version: Which,
     by: Annotated[str, typer.Option(help="who approves")],
-    note: Annotated[str, typer.Option(help="what they want to be remembered")] = "",
+    note: Annotated[str, typer.Option(help="a note that is stored with the decision")] = "",
 ) -> None:
     """Record who approved a version's promotion."""
     from tasks.tracking.approval import approved
@@ -159,7 +159,7 @@ def begin(number: Number) -> None:
 
 
 @app.command()
-def fail(number: Number, reason: Annotated[str, typer.Option(help="of the failure, in a line")] = "") -> None:
+def fail(number: Number, reason: Annotated[str, typer.Option(help="reason of the failure, in one line")] = "") -> None:
     """Record why a version's evaluation failed."""
     from tasks.tracking import unevaluated
 

@@ -31,7 +31,7 @@ def refuse_foreign(address: str, paths: Iterable[str]) -> None:
     """
     for path in paths:
         if problem := RUNS if named(path) else _foreign(path):
-            raise BadInput(f"{address}: {path[:80]!r}", problem, fix="look at the store: this was not registered by the pipeline")
+            raise BadInput(f"{address}: {path[:80]!r}", problem, fix="check the store: this version was not registered by the pipeline")
 
 
 def _foreign(path: str) -> str | None:

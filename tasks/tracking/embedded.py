@@ -25,8 +25,9 @@ LOCATIONS = (  # every column with the address of an artifact
 
 
 def make(path: Path) -> None:
-    """Creates the store if it is missing, and updates its artifact addresses to this checkout. Safe with several processes and after a
-    kill.
+    """Creates the store if it is missing, and rewrites the artifact paths in it if the checkout was moved.
+
+    Several processes may call it at once, and an earlier call may have been killed.
 
     MLflow creates its tables in place, in many steps. A process that opens the file during that time, or after the creating process died,
     gets an error about an outdated schema. Raises BadInput for a damaged file, WorkspaceBusy for a locked one.

@@ -154,7 +154,8 @@ def _read(kind: type[Answer], text: bytes) -> Answer:
     try:
         return kind.model_validate_json(text)
     except ValidationError:
-        raise EndpointError(f"MLflow: {settings().tracking_uri} did not answer as MLflow does; check LONGWRITER_TRACKING_URI") from None
+        problem = "sent an answer that is not MLflow's; check that LONGWRITER_TRACKING_URI is the URL of an MLflow server"
+        raise EndpointError(f"MLflow: {settings().tracking_uri} {problem}") from None
 
 
 class _Embedded:

@@ -24,12 +24,14 @@ COLUMNS = ("weights", "gradients", "optimizer", "activations", "loss", "overhead
 
 @app.command()
 def plan(
-    profile: Annotated[str, typer.Option(help="a file of profiles/, without .yaml; params.yaml if not given")] = "",
+    profile: Annotated[str, typer.Option(help="a file in profiles/, without .yaml; default: params.yaml")] = "",
     memory: Annotated[float, typer.Option(min=1, help="GiB of each GPU")] = 80.0,
     peak: Annotated[float, typer.Option(min=0.1, help="TFLOP/s of each GPU in bf16, dense")] = 989.0,
-    mfu: Annotated[float, typer.Option(min=0.01, max=1, help="share of it that the training gets")] = 0.4,
-    tokens: Annotated[int | None, typer.Option(min=1, help="of the dataset, where there are no packs; else 189,500,000")] = None,
-    packs: Annotated[Path | None, typer.Option(help="packs of the stage pack; data/pack/packs/student if it has run")] = None,
+    mfu: Annotated[float, typer.Option(min=0.01, max=1, help="fraction of the peak that the training reaches")] = 0.4,
+    tokens: Annotated[int | None, typer.Option(min=1, help="tokens of the dataset, if there are no packs; default: 189,500,000")] = None,
+    packs: Annotated[
+        Path | None, typer.Option(help="packs of the stage pack; default: data/pack/packs/student, if the stage has run")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print one JSON document")] = False,
 ) -> None:
     """Print memory on each GPU for each split of the model states, then steps, tokens and hours.

@@ -38,7 +38,7 @@ def _fetched(base: Base) -> Path:
         return Path(snapshot_download(base.model, revision=base.revision or None, allow_patterns=SERVED))
     except (OSError, HfHubHTTPError, HFValidationError, LocalEntryNotFoundError) as error:
         problem = f"cannot be fetched: {str(error).splitlines()[0][:120]}"
-        raise BadInput(base.model, problem, fix="check base.model and base.revision, and the way to the hub") from None
+        raise BadInput(base.model, problem, fix="check base.model, base.revision and the connection to the hub") from None
 
 
 def _with_template(base: Base, folder: Path) -> Path:

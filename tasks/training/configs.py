@@ -72,7 +72,7 @@ def _fetched(base: Base) -> Path:
         return _downloaded(base, "config.json")
     except _no_file() as error:
         problem = f"no config.json: {str(error).splitlines()[0][:120]}"
-        raise BadInput(base.model, problem, fix="check base.model and base.revision, and the way to the hub") from None
+        raise BadInput(base.model, problem, fix="check base.model, base.revision and the connection to the hub") from None
 
 
 class Config:

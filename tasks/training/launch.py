@@ -70,7 +70,7 @@ def plan(
 ) -> TrainingJob:
     """A job that trains `steps` optimizer steps and writes the model to `out`.
 
-    Raises BadSettings if the global batch does not divide among the processes.
+    Raises BadSettings if the global batch cannot be divided among the processes.
     """
     place = where(settings)
     check_division(optimization.global_batch, place.processes * place.machines, settings)
@@ -85,13 +85,15 @@ def plan(
 
 
 def check_division(global_batch: int, world: int, settings: Settings) -> None:
-    """Raises BadSettings if the global batch does not divide among the processes of the settings."""
+    """Raises BadSettings if the global batch cannot be divided among the processes of the settings."""
     if world % settings.sequence_parallel:
-        problem = f"{world} processes do not divide into groups of {settings.sequence_parallel}"
+        problem = f"{world} processes cannot be divided into groups of {settings.sequence_parallel}"
         raise BadSettings(f"LONGWRITER_SEQUENCE_PARALLEL: {problem}; change it, or LONGWRITER_PROCESSES")
     replicas = world // settings.sequence_parallel
     if global_batch % (replicas * settings.micro_batch):
-        problem = f"a global batch of {global_batch} rows does not divide among {replicas} processes of {settings.micro_batch} rows at once"
+        problem = (
+            f"a global batch of {global_batch} rows cannot be divided among {replicas} processes of {settings.micro_batch} rows at once"
+        )
         raise BadSettings(f"LONGWRITER_PROCESSES: {problem}; change it, LONGWRITER_MICRO_BATCH, or global_batch in params.yaml")
 
 
@@ -264,7 +266,7 @@ def _check(job: TrainingJob, code: int) -> None:
     if code:
         said = job.scratch / ERROR
         problem = said.read_text(encoding="utf-8") if said.exists() else f"train: the {job.name}'s training ended with exit code {code}"
-        raise TrainingFailed(f"{problem}; what was trained is kept, run again to go on from it")
+        raise TrainingFailed(f"{problem}; the newest checkpoint is kept; run again to continue from it")
 
 
 def _end(running: dict[subprocess.Popen[bytes], TrainingJob]) -> None:

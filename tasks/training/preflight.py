@@ -41,7 +41,7 @@ def check_base(base: Base) -> None:
     if code := config.fields.get("auto_map"):
         if not base.remote_code:
             named = ", ".join(sorted(map(str, code))) if isinstance(code, dict) else "auto_map"
-            fix = "take a form of the model that transformers knows; or read its code, pin its commit and set base.remote_code"
+            fix = "use a model that transformers supports; or read its code, set base.revision to its commit, and set base.remote_code"
             raise BadInput(f"{base.model}/config.json", f"needs to run its own code ({named})", field="auto_map", fix=fix)
         if Path(base.model).is_dir():
             raise BadInput(base.model, "a folder has no commit that its code is pinned by", fix="name the hub's id in base.model")
@@ -90,7 +90,7 @@ def check_gpus(settings: Settings, found: int) -> None:
     """Raises BadSettings if there are fewer GPUs (`found`) than processes that need one."""
     wants = settings.accelerate_config is not None and not _on_cpu(settings.accelerate_config)
     if settings.processes > found and (found or wants):
-        problem = f"{settings.processes} processes want a GPU each, this machine has {found}"
+        problem = f"{settings.processes} processes need a GPU each, and this machine has {found}"
         raise BadSettings(f"LONGWRITER_PROCESSES: {problem}; lower it, or name an accelerate config with `use_cpu: true`")
 
 
@@ -117,17 +117,17 @@ def check_sequence_parallel(job: TrainingJob, shapes: Shapes, *, stage: int) -> 
         raise BadSettings(f"{setting}: Ulysses works inside DeepSpeed; name a config in LONGWRITER_ACCELERATE_CONFIG")
     if shapes.heads % size or (shapes.kv_heads % size and size % shapes.kv_heads):
         raise BadSettings(
-            f"{setting}: {shapes.heads} attention heads with {shapes.kv_heads} of keys do not divide among {size} processes; change it"
+            f"{setting}: {shapes.heads} attention heads with {shapes.kv_heads} of keys cannot be divided among {size} processes; change it"
         )
     if getattr(job.method, "weighting", "token") == "sequence":
         raise BadSettings(f"{setting}: train.weighting `sequence` looks at whole sequences, Ulysses cuts them; one of the two")
     if job.where.micro_batch > 1:
         raise BadSettings(f"{setting}: works with one row at a time, and LONGWRITER_MICRO_BATCH is {job.where.micro_batch}; set it to 1")
     if job.accumulation % size:  # each process first gets its own rows, then its group shares them
-        problem = f"a step takes {job.accumulation} rows one after the other, which {size} processes cannot deal out evenly"
+        problem = f"the {job.accumulation} rows of a step cannot be divided evenly among {size} processes"
         raise BadSettings(f"{setting}: {problem}; set train.global_batch to a multiple of {job.where.world}")
     if _several(job) and not _keeps_apart(job):
-        problem = "packs hold several samples, which flash attention alone keeps apart where rows are cut"
+        problem = "a pack contains several samples; when rows are cut, only flash attention separates them"
         raise BadSettings(f"{setting}: {problem}; install flash-attn and set LONGWRITER_ATTENTION=flash_attention_2")
 
 

@@ -108,7 +108,7 @@ def test_edits_of_params_are_never_lost_to_a_profile(profiles: Path) -> None:
     said("use", "rehearsal")
     edited = (profiles / "params.yaml").read_text().replace("seed: 42", "seed: 43")
     (profiles / "params.yaml").write_text(edited)
-    assert said("use", "llama-3.1-8b", code=2).startswith("error: params.yaml: has edits that no profile and no commit holds; ")
+    assert said("use", "llama-3.1-8b", code=2).startswith("error: params.yaml: has edits that are in no profile and in no commit; ")
     assert (profiles / "params.yaml").read_text() == edited
     said("use", "llama-3.1-8b", "--force")
     assert (profiles / "params.yaml.bak").read_text() == edited

@@ -122,7 +122,7 @@ def test_a_refusal_fails_the_run_in_a_line_and_moves_nothing(workspace: Path) ->
         over = answered(process, {"approve": False, "by": "Ann Lee", "note": "too dull"})
     assert over.state_name == "Failed"
     assert over.state is not None
-    assert "approval: refused by Ann Lee: too dull; nothing was moved" in str(over.state.message)
+    assert "approval: refused by Ann Lee: too dull; no alias was changed" in str(over.state.message)
     assert sorted(ran(workspace)) == ["evaluate_general", "score"]
     assert not (workspace / "data/promote").exists()
     assert registry.holders() == {}

@@ -110,7 +110,7 @@ FAULTS: list[tuple[dict[str, str | bytes], str]] = [
     ({"model__safetensors": PICKLE}, r"model\.safetensors: a pickle"),
     ({"model__safetensors": zipped("archive/data.pkl", PICKLE)}, r"model\.safetensors: a pickle"),
     ({"model__safetensors": b"version https://git-lfs.github.com/spec/v1\n"}, "a Git LFS pointer"),
-    ({"model__safetensors": safetensors()[:-1]}, "its header describes another size"),
+    ({"model__safetensors": safetensors()[:-1]}, "the size in its header differs"),
     ({"model__safetensors": b"(lp0\n."}, "no safetensors file"),
     ({"model__safetensors__index__json": index("../../other/model.safetensors")}, "is a path outside of the model's folder"),
     ({"model__safetensors__index__json": index("/etc/passwd")}, "is a path outside of the model's folder"),

@@ -97,7 +97,7 @@ def test_a_loss_that_is_not_finite_fails_and_names_the_step(packed: Path, tmp_pa
 
 
 def test_a_global_batch_that_does_not_divide_is_refused_before_anything_starts(packed: Path, tmp_path: Path) -> None:
-    with pytest.raises(BadSettings, match="2 rows does not divide among 3 processes"):
+    with pytest.raises(BadSettings, match="2 rows cannot be divided among 3 processes"):
         job(packed, tmp_path / "out", Settings(home=tmp_path / "home", processes=3))
 
 

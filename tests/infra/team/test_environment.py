@@ -26,7 +26,7 @@ def test_two_back_ends_have_no_secret_in_common() -> None:
 def test_one_that_others_can_read_is_refused() -> None:
     environment.ensure()
     environment.path().chmod(0o644)
-    with pytest.raises(BadInput, match=r"team\.env: others may read it, and it holds passwords; fix: chmod 600"):
+    with pytest.raises(BadInput, match=r"team\.env: other accounts can read it, and it contains passwords; fix: chmod 600"):
         environment.ensure()
 
 

@@ -169,7 +169,7 @@ def test_too_many_paragraphs_become_chapters_where_the_length_bears_them_and_are
 def test_a_chapter_that_cannot_be_planned_rejects_the_sample_and_names_the_chapter() -> None:
     chapters = GOOD.replace("Paragraph", "Chapter")
     teacher = Scripted((chapters, "stop"), ("I'm sorry, no.", "stop"))
-    with pytest.raises(ReplyError, match=r"chapter 1 of 2: the reply is not a plan.* \(asked 2 times\)"):
+    with pytest.raises(ReplyError, match=r"chapter 1 of 2: the reply is not a plan.* \(after 2 attempts\)"):
         asyncio.run(make_plan(teacher, instruction(1400), plan=BOUNDS))
     assert len(teacher.asked) == 5  # all chapters are asked for: what is under way is paid for
 

@@ -56,7 +56,7 @@ def test_rows_of_every_public_shape_are_read_the_same(tmp_path: Path) -> None:
 
 def test_columns_of_any_name_can_be_told(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "rows.jsonl", [{"frage": "Why?", "antwort": "Because.", "n": 12}])
-    with pytest.raises(BadInput, match=r"no columns that hold a conversation; there are frage, antwort, n; fix: say which"):
+    with pytest.raises(BadInput, match=r"no columns with a conversation; the columns are frage, antwort, n; fix: name the columns"):
         list(read(path, Columns()))
     (row,) = read(path, Columns(prompt="frage", response="antwort", length="n"))
     assert (row.messages[0].content, row.asked) == ("Why?", 12)
@@ -154,7 +154,7 @@ def test_good_data_passes_with_exit_code_0_and_docs(tmp_path: Path) -> None:
         ("rows.parquet", b"PAR1 no", "not readable as Parquet"),
         ("rows.csv", b"a,b\n1,2\n", "not a kind of file that is read"),
         ("rows.json", b"[]", "empty file"),
-        ("rows.jsonl", b'{"text": "no conversation"}\n', "no columns that hold a conversation; there are text"),
+        ("rows.jsonl", b'{"text": "no conversation"}\n', "no columns with a conversation; the columns are text"),
     ],
 )
 def test_a_file_that_cannot_be_read_at_all_is_one_line(name: str, content: bytes, says: str, tmp_path: Path) -> None:

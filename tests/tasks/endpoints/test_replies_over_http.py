@@ -331,7 +331,7 @@ def test_a_temperature_that_is_refused_is_dropped_where_it_is_the_default_and_an
     assert reply.text == GOOD
     assert ["temperature" in asked for asked in seen] == [True, False]
     with pytest.raises(
-        EndpointError, match=r"takes no temperature but its default, and models\.candidate\.temperature is 0\.5; fix: set it to 1"
+        EndpointError, match=r"accepts only its default temperature, and models\.candidate\.temperature is 0\.5; fix: set it to 1"
     ):
         ask(refusal)
 
@@ -403,7 +403,7 @@ def test_what_was_learned_is_known_to_the_next_stage_for_a_day_and_has_no_creden
     async def another_temperature() -> None:
         async with serving(refusing(temperature="temperature is not supported"), seen) as url:
             await stage(url, MODEL.model_copy(update={"temperature": 1.0}))
-            with pytest.raises(EndpointError, match=r"takes no temperature but its default, and models\.judge\.temperature is 0\.5"):
+            with pytest.raises(EndpointError, match=r"accepts only its default temperature, and models\.judge\.temperature is 0\.5"):
                 await stage(url)
 
     asyncio.run(another_temperature())

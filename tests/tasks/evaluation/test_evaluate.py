@@ -162,7 +162,7 @@ def test_people_are_told_how_answers_ended_and_how_far_to_trust_the_judge(tmp_pa
 def test_a_judge_of_whom_no_verdict_can_be_read_is_an_error_and_the_length_scores_are_kept(
     tmp_path: Path, params: Params, benchmark: Path
 ) -> None:
-    why = "not one of 12 verdicts could be read, the last one: no JSON object; the replies are in"
+    why = "none of 12 verdicts could be read; last problem: no JSON object; the replies are in"
     with candidate() as url, endpoint(lambda _: "All six deserve a 5."), pytest.raises(ReplyError, match=why):
         evaluate(url, tmp_path / "out", params=params, options=options(benchmark))
     (card,) = read_scorecards(tmp_path / "out" / "scorecard.json").values()

@@ -86,7 +86,7 @@ def test_what_the_pipeline_would_not_have_kept_is_not_fetched(path: str) -> None
     with pytest.raises(BadInput) as error:
         refuse_foreign(CHAMPION, ["model.safetensors", "nested/extra.json", path])
     assert "\n" not in str(error.value)
-    assert "look at the store" in str(error.value)
+    assert "check the store" in str(error.value)
 
 
 def test_names_that_the_pipeline_keeps_are_fetched() -> None:

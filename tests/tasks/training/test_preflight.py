@@ -120,9 +120,9 @@ def test_a_chat_template_that_marks_no_answers_is_named(tmp_path: Path, tokenize
 
 def test_fewer_gpus_than_processes_want_are_one_line(tmp_path: Path) -> None:
     zero3 = ROOT / "infra/accelerate/zero3.yaml"
-    with pytest.raises(BadSettings, match="LONGWRITER_PROCESSES: 8 processes want a GPU each, this machine has 4"):
+    with pytest.raises(BadSettings, match="LONGWRITER_PROCESSES: 8 processes need a GPU each, and this machine has 4"):
         check_gpus(Settings(home=tmp_path, processes=8), 4)
-    with pytest.raises(BadSettings, match="8 processes want a GPU each, this machine has 0"):
+    with pytest.raises(BadSettings, match="8 processes need a GPU each, and this machine has 0"):
         check_gpus(Settings(home=tmp_path, processes=8, accelerate_config=zero3), 0)
     (tmp_path / "cpu.yaml").write_text(zero3.read_text() + "use_cpu: true\n")
     check_gpus(Settings(home=tmp_path, processes=2, accelerate_config=tmp_path / "cpu.yaml"), 0)
@@ -143,7 +143,7 @@ def test_a_disk_too_small_for_the_checkpoints_is_one_line(packed: Path, tmp_path
     ("stage", "size", "change", "problem"),
     [
         (0, 2, {}, "Ulysses works inside DeepSpeed"),
-        (3, 4, {}, "2 attention heads with 2 of keys do not divide among 4 processes"),
+        (3, 4, {}, "2 attention heads with 2 of keys cannot be divided among 4 processes"),
         (3, 2, {"weighting": "sequence"}, "looks at whole sequences"),
         (3, 2, {"micro_batch": 2}, "one row at a time"),
         (3, 2, {"global_batch": 3}, "a step takes 3 rows one after the other.*; set train.global_batch to a multiple of 2"),
