@@ -60,7 +60,7 @@ def test_columns_of_any_name_can_be_told(tmp_path: Path) -> None:
         list(read(path, Columns()))
     (row,) = read(path, Columns(prompt="frage", response="antwort", length="n"))
     assert (row.messages[0].content, row.asked) == ("Why?", 12)
-    with pytest.raises(BadInput, match="no column fragen; there are frage, antwort, n; fix: check"):
+    with pytest.raises(BadInput, match="no column fragen; the columns are frage, antwort, n; fix: check the column name"):
         list(read(path, Columns(prompt="fragen", response="antwort")))
 
 

@@ -62,7 +62,7 @@ def test_a_model_of_safetensors_is_taken(tmp_path: Path) -> None:
             "pytorch_model.bin is a pickle, which runs code when it is loaded; fix: save the model with save_pretrained",
         ),
         (["model.bin"], {}, "no .safetensors weights in it"),
-        (["model.safetensors"], {"auto_map": {"AutoModel": "m.M"}}, r"auto_map: needs to run its own code \(AutoModel\); fix: take a form"),
+        (["model.safetensors"], {"auto_map": {"AutoModel": "m.M"}}, r"auto_map: needs to run its own code \(AutoModel\); fix: use a model"),
     ],
 )
 def test_a_model_that_runs_code_is_refused(tmp_path: Path, files: list[str], config: dict[str, object], problem: str) -> None:
@@ -146,8 +146,8 @@ def test_a_disk_too_small_for_the_checkpoints_is_one_line(packed: Path, tmp_path
         (3, 4, {}, "2 attention heads with 2 of keys cannot be divided among 4 processes"),
         (3, 2, {"weighting": "sequence"}, "looks at whole sequences"),
         (3, 2, {"micro_batch": 2}, "one row at a time"),
-        (3, 2, {"global_batch": 3}, "a step takes 3 rows one after the other.*; set train.global_batch to a multiple of 2"),
-        (3, 2, {}, "packs hold several samples.*; install flash-attn and set LONGWRITER_ATTENTION=flash_attention_2"),
+        (3, 2, {"global_batch": 3}, "the 3 rows of a step cannot be divided.*; set train.global_batch to a multiple of 2"),
+        (3, 2, {}, "a pack contains several samples.*; install flash-attn and set LONGWRITER_ATTENTION=flash_attention_2"),
     ],
 )
 def test_sequence_parallelism_says_what_it_excludes(
