@@ -10,14 +10,14 @@ from tasks.tracking.gate import GAIN, Axis, Decision
 Level = Literal["rehearsal", "small real model", "real run"]
 MEANINGS: dict[Level, str] = {
     "rehearsal": (
-        "This is a rehearsal. Rule-based stand-ins or a tiny model made on the spot took part. The numbers prove that the machinery "
-        "works; they say nothing about a language model."
+        "This is a rehearsal: rules replaced some of the models, or the model is a tiny one made for this run. The numbers show that "
+        "every part works; they say nothing about a language model."
     ),
     "small real model": (
         "The base is a small pretrained model. The numbers show whether the method works on a language model; they do not show what a "
         "large one reaches."
     ),
-    "real run": "No stand-in took part and the base is no demonstration model: the numbers are those of your model.",
+    "real run": "No rules replaced a model, and the base is no demonstration model: the numbers are those of your model.",
 }
 
 
@@ -55,7 +55,7 @@ def headline(decision: Decision | None) -> PageHeadline:
 
 
 def deciding(decision: Decision) -> Axis | None:
-    """The axis that decided: the first one that fails; else the gain over the champion; else the one with the least room."""
+    """The axis that decided: the first one that fails; else the gain over the champion; else the one that was passed most narrowly."""
     failed = [axis for axis in decision.axes if not axis.passed]
     gain = [axis for axis in decision.axes if axis.name == GAIN]
     return next(iter(failed or gain), None) or min(decision.axes, key=_room, default=None)
@@ -68,7 +68,7 @@ def _room(axis: Axis) -> float:
 
 
 def _decided(axis: Axis) -> str:
-    how = "decided" if axis.name == GAIN else "had the least room"
+    how = "decided" if axis.name == GAIN else "was passed most narrowly"
     return f"{axis.name} {how}: {axis.seen}, required {axis.limit}"
 
 

@@ -176,7 +176,7 @@ AXES = (
         (
             "champion",
             AXES[:2],
-            "Promoted: version 2, the student, is champion; all 2 axes hold; s_l had the least room: 62.00, required at least 60.00.",
+            "Promoted: version 2, the student, is champion; all 2 axes hold; s_l was passed most narrowly: 62.00, required at least 60.00.",
         ),
         (
             "challenger",
