@@ -10,7 +10,7 @@ from tasks.tracking.gate import GAIN, Axis, Decision
 Level = Literal["rehearsal", "small real model", "real run"]
 MEANINGS: dict[Level, str] = {
     "rehearsal": (
-        "This is a rehearsal: rules replaced some of the models, or the model is a tiny one made for this run. The numbers show that "
+        "This is a rehearsal. Rules replaced some of the models, or the model is a tiny one made for this run. The numbers show that "
         "every part works; they say nothing about a language model."
     ),
     "small real model": (
