@@ -33,11 +33,12 @@ def summary() -> list[str]:
     lines = [line for path in kept if path.is_file() for line in _scores(store.read_document(path, ByName[Headline]).root)]
     lines += _verdict(outs)
     opener = "open" if sys.platform == "darwin" else "xdg-open"
-    lines += [f"{name:<9} {opener} {_near(page)}" for name, page in reversed(found)]
+    width = max([len("mlflow"), *(len(name) for name, _ in found)])
+    lines += [f"{name:<{width}}  {opener} {_near(page)}" for name, page in reversed(found)]
     if found:
-        lines.append(f"{'mlflow':<9} {_tracking()}")
+        lines.append(f"{'mlflow':<{width}}  {_tracking()}")
     if modified:
-        lines += ["", f"{'git':<9} this run changed {', '.join(modified)}; keep them by:", f"{'':<9} {_commit(modified)}"]
+        lines += ["", f"{'git':<{width}}  this run changed {', '.join(modified)}; keep them by:", f"{'':<{width}}  {_commit(modified)}"]
     return lines
 
 
