@@ -44,6 +44,7 @@ def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
     for name in [name for name in os.environ if name.startswith(PREFIX) or name == "OPENAI_API_KEY"]:
         monkeypatch.delenv(name)
     monkeypatch.setenv(f"{PREFIX}HOME", str(tmp_path / "home"))
+    monkeypatch.setenv(f"{PREFIX}SERVER", "transformers")  # whether or not the extra llamacpp is installed
     settings.cache_clear()
     yield
     settings.cache_clear()

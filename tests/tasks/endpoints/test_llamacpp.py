@@ -62,6 +62,13 @@ def test_a_reply_follows_a_schema_whatever_the_model_would_say(tmp_path: Path, m
     assert list(json.loads(asyncio.run(ask()))) == ["ready"]
 
 
+@pytest.fixture
+def auto(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(f"{PREFIX}SERVER", "auto")
+    settings.cache_clear()
+
+
+@pytest.mark.usefixtures("auto")
 def test_auto_is_llamacpp_where_it_can_serve_the_model(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(launch, "_has_gpu", lambda: False)
     monkeypatch.setattr(launch, "is_installed", lambda: True)
@@ -71,6 +78,7 @@ def test_auto_is_llamacpp_where_it_can_serve_the_model(checkpoint: Path, monkeyp
     assert server_of(checkpoint, settings()) == "transformers"
 
 
+@pytest.mark.usefixtures("auto")
 def test_auto_is_vllm_on_a_gpu_that_has_its_environment_and_transformers_without_any_package(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
