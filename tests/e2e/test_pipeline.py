@@ -120,7 +120,7 @@ REPOSITORY_WIDE = [  # each with words that its output has
     ("push --run-cache", "pushed"),
     ("pull --run-cache", "up to date"),
     ("exp show --csv", "workspace"),
-    ("exp run --dry", ""),
+    ("exp run", "Experiment results have been applied"),  # all stages are up to date
     ("gc --workspace --dry --force", ""),
     ("dag --mermaid", "promote"),
 ]
