@@ -31,14 +31,17 @@ class Terminal:
 
     def expect(self, text: str, *, seconds: float = 60) -> str:
         """What is shown behind the last expected text, once `text` is in it. Raises AssertionError with it if `text` does not come."""
-        end = time.monotonic() + seconds
-        while (place := self.shown.find(text, self._read)) < 0:
+        end, pattern = (
+            time.monotonic() + seconds,
+            re.compile(r"\s+".join(map(re.escape, text.split(" ")))),
+        )  # a line may be wrapped anywhere
+        while (place := pattern.search(self.shown, self._read)) is None:
             alive = self._more()
-            if (place := self.shown.find(text, self._read)) >= 0:
+            if place := pattern.search(self.shown, self._read):
                 break
             assert alive, f"it ended without {text!r}: {self.shown[self._read :][-3000:]}"
             assert time.monotonic() < end, f"no {text!r} in: {self.shown[self._read :][-3000:]}"
-        found, self._read = self.shown[self._read : place + len(text)], place + len(text)
+        found, self._read = self.shown[self._read : place.end()], place.end()
         return found
 
     def send(self, text: str) -> None:

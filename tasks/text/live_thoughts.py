@@ -8,6 +8,7 @@ from tasks.text.thoughts import SplitReply, split_thoughts
 HELD = 48  # characters at the beginning that may still become a tag, and at the end that may be half of one
 _MAY_BEGIN = re.compile(r"[\s\ufeff]*(?:$|[<\[◁]|a(?:n(?:a(?:l(?:y(?:s(?:is?)?)?)?)?)?)?$|analysis)")
 _MAY_CLOSE = re.compile(r"/\s{0,2}(?:seed:)?(?:think|thought|reason)|END_THINKING|end_of_thought|\|message\||assistantfinal", re.IGNORECASE)
+_HALF_TAG = re.compile(r"[<\[◁][^>\]▷\s]{0,30}\Z")
 _OPENING = re.compile(r"[\s\ufeff]*(?:(?:<[^>]{1,30}>|\[THINK\]|◁think▷|analysis)\s*)+")
 
 
@@ -44,6 +45,8 @@ class LiveThoughts:
 
     def end(self) -> list[LivePart]:
         """What was held back until the end."""
+        if self._state == "thinking" and (split := self._split()).text:
+            return self._close(split)
         held, self._held = self._held, ""
         return [LivePart(held, thought=self._state == "thinking")] if held else []
 
@@ -60,20 +63,26 @@ class LiveThoughts:
 
     def _think(self) -> list[LivePart]:
         if _MAY_CLOSE.search(self._tail) and (split := self._split()).text:
-            self._state, self._held = "answer", ""
-            rest = split.reasoning[self._given :]
-            return [*([LivePart(rest, thought=True)] if rest else []), LivePart(split.text)]
+            more = _MAY_BEGIN.match(split.text) and len(split.text) < HELD  # the answer's first characters may become another tag
+            return [] if more else self._close(split)
         shown, self._held = self._held[:-HELD], self._held[-HELD:]
         self._given += len(shown)
         return [LivePart(shown, thought=True)] if shown else []
 
+    def _close(self, split: SplitReply) -> list[LivePart]:
+        self._state, self._held = "answer", ""
+        rest = split.reasoning[self._given :]
+        return [*([LivePart(rest, thought=True)] if rest else []), LivePart(split.text)]
+
     def _answer(self) -> list[LivePart]:
-        held, self._held = self._held, ""
+        half = None if self._told else _HALF_TAG.search(self._held[-HELD:])
+        cut = len(self._held) - len(half[0]) if half else len(self._held)
+        held, self._held = self._held[:cut], self._held[cut:]
         if not self._told and _MAY_CLOSE.search(self._tail) and (split := self._split()).reasoning:
-            self._told = True
+            self._told, self._held = True, ""
             return [LivePart(split.reasoning[self._given :], thought=True, answers_were_thoughts=True), LivePart(split.text)]
         self._given += len(held if self._given else held.lstrip())
-        return [LivePart(held)]
+        return [LivePart(held)] if held else []
 
     def _split(self) -> SplitReply:
         """The reply so far; the end of its text is not stripped, because it goes on."""

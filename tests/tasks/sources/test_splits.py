@@ -140,7 +140,7 @@ def test_a_file_with_nothing_to_read_is_one_clear_error(tmp_path: Path, name: st
 
 def test_a_table_with_other_columns_or_without_rows_is_one_clear_error(tmp_path: Path) -> None:
     pd.DataFrame({"text": ["x"], "label": [1]}).to_parquet(tmp_path / "a.parquet")
-    with pytest.raises(BadInput, match=r"no column is one of conversation, .*; there are text, label; fix: rename one"):
+    with pytest.raises(BadInput, match=r"no column is one of conversation, .*; the columns are text, label; fix: rename one"):
         read(tmp_path / "a.parquet")
     pq.write_table(pa.table({"prompt": pa.array([], pa.string())}), tmp_path / "b.parquet")
     with pytest.raises(BadInput, match="empty file"):
