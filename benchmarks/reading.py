@@ -21,6 +21,7 @@ import orjson
 import psutil
 import typer
 
+from benchmarks.processes import most_memory
 from tasks.corpus.dataset import write_dataset
 from tasks.rehearsal.prose import paragraph
 from tasks.schema.records import Message, Sample
@@ -79,7 +80,7 @@ def opened(path: Path, home: Path, rows: int) -> Opened:
                 filters = filters or (now if state["step"] == "words" else 0.0)
                 time.sleep(0.05)
             search = time.monotonic() - began
-            memory = _peak(process.pid)
+            memory = most_memory(process.pid) / 1e6
         finally:
             process.terminate()
     return Opened(page, cpu, counted or search, filters or search, search, memory)
@@ -88,14 +89,6 @@ def opened(path: Path, home: Path, rows: int) -> Opened:
 def _get(url: str) -> bytes:
     with urllib.request.urlopen(url, timeout=60) as answer:
         return bytes(answer.read())
-
-
-def _peak(process: int) -> float:
-    """The peak of the process's memory in MB, where the system records it; else its memory now."""
-    status = Path(f"/proc/{process}/status")
-    if status.is_file():
-        return next(int(line.split()[1]) for line in status.read_text().splitlines() if line.startswith("VmHWM")) / 1e3
-    return psutil.Process(process).memory_info().rss / 1e6
 
 
 def _texts(rows: int) -> Iterator[str]:

@@ -30,6 +30,7 @@ from tasks.longbench.scorecard import read_scorecards
 from tasks.schema.errors import PipelineError
 from tasks.schema.settings import settings
 from tasks.statistics import Interval
+from tasks.tracking.approval import conditions
 from tasks.tracking.client import names
 from tasks.tracking.gate import Decision
 
@@ -168,6 +169,5 @@ def _decision(found: Decision) -> str:
     """The decision as Markdown, with the version's page if MLflow is a server."""
     uri = settings().tracking_uri
     page = f"[version {found.version}]({uri.rstrip('/')}/#/models/{names().model}/versions/{found.version})" if uri.is_http else ""
-    rows = [f"| {axis.name} | {axis.seen} | {axis.limit} | {'holds' if axis.passed else '**fails**'} |" for axis in found.axes]
     head = f"{page or f'Version {found.version}'} ({found.model}) is **{found.alias}**."
-    return "\n".join([head, "", "| axis | value | bound | |", "|---|---|---|---|", *rows])
+    return "\n".join([head, "", *conditions(found)])

@@ -20,8 +20,7 @@ from rich.text import Text
 from flows.graph import Stage
 from flows.terminal import Screen
 from tasks.endpoints.ledger import cost
-from tasks.endpoints.replay import paid_since
-from tasks.endpoints.roles import JOURNAL
+from tasks.endpoints.replay import JOURNAL, paid_since
 from tasks.schema.records import Usage
 from tasks.schema.settings import settings
 

@@ -221,9 +221,14 @@ def _restored(repo: Repo, name: str, remote: str) -> State[object] | None:
 
 def _dvc(*words: str, shown: str = "") -> "tuple[_Log, int]":
     """Run a command of verified_dvc; its output and exit code. Its progress has the name `shown`, by default the last word, the stage."""
-    with StageArtifact(shown or words[-1], get_run_logger()) as progress:
+    return _watched("flows.verified_dvc", *words, shown=shown or words[-1])
+
+
+def _watched(module: str, *words: str, shown: str) -> "tuple[_Log, int]":
+    """Run `python -m MODULE WORDS` with its progress under the name `shown`; its output and exit code."""
+    with StageArtifact(shown, get_run_logger()) as progress:
         output = _Log(progress)
-        return output, child.run([sys.executable, "-m", "flows.verified_dvc", *words], output.see)
+        return output, child.run([sys.executable, "-m", module, *words], output.see)
 
 
 def _unchanged(pulled: str) -> State[object]:
@@ -252,10 +257,9 @@ def _push(*names: str) -> None:
 
 def by_child(module: str, *words: str) -> None:
     """Run `python -m MODULE WORDS`, and show its bar and lines as a stage's. Raises StageFailed with its last error line."""
-    with StageArtifact(words[0], get_run_logger()) as progress:
-        output = _Log(progress)
-        if code := child.run([sys.executable, "-m", "flows.verified_dvc" if module == "dvc" else module, *words], output.see):
-            raise StageFailed(f"{module} {words[0]}: {output.reason()}", exit_code=code)
+    output, code = _watched("flows.verified_dvc" if module == "dvc" else module, *words, shown=words[0])
+    if code:
+        raise StageFailed(f"{module} {words[0]}: {output.reason()}", exit_code=code)
 
 
 class _Log:

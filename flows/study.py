@@ -7,7 +7,8 @@ from prefect import flow
 
 from flows import stages, verified_dvc
 from tasks import store
-from tasks.study.limit import Limit, said
+from tasks.schema.study_results import Limit
+from tasks.study.limit import said
 
 FIT = "study/dvc.yaml:fit"
 

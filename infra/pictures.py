@@ -31,6 +31,7 @@ from rich.text import Text
 
 from infra import reader_picture
 from tasks import store
+from tasks.plots import length_band
 from tasks.reporting.verdict import level_of
 from tasks.schema.errors import BadInput, ServerError
 from tasks.schema.params import load
@@ -94,8 +95,10 @@ def results(ruler: Path = Path("plots/ruler.csv"), scores: Path = Path("metrics/
     with plt.rc_context({"svg.hashsalt": "longwriter", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10}):
         figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), width_ratios=(2, 1), layout="constrained")
         lengths = sorted({asked for model in models for asked in written[model]})
-        left.fill_between(lengths, [n / 2 for n in lengths], [n * 2.5 for n in lengths], color="#000000", alpha=0.05, label="S_l over 50")
-        left.fill_between(lengths, [n / 1.4 for n in lengths], [n * 1.6 for n in lengths], color="#000000", alpha=0.08, label="S_l over 80")
+        for score, opacity in ((50, 0.05), (80, 0.08)):
+            low, high = length_band(score)
+            bottom, top = [n * low for n in lengths], [n * high for n in lengths]
+            left.fill_between(lengths, bottom, top, color="#000000", alpha=opacity, label=f"S_l over {score}")
         for model in models:
             points = sorted((asked, median(all_of)) for asked, all_of in written[model].items())
             line = "--" if model == "aligned" else "-"  # its points may lie on the student's

@@ -5,8 +5,8 @@ times the longest one. The same model trained on it tests the paper's claim, tha
 Tokenizing is the cost. Samples are streamed, so memory does not grow with the texts.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import chain, islice
+from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -86,7 +86,7 @@ def tokenize(
 ) -> FittingSamples:
     """Tokenize rows of (is a general chat, sample) into `samples`. Samples over `context` tokens or not renderable go to `rejects`."""
     words, chats = list[int](), 0
-    for batch in _batches(progress.track(rows, unit="sample", label="tokenize")):
+    for batch in store.batched(progress.track(rows, unit="sample", label="tokenize"), AT_ONCE):
         encoded = encoder.try_encode([sample.messages for _, sample in batch])
         rejects += [_unrenderable(sample, row) for (_, sample), row in zip(batch, encoded, strict=True) if isinstance(row, Unrenderable)]
         rows_of = [(chat, sample, row) for (chat, sample), row in zip(batch, encoded, strict=True) if not isinstance(row, Unrenderable)]
@@ -97,12 +97,6 @@ def tokenize(
         words += [sample.written_words for _, sample, _ in kept]
         chats += sum(chat for chat, *_ in kept)
     return FittingSamples(samples, words, chats)
-
-
-def _batches(rows: Iterable[tuple[bool, Sample]]) -> Iterator[Sequence[tuple[bool, Sample]]]:
-    iterator = iter(rows)
-    while batch := list(islice(iterator, AT_ONCE)):
-        yield batch
 
 
 def _named(name: str, packed: NamedTuple) -> dict[str, float]:

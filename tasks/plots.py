@@ -5,11 +5,12 @@ Labels are in English, because a font with Chinese characters may be missing whe
 
 import io
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 from xml.sax.saxutils import escape, quoteattr
 
 from tasks.history import HistoryEntry
+from tasks.schema.study_results import CEILING, FittedLine, Limit
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -20,6 +21,8 @@ GREY, GRID = "#7f7f7f", "#8886"
 # At least 3:1 against white and against the dark page (WCAG 2.2, 1.4.11).
 COLOURS = {"student": "#2f7ed8", "control": "#c8701a", "aligned": "#2f8f63", "base": "#b0559f"}
 OTHERS = ("#8a7a3a", "#3d8f8f", "#c2566b")
+_HOVER = "longwriter-point-"  # marks matplotlib's links until `_linked` replaces them
+_LINK = "page:"  # marks links to the page until `inline` replaces them
 BANDS = ((0, 0.05), (50, 0.07), (80, 0.1))  # lower bound of S_l, and the opacity that its band adds
 
 
@@ -81,10 +84,9 @@ def ruler(points: Mapping[str, Iterable[Point]], *, cap: float | None = None) ->
 
 
 def _length_bands(axes: "Axes", ends: tuple[float, float]) -> None:
-    """Shade the written lengths that score at least 0, 50 and 80: between asked ÷ (3 − 2s) and asked · (4 − 3s), with s the share of 100
-    (paper, section 4.1)."""
+    """Shade the written lengths that score at least 0, 50 and 80."""
     for score, opacity in BANDS:
-        low, high = 1 / (3 - 2 * score / 100), 4 - 3 * score / 100
+        low, high = length_band(score)
         axes.fill_between(ends, [end * low for end in ends], [end * high for end in ends], color=GREY, alpha=opacity, linewidth=0)
         label = f"S_l {score}" if score else "S_l > 0"
         axes.annotate(
@@ -99,6 +101,12 @@ def _length_bands(axes: "Axes", ends: tuple[float, float]) -> None:
         )
 
 
+def length_band(score: float) -> tuple[float, float]:
+    """The shortest and longest text, as multiples of the requested length, with S_l of at least `score`: 1 ÷ (3 − 2s) and 4 − 3s, with s
+    the share of 100 (paper, section 4.1)."""
+    return 1 / (3 - 2 * score / 100), 4 - 3 * score / 100
+
+
 def _plain_numbers(axis: "Axis") -> None:
     """Ticks at 1, 2 and 5 times powers of ten, as whole numbers with grouped thousands."""
     from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
@@ -106,9 +114,6 @@ def _plain_numbers(axis: "Axis") -> None:
     axis.set_major_locator(LogLocator(base=10, subs=(1, 2, 5)))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}" if value >= 1 else f"{value:g}"))
     axis.set_minor_formatter(NullFormatter())
-
-
-_HOVER = "longwriter-point-"  # marks matplotlib's links until `_linked` replaces them
 
 
 def _linked(svg: str, answers: Sequence[Sequence[Point]]) -> str:
@@ -123,9 +128,6 @@ def _linked(svg: str, answers: Sequence[Sequence[Point]]) -> str:
         return f'<a xlink:href={quoteattr(_LINK + point.link)} tabindex="-1">{title}{found[3]}</a>'
 
     return re.sub(rf'<a xlink:href="{_HOVER}(\d+)-(\d+)"[^>]*>[^<]*<g\b[^>]*>[^<]*(<use\b[^>]*>)[^<]*</g>[^<]*</a>', opened, svg)
-
-
-_LINK = "page:"  # marks links to the page until `inline` replaces them
 
 
 def with_loops(bars: Mapping[str, Mapping[int, tuple[float, float]]]) -> str:
@@ -210,18 +212,26 @@ def nll(course: Mapping[int, float]) -> str:
     return _finish(figure, axes, x="tokens of the answer", y="cumulative NLL (nats per token)")
 
 
-Measured = tuple[int, float, tuple[float | None, float | None]]  # cap, mean written words, their interval (None: unknown)
+Measured = tuple[int, float, tuple[float | None, float | None]]  # cap, words, their interval (None: unknown)
 
 
-def limit(points: Mapping[str, Sequence[Measured]], *, lines: Mapping[str, tuple[float, float]], labels: Mapping[str, str]) -> str:
-    """Written words against the cap on training outputs: points with intervals, a line (intercept, slope), and the diagonal."""
+def limit(found: Limit, *, label: Callable[[str, FittedLine | None], str]) -> str:
+    """Written words against the cap on training outputs, by the study: points with intervals, their lines, and the diagonal.
+
+    `label` makes the text of a legend entry from its name and its fitted line.
+    """
+    points: dict[str, list[Measured]] = {
+        "longest answer": [(one.cap, one.longest, _around(one.longest, one.longest_error)) for one in found.arms],
+        f"{CEILING:.0%} of the answers within": [(one.cap, one.ceiling, (one.ceiling_low, one.ceiling_high)) for one in found.arms],
+        "mean answer": [(one.cap, one.mean, _around(one.mean, one.mean_error)) for one in found.arms],
+    }
+    fitted = dict(zip(points, (found.longest, found.ceiling, found.mean), strict=True))
     figure, axes = _canvas(6.2, 4.2)
-    caps = [cap for found in points.values() for cap, _, _ in found]
-    ends = [0, max(caps) * 1.05]
+    ends = [0, max(one.cap for one in found.arms) * 1.05]
     axes.plot(ends, ends, color=GREY, linewidth=1, linestyle="--", label="as long as the cap")
-    for place, (name, found) in enumerate(points.items()):
+    for place, (name, measured) in enumerate(points.items()):
         tone = list(COLOURS.values())[place]
-        reaching = [(cap, words, (words if low is None else low, words if high is None else high)) for cap, words, (low, high) in found]
+        reaching = [(cap, words, (words if low is None else low, words if high is None else high)) for cap, words, (low, high) in measured]
         axes.errorbar(
             [c for c, _, _ in reaching],
             [w for _, w, _ in reaching],
@@ -229,14 +239,17 @@ def limit(points: Mapping[str, Sequence[Measured]], *, lines: Mapping[str, tuple
             fmt="o",
             color=tone,
             capsize=3,
-            label=labels[name],
+            label=label(name, fitted[name]),
         )
-        if name in lines:
-            intercept, slope = lines[name]
-            axes.plot(ends, [intercept + slope * end for end in ends], color=tone, linewidth=1.4)
+        if line := fitted[name]:
+            axes.plot(ends, [line.intercept + line.slope * end for end in ends], color=tone, linewidth=1.4)
     axes.set_ylim(bottom=0)
     axes.set_xlim(0, ends[1])
     return _finish(figure, axes, x="cap on the training outputs (words)", y="written words", columns=1)
+
+
+def _around(value: float, error: float) -> tuple[float, float]:
+    return value - error, value + error
 
 
 def loss(history: Sequence[HistoryEntry]) -> str:

@@ -90,3 +90,10 @@ def waiting(label: str) -> tqdm:
 def say(line: str) -> None:
     """Print a line to standard error, above the bars, with secrets redacted."""
     tqdm.write(redact(line), file=sys.stderr)
+
+
+def span(seconds: float) -> str:
+    """Seconds as people say them: 40 s, 3 min, 1.5 h."""
+    if seconds < 120:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"

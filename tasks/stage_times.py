@@ -3,10 +3,9 @@
 Times are circumstance: they are no output of a stage, and a stage that DVC restores from its cache has none.
 """
 
-import os
 from pathlib import Path
 
-from tasks import portable, store
+from tasks import store
 from tasks.schema.records import Record
 from tasks.schema.settings import settings
 
@@ -22,15 +21,9 @@ class StageTime(Record):
 
 
 def record(output: Path, *, seconds: float, at: float) -> None:
-    """Append a run. The line is written by one call, so that lines of parallel stages do not mix."""
-    home = settings().home
-    store.private_folder(home)
-    line = StageTime(output=str(output.absolute()), seconds=seconds, at=at).model_dump_json().encode() + b"\n"
-    descriptor = os.open(home / FILE, os.O_CREAT | os.O_APPEND | os.O_WRONLY | portable.OPEN, 0o600)
-    try:
-        os.write(descriptor, line)
-    finally:
-        os.close(descriptor)
+    """Append a run."""
+    line = StageTime(output=str(output.absolute()), seconds=seconds, at=at).model_dump_json()
+    store.append_line(settings().home / FILE, line.encode())
 
 
 def of(data: Path) -> dict[str, float]:

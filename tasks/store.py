@@ -14,6 +14,7 @@ from array import array
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
+from itertools import islice
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
@@ -24,11 +25,13 @@ from tasks import portable, processes
 from tasks.schema.errors import BadInput
 
 R = TypeVar("R", bound=BaseModel)
+T = TypeVar("T")
 
 MAX_LINE = 64 * 2**20  # bytes; a longer line is a broken file, not a record
 _SCRATCH = re.compile(
     r"\.(?P<name>.+)\.(?P<place>[0-9a-f]{6})-(?P<mark>\d+-\d+)\.[0-9a-f]{4}\.(?P<kind>part|old)(?:-journal|-wal|-shm)?", re.DOTALL
 )
+BOM = b"\xef\xbb\xbf"  # may begin a file in UTF-8
 _LONE_SURROGATE = re.compile(rb"(?<!\\)(?:\\\\)*\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
 
@@ -52,19 +55,31 @@ def rows(path: Path) -> Iterator[JsonLine]:
             number += 1
             start, offset = offset, offset + len(line)
             if len(line) > MAX_LINE:
-                yield JsonLine(number, None, f"line of more than {MAX_LINE // 2**20} MiB", start)
+                yield _too_long(number, start)
                 found = True
                 while line and not line.endswith(b"\n"):  # skip the rest of the line in bounded memory
                     line = file.readline(MAX_LINE)
                     offset += len(line)
                 continue
             if number == 1:
-                line = line.removeprefix(b"\xef\xbb\xbf")
+                line = line.removeprefix(BOM)
             if line.strip():
                 found = True
                 yield row_of(number, line, start)
     if not found:
         raise BadInput(path, "empty file", fix="add at least one JSON object, one per line")
+
+
+def row_at(path: Path, start: int, number: int) -> JsonLine:
+    """The line that begins at byte `start`, which is line `number` of the file."""
+    with path.open("rb") as file:
+        file.seek(start)
+        line = file.readline(MAX_LINE + 1)
+    return _too_long(number, start) if len(line) > MAX_LINE else row_of(number, line.removeprefix(BOM), start)
+
+
+def _too_long(number: int, start: int) -> JsonLine:
+    return JsonLine(number, None, f"line of more than {MAX_LINE // 2**20} MiB", start)
 
 
 def row_of(number: int, line: bytes, start: int) -> JsonLine:
@@ -107,7 +122,26 @@ def read_at(path: Path, start: int, record: type[R]) -> R:
     """The record on the line that begins at byte `start`."""
     with path.open("rb") as file:
         file.seek(start)
-        return record.model_validate_json(file.readline().removeprefix(b"\xef\xbb\xbf"))
+        return record.model_validate_json(file.readline().removeprefix(BOM))
+
+
+def batched(values: Iterable[T], size: int) -> Iterator[list[T]]:
+    """Yields lists of `size` values; the last list may be shorter. Python 3.12 has this in itertools."""
+    rest = iter(values)
+    while part := list(islice(rest, size)):
+        yield part
+
+
+def append_line(path: Path, line: bytes, *, sync: bool = False) -> None:
+    """Append a line to a private file, by one call, so that lines of parallel processes do not mix. `sync`: it is on disk then."""
+    private_folder(path.parent)
+    file = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | portable.OPEN, 0o600)
+    try:
+        os.write(file, line + b"\n")
+        if sync:
+            os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def parse(data: object, record: type[R], *, path: Path, line: int | None, fix: str = "correct or remove the line") -> R:

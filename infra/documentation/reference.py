@@ -7,7 +7,6 @@ import ast
 import inspect
 import re
 import sys
-import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -225,4 +224,4 @@ PAGES: Mapping[str, Callable[[], str]] = {
 
 if __name__ == "__main__":
     known = {Path(path).stem: page for path, page in PAGES.items()}
-    print(known[sys.argv[1]]() if sys.argv[1:] and sys.argv[1] in known else textwrap.dedent(f"one of {', '.join(known)}"))
+    print(known[sys.argv[1]]() if sys.argv[1:] and sys.argv[1] in known else f"one of {', '.join(known)}")

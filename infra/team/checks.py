@@ -1,6 +1,5 @@
 """Health checks of the servers. A check also fails for a wrong server on the port, and for a server that needs no password."""
 
-import base64
 import json
 import urllib.error
 import urllib.request
@@ -8,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from infra.team import postgres as cluster
+from tasks.schema.urls import basic
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -95,7 +95,7 @@ def _asked(url: str, *, auth: str | None = None, body: Mapping[str, object] | No
     request = urllib.request.Request(url, data=None if body is None else json.dumps(body).encode())
     request.add_header("Content-Type", "application/json")
     if auth:
-        request.add_header("Authorization", f"Basic {base64.b64encode(auth.encode()).decode()}")
+        request.add_header("Authorization", basic(auth))
     try:
         with _OPENER.open(request, timeout=SECONDS) as answer:
             return dict(json.load(answer))

@@ -12,8 +12,8 @@ from tasks import doctor
 from tasks.agentwrite.estimate import BYTES_PER_TOKEN, EndpointPace, EstimatedCalls, pace_of, prompts_of
 from tasks.agentwrite.estimate import estimate as work_of
 from tasks.endpoints.ledger import totals
-from tasks.endpoints.replay import read_journal
-from tasks.endpoints.roles import JOURNAL
+from tasks.endpoints.replay import JOURNAL, read_journal
+from tasks.progress import span
 from tasks.schema.checks import require
 from tasks.schema.params import load
 from tasks.schema.settings import PREFIX, Price, settings
@@ -78,8 +78,8 @@ def _show(work: EstimatedCalls, model: str, *, count: int, rehearsed: int, price
         ("prompt tokens", f"{work.prompt:,.0f}", f"{work.repeated / max(1, work.prompt):.0%} of them repeat: a prefix cache serves them"),
         ("completion tokens", f"{work.completion:,.0f}", ""),
         ("dollars", "unknown", f"{PREFIX}PRICES has no price for {model}"),
-        ("time", _span(work.wall(slots)), f"{slots} at once; {known}"),
-        ("longest text", _span(work.longest), "no number of slots is quicker"),
+        ("time", span(work.wall(slots)), f"{slots} at once; {known}"),
+        ("longest text", span(work.longest), "no number of slots is quicker"),
     ]
     if price:
         rows[3] = ("dollars", f"{work.dollars(price, cache=True):,.2f}", f"{work.dollars(price, cache=False):,.2f} without a prefix cache")
@@ -91,12 +91,6 @@ def _show(work: EstimatedCalls, model: str, *, count: int, rehearsed: int, price
     for name, value, note in rows:
         print(f"  {name:18}{value:>15}   {note}".rstrip())
     print(f"Assumed: {BYTES_PER_TOKEN} bytes a token, no second tries. Not counted: the selector's and the judge's calls.")
-
-
-def _span(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 @app.command()

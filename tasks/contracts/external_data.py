@@ -95,7 +95,7 @@ def _parquet(file: Path) -> Iterator[splits.SourceRow]:
                 raise BadInput(file, "empty file", fix="add at least one row")
             yield from _numbered(table.iter_batches(batch_size=64))
     except (pa.ArrowException, OSError) as error:
-        raise BadInput(file, f"not readable as Parquet: {str(error).splitlines()[0]}", fix="fetch or write the file again") from None
+        raise splits.damaged(file, error) from None
 
 
 def _numbered(batches: "Iterator[pa.RecordBatch]") -> Iterator[splits.SourceRow]:

@@ -36,6 +36,7 @@ from tasks.text.thoughts import split_thoughts
 HEAD = 8 + 1 + 64 + 1  # bytes before a line's JSON: CRC, space, key, space
 SPARE, STEP = 2**14, 2**16  # bytes on disk: for replies longer than expected; reserved at once
 _KEY = re.compile(rb"[0-9a-f]{64} ")
+JOURNAL = "replay.jsonl"  # the journal, below settings.home
 DAMAGED = ".damaged"  # suffix of the file that receives a torn last line of the journal
 
 

@@ -17,7 +17,7 @@ from tasks.endpoints import wire
 from tasks.endpoints.budgeted import BudgetedCache, BudgetedChat
 from tasks.endpoints.cached import CachedChat
 from tasks.endpoints.openai_api import authorization, http_chat
-from tasks.endpoints.replay import journal
+from tasks.endpoints.replay import JOURNAL, journal
 from tasks.endpoints.retrying import RetryingChat
 from tasks.endpoints.streaming import Listener
 from tasks.models.local import is_local, local_folder
@@ -28,7 +28,6 @@ from tasks.schema.settings import PREFIX, Role, Settings, settings
 from tasks.schema.urls import Url
 from tasks.store import folder_digest
 
-JOURNAL = "replay.jsonl"  # under settings.home
 LISTED = 2**20  # size limit of a list of models, in bytes
 ANSWER_TIME = 30.0  # timeout of the list of models, in seconds
 

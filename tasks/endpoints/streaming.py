@@ -121,11 +121,10 @@ class _Whole:
         else:
             self.error = event
 
-    def end(self, why: str) -> str:
-        """The stream ended before its end: the listener is told why. Returns the finish reason."""
+    def end(self, why: str) -> None:
+        """The stream ended before its end: the listener is told why."""
         self._listener.broken(why)
         self.finish = BROKEN
-        return self.finish
 
     def body(self) -> bytes:
         """The body of a plain completion; of the error alone if the stream began with one."""

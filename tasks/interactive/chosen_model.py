@@ -12,10 +12,13 @@ from tasks.schema.standins import context_of, is_stand_in
 from tasks.schema.urls import Url
 
 PARAMS = Path("params.yaml")
+CHAMPION = "models:/longwriter@champion"
+ANSWER = 16_384  # tokens of an answer at a URL, about 12,000 words; a server with a smaller context refuses more than it has
+PROMPT = 2_048  # tokens of a local model's context that an answer leaves for the conversation
 
 
 class ChosenModel(NamedTuple):
-    """A model and where it answers. `url` and `checkpoint` are None for params.yaml's teacher, whose endpoint the settings name."""
+    """A model and where it answers. `url` and `checkpoint` are None for params.yaml's teacher: the settings name its endpoint."""
 
     shown: str  # for people
     role: Role  # names the variables of its URL and key
@@ -48,7 +51,7 @@ async def choose(given: str, params: Params, *, name: str = "", temperature: flo
         return ChosenModel(f"{teacher.name} at {at}" if at else teacher.name, "teacher", teacher)
     who = resolve(split_url(given))
     if who.url:
-        served = name or await only_model(who.url, settings().api_key("candidate"))
+        served = await _served(who.url, name)
         model = teacher.model_copy(update={"name": served, "revision": ""})
         return ChosenModel(f"{served} at {who.url}", "candidate", model, url=who.url)
     tokens = teacher.max_tokens
@@ -58,18 +61,13 @@ async def choose(given: str, params: Params, *, name: str = "", temperature: flo
     return ChosenModel(str(given), "candidate", model, checkpoint=who.checkpoint)
 
 
-CHAMPION = "models:/longwriter@champion"
-ANSWER = 16_384  # tokens of an answer at a URL, about 12,000 words; a server with a smaller context refuses more than it has
-PROMPT = 2_048  # tokens of a local model's context that an answer leaves for the conversation
-
-
 async def choose_candidate(
     given: str, params: Params, *, name: str = "", temperature: float | None = None, max_tokens: int | None = None
 ) -> ChosenModel:
     """The model to talk to. Without `given`, the one at LONGWRITER_CANDIDATE_URL, else the registry's champion. Raises as `choose`."""
     who = resolve(split_url(given or settings().url("candidate") or CHAMPION))
     if who.url:
-        served = name or await only_model(who.url, settings().api_key("candidate"))
+        served = await _served(who.url, name)
         shown, tokens = f"{served} at {who.url}", ANSWER
     else:
         served, shown = who.name, given or CHAMPION
@@ -78,6 +76,11 @@ async def choose_candidate(
     drawn = {"temperature": params.models.candidate.temperature if temperature is None else temperature}
     model = params.models.candidate.model_copy(update={"name": served, "revision": "", "max_tokens": max_tokens or tokens, **drawn})
     return ChosenModel(shown, "candidate", model, url=who.url, checkpoint=who.checkpoint)
+
+
+async def _served(url: Url, name: str) -> str:
+    """The model's name at a URL: the given one, else the only one that the server has."""
+    return name or await only_model(url, settings().api_key("candidate"))
 
 
 def stand_in_warning(chosen: ChosenModel) -> str:

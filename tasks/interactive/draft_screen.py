@@ -13,16 +13,10 @@ from rich.text import Text
 from tasks.agentwrite.writer import Event
 from tasks.endpoints.ledger import RoleTotals
 from tasks.interactive.terminal_text import harmless
+from tasks.progress import span
 from tasks.schema.records import Plan
 from tasks.schema.redaction import mask
 from tasks.text.counts import count_words
-
-
-def span(seconds: float) -> str:
-    """Seconds as people say them: 40 s, 3 min, 1.5 h."""
-    if seconds < 120:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
 class DraftScreen:

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Literal
 
-from tasks import portable, store
+from tasks import store
 from tasks.schema.records import Message, Record
 
 FOLDER = "chats"  # below settings.home
@@ -43,13 +43,7 @@ class History:
     def add(self, turn: Turn) -> None:
         """Append a turn. It is on disk when this returns."""
         turn = turn.model_copy(update={"at": int(time.time())})
-        store.private_folder(self.path.parent) if not self.path.parent.is_dir() else None
-        file = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | portable.OPEN, 0o600)
-        try:
-            os.write(file, turn.model_dump_json(exclude_defaults=True).encode() + b"\n")
-            os.fsync(file)
-        finally:
-            os.close(file)
+        store.append_line(self.path, turn.model_dump_json(exclude_defaults=True).encode(), sync=True)
         self.turns.append(turn)
 
     def _restore(self) -> None:

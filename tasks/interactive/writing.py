@@ -22,7 +22,8 @@ from tasks.endpoints.ledger import RoleTotals
 from tasks.endpoints.roles import open_role
 from tasks.interactive.chosen_model import ChosenModel
 from tasks.interactive.documents import Chapter, Document, save, title_of
-from tasks.interactive.draft_screen import DraftScreen, span
+from tasks.interactive.draft_screen import DraftScreen
+from tasks.progress import span
 from tasks.schema.errors import BadInput, ReplyError
 from tasks.schema.params import Params
 from tasks.schema.records import Draft, Instruction, Language, Plan

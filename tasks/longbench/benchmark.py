@@ -163,7 +163,7 @@ def _fix_for(file: Path, problem: str) -> str:
     for signature, kind in _OTHERS.items():
         if start.startswith(signature):
             return f"{kind}; write JSON Lines: one JSON object a line, in UTF-8"
-    first = start.removeprefix(b"\xef\xbb\xbf").strip()
+    first = start.removeprefix(store.BOM).strip()
     if first.startswith(b"["):
         return f"a JSON array becomes one object a line by `jq -c '.[]' {file.name}`"
     if first.startswith(b"{") and "end of data" in problem:

@@ -1,7 +1,7 @@
 """Scores predictions with their verdicts. The two are matched by prompt, model and sample, never by order."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 from statistics import fmean
@@ -43,15 +43,8 @@ def score_all(answers: Iterable[Prediction], judged: Judged) -> list[ScoredItem]
 
     Texts are streamed and not kept. More than `PART` answers are scored in several processes.
     """
-    pieces = ([(answer, _s_q(judged[_key(answer)])) for answer in part] for part in batched(answers, PART))
+    pieces = ([(answer, _s_q(judged[_key(answer)])) for answer in part] for part in store.batched(answers, PART))
     return [item for _, items in parallel_map(_score_part, pieces, None, processes=settings().sifters) for item in items]
-
-
-def batched(answers: Iterable[Prediction], size: int) -> Iterator[list[Prediction]]:
-    """Yields lists of `size` answers; the last list may be shorter. Python 3.12 has this in itertools."""
-    rest = iter(answers)
-    while part := list(islice(rest, size)):
-        yield part
 
 
 def cards(items: Sequence[ScoredItem], judged: Judged) -> dict[str, Scorecard]:

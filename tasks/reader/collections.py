@@ -16,7 +16,7 @@ SIBLINGS = ("predict", "judge", "score")  # stages of one evaluation
 
 
 class DataFile(NamedTuple):
-    """A file of rows. `model` names the model of rows that do not name theirs; `root` is what its name is shown relative to."""
+    """A file of rows. `model` names the model of rows that do not name theirs."""
 
     path: Path
     model: str = ""

@@ -13,13 +13,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import orjson
 
 from tasks import store
-from tasks.schema.errors import BadInput
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
 
 LINES = (".jsonl", ".ndjson")
-BOM = b"\xef\xbb\xbf"
 BATCH = 256  # rows of a Parquet file that are decoded together
 BATCHES = 8  # decoded batches that are kept in memory
 
@@ -62,7 +60,7 @@ def places(path: Path) -> Iterator[tuple[int, int]]:
     with path.open("rb") as file:
         start = 0
         for number, line in enumerate(iter(lambda: file.readline(store.MAX_LINE + 1), b""), 1):
-            if len(line) > store.MAX_LINE or (line.removeprefix(BOM) if number == 1 else line).strip():
+            if len(line) > store.MAX_LINE or (line.removeprefix(store.BOM) if number == 1 else line).strip():
                 yield start, number
             start += len(line)
             while len(line) > store.MAX_LINE and not line.endswith(b"\n"):  # the rest of a line that is too long
@@ -91,12 +89,7 @@ def row_at(path: Path, place: int, line: int) -> Found:
         status = path.stat()
         batch = _batch(path, status.st_mtime_ns, place // BATCH)
         return Found(place, line, batch[place % BATCH])
-    with path.open("rb") as file:
-        file.seek(place)
-        text = file.readline(store.MAX_LINE + 1)
-    if len(text) > store.MAX_LINE:
-        return Found(place, line, None, f"line of more than {store.MAX_LINE // 2**20} MiB")
-    found = store.row_of(line, text.removeprefix(BOM), place)
+    found = store.row_at(path, place, line)
     return Found(place, line, found.data, found.problem or "")
 
 
@@ -106,11 +99,13 @@ def _table(path: Path) -> "Iterator[pq.ParquetFile]":
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    from tasks.sources.splits import damaged
+
     try:
         with pq.ParquetFile(path) as table:
             yield table
     except (pa.ArrowException, OSError) as error:
-        raise BadInput(path, f"not readable as Parquet: {str(error).splitlines()[0]}", fix="write or fetch the file again") from None
+        raise damaged(path, error) from None
 
 
 def _table_rows(path: Path) -> int:

@@ -181,7 +181,7 @@ class Index:
                 self.progress = self.progress._replace(problem="an unexpected error, see the terminal")
 
     def path_of(self, file: int) -> Path:
-        """The file whose rows have an address: the given one, or its copy in the cache."""
+        """The file with addressable rows: the given one, or its copy in the cache."""
         if file not in self._paths:
             self._paths[file] = files.converted(self.files[file].path, self._cache)
         return self._paths[file]
@@ -199,7 +199,7 @@ class Index:
         for number, collection in self._numbered():
             before = total
             found = ((collection, number, place, line) for place, line in files.places(self.path_of(number)))
-            for rows in _chunks(found):
+            for rows in store.batched(found, CHUNK):
                 database.executemany("INSERT INTO rows(collection, file, place, line) VALUES (?, ?, ?, ?)", rows)
                 database.commit()
                 total += len(rows)
@@ -223,7 +223,7 @@ class Index:
             "UPDATE rows SET kind=?, key=?, sample=?, model=?, language=?, type=?, reason=?, bin=?, asked=?, written=?, s_l=?, s_q=?, "
             "title=? WHERE id=?"
         )
-        for done, rows in _counted(_chunks((*_facts(shape), id) for id, shape in self._shapes())):
+        for done, rows in _counted(store.batched(((*_facts(shape), id) for id, shape in self._shapes()), CHUNK)):
             database.executemany(update, rows)
             database.commit()
             self.progress = Progress("facts", done, total)
@@ -241,20 +241,20 @@ class Index:
             for _, one in found
             if one.kind == "scored item"
         )
-        for rows in _chunks(values):
+        for rows in store.batched(values, CHUNK):
             database.executemany(update, rows)
             database.commit()
 
     def _add_verdicts(self, database: sqlite3.Connection, collection: Collection, path: Path) -> None:
         found = ((row, shape_of(row.data)) for row in files.rows(path))
         values = ((collection.name, one.id, one.sample, one.model, row.place, row.line) for row, one in found if one.kind == "verdict")
-        for rows in _chunks(values):
+        for rows in store.batched(values, CHUNK):
             database.executemany("INSERT INTO verdicts VALUES (?, ?, ?, ?, ?, ?)", rows)
             database.commit()
 
     def _add_words(self, database: sqlite3.Connection) -> None:
         total = self.progress.total
-        for done, chunk in _counted(_chunks(self._shapes(), size=CHUNK // 8)):
+        for done, chunk in _counted(store.batched(self._shapes(), CHUNK // 8)):
             database.executemany("INSERT INTO words(rowid, text) VALUES (?, ?)", ((id, _spaced(shape.whole_text)) for id, shape in chunk))
             measured = [(*_measured(shape), id) for id, shape in chunk]
             database.executemany(
@@ -280,7 +280,7 @@ class Index:
         return self._number(f"SELECT count(*) FROM rows WHERE {where}", given)
 
     def page(self, query: Query, *, start: int, size: int) -> list[Listed]:
-        """`size` rows of the list from `start`. Rows whose facts are not read yet are read from their file."""
+        """`size` rows of the list from `start`. Rows without facts yet are read from their file."""
         where, given = _where(query)
         order = SORTS[query.sort]
         with closing(self._connection()) as database:
@@ -374,17 +374,6 @@ def _digest(collections: Sequence[Collection]) -> str:
     stats = [(str(path.absolute()), path.stat().st_size, path.stat().st_mtime_ns) if path else None for path in paths]
     named = [[one.name, len(one.files), [file.model for file in one.files]] for one in collections]
     return hashlib.sha256(orjson.dumps([FORMAT, named, stats])).hexdigest()[:24]
-
-
-def _chunks(values: Iterable[Any], size: int = CHUNK) -> Iterator[list[Any]]:
-    chunk = []
-    for value in values:
-        chunk.append(value)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
 
 
 def _counted(chunks: Iterable[list[Any]]) -> Iterator[tuple[int, list[Any]]]:

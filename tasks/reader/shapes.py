@@ -4,7 +4,7 @@ Known kinds: the pipeline's records (instructions, plans, drafts, samples, predi
 other tools (evaluation/answer_rows.py) and conversations of public datasets (sources/adapters.py). Any other row is shown as JSON.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -81,10 +81,10 @@ def shape_of(data: Row | None, *, problem: str = "", model: str = "", where: Pat
     JSON."""
     if data is None:
         return Shape("unreadable", reason="unreadable", problem=problem)
-    for kind, fits in _KINDS.items():
+    for kind, (fits, read) in _KINDS.items():
         if fits(data):
             try:
-                return _READERS[kind](data)
+                return read(data)
             except (KeyError, TypeError, ValueError, AttributeError) as error:
                 return _raw(data, f"looks like a {kind}, but {type(error).__name__}: {error}", model=model)
     return _of_others(data, model, where, line)
@@ -156,7 +156,7 @@ def _pair(data: Row) -> Shape:
         Part(title, str(side["text"]), s_l=side.get("s_l"), s_q=side.get("s_q"))
         for title, side in (("chosen", chosen), ("rejected", rejected))
     )
-    prompt = _turns(data["prompt"])
+    prompt = _turns([(str(turn["role"]), str(turn["content"])) for turn in data["prompt"]])
     return Shape(
         "pair",
         _id(data),
@@ -237,8 +237,7 @@ def _conversation(data: Row, model: str) -> Shape:
 
     messages = [(message.role, message.content) for message in messages_of(data)]
     last = next((place for place in range(len(messages) - 1, -1, -1) if messages[place][0] == "assistant"), None)
-    before = messages if last is None else messages[:last]
-    prompt = before[0][1] if len(before) == 1 else "\n\n".join(f"[{role}] {text}" for role, text in before)
+    prompt = _turns(messages if last is None else messages[:last])
     parts = () if last is None else (Part("", messages[last][1]),)
     language = _str(data, "language")
     return Shape(
@@ -246,13 +245,14 @@ def _conversation(data: Row, model: str) -> Shape:
         _id(data),
         model=_str(data, "model") or model,
         language=language if len(language) == 2 else "",
-        prompt=str(prompt),
+        prompt=prompt,
         parts=parts,
     )
 
 
-def _turns(turns: Sequence[Row]) -> str:
-    return str(turns[0]["content"]) if len(turns) == 1 else "\n\n".join(f"[{turn['role']}] {turn['content']}" for turn in turns)
+def _turns(turns: Sequence[tuple[str, str]]) -> str:
+    """(role, text) of turns as one text; a single turn as it is."""
+    return turns[0][1] if len(turns) == 1 else "\n\n".join(f"[{role}] {text}" for role, text in turns)
 
 
 def _steps(value: Any) -> tuple[Step, ...]:
@@ -273,32 +273,21 @@ def _int(data: Row, name: str) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
-def _has(*names: str, **kinds: type) -> Any:
+def _has(*names: str, **kinds: type) -> Callable[[Row], bool]:
     def fits(data: Row) -> bool:
         return all(name in data for name in names) and all(isinstance(data.get(name), kind) for name, kind in kinds.items())
 
     return fits
 
 
-_KINDS = {
-    "prediction": _has("model", item=dict, response=str),
-    "draft": _has("steps", instruction=dict, paragraphs=list),
-    "plan": _has(instruction=dict, steps=list),
-    "sample": _has("asked_words", "written_words", "messages"),
-    "pair": _has(prompt=list, chosen=dict, rejected=dict),
-    "reject": _has("id", stage=str, reason=str, detail=str),
-    "verdict": _has("rubric", "judge", replies=list),
-    "scored item": _has("s_l", "asked", "written", "model"),
-    "instruction": _has("words", text=str, language=str),
-}
-_READERS = {
-    "prediction": _prediction,
-    "draft": _draft,
-    "plan": _plan,
-    "sample": _sample,
-    "pair": _pair,
-    "reject": _reject,
-    "verdict": _verdict,
-    "scored item": _scored,
-    "instruction": _instruction,
+_KINDS: dict[str, tuple[Callable[[Row], bool], Callable[[Row], Shape]]] = {  # what fits a kind, and what reads it; the first that fits
+    "prediction": (_has("model", item=dict, response=str), _prediction),
+    "draft": (_has("steps", instruction=dict, paragraphs=list), _draft),
+    "plan": (_has(instruction=dict, steps=list), _plan),
+    "sample": (_has("asked_words", "written_words", "messages"), _sample),
+    "pair": (_has(prompt=list, chosen=dict, rejected=dict), _pair),
+    "reject": (_has("id", stage=str, reason=str, detail=str), _reject),
+    "verdict": (_has("rubric", "judge", replies=list), _verdict),
+    "scored item": (_has("s_l", "asked", "written", "model"), _scored),
+    "instruction": (_has("words", text=str, language=str), _instruction),
 }

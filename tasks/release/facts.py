@@ -9,8 +9,7 @@ from typing import NamedTuple
 from tasks import store
 from tasks.corpus.dataset import read_dataset, spread
 from tasks.endpoints.ledger import RoleTotals, totals
-from tasks.endpoints.replay import Paid, read_journal
-from tasks.endpoints.roles import JOURNAL
+from tasks.endpoints.replay import JOURNAL, Paid, read_journal
 from tasks.schema.contract_results import ContractVerdict, Passed
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Params, Source

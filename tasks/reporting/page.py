@@ -1,6 +1,5 @@
 """Renders template, plots and tables as one HTML file that loads nothing external. All data is escaped."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -10,8 +9,9 @@ from tasks import plots, store
 from tasks.longbench.scorecard import Scorecard
 from tasks.reporting import tables
 from tasks.reporting.answers import counts_of
-from tasks.reporting.sources import Run, StudyLine, StudyResult
+from tasks.reporting.sources import Run
 from tasks.reporting.verdict import MEANINGS, headline, level_of
+from tasks.schema.study_results import FittedLine
 from tasks.training.pair_bias import LengthBias
 
 STYLES = Path(__file__).parent / "page.css"
@@ -27,7 +27,7 @@ def write_page(path: Path, run: Run) -> None:
     templates.filters["figure"] = _figure
     templates.filters["duration"] = _duration
     cap = control_cap(run)
-    level = level_of(run.origin.params)
+    level, ended = level_of(run.origin.params), tables.endings(run)
     text = templates.get_template("page.html.j2").render(
         run=run,
         styles=Markup(STYLES.read_text(encoding="utf-8")),  # our own file, without data
@@ -45,9 +45,9 @@ def write_page(path: Path, run: Run) -> None:
         decay=tables.decay(run.cards),
         by_type=tables.by_group(run.cards, "by_type", "s_l"),
         margins=tables.margins(run.bias) if run.bias else [],
-        endings=tables.endings(run),
+        endings=ended,
         kinds=tables.kinds(run),
-        plots=_plots(run, cap),
+        plots=_plots(run, cap, ended),
         tokens=_tokens(run),
         rebuild=rebuild_commands(run),
     )
@@ -75,7 +75,7 @@ def _missing(run: Run) -> dict[str, list[str]]:
     return found
 
 
-def _plots(run: Run, cap: float | None) -> dict[str, Markup]:
+def _plots(run: Run, cap: float | None, ended: list[tables.EndingRow]) -> dict[str, Markup]:
     drawn = {"ruler": plots.ruler(_points(run), cap=cap)} if run.items else {}
     if loops := tables.in_loops(run):
         drawn["loops"] = plots.with_loops(loops)
@@ -85,7 +85,7 @@ def _plots(run: Run, cap: float | None) -> dict[str, Markup]:
         drawn["s_l"] = plots.bins(_by_bin(run, "s_l"), label="S_l")
         drawn["s_q"] = plots.bins(_by_bin(run, "s_q"), label="S_q")
         drawn["decay"] = plots.decay({model: _courses(card) for model, card in run.cards.items()})
-    if ended := tables.endings(run):
+    if ended:
         drawn["endings"] = plots.stacked_shares({row.model: {name: n / row.answers for name, n in row.counts.items()} for row in ended})
     if run.history:
         drawn["loss"] = plots.loss(run.history)
@@ -96,7 +96,7 @@ def _plots(run: Run, cap: float | None) -> dict[str, Markup]:
     if any(run.rejects.values()):
         drawn["rejects"] = plots.rejects(counts_of(run.rejects))
     if run.study:
-        drawn["study"] = _study(run.study)
+        drawn["study"] = plots.limit(run.study, label=lambda name, line: f"{name}{_slope(line)}")
     # SVG by matplotlib, which escapes text.
     return {name: Markup(plots.inline(svg, prefix=name)) for name, svg in drawn.items()}
 
@@ -113,20 +113,7 @@ def _points(run: Run) -> dict[str, list[plots.Point]]:
     }
 
 
-def _study(found: StudyResult) -> str:
-    """Written words against the cap on the training outputs, with fitted lines."""
-    arms = found.arms
-    points: dict[str, Sequence[plots.Measured]] = {
-        "longest answer": [(one.cap, one.longest, (one.longest - one.longest_error, one.longest + one.longest_error)) for one in arms],
-        "95% of the answers within": [(one.cap, one.ceiling, (one.ceiling_low, one.ceiling_high)) for one in arms],
-        "mean answer": [(one.cap, one.mean, (one.mean - one.mean_error, one.mean + one.mean_error)) for one in arms],
-    }
-    fitted = dict(zip(points, (found.longest, found.ceiling, found.mean), strict=True))
-    lines = {name: (line.intercept, line.slope) for name, line in fitted.items() if line}
-    return plots.limit(points, lines=lines, labels={name: f"{name}{_slope(line)}" for name, line in fitted.items()})
-
-
-def _slope(line: StudyLine | None) -> str:
+def _slope(line: FittedLine | None) -> str:
     return "" if line is None else f": {line.intercept:.0f} + {line.slope:.2f} · cap"
 
 

@@ -12,15 +12,16 @@ from typing import NamedTuple, TypeVar
 from tasks import stage_times, store
 from tasks.corpus.dataset import FILE, read_dataset
 from tasks.endpoints.ledger import totals
-from tasks.endpoints.replay import read_journal
+from tasks.endpoints.replay import JOURNAL, read_journal
 from tasks.history import HistoryEntry, read_history
 from tasks.judging.judged import Judged
 from tasks.longbench.scorecard import Scorecard, read_scorecards
 from tasks.reporting.answers import RejectExamples, ShownAnswer, reject_examples, shown_answers
 from tasks.schema.contract_results import ContractVerdict
 from tasks.schema.params import Params, load
-from tasks.schema.records import Abilities, External, Metrics, Prediction, ScoredItem, Served
+from tasks.schema.records import Abilities, Metrics, Prediction, ScoredItem, Served
 from tasks.schema.settings import settings
+from tasks.schema.study_results import Limit
 from tasks.text.counts import count_words
 from tasks.tracking.commit import Commit, commit
 from tasks.tracking.gate import Decision
@@ -29,7 +30,6 @@ from tasks.training.pair_bias import LengthBias
 PARAMS = Path("params.yaml")
 GRAPH = Path("dvc.yaml")
 CONTRACTS = "validate_instructions", "validate_drafts", "validate_dataset"  # the stages with a data contract
-JOURNAL = "replay.jsonl"  # of paid replies, below settings.home
 STUDY = "study.json"  # the last length-limit study of this checkout, beside the report's plots; the graph does not run it for a report
 T = TypeVar("T")
 LIBRARIES = ("torch", "transformers", "trl", "accelerate", "datasets", "mlflow", "dvc", "prefect", "great-expectations", "openai")
@@ -67,35 +67,6 @@ class RunOrigin(NamedTuple):
     libraries: Mapping[str, str]
 
 
-class StudyArm(External):
-    """One model of the length-limit study; lengths in words (tasks/study/limit.py)."""
-
-    cap: int
-    longest: float
-    longest_error: float
-    ceiling: float
-    ceiling_low: float | None
-    ceiling_high: float | None
-    mean: float
-    mean_error: float
-
-
-class StudyLine(External):
-    """words = intercept + slope · cap."""
-
-    slope: float
-    intercept: float
-
-
-class StudyResult(External):
-    """The length-limit study."""
-
-    arms: tuple[StudyArm, ...]
-    longest: StudyLine | None
-    ceiling: StudyLine | None
-    mean: StudyLine | None
-
-
 class RoleCost(NamedTuple):
     """What one role of models was paid, by the journal of this machine."""
 
@@ -127,7 +98,7 @@ class Run(NamedTuple):
     metrics: Mapping[str, Mapping[str, float]]  # stage, name
     seconds: Mapping[str, float]  # stage, wall time of its last run on this machine
     costs: Sequence[RoleCost]
-    study: StudyResult | None
+    study: Limit | None
     origin: RunOrigin
     missing: Sequence[Path]  # files that no stage has written yet
 
@@ -171,7 +142,7 @@ def gather(data: Path, plots: Path = Path("plots")) -> Run:
         metrics=metrics,
         seconds=stage_times.of(data),
         costs=_costs(),
-        study=store.read_document(plots / STUDY, StudyResult) if (plots / STUDY).is_file() else None,
+        study=store.read_document(plots / STUDY, Limit) if (plots / STUDY).is_file() else None,
         origin=_origin(dataset / FILE),
         missing=found.missing,
     )

@@ -50,8 +50,7 @@ class Url(str):
         """The value of a basic Authorization header (RFC 7617); empty without credentials."""
         if not (info := self.user_info.get_secret_value()):
             return ""
-        pair = info if ":" in info else f"{info}:"
-        return f"Basic {base64.b64encode(pair.encode()).decode()}"
+        return basic(info if ":" in info else f"{info}:")
 
     def under(self, path: str) -> str:
         """Returns the URL of a path below this one, with its query. For the HTTP client only, because the query may be secret."""
@@ -61,6 +60,11 @@ class Url(str):
     @classmethod
     def __get_pydantic_core_schema__(cls, _: Any, __: GetCoreSchemaHandler) -> CoreSchema:
         return core_schema.no_info_after_validator_function(cls, core_schema.str_schema(), serialization=core_schema.to_string_ser_schema())
+
+
+def basic(pair: str) -> str:
+    """The value of a basic Authorization header for `user:password`."""
+    return f"Basic {base64.b64encode(pair.encode()).decode()}"
 
 
 def _split(given: str) -> tuple[str, str, str, str, str]:

@@ -12,6 +12,7 @@ from tasks.schema.errors import BadInput, SourceError
 from tasks.schema.params import Source
 from tasks.sources import bucket, hub
 from tasks.sources.patterns import READABLE, below, data_files, say_left_out
+from tasks.store import BOM
 
 
 class SourceFile(NamedTuple):
@@ -75,7 +76,7 @@ def in_folder(path: Path, suffixes: tuple[str, ...] = READABLE) -> list[Path]:
 def _is_document(path: Path) -> bool:
     """Whether a .json file is one object over several lines, such as a configuration. It contains no rows."""
     with path.open("rb") as file:
-        first = next((line for line in file if line.strip()), b"").removeprefix(b"\xef\xbb\xbf").strip()
+        first = next((line for line in file if line.strip()), b"").removeprefix(BOM).strip()
     return first == b"{"
 
 

@@ -7,6 +7,7 @@ group. Rows are numbered from 1 within a part; the caller adds the counts of ear
 
 import io
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 import pyarrow as pa
@@ -17,7 +18,7 @@ from tasks import store
 from tasks.schema.errors import BadInput
 from tasks.sources.adapters import ANSWERS, BESIDE, FIELDS, OF_ADAPTER
 from tasks.sources.files import SourceFile, check, opened
-from tasks.sources.streams import BOM, head, is_array, packed, pieces
+from tasks.sources.streams import head, is_array, packed, pieces
 from tasks.sources.turns import TURN_FIELDS, holds_request, normal
 
 _READ = frozenset((*FIELDS, *ANSWERS, *BESIDE))  # all columns that are read
@@ -115,7 +116,7 @@ def _lines(split: FileSplit) -> Iterator[SourceRow]:
             start = base + at
             if line is None:
                 yield SourceRow(number, None, f"line of more than {MAX_LINE // 2**20} MiB")
-            elif not (line := line if start else line.removeprefix(BOM)).strip():
+            elif not (line := line if start else line.removeprefix(store.BOM)).strip():
                 yield SourceRow(number, None)
             else:
                 found = store.row_of(number, line, start)
@@ -161,11 +162,17 @@ def _twice(line: bytes, data: Mapping[str, object]) -> str | None:
     return None
 
 
+def damaged(place: Path | str, error: Exception, *, line: int | None = None) -> BadInput:
+    """The error for a Parquet file that cannot be read. `line` is the row, from 1, if it is known."""
+    problem = f"not readable as Parquet: {str(error).splitlines()[0]}"
+    return BadInput(place, problem, line=line, fix="fetch or write the file again")
+
+
 def _table(file: SourceFile) -> pq.ParquetFile:
     try:
         return pq.ParquetFile(opened(file), buffer_size=2**20, pre_buffer=False)
     except (pa.ArrowException, OSError) as error:
-        raise BadInput(file.place, f"not readable as Parquet: {str(error).splitlines()[0]}", fix="fetch or write the file again") from None
+        raise damaged(file.place, error) from None
 
 
 def _columns(table: pq.ParquetFile, file: SourceFile, *, whole: bool) -> list[str]:
@@ -212,9 +219,7 @@ def _table_rows(split: FileSplit, turns: int | None) -> Iterator[SourceRow]:
                 if at >= split.stop:
                     return
         except (pa.ArrowException, OSError) as error:
-            problem = f"not readable as Parquet: {str(error).splitlines()[0]}"
-            row = split.before - split.start + at + 1
-            raise BadInput(split.file.place, problem, line=row, fix="fetch or write the file again") from None
+            raise damaged(split.file.place, error, line=split.before - split.start + at + 1) from None
 
 
 def _numbered(batch: pa.RecordBatch, turns: int | None, before: int) -> Iterator[SourceRow]:

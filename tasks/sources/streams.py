@@ -17,10 +17,10 @@ import pyarrow as pa
 
 from tasks.schema.errors import BadInput
 from tasks.schema.redaction import redact
+from tasks.store import BOM
 
 ARROW = ".arrow"
 PACKED = (".gz", ".zst", ARROW)
-BOM = b"\xef\xbb\xbf"
 READ = 2**16  # bytes per read of the parser
 
 

@@ -9,7 +9,8 @@ from tasks import plots as draw
 from tasks import stage, store
 from tasks.schema.params import Study
 from tasks.schema.records import External, Prediction
-from tasks.study.limit import CEILING, Arm, ArmTraining, Limit, arm, limit, said, table
+from tasks.schema.study_results import Arm, Limit
+from tasks.study.limit import ArmTraining, arm, limit, said, table
 
 
 class Capped(External):
@@ -24,28 +25,13 @@ def run(capped: Path, measured: Path, plots: Path, out: Path, *, study: Study) -
     found = _limit(capped, measured, study)
     store.write_json(plots / "study.json", found)
     store.write_text(plots / "study.csv", table(found))
-    store.write_text(plots / "study.svg", _figure(found))
+    store.write_text(plots / "study.svg", draw.limit(found, label=lambda name, line: f"{name}: {said(line)}"))
     store.write_json(out / "study.json", found)
     lines = {"longest": found.longest, "ceiling": found.ceiling, "mean": found.mean}
     print("; ".join(f"{name}: {said(line)}" for name, line in lines.items()), flush=True)
     slopes = {f"{name}_slope": line.slope for name, line in lines.items() if line}
     errors = {f"{name}_slope_error": line.slope_error for name, line in lines.items() if line and line.slope_error is not None}
     return {"arms": len(found.arms), "rising": int(found.rising), **slopes, **errors}
-
-
-def _figure(found: Limit) -> str:
-    points: dict[str, list[draw.Measured]] = {
-        "longest answer": [(one.cap, one.longest, _around(one.longest, one.longest_error)) for one in found.arms],
-        f"{CEILING:.0%} of the answers within": [(one.cap, one.ceiling, (one.ceiling_low, one.ceiling_high)) for one in found.arms],
-        "mean answer": [(one.cap, one.mean, _around(one.mean, one.mean_error)) for one in found.arms],
-    }
-    fitted = dict(zip(points, (found.longest, found.ceiling, found.mean), strict=True))
-    lines = {name: (line.intercept, line.slope) for name, line in fitted.items() if line}
-    return draw.limit(points, lines=lines, labels={name: f"{name}: {said(line)}" for name, line in fitted.items()})
-
-
-def _around(value: float, error: float) -> tuple[float, float]:
-    return value - error, value + error
 
 
 def _limit(capped: Path, measured: Path, study: Study) -> Limit:

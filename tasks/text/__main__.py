@@ -10,7 +10,7 @@ import typer
 
 from tasks.schema.errors import BadInput
 from tasks.stage import one_line_errors
-from tasks.store import JsonLine, row_of, rows, shorten
+from tasks.store import BOM, JsonLine, row_of, rows, shorten
 from tasks.text.length_requests import LengthRequest, parse_length_request
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -83,7 +83,7 @@ def _standard_input() -> Iterator[JsonLine]:
     for number, line in enumerate(sys.stdin.buffer, 1):
         if line.strip():
             found = True
-            yield row_of(number, line.removeprefix(b"\xef\xbb\xbf") if number == 1 else line, start)
+            yield row_of(number, line.removeprefix(BOM) if number == 1 else line, start)
         start += len(line)
     if not found:
         raise BadInput("standard input", "no rows", fix="send one JSON object a line")

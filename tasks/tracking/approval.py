@@ -21,11 +21,15 @@ def page(card: Scorecard, decision: Decision) -> str:
         "",
         f"{card.items} prompts, {card.answers} answers, {card.unscored} unscored; judge: {_plain(card.judge or 'nobody')}.",
         "",
-        "| axis | value | bound | |",
-        "|---|---|---|---|",
-        *(f"| {axis.name} | {_plain(axis.seen)} | {axis.limit} | {'holds' if axis.passed else '**fails**'} |" for axis in decision.axes),
+        *conditions(decision),
     ]
     return "\n".join(lines)
+
+
+def conditions(decision: Decision) -> list[str]:
+    """The gate's conditions as the lines of a Markdown table."""
+    rows = [f"| {axis.name} | {_plain(axis.seen)} | {axis.limit} | {'holds' if axis.passed else '**fails**'} |" for axis in decision.axes]
+    return ["| axis | value | bound | |", "|---|---|---|---|", *rows]
 
 
 def approved(by: str, note: str) -> dict[str, str]:

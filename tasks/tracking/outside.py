@@ -17,6 +17,7 @@ from pydantic import BaseModel, ValidationError
 
 from tasks.schema.errors import BadInput, EndpointError
 from tasks.schema.settings import settings
+from tasks.schema.urls import basic
 from tasks.tracking import registry
 from tasks.tracking.client import answering, embedded_file, names
 from tasks.tracking.gate import Promoted
@@ -140,13 +141,10 @@ class _Server:
 
 def _authorization() -> dict[str, str]:
     """The header that MLflow's client would send: the URL's user, else MLflow's own variables."""
-    basic, token = settings().tracking_uri.basic, os.environ.get("MLFLOW_TRACKING_TOKEN", "")
-    if not basic and (user := os.environ.get("MLFLOW_TRACKING_USERNAME", "")):
-        import base64
-
-        pair = f"{user}:{os.environ.get('MLFLOW_TRACKING_PASSWORD', '')}"
-        basic = f"Basic {base64.b64encode(pair.encode()).decode()}"
-    authorization = basic or (f"Bearer {token}" if token else "")
+    authorization, token = settings().tracking_uri.basic, os.environ.get("MLFLOW_TRACKING_TOKEN", "")
+    if not authorization and (user := os.environ.get("MLFLOW_TRACKING_USERNAME", "")):
+        authorization = basic(f"{user}:{os.environ.get('MLFLOW_TRACKING_PASSWORD', '')}")
+    authorization = authorization or (f"Bearer {token}" if token else "")
     return {"Authorization": authorization} if authorization else {}
 
 

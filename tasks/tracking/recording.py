@@ -84,8 +84,8 @@ def record_evaluation(
 ) -> str:
     """Records the evaluation and returns the run's id: all scores of all models, the ruler plot, the scorecard and the scored items.
 
-    Later candidate models are compared with these items prompt by prompt. The answers of `model` are also MLflow's GenAI results, whose
-    view compares two versions item by item (items.py); `texts` is the file with the answers.
+    Later candidate models are compared with these items prompt by prompt. The answers of `model` are also MLflow's GenAI results;
+    its view compares two versions item by item (items.py). `texts` is the file with the answers.
     """
     about = f"{checkpoint_digest} {checkpoints.sha256(scorecard)} {checkpoints.sha256(items)}"
     return runs.record(

@@ -9,7 +9,7 @@ import pytest
 
 from tasks import store
 from tasks.schema.params import load
-from tasks.study.limit import Limit
+from tasks.schema.study_results import Limit
 from tasks.text.counts import s_l
 from tests.conftest import ROOT
 

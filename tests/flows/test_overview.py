@@ -64,7 +64,7 @@ def test_the_graph_of_the_project_fits_into_a_terminal(monkeypatch: pytest.Monke
     assert len(lines) <= 25
     assert max(map(len, lines)) <= 80
     promote = next(line for line in lines if " promote " in line)
-    assert promote.split()[2:4] == ["score,", "evaluate_general"], "the edges that say where it stands, not all that it reads"
+    assert promote.split()[2:4] == ["score,", "evaluate_general"], "only the direct edges, not all that it reads"
     assert next(line for line in lines if " train " in line).split()[1:4] == ["train", "[gpu]", "pack"]
 
 

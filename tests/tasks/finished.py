@@ -31,7 +31,7 @@ from tasks.training.pair_bias import length_bias
 
 
 def finished_run(data: Path, *, hostile: str = "", scored: bool = True) -> Path:
-    """A data folder as the stages leave it, small; `hostile` stands wherever data may carry text."""
+    """A data folder as the stages leave it, small; `hostile` is put wherever data may contain text."""
     languages: tuple[Language, Language] = ("en", "zh")
     messages = (Message(role="user", content="Write."), Message(role="assistant", content="So be it."))
     samples = [

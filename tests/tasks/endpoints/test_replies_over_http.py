@@ -18,8 +18,8 @@ from tasks.corpus.selection import choose
 from tasks.endpoints import dialect, openai_api
 from tasks.endpoints.chat import Chat, Reply, Request, user, why_empty
 from tasks.endpoints.openai_api import openai_chat
-from tasks.endpoints.replay import ReplayStore, key_of, paid
-from tasks.endpoints.roles import JOURNAL, open_role
+from tasks.endpoints.replay import JOURNAL, ReplayStore, key_of, paid
+from tasks.endpoints.roles import open_role
 from tasks.judging.templates import read_template
 from tasks.judging.verdicts import judge_all
 from tasks.longbench.answers import Answers, answer_all, decoding_of

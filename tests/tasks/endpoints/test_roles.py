@@ -9,8 +9,8 @@ from aiohttp import web
 from pydantic import SecretStr
 
 from tasks.endpoints.chat import Reply, user
-from tasks.endpoints.replay import ReplayStore, read_journal
-from tasks.endpoints.roles import JOURNAL, only_model, open_role
+from tasks.endpoints.replay import JOURNAL, ReplayStore, read_journal
+from tasks.endpoints.roles import only_model, open_role
 from tasks.rehearsal.endpoint import Switches, rehearsal_server
 from tasks.schema.errors import BadSettings, EndpointError, SpendCapReached
 from tasks.schema.params import Model

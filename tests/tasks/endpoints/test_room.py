@@ -12,8 +12,8 @@ import pytest
 from aiohttp import web
 
 from tasks.endpoints.chat import map_async, user
-from tasks.endpoints.replay import ReplayStore, paid
-from tasks.endpoints.roles import JOURNAL, open_role
+from tasks.endpoints.replay import JOURNAL, ReplayStore, paid
+from tasks.endpoints.roles import open_role
 from tasks.endpoints.room import reserve
 from tasks.schema.params import Model
 from tasks.schema.settings import settings

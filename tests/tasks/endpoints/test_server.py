@@ -19,8 +19,8 @@ from tasks import progress
 from tasks.endpoints import server
 from tasks.endpoints.chat import Reply, map_async, user
 from tasks.endpoints.launch import HOST, launch_of
-from tasks.endpoints.replay import read_journal
-from tasks.endpoints.roles import JOURNAL, open_role
+from tasks.endpoints.replay import JOURNAL, read_journal
+from tasks.endpoints.roles import open_role
 from tasks.endpoints.server import model_server
 from tasks.schema.errors import BadInput, BadSettings, ServerError
 from tasks.schema.params import Model

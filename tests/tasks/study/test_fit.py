@@ -9,8 +9,8 @@ from tasks.longbench.benchmark import BenchmarkPrompt, item_of
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Study
 from tasks.schema.records import Decoding, Prediction
+from tasks.schema.study_results import Limit
 from tasks.study import fit
-from tasks.study.limit import Limit
 
 CAPS = [100, 200, 400]
 

@@ -6,7 +6,8 @@ import pytest
 
 from tasks.longbench.benchmark import BenchmarkPrompt, item_of
 from tasks.schema.records import Prediction
-from tasks.study.limit import Arm, ArmTraining, arm, limit, said, table
+from tasks.schema.study_results import Arm
+from tasks.study.limit import ArmTraining, arm, limit, said, table
 
 
 def answers(*words: int, asked: int = 100, sample: int | None = None) -> list[Prediction]:

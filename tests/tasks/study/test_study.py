@@ -8,8 +8,8 @@ import pytest
 from tasks import store, train
 from tasks.corpus.dataset import write_dataset
 from tasks.schema.params import Model, Pack, Predict, Study, load
+from tasks.schema.study_results import Limit
 from tasks.study import cap, fit, measure
-from tasks.study.limit import Limit
 from tests.conftest import ROOT
 from tests.tasks.pack_samples import TINY, sample
 

@@ -8,22 +8,12 @@ import pytest
 from tasks.longbench.compare import Side, paired
 from tasks.longbench.scorecard import Scorecard
 from tasks.longbench.summary import summarise
-from tasks.schema.params import Promote
 from tasks.schema.records import Degeneration, FixedLength, ScoredItem
 from tasks.tracking.gate import Axis, Contest, Decision, decide, weigh
+from tests.tasks import promotions
 
-GATE = Promote(
-    mode="paper",
-    min_s_bar=50.0,
-    min_s_l=60.0,
-    min_gain_over_champion=0.0,
-    max_group_loss=5.0,
-    max_unscored=0.02,
-    max_repetition=0.3,
-    min_general={},
-)
+GATE = promotions.GATE.model_copy(update={"max_repetition": 0.3})
 UNJUDGED_GATE = GATE.model_copy(update={"min_s_bar": None})
-ASKED = (100, 300, 600, 1500, 2500, 3500, 5000, 9000)
 
 
 def item(asked: int, *, s_l: float = 80.0, s_q: float | None = 60.0, **more: Any) -> ScoredItem:
@@ -41,7 +31,7 @@ def item(asked: int, *, s_l: float = 80.0, s_q: float | None = 60.0, **more: Any
 
 
 def items(gain: Sequence[float] = (0.0,) * 8, **more: Any) -> list[ScoredItem]:
-    return [item(asked, s_q=60.0 + 2 * points, **more) for asked, points in zip(ASKED, gain, strict=True)]
+    return [item(asked, s_q=60.0 + 2 * points, **more) for asked, points in zip(promotions.ASKED, gain, strict=True)]
 
 
 def card(found: list[ScoredItem] | None = None, **more: Any) -> Scorecard:
@@ -196,8 +186,8 @@ def test_a_decision_survives_its_file() -> None:
 
 
 def test_without_a_judge_quality_is_no_axis_and_the_decision_says_so() -> None:
-    unjudged = [item(asked, s_q=None) for asked in ASKED]
-    better = [item(asked, s_q=None, s_l=90.0) for asked in ASKED]
+    unjudged = [item(asked, s_q=None) for asked in promotions.ASKED]
+    better = [item(asked, s_q=None, s_l=90.0) for asked in promotions.ASKED]
     contest = against(better, unjudged)
     axes = {one.name: one for one in weigh(card(better), general={}, contest=contest, promote=UNJUDGED_GATE)}
     assert list(axes) == ["s_l", "repetition", "gain_over_champion", "worst_group"]
@@ -210,6 +200,6 @@ def test_without_a_judge_quality_is_no_axis_and_the_decision_says_so() -> None:
 
 
 def test_a_gate_that_asks_for_s_bar_fails_where_nobody_judged() -> None:
-    axes = gate(card([item(asked, s_q=None) for asked in ASKED]))
+    axes = gate(card([item(asked, s_q=None) for asked in promotions.ASKED]))
     assert not axes["s_bar"].passed
     assert not axes["unscored"].passed
