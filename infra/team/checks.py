@@ -63,7 +63,8 @@ def mlflow(values: Mapping[str, str]) -> None:
     name, password = values["MLFLOW_TRACKING_USERNAME"], values["MLFLOW_TRACKING_PASSWORD"]
     question = f"{base}/api/2.0/mlflow/experiments/search"
     _must_refuse(question, body={"max_results": 1})  # first, so that a foreign server never receives the password
-    if "experiments" not in _asked(question, auth=f"{name}:{password}", body={"max_results": 1}):
+    found = _asked(question, auth=f"{name}:{password}", body={"max_results": 1})
+    if not (isinstance(found, dict) and "experiments" in found):
         raise Unwell("it answers, but not as MLflow does")
 
 
@@ -91,14 +92,16 @@ def _must_refuse(url: str, body: Mapping[str, object] | None = None) -> None:
     raise Unwell("it lets in everybody, without a password")
 
 
-def _asked(url: str, *, auth: str | None = None, body: Mapping[str, object] | None = None) -> dict[str, object]:
+def _asked(url: str, *, auth: str | None = None, body: Mapping[str, object] | None = None) -> object:
+    """The answer's JSON. Raises Unwell."""
     request = urllib.request.Request(url, data=None if body is None else json.dumps(body).encode())
     request.add_header("Content-Type", "application/json")
     if auth:
         request.add_header("Authorization", basic(auth))
     try:
         with _OPENER.open(request, timeout=SECONDS) as answer:
-            return dict(json.load(answer))
+            found: object = json.load(answer)
+            return found
     except urllib.error.HTTPError as error:
         raise Unwell(f"answers {error.code} {error.reason}") from None
     except ValueError:
