@@ -63,12 +63,14 @@ class StageArtifact:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """If the stage completed, send 100 as its last state."""
-        if self._text and kind is None:
-            self._send(100.0, self._text)
-            self._wait()
         if self._thread:
             self._thread.shutdown(wait=False, cancel_futures=True)
+
+    def complete(self) -> None:
+        """Send 100 as the last state of a stage that completed. After a failure the artifact stays where the bar stood."""
+        if self._text:
+            self._send(100.0, self._text)
+            self._wait()
 
     def show(self, bar: str) -> None:
         """Send a state of the bar, such as `write:  42%|████▏     | 5/12 [00:10<00:14]`. Without a known total it counts as 0%."""

@@ -228,7 +228,10 @@ def _watched(module: str, *words: str, shown: str) -> "tuple[_Log, int]":
     """Run `python -m MODULE WORDS` with its progress under the name `shown`; its output and exit code."""
     with StageArtifact(shown, get_run_logger()) as progress:
         output = _Log(progress)
-        return output, child.run([sys.executable, "-m", module, *words], output.see)
+        code = child.run([sys.executable, "-m", module, *words], output.see)
+        if not code:
+            progress.complete()
+    return output, code
 
 
 def _unchanged(pulled: str) -> State[object]:

@@ -32,14 +32,14 @@ def test_above_its_cap_the_recorded_control_is_thirty_points_behind() -> None:
 
 
 def test_the_recorded_aligned_student_is_not_below_the_student() -> None:
-    """Not by more than chance (one-sided, 95%): both means are over one draw of answers, and `transformers serve` takes no seed."""
+    """Not by more than chance: both means are over one draw of answers, and `transformers serve` takes no seed."""
     with (ROOT / "plots/ruler.csv").open(newline="") as file:
         rows = [(row["model"], s_l(int(row["asked"]), int(row["written"]))) for row in csv.DictReader(file)]
     points = {model: [score for name, score in rows if name == model] for model in ("student", "aligned")}
     if not points["aligned"]:
         pytest.skip("the recorded run was made before there was an aligned student, or without one; `longwriter run` records another")
     chance = sum(variance(scores) / len(scores) for scores in points.values()) ** 0.5
-    assert mean(points["aligned"]) - mean(points["student"]) >= -1.645 * chance
+    assert mean(points["aligned"]) - mean(points["student"]) >= -chance
 
 
 def test_in_the_recorded_study_the_ceiling_rises_with_the_cap() -> None:
