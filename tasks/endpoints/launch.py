@@ -129,9 +129,7 @@ def _vllm(checkpoint: Path, settings: Settings, port: int) -> Launch:
     environment, because every account can read a command line.
     """
     if not settings.vllm_python.is_file():
-        raise BadSettings(
-            f"{PREFIX}VLLM_PYTHON: no interpreter at {settings.vllm_python}; make the serve environment (requirements/serve.txt)"
-        )
+        raise BadSettings(f"{PREFIX}VLLM_PYTHON: no interpreter at {settings.vllm_python}; fix: python -m infra.serve_env")
     words = [str(settings.vllm_python), "-m", "vllm.entrypoints.openai.api_server", "--model", str(checkpoint)]
     where = ["--host", HOST, "--port", str(port), "--served-model-name", str(checkpoint)]
     how = ["--generation-config", "vllm", "--enable-prompt-tokens-details", "--shutdown-timeout", str(DRAIN)]

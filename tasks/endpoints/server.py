@@ -143,7 +143,7 @@ class _Keeper:
     def _ended(self, process: psutil.Popen, when: str) -> PipelineError:
         if any(NO_VLLM in line for line in _lines(self._log)[-3:]):
             python = self._settings.vllm_python
-            return BadSettings(f"{PREFIX}VLLM_PYTHON: {python} has no vllm; make the serve environment (requirements/serve.txt)")
+            return BadSettings(f"{PREFIX}VLLM_PYTHON: {python} has no vllm; fix: python -m infra.serve_env")
         return ServerError(f"model server: ended with code {process.returncode} {when}; {_last_words(self._log)}")
 
 

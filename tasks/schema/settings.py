@@ -95,7 +95,9 @@ class Settings(BaseSettings):
         "auto",
         description="what serves a model folder; auto: vllm on a GPU and llamacpp without one, if installed; otherwise transformers",
     )
-    vllm_python: Path = Field(Path(".venv-serve/bin/python"), description="interpreter of the serve environment (requirements/serve.txt)")
+    vllm_python: Path = Field(
+        Path(".venv-serve/bin/python"), description="interpreter that has vLLM, as python -m infra.serve_env makes it"
+    )
     processes: int = Field(1, ge=1, description="training processes on each machine")
     machines: int = Field(1, ge=1, description="that train together; each has home on a shared disk and runs `longwriter train worker`")
     machine_rank: int = Field(0, ge=0, description="of this machine; the stage itself runs on 0")

@@ -131,5 +131,11 @@ def test_values_reach_the_evaluation_as_they_are(tmp_path: Path, hostile: str) -
 def test_make_gives_no_value_of_a_user_to_a_shell() -> None:
     """Options belong to the command `longwriter`, which no shell parses again; make has switches for developers alone."""
     recipes = "\n".join(line for line in MAKEFILE.splitlines() if line.startswith("\t"))
-    own = {"VENV", "PYTHON", "VLLM_CPU", "CURDIR", "BENCHES", "MAKEFILE_LIST"}
+    own = {"VENV", "PYTHON", "CURDIR", "BENCHES", "MAKEFILE_LIST"}
     assert set(re.findall(r"\$\((\w+)\)", recipes)) - own <= {"UPGRADE"}
+
+
+def test_make_has_few_targets_for_developers_alone() -> None:
+    targets = re.findall(r"^([a-z-]+):", MAKEFILE, re.M)
+    assert len(targets) <= 13
+    assert {"install", "run", "test", "test-slow", "lint", "format", "bench", "bench-gpu", "lock", "docs", "audit", "clean"} < {*targets}

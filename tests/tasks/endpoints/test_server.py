@@ -223,7 +223,7 @@ def test_a_vllm_that_is_not_there_names_the_variable(tmp_path: Path) -> None:
 
 
 def test_an_interpreter_without_vllm_names_the_variable(tmp_path: Path) -> None:
-    with pytest.raises(BadSettings, match=rf"LONGWRITER_VLLM_PYTHON: {sys.executable} has no vllm; make the serve environment"):
+    with pytest.raises(BadSettings, match=rf"LONGWRITER_VLLM_PYTHON: {sys.executable} has no vllm; fix: python -m infra.serve_env"):
         enter(empty_model(tmp_path), settings().model_copy(update={"server": "vllm", "vllm_python": Path(sys.executable)}))
 
 

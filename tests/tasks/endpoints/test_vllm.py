@@ -21,7 +21,7 @@ from tasks.endpoints.server import ServedCheckpoint, model_server
 from tasks.judging.rubric import SCHEMA, parse_rubric
 from tasks.schema.errors import ReplyError
 from tasks.schema.params import Model
-from tasks.schema.settings import PREFIX, Settings
+from tasks.schema.settings import Settings
 
 VLLM = Settings().vllm_python
 STUDENT = Model(name="student", revision="1", temperature=0.0, max_tokens=8)
@@ -34,7 +34,7 @@ SHARED_MEMORY = Path("/dev/shm")
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.vllm,
-    pytest.mark.skipif(not VLLM.is_file(), reason=f"no interpreter at {VLLM}; {PREFIX}VLLM_PYTHON names one that has vLLM"),
+    pytest.mark.skipif(not VLLM.is_file(), reason=f"no interpreter at {VLLM}; python -m infra.serve_env --cpu makes it"),
 ]
 
 
