@@ -2,9 +2,11 @@
 
 It makes two sets. The student's set contains long texts and general chats. The control's set contains only answers up to `control_cap`
 times the longest one. The same model trained on it tests the paper's claim, that a model writes no longer than its training data.
+`held_out` long texts are in neither set: train measures the loss on them.
 Tokenizing is the cost. Samples are streamed, so memory does not grow with the texts.
 """
 
+import hashlib
 from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
@@ -16,7 +18,7 @@ from tasks.schema.errors import BadInput
 from tasks.schema.params import Base, Pack
 from tasks.schema.records import Reason, Reject, Sample
 from tasks.training.conversations import Encoder, Tokens, Unrenderable
-from tasks.training.packing import Samples, write_packs
+from tasks.training.packing import HELD_OUT, Samples, write_held_out, write_packs
 from tasks.training.preflight import check_base, check_vocabulary
 from tasks.training.tokenizer import ChatTokenizer, load_tokenizer, train_tokenizer
 
@@ -27,7 +29,8 @@ class FittingSamples(NamedTuple):
     """The samples that fit the context."""
 
     samples: Samples
-    words: list[int]  # written words of each sample, in the order of `samples`
+    ids: list[str]  # of each sample, in the order of `samples`
+    words: list[int]  # written words of each sample
     general: int  # number of general chats, which come last
 
 
@@ -47,15 +50,28 @@ def run(dataset: Path, general: Path, passed: Path, out: Path, *, base: Base, pa
         raise BadInput(dataset, problem, fix=fix)
     store.write(out / "rejects.jsonl", rejects)
     reader = kept.samples.close()
-    student = write_packs(kept.samples, reader, range(len(kept.words)), out / "packs" / "student", context=pack.context)
-    metrics = {"samples": total, "rejects": len(rejects), "general": kept.general, **_named("student", student)}
+    held_out = set(_held_out(kept, pack.held_out, dataset))
+    trained = [place for place in range(len(kept.words)) if place not in held_out]
+    student = write_packs(kept.samples, reader, trained, out / "packs" / "student", context=pack.context)
+    if held_out:
+        write_held_out(reader, sorted(held_out), out / "packs" / HELD_OUT)
+    metrics = {"samples": total, "rejects": len(rejects), "general": kept.general, "held_out": len(held_out), **_named("student", student)}
     if pack.control_cap:
         cap = pack.control_cap * max(kept.words)
-        short = [place for place, words in enumerate(kept.words) if words <= cap]
+        short = [place for place in trained if kept.words[place] <= cap]
         control = write_packs(kept.samples, reader, short, out / "packs" / "control", context=pack.context)
         metrics |= {"control_cap_words": cap, **_named("control", control)}
     scratch.unlink()
     return metrics
+
+
+def _held_out(kept: FittingSamples, count: int, dataset: Path) -> list[int]:
+    """The `count` long texts with the smallest digests of their ids: the same texts in any order of the rows."""
+    texts = range(len(kept.ids) - kept.general)
+    if count and count >= len(texts):
+        problem = f"pack.held_out is {count}, and only {len(texts)} long texts fit the context: none would be left to train on"
+        raise BadInput(dataset, problem, fix="lower pack.held_out")
+    return sorted(texts, key=lambda place: hashlib.sha256(kept.ids[place].encode()).digest())[:count]
 
 
 def _nothing_left(rejects: Sequence[Reject], *, context: int) -> tuple[str, str]:
@@ -85,7 +101,7 @@ def tokenize(
     rows: Iterable[tuple[bool, Sample]], encoder: Encoder, samples: Samples, rejects: list[Reject], *, context: int
 ) -> FittingSamples:
     """Tokenize rows of (is a general chat, sample) into `samples`. Samples over `context` tokens or not renderable go to `rejects`."""
-    words, chats = list[int](), 0
+    ids, words, chats = list[str](), list[int](), 0
     for batch in store.batched(progress.track(rows, unit="sample", label="tokenize"), AT_ONCE):
         encoded = encoder.try_encode([sample.messages for _, sample in batch])
         rejects += [_unrenderable(sample, row) for (_, sample), row in zip(batch, encoded, strict=True) if isinstance(row, Unrenderable)]
@@ -94,9 +110,10 @@ def tokenize(
         rejects += [_too_long(sample, row, context) for (_, sample), row, fit in together if not fit]
         kept = [(chat, sample, row) for (chat, sample), row, fit in together if fit]
         samples.add([sample.id for _, sample, _ in kept], [row for *_, row in kept])
+        ids += [sample.id for _, sample, _ in kept]
         words += [sample.written_words for _, sample, _ in kept]
         chats += sum(chat for chat, *_ in kept)
-    return FittingSamples(samples, words, chats)
+    return FittingSamples(samples, ids, words, chats)
 
 
 def _named(name: str, packed: NamedTuple) -> dict[str, float]:

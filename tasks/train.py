@@ -5,7 +5,7 @@ steps. (With as many steps as the student, the control memorizes its few texts a
 """
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -16,9 +16,10 @@ from tasks.schema.settings import settings
 from tasks.tracking.checkpoint import sha256
 from tasks.tracking.lineage import HISTORY
 from tasks.tracking.live import live_run
+from tasks.training.held_out import losses
 from tasks.training.job import Resolved, Sft, TrainingStep
 from tasks.training.launch import plan, train_all
-from tasks.training.packing import count_packs, longest
+from tasks.training.packing import HELD_OUT, count_packs, longest
 from tasks.training.preflight import check_base, check_jobs, check_vocabulary
 from tasks.training.row_order import steps_of
 
@@ -66,7 +67,19 @@ def run(packs: Path, tokenizer: Path, out: Path, *, seed: int, base: Base, train
         own = last[name]
         said = f"{own.tokens_per_second:,.0f} tokens/s, {own.mfu:.1%} of the matrix rate, at most {own.memory_gib:.1f} GiB"
         print(f"{name}: {said}", flush=True)
-    return {f"{name}_{key}": getattr(last[name], key) for name in names for key in ("step", "loss")}
+    metrics: dict[str, float] = {f"{name}_{key}": getattr(last[name], key) for name in names for key in ("step", "loss")}
+    return metrics | _held_out(packs / HELD_OUT, {name: out / "checkpoints" / name for name in names}, base)
+
+
+def _held_out(rows: Path, trained: Mapping[str, Path], base: Base) -> dict[str, float]:
+    """The loss on the held-out texts of the base, where it has weights of its own, and of each trained model."""
+    if not rows.exists():
+        return {}
+    before = {} if base.model == "tiny" else {"base": base}
+    after = {name: Base(model=str(folder), revision="", remote_code=base.remote_code) for name, folder in trained.items()}
+    found = losses(rows, before | after)
+    print("loss on held-out texts: " + ", ".join(f"{name} {loss:.3f}" for name, loss in found.items()), flush=True)
+    return {f"{name}_held_out_loss": loss for name, loss in found.items()}
 
 
 def _vocabulary(tokenizer: Path) -> int:

@@ -278,6 +278,7 @@ class Pack(Section):
     context: int = Field(ge=64, description="tokens per pack; a longer sample is a Reject, never cut")
     vocabulary: int = Field(ge=512, description="of the tokenizer that is trained when base.model is `tiny`")
     control_cap: Share = Field(description="the control's outputs are at most this share of the longest one; 0: no control")
+    held_out: int = Field(ge=0, description="long texts that no model trains on: train reports the loss on them, the base's and its own")
     max_rejects: Share
 
 

@@ -17,6 +17,7 @@ from tasks.schema.errors import BadInput, GateFailed
 from tasks.training.conversations import IGNORED, Tokens
 
 FILE = "packs.arrow"
+HELD_OUT = "held_out.arrow"  # beside the folders of packs: texts that no model trains on, one per row
 AT_ONCE = 32  # packs per record batch
 
 _SAMPLE = pa.schema({"id": pa.string(), "input_ids": pa.list_(pa.int32()), "labels": pa.list_(pa.int32())})
@@ -116,6 +117,13 @@ def write_packs(samples: Samples, reader: TokenReader, chosen: Sequence[int], fo
     return Packed(len(packs), tokens, targets, tokens / max(1, len(packs) * context))
 
 
+def write_held_out(reader: TokenReader, chosen: Sequence[int], path: Path) -> None:
+    """Write the samples with the indices `chosen`, one per row, with a pack's columns."""
+    with pa.ipc.new_stream(str(path), PACK) as writer:
+        for place in chosen:
+            writer.write_batch(_batch(reader, [[place]]))
+
+
 def _batch(reader: TokenReader, packs: Sequence[Sequence[int]]) -> pa.RecordBatch:
     members = [[reader[place] for place in pack] for pack in packs]
     inputs = [np.concatenate([tokens.input_ids for _, tokens in pack]) for pack in members]
@@ -137,7 +145,12 @@ def _count(folder: Path) -> tuple[int, int, int]:
 
 def read_packs(folder: Path) -> Iterator[dict[str, list[int]]]:
     """Every pack as {column: values}, in file order. Raises BadInput if there is no file."""
-    for batch in pa.ipc.open_stream(pa.memory_map(str(_file(folder)))):
+    yield from read_rows(_file(folder))
+
+
+def read_rows(path: Path) -> Iterator[dict[str, list[int]]]:
+    """Every row of a file of packs as {column: values}, in file order."""
+    for batch in pa.ipc.open_stream(pa.memory_map(str(path))):
         yield from batch.to_pylist()
 
 

@@ -9,7 +9,7 @@ from tasks.corpus.dataset import GENERAL, write_dataset
 from tasks.schema.errors import BadInput, GateFailed
 from tasks.schema.params import Base, Pack
 from tasks.schema.records import Message, Reason, Reject, Sample
-from tasks.training.packing import read_packs
+from tasks.training.packing import HELD_OUT, read_packs, read_rows
 from tests.tasks.model_files import model
 from tests.tasks.models.marked_templates import GOOD, marked
 from tests.tasks.pack_samples import TINY, sample
@@ -23,13 +23,14 @@ def run(
     base: Base = TINY,
     context: int = 512,
     cap: float = 0.25,
+    held_out: int = 0,
     rejects: float = 0.0,
 ) -> dict[str, float]:
     write_dataset(tmp_path / "dataset", samples)
     write_dataset(tmp_path / "general", general, card=GENERAL)
     store.write_json(tmp_path / "verdict.json", {})
     (tmp_path / "out").mkdir()
-    params = Pack(context=context, vocabulary=1024, control_cap=cap, max_rejects=rejects)
+    params = Pack(context=context, vocabulary=1024, control_cap=cap, held_out=held_out, max_rejects=rejects)
     paths = [tmp_path / name for name in ("dataset", "general", "verdict.json", "out")]
     return dict(stage_pack.run(*paths, base=base, pack=params))
 
@@ -40,6 +41,27 @@ def test_the_control_gets_only_samples_up_to_its_cap(tmp_path: Path) -> None:
     assert 0 < metrics["control_targets"] < metrics["student_targets"] / 3
     assert metrics["student_fill"] > 0.8
     assert {path.name for path in (tmp_path / "out/packs").iterdir()} == {"student", "control"}
+
+
+def test_held_out_texts_are_in_no_pack_and_the_same_in_any_order_of_the_rows(tmp_path: Path) -> None:
+    rows = [sample(100, n) for n in range(20)]
+    for folder, given in (("one", rows), ("other", rows[::-1])):
+        (tmp_path / folder).mkdir()
+        assert run(tmp_path / folder, given, general=[sample(100, n) for n in range(20, 24)], cap=1.0, held_out=3)["held_out"] == 3
+    apart = {folder: [row["ids"] for row in read_rows(tmp_path / folder / "out/packs" / HELD_OUT)] for folder in ("one", "other")}
+    assert sorted(apart["one"]) == sorted(apart["other"])
+    held_out = {name for ids in apart["one"] for name in ids}
+    for trainee in ("student", "control"):
+        trained = {name for row in read_packs(tmp_path / "one/out/packs" / trainee) for name in row["ids"]}
+        assert not held_out & trained
+    assert len(held_out) == 3
+    assert held_out <= {row.id for row in rows}
+
+
+def test_holding_out_every_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"pack\.held_out is 5, and only 5 long texts") as error:
+        run(tmp_path, [sample(100, n) for n in range(5)], held_out=5)
+    assert error.value.fix == "lower pack.held_out"
 
 
 def test_no_cap_means_no_control(tmp_path: Path) -> None:

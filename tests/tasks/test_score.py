@@ -10,7 +10,7 @@ from tasks.schema.errors import BadInput
 from tasks.schema.params import Pack
 from tasks.schema.records import BenchmarkItem, Prediction, Rubric, ScoredItem, Verdict
 
-PACK = Pack(context=2048, vocabulary=2048, control_cap=0.25, max_rejects=0.0)
+PACK = Pack(context=2048, vocabulary=2048, control_cap=0.25, held_out=0, max_rejects=0.0)
 FAIR = Rubric(relevance=3, accuracy=3, coherence=3, clarity=3, breadth_and_depth=3, reading_experience=3)
 
 

@@ -18,7 +18,7 @@ def run(tmp_path: Path, words: int, *, context: int = 512, base: Base = TINY, ov
         write_dataset(tmp_path / "dataset", [sample(length, number) for number in range(10) for length in (100, 400)])
     out = tmp_path / f"out-{words}"
     out.mkdir()
-    params = Pack(context=context, vocabulary=1024, control_cap=0.0, max_rejects=0.0)
+    params = Pack(context=context, vocabulary=1024, control_cap=0.0, held_out=0, max_rejects=0.0)
     study = Study(texts="t", ruler="r", caps=[words], over=over, passes=1)
     return dict(cap.run(tmp_path / "dataset", words, out, base=base, pack=params, study=study))
 

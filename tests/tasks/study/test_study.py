@@ -34,7 +34,7 @@ def test_the_ceiling_rises_with_the_cap(tmp_path: Path) -> None:
         capped, trained, measured = (tmp_path / name / str(words) for name in ("capped", "trained", "measured"))
         for folder in (capped, trained, measured):
             folder.mkdir(parents=True)
-        pack = Pack(context=512, vocabulary=1024, control_cap=0.0, max_rejects=0.0)
+        pack = Pack(context=512, vocabulary=1024, control_cap=0.0, held_out=0, max_rejects=0.0)
         store.write_json(capped / "metrics.json", dict(cap.run(tmp_path / "dataset", words, capped, base=TINY, pack=pack, study=study)))
         train.run(capped / "packs", capped / "tokenizer", trained, seed=42, base=TINY, train=recipe)
         ruler = tmp_path / "ruler.jsonl"
