@@ -7,6 +7,7 @@ candidate model.
 
 import tempfile
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -105,4 +106,4 @@ def _closing(history: Sequence[TrainingStep]) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    stage.main(run)
+    stage.main("PAIRS CHECKPOINTS OUT", lambda params: partial(run, seed=params.seed, align=params.align))

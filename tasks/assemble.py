@@ -7,6 +7,7 @@ contains one batch.
 
 from collections import Counter
 from collections.abc import Iterator, Set
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -101,4 +102,7 @@ def _counted(rejects: Iterator[Reject], counts: Counter[str]) -> Iterator[Reject
 
 
 if __name__ == "__main__":
-    stage.main(run)
+    stage.main(
+        "DRAFTS REVIEWED FOLDER BENCHMARK OUT",
+        lambda params: partial(run, seed=params.seed, collect=params.collect, assemble=params.assemble),
+    )

@@ -71,4 +71,6 @@ def _by_request(answers: Path, verdicts: store.Spool | None) -> dict[str, list[_
 
 
 if __name__ == "__main__":
-    stage.main(run)
+    stage.main(
+        "ANSWERS PROMPT OUT", lambda params: partial(run, seed=params.seed, build_pairs=params.build_pairs, judge_model=params.models.judge)
+    )

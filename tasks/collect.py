@@ -8,6 +8,7 @@ of the rows, and how they are split into files, do not change the result. Texts 
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -137,4 +138,6 @@ def _check(rows: int, drawn: int, rejects: Rejects) -> None:
 
 
 if __name__ == "__main__":
-    stage.main(run)
+    stage.main(
+        "FOLDER BENCHMARK OUT", lambda params: partial(run, seed=params.seed, collect=params.collect, selector_model=params.models.selector)
+    )

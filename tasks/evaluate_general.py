@@ -5,6 +5,7 @@ A model that learned long writing but lost its general ability must not be promo
 their answer options. Without tasks in params nothing is served or measured.
 """
 
+from functools import partial
 from pathlib import Path
 
 from tasks import stage, store
@@ -41,4 +42,7 @@ async def _measured(checkpoint: Path, evaluate_general: EvaluateGeneral, model: 
 
 
 if __name__ == "__main__":
-    stage.main(run)
+    stage.main(
+        "TRAINED ALIGNED OUT",
+        lambda params: partial(run, evaluate_general=params.evaluate_general, candidate_model=params.models.candidate),
+    )

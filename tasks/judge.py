@@ -8,6 +8,7 @@ If models.judge is null, no call is made: both files are empty, and every answer
 
 from collections import Counter
 from collections.abc import Iterable
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import NamedTuple
@@ -72,4 +73,7 @@ def _unscored(verdicts: Iterable[Verdict]) -> list[_Answer]:
 
 
 if __name__ == "__main__":
-    stage.main(run)
+    stage.main(
+        "PREDICTIONS PROMPT OUT",
+        lambda params: partial(run, judge=params.judge, judge_model=params.models.judge, second_judge_model=params.models.second_judge),
+    )

@@ -8,6 +8,7 @@ Tokenizing is the cost. Samples are streamed, so memory does not grow with the t
 
 import hashlib
 from collections.abc import Iterable, Sequence
+from functools import partial
 from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
@@ -130,4 +131,4 @@ def _unrenderable(sample: Sample, error: Unrenderable) -> Reject:
 
 
 if __name__ == "__main__":
-    stage.main(run)
+    stage.main("DATASET GENERAL PASSED OUT", lambda params: partial(run, base=params.base, pack=params.pack))

@@ -7,6 +7,7 @@ becomes a Reject. Instructions are streamed, so memory does not grow with their 
 
 from array import array
 from collections.abc import Iterator
+from functools import partial
 from itertools import chain, islice
 from pathlib import Path
 
@@ -72,4 +73,4 @@ class _Made:
 
 
 if __name__ == "__main__":
-    stage.main(run)
+    stage.main("INSTRUCTIONS ADMITTED OUT", lambda params: partial(run, plan=params.plan, teacher_model=params.models.teacher))

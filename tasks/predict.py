@@ -5,6 +5,7 @@ model (if predict.base) and control are served one after the other, by the pipel
 another.
 """
 
+from functools import partial
 from pathlib import Path
 
 from tasks import stage
@@ -53,4 +54,7 @@ def _place(name: str) -> tuple[int, str]:
 
 
 if __name__ == "__main__":
-    stage.main(run)
+    stage.main(
+        "BENCHMARK TRAINED ALIGNED OUT",
+        lambda params: partial(run, seed=params.seed, base=params.base, predict=params.predict, candidate_model=params.models.candidate),
+    )

@@ -7,6 +7,7 @@ the same checkpoint and scores find their existing runs and version.
 """
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from tasks import stage, store
@@ -97,4 +98,9 @@ def _moved(
 
 
 if __name__ == "__main__":
-    stage.main(run)
+    stage.main(
+        "TRAINED ALIGNED SCORED GENERAL DATASET OUT",
+        lambda params: partial(
+            run, seed=params.seed, base=params.base, pack=params.pack, train=params.train, align=params.align, promote=params.promote
+        ),
+    )

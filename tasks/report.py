@@ -21,4 +21,4 @@ def run(data: Path, metrics: Path, plots: Path, out: Path) -> stage.Metrics:
 
 
 if __name__ == "__main__":
-    stage.main(run)
+    stage.main("DATA METRICS PLOTS OUT", lambda _: run)

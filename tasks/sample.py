@@ -4,6 +4,7 @@ The cost is prompts × answers × their lengths. Each answer is stored in the jo
 tasks/training/pair_requests.py draws the prompts and explains why they are training prompts. If `sample.prompts` is 0, nothing is served.
 """
 
+from functools import partial
 from pathlib import Path
 
 from tasks import stage
@@ -25,4 +26,7 @@ def run(dataset: Path, checkpoints: Path, out: Path, *, seed: int, sample: Sampl
 
 
 if __name__ == "__main__":
-    stage.main(run)
+    stage.main(
+        "DATASET CHECKPOINTS OUT",
+        lambda params: partial(run, seed=params.seed, sample=params.sample, candidate_model=params.models.candidate),
+    )

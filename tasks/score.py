@@ -7,6 +7,7 @@ the control's cap (control_cap times the longest requested length).
 
 import csv
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 from tasks import stage, store
@@ -52,4 +53,4 @@ def _write_ruler(path: Path, items: list[ScoredItem]) -> None:
 
 
 if __name__ == "__main__":
-    stage.main(run)
+    stage.main("PREDICTIONS JUDGED OUT", lambda params: partial(run, pack=params.pack))

@@ -6,6 +6,7 @@ fails is rolled back and the stage fails. A challenger that fails is only record
 """
 
 import hashlib
+from functools import partial
 from pathlib import Path
 
 from tasks import stage, store
@@ -132,4 +133,4 @@ def _failed(decided: Promoted, problem: str) -> None:
 
 
 if __name__ == "__main__":
-    stage.main(run)
+    stage.main("PROMOTED OUT", lambda params: partial(run, seed=params.seed, serve=params.serve, candidate_model=params.models.candidate))

@@ -1,9 +1,8 @@
 """Start a stage: `python -m tasks.<stage> INPUT… OUTPUT`, as in dvc.yaml.
 
-The signature of a stage's `run` defines its inputs. Positional parameters are paths in the order of the command; the last is the output
-folder. A positional parameter annotated with int is a whole number, such as the cap of an arm in the length-limit study. Keyword-only
-parameters are sections of params.yaml: `plan`, `seed`, `benchmark`, and `judge_model` for `models.judge`. `run` returns its metrics,
-which become `metrics.json` in the output folder.
+The positional parameters of a stage's `run` are paths in the order of the command; the last is the output folder. The keyword-only
+parameters are sections of params.yaml: `plan`, `seed`, `benchmark`, and `judge_model` for `models.judge`. The stage's last line gives
+them to `run`, and a contract test compares it with dvc.yaml. `run` returns its metrics, which become `metrics.json` in the output folder.
 
 The output folder replaces the old one only when it is complete. A PipelineError is one line and its exit code; Ctrl-C exits with 130,
 SIGTERM with 143. The process ends with its parent, so that no model calls continue.
@@ -11,7 +10,6 @@ SIGTERM with 143. The process ends with its parent, so that no model calls conti
 
 import asyncio
 import errno
-import inspect
 import os
 import signal
 import sys
@@ -47,26 +45,36 @@ Metrics = Mapping[str, Any]
 R = TypeVar("R")
 
 
-def main(run: Callable[..., Metrics], argv: list[str] | None = None) -> None:
-    """Run a stage from the command line. Exits with a message and code on an error."""
-    argv = sys.argv[1:] if argv is None else argv
-    names = [p.name for p in inspect.signature(run).parameters.values() if p.kind is not p.KEYWORD_ONLY]
-    if len(argv) != len(names):
-        fail(f"usage: python -m {run.__module__} {' '.join(name.upper() for name in names)}", code=2)
+def main(names: str, bound: Callable[[Params], Callable[..., Metrics]]) -> None:
+    """Run a stage from the command line. `names` are those of its arguments; `bound` gives its `run` the sections of params.yaml.
+
+    Exits with a message and code on an error.
+    """
+    usage = f"usage: python -m {_module()} {names}"
+    if sys.argv[1:] == ["--help"]:
+        print(usage, sys.modules["__main__"].__doc__ or "", sep="\n\n")
+        return
+    if len(sys.argv) - 1 != len(names.split()) or any(argument.startswith("-") for argument in sys.argv[1:]):
+        fail(usage, code=2)
     die_with_parent()
     began = time.monotonic()
     with one_line_errors():
-        *inputs, output = arguments(run, argv)
-        given = sections(run, load())
+        *inputs, output = map(Path, sys.argv[1:])
+        run = bound(load())
         with store.replacing(output) as scratch:
             scratch.mkdir()
-            metrics = run(*inputs, scratch, **given)
+            metrics = run(*inputs, scratch)
             store.write_json(scratch / "metrics.json", dict(metrics))
         _record_time(output, time.monotonic() - began)
         print(
             f"{output}: " + ", ".join(f"{name} {_shown(value)}" for name, value in metrics.items() if not isinstance(value, dict | list)),
             flush=True,
         )
+
+
+def _module() -> str:
+    spec = sys.modules["__main__"].__spec__
+    return spec.name if spec else sys.argv[0]
 
 
 def _record_time(output: Path, seconds: float) -> None:
@@ -77,33 +85,11 @@ def _record_time(output: Path, seconds: float) -> None:
         print(f"the stage's time was not recorded: {error}", file=sys.stderr, flush=True)
 
 
-def arguments(run: Callable[..., Metrics], argv: Sequence[str]) -> list[Any]:
-    """The positional arguments as paths, or whole numbers where `run` has int. Raises BadInput if one is no whole number."""
-    kinds = [p.annotation for p in inspect.signature(run).parameters.values() if p.kind is not p.KEYWORD_ONLY]
-    return [_whole(text) if kind is int else Path(text) for kind, text in zip(kinds, argv, strict=True)]
-
-
-def _whole(text: str) -> int:
-    if not text.isdecimal():
-        raise BadInput(text, "not a whole number", fix="correct the command in dvc.yaml")
-    return int(text)
-
-
-def sections(run: Callable[..., object], params: Params) -> dict[str, Any]:
-    """The params sections for the keyword-only parameters of `run`."""
-    names = [p.name for p in inspect.signature(run).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    return {name: _section(params, name) for name in names}
-
-
-def dotted(name: str) -> str:
-    """A keyword-only parameter's key in params.yaml: `judge_model` is `models.judge`."""
-    return f"models.{name.removesuffix('_model')}" if name.endswith("_model") else name.rstrip("_")
-
-
-def _section(params: Params, name: str) -> object:
-    if name.endswith("_model"):
-        return getattr(params.models, name.removesuffix("_model"))
-    return getattr(params, name)
+def whole_number(argument: Path) -> int:
+    """An argument of a command as a whole number. Raises BadInput if it is none."""
+    if not str(argument).isdecimal():
+        raise BadInput(argument, "not a whole number", fix="correct the command in dvc.yaml")
+    return int(str(argument))
 
 
 class one_line_errors:

@@ -6,6 +6,7 @@ steps. (With as many steps as the student, the control memorizes its few texts a
 
 import csv
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import fmean
 
@@ -101,4 +102,4 @@ def _write_curve(path: Path, history: Sequence[TrainingStep]) -> None:
 
 
 if __name__ == "__main__":
-    stage.main(run)
+    stage.main("PACKS TOKENIZER OUT", lambda params: partial(run, seed=params.seed, base=params.base, train=params.train))

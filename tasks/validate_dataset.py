@@ -5,6 +5,7 @@ instructions and drafts, so that all checks can be read in one place before trai
 """
 
 from collections.abc import Iterator
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -49,4 +50,7 @@ def _rows(folder: Path, *, long: bool) -> Iterator[MeasuredRow]:
 
 
 if __name__ == "__main__":
-    stage.main(run)
+    stage.main(
+        "DATASET GENERAL FOLDER BENCHMARK ADMITTED REVIEWED OUT",
+        lambda params: partial(run, base=params.base, collect=params.collect, pack=params.pack, validate_dataset=params.validate_dataset),
+    )

@@ -3,6 +3,7 @@
 It takes seconds, mostly imports. See tasks/contracts: measures are columns, rules are data, and Great Expectations evaluates them.
 """
 
+from functools import partial
 from pathlib import Path
 
 from tasks import progress, stage, store
@@ -21,4 +22,4 @@ def run(drafts: Path, out: Path, *, validate_drafts: ValidateDrafts) -> stage.Me
 
 
 if __name__ == "__main__":
-    stage.main(run)
+    stage.main("DRAFTS OUT", lambda params: partial(run, validate_drafts=params.validate_drafts))

@@ -4,6 +4,7 @@ It takes seconds, mostly imports. Memory contains measures, not texts. See tasks
 Great Expectations evaluates them.
 """
 
+from functools import partial
 from pathlib import Path
 
 from tasks import stage, store
@@ -23,4 +24,7 @@ def run(
 
 
 if __name__ == "__main__":
-    stage.main(run)
+    stage.main(
+        "INSTRUCTIONS FOLDER BENCHMARK OUT",
+        lambda params: partial(run, validate_instructions=params.validate_instructions, collect=params.collect),
+    )

@@ -5,6 +5,7 @@ tokens dominate the cost; most of them repeat from call to call (tasks/agentwrit
 drafts are served longest-remaining-first, so the stage ends near the endpoint's limit.
 """
 
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -73,4 +74,4 @@ def _reject(plan: Plan, why: Unwritable) -> Reject:
 
 
 if __name__ == "__main__":
-    stage.main(run)
+    stage.main("PLANS OUT", lambda params: partial(run, write=params.write, plan=params.plan, teacher_model=params.models.teacher))

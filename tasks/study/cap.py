@@ -54,4 +54,9 @@ def run(texts: Path, cap: int, out: Path, *, base: Base, pack: Pack, study: Stud
 
 
 if __name__ == "__main__":
-    stage.main(run)
+    stage.main(
+        "TEXTS CAP OUT",
+        lambda params: (
+            lambda texts, cap, out: run(texts, stage.whole_number(cap), out, base=params.base, pack=params.pack, study=params.study)
+        ),
+    )

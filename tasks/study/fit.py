@@ -3,6 +3,7 @@
 The figure, its numbers and the lines are kept in git. Only the arms in `study.caps` are used, even if others were measured.
 """
 
+from functools import partial
 from pathlib import Path
 
 from tasks import plots as draw
@@ -47,4 +48,4 @@ def _arm(cap: int, capped: Path, answers: list[Prediction], passes: int) -> Arm:
 
 
 if __name__ == "__main__":
-    stage.main(run)
+    stage.main("CAPPED MEASURED PLOTS OUT", lambda params: partial(run, study=params.study))

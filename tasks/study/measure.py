@@ -29,4 +29,17 @@ def run(ruler: Path, checkpoints: Path, passes: int, out: Path, *, seed: int, pr
 
 
 if __name__ == "__main__":
-    stage.main(run)
+    stage.main(
+        "RULER CHECKPOINTS PASSES OUT",
+        lambda params: (
+            lambda ruler, checkpoints, passes, out: run(
+                ruler,
+                checkpoints,
+                stage.whole_number(passes),
+                out,
+                seed=params.seed,
+                predict=params.predict,
+                candidate_model=params.models.candidate,
+            )
+        ),
+    )

@@ -1,4 +1,4 @@
-"""Rules for dvc.yaml: command, dependencies, outputs, params and the signature of `run` agree, and paid results are kept."""
+"""Rules for dvc.yaml: command, dependencies, outputs, params and what the stage gives its `run` agree, and paid results are kept."""
 
 import ast
 import re
@@ -6,7 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from dvc.ignore import DvcIgnore
@@ -16,7 +16,6 @@ from ruamel.yaml import YAML
 from flows.graph import needed
 from tasks.schema.params import load
 from tasks.schema.settings import Settings
-from tasks.stage import dotted
 from tests.conftest import ROOT
 from tests.contracts.graph import GRAPH, PIPELINES, STAGES, module
 from tests.contracts.modules import closure, imported
@@ -56,11 +55,27 @@ def folder(stage: str) -> str:
     return f"data/{stage}/ARM" if "matrix" in GRAPH[stage] else f"data/{stage}"
 
 
-def signature(stage: str) -> tuple[list[str], list[str]]:
-    """The names of `run`'s positional and keyword-only parameters, read without importing the stage."""
+class Started(NamedTuple):
+    """How a stage is started: its `stage.main(...)` and its `run`, read without importing it."""
+
+    names: list[str]  # of the arguments
+    sections: dict[str, str]  # keyword-only parameters of `run`, and the key in params.yaml that each is given
+    positional: list[str]  # parameters of `run`
+    keyword_only: list[str]
+
+
+def started(stage: str) -> Started:
     tree = ast.parse((ROOT / "tasks" / f"{module(stage).replace('.', '/')}.py").read_text(encoding="utf-8"))
     run = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "run")
-    return [arg.arg for arg in run.args.posonlyargs + run.args.args], [arg.arg for arg in run.args.kwonlyargs]
+    main = next(node for node in ast.walk(tree) if isinstance(node, ast.Call) and ast.unparse(node.func) == "stage.main")
+    [names, bound] = main.args
+    keywords = [keyword for node in ast.walk(bound) if isinstance(node, ast.Call) for keyword in node.keywords]
+    return Started(
+        ast.literal_eval(names).lower().split(),
+        {str(keyword.arg): ast.unparse(keyword.value).removeprefix("params.") for keyword in keywords},
+        [arg.arg for arg in run.args.posonlyargs + run.args.args],
+        [arg.arg for arg in run.args.kwonlyargs],
+    )
 
 
 def holds(folder: str, path: str) -> bool:
@@ -78,13 +93,18 @@ def keys(tree: Any, above: str = "") -> Iterator[str]:
 def test_the_command_is_the_module_with_one_path_for_each_positional_parameter(stage: str) -> None:
     """`exec`, as a shell that waits for the stage would outlive a killed run, and the stage with it: dash does, bash does not."""
     assert GRAPH[stage]["cmd"].split()[:4] == ["exec", "python", "-m", f"tasks.{module(stage)}"]
-    assert len(arguments(stage)) == len(signature(stage)[0])
+    assert started(stage).names == started(stage).positional
+    assert len(arguments(stage)) == len(started(stage).names)
     assert arguments(stage)[-1] == folder(stage)
 
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_the_declared_params_are_the_keyword_only_parameters(stage: str) -> None:
-    assert sorted(GRAPH[stage].get("params", [])) == sorted(map(dotted, signature(stage)[1]))
+    given = started(stage)
+    assert sorted(GRAPH[stage].get("params", [])) == sorted(given.sections.values())
+    assert sorted(given.sections) == sorted(given.keyword_only)
+    for name, key in given.sections.items():
+        assert key == (f"models.{name.removesuffix('_model')}" if name.endswith("_model") else name.rstrip("_"))
 
 
 @pytest.mark.parametrize("stage", STAGES)
@@ -124,7 +144,7 @@ def test_a_cheap_stage_depends_on_all_the_code_that_it_imports(stage: str) -> No
 
 
 def test_the_stages_that_call_models_or_train_carry_a_version() -> None:
-    calling = [stage for stage in STAGES if stage not in ARMS and any("_model" in name for name in signature(stage)[1])]
+    calling = [stage for stage in STAGES if stage not in ARMS and any("_model" in name for name in started(stage).keyword_only)]
     assert sorted(PAID) == sorted({*calling, "train", "align"})
 
 

@@ -13,8 +13,9 @@ from tasks import stage
 from tasks.schema.errors import BadInput
 from tests.conftest import ROOT
 
-STAGE = """
+STAGE = """'''toy: a stage.'''
 import os, sys, time
+from functools import partial
 from pathlib import Path
 from tasks import stage
 
@@ -23,7 +24,7 @@ def run(source: Path, out: Path, *, seed: int) -> stage.Metrics:
     {body}
     return {{"seed": seed}}
 
-stage.main(run)
+stage.main("SOURCE OUT", lambda params: partial(run, seed=params.seed))
 """
 
 
@@ -110,9 +111,24 @@ def test_a_stage_dies_with_the_process_that_started_it(tmp_path: Path) -> None:
 
 
 def test_a_whole_number_is_handed_over_as_one_and_anything_else_is_refused() -> None:
-    def run(texts: Path, cap: int, out: Path) -> stage.Metrics:
-        return {}
-
-    assert stage.arguments(run, ["texts", "300", "out"]) == [Path("texts"), 300, Path("out")]
+    assert stage.whole_number(Path("300")) == 300
     with pytest.raises(BadInput, match=r"3\.5: not a whole number"):
-        stage.arguments(run, ["texts", "3.5", "out"])
+        stage.whole_number(Path("3.5"))
+
+
+@pytest.mark.parametrize("arguments", [[], ["in.jsonl"], ["in.jsonl", "out", "more"], ["--fast", "out"]])
+def test_other_arguments_than_the_stages_are_refused_with_its_usage(arguments: list[str], tmp_path: Path) -> None:
+    ended = _called(tmp_path, *arguments)
+    assert (ended.returncode, ended.stderr) == (2, "error: usage: python -m toy SOURCE OUT\n")
+    assert not (tmp_path / "out").exists()
+
+
+def test_help_is_the_usage_and_what_the_stage_does(tmp_path: Path) -> None:
+    ended = _called(tmp_path, "--help")
+    assert (ended.returncode, ended.stdout) == (0, "usage: python -m toy SOURCE OUT\n\ntoy: a stage.\n")
+
+
+def _called(tmp_path: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    (tmp_path / "toy.py").write_text(STAGE.format(body="pass"))
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run([sys.executable, "-m", "toy", *arguments], cwd=tmp_path, env=environment, capture_output=True, text=True)
