@@ -104,6 +104,33 @@ def share(hits: Sequence[float], of: Sequence[float]) -> Interval | None:
     return _between(low[0], high[0])
 
 
+def bounded(values: Sequence[float], lowest: float, highest: float, clusters: Sequence[Hashable] | None = None) -> Interval | None:
+    """Gaffke's interval of the mean of values between `lowest` and `highest`. None for fewer than two clusters. Deterministic."""
+    sums = _sums(values, [None] * len(values), clusters)
+    if len(sums) < 2:
+        return None
+    low, high = _weighted(sums, lowest, highest)
+    return _between(low[0], high[0])
+
+
+def bootstrap(values: Sequence[float], clusters: Sequence[Hashable] | None = None) -> Interval | None:
+    """Bootstrap interval of the mean of values without known bounds, with random Dirichlet weights over the clusters (Rubin 1981).
+
+    None for fewer than two clusters. Deterministic. Too narrow for few clusters: use `bounded` where the values have bounds.
+    """
+    sums = _sums(values, [None] * len(values), clusters)
+    if len(sums) < 2:
+        return None
+    totals = _exponentials(len(sums)) @ sums
+    means = totals[:, 0] / totals[:, 1]
+    return _between(means, means)
+
+
+def hull(found: Sequence[Interval]) -> Interval:
+    """The smallest interval that contains all of these."""
+    return Interval(low=min(one.low for one in found), high=max(one.high for one in found))
+
+
 def paired(s_l: Sequence[float], s_q: Sequence[float | None], clusters: Sequence[Hashable] | None = None) -> Differences:
     """Sign-flip tests of the means of paired differences (S_l, S_q, S̄, in points), with their intervals.
 

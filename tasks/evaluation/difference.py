@@ -143,8 +143,20 @@ def _remarks(card: Scorecard, baseline: Baseline | None, found: Found) -> list[s
     lines.append("Paper: the official word count, every length as exactly. Fixed: words and lengths as they are meant.")
     if bounds := card.s_q_bounds:
         lines.append(f"Unscored answers count in S_l alone: S_q is {bounds.low:.1f} if each had 0, {bounds.high:.1f} if each had 100.")
+    lines += _steadiness(card, found)
     lines.append(f"Judge: {code(card.judge)}." if card.judge else "No judge has seen these answers.")
     return ["\n".join(f"- {line}" for line in [*lines, *_unpaired(found)])]
+
+
+def _steadiness(card: Scorecard, found: Found) -> list[str]:
+    """A line on the lengths of several answers to one prompt, with the verdict on LVC; empty if there is one answer to each."""
+    if card.steadiness is None or card.steadiness.lvc is None:
+        return []
+    interval = card.steadiness.lvc_interval
+    seen = f"{card.steadiness.lvc:.1%}" + (f" [{interval.low:.1%}, {interval.high:.1%}]" if interval else "")
+    rows = found["paper"].steadiness if "paper" in found else ()
+    told = next((f"; {ARROWS[row.verdict]} {100 * row.difference:+z.1f} points of LVC" for row in rows if row.measure == "lvc"), "")
+    return [f"Lengths of several answers to one prompt vary by {seen} (LVC), MLA {card.steadiness.mla:.1f}{told}."]
 
 
 def _unpaired(found: Found) -> list[str]:

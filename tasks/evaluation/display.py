@@ -10,6 +10,7 @@ from tasks.judging.reliability import Reliability
 from tasks.longbench.compare import Comparison, MeasureDifference
 from tasks.longbench.ruler import tried_lengths
 from tasks.longbench.scorecard import BINS, OVER, Decay, Following, Group, Scorecard, Steadiness
+from tasks.longbench.steadiness import SteadinessDifference
 from tasks.schema.finish import Finish
 from tasks.statistics import Interval
 
@@ -37,6 +38,7 @@ ENDED = {
 }
 PAPERS = ("en", "zh")  # languages for which the paper's word count works
 MEASURES = {"s_l": "S_l", "s_q": "S_q", "s_bar": "S̄"}
+STEADINESS = {"lsd": "LSD, words (lower is steadier)", "lvc": "LVC, % (lower is steadier)", "mla": "MLA, 0 to 100 (higher is nearer)"}
 
 
 def show_scorecard(card: Scorecard, *, title: str) -> None:
@@ -155,6 +157,8 @@ def show_comparison(found: Comparison) -> None:
             console.print(f"{len(missing)} items only in {name}, not compared: {escape(', '.join(missing[:LISTED]))}{more}")
     if found.unscored:
         console.print(f"{found.unscored} of {found.items} items are unscored: they count in S_l, not in S_q")
+    if found.steadiness:
+        console.print(_steadier(found.steadiness))
     for note in found.notes:
         console.print(escape(note))
     console.print(f"A {escape(found.a)} against B {escape(found.b)}, {found.items} items, {found.mode} mode: [bold]{found.verdict}[/bold]")
@@ -261,11 +265,18 @@ def _decay(decay: Decay) -> str:
 
 
 def _steadiness(found: Steadiness) -> str:
-    deviation = "-" if found.lvc is None else f"{found.lvc:.1%}"
+    lvc = "-" if found.lvc is None else f"{found.lvc:.1%}"
+    if found.lvc_interval:
+        lvc += f" [{found.lvc_interval.low:.1%}, {found.lvc_interval.high:.1%}]"
+    lsd = "" if found.lsd is None else f"LSD {found.lsd:.0f} {_words_interval(found.lsd_interval)}words, ".replace("  ", " ")
     return (
-        f"{found.answers} answers to {found.prompts} prompts: their lengths deviate by {deviation} of their mean (LVC); "
-        f"MLA {found.mla:.1f}, the mean length against the asked one."
+        f"Lengths of {found.answers} answers to {found.prompts} prompts: {lsd}LVC {lvc} (standard deviation ÷ mean), "
+        f"MLA {_cell(found.mla, found.mla_interval)} (mean length against the requested one, 0 to 100)."
     )
+
+
+def _words_interval(interval: Interval | None) -> str:
+    return f"[{interval.low:.0f}, {interval.high:.0f}] " if interval else ""
 
 
 def _following(found: Following) -> str:
@@ -277,6 +288,22 @@ def _following(found: Following) -> str:
 
 def _tenths(parts: tuple[float, ...]) -> str:
     return f" (first tenth {parts[0]:.1%}, last {parts[-1]:.1%})" if parts else ""
+
+
+def _steadier(rows: tuple[SteadinessDifference, ...]) -> "Table":
+    from rich.table import Table
+
+    table = Table(title="steadiness of the lengths, A minus B", title_justify="left")
+    table.add_column("")
+    for name in ("prompts", "A", "B", "difference", "95% interval", "p", "verdict"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        factor = 100 if row.measure == "lvc" else 1
+        scores = [f"{factor * value:.1f}" for value in (row.a, row.b)]
+        interval = f"[{factor * row.interval.low:.1f}, {factor * row.interval.high:.1f}]" if row.interval else "-"
+        shown = (*scores, f"{factor * row.difference:+.1f}", interval, f"{row.p:.4f}", row.verdict)
+        table.add_row(STEADINESS[row.measure], str(row.prompts), *shown)
+    return table
 
 
 def _differences(rows: tuple[MeasureDifference, ...]) -> "Table":

@@ -3,8 +3,9 @@
 Items are paired by id and prompt, never by order. The difference is taken item by item, which cancels the difficulty of a prompt. Several
 answers to one prompt count as one, by their mean. Prompts of one topic are flipped together. A verdict needs a 95% interval without 0 and
 p ≤ 0.05 by the sign-flip test. p is Holm-corrected over all rows of length bins and languages. The three overall rows are not corrected:
-they measure one question in three ways. A verdict on S_q or S̄ must be the same with the unscored answers of A at 0 and those of B at 100,
-and the reverse. The paper publishes no items: A's mean is compared with the published figure, and a difference within the gap between
+they measure one question in three ways. The interval of S_q and S̄ contains the intervals with the unscored answers of A at 0 and those of B
+at 100, and the reverse: unscored answers widen it. The noise of the judge and of sampling is part of the spread between prompts, so every
+interval includes it. The paper publishes no items: A's mean is compared with the published figure, and a difference within the gap between
 reruns gives no verdict.
 """
 
@@ -19,10 +20,11 @@ from tasks import store
 from tasks.longbench.published import ITEMS, RERUN_GAP, PublishedScores, is_papers
 from tasks.longbench.samples import Mode, PromptScores, by_prompt
 from tasks.longbench.scorecard import BINS, OVER, bin_of
+from tasks.longbench.steadiness import SteadinessDifference, prompt_lengths, steadiness_differences
 from tasks.longbench.summary import summarise
 from tasks.schema.errors import BadInput
 from tasks.schema.records import ByName, External, Record, ScoredItem
-from tasks.statistics import FEWEST, LEVEL, Interval, Tested, holm, intervals
+from tasks.statistics import FEWEST, LEVEL, Interval, Tested, holm, hull, intervals
 from tasks.statistics import paired as tested
 
 Outcome = Literal["better", "worse", "cannot tell"]
@@ -62,11 +64,12 @@ class MeasureDifference(Record):
     a: float
     b: float
     difference: float
-    interval: Interval | None  # of the difference, at 95%; None: too few topics, or no difference anywhere
+    interval: Interval | None  # of the difference, at 95%, unscored answers included; None: too few topics, or no difference anywhere
     p: float | None  # None: against the paper
     p_holm: float | None  # Holm-corrected; None: this row is not corrected
     verdict: Outcome
     detectable: float | None = None  # points: a true difference of this size is detected in 80% of such comparisons; None: no interval
+    scored_interval: Interval | None = None  # of the scored answers alone; None: equal to `interval`
 
 
 class Comparison(Record):
@@ -83,6 +86,7 @@ class Comparison(Record):
     only_b: tuple[str, ...]
     rows: tuple[MeasureDifference, ...]
     notes: tuple[str, ...]
+    steadiness: tuple[SteadinessDifference, ...] = ()  # of lengths; empty: no prompt has several answers on both sides. Not corrected
 
 
 class _Judge(External):
@@ -137,7 +141,8 @@ def paired(a: Side, b: Side, *, mode: Mode = "paper") -> Comparison:
         only_a=tuple(identity for identity in of_a if identity not in of_b),
         only_b=tuple(identity for identity in of_b if identity not in of_a),
         rows=tuple(rows),
-        notes=(*_notes(a, b, corrected=len(rows) - len(overall)), *_pair_notes(pairs, rows, topics=topics)),
+        notes=(*_notes(a, b, corrected=len(rows) - len(overall)), *_pair_notes(pairs, rows, topics=topics), *_answer_notes(a, b)),
+        steadiness=tuple(steadiness_differences(a.answers, b.answers, mode=mode)),
     )
 
 
@@ -151,10 +156,12 @@ def against_paper(side: Side, row: PublishedScores) -> Comparison:
     for measure in ("s_l", "s_q", "s_bar"):
         value, interval, figure = getattr(card, measure), getattr(card, f"{measure}_interval"), getattr(row, measure).value
         if value is not None:
-            apart = _minus(interval, figure)
-            told = _at_both([_outcome(apart, margin=RERUN_GAP), *_at_bounds(side, measure, figure)]) if same else "cannot tell"
+            scored = _minus(interval, figure)
+            apart = _with_bounds(scored, _at_bounds(side, measure, figure))
+            told = _outcome(apart, margin=RERUN_GAP) if same else "cannot tell"
             number = _scored(side) if measure == "s_q" else card.items
             found = {"items": number, "a": value, "b": figure, "difference": value - figure, "interval": apart}
+            found["scored_interval"] = scored if apart != scored else None
             rows.append(MeasureDifference(group="overall", measure=measure, p=None, p_holm=None, verdict=told, **found))
     return Comparison(
         a=side.name,
@@ -175,15 +182,22 @@ def _minus(interval: Interval | None, figure: float) -> Interval | None:
     return Interval(low=interval.low - figure, high=interval.high - figure) if interval else None
 
 
-def _at_bounds(side: Side, measure: str, figure: float) -> list[Outcome]:
-    """The verdicts on S_q or S̄ with all unscored answers at 0, and with all at 100. Empty if none is unscored."""
+def _with_bounds(scored: Interval | None, bounds: Sequence[Interval | None]) -> Interval | None:
+    """The interval of the scored answers, widened to the intervals with the unscored answers at each bound. A bound without an interval has
+    no difference anywhere: it is 0.
+    """
+    return hull([scored, *(one or Interval(low=0.0, high=0.0) for one in bounds)]) if scored else None
+
+
+def _at_bounds(side: Side, measure: str, figure: float) -> list[Interval | None]:
+    """A's S_q or S̄ minus the figure with all unscored answers at 0, and with all at 100. Empty if none is unscored."""
     prompts = by_prompt(side.answers, mode="paper")
     if measure == "s_l" or not any(prompt.unscored for prompt in prompts):
         return []
     lengths, clusters = [prompt.s_l or 0.0 for prompt in prompts], [prompt.cluster for prompt in prompts]
     ends = ([prompt.s_q_least for prompt in prompts], [prompt.s_q_most for prompt in prompts])
     found = [getattr(intervals(lengths, end, clusters), measure) for end in ends]
-    return [_outcome(_minus(interval, figure), margin=RERUN_GAP) for interval in found]
+    return [_minus(interval, figure) for interval in found]
 
 
 def _check_same(a: Side, b: Side, pairs: "Pairs") -> None:
@@ -280,8 +294,9 @@ def _bounds(pairs: Pairs) -> list[list[float]]:
 
 def _row(group: str, measure: Measure, items: int, a: float, b: float, found: Sequence[Tested]) -> _VerdictRow:
     """`found` is the test of the scored answers, then the tests with the unscored answers at each bound."""
-    told = _at_both([_outcome(one.interval) if _significant(one.p) else "cannot tell" for one in found])
-    first = found[0]
+    first, bounds = found[0], found[1:]
+    interval = _with_bounds(first.interval, [one.interval for one in bounds])
+    told = _outcome(interval) if all(_significant(one.p) for one in found) else "cannot tell"
     row = MeasureDifference(
         group=group,
         measure=measure,
@@ -289,17 +304,18 @@ def _row(group: str, measure: Measure, items: int, a: float, b: float, found: Se
         a=a,
         b=b,
         difference=a - b,
-        interval=first.interval,
+        interval=interval,
         p=first.p,
         p_holm=None,
         verdict=told,
-        detectable=POWER * (first.interval.high - first.interval.low) / 2 if first.interval else None,
+        detectable=POWER * _half(first.interval) + _half(interval) - _half(first.interval) if interval and first.interval else None,
+        scored_interval=first.interval if interval != first.interval else None,
     )
     return _VerdictRow(row, max(one.p for one in found))
 
 
-def _at_both(outcomes: Sequence[Outcome]) -> Outcome:
-    return outcomes[0] if len(set(outcomes)) == 1 else "cannot tell"
+def _half(interval: Interval) -> float:
+    return (interval.high - interval.low) / 2
 
 
 def _significant(p: float) -> bool:
@@ -347,8 +363,8 @@ def _pair_notes(pairs: Pairs, rows: Sequence[MeasureDifference], *, topics: int)
         notes.append("items without a digest of their prompt are paired by id alone, and topics are not known; score them again")
     if unclear := _more_topics(rows, topics=topics):
         notes.append(unclear)
-    undone = [row for row in rows if row.group == "overall" and row.verdict == "cannot tell" and row.interval and row.p is not None]
-    if any(_significant(row.p or 0.0) and _outcome(row.interval) != "cannot tell" for row in undone):
+    undone = [row for row in rows if row.group == "overall" and row.verdict == "cannot tell" and row.scored_interval]
+    if any(row.p is not None and _significant(row.p) and _outcome(row.scored_interval) != "cannot tell" for row in undone):
         notes.append("with the unscored answers at 0 or at 100 points the overall difference could be none: nothing is told")
     return notes
 
@@ -359,10 +375,23 @@ def _more_topics(rows: Sequence[MeasureDifference], *, topics: int) -> str | Non
     if last.verdict != "cannot tell" or last.detectable is None or topics < FEWEST:
         return None
     said = f"{topics} topics detect a difference of {last.detectable:.1f} points in 80% of comparisons"
-    if abs(last.difference) < LEAST:
+    if abs(last.difference) < LEAST or not last.interval:
         return said
-    needed = ceil(topics * (last.detectable / abs(last.difference)) ** 2)
+    sampled = _half(last.scored_interval or last.interval)
+    unscored = _half(last.interval) - sampled  # more topics do not reduce this part
+    if unscored >= abs(last.difference):
+        return f"{said}; its unscored answers alone allow a difference of {unscored:.1f} points: score them first"
+    needed = ceil(topics * (POWER * sampled / (abs(last.difference) - unscored)) ** 2)
     return f"{said}; to detect {abs(last.difference):.1f} points, about {needed:,} topics are needed" if needed > topics else said
+
+
+def _answer_notes(a: Side, b: Side) -> list[str]:
+    """A note if the sides have different numbers of answers to a prompt: their steadiness is compared over equally many."""
+    theirs = {prompt.id: len(prompt.words) for prompt in prompt_lengths(b.answers)}
+    fewer = [prompt.id for prompt in prompt_lengths(a.answers) if theirs.get(prompt.id, len(prompt.words)) != len(prompt.words)]
+    if not fewer:
+        return []
+    return [f"{len(fewer)} prompts have more answers on one side: steadiness is compared over the first answers, equally many of each side"]
 
 
 def _paper_notes(side: Side, row: PublishedScores, *, same: bool) -> list[str]:

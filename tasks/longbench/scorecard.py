@@ -78,8 +78,12 @@ class Steadiness(Record):
 
     prompts: int  # with two answers and more
     answers: int  # to them
+    lsd: float | None = None  # standard deviation of the lengths, in words; None: measured by a version without it
     lvc: float | None  # standard deviation of the lengths ÷ their mean, 0 is steady; None: all answers are empty
     mla: float  # 100 · max(0, 1 − |mean length − asked| ÷ asked), 100 is as long as asked
+    lsd_interval: Interval | None = None  # 95%, over topics; None for a single topic
+    lvc_interval: Interval | None = None
+    mla_interval: Interval | None = None
 
 
 class Stripped(Record):
@@ -147,5 +151,8 @@ def _figures(card: Scorecard) -> Iterator[tuple[str, float | int | None]]:
         for name in ("repetition", "looped", "unfinished", "switched", "distinct"):
             yield name, getattr(card.degeneration, name)
     if card.steadiness:
-        yield "lvc", card.steadiness.lvc
-        yield "mla", card.steadiness.mla
+        for name in ("lsd", "lvc", "mla"):
+            yield name, getattr(card.steadiness, name)
+            if interval := getattr(card.steadiness, f"{name}_interval"):
+                yield f"{name}_low", interval.low
+                yield f"{name}_high", interval.high

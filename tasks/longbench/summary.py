@@ -2,12 +2,13 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from statistics import fmean, pstdev
+from statistics import fmean
 from typing import NamedTuple
 
 from tasks.longbench.ruler import Reach, RulerPoint, ceiling, reach
 from tasks.longbench.samples import PromptScores, by_prompt
-from tasks.longbench.scorecard import BINS, OVER, Decay, FixedScores, Following, Group, Scorecard, Steadiness, Stripped, bin_of
+from tasks.longbench.scorecard import BINS, OVER, Decay, FixedScores, Following, Group, Scorecard, Stripped, bin_of
+from tasks.longbench.steadiness import steadiness
 from tasks.schema.finish import Finish, finish_of
 from tasks.schema.records import Adherence, BenchmarkItem, Degeneration, Ending, FixedLength, Rubric, ScoredItem, Step
 from tasks.statistics import Interval, Means, intervals
@@ -110,28 +111,6 @@ def _without_loops(reached: Reach, items: Sequence[ScoredItem]) -> Reach:
     found = [item.fixed for item in own if item.fixed]
     words, scores = [one.without_loops or 0 for one in found], [one.s_l_without_loops or 0.0 for one in found]
     return reached.model_copy(update={"mean_without_loops": fmean(words), "s_l_without_loops": fmean(scores)})
-
-
-def steadiness(items: Sequence[ScoredItem]) -> Steadiness | None:
-    """How steady the lengths of several answers to one prompt are (VOLTBench, arXiv 2605.01357); None where no prompt has two answers.
-
-    Words are fixed mode's, the paper's where the texts were not at hand. Deviations are those of the population.
-    """
-    lengths: dict[str, list[int]] = {}
-    asked = {item.id: item.asked for item in items}
-    for item in items:
-        lengths.setdefault(item.id, []).append(item.fixed.written if item.fixed else item.written)
-    several = {prompt: words for prompt, words in lengths.items() if len(words) > 1}
-    if not several:
-        return None
-    means = {prompt: fmean(words) for prompt, words in several.items()}
-    varying = [pstdev(words) / means[prompt] for prompt, words in several.items() if means[prompt]]
-    return Steadiness(
-        prompts=len(several),
-        answers=sum(map(len, several.values())),
-        lvc=fmean(varying) if varying else None,
-        mla=fmean(100 * max(0.0, 1 - abs(mean - asked[prompt]) / asked[prompt]) for prompt, mean in means.items()),
-    )
 
 
 def _stripped(items: Sequence[ScoredItem]) -> Stripped | None:

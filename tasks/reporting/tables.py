@@ -11,7 +11,7 @@ from typing import NamedTuple
 from tasks import store
 from tasks.longbench.compare import Side, paired
 from tasks.longbench.samples import Mode, length_score
-from tasks.longbench.scorecard import BINS, Decay, Group, Scorecard
+from tasks.longbench.scorecard import BINS, Decay, Group, Scorecard, Steadiness
 from tasks.longbench.summary import mean_s_l
 from tasks.reporting.sources import Run
 from tasks.schema.records import ByName, Headline
@@ -142,16 +142,24 @@ def by_asked(cards: Mapping[str, Scorecard]) -> list[ScoreLine]:
 
 
 def steadiness(cards: Mapping[str, Scorecard]) -> list[ScoreLine]:
-    """LVC in percent and MLA, a column per model; nothing where no prompt has several answers."""
+    """LSD in words, LVC in percent, and MLA, a column per model; nothing where no prompt has several answers."""
     found = [card.steadiness for card in cards.values()]
     if not any(found):
         return []
-    names = {"lvc": "LVC: deviation of the lengths, % of their mean", "mla": "MLA: mean length against the asked one, 0 to 100"}
-    values = {
-        "lvc": [None if one is None or one.lvc is None else 100 * one.lvc for one in found],
-        "mla": [None if one is None else one.mla for one in found],
+    names = {
+        "lsd": "LSD: standard deviation of the lengths, words",
+        "lvc": "LVC: standard deviation of the lengths, % of their mean",
+        "mla": "MLA: mean length against the requested one, 0 to 100",
     }
-    return [_line(names[key], values[key], list(cards), gap=False) for key in names]
+    return [_line(name, [_steady(one, key) for one in found], list(cards), gap=False) for key, name in names.items()]
+
+
+def _steady(found: Steadiness | None, key: str) -> Value:
+    value, interval = getattr(found, key, None), getattr(found, f"{key}_interval", None)
+    factor = 100 if key == "lvc" else 1
+    if value is None or interval is None:
+        return None if value is None else factor * value
+    return Estimate(factor * value, factor * interval.low, factor * interval.high)
 
 
 def by_group(cards: Mapping[str, Scorecard], group: str, score: str) -> list[ScoreLine]:

@@ -411,6 +411,10 @@ class Promote(Section):
     max_group_loss: Percent = Field(description="points of S̄ that no bin and no language may lose against the champion")
     max_unscored: Share
     max_repetition: Share = Field(description="mean share of an answer's 4-grams that came before in it")
+    max_length_variation: Share | None = Field(
+        description="largest LVC: standard deviation of the lengths of several answers to one prompt ÷ their mean; null: no condition; a"
+        " number needs predict.samples ≥ 2"
+    )
     min_general: dict[str, Share] = Field(description="floor per task of evaluate_general.tasks; a task that was not measured fails")
 
 
@@ -464,6 +468,11 @@ class Params(Section):
     def answerable(self) -> "Params":
         if self.models.judge is None and self.promote.min_s_bar is not None:
             raise ValueError("models.judge is null, and promote.min_s_bar asks for S̄, which needs a judge; set promote.min_s_bar to null")
+        if self.promote.max_length_variation is not None and self.predict.samples < 2:
+            raise ValueError(
+                f"promote.max_length_variation is {self.promote.max_length_variation:g}, and predict.samples is {self.predict.samples}:"
+                " one answer to a prompt has no variation; set predict.samples to 2 or more, or promote.max_length_variation to null"
+            )
         if self.predict.base and self.base.model == "tiny":
             raise ValueError("predict.base is true, and base.model `tiny` has no weights before it is trained; set predict.base to false")
         return self

@@ -11,8 +11,15 @@ from tasks.schema.records import Record
 from tasks.statistics import Interval
 
 GAIN, WORST, UNSCORED, REPETITION, GENERAL = "gain_over_champion", "worst_group", "unscored", "repetition", "general."
+VARIATION = "length_variation"
 UNJUDGED = "no answer is scored; see the judge's problems in data/judge"
-DIRECTIONS = {GAIN: "above", WORST: "at most", UNSCORED: "at most", REPETITION: "at most"}  # all other conditions: at least
+DIRECTIONS = {
+    GAIN: "above",
+    WORST: "at most",
+    UNSCORED: "at most",
+    REPETITION: "at most",
+    VARIATION: "at most",
+}  # all other conditions: at least
 
 
 class Axis(Record):
@@ -44,7 +51,7 @@ class Axis(Record):
 
     @property
     def _unit(self) -> str:
-        return ".2%" if self.name in (UNSCORED, REPETITION) or self.name.startswith(GENERAL) else ".2f"
+        return ".2%" if self.name in (UNSCORED, REPETITION, VARIATION) or self.name.startswith(GENERAL) else ".2f"
 
 
 class Decision(Record):
@@ -94,6 +101,8 @@ def weigh(card: Scorecard, *, general: Mapping[str, float | None], contest: Cont
             REPETITION, card.degeneration.repetition if card.degeneration else None, promote.max_repetition, "the texts were not read"
         ),
     ]
+    if promote.max_length_variation is not None:
+        axes.append(_variation(card, promote.max_length_variation))
     for task, floor in promote.min_general.items():
         axes.append(
             _at_least(
@@ -104,6 +113,17 @@ def weigh(card: Scorecard, *, general: Mapping[str, float | None], contest: Cont
             )
         )
     return (*axes, *_against(contest, promote)) if contest else tuple(axes)
+
+
+def _variation(card: Scorecard, bound: float) -> Axis:
+    """LVC, the mean variation of the lengths of several answers to one prompt."""
+    found = card.steadiness
+    note = None
+    if found and found.lvc_interval:
+        low, high = found.lvc_interval.low, found.lvc_interval.high
+        note = f"over {found.prompts} prompts, 95% interval {low:.2%} to {high:.2%}"
+    missing = "no prompt has several answers; set predict.samples to 2 or more and run the stage predict again"
+    return _at_most(VARIATION, found.lvc if found else None, bound, missing, note=note)
 
 
 def judgeless(card: Scorecard, promote: Promote) -> bool:

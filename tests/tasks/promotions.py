@@ -21,6 +21,7 @@ GATE = Promote(
     max_group_loss=5.0,
     max_unscored=0.02,
     max_repetition=0.5,
+    max_length_variation=None,
     min_general={},
 )
 ASKED = (100, 300, 600, 1500, 2500, 3500, 5000, 9000)

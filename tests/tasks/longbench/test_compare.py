@@ -150,9 +150,18 @@ def test_a_verdict_on_quality_holds_with_the_unscored_answers_at_both_bounds(tmp
         quality = row(found, "overall", "s_q")
         assert quality.difference == pytest.approx(difference, abs=0.1)
         assert quality.interval
-        assert not quality.interval.low <= 0 <= quality.interval.high
+        assert quality.scored_interval
+        assert not quality.scored_interval.low <= 0 <= quality.scored_interval.high
+        assert quality.interval.low <= 0 <= quality.interval.high
+        assert quality.interval.low < quality.scored_interval.low < quality.scored_interval.high < quality.interval.high
         assert (quality.verdict, found.verdict) == ("cannot tell", "cannot tell")
         assert any("unscored answers at 0 or at 100 points" in note for note in found.notes)
+
+
+def test_more_topics_do_not_settle_what_unscored_answers_leave_open(tmp_path: Path) -> None:
+    b = evaluation(tmp_path / "b", [item(place, 70, 60 + place % 5) for place in range(40)])
+    many = evaluation(tmp_path / "many", [item(place, 70, None if place < 16 else 64 + place % 7) for place in range(40)])
+    assert any("unscored answers alone allow a difference of" in note for note in compare(many, b).notes)
 
 
 def test_without_a_judge_the_length_score_decides(tmp_path: Path) -> None:

@@ -203,3 +203,14 @@ def test_a_gate_that_asks_for_s_bar_fails_where_nobody_judged() -> None:
     axes = gate(card([item(asked, s_q=None) for asked in promotions.ASKED]))
     assert not axes["s_bar"].passed
     assert not axes["unscored"].passed
+
+
+def test_unscored_answers_enter_the_interval_of_the_gain() -> None:
+    """Every scored prompt gains 3 to 5 points; with two prompts unscored, they may have lost more than that."""
+    gained = items((3.0, 4.0, 5.0, 3.0, 4.0, 5.0, 3.0, 4.0))
+    unscored = [one.model_copy(update={"s_q": None}) if place < 2 else one for place, one in enumerate(gained)]
+    whole, partly = (gate(card(found), against(found, items()), max_unscored=1.0)["gain_over_champion"] for found in (gained, unscored))
+    assert whole.passed
+    assert not partly.passed
+    assert partly.interval
+    assert partly.interval.low < 0
