@@ -9,12 +9,17 @@ from functools import partial
 from pathlib import Path
 
 from tasks import stage
+from tasks.endpoints.chat import Chat, user, why_empty
 from tasks.longbench.adapters import read_items
-from tasks.longbench.answers import Answers, answers_of
+from tasks.longbench.answers import Answers, WholeAnswer, answers_of
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Base, Model, Predict
+from tasks.schema.records import BenchmarkItem
+from tasks.text.live_checks import Watch
 from tasks.training.base_candidate import base_folder
 
+STOPS = 2  # answers to one prompt that may be stopped, with predict.stop_early
+DRAWS = 1000  # sample indices between these answers
 BASE = "base"  # the candidate's name of the base model
 ORDER = ("student", "aligned", BASE)  # other checkpoints come after these
 
@@ -38,9 +43,25 @@ def run(
         folders[BASE] = base_folder(base)
     answers = Answers(out)
     for name in sorted(folders, key=_place):
-        work = answers_of(folders[name], items, answers, name=name, samples=predict.samples, seed=seed, model=candidate_model)
+        method = stopped_early if predict.stop_early else None
+        work = answers_of(
+            folders[name], items, answers, name=name, samples=predict.samples, seed=seed, model=candidate_model, method=method
+        )
         stage.run_async(work)
     return answers.write(out / "predictions.jsonl")
+
+
+async def stopped_early(chat: Chat, item: BenchmarkItem, sample: int) -> WholeAnswer:
+    """The method of predict.stop_early: an answer that is stopped while it comes is asked for again, and the last one read to its end."""
+    tokens, seconds, watch = 0, 0.0, Watch(item.language, item.length)
+    for number in range(STOPS + 1):
+        request = user(item.prompt, sample=sample + number * DRAWS)._replace(urgency=float(item.length))
+        reply = await chat(request._replace(watch=watch if number < STOPS else None))
+        tokens, seconds = tokens + reply.usage.completion, seconds + reply.seconds
+        if not reply.stopped:
+            break
+    problem = "" if reply.text.strip() else why_empty(reply)
+    return WholeAnswer(reply.text, reply.finish_reason, tokens, seconds, (), reply.reasoning, reply.inline, problem)
 
 
 def candidates(*places: Path) -> list[Path]:

@@ -1,8 +1,9 @@
 """write: the teacher writes each plan paragraph by paragraph, with all previous text in the prompt (paper, section 3.1, step II).
 
-One call per paragraph. The calls of one draft are sequential; drafts are written in parallel. The prompt grows with the text, so prompt
-tokens dominate the cost; most of them repeat from call to call (tasks/agentwrite/context.py). The longest drafts start first, and running
-drafts are served longest-remaining-first, so the stage ends near the endpoint's limit.
+One call per paragraph; in write.mode direct one call per text or chapter, with repairs (tasks/agentwrite/direct.py). The calls of one draft
+are sequential; drafts are written in parallel. In the serial mode the prompt grows with the text, so prompt tokens dominate the cost; most
+of them repeat from call to call (tasks/agentwrite/context.py). The longest drafts start first, and running drafts are served
+longest-remaining-first, so the stage ends near the endpoint's limit.
 """
 
 from functools import partial
@@ -15,6 +16,7 @@ from tasks.agentwrite.draft_progress import DraftProgress
 from tasks.agentwrite.paragraph_checks import Unwritable
 from tasks.agentwrite.writer import write_draft
 from tasks.endpoints.chat import for_each_async
+from tasks.endpoints.ledger import WAYS
 from tasks.endpoints.roles import open_role
 from tasks.schema.params import Model, PlanSection, Write
 from tasks.schema.records import Plan, Reject
@@ -48,14 +50,14 @@ async def _all(
 ) -> dict[str, float]:
     """Write all drafts; returns totals. Finished drafts go to the spool, so memory contains only running ones."""
     longest_first = sorted(chains, key=lambda chain: -chain.words)
-    totals = {"words": 0, "within_10_percent": 0}
+    totals = {"words": 0, "within_10_percent": 0} | (dict.fromkeys(WAYS, 0) if write.mode == "direct" else {})
     async with open_role("teacher", model) as teacher:
         with DraftProgress("write", teacher.account, paragraphs=[one.paragraphs for one in chains], params={"model": str(model)}) as seen:
 
             async def one(chain: Chain) -> None:
                 planned = store.read_at(plans, chain.start, Plan)
                 draft = seen.open(chain.place, planned)
-                made = await write_draft(teacher, planned, write=write, bounds=plan.paragraph_words, see=draft)
+                made = await write_draft(teacher, planned, write=write, bounds=plan.paragraph_words, see=draft, max_tokens=model.max_tokens)
                 seen.end(draft)
                 if isinstance(made, Unwritable):
                     rejects.put(chain.place, _reject(planned, made))
@@ -63,6 +65,8 @@ async def _all(
                 drafts.put(chain.place, made)
                 words = sum(map(count_words, made.paragraphs))
                 totals["words"] += words
+                if made.way:
+                    totals[made.way] += 1
                 totals["within_10_percent"] += on_target(words, planned.instruction.words)
 
             await for_each_async(longest_first, one)

@@ -50,6 +50,10 @@ class Frame:
         head, middle, tail = self._pieces
         return f"{head}{text}{middle}{render_step(number, step)}{tail}"
 
+    def outline_for(self, step: Step) -> str:
+        """The plan in a prompt for `step`: all of it; if it is too long, the chapters with the paragraphs of its chapter."""
+        return self._chapter_outline(step.chapter) if self.short else self.outline
+
     def room(self) -> int:
         """Bytes that remain for the text so far; 0 or negative if instruction and plan alone are too long."""
         return round(self._context * BYTES_PER_TOKEN) - sum(len(piece.encode()) for piece in self._pieces) - 1024

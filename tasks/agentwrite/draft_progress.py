@@ -95,6 +95,8 @@ class OpenDraft:
             self._before = prompt
         if event.number and good:
             self.written[event.number] = event.reply.text if self._traced else ""
+        several = {number: text for number, text in event.parts.items() if number not in self.written}
+        self.written.update({number: text if self._traced else "" for number, text in several.items()})
         if self._traced:
             self.exchanges.append(_exchange(event))
         self._progress.count(
@@ -105,8 +107,8 @@ class OpenDraft:
                 completion=usage.completion,
                 repeated=repeated,  # characters
                 characters=len(prompt),
-                paragraphs=int(new),
-                words=count_words(event.reply.text) if new else 0,
+                paragraphs=int(new) + len(several),
+                words=(count_words(event.reply.text) if new else 0) + sum(map(count_words, several.values())),
             )
         )
 

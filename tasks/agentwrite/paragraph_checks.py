@@ -15,6 +15,7 @@ from tasks.text.cleaning import refusal
 from tasks.text.counts import count_words
 from tasks.text.endings import stops_short
 from tasks.text.languages import UNKNOWN, language_of
+from tasks.text.live_checks import Cause
 from tasks.text.non_prose import find_non_prose
 from tasks.text.unicode import normalized
 
@@ -35,6 +36,12 @@ _LOOP = 0.3  # smallest share of distinct runs of four words
 _BLANK = (*range(33), 0x7F, 0x85, 0xA0, 0xAD, 0x180E, *range(0x2000, 0x2010), *range(0x2028, 0x2030), 0x205F, 0x3000, 0xFEFF, 0xFFFC)
 _UNSEEN = "".join(map(chr, (*_BLANK, *range(0x2060, 0x2070))))  # white space and zero-width characters
 _EMPTY = {Finish.CUT: Reason.TRUNCATED, Finish.FILTERED: Reason.REFUSAL}  # reasons for a reply without text
+_STOPPED: dict[Cause, Reason] = {
+    "loop": Reason.REPEATED,
+    "refusal": Reason.REFUSAL,
+    "language": Reason.LANGUAGE,
+    "too_long": Reason.TOO_LONG,
+}
 _END = re.compile(r"[.!?][\"'”’)*_\]]*\s+|[。！？；]|\n")
 _EDGES = " \t*_#>-–—•|\"'“”‘’「」『』()（）[]【】.,!?:;。，！？：；…0123456789"
 _ENDED = (".", "!", "?", "。", "！", "？", "”", '"', ",", "，", ":", "：")
@@ -72,9 +79,10 @@ class _Look(NamedTuple):
 class Earlier:
     """The earlier paragraphs of a draft, for comparison. Sentences are stored as hashes, as thousands of drafts are written at once."""
 
-    def __init__(self, instruction: Instruction, outline: str):
+    def __init__(self, instruction: Instruction, outline: str, *, prompts: tuple[str, ...] = ("write", "summarize")):
+        """`prompts`: the prompt files with the tags that must not be in a paragraph."""
         self.language: Language = instruction.language
-        self.tags = _tags() - set(re.findall(r"</?\w+>", instruction.text))
+        self.tags = _tags(prompts) - set(re.findall(r"</?\w+>", instruction.text))
         self.ask = _flat(instruction.text)
         ends = (self.ask,) if len(self.ask) <= 2 * _EDGE else (self.ask[:_EDGE], self.ask[-_EDGE:])
         self.prompt = "\0".join((*ends, _flat(outline)))
@@ -102,6 +110,8 @@ class Earlier:
 
 def find_fault(reply: Reply, earlier: Earlier, *, asked: int) -> Unwritable | None:
     """The first fault of a reply that should be the next paragraph of `asked` words, or None."""
+    if reply.stopped:
+        return Unwritable(_STOPPED[reply.stopped.cause], f"stopped while it came: {reply.stopped.evidence}"[:_DETAIL])
     text = reply.text.strip(_UNSEEN)
     if not text:
         return Unwritable(_EMPTY.get(reply.finish, Reason.EMPTY), why_empty(reply))
@@ -241,10 +251,10 @@ def _loop(look: _Look) -> str | None:
 
 
 @cache
-def _tags() -> frozenset[str]:
-    """The opening and closing tags in the prompts for paragraphs and summaries."""
-    prompts = [(_PROMPTS / f"{name}.txt").read_text("utf-8") for name in ("write", "summarize")]
-    return frozenset(re.findall(r"</?\w+>", "".join(prompts)))
+def _tags(prompts: tuple[str, ...]) -> frozenset[str]:
+    """The opening and closing tags in prompts."""
+    texts = [(_PROMPTS / f"{name}.txt").read_text("utf-8") for name in prompts]
+    return frozenset(re.findall(r"</?\w+>", "".join(texts)))
 
 
 def _point(line: str) -> str:

@@ -1,159 +1,39 @@
-"""Write a draft: each paragraph is requested with the instruction, the whole plan and all text so far (paper, section 3.1).
+"""Write a draft by its plan in one of three modes: paragraph by paragraph, all paragraphs at once, or many paragraphs in one call."""
 
-Every reply is checked. An unusable paragraph is requested again with a new sample index, so the journal keeps both replies. Word
-budgets are adjusted to the words written so far, and the last paragraph is requested again while the text misses its length.
-"""
-
-import asyncio
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
-
-from tasks.agentwrite.budget import next_words, on_target
-from tasks.agentwrite.context import Frame, Window, overflow
-from tasks.agentwrite.paragraph_checks import Earlier, Unwritable, find_fault
-from tasks.endpoints.chat import Chat, Reply, Request, user
-from tasks.prompts import fill
-from tasks.schema.errors import Unanswered
+from tasks.agentwrite.direct import Direct
+from tasks.agentwrite.drafting import Drafting, Event, Lost, See
+from tasks.agentwrite.paragraph_checks import Unwritable
+from tasks.endpoints.chat import Chat
 from tasks.schema.params import Bounds, Write
-from tasks.schema.records import Draft, Plan, Reason, Step
-from tasks.text.counts import count_words
+from tasks.schema.records import Draft, Plan, Way
+
+__all__ = ["Event", "See", "write_draft"]
 
 
-class Event(NamedTuple):
-    """A request of a draft with its reply and fault, for progress and traces."""
-
-    name: str  # "paragraph 3 of 12", "summary"
-    number: int | None  # paragraph number, from 1; None: a summary
-    request: Request
-    reply: Reply
-    fault: Unwritable | None
-
-
-See = Callable[[Event], None]
-
-
-class _Lost(Exception):
-    """Raised when a draft cannot be written."""
-
-    def __init__(self, why: Unwritable):
-        super().__init__(why.detail)
-        self.why = why
-
-
-async def write_draft(chat: Chat, plan: Plan, *, write: Write, bounds: Bounds, see: See = lambda _: None) -> Draft | Unwritable:
+async def write_draft(
+    chat: Chat, plan: Plan, *, write: Write, bounds: Bounds, see: See = lambda _: None, max_tokens: int | None = None
+) -> Draft | Unwritable:
     """Write all paragraphs of a plan in order. Returns the draft, or the reason why a paragraph could not be written.
 
-    `bounds`: words of a paragraph; `see`: called with every request and its reply.
+    `bounds`: words of a paragraph; `see`: called with every request and its reply; `max_tokens`: of the teacher, which limits what mode
+    direct requests in one call; None: no limit.
     """
-    drafting = _Drafting(chat, plan, write, bounds, see)
+    way: Way | None = None
     try:
-        paragraphs = await (drafting.serial() if write.mode == "serial" else drafting.parallel())
-    except _Lost as lost:
+        if write.mode == "direct":
+            paragraphs, way = await _direct(chat, plan, write, bounds, see, max_tokens)
+        else:
+            drafting = Drafting(chat, plan, write, bounds, see)
+            paragraphs = await (drafting.serial() if write.mode == "serial" else drafting.parallel())
+    except Lost as lost:
         return lost.why
-    return Draft(instruction=plan.instruction, steps=plan.steps, paragraphs=tuple(paragraphs))
+    return Draft(instruction=plan.instruction, steps=plan.steps, paragraphs=tuple(paragraphs), way=way)
 
 
-class _Drafting:
-    """The state of one draft that is being written."""
-
-    def __init__(self, chat: Chat, plan: Plan, write: Write, bounds: Bounds, see: See):
-        self.chat, self.plan, self.write, self.bounds, self.see = chat, plan, write, bounds, see
-        self.frame = Frame(plan, context=write.context)
-        self.earlier = Earlier(plan.instruction, self.frame.outline)
-        self.planned = [step.words for step in plan.steps]
-        self.target = plan.instruction.words if write.feedback else sum(self.planned)
-
-    async def serial(self) -> list[str]:
-        """The paragraphs one after another; each request shows the earlier ones. Raises _Lost."""
-        paragraphs: list[str] = []
-        words: list[int] = []
-        window = Window()
-        for number, step in enumerate(self.plan.steps, 1):
-            window = await self._fitted(window, paragraphs, number)
-            if self.write.feedback:
-                step = step.model_copy(update={"words": next_words(self.planned, words, target=self.target, bounds=self.bounds)})
-            prompt = self.frame.prompt(number, step, window.text(paragraphs))
-            last = number == len(self.plan.steps) and self.write.feedback
-            paragraph = await self._paragraph(number, step, prompt, self.earlier, so_far=sum(words) if last else None)
-            self.earlier.add(paragraph)
-            paragraphs.append(paragraph)
-            words.append(count_words(paragraph))
-        return paragraphs
-
-    async def parallel(self) -> list[str]:
-        """All paragraphs at once, without the other paragraphs in the request: the paper's ablation, which loses coherence."""
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._alone(number, step)) for number, step in enumerate(self.plan.steps, 1)]
-        written = [task.result() for task in tasks]
-        if lost := next((each for each in written if isinstance(each, Unwritable)), None):
-            raise _Lost(lost)
-        return [each for each in written if isinstance(each, str)]
-
-    async def _alone(self, number: int, step: Step) -> str | Unwritable:
-        earlier = Earlier(self.plan.instruction, self.frame.outline)
-        try:
-            return await self._paragraph(number, step, self.frame.prompt(number, step, ""), earlier)
-        except _Lost as lost:
-            return lost.why
-
-    async def _paragraph(self, number: int, step: Step, prompt: str, earlier: Earlier, *, so_far: int | None = None) -> str:
-        """A paragraph without faults. With `so_far` (words before it), the reply that brings the text closest to its target.
-
-        Raises _Lost after write.tries unusable replies, or if the endpoint gives no reply.
-        """
-        name, left = f"paragraph {number} of {len(self.planned)}", float(sum(self.planned[number - 1 :]))
-        best: str | None = None
-        takes = faults = 0
-        while True:
-            request = user(prompt, sample=takes + faults)._replace(words=step.words, urgency=left)
-            fault, text = await self._ask(name, number, request, earlier, asked=step.words)
-            if fault:
-                faults += 1
-                if best is None and faults >= self.write.tries:
-                    raise _Lost(fault._replace(detail=f"{name}, {faults} tries: {fault.detail}"))
-            else:
-                takes += 1
-                best = text if best is None or (so_far is not None and self._closer(text, best, so_far)) else best
-            if best is not None and (so_far is None or takes + faults > self.write.retakes or self._lands(best, so_far)):
-                return best
-
-    def _closer(self, text: str, best: str, so_far: int) -> bool:
-        return abs(so_far + count_words(text) - self.target) < abs(so_far + count_words(best) - self.target)
-
-    def _lands(self, text: str, so_far: int) -> bool:
-        return on_target(so_far + count_words(text), self.target)
-
-    async def _ask(
-        self, name: str, number: int | None, request: Request, earlier: Earlier, *, asked: int, may_be_short: bool = False
-    ) -> tuple[Unwritable | None, str]:
-        try:
-            reply = await self.chat(request)
-        except Unanswered as error:
-            raise _Lost(Unwritable(Reason.UNANSWERED, f"{name}: {error}")) from None
-        fault = find_fault(reply, earlier, asked=asked)
-        if may_be_short and fault and fault.reason == Reason.TOO_SHORT:  # the summary of a short passage is short
-            fault = None
-        self.see(Event(name, number, request, reply, fault))
-        return fault, reply.text.strip()
-
-    async def _fitted(self, window: Window, paragraphs: Sequence[str], number: int) -> Window:
-        """The window for the next paragraph. If the text exceeds the context, older paragraphs are replaced by a new summary."""
-        room, paragraphs = self.frame.room(), list(paragraphs)
-        if room <= 0:
-            detail = f"instruction and plan alone take more than write.context, {self.write.context} tokens"
-            raise _Lost(Unwritable(Reason.TOO_LONG, detail))
-        first = overflow(window, paragraphs, room=room)
-        if first is None:
-            return window
-        words = self.frame.summary_words()
-        passage = "\n\n".join(paragraphs[window.first : first])
-        prompt = fill("summarize", summary=window.summary, passage=passage, words=str(words))
-        name, faults = f"summary before paragraph {number}", 0
-        while True:
-            request = user(prompt, sample=faults)._replace(words=words, urgency=float(sum(self.planned[number - 1 :])))
-            fault, text = await self._ask(name, None, request, Earlier(self.plan.instruction, ""), asked=words, may_be_short=True)
-            if fault is None:
-                return Window(first, text)
-            faults += 1
-            if faults >= self.write.tries:
-                raise _Lost(fault._replace(detail=f"{name}, {faults} tries: {fault.detail}"))
+async def _direct(chat: Chat, plan: Plan, write: Write, bounds: Bounds, see: See, max_tokens: int | None) -> tuple[list[str], Way]:
+    """The paragraphs by direct calls; serially from the beginning if that fails. Raises Lost if the serial mode fails too."""
+    direct = Direct(Drafting(chat, plan, write, bounds, see, way="direct"), max_tokens=max_tokens)
+    try:
+        return await direct.paragraphs(), direct.way
+    except Lost:
+        return await Drafting(chat, plan, write, bounds, see, way="serial").serial(), "serial"

@@ -6,13 +6,14 @@ from contextlib import contextmanager
 from types import TracebackType
 from weakref import WeakKeyDictionary
 
-from tasks.endpoints.chat import Chat, Reply, Request
+from tasks.endpoints.chat import Chat, Reply, Request, stopped
 from tasks.endpoints.ledger import Budget, RoleTotals, cost, price_of, totals
-from tasks.endpoints.replay import ReplayStore, key_of, paid
+from tasks.endpoints.replay import ReplayStore, key_of, paid, stopped_key
 from tasks.endpoints.usage import expected
 from tasks.schema.params import Model
 from tasks.schema.records import Usage
 from tasks.schema.settings import Role, Settings
+from tasks.text.live_checks import Watch, find_stop
 
 RECORD, BYTES = 1024, 5  # bytes on disk per reply and per token of it; a token of English or Chinese text has 3 to 5
 DRAIN, DRAIN_AFTER_ERROR = 4.0, 60.0  # seconds to wait for calls in flight, which are paid for, after an interrupt or an error
@@ -36,10 +37,15 @@ class BudgetedCache:
         """Returns the key under which the reply to a request is recorded."""
         return key_of(request, self._identity)
 
-    def lookup(self, key: str) -> Reply | None:
-        """Returns the recorded reply; None if there is none."""
-        if (known := self._journal.get(key)) is not None:
+    def lookup(self, key: str, watch: Watch | None) -> Reply | None:
+        """Returns the recorded reply, or the stopped try of a request with a `watch`; None if there is none."""
+        known = self._journal.get(key)
+        if known is None and watch:
+            known = self._journal.get(stopped_key(key, watch))
+        if known is not None:
             self.account.replayed += 1
+        if known and watch and not known.stopped and (found := find_stop(known.text, watch)):
+            return stopped(known, found, saved=0)  # an answer that was recorded when nothing was stopped
         return known
 
     @contextmanager
@@ -51,9 +57,16 @@ class BudgetedCache:
         with self._budget.reserved(self._dollars(tokens)), self._journal.room(RECORD + BYTES * tokens.completion):
             yield
 
-    def record(self, key: str, reply: Reply) -> None:
-        """Writes a paid reply to the journal and adds its cost. Raises OSError if it cannot be written."""
-        self._journal.put(key, paid(self._role, self._model.name, reply))
+    def record(self, key: str, reply: Reply, request: Request) -> None:
+        """Writes a paid reply to the journal and adds its cost. Raises OSError if it cannot be written.
+
+        A stopped reply is recorded as a stopped try, under a key of its own.
+        """
+        if reply.stopped and request.watch:
+            key = stopped_key(key, request.watch)
+        self._journal.put(key, paid(self._role, self._model.name, reply, request))
+        self.account.stopped += reply.stopped is not None
+        self.account.saved += reply.saved
         self._budget.spent += (spent := self._dollars(reply.usage))
         self.account.add(reply.usage, reply.seconds, spent)
 
@@ -80,7 +93,7 @@ class BudgetedChat:
     async def _pay(self, request: Request) -> Reply:
         with self._cache.reserve(request):
             reply = await self._chat(request)
-            self._cache.record(request.key or self._cache.key(request), reply)
+            self._cache.record(request.key or self._cache.key(request), reply, request)
         return reply
 
     def _ended(self, call: "asyncio.Task[Reply]") -> None:

@@ -7,6 +7,7 @@ from tasks.endpoints.chat import Chat, Reply, Request
 from tasks.endpoints.ledger import RoleTotals
 from tasks.schema.errors import SecretInReply
 from tasks.schema.redaction import REMOVED
+from tasks.text.live_checks import Watch
 
 
 class CachedChat:
@@ -17,7 +18,7 @@ class CachedChat:
 
     def __init__(self, chat: Chat, cache: BudgetedCache):
         self._chat, self._cache = chat, cache
-        self._under_way: dict[str, asyncio.Task[Reply]] = {}
+        self._under_way: dict[tuple[str, Watch | None], asyncio.Task[Reply]] = {}
 
     @property
     def account(self) -> RoleTotals:
@@ -26,11 +27,12 @@ class CachedChat:
 
     async def __call__(self, request: Request) -> Reply:
         key = self._cache.key(request)
-        if (reply := self._cache.lookup(key)) is None:
-            if key not in self._under_way:
-                self._under_way[key] = asyncio.create_task(self._chat(request._replace(key=key)))
-                self._under_way[key].add_done_callback(lambda _: self._under_way.pop(key))
-            reply = await self._under_way[key]
+        if (reply := self._cache.lookup(key, request.watch)) is None:
+            same = key, request.watch
+            if same not in self._under_way:
+                self._under_way[same] = asyncio.create_task(self._chat(request._replace(key=key)))
+                self._under_way[same].add_done_callback(lambda _: self._under_way.pop(same))
+            reply = await self._under_way[same]
         if REMOVED in reply.text:
             raise SecretInReply("the reply contains a key or password of this workspace; the reply is not used")
         return reply

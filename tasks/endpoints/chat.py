@@ -19,6 +19,7 @@ from tasks.schema.finish import Finish, finish_of
 from tasks.schema.records import Message, Usage
 from tasks.schema.settings import settings
 from tasks.store import Spool
+from tasks.text.live_checks import StoppedReply, Watch
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -36,6 +37,9 @@ class Request(NamedTuple):
     # Not part of the key: `words` and `urgency` decide when the request is sent and how long it may take.
     words: int | None = None  # expected length of the reply; the timeout grows with it
     urgency: float = 0.0  # words left in its chain of requests, this one included: the longest chain goes first
+    watch: Watch | None = None  # not part of the key: the reply is checked while it comes, and may be stopped
+    record: str = ""  # not part of the key; for the ledger: the id of the record that the request is for
+    way: str = ""  # not part of the key; for the ledger: how that record is made
     # Set by a wrapper for the wrappers below it.
     key: str = ""  # under which the reply is recorded (CachedChat)
     attempt: int = 1  # which try this is (RetryingChat)
@@ -51,6 +55,8 @@ class Reply(NamedTuple):
     reasoning: str = ""
     inline: bool = False  # the thoughts were part of the text; a script that does not know thoughts would count them
     role: str = ""  # for messages
+    stopped: StoppedReply | None = None  # why it was stopped while it came; it has no text then
+    saved: int = 0  # tokens that a stopped reply did not take, at most
 
     @property
     def finish(self) -> Finish:
@@ -75,6 +81,11 @@ def why_empty(reply: Reply) -> str:
     if reply.reasoning:
         return f"only reasoning and no text after it; if it was cut off, raise {limit}"
     return "the reply is empty"
+
+
+def stopped(reply: Reply, found: StoppedReply, *, saved: int) -> Reply:
+    """Returns a reply that was stopped, without its text: it is no answer. `saved`: tokens that it did not take, at most."""
+    return reply._replace(text="", reasoning="", finish_reason="stopped", stopped=found, saved=saved)
 
 
 class Chat(Protocol):

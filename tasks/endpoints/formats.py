@@ -12,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 FORMAT = 2  # format 1 had no format field
 NAME = "format"
+OPTIONAL = ("stopped", "evidence", "saved", "record", "way")  # fields that are left out if they are empty; earlier versions ignore them
 _NEWEST = b'{"%s":%d,' % (NAME.encode(), FORMAT)
 _FIRST = b'{"role":'
 
@@ -26,7 +27,8 @@ class Newer(NamedTuple):
 
 def encode(record: NamedTuple) -> bytes:
     """Returns a NamedTuple as one line of JSON without line end; the format comes first."""
-    return orjson.dumps({NAME: FORMAT, **record._asdict()})  # the record has its own format
+    known = {name: value for name, value in record._asdict().items() if value or name not in OPTIONAL}
+    return orjson.dumps({NAME: FORMAT, **known})  # the record has its own format
 
 
 def decode(body: bytes | memoryview, kind: type[R]) -> R | Newer | None:

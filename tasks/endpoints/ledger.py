@@ -25,6 +25,8 @@ class RoleTotals:
     completion: int = 0
     seconds: float = 0.0  # summed over the calls
     dollars: float = 0.0
+    stopped: int = 0  # calls of replies that were stopped while they came
+    saved: int = 0  # completion tokens that these did not take, at most
 
     def add(self, usage: Usage, seconds: float, dollars: float) -> None:
         """Adds a paid call. Replayed calls and retries are counted by the caller."""
@@ -51,8 +53,45 @@ def totals(lines: Iterable[Paid], prices: dict[str, Price]) -> dict[tuple[str, s
     for line in lines:
         usage = Usage(max(0, line.prompt), max(0, line.completion), line.cached if 0 <= line.cached <= line.prompt else 0)
         price = prices.get(line.model)
-        accounts[line.role, line.model].add(usage, line.seconds, cost(usage, price) if price else 0.0)
+        account = accounts[line.role, line.model]
+        account.add(usage, line.seconds, cost(usage, price) if price else 0.0)
+        account.stopped += bool(line.stopped)
+        account.saved += max(0, line.saved)
     return dict(accounts)
+
+
+WAYS = ("direct", "repaired", "serial")  # of write.mode direct, from the cheapest on
+
+
+@dataclass
+class SampleTotals:
+    """What one sample of write.mode direct took, and how it was made."""
+
+    record: str
+    way: str
+    calls: int = 0
+    prompt: int = 0
+    completion: int = 0
+    dollars: float = 0.0
+
+
+def samples(lines: Iterable[Paid], prices: dict[str, Price]) -> list[SampleTotals]:
+    """Returns the samples that were written in mode direct, in order of their first calls.
+
+    A sample is repaired if one of its calls was a repair, and serial if one of its calls was made after it was begun again serially.
+    Calls that were paid in another mode are not counted: their lines name no sample.
+    """
+    found: dict[str, SampleTotals] = {}
+    for line in lines:
+        if line.record and line.way in WAYS:
+            known = found.setdefault(line.record, SampleTotals(line.record, line.way))
+            known.way = max(known.way, line.way, key=WAYS.index)
+            known.calls += 1
+            known.prompt += line.prompt
+            known.completion += line.completion
+            if price := prices.get(line.model):
+                known.dollars += cost(Usage(line.prompt, line.completion, line.cached), price)
+    return list(found.values())
 
 
 class Budget:

@@ -15,19 +15,21 @@ from pydantic import SecretStr
 
 from tasks import progress
 from tasks.endpoints import dialect, refusals, usage, wire
-from tasks.endpoints.chat import Reply, Request
+from tasks.endpoints.chat import Reply, Request, stopped
 from tasks.endpoints.completion import ErrorInside, NoText, Unreadable
 from tasks.endpoints.dialect import Dialect
 from tasks.endpoints.failures import EndpointRefused, Filtered, Rejected, Rewritten, TryFailed, Unreachable, Unusable
 from tasks.endpoints.limits import AdaptiveTimeout
 from tasks.endpoints.retrying import RetryingChat
-from tasks.endpoints.streaming import Listener, assembled, is_stream
+from tasks.endpoints.streaming import TOO_LONG, Listener, assembled, is_stream
+from tasks.endpoints.watcher import Watcher
 from tasks.schema.errors import BadSettings, EndpointError
 from tasks.schema.params import Model
 from tasks.schema.records import Usage
 from tasks.schema.redaction import MASK, REMOVED, mask, mask_bytes, of_url, redact, register
 from tasks.schema.settings import PREFIX, Role, Settings
 from tasks.schema.urls import Url
+from tasks.text.live_checks import StoppedReply, find_stop
 
 OVERLOADED = (429, 503, 529)
 NOT_ALLOWED = (401, 402, 403, 407)  # a wrong key, an empty account, or moderation of this request
@@ -71,15 +73,19 @@ class HttpChat:
 
     async def __call__(self, request: Request) -> Reply:
         spoken, start = self._dialect, time.monotonic()
-        response, raw = await self._post(request, spoken)
+        watcher = Watcher(request.watch) if request.watch else None
+        response, raw = await self._post(request, spoken, watcher)
         if response.status != 200:
             self._check_form(request, raw or b"", spoken, response.status)
             raise self._refusal(response.status, response, raw or b"", refusals.message(raw or b""))
         if raw is None:
             raise Unusable(f"the answer is over the size limit: {wire.BYTES_PER_TOKEN} bytes for each of max_tokens, {self._most:,} bytes")
+        if watcher and watcher.problem:  # a caller that shows no pieces needs the whole
+            raise (Unusable if watcher.problem == TOO_LONG else TryFailed)(watcher.problem)
         seconds = time.monotonic() - start
+        charged = partial(self._charged_stopped if watcher and watcher.found else self._charged, request)
         try:
-            reply = wire.reply(raw, role=self._role, seconds=seconds, charged=partial(self._charged, request))
+            reply = wire.reply(raw, role=self._role, seconds=seconds, charged=charged)
         except NoText as error:
             raise Unusable(refusals.shown(str(error))) from None
         except Unreadable as error:
@@ -90,13 +96,27 @@ class HttpChat:
             self._check_form(request, raw, spoken, error.status)
             raise self._refusal(error.status, response, raw, f"an error in a 200: {error}") from None
         self._reached = True
-        self._timeout.saw(request.words, seconds)
         # Mask again: JSON escapes may have hidden a secret from the first pass.
-        return Reply._make(mask(part, by=REMOVED) if isinstance(part, str) else part for part in reply)
+        reply = Reply._make(mask(part, by=REMOVED) if isinstance(part, str) else part for part in reply)
+        if not (watcher and watcher.found):
+            self._timeout.saw(request.words, seconds)
+        return self._watched(request, reply, watcher)
 
-    async def _post(self, request: Request, spoken: Dialect) -> tuple[aiohttp.ClientResponse, bytes | None]:
+    def _watched(self, request: Request, reply: Reply, watcher: Watcher | None) -> Reply:
+        """The reply; without its text if it was stopped, or would have been stopped had it not come as a whole."""
+        if request.watch is None or watcher is None:
+            return reply
+        found = find_stop(reply.text, request.watch)  # again, because this text has no secrets that the evidence could show
+        if watcher.found is None:
+            return stopped(reply, found, saved=0) if found else reply
+        if found is None:
+            found = StoppedReply(watcher.found.cause, "in its thoughts")
+        return stopped(reply, found, saved=self._saved(request, found, reply.usage))
+
+    async def _post(self, request: Request, spoken: Dialect, watcher: Watcher | None) -> tuple[aiohttp.ClientResponse, bytes | None]:
         """The response and its body with secrets masked. The body is None if it is over the size limit."""
-        stream = self._listener is not None
+        listener = watcher or self._listener
+        stream = listener is not None
         body = wire.body(request, self._model, name=self._name, seed=self._seed, dialect=spoken, stream=stream)
         start = time.monotonic()
         try:
@@ -104,8 +124,9 @@ class HttpChat:
                 self._timeout.limit(request.words, request.attempt),
                 self._session.post(yarl.URL(self._path, encoded=True), data=body, allow_redirects=False) as response,
             ):
-                if self._listener and is_stream(response):
-                    raw = await assembled(response, self._listener, at_most=self._most * STREAM_OVERHEAD + 65536)
+                if listener and is_stream(response):
+                    at_most = self._most * STREAM_OVERHEAD + 65536
+                    raw = await assembled(response, listener, at_most=at_most, needs_finish=watcher is None)
                 else:
                     raw = await wire.read(response, at_most=self._most + 65536)
         except TimeoutError:
@@ -142,11 +163,23 @@ class HttpChat:
             progress.say(f"{self.where}: a reply has {found.problem}; such replies are charged what their requests are expected to take")
         return found.usage
 
+    def _charged_stopped(self, request: Request, reported: object, text: str) -> Usage:
+        """Tokens of a stopped reply. Its stream ends before the endpoint's counts: what came is charged as expected for such a text."""
+        answer = self._model.max_tokens
+        expected = usage.expected(request, answer)._replace(completion=usage.expected_of(text, answer))
+        return usage.charge(reported, expected=expected, most=usage.most(request, answer), empty=not text).usage
+
+    def _saved(self, request: Request, found: StoppedReply, charged: Usage) -> int:
+        """Completion tokens that a stopped reply did not take: a loop would have gone on to max_tokens, another text to its words."""
+        answer = self._model.max_tokens
+        whole = answer if found.cause in ("loop", "too_long") else usage.expected(request, answer).completion
+        return max(0, whole - charged.completion)
+
     def _check_form(self, request: Request, raw: bytes, spoken: Dialect, status: int) -> None:
         """Raises Rewritten if a refusal names something that is not supported and the request can be written without it."""
         seed = self._seed is not None or request.sample > 0
         try:
-            stream = self._listener is not None
+            stream = self._listener is not None or request.watch is not None
             learned = dialect.learn(spoken, raw, request, status=status, temperature=self._model.temperature, seed=seed, stream=stream)
         except dialect.NoTemperature as error:
             own = f"models.{self._role}.temperature is {self._model.temperature:g}"

@@ -17,7 +17,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import orjson
 
@@ -31,6 +31,7 @@ from tasks.schema.records import Usage
 from tasks.schema.redaction import REMOVED, mask
 from tasks.schema.settings import Role
 from tasks.store import private_folder
+from tasks.text.live_checks import Cause, StoppedReply, Watch
 from tasks.text.thoughts import split_thoughts
 
 HEAD = 8 + 1 + 64 + 1  # bytes before a line's JSON: CRC, space, key, space
@@ -55,12 +56,19 @@ class Paid(NamedTuple):
     format: int = 1  # of the record (formats.py)
     reasoning: str | None = None  # None: written by a version that left thoughts in the text
     inline: bool = False  # the thoughts were part of the text
+    # The rest is written only where it is not empty.
+    stopped: Cause | Literal[""] = ""  # why the reply was stopped while it came; it has no text then
+    evidence: str = ""  # of that
+    saved: int = 0  # completion tokens that a stopped reply did not take, at most
+    record: str = ""  # id of the record that the request was for
+    way: str = ""  # how that record is made
 
     def reply(self) -> Reply:
         """Returns the reply. In records of format 1 the thoughts are separated and secrets masked first."""
         usage = Usage(self.prompt, self.completion, self.cached)
         if self.reasoning is not None:
-            return Reply(self.text, self.finish, usage, self.seconds, self.reasoning, self.inline, self.role)
+            stopped = StoppedReply(self.stopped, self.evidence) if self.stopped else None
+            return Reply(self.text, self.finish, usage, self.seconds, self.reasoning, self.inline, self.role, stopped, self.saved)
         reasoning, text = split_thoughts(mask(self.text, by=REMOVED))  # that version masked no secrets either
         return Reply(text, self.finish, usage, self.seconds, reasoning, bool(reasoning), self.role)
 
@@ -231,10 +239,18 @@ def key_of(request: Request, identity: Mapping[str, object]) -> str:
     return hashlib.sha256(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS)).hexdigest()
 
 
-def paid(role: Role, model: str, reply: Reply) -> Paid:
-    """Returns the record of a reply."""
+def stopped_key(key: str, watch: Watch) -> str:
+    """Returns the key under which a stopped try of a request is recorded. It is never the key of an answer."""
+    return hashlib.sha256(orjson.dumps([key, "stopped", *watch])).hexdigest()
+
+
+def paid(role: Role, model: str, reply: Reply, request: Request = Request(())) -> Paid:
+    """Returns the record of a reply to a request."""
     now, ended = int(time.time()), reply.finish_reason
-    return Paid(role, model, *reply.usage, reply.seconds, now, ended, reply.text, FORMAT, reply.reasoning, reply.inline)
+    known = Paid(role, model, *reply.usage, reply.seconds, now, ended, reply.text, FORMAT, reply.reasoning, reply.inline)
+    if reply.stopped:
+        known = known._replace(stopped=reply.stopped.cause, evidence=reply.stopped.evidence, saved=reply.saved)
+    return known._replace(record=request.record, way=request.way)
 
 
 def read_journal(path: Path) -> Iterator[Paid]:

@@ -18,6 +18,7 @@ from tasks.schema.finish import Finish, finish_of
 STOPPED = "stopped"  # finish reason of a reply that the listener stopped
 BROKEN = "connection_lost"  # finish reason of a stream that ended before its end
 DONE = b"[DONE]"
+TOO_LONG = "the answer is over the size limit"
 
 
 class Listener(Protocol):
@@ -43,22 +44,26 @@ def is_stream(response: aiohttp.ClientResponse) -> bool:
     return response.status == 200 and response.content_type == "text/event-stream"
 
 
-async def assembled(response: aiohttp.ClientResponse, listener: Listener, *, at_most: int) -> bytes | None:
+async def assembled(response: aiohttp.ClientResponse, listener: Listener, *, at_most: int, needs_finish: bool = True) -> bytes | None:
     """Returns the body of a plain completion with all of the stream's text. None if nothing but bytes over the limit came.
 
-    Raises aiohttp.ClientError or ConnectionError if the connection is lost before the first text.
+    `needs_finish`: a stream without a finish reason is broken, also one that the server ends with [DONE]. Raises aiohttp.ClientError or
+    ConnectionError if the connection is lost before the first text.
     """
     listener.begin()
     whole = _Whole(listener)
     try:
         async for event in _events(response, listener.stopped, at_most=at_most):
+            if event is None:
+                whole.done = True
+                break
             whole.add(event)
             if listener.stopped.is_set():  # one chunk may have thousands of events
                 break
     except _TooLong:
         if not whole.has_text:
             return None
-        whole.end("the answer is over the size limit")
+        whole.end(TOO_LONG)
     except (aiohttp.ClientError, ConnectionError) as error:
         if not whole.has_text:
             raise
@@ -69,7 +74,7 @@ async def assembled(response: aiohttp.ClientResponse, listener: Listener, *, at_
         whole.finish = whole.finish or STOPPED
     elif finish_of(whole.finish) is Finish.FAILED and whole.has_text:
         whole.end(f"the server ended it with finish_reason {whole.finish!r}")
-    elif not whole.finish and whole.has_text:
+    elif not whole.finish and whole.has_text and (needs_finish or not whole.done):
         whole.end("the server ended the stream without a finish reason")
     return whole.body() if whole.has_text or whole.finish or whole.error else b""
 
@@ -85,6 +90,7 @@ class _Whole:
         self._listener = listener
         self._texts, self._thoughts = list[str](), list[str]()
         self.finish = ""
+        self.done = False  # did the server send [DONE]?
         self.usage: object = None
         self.error: Mapping[str, Any] | None = None
 
@@ -139,8 +145,8 @@ def _sendable(parts: list[str]) -> str:
     return "".join(parts).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
-async def _events(response: aiohttp.ClientResponse, stopped: asyncio.Event, *, at_most: int) -> AsyncIterator[bytes]:
-    """Yields the data of each event until the stream ends or `stopped` is set (WHATWG, server-sent events)."""
+async def _events(response: aiohttp.ClientResponse, stopped: asyncio.Event, *, at_most: int) -> AsyncIterator[bytes | None]:
+    """Yields the data of each event until the stream ends or `stopped` is set (WHATWG, server-sent events); None for [DONE]."""
     lines: list[bytes] = []
     rest, size = b"", 0
     async for chunk in _chunks(response, stopped):
@@ -153,13 +159,10 @@ async def _events(response: aiohttp.ClientResponse, stopped: asyncio.Event, *, a
                 lines.append(line[5:].removeprefix(b" "))
             elif not line.strip() and lines:
                 data, lines = b"\n".join(lines), []
-                if data.strip() == DONE:
-                    return
-                yield data
+                yield None if data.strip() == DONE else data
     if lines or rest.startswith(b"data:"):  # the last event, of a server that sends no blank line behind it
         last = b"\n".join([*lines, rest[5:].removeprefix(b" ")] if rest.startswith(b"data:") else lines)
-        if last.strip() != DONE:
-            yield last
+        yield None if last.strip() == DONE else last
 
 
 async def _chunks(response: aiohttp.ClientResponse, stopped: asyncio.Event) -> AsyncIterator[bytes]:

@@ -28,6 +28,11 @@ def expected(request: Request, max_tokens: int) -> Usage:
     return Usage(round(_bytes(request) / BYTES_PER_TOKEN), round(answer))
 
 
+def expected_of(text: str, max_tokens: int) -> int:
+    """Returns the expected completion tokens of a text, estimated high."""
+    return min(max_tokens, max(1, round(len(text.encode("utf-8", "replace")) / BYTES_PER_TOKEN)))
+
+
 def most(request: Request, max_tokens: int) -> Usage:
     """Returns the most that a request can take: a token has at least one byte, and a reply at most max_tokens tokens."""
     return Usage(_bytes(request) + TEMPLATE, max_tokens)

@@ -73,9 +73,15 @@ class DraftScreen:
 
     def see(self, event: Event) -> None:
         """Called with each request and its reply."""
-        if event.fault:
+        if event.fault and event.parts:
+            self._print(
+                Text(f"{event.name}: {len(event.parts)} are kept ({event.fault.reason}: {_safe(event.fault.detail)})", style="yellow")
+            )
+        elif event.fault:
             self._print(Text(f"{event.name}: asked again ({event.fault.reason}: {_safe(event.fault.detail)})", style="yellow"))
             return
+        if event.parts:
+            self._several(event)
         if event.number is None:
             return
         new = event.number not in self.paragraphs
@@ -85,6 +91,17 @@ class DraftScreen:
             self._shown += 1
             self._paragraph(self._shown)
         self._describe(min(self._shown + 1, self._steps))
+        self._bar.update(self._task, completed=min(self._asked, self.words))
+
+    def _several(self, event: Event) -> None:
+        """Paragraphs that came in one reply. They are shown when the draft is complete, because some may be written again."""
+        calls = self._account().calls
+        if calls and self._paid_since is None:
+            self._paid_since = time.monotonic() - event.reply.seconds
+        for number, part in event.parts.items():
+            self.paragraphs[number] = part
+            self._paid_words += count_words(part) if calls else 0
+        self._describe(min(len(self.paragraphs) + 1, self._steps))
         self._bar.update(self._task, completed=min(self._asked, self.words))
 
     def finished(self, paragraphs: tuple[str, ...]) -> None:

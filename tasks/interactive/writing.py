@@ -120,7 +120,9 @@ async def write_text(
             with screen:
                 plan = await _planned(chat, instruction, params)
                 screen.planned(plan)
-                draft = await write_draft(chat, plan, write=params.write, bounds=params.plan.paragraph_words, see=screen.see)
+                draft = await write_draft(
+                    chat, plan, write=params.write, bounds=params.plan.paragraph_words, see=screen.see, max_tokens=model.max_tokens
+                )
                 if isinstance(draft, Unwritable):
                     fix = f"try --take {take + 1} or another model, or raise write.tries"
                     raise ReplyError(f"{draft.detail}; no reply was usable; fix: {fix}")

@@ -92,6 +92,7 @@ async def answers_of(
     model: Model,
     name: str = "",
     verb: str = "predict",
+    method: Method | None = None,
 ) -> None:
     """Adds the answers of a checkpoint folder, under `name` or the folder's name. It is served unless a URL or the rehearsal is set.
 
@@ -102,7 +103,8 @@ async def answers_of(
     elsewhere = settings().url("candidate") or is_stand_in(model)
     decoding = decoding_of(model, seed=seed, checkpoint=None if elsewhere else folder_digest(checkpoint))
     async with open_role("candidate", model, seed=seed, checkpoint=checkpoint) as chat:
-        await answer_all(chat, items, answers, model=name or checkpoint.name, samples=samples, decoding=decoding, verb=verb)
+        named = name or checkpoint.name
+        await answer_all(chat, items, answers, model=named, samples=samples, decoding=decoding, verb=verb, method=method)
 
 
 async def answer_all(

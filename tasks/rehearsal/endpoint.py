@@ -18,8 +18,9 @@ import orjson
 import typer
 from aiohttp import web
 
-from tasks.rehearsal import roles
+from tasks.rehearsal import prose, roles
 from tasks.schema.errors import BadSettings, ServerError
+from tasks.text.counts import count_words
 
 HOST = "127.0.0.1"
 BLOCK = 256  # bytes of a prompt per block of the prefix cache
@@ -52,12 +53,17 @@ class Switches(NamedTuple):
     thinking: float = 0.0  # reasoning before the text, in <think> tags
     parts: float = 0.0  # content as a list of parts, with a separate part for the reasoning
     miss: float = 0.0  # largest relative error of a paragraph's length
+    reach: int = 0  # words that a teacher writes at most in one reply of many paragraphs; 0: no limit
+    condensing: float = 0.0  # such replies beyond `reach` that shorten each paragraph; the others end early
+    looping: float = 0.0  # the second half of the text is one sentence, repeated up to max_tokens
+    switching: float = 0.0  # the second half of the text is in the other language
     api_key: str = ""  # 401 for any other
     seed: int = 0
 
 
 STORM_BEGINS = 20
 HUGE = 4 * 2**20
+PIECE = 64  # characters of an event of a stream
 THOUGHTS = 'Paragraph 1 could have 900 words, and {"relevance": 5} could be said, but first things first.'
 
 
@@ -66,7 +72,8 @@ class Rehearsal:
 
     def __init__(self, switches: Switches):
         self.switches = switches
-        self.requests = self.answered = self.active = self.refused = 0
+        self.requests = self.answered = self.active = self.refused = self.stopped = 0
+        self.tokens = 0  # of all replies, as far as they were sent
         self.busy = 0.0
         self.served: Counter[str] = Counter()  # complete replies per request; more than 1 means that the caller paid twice
         self._slots = asyncio.Semaphore(switches.slots) if switches.slots else nullcontext()
@@ -83,7 +90,7 @@ class Rehearsal:
 
     async def health(self, _: web.Request) -> web.Response:
         counts = {"requests": self.requests, "answered": self.answered, "active": self.active, "refused": self.refused}
-        return web.json_response({**counts, "busy_s": self.busy})
+        return web.json_response({**counts, "busy_s": self.busy, "stopped": self.stopped, "tokens": self.tokens})
 
     async def list_served(self, _: web.Request) -> web.Response:
         return web.json_response(self.served)
@@ -119,6 +126,8 @@ class Rehearsal:
         async with self._slots:
             start = time.monotonic()
             text, finish = self._text(body, messages, asked)
+            if body.get("stream"):
+                return await self._stream(request, body, messages, text, finish, asked, start)
             if wait := switches.latency + (_tokens(text) / switches.tokens_per_second if switches.tokens_per_second else 0.0):
                 await asyncio.sleep(wait - (time.monotonic() - start))
             self.busy += time.monotonic() - start
@@ -126,6 +135,46 @@ class Rehearsal:
         completion = _completion(body, messages, text, finish, cached)
         self._dress(completion["choices"][0]["message"], asked)
         response = web.Response(body=orjson.dumps(completion), content_type="application/json")
+        self.answered += 1
+        self.served[asked] += 1
+        self.tokens += completion["usage"]["completion_tokens"]
+        return response
+
+    async def _stream(
+        self,
+        request: web.Request,
+        body: dict[str, Any],
+        messages: list[tuple[str, str]],
+        text: str,
+        finish: str,
+        asked: str,
+        start: float,
+    ) -> web.StreamResponse:
+        """Send the text as server-sent events. A reply whose caller closes the connection counts as stopped."""
+        completion = _completion(body, messages, text, finish, self._cached(messages))
+        message = completion["choices"][0].pop("message")
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
+        await asyncio.sleep(self.switches.latency)
+        await response.prepare(request)
+        pieces = [message["content"][place : place + PIECE] for place in range(0, len(message["content"]), PIECE)]
+        base = {name: completion[name] for name in ("id", "created", "model")} | {"object": "chat.completion.chunk"}
+        try:
+            for piece in pieces:
+                await response.write(_event({**base, "choices": [{"index": 0, "delta": {"content": piece}, "finish_reason": None}]}))
+                self.tokens += (sent := _tokens(piece))
+                await asyncio.sleep(sent / self.switches.tokens_per_second if self.switches.tokens_per_second else 0)
+                if request.transport is None or request.transport.is_closing():
+                    raise ConnectionResetError
+            await response.write(_event({**base, "choices": [{"index": 0, "delta": {}, "finish_reason": finish}]}))
+            if (body.get("stream_options") or {}).get("include_usage"):
+                await response.write(_event({**base, "choices": [], "usage": completion["usage"]}))
+            await response.write(b"data: [DONE]\n\n")
+            await response.write_eof()
+        except ConnectionResetError:
+            self.stopped += 1
+            return response
+        finally:
+            self.busy += time.monotonic() - start
         self.answered += 1
         self.served[asked] += 1
         return response
@@ -155,8 +204,19 @@ class Rehearsal:
 
     def _text(self, body: dict[str, Any], messages: list[tuple[str, str]], asked: str) -> tuple[str, str]:
         switches, luck = self.switches, random.Random(f"{self.switches.seed} {asked}").random
+
+        def luck_of(name: str) -> float:
+            return random.Random(f"{switches.seed} {asked} {name}").random()
+
         seed = int(body.get("seed") or 0) + switches.seed
-        text = roles.answer(str(body.get("model", "")), messages, seed=seed, miss=switches.miss, schema=_schema(body))
+        reach = roles.TeacherReach(switches.reach, condensed=bool(switches.reach) and luck_of("reach") < switches.condensing)
+        text = roles.answer(str(body.get("model", "")), messages, seed=seed, miss=switches.miss, schema=_schema(body), reach=reach)
+        if luck_of("switch") < switches.switching:
+            text = _switched(text)
+        if luck_of("loop") < switches.looping:
+            return _looped(text, most=int(body.get("max_tokens") or 4096)), "length"
+        if roles.asks_many(messages) and (most := int(body.get("max_tokens") or 0)) and _tokens(text) > most:
+            return text.encode()[: 4 * most].decode("utf-8", "ignore"), "length"
         if not any(switches[10:17]):
             return text, "stop"
         bad = (
@@ -215,6 +275,31 @@ def _completion(body: dict[str, Any], messages: list[tuple[str, str]], text: str
             "prompt_tokens_details": {"cached_tokens": min(cached, prompt)},
         },
     }
+
+
+def _event(data: dict[str, Any]) -> bytes:
+    return b"data: " + orjson.dumps(data) + b"\n\n"
+
+
+def _switched(text: str) -> str:
+    """The first half of a text, and as much in the other language."""
+    half = text[: len(text) // 2]
+    english = roles.language(text) == "en"
+    words = count_words(text) // 2 + 1
+    other = prose.paragraph(
+        topic="天气" if english else "the weather", language="zh" if english else "en", words=words * 3, part=2, parts=3, seed=1
+    )
+    return f"{half}\n\n{other}"
+
+
+def _looped(text: str, *, most: int) -> str:
+    """The first half of a text, then its last whole sentence until it has `most` tokens."""
+    half = text[: len(text) // 2]
+    end = max(half.rfind("."), half.rfind("。")) + 1
+    whole = half[:end] or "It goes on."
+    begin = max(whole.rfind(".", 0, -1), whole.rfind("。", 0, -1), whole.rfind("\n")) + 1
+    sentence = f"{whole[begin:].strip()} "
+    return whole + " " + sentence * max(3, (4 * most - len(whole.encode())) // len(sentence.encode()))
 
 
 def _schema(body: dict[str, Any]) -> dict[str, Any] | None:

@@ -5,6 +5,7 @@ import math
 import random
 import re
 from collections.abc import Collection, Mapping, Sequence
+from typing import NamedTuple
 
 import orjson
 
@@ -31,6 +32,8 @@ _PASSAGE = re.compile(r"<passage>\n(.*?)\n</passage>", re.DOTALL)
 _SENTENCE = re.compile(r"[^.。]+[.。]")
 _NUMBER = re.compile(r"^Paragraph (\d+) - ", re.MULTILINE)
 _STEP = re.compile(r"<step>\nParagraph (\d+)\b.*?Word Count: (\d+) words\n</step>", re.DOTALL)
+_STEPS = re.compile(r"<steps>\n(.*?)\n</steps>", re.DOTALL)
+_LINE = re.compile(r"^Paragraph (\d+)\b.*Word Count: (\d+) words$", re.MULTILINE)
 _FORM = re.compile(r"^(Paragraph|Chapter) 1 - Main Point: \[", re.MULTILINE)  # the form of a plan line in the prompts
 _BETWEEN = re.compile(r"between (\d+) and (\d+)")
 _CHAPTER = re.compile(r"<chapter>\nChapter (\d+)\b.*Word Count: (\d+) words\n</chapter>")
@@ -49,6 +52,13 @@ _SCAFFOLD = re.compile(
 )
 
 
+class TeacherReach(NamedTuple):
+    """How much a teacher writes in one reply of many paragraphs."""
+
+    words: int = 0  # at most; 0: no limit
+    condensed: bool = False  # beyond it, each paragraph is shorter; otherwise the reply ends early
+
+
 def answer(
     model: str,
     messages: Sequence[tuple[str, str]],
@@ -56,6 +66,7 @@ def answer(
     seed: int,
     miss: float = 0.0,
     schema: Mapping[str, object] | None = None,
+    reach: TeacherReach = TeacherReach(),
 ) -> str:
     """The reply of `model` to a conversation, deterministic. `miss`: the largest relative error of a paragraph's length.
 
@@ -66,6 +77,8 @@ def answer(
         return select(_found(_INSTRUCTION, prompt))
     if "judge" in model:
         return judge(prompt, seed=seed, strict="judge-strict" in model)
+    if "teacher" in model and asks_many(messages):
+        return write_many(prompt, seed, miss, reach)
     if "teacher" in model and "<step>" in prompt:
         return write(prompt, seed, miss)
     if "teacher" in model and "<passage>" in prompt:
@@ -114,6 +127,29 @@ def write(prompt: str, seed: int, miss: float = 0.0) -> str:
         off = random.Random(f"{seed} {prompt[-600:]}").uniform(-miss, miss)
         words = max(1, round(words * (1 + off)))
     return _paragraph(instruction, words=words, part=number, parts=max(number, parts), seed=seed)
+
+
+def asks_many(messages: Sequence[tuple[str, str]]) -> bool:
+    """Whether a conversation asks for many paragraphs at once."""
+    return any(role == "user" and "<steps>\n" in content for role, content in messages[:1])
+
+
+def write_many(prompt: str, seed: int, miss: float, reach: TeacherReach) -> str:
+    """The paragraphs for the steps in the prompt, as far as the teacher's reach goes."""
+    instruction, lines = _found(_INSTRUCTION, prompt), [(int(found[0]), int(found[1])) for found in _LINE.findall(_found(_STEPS, prompt))]
+    parts = max((int(found) for found in _NUMBER.findall(_found(_PLAN, prompt))), default=len(lines))
+    total, share = sum(words for _, words in lines), 1.0
+    if reach.words and reach.condensed and total > reach.words:
+        share = reach.words / total
+    written, texts = 0, list[str]()
+    for number, words in lines:
+        off = random.Random(f"{seed} {number} {words} {prompt[-600:]}").uniform(-miss, miss)
+        words = max(1, round(words * share * (1 + off)))
+        if reach.words and not reach.condensed and texts and written + words > reach.words:
+            break
+        texts.append(_paragraph(instruction, words=words, part=number, parts=max(number, parts), seed=seed))
+        written += words
+    return "\n\n".join(texts)
 
 
 def summarize(prompt: str) -> str:

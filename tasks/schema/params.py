@@ -184,12 +184,21 @@ class Write(Section):
     """How the teacher writes a text by its plan."""
 
     version: Version
-    mode: Literal["serial", "parallel"] = Field(description="serial: each paragraph sees the text so far; parallel: none does (ablation)")
+    mode: Literal["serial", "parallel", "direct"] = Field(
+        description="serial: each paragraph sees the text so far; parallel: none does (ablation); direct: the whole text in one call, or"
+        " each chapter where models.teacher.max_tokens is too small for the whole; it is repaired, or written serially, where it fails a"
+        " check or misses its length"
+    )
     feedback: bool = Field(description="what was written so far moves the word counts of what is left; false: the plan's stand (ablation)")
     context: int = Field(ge=1024, description="tokens of a prompt; a longer text so far is summarised but for its newest paragraphs")
     tries: int = Field(ge=1, description="times that a bad paragraph is asked for before its sample is a Reject")
     retakes: int = Field(ge=0, description="times that the last paragraph is asked for again while the whole text misses its length by 10%")
     max_rejects: Share
+    stop_early: bool = Field(
+        False,  # the default keeps the meaning of params files that were written before this key existed
+        description="replies are checked while they come; one that loops, refuses, changes its language or is far too long is stopped and"
+        " asked for again",
+    )
 
 
 class Recipe(Section):
@@ -380,6 +389,11 @@ class Predict(Section):
     version: Version
     samples: int = Field(ge=1, description="answers to each prompt; scores are means over them, intervals are over prompts")
     base: bool = Field(description="the base model itself is a candidate too: what the training changed is student minus base")
+    stop_early: bool = Field(
+        False,  # as write.stop_early
+        description="answers are checked while they come, as by write.stop_early; a stopped answer is asked for again, twice, and the last"
+        " answer is read to its end: part of the result, because looping answers are fewer",
+    )
 
 
 class Judge(Section):
@@ -475,6 +489,11 @@ class Params(Section):
             )
         if self.predict.base and self.base.model == "tiny":
             raise ValueError("predict.base is true, and base.model `tiny` has no weights before it is trained; set predict.base to false")
+        if self.predict.stop_early and self.models.candidate.temperature == 0:
+            problem = (
+                "models.candidate.temperature 0 gives the stopped answer again; set predict.stop_early to false or raise the temperature"
+            )
+            raise ValueError(f"predict.stop_early is true, and {problem}")
         return self
 
 

@@ -110,12 +110,17 @@ class Plan(Record):
     chapters: tuple[Step, ...] = ()  # chapters with points and word counts; empty: the plan has one level
 
 
+Way = Literal["direct", "repaired", "serial"]
+
+
 class Draft(Record):
     """A written text with its instruction and plan."""
 
     instruction: Instruction
     steps: tuple[Step, ...]
     paragraphs: tuple[str, ...]  # one per step, in order
+    # How write.mode direct made it: by direct calls alone, with repairs, or serially after them. Not written for the other modes.
+    way: Way | None = Field(None, exclude_if=lambda way: way is None)
 
 
 class Message(Record):
