@@ -69,7 +69,8 @@ TREE: dict[str, Leaf | Branch] = {
             "nll": Leaf(f"{EVAL}:nll", "Measure the NLL of answers by position.", "eval nll answers.jsonl MODEL_FOLDER"),
             "verdicts": Leaf("tasks.judging.__main__:verdicts", "Show how recorded judge replies are read.", "eval verdicts replies.jsonl"),
             "ci": Leaf("tasks.evaluation.ci:ci_eval", "Evaluate in CI: a comment, and exit code 1 on failure.", "eval ci --out ci-eval"),
-            "official": Leaf(f"{EVAL}:official", "Fetch the paper's prompts and benchmark files.", "eval official"),
+            "official": Leaf(f"{EVAL}:official", "Fetch a benchmark's files, pinned and verified.", "eval official hellobench-length"),
+            "benchmarks": Leaf(f"{EVAL}:benchmarks", "List the benchmarks with their cards.", "eval benchmarks writingbench"),
         },
     ),
     "data": Branch(

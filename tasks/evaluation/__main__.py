@@ -1,16 +1,26 @@
 """`longwriter eval` (`python -m tasks.evaluation`): evaluate a model, score recorded outputs, compare evaluations, duel, official, nll."""
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
 
 from tasks import plots, store
 from tasks.evaluation import api
-from tasks.evaluation.display import show_comparison, show_duels, show_judge, show_models, show_nll, show_scorecard
-from tasks.evaluation.official import DEFAULT_URL, fetch
+from tasks.evaluation.display import (
+    show_benchmark,
+    show_card,
+    show_cards,
+    show_comparison,
+    show_duels,
+    show_judge,
+    show_models,
+    show_nll,
+    show_scorecard,
+)
 from tasks.evaluation.recorded import models_in
 from tasks.judging.judged import Judged
 from tasks.longbench.samples import other_prompts
@@ -19,6 +29,9 @@ from tasks.longbench.scoring import write_scores
 from tasks.schema.errors import BadInput
 from tasks.schema.redaction import split_url
 from tasks.stage import one_line_errors
+
+if TYPE_CHECKING:
+    from tasks.benchmarks.results import BenchmarkScores
 
 REPEATED = 3  # rows that a message names
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -33,10 +46,15 @@ def evaluation() -> None:
 def evaluate(
     candidate: Annotated[str, typer.Argument(help="a URL that ends in /v1, a checkpoint folder, or models:/longwriter@challenger")],
     out: Annotated[Path | None, typer.Option(help="folder for the results; default: evaluations/NAME")] = None,
-    benchmark: Annotated[Path | None, typer.Option(help="default: the benchmark in params.yaml")] = None,
-    format: Annotated[
-        str | None, typer.Option(help="format of the benchmark: longbench-write, hellobench, writingbench, lifebench")
+    benchmark: Annotated[
+        Path | None, typer.Option(help="a name (`longwriter eval benchmarks`) or a file; default: the benchmark in params.yaml")
     ] = None,
+    format: Annotated[
+        str | None,
+        typer.Option(help="format of a benchmark file: longbench-write, hellobench, writingbench, lifebench; scored by S_l and S_q"),
+    ] = None,
+    only: Annotated[str | None, typer.Option(help="one group of a benchmark given by name", metavar="GROUP")] = None,
+    data: Annotated[Path | None, typer.Option(help="folder of the files of a benchmark given by name")] = None,
     model: Annotated[str | None, typer.Option(help="name of the model on the server, if the server has several")] = None,
     samples: Annotated[int | None, typer.Option(min=1, help="answers to each prompt")] = None,
     temperature: Annotated[
@@ -62,6 +80,23 @@ def evaluate(
         candidate = split_url(candidate)
         options = EvaluateOptions(benchmark, format, model, samples, temperature, max_tokens, agentwrite, judged, fresh)
         folder = out or folder_of(candidate)
+        if name := _named(benchmark):
+            from tasks.evaluation.benchmarked import evaluate_on, opened
+
+            if format or agentwrite:
+                option, why = ("--format", "its format is known") if format else ("--agentwrite", "its prompts are sent as they are")
+                raise BadInput(option, f"not used with the benchmark {name}: {why}", fix=f"leave out {option}, or give --benchmark a file")
+            one = opened(name, data=data, only=only)
+            if not one.one.scorecard or only:
+                return _show_benchmark(
+                    evaluate_on(one, candidate, folder, params=params_here(), options=options), as_json=as_json, out=folder
+                )
+            options = options._replace(benchmark=(data or one.one.folder) / one.one.scorecard)
+        elif only or data:
+            option = "--only" if only else "--data"
+            raise BadInput(
+                option, "needs a benchmark that is given by its name", fix="name one with --benchmark: `longwriter eval benchmarks`"
+            )
         card = evaluate_model(candidate, folder, params=params_here(), options=options)
         _show(card, title=f"{candidate}: {folder}", as_json=as_json)
         reliability = folder / "reliability.json"
@@ -77,16 +112,36 @@ def score(
     predictions: Annotated[Path, typer.Argument(help="JSONL: prompt or instruction, response, and length unless given for all")],
     length: Annotated[str, typer.Option(help="requested words of rows that do not have a length", metavar="WORDS")] = "",
     format: Annotated[str | None, typer.Option(help="format of the rows: longbench-write, hellobench, writingbench, lifebench")] = None,
+    benchmark: Annotated[
+        str | None, typer.Option(help="score by this benchmark's own rules: `longwriter eval benchmarks` lists them", metavar="NAME")
+    ] = None,
+    judged: Annotated[bool, typer.Option("--judge", help="with --benchmark: also ask the judge in params.yaml")] = False,
+    only: Annotated[str | None, typer.Option(help="with --benchmark: one of its groups", metavar="GROUP")] = None,
+    data: Annotated[Path | None, typer.Option(help="with --benchmark: the folder of its files")] = None,
     out: Annotated[Path | None, typer.Option(help="folder for items.jsonl and scorecard.json, which `compare` reads")] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="one JSON object on the last line: the scorecard, or a scorecard for each model")
     ] = False,
 ) -> None:
-    """Score recorded outputs by S_l. Quality needs a judge: S_q is null, and every item counts as unscored.
+    """Score recorded outputs by S_l, or by another benchmark's rules. Reads JSONL, and logs of inspect_ai, lm-eval and evalscope.
 
-    For a folder with one folder of files per model, prints a table of S_l with a row per model and a column per requested length.
+    Quality needs a judge: S_q is null, and every item counts as unscored. For a folder with one folder of files per model, prints a table
+    of S_l with a row per model and a column per requested length.
     """
     with one_line_errors():
+        if benchmark:
+            from tasks.evaluation.benchmarked import opened, score_on
+            from tasks.evaluation.evaluate import params_here
+
+            if length or format:
+                option = "--length" if length else "--format"
+                raise BadInput(option, f"not used with the benchmark {benchmark}, which has its own items", fix=f"leave out {option}")
+            one = opened(benchmark, data=data, only=only)
+            return _show_benchmark(score_on(one, predictions, out, params=params_here() if judged else None), as_json=as_json, out=out)
+        if judged or only or data:
+            option = "--judge" if judged else "--only" if only else "--data"
+            fix = "name one: `longwriter eval benchmarks`; `longwriter eval run` judges a model's own answers"
+            raise BadInput(option, "needs --benchmark", fix=fix)
         found = api.score(predictions, length=_positive(length) if length else None, format=format)
         _mention(found)
         if out:
@@ -147,13 +202,42 @@ def duel(
 
 @app.command()
 def official(
-    source: Annotated[str, typer.Option(help="a mirror's URL, or a folder with the repository's files")] = DEFAULT_URL,
-    folder: Annotated[Path, typer.Option(help="folder for the files")] = Path("data/raw/official"),
+    name: Annotated[str, typer.Argument(help="a benchmark: `longwriter eval benchmarks` lists them")] = "longbench-write",
+    source: Annotated[str | None, typer.Option(help="a mirror's URL, or a folder with the repository's files")] = None,
+    folder: Annotated[Path | None, typer.Option(help="folder for the files; default: data/raw/official/NAME")] = None,
 ) -> None:
-    """Fetch the paper's prompts and benchmark files at their pinned revision. Files that are present and correct are kept."""
+    """Fetch a benchmark's files at their pinned revision and verify them. Files that are present and correct are kept.
+
+    For longbench-write (the default) these are the paper's benchmark files and prompts, in data/raw/official.
+    """
+    from tasks.benchmarks.registry import benchmark
+    from tasks.benchmarks.sources import fetch
+
     with one_line_errors():
-        for path in fetch(folder, source=source):
+        one = benchmark(name)
+        if one.source is None:
+            raise BadInput(name, "this benchmark has no files to fetch", fix="see its card: longwriter eval benchmarks " + name)
+        for path in fetch(one.source, folder or one.folder, mirror=source):
             print(path)
+
+
+@app.command()
+def benchmarks(
+    name: Annotated[str | None, typer.Argument(help="show the card of this benchmark")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="the cards as one JSON list, or one card as an object")] = False,
+) -> None:
+    """List the benchmarks: what each measures, its licence, its authors' judge, its known faults."""
+    from tasks.benchmarks.registry import benchmark, every
+
+    with one_line_errors():
+        cards = [benchmark(name).card] if name else [one.card for one in every()]
+        if as_json:
+            plain = [card.model_dump(mode="json") for card in cards]
+            print(orjson.dumps(plain[0] if name else plain).decode(), flush=True)
+        elif name:
+            show_card(cards[0])
+        else:
+            show_cards(cards)
 
 
 @app.command()
@@ -178,6 +262,23 @@ def nll(
             print(orjson.dumps(found.model_dump(mode="json")).decode(), flush=True)
         else:
             show_nll(found)
+
+
+def _named(benchmark: Path | None) -> str:
+    """The name of a benchmark that is given by its name; empty if it is a file, or not given."""
+    from tasks.benchmarks.registry import names
+
+    text = str(benchmark) if benchmark else ""
+    return text if text in names() and not Path(text).exists() else ""
+
+
+def _show_benchmark(found: "Mapping[str, BenchmarkScores]", *, as_json: bool, out: Path | None) -> None:
+    if as_json:
+        print(orjson.dumps({name: one.model_dump(mode="json") for name, one in found.items()}).decode(), flush=True)
+        return
+    show_benchmark(found)
+    if out:
+        print(f"All of it is in {out}: scores.json, items.jsonl, predictions.jsonl, grades.jsonl")
 
 
 def _mention(found: api.Scores) -> None:

@@ -2,7 +2,8 @@
 
 An answer is read like a server's reply (endpoints/completion.py): a string, content parts, a whole chat completion, or a row of OpenAI's
 batch output. Thoughts are separated from the text; the finish reason is the server's or the tool's. Known formats: the stage predict,
-chats as `messages`, lm-evaluation-harness's samples, Inspect's logs, evalscope's reviews. Any other row is used unchanged.
+chats as `messages`, lm-evaluation-harness's samples, inspect_ai's logs, evalscope's predictions and reviews. Any other row is used
+unchanged. Checked with files of lm_eval 0.4.13, inspect_ai 0.3.285 and evalscope 1.14.1.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,10 +20,12 @@ from tasks.endpoints.completion import (
     read_content,
     read_message,
 )
+from tasks.evaluation.logs import FROM_LOG
 from tasks.longbench.benchmark import BenchmarkRow
 from tasks.text.thoughts import split_thoughts
 
 RESPONSES = ("response", "output", "answer", "prediction", "completion", "generated_text")
+PROMPTS = ("prompt", "instruction", "query")
 _ENDINGS = ("finish_reason", "native_finish_reason", "stop_reason", "done_reason")
 
 Row = Mapping[str, Any]
@@ -65,7 +68,7 @@ def _answered(entry: BenchmarkRow) -> Answered:
         raise entry.bad(field, str(error)) from None
     if row.get("inline") is True and not content.inline:  # the stage predict already removed inline thoughts
         content = content._replace(inline=True)
-    model = row.get("model") if "item" in row else ""
+    model = row.get("model") if "item" in row or FROM_LOG in row else ""
     data = {**row, "response": content.text}
     return Answered(entry._replace(data=data), content, ended or _ending(row), model if isinstance(model, str) else "")
 
@@ -168,15 +171,35 @@ def _rows(row: Row) -> Iterator[Row]:
     if isinstance(item := row.get("item"), dict) and "prompt" in item and "response" in row:
         yield {**{name: item[name] for name in ("prompt", "length", "type", "id") if name in item}, **row}
     elif isinstance(doc := row.get("doc"), dict) and isinstance(row.get("resps"), list):
-        yield from ({**doc, "response": response} for response in _flat(row["resps"]))
+        asked = {} if any(name in doc for name in PROMPTS) else {"prompt": _sent(row.get("arguments"))}
+        yield from (_with_prompt({**doc, **asked, "response": response}) for response in _flat(row["resps"]))
+    elif FROM_LOG in row:
+        yield _with_prompt(dict(row))
     elif isinstance(samples := row.get("samples"), list) and all(isinstance(one, dict) and "input" in one for one in samples):
         yield from (_with_prompt({**_known(one), "prompt": one["input"], "response": one.get("output")}) for one in samples)
     elif isinstance(output := row.get("model_output"), dict):
-        yield _with_prompt({"prompt": row.get("messages"), **_known(row), "response": output})
-    elif isinstance(row.get("messages"), list) and not any(name in row for name in ("prompt", "instruction", "query")):
+        yield _with_prompt({"prompt": row.get("messages"), **_known(row), "response": output, **_answered_by(row)})
+    elif isinstance(row.get("messages"), list) and not any(name in row for name in PROMPTS):
         yield _of_chat(row)
     else:
         yield row
+
+
+def _sent(arguments: object) -> object:
+    """The prompt that lm-evaluation-harness sent: its first request's first argument; a chat is stored as a string of JSON."""
+    first = next(iter(arguments.values()), None) if isinstance(arguments, dict) else None
+    text = first.get("arg_0") if isinstance(first, dict) else None
+    if isinstance(text, str) and text.lstrip().startswith("[{"):
+        try:
+            return loads(text.encode("utf-8", "surrogatepass"))
+        except (ValueError, RecursionError):
+            return text
+    return text
+
+
+def _answered_by(row: Row) -> dict[str, Any]:
+    """The model that evalscope names beside each answer."""
+    return {"model": row["model"], FROM_LOG: True} if isinstance(row.get("model"), str) else {}
 
 
 def _flat(responses: Sequence[object]) -> Iterator[object]:

@@ -1,7 +1,7 @@
 """Prints scorecards and comparisons as terminal tables."""
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from tasks.evaluation.nll import Nll
@@ -17,6 +17,9 @@ from tasks.statistics import Interval
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+    from tasks.benchmarks.interface import Card
+    from tasks.benchmarks.results import BenchmarkFigure, BenchmarkScores
 
 RULER_LINES = 20  # most requested lengths for which the ruler table is shown
 COLUMNS = 8  # most requested lengths that have a column each in the table of models
@@ -94,6 +97,69 @@ def show_judge(found: Reliability) -> None:
         )
         apart = f"{alike.bias:+.1f} points on average, {alike.mean_absolute:.1f} apart{weighted}"
         console.print(f"Second judge: {found.agreement.second_judge}, on {found.agreement.answers} answers: {apart}.", markup=False)
+
+
+def show_benchmark(found: "Mapping[str, BenchmarkScores]") -> None:
+    """Prints each model's figures on a benchmark, overall and by group, with intervals, unscored items and bounds."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    console = _console()
+    for model, scores in found.items():
+        table = Table(title=escape(f"{model}: {scores.benchmark}"), title_justify="left")
+        table.add_column("")
+        names = list(scores.figures)
+        for name in ("items", *names):
+            table.add_column(escape(name), justify="right")
+        rows = {"overall": scores.figures, **scores.by_group}
+        for place, (group, figures) in enumerate(rows.items()):
+            items = max((figure.items + figure.unscored for figure in figures.values()), default=0)
+            cells = [_figure(figures[name]) if name in figures else "" for name in names]
+            table.add_row(escape(group), str(items), *cells, end_section=place == 0)
+        console.print(table)
+        for name, figure in scores.figures.items():
+            if figure.unscored:
+                ends = (
+                    f": {figure.bounds.low:.2f} if all were the lowest, {figure.bounds.high:.2f} if all were the highest"
+                    if figure.bounds
+                    else ""
+                )
+                console.print(f"{name}: {figure.unscored} items are unscored{ends}.", markup=False)
+        if scores.answered < scores.items:
+            console.print(f"{scores.answered} of {scores.items} items have an answer; the others are in no figure.")
+        judge = (
+            f"Judge: {scores.judge}; {scores.unread} of {scores.verdicts} verdicts could not be read." if scores.judge else "Not judged."
+        )
+        console.print(judge, markup=False)
+
+
+def _figure(figure: "BenchmarkFigure") -> str:
+    return "-" if figure.value is None else f"{figure.value:.2f} {figure.interval or ''}".rstrip()
+
+
+def show_cards(cards: "Iterable[Card]") -> None:
+    """Prints one line for each benchmark."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title="benchmarks: `longwriter eval benchmarks NAME` shows a card", title_justify="left")
+    for name in ("name", "measures", "judge of its authors", "licence"):
+        table.add_column(name)
+    for card in cards:
+        table.add_row(*map(escape, (card.name, card.measures, card.judge, card.licence)))
+    _console().print(table)
+
+
+def show_card(card: "Card") -> None:
+    """Prints the whole card of a benchmark."""
+    console = _console()
+    source = f"https://github.com/{card.repository} at {card.revision[:12]}" if card.repository else "-"
+    rows = {"measures": card.measures, "authors' judge": card.judge, "licence": card.licence, "terms": card.terms}
+    for name, text in {"name": f"{card.name} ({card.title})", **rows, "paper": card.paper, "source": source}.items():
+        console.print(f"{name + ':':16}{text}", markup=False)
+    for title, lines in (("known faults", card.faults), ("different here", card.differences)):
+        for line in lines:
+            console.print(f"{title + ':':16}{line}", markup=False)
 
 
 def show_duels(found: Tally, *, only_one: int) -> None:

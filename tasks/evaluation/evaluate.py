@@ -87,8 +87,8 @@ def evaluate(candidate: str, out: Path, *, params: Params, options: EvaluateOpti
     if options.agentwrite:
         check_languages(items)
     who = resolve(candidate)
-    model = run_async(_model(who, params, options, items))
-    judged = options.judged and _has_judge(who, model, params)
+    model = run_async(model_of(who, params, options, [item.prompt for item in items]))
+    judged = options.judged and has_judge(who, model, params)
     template = Path(params.judge.prompt)
     asked = Evaluation(
         candidate=str(candidate),
@@ -107,7 +107,7 @@ def evaluate(candidate: str, out: Path, *, params: Params, options: EvaluateOpti
         repeats=params.judge.repeats,
         judge_prompt_sha256=read_template(template).digest if judged else None,
     )
-    evaluation = _begun(asked, out, fresh=options.fresh)
+    evaluation = begun(asked, out, fresh=options.fresh)
     method = through_agentwrite(params.plan, params.write) if options.agentwrite else None
     answers, said = Answers(out), Judgement(out) if judged else None
     run_async(_predict(who, items, answers, evaluation, method))
@@ -150,7 +150,7 @@ def resolve(candidate: str) -> EvaluatedModel:
     return EvaluatedModel(Path(candidate).resolve().name, None, folder)
 
 
-def _has_judge(who: EvaluatedModel, model: Model, params: Params) -> bool:
+def has_judge(who: EvaluatedModel, model: Model, params: Params) -> bool:
     """False if only a stand-in could judge a real candidate model; then prints which setting names a judge."""
     if is_tiny(who.checkpoint) if who.checkpoint else is_stand_in(model):
         return True
@@ -159,7 +159,7 @@ def _has_judge(who: EvaluatedModel, model: Model, params: Params) -> bool:
     return problem is None
 
 
-async def _model(who: EvaluatedModel, params: Params, options: EvaluateOptions, items: Sequence[BenchmarkItem]) -> Model:
+async def model_of(who: EvaluatedModel, params: Params, options: EvaluateOptions, prompts: Sequence[str]) -> Model:
     """The candidate model with its decoding, and the name that the URL's server uses.
 
     The decoding of params.yaml is for the pipeline's own checkpoints. The decoding of a tiny student does not suit another model, which is
@@ -167,23 +167,23 @@ async def _model(who: EvaluatedModel, params: Params, options: EvaluateOptions, 
     """
     model, decoding = params.models.candidate, {}
     if who.checkpoint is None or (params.base.model == TINY and not is_tiny(who.checkpoint)):
-        decoding = PAPERS_DECODING | ({"max_tokens": _room(who.checkpoint, items)} if who.checkpoint else {})
+        decoding = PAPERS_DECODING | ({"max_tokens": _room(who.checkpoint, prompts)} if who.checkpoint else {})
     given = {"temperature": options.temperature, "max_tokens": options.max_tokens, "name": options.model}
     if who.url and not options.model:
         given["name"] = await only_model(who.url, settings().api_key("candidate"))
     return Model(**(model.model_dump() | {"revision": ""} | decoding | {key: value for key, value in given.items() if value is not None}))
 
 
-def _room(checkpoint: Path, items: Sequence[BenchmarkItem]) -> int:
+def _room(checkpoint: Path, prompts: Sequence[str]) -> int:
     """Tokens allowed for an answer: the paper's 32,768, or what the longest prompt leaves of the context, at one byte per token at
     worst.
     """
     context = context_of(checkpoint)
-    longest = max(len(item.prompt.encode()) for item in items)
+    longest = max(len(prompt.encode()) for prompt in prompts)
     return min(int(PAPERS_DECODING["max_tokens"]), max(context // 2, context - longest)) if context else int(PAPERS_DECODING["max_tokens"])
 
 
-def _begun(asked: Evaluation, out: Path, *, fresh: bool) -> Evaluation:
+def begun(asked: Evaluation, out: Path, *, fresh: bool) -> Evaluation:
     """Returns the evaluation recorded in `out` if it matches; otherwise records the new one. Raises BadInput if `out` has another one.
 
     A URL does not identify the weights behind it, so replies recorded earlier must not be reused. Therefore each folder gets a random

@@ -6,8 +6,9 @@ from typing import NamedTuple
 
 from tasks import store
 from tasks.evaluation.answer_rows import answers_in
+from tasks.evaluation.logs import log_files, rows_of
 from tasks.longbench.adapters import DEFAULT, BenchmarkAdapter, adapter_of, understood
-from tasks.longbench.benchmark import BenchmarkPrompt, BenchmarkRow, entries, item_of
+from tasks.longbench.benchmark import BenchmarkPrompt, BenchmarkRow, item_of
 from tasks.longbench.summary import score_item
 from tasks.schema.errors import BadInput
 from tasks.schema.records import BenchmarkItem, Record, ScoredItem, Step
@@ -63,11 +64,17 @@ def score_recorded(
 
 
 def models_in(path: Path) -> dict[str, Path]:
-    """The folders of each model's answers: folders with .jsonl files below `path`, by relative path. Empty if `path` is one model's own."""
-    if not path.is_dir() or any(path.glob("*.jsonl")):
+    """The folders of each model's answers: folders with files of answers below `path`, by relative path. Empty if `path` is one model's own.
+
+    evalscope writes each answer twice, in predictions/MODEL and reviews/MODEL: only the former is read.
+    """
+    if not path.is_dir() or log_files(path):
         return {}
-    folders = sorted({file.parent for file in path.glob("*/**/*.jsonl")})
-    return {folder.relative_to(path).as_posix(): folder for folder in folders}
+    found = sorted({file.parent for kind in ("*.jsonl", "*.eval") for file in path.glob(f"*/**/{kind}")})
+    twice = {
+        folder for folder in found if folder.parent.name == "reviews" and folder.parent.with_name("predictions") / folder.name in found
+    }
+    return {folder.relative_to(path).as_posix(): folder for folder in found if folder not in twice}
 
 
 def read_recorded(
@@ -94,7 +101,7 @@ def read_recorded(
         problem = f"not used with the format {adapter.name}, in which each row states its own length"
         raise BadInput("length", problem, fix="leave out LENGTH (--length), or FORMAT (--format)")
     own = path / "predictions.jsonl"
-    for found in (answer for entry in entries(own if own.is_file() else path) for answer in answers_in(entry)):
+    for found in (answer for entry in rows_of(own if own.is_file() else path) for answer in answers_in(entry)):
         entry = found.entry
         asks = understood(entry, adapter, lambda row: _asks(row, adapter, length))
         if not asks and skipped is None:

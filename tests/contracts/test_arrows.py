@@ -31,6 +31,7 @@ LIBRARIES = (
     "cluster",
     "longbench",
     "judging",
+    "benchmarks",
     "tracking",
     "storage",
     "training",

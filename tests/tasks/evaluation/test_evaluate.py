@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tasks import store
-from tasks.evaluation.evaluate import EvaluateOptions, _model, evaluate, folder_of, resolve
+from tasks.evaluation.evaluate import EvaluateOptions, evaluate, folder_of, model_of, resolve
 from tasks.longbench.adapters import read_items
 from tasks.longbench.scorecard import read_scorecards
 from tasks.rehearsal.endpoint import Switches
@@ -204,7 +204,9 @@ def test_another_checkpoint_is_not_decoded_like_the_tiny_student(tmp_path: Path,
     for name, config in configs.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "config.json").write_text(json.dumps(config))
-        drawn[name] = asyncio.run(_model(resolve(str(tmp_path / name)), params, EvaluateOptions(), items)).max_tokens
+        drawn[name] = asyncio.run(
+            model_of(resolve(str(tmp_path / name)), params, EvaluateOptions(), [item.prompt for item in items])
+        ).max_tokens
     longest = max(len(item.prompt) for item in items)
     assert drawn == {"tiny": params.models.candidate.max_tokens, "real": 4096 - longest, "large": 32_768}
 

@@ -1,0 +1,112 @@
+"""Asks the judge a benchmark's questions about each answer. Replies are read strictly; what cannot be read stays unscored."""
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NamedTuple
+
+from tasks.benchmarks.interface import GivenAnswer, Item, Question, Suite
+from tasks.endpoints.chat import Chat, Reply, Request, spool_async
+from tasks.judging.verdicts import check_finished, draw
+from tasks.schema.errors import ReplyError, Unanswered
+from tasks.schema.records import Message, Record
+from tasks.store import Spool
+
+
+class Grade(Record):
+    """The judge's reply to one question about one answer: grades.jsonl."""
+
+    id: str
+    model: str
+    sample: int
+    question: str
+    repeat: int
+    judge: str
+    names: tuple[str, ...]  # the grades that were asked for
+    grades: dict[str, float] | None  # None: unscored, `problem` says why
+    replies: tuple[str, ...]
+    problem: str | None
+
+
+class _Ask(NamedTuple):
+    answer: GivenAnswer
+    question: Question
+    repeat: int
+
+
+def count_questions(suite: Suite, items: Mapping[str, Item], answers: Iterable[GivenAnswer], *, repeats: int) -> int:
+    """The number of verdicts that grading these answers needs."""
+    return repeats * sum(len(suite.questions(items[answer.id], answer)) for answer in answers)
+
+
+async def grade_all(
+    chat: Chat,
+    suite: Suite,
+    items: Mapping[str, Item],
+    answers: Iterable[GivenAnswer],
+    grades: Spool,
+    *,
+    total: int,
+    repeats: int,
+    tries: int,
+    judge: str,
+) -> None:
+    """Adds `repeats` grades of every question about every answer, in the order of the answers, which are read as they are graded."""
+
+    async def grade(ask: _Ask) -> Grade:
+        found = await _ask(chat, ask, tries=tries)
+        return Grade(
+            id=ask.answer.id,
+            model=ask.answer.model,
+            sample=ask.answer.sample,
+            question=ask.question.name,
+            repeat=ask.repeat,
+            judge=judge,
+            names=ask.question.grades,
+            grades=found.grades,
+            replies=found.replies,
+            problem=found.problem,
+        )
+
+    await spool_async(_asks(suite, items, answers, repeats), grade, grades, total=total, unit="verdict", label="judge")
+
+
+def _asks(suite: Suite, items: Mapping[str, Item], answers: Iterable[GivenAnswer], repeats: int) -> Iterator[_Ask]:
+    for answer in answers:
+        for question in suite.questions(items[answer.id], answer):
+            for repeat in range(repeats):
+                yield _Ask(answer, question, repeat)
+
+
+class _Found(NamedTuple):
+    grades: dict[str, float] | None
+    replies: tuple[str, ...]
+    problem: str | None
+
+
+async def _ask(chat: Chat, ask: _Ask, *, tries: int) -> _Found:
+    """The first readable reply; after `tries` unreadable replies, the problem of the last one."""
+    system = [Message(role="system", content=ask.question.system)] if ask.question.system else []
+    messages = (*system, Message(role="user", content=ask.question.prompt))
+    replies, problem = list[Reply](), "no reply"
+    for attempt in range(tries):
+        try:
+            replies.append(await chat(Request(messages, draw(ask.repeat, attempt), ask.question.schema)))
+            check_finished(replies[-1])
+            return _Found(dict(ask.question.read(replies[-1].text)), tuple(reply.text for reply in replies), None)
+        except Unanswered as error:
+            problem = str(error)
+            break
+        except ReplyError as error:
+            problem = str(error)
+    return _Found(None, tuple(reply.text for reply in replies), problem)
+
+
+def check_graded(grades: Iterable[Grade], *, kept: str) -> None:
+    """Raises ReplyError if no reply of the judge could be read, because then the judge is unsuitable."""
+    count, problem = 0, None
+    for grade in grades:
+        if grade.grades is not None:
+            return
+        count, problem = count + 1, grade.problem
+    if count:
+        said = f"none of {count} verdicts could be read; last problem: {problem}; the replies are in {kept}"
+        raise ReplyError(f"judge: {said}; fix: set models.judge to a model that follows the output format of the prompt")
