@@ -115,32 +115,43 @@ def _rule(task: _Task, answer: GivenAnswer) -> Values:
 
 
 def _judged(task: _Task, grades: Values) -> dict[str, float | None]:
-    """Counts of the judge's answers by kind; nothing if the judge was not asked."""
+    """By kind, the share of yes among the judge's answers and their number; nothing if the judge was not asked."""
     found = dict[str, float | None]()
     for kind in KINDS if grades else ():
         own = [grades[check.name] for check in task.checks if check.kind == kind and check.name in grades]
         read = [grade for grade in own if grade is not None]
-        found |= {f"{kind}_yes": sum(read) if len(read) == len(own) else None, f"{kind}_asked": float(len(own))}
+        whole = len(read) == len(own)
+        found |= {f"{kind}_yes": fmean(read) if read and whole else None if own else 0.0, f"{kind}_asked": float(len(own))}
     return found
 
 
 def _measures() -> tuple[Measure, ...]:
+    of_judge = tuple((f"{kind}_yes", 0.0, 1.0) for kind in KINDS)
     stics = [
-        Measure("stic_1_by_rule", of=_stic("held", "seen")),
-        Measure("stic_2_by_rule", of=_stic("held", "all")),
-        Measure("stic_1_judged", of=_stic("yes", "asked"), uses=tuple((f"{kind}_yes", 0.0, 0.0) for kind in KINDS)),
-        Measure("stic_2_judged", of=_stic("yes", "all"), uses=tuple((f"{kind}_yes", 0.0, 0.0) for kind in KINDS)),
+        Measure("stic_1_by_rule", of=_stic(_held, "seen")),
+        Measure("stic_2_by_rule", of=_stic(_held, "all")),
+        Measure("stic_1_judged", of=_stic(_yes, "asked"), uses=of_judge),
+        Measure("stic_2_judged", of=_stic(_yes, "all"), uses=of_judge),
     ]
     return (Measure("completion"), *stics)
 
 
-def _stic(hits: str, of: str) -> Callable[[Sequence[Values]], float | None]:
-    """100 · the mean over the kinds of Σ hits / Σ of; over the items where both are known."""
+def _held(row: Values, kind: str) -> float | None:
+    return row.get(f"{kind}_held")
+
+
+def _yes(row: Values, kind: str) -> float | None:
+    share, number = row.get(f"{kind}_yes"), row.get(f"{kind}_asked")
+    return None if share is None or number is None else share * number
+
+
+def _stic(hits: Callable[[Values, str], float | None], of: str) -> Callable[[Sequence[Values]], float | None]:
+    """100 · the mean over the kinds of Σ hits / Σ of, over the items where the hits are known."""
 
     def mean(rows: Sequence[Values]) -> float | None:
         shares = []
         for kind in KINDS:
-            known = [(hit, row.get(f"{kind}_{of}") or 0.0) for row in rows if (hit := row.get(f"{kind}_{hits}")) is not None]
+            known = [(hit, row.get(f"{kind}_{of}") or 0.0) for row in rows if (hit := hits(row, kind)) is not None]
             if not known:
                 return None
             total = sum(number for _, number in known)

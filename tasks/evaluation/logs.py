@@ -11,10 +11,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from glob import glob
 from pathlib import Path
 from typing import NamedTuple
-from zipfile import BadZipFile, ZipFile
 
 from tasks.longbench.benchmark import BenchmarkRow, entries
 from tasks.schema.errors import BadInput
+
+# inspect_ai compresses its archives with Zstandard, which Python's own module knows from 3.14 on.
+if sys.version_info >= (3, 14):
+    import zipfile
+
+    from compression.zstd import ZstdError
+else:
+    from backports.zstd import ZstdError, zipfile
 
 ZIP = b"PK\x03\x04"
 LOGS = (".eval", ".json")
@@ -88,7 +95,7 @@ def _of_lines(file: Path) -> Iterator[BenchmarkRow]:
 
 def _of_archive(file: Path) -> Iterator[BenchmarkRow]:
     try:
-        with _zip(file) as archive:
+        with zipfile.ZipFile(file) as archive:
             names = archive.namelist()
             header = next((name for name in ("header.json", "_journal/start.json") if name in names), None)
             if header is None:
@@ -96,18 +103,8 @@ def _of_archive(file: Path) -> Iterator[BenchmarkRow]:
             model = _model(_loaded(file, archive.read(header), header))
             samples = sorted((name for name in names if name.startswith("samples/")), key=_epoch)
             yield from _of_samples(file, (_loaded(file, archive.read(name), name) for name in samples), model)
-    except (BadZipFile, OSError, NotImplementedError, EOFError) as error:
+    except (zipfile.BadZipFile, ZstdError, OSError, NotImplementedError, EOFError) as error:
         raise BadInput(file, f"not a whole archive: {error}", fix="run the evaluation again, or give another file") from None
-
-
-def _zip(file: Path) -> ZipFile:
-    """The archive. inspect_ai compresses with Zstandard, which Python knows from 3.14 on."""
-    if sys.version_info >= (3, 14):
-        return ZipFile(file)
-    from backports.zstd import zipfile
-
-    found: ZipFile = zipfile.ZipFile(file)
-    return found
 
 
 def _epoch(name: str) -> tuple[int, str]:

@@ -64,7 +64,7 @@ def score_recorded(
 
 
 def models_in(path: Path) -> dict[str, Path]:
-    """The folders of each model's answers: folders with files of answers below `path`, by relative path. Empty if `path` is one model's own.
+    """The folders of each model's answers, by relative path: those below `path` with files of answers. Empty if `path` is one model's own.
 
     evalscope writes each answer twice, in predictions/MODEL and reviews/MODEL: only the former is read.
     """

@@ -1,0 +1,84 @@
+"""Made-up files in the formats of published benchmarks, and their plug-ins with these files as the pinned ones."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tasks.benchmarks import registry
+from tasks.benchmarks.interface import Benchmark
+from tasks.benchmarks.sources import Pin, Source
+
+Row = dict[str, Any]
+JUDGE = '''SYS_PROMPT = """You grade."""
+USER_PROMPT = """Instruction {{{instruction}}}, response {{{response}}}, checklists {{{checklists}}}, {num_checklist} in all."""
+raise SystemExit("published code is never run")
+'''
+WEIGHTS = 'REGRESSION_DICT = {"essay": [10.0, 20.0, 70.0], "chat": [50.0, 50.0]}\n'
+PROMPT = '''evaluate_system = """
+You grade.
+""".strip()
+
+evaluate_prompt = """
+Query {query}, response {response}, criterion {criteria}. Reply {{"score": 5, "reason": "why"}}.
+""".strip()
+'''
+
+
+def lines(*rows: Row) -> str:
+    return "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+
+
+def hellobench_row(name: str, category: str, questions: int) -> Row:
+    return {"id": name, "category": category, "instruction": f"Write {name}.", "checklists": [f"Is it {n}?" for n in range(questions)]}
+
+
+HELLOBENCH = {
+    "weighted_scores.txt": WEIGHTS,
+    "llm_judge.py": JUDGE,
+    "chat.jsonl": lines(hellobench_row("chat_0", "chat", 2)),
+    "heuristic_text_generation.jsonl": lines(*(hellobench_row(f"essay_{n}", "essay", 3) for n in range(3))),
+    "open_ended_qa.jsonl": lines(hellobench_row("qa_0", "chat", 2)),
+    "summarization.jsonl": lines(hellobench_row("sum_0", "chat", 2)),
+    "text_completion.jsonl": lines(hellobench_row("text_0", "chat", 2)),
+}
+
+
+def writingbench_row(index: int, domain: str, *names: str) -> Row:
+    criteria = [{"name": name, "criteria_description": f"About {name}.", "1-2": "bad", "9-10": "good"} for name in names]
+    return {"index": index, "domain1": domain, "domain2": "x", "query": f"Write 500 words, number {index}.", "checklist": criteria}
+
+
+WRITINGBENCH = {
+    "prompt.py": PROMPT,
+    "length_subset.jsonl": lines(
+        writingbench_row(3, "Law", "Length", "Tone"),
+        writingbench_row(8, "Arts", "Length", "Tone"),
+        writingbench_row(9, "Arts", "Words", "Tone"),
+    ),
+    "length_subset_C.jsonl": lines(
+        writingbench_row(3, "Law", "Length"), writingbench_row(8, "Arts", "Length", "Tone"), writingbench_row(9, "Arts", "Words")
+    ),
+}
+
+
+def put(folder: Path, files: Mapping[str, str]) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return folder
+
+
+def pinned(one: Benchmark, files: Mapping[str, str]) -> Benchmark:
+    """The plug-in, with these files as its authors' ones."""
+    pins = tuple(Pin(name, len(text.encode()), hashlib.sha256(text.encode()).hexdigest()) for name, text in files.items())
+    return one._replace(source=Source("made/up", "0" * 40, pins))
+
+
+def installed(monkeypatch: pytest.MonkeyPatch, *found: Benchmark) -> None:
+    """These plug-ins are the ones that the registry loads, by name."""
+    loaded, own = {one.card.name: one for one in found}, registry._loaded
+    monkeypatch.setattr(registry, "_loaded", lambda name, value: loaded.get(name) or own(name, value))
