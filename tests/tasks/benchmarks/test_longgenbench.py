@@ -62,12 +62,12 @@ def test_the_judge_is_asked_about_each_entry_that_exists(tmp_path: Path) -> None
     assert [question.name for question in questions] == ["once 2", "range 1", "range 2", "periodic 3"]
     assert "My father had his birthday." in questions[0].prompt
     grades = {("0", "m", 0): {"once 2": 1.0, "range 1": 1.0, "range 2": None, "periodic 3": 0.0}}
-    scored = list(score_answers(suite, {"0": item}, [answer], Graded(grades, 4, 1)))  # type: ignore[arg-type]
+    scored = list(score_answers(suite, {"0": item}, [answer], Graded(grades, 4, 1)))
     found = sum_up(SHORT, suite, scored, Graded({}, 4, 1), judge="j")["m"]
     assert (found.unscored, found.figures["stic_1_judged"].unscored) == (1, 1)
     assert found.figures["stic_1_judged"].value is None  # no item has all of its checks read
     grades["0", "m", 0]["range 2"] = 0.0
-    scored = list(score_answers(suite, {"0": item}, [answer], Graded(grades, 4, 0)))  # type: ignore[arg-type]
+    scored = list(score_answers(suite, {"0": item}, [answer], Graded(grades, 4, 0)))
     judged = sum_up(SHORT, suite, scored, Graded({}, 4, 0), judge="j")["m"].figures
     # once: 1 of 1, of 2 in all; range: 1 of 2; periodic: 0 of 1
     assert judged["stic_1_judged"].value == pytest.approx(100 * 1.5 / 3)
