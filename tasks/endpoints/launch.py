@@ -30,6 +30,7 @@ BLOCK = 256  # tokens
 CONTEXTS = 4  # sequences of full length that the cache has room for
 BATCH_TOKENS = 256
 
+WORTH_VLLM = 100_000_000  # bytes of weights from which vLLM's minutes of starting on a CPU pay
 SERVED, KEPT = "served", 4  # below settings.home: the folders that llama.cpp served last, as GGUF files
 SLOTS = 8  # requests that llama.cpp answers at once, each with a context of its own
 
@@ -55,14 +56,20 @@ def launch_of(checkpoint: Path, settings: Settings, port: int) -> Launch:
 def server_of(checkpoint: Path, settings: Settings) -> str:
     """Which server `auto` is for this folder.
 
-    With a GPU: vLLM if its environment is installed, because `transformers serve` wrote 22 tokens/s there with 64 requests at once.
-    Without one: llama.cpp if it is installed and can serve the model, because it is several times faster on processors.
+    vLLM if its environment is installed: on two cores it wrote SmolLM2's answers at 288 tokens/s with 32 requests at once, where llama.cpp
+    wrote 43, and `transformers serve` 22 on a GPU. Without a GPU it takes minutes to start, so a model under WORTH_VLLM, such as the
+    rehearsal's, is served by another. llama.cpp, without a GPU, if it is installed and can serve the model. Otherwise `transformers serve`.
     """
     if settings.server != "auto":
         return settings.server
-    if _has_gpu():
-        return "vllm" if settings.vllm_python.is_file() else "transformers"
-    return "llamacpp" if is_installed() and why_not(checkpoint) is None else "transformers"
+    gpu = _has_gpu()
+    if settings.vllm_python.is_file() and (gpu or _weight_bytes(checkpoint) >= WORTH_VLLM):
+        return "vllm"
+    return "llamacpp" if not gpu and is_installed() and why_not(checkpoint) is None else "transformers"
+
+
+def _weight_bytes(checkpoint: Path) -> int:
+    return sum(file.stat().st_size for file in checkpoint.glob("*.safetensors"))
 
 
 def _has_gpu() -> bool:
@@ -133,6 +140,7 @@ def _vllm(checkpoint: Path, settings: Settings, port: int) -> Launch:
     words = [str(settings.vllm_python), "-m", "vllm.entrypoints.openai.api_server", "--model", str(checkpoint)]
     where = ["--host", HOST, "--port", str(port), "--served-model-name", str(checkpoint)]
     how = ["--generation-config", "vllm", "--enable-prompt-tokens-details", "--shutdown-timeout", str(DRAIN)]
+    how += [] if _has_gpu() else ["--enforce-eager"]  # compiling takes minutes at each start on a CPU: its cache is not read again
     offline = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "PYTHONSAFEPATH": "1", "PYTHONPATH": ""}
     key = secrets.token_urlsafe(32)
     return Launch([*words, *where, *how], {**os.environ, **offline, "VLLM_API_KEY": key}, SecretStr(key))

@@ -93,7 +93,8 @@ class Settings(BaseSettings):
     )
     server: Literal["auto", "transformers", "vllm", "llamacpp"] = Field(
         "auto",
-        description="what serves a model folder; auto: vllm on a GPU and llamacpp without one, if installed; otherwise transformers",
+        description="what serves a model folder; auto: vllm if installed, without a GPU only for models of 100 MB and more; otherwise"
+        " llamacpp without a GPU, if installed; otherwise transformers",
     )
     server_threads: int = Field(os.cpu_count() or 1, ge=1, description="CPU threads of llama.cpp's server, which a stage starts alone")
     vllm_python: Path = Field(

@@ -65,6 +65,7 @@ def test_a_reply_follows_a_schema_whatever_the_model_would_say(tmp_path: Path, m
 @pytest.fixture
 def auto(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(f"{PREFIX}SERVER", "auto")
+    monkeypatch.setenv(f"{PREFIX}VLLM_PYTHON", "no/python")
     settings.cache_clear()
 
 
@@ -91,6 +92,9 @@ def test_auto_is_vllm_on_a_gpu_that_has_its_environment_and_transformers_without
     assert server_of(checkpoint, with_vllm) == "vllm"
     monkeypatch.setattr(launch, "_has_gpu", lambda: False)
     assert server_of(checkpoint, with_vllm) == "llamacpp"
+    with (checkpoint / "model-00002-of-00002.safetensors").open("wb") as file:
+        file.truncate(launch.WORTH_VLLM)
+    assert server_of(checkpoint, with_vllm) == "vllm"
 
 
 def test_a_package_that_is_not_there_is_named(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
