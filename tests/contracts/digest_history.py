@@ -3,6 +3,7 @@
 Prints each commit that changes the digest of a stage with a version, and the definitions that differ. Nothing is checked out or written.
 """
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -38,8 +39,10 @@ def history(commits: int) -> Iterator[Asking]:
 
 
 def _differences(older: dict[Place, str], newer: dict[Place, str]) -> list[Place]:
-    kept = {*older.values()} & {*newer.values()}
-    return sorted(place for place in {*older, *newer} if {older.get(place), newer.get(place)} - {None} - kept)
+    """The definitions that differ in more than the numbers of the definitions that they name."""
+    before, after = ({place: re.sub(r"definition_\d+", "definition", text) for place, text in state.items()} for state in (older, newer))
+    kept = {*before.values()} & {*after.values()}
+    return sorted(place for place in {*older, *newer} if {before.get(place), after.get(place)} - {None} - kept)
 
 
 @lru_cache(maxsize=2)

@@ -1,8 +1,9 @@
 """What a stage's outputs depend on in the code: the functions and classes that its `run` reaches, without their circumstance.
 
 The closure ends at circumstance: where and how a stage runs, what it records, and what only refuses to run. Each definition counts in its
-normal form (normal_form.py): local variables and parameters are numbered, and a name of the project is the number of its definition in the
-order in which `run` reaches it. So a rename, a move, a new message, a docstring or an annotation asks nothing.
+normal form (normal_form.py): local variables and parameters are numbered, a constant is its value, and any other name of the project is the
+number of its definition in the order in which `run` reaches it. So a rename, a move, a constant given a name, a new message, a docstring or
+an annotation asks nothing.
 Prompt files are not part of it: they are dependencies of the stages in dvc.yaml.
 """
 
@@ -78,10 +79,12 @@ class Code:
         def named(place: Place) -> str:
             nonlocal asks
             asks = asks or place.module.startswith("tasks.endpoints")
-            if place.module.startswith(GROUND):
-                return f"{place.module}.{place.name}"
             if f"{place.module}.{place.name}".startswith(CIRCUMSTANCE) and place not in REQUEST:
                 return "circumstance"
+            if constant := self._constant(place):
+                return constant
+            if place.module.startswith(GROUND):
+                return f"{place.module}.{place.name}"
             return f"definition_{numbers.setdefault(place, len(numbers))}"
 
         waiting, found = list(numbers), dict[Place, str]()
@@ -103,6 +106,13 @@ class Code:
             ]
             self._normals[place] = "\n".join(map(ast.unparse, written))
         return self._normals[place]
+
+    def _constant(self, place: Place) -> str:
+        """The value of a constant, if it is a number, a text or bytes; empty for anything else, and for the name of a module."""
+        match self.definitions(place):
+            case [ast.Assign(value=ast.Constant(value)) | ast.AnnAssign(value=ast.Constant(value))] if value not in self._sources:
+                return repr(value)
+        return ""
 
     def definitions(self, place: Place) -> list[ast.stmt]:
         return self._module(place.module).defined.get(place.name, [])

@@ -1,8 +1,9 @@
 """The normal form of a definition: what it computes, without names of its own and without what changes no output.
 
 Left out are docstrings, annotations, imports, assertions, messages of errors and the variables that only they use, statements that print,
-log, warn or only refuse, progress bars, `await`, and decorators that cache. An error of tasks/schema/errors.py ends the stage, so its
-class does not count; another exception may be caught and steer the stage, so its class counts.
+log, warn or only refuse, progress bars, what records a run, `await`, and decorators that cache. A variable that is read once, first of all
+in the next statement, is its value. An error of tasks/schema/errors.py ends the stage, so its class does not count, nor does the function
+that makes it; another exception may be caught and steer the stage, so its class counts.
 """
 
 import ast
@@ -13,11 +14,13 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol, cast
 
 _ASIDE = re.compile(r"(?:print|say|warn|log|check|refuse|require)(?:_|$)")  # functions that only tell people something, or refuse
-_AS_GIVEN = (  # functions that return what they are given
+AS_GIVEN = (  # functions that return what they are given, apart from how it is transported
+    "tasks.endpoints.dialect.streamed",
     "tasks.models.local.located",
     "tasks.progress.track",
     "tasks.prompts.located",
 )
+_SILENT = ("tasks.progress", "tasks.tracking")  # what their context managers do changes no output
 _FORMAL = ("typing.Protocol", "typing.TypedDict")  # classes of these bases have no meaning at run time
 _CACHES = ("functools.cache", "functools.lru_cache", "functools.cached_property")
 _PURE = re.compile(  # calls that only compute
@@ -122,6 +125,8 @@ class Normal(ast.NodeTransformer):
         node.body = _body(node.body)
         if not nested:
             _drop_unread(node)
+            _drop_unread_options(node)
+            _inline(node)
             _renumber(node)
         self._own = outer
         return node
@@ -180,7 +185,7 @@ class Normal(ast.NodeTransformer):
         meant = self._meant(node.func)
         if meant == "typing.cast" and len(node.args) == 2:
             return cast(ast.AST, self.visit(node.args[1]))
-        if isinstance(meant, Place) and f"{meant.module}.{meant.name}" in _AS_GIVEN and node.args:
+        if isinstance(meant, Place) and f"{meant.module}.{meant.name}" in AS_GIVEN and node.args:
             return cast(ast.AST, self.visit(node.args[0]))
         if isinstance(node.func, ast.Subscript) and isinstance(node.func.value, ast.Name):  # list[str]()
             node.func = node.func.value
@@ -198,6 +203,10 @@ class Normal(ast.NodeTransformer):
             return []
         return [arg.arg for arg in (*found.args.posonlyargs, *found.args.args, *found.args.kwonlyargs)]
 
+    def visit_IfExp(self, node: ast.IfExp) -> ast.AST:
+        self.generic_visit(node)
+        return node.body if ast.unparse(node.body) == ast.unparse(node.orelse) else node
+
     # what changes no output
 
     def visit_Await(self, node: ast.Await) -> ast.AST:
@@ -210,13 +219,10 @@ class Normal(ast.NodeTransformer):
         return self.visit_With(ast.With(items=node.items, body=node.body))
 
     def visit_With(self, node: ast.With) -> ast.AST | list[ast.stmt]:
-        """Without progress bars; without any other item, the statements themselves."""
-        bars = [
-            item for item in node.items if isinstance(item.context_expr, ast.Call) and self._is_of(item.context_expr.func, "tasks.progress")
-        ]
-        silent = [*bars, *(item for item in node.items if self._is_below(_callee(item.context_expr), "tasks.tracking"))]
+        """Without progress bars and recorders; without any other item, the statements themselves."""
+        silent = [item for item in node.items if any(self._is_below(_callee(item.context_expr), package) for package in _SILENT)]
         self._bars |= {item.optional_vars.id for item in silent if isinstance(item.optional_vars, ast.Name)}
-        node.items = [item for item in node.items if item not in bars]
+        node.items = [item for item in node.items if item not in silent]
         self.generic_visit(node)
         return node if node.items else node.body
 
@@ -234,9 +240,19 @@ class Normal(ast.NodeTransformer):
 
     def visit_Raise(self, node: ast.Raise) -> ast.AST:
         error = node.exc.func if isinstance(node.exc, ast.Call) else node.exc
-        if error is None or self._is_of(error, "tasks.schema.errors"):
+        if error is None or self._is_of(error, "tasks.schema.errors") or self._makes_an_error(error):
             return ast.Raise(exc=error and ast.Name("error", ast.Load()), cause=None)
         return ast.Raise(exc=self.visit(error), cause=None)
+
+    def _makes_an_error(self, node: ast.expr) -> bool:
+        """Whether this is a function that returns an error of tasks/schema/errors.py, by its annotation."""
+        if not isinstance(found := self._meant(node), Place):
+            return False
+        match self._code.definitions(found):
+            case [ast.FunctionDef(returns=ast.Name(name))]:
+                error = self._code.resolved(found.module, name)
+                return isinstance(error, Place) and error.module == "tasks.schema.errors"
+        return False
 
     def visit_Expr(self, node: ast.Expr) -> ast.AST | None:
         call = node.value.value if isinstance(node.value, ast.Await) else node.value
@@ -304,6 +320,14 @@ def _drop_unread(function: ast.FunctionDef) -> None:
         _Without(unread).visit(function)
 
 
+def _drop_unread_options(function: ast.FunctionDef) -> None:
+    """Drop keyword-only parameters with a default that nothing reads: those that said how something is transported."""
+    used = {node.id for node in ast.walk(function) if isinstance(node, ast.Name)}
+    options = [*zip(function.args.kwonlyargs, function.args.kw_defaults, strict=True)]
+    left = [(option, default) for option, default in options if default is None or option.arg in used]
+    function.args.kwonlyargs, function.args.kw_defaults = [option for option, _ in left], [default for _, default in left]
+
+
 def _is_unread(node: ast.Assign, read: Counter[str]) -> bool:
     [target, *others] = node.targets
     if others or not isinstance(target, ast.Name) or not target.id.startswith("local_") or read[target.id]:
@@ -312,6 +336,60 @@ def _is_unread(node: ast.Assign, read: Counter[str]) -> bool:
         isinstance(part, ast.Yield | ast.YieldFrom | ast.NamedExpr) or (isinstance(part, ast.Call) and not _PURE.fullmatch(_called(part)))
         for part in ast.walk(node.value)
     )
+
+
+def _inline(function: ast.FunctionDef) -> None:
+    """Put the value of a variable where it is read, if that is once, and before anything else that the next statement does."""
+    names = Counter(node.id for node in ast.walk(function) if isinstance(node, ast.Name))
+    names.update(node.arg for node in ast.walk(function) if isinstance(node, ast.arg))
+    for node in ast.walk(function):
+        for field in ("body", "orelse", "finalbody"):
+            if isinstance(block := getattr(node, field, None), list):
+                _inline_in(block, names)
+
+
+def _inline_in(block: list[ast.stmt], names: Counter[str]) -> None:
+    for number in reversed(range(len(block) - 1)):
+        match block[number]:
+            case ast.Assign(targets=[ast.Name(name)], value=value) if name.startswith("local_") and names[name] == 2:
+                if _reads_first(_evaluated(block[number + 1]), name):
+                    block[number + 1] = cast(ast.stmt, _Replaced(name, value).visit(block[number + 1]))
+                    del block[number]
+
+
+def _evaluated(statement: ast.stmt) -> ast.AST | None:
+    """What a statement evaluates first, and once."""
+    match statement:
+        case ast.Return(value=found) | ast.Expr(value=found) | ast.Assign(value=found):
+            return found
+        case ast.If(test=found) | ast.For(iter=found):
+            return found
+        case ast.With(items=[item, *_]):
+            return item.context_expr
+    return None
+
+
+def _reads_first(node: ast.AST | None, name: str) -> bool | None:
+    """True: it reads the variable before it calls anything. False: something else comes first. None: it has neither."""
+    match node:
+        case None | ast.Lambda():
+            return None
+        case ast.Name():
+            return node.id == name or None
+        case ast.ListComp() | ast.SetComp() | ast.DictComp() | ast.GeneratorExp():
+            return _reads_first(node.generators[0].iter, name) or False
+        case ast.IfExp(test=first) | ast.BoolOp(values=[first, *_]):
+            return _reads_first(first, name) or False
+    inside = next((found for child in ast.iter_child_nodes(node) if (found := _reads_first(child, name)) is not None), None)
+    return False if inside is None and isinstance(node, ast.Call | ast.Yield | ast.YieldFrom | ast.NamedExpr | ast.Compare) else inside
+
+
+class _Replaced(ast.NodeTransformer):
+    def __init__(self, name: str, value: ast.expr):
+        self._name, self._value = name, value
+
+    def visit_Name(self, node: ast.Name) -> ast.expr:
+        return self._value if node.id == self._name else node
 
 
 def _called(node: ast.Call) -> str:

@@ -16,7 +16,10 @@ def run(path, out):
         raise BadInput("no path")
     return count(path)
 '''
-GROUND = {"tasks/schema/errors.py": "class BadInput(Exception):\n    pass\n"}
+GROUND = {
+    "tasks/schema/errors.py": "class BadInput(Exception):\n    pass\n",
+    "tasks/tracking/live.py": "def recorded():\n    return 1\n",
+}
 LIBRARY = "LEAST = 3\n\ndef count(path: str) -> int:\n    return len(path) + LEAST\n\ndef other():\n    return 1\n"
 
 
@@ -97,3 +100,41 @@ def test_an_error_that_a_caller_may_catch_asks_and_one_that_ends_the_stage_does_
     assert digest(library=raising.replace("KeyError", "ValueError")) != digest(library=raising)
     ending = "from tasks.schema.errors import BadInput, PipelineError\n" + raising.replace("KeyError", "BadInput")
     assert digest(library=ending.replace("raise BadInput", "raise PipelineError")) == digest(library=ending)
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("return len(path) + LEAST", "return len(path) + 3"),
+        ("return len(path) + LEAST", "length = len(path)\n    return length + LEAST"),
+        ("return len(path) + LEAST", "with recorded() as live:\n        live.log(path)\n        return len(path) + LEAST"),
+        ("def count(path: str) -> int:", "def count(path: str, *, unread: bool = False) -> int:"),
+    ],
+    ids=["a constant given a name", "a variable read once", "what records it", "an option that nothing reads"],
+)
+def test_the_same_computed_in_another_form_asks_nothing(old: str, new: str) -> None:
+    library = "from tasks.tracking.live import recorded\n" + LIBRARY
+    assert digest(library=library.replace(old, new)) == digest(library=library)
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("kept = next(path)\n    return (next(path), kept)", "return (next(path), next(path))"),
+        ("kept = next(path)\n    return [kept for _ in path]", "return [next(path) for _ in path]"),
+        ("kept = next(path)\n    return path and kept", "return path and next(path)"),
+        ("kept = next(path)\n    return lambda: kept", "return lambda: next(path)"),
+        ("kept = next(path)\n    while kept:\n        pass", "while next(path):\n        pass"),
+    ],
+    ids=["after another call", "for each", "only if", "later", "again and again"],
+)
+def test_a_variable_that_is_not_read_first_and_once_is_not_its_value(before: str, after: str) -> None:
+    assert digest(library=f"def count(path):\n    {before}\n") != digest(library=f"def count(path):\n    {after}\n")
+
+
+def test_a_function_that_makes_an_error_says_a_message_only_if_its_error_ends_the_stage() -> None:
+    imports = "from tasks.schema.errors import BadInput\n"
+    made = "def made(path) -> {}:\n    return {}(path)\n\ndef count(path):\n    raise made(path)\n"
+    written = imports + "def count(path):\n    raise BadInput('no path', path)\n"
+    assert digest(library=imports + made.format("BadInput", "BadInput")) == digest(library=written)
+    assert digest(library=imports + made.format("KeyError", "KeyError")) != digest(library=written)

@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 
 from tests.conftest import ROOT
 from tests.contracts.meaning import Code, targets
-from tests.contracts.normal_form import Place
+from tests.contracts.normal_form import AS_GIVEN, Place
 from tests.contracts.stage_digests import versions
 
 EACH = 2  # definitions of a stage in which a change of a kind is planted
@@ -101,7 +101,13 @@ def sites(statement: ast.stmt) -> list[ast.AST]:
         elif isinstance(node, ast.For | ast.AsyncFor | ast.comprehension):
             roots.append(node.iter)
     told = {id(part) for node in ast.walk(statement) if isinstance(node, ast.Raise | ast.Assert) for part in ast.walk(node)}
-    return [part for root in roots for part in ast.walk(root) if id(part) not in told]
+    return [part for root in roots for part in ast.walk(root) if id(part) not in told and not is_transport(part)]
+
+
+def is_transport(node: ast.AST) -> bool:
+    """Whether this only chooses how something is transported, such as the stream of a reply."""
+    aside = {name.rpartition(".")[2] for name in AS_GIVEN}
+    return isinstance(node, ast.IfExp) and isinstance(node.body, ast.Call) and ast.unparse(node.body.func) in aside
 
 
 def planted(place: Place, kind: Kind) -> str | None:
