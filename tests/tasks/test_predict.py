@@ -1,17 +1,23 @@
 import json
+import re
 from pathlib import Path
 
 import pytest
 
 from tasks import predict, store
 from tasks.endpoints.launch import launch_of
+from tasks.endpoints.ledger import totals
+from tasks.endpoints.replay import read_journal
 from tasks.models.gguf import convert
-from tasks.schema.errors import BadInput
-from tasks.schema.params import Base, Model, Predict
+from tasks.schema.errors import BadInput, BadParams
+from tasks.schema.params import Base, Model, Predict, load
 from tasks.schema.records import Prediction
 from tasks.schema.settings import settings
+from tasks.text.degeneration import looped
 from tasks.training.base_candidate import base_folder
+from tests.conftest import ROOT
 from tests.tasks.models.gguf_files import write_gguf
+from tests.tasks.workspace import endpoint
 
 TRAINING = (
     "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' }}"
@@ -23,7 +29,9 @@ REHEARSAL = Model(name="rehearsal-candidate", revision="1", temperature=0.5, max
 ASKED = [(f"Write a {length}-word essay about {topic}.", length) for length in (50, 100) for topic in ("bread", "ferries", "owls")]
 
 
-def run(tmp_path: Path, *models: str, samples: int = 1, base: str = "") -> tuple[dict[str, float], list[Prediction]]:
+def run(
+    tmp_path: Path, *models: str, samples: int = 1, base: str = "", stop_early: bool = False, max_tokens: int = 500
+) -> tuple[dict[str, float], list[Prediction]]:
     benchmark, out = tmp_path / "benchmark.jsonl", tmp_path / "out"
     benchmark.write_text("".join(json.dumps({"prompt": prompt, "type": "News", "length": length}) + "\n" for prompt, length in ASKED))
     for model in models:
@@ -39,8 +47,8 @@ def run(tmp_path: Path, *models: str, samples: int = 1, base: str = "") -> tuple
         out,
         seed=1,
         base=Base(model=base or "tiny", revision="", remote_code=False),
-        predict=Predict(version=1, samples=samples, base=bool(base)),
-        candidate_model=REHEARSAL,
+        predict=Predict(version=1, samples=samples, base=bool(base), stop_early=stop_early),
+        candidate_model=REHEARSAL.model_copy(update={"max_tokens": max_tokens}),
     )
     return dict(metrics), store.read_list(out / "predictions.jsonl", Prediction)
 
@@ -111,3 +119,39 @@ def test_a_base_without_a_chat_template_is_served_with_the_one_that_its_student_
     assert folder != tmp_path / "plain"
     assert (folder / "chat_template.jinja").read_text() == (tmp_path / "form.jinja").read_text()
     assert launch_of(folder, settings(), 1234).words
+
+
+def test_a_looping_answer_is_stopped_and_asked_again_and_the_last_one_is_read_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with endpoint(looping=0.5, tokens_per_second=20_000) as calls:
+        monkeypatch.setenv("LONGWRITER_CANDIDATE_URL", calls.url)
+        for name in ("whole", "stopped"):
+            (tmp_path / name).mkdir()
+        monkeypatch.setenv("LONGWRITER_HOME", str(tmp_path / "whole/home"))
+        settings.cache_clear()
+        _, whole = run(tmp_path / "whole", "student", samples=4, max_tokens=4000)
+        monkeypatch.setenv("LONGWRITER_HOME", str(tmp_path / "stopped/home"))
+        settings.cache_clear()
+        _, stopped = run(tmp_path / "stopped", "student", samples=4, stop_early=True, max_tokens=4000)
+        again = run(tmp_path / "stopped", "student", samples=4, stop_early=True, max_tokens=4000)[1]
+    assert again == stopped
+    looping = [sum(looped(p.response) > 0.3 for p in predictions) for predictions in (whole, stopped)]
+    assert looping[1] < looping[0]
+    assert len(stopped) == len(whole) == 24
+    assert all(p.response for p in stopped)
+    assert sum(p.tokens for p in stopped) < sum(p.tokens for p in whole)
+    (account,) = totals(read_journal(tmp_path / "stopped/home/replay.jsonl"), {}).values()
+    assert account.stopped > 0
+
+
+def test_stopped_answers_of_a_model_that_always_says_the_same_are_refused(tmp_path: Path) -> None:
+    params = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    section = params.index("\npredict:")
+    params = params[:section] + params[section:].replace("stop_early: false", "stop_early: true", 1)
+    cold = re.sub(r"(candidate: .*?temperature: )[0-9.]+", r"\g<1>0.0", params)
+    (tmp_path / "params.yaml").write_text(params, encoding="utf-8")
+    assert load(tmp_path / "params.yaml").predict.stop_early
+    (tmp_path / "params.yaml").write_text(cold, encoding="utf-8")
+    with pytest.raises(BadParams, match="temperature 0 gives the stopped answer again"):
+        load(tmp_path / "params.yaml")

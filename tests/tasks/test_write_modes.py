@@ -1,0 +1,95 @@
+"""The stage write in mode direct and with stop_early: killed at any moment, with every kind of bad text, and what is saved."""
+
+import random
+from pathlib import Path
+
+import pytest
+
+from tasks.agentwrite.budget import on_target
+from tasks.endpoints.ledger import totals
+from tasks.endpoints.replay import read_journal
+from tasks.schema.records import Draft
+from tasks.text.counts import count_words, s_l
+from tests.tasks.workspace import SAMPLES, SLOTS, Endpoint, Workspace, endpoint, kill_group, some_plans
+
+BAD = {"reach": 500, "condensing": 0.3, "truncated": 0.1, "looping": 0.15, "refusing": 0.05, "switching": 0.1, "miss": 0.1}
+EVERYBODY = [f"{place:04}" for place in range(SAMPLES)]
+DIRECT, STOPPING = ("mode: serial", "mode: direct"), ("stop_early: false", "stop_early: true")
+MODES = {"direct": (DIRECT,), "stopping": (STOPPING,), "both": (DIRECT, STOPPING)}
+
+
+def workspace(folder: Path, calls: Endpoint, *changes: tuple[str, str]) -> Workspace:
+    space = Workspace(folder, calls.url, some_plans())
+    params = (folder / "params.yaml").read_text(encoding="utf-8")
+    for old, new in changes:
+        assert old in params
+        params = params.replace(old, new)
+    (folder / "params.yaml").write_text(params, encoding="utf-8")
+    return space
+
+
+def length_scores(drafts: list[Draft]) -> float:
+    return sum(s_l(draft.instruction.words, sum(map(count_words, draft.paragraphs))) for draft in drafts) / len(drafts)
+
+
+@pytest.mark.parametrize("mode", ["both", *(pytest.param(mode, marks=pytest.mark.slow) for mode in ("direct", "stopping"))])
+def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(tmp_path: Path, mode: str) -> None:
+    with endpoint(**BAD) as calls:
+        unbroken = workspace(tmp_path / "unbroken", calls, *MODES[mode])
+        assert unbroken.finish() == 0, unbroken.said()
+        assert unbroken.ends() == EVERYBODY
+        every = unbroken.paid()
+    luck, kills = random.Random(mode), 4
+    with endpoint(**BAD) as calls:
+        space = workspace(tmp_path / "space", calls, *MODES[mode])
+        for moment in sorted(luck.randrange(1, every - SLOTS) for _ in range(kills)):
+            process = space.start()
+            if process.poll() is None:
+                space.run_until(process, moment)
+                kill_group(process)
+        assert space.finish() == 0, space.said()
+        calls.wait_until_idle()
+        assert space.outputs() == unbroken.outputs()
+        assert space.paid() == every
+        answered = calls.served().total() + calls.health()["stopped"]
+        assert every <= answered <= every + (kills + 1) * SLOTS
+        before = space.paid()
+        assert space.finish() == 0
+        assert (space.paid(), space.outputs()) == (before, unbroken.outputs())
+
+
+def test_in_mode_direct_most_samples_take_one_call_and_all_have_their_length(tmp_path: Path) -> None:
+    with endpoint(reach=700) as calls:
+        space, serial = workspace(tmp_path / "direct", calls, DIRECT), workspace(tmp_path / "serial", calls)
+        assert (space.finish(), serial.finish()) == (0, 0), space.said()
+    drafts = space.drafts()
+    ways = [draft.way for draft in drafts]
+    assert len(drafts) == SAMPLES
+    assert ways.count("direct") >= 0.6 * SAMPLES
+    assert ways.count("serial") == 0
+    assert space.paid() < 0.2 * serial.paid()
+    assert all(on_target(sum(map(count_words, draft.paragraphs)), draft.instruction.words) for draft in drafts)
+    assert length_scores(drafts) >= length_scores(serial.drafts()) - 1
+    assert all(draft.way is None for draft in serial.drafts())
+
+
+def test_stopped_loops_save_tokens_and_leave_the_same_drafts_as_good(tmp_path: Path) -> None:
+    spaces, tokens = list[Workspace](), list[int]()
+    for name, changes in {"whole": (), "stopped": (STOPPING,)}.items():
+        with endpoint(looping=0.3, tokens_per_second=20_000) as calls:
+            space = workspace(tmp_path / name, calls, *changes)
+            space.folder.joinpath("params.yaml").write_text(
+                space.folder.joinpath("params.yaml").read_text(encoding="utf-8").replace("max_rejects: 0.5", "max_rejects: 1.0"),
+                encoding="utf-8",
+            )
+            assert space.finish() == 0, space.said()
+            calls.wait_until_idle()
+            spaces.append(space)
+            tokens.append(calls.health()["tokens"])
+    whole, stopped = spaces
+    (account,) = totals(read_journal(stopped.journal), {}).values()
+    assert account.stopped > 20
+    assert tokens[1] < 0.4 * tokens[0]
+    assert account.saved > 0
+    assert len(stopped.drafts()) >= 0.7 * len(whole.drafts()) > 0  # other replies loop, because a stream is another request
+    assert abs(length_scores(whole.drafts()) - length_scores(stopped.drafts())) < 3
