@@ -33,6 +33,7 @@ from tasks.text.languages import language_of
 from tasks.text.length_requests import parse_length_request
 
 BYTES_PER_TOKEN = 4
+COUNTS = ("calls", "prompt", "repeated", "completion", "seconds", "unplanned", "unwritten")  # of EstimatedCalls, that add up
 SEEN = 50  # calls of the same model in the journal that are needed to measure its speed
 
 
@@ -61,10 +62,14 @@ class EstimatedCalls:
     unplanned: float = 0  # instructions that the rehearsal could not plan
     unwritten: float = 0  # plans that the rehearsal could not write; their calls count
 
+    def plus(self, other: "EstimatedCalls") -> "EstimatedCalls":
+        """The sums of both, and the longer chain."""
+        counts = {name: getattr(self, name) + getattr(other, name) for name in COUNTS}
+        return EstimatedCalls(**counts, longest=max(self.longest, other.longest))
+
     def scaled(self, factor: float) -> "EstimatedCalls":
         """All sums multiplied by `factor`; `longest` does not change."""
-        counts = ("calls", "prompt", "repeated", "completion", "seconds", "unplanned", "unwritten")
-        return replace(self, **{name: getattr(self, name) * factor for name in counts})
+        return replace(self, **{name: getattr(self, name) * factor for name in COUNTS})
 
     def wall(self, slots: int) -> float:
         """A lower bound of the run time in seconds with `slots` concurrent requests: the longest chain, or all calls divided by slots."""
@@ -128,24 +133,37 @@ def _has_instructions(path: Path) -> bool:
     return first.data is not None and Instruction.model_fields.keys() - {"length_kind"} <= first.data.keys()
 
 
-def estimate(prompts: PromptsOnDisk, *, plan: PlanSection, write: Write, pace: EndpointPace, sample: int) -> EstimatedCalls:
+def estimate(
+    prompts: PromptsOnDisk, *, plan: PlanSection, write: Write, pace: EndpointPace, sample: int, max_tokens: int | None = None
+) -> EstimatedCalls:
     """Estimates calls, tokens and time for all instructions: simulates `sample` of them with the rule-based teacher and scales the
-    result up. Sends nothing.
+    result up. Sends nothing. `max_tokens`: of the teacher, for write.mode direct.
     """
-    total, count = EstimatedCalls(), min(sample, len(prompts))
-    for instruction in progress.track(prompts.spaced(count), unit="instruction", label="estimate", total=count):
-        asyncio.run(_rehearse(instruction, total, plan=plan, write=write, pace=pace))
-    return total.scaled(len(prompts) / count)
+    count = min(sample, len(prompts))
+    seen = progress.track(prompts.spaced(count), unit="instruction", label="estimate", total=count)
+    return estimate_sample(seen, plan=plan, write=write, pace=pace, max_tokens=max_tokens).scaled(len(prompts) / count)
 
 
-def estimate_one(instruction: Instruction, *, plan: PlanSection, write: Write, pace: EndpointPace) -> EstimatedCalls:
-    """The work for one instruction. Raises nothing for one that the rehearsal cannot plan: `unplanned` is 1 then."""
+def estimate_sample(
+    instructions: Iterable[Instruction], *, plan: PlanSection, write: Write, pace: EndpointPace, max_tokens: int | None = None
+) -> EstimatedCalls:
+    """The work for these instructions, by the rule-based teacher. Sends nothing."""
     total = EstimatedCalls()
-    asyncio.run(_rehearse(instruction, total, plan=plan, write=write, pace=pace))
+    for instruction in instructions:
+        asyncio.run(_rehearse(instruction, total, plan=plan, write=write, pace=pace, max_tokens=max_tokens))
     return total
 
 
-async def _rehearse(instruction: Instruction, total: EstimatedCalls, *, plan: PlanSection, write: Write, pace: EndpointPace) -> None:
+def estimate_one(
+    instruction: Instruction, *, plan: PlanSection, write: Write, pace: EndpointPace, max_tokens: int | None = None
+) -> EstimatedCalls:
+    """The work for one instruction. Raises nothing for one that the rehearsal cannot plan: `unplanned` is 1 then."""
+    return estimate_sample([instruction], plan=plan, write=write, pace=pace, max_tokens=max_tokens)
+
+
+async def _rehearse(
+    instruction: Instruction, total: EstimatedCalls, *, plan: PlanSection, write: Write, pace: EndpointPace, max_tokens: int | None
+) -> None:
     """Add the calls of one instruction to the total."""
     chain, before = 0.0, ""
 
@@ -169,7 +187,7 @@ async def _rehearse(instruction: Instruction, total: EstimatedCalls, *, plan: Pl
         total.unplanned += 1
         return
     chain, before = 0.0, ""  # the stage write starts after all plans are made
-    draft = await write_draft(chat, planned, write=write, bounds=plan.paragraph_words)
+    draft = await write_draft(chat, planned, write=write, bounds=plan.paragraph_words, max_tokens=max_tokens)
     total.unwritten += isinstance(draft, Unwritable)
     total.longest = max(total.longest, chain)
 

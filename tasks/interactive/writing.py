@@ -99,7 +99,7 @@ def expected_cost(instruction: Instruction, chosen: ChosenModel, params: Params)
     price = settings().prices.get(chosen.model.name)
     if price is None:
         return ""
-    work = estimate_one(instruction, plan=params.plan, write=params.write, pace=ASSUMED)
+    work = estimate_one(instruction, plan=params.plan, write=params.write, pace=ASSUMED, max_tokens=chosen.model.max_tokens)
     return f"${work.dollars(price, cache=True):.4f}"
 
 

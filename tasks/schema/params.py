@@ -180,11 +180,14 @@ class PlanSection(Section):
     max_rejects: Share
 
 
+WriteMode = Literal["serial", "parallel", "direct"]
+
+
 class Write(Section):
     """How the teacher writes a text by its plan."""
 
     version: Version
-    mode: Literal["serial", "parallel", "direct"] = Field(
+    mode: WriteMode = Field(
         description="serial: each paragraph sees the text so far; parallel: none does (ablation); direct: the whole text in one call, or"
         " each chapter where models.teacher.max_tokens is too small for the whole; it is repaired, or written serially, where it fails a"
         " check or misses its length"

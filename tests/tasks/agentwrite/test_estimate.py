@@ -65,6 +65,53 @@ def test_the_estimate_is_what_the_run_then_takes_and_the_ledger_says_so(folder: 
     assert "rehearsal-teacher" in run(folder, "tasks.agentwrite", "estimate", "instructions.jsonl")
 
 
+def test_a_probe_compares_the_modes_and_the_run_does_not_pay_it_again(folder: Path) -> None:
+    prices = {"LONGWRITER_PRICES": '{"rehearsal-teacher": {"prompt": 2.5, "cached": 1.25, "completion": 10}}'}
+    command = ("tasks.agentwrite", "estimate", "instructions.jsonl", "--probe", "6", "--json")
+    said = json.loads(run(folder, *command, **prices).splitlines()[-1])["probe"]
+    serial, direct = said["modes"]
+    assert (serial["mode"], direct["mode"], serial["instructions"]) == ("serial", "direct", 6)
+    assert (serial["rejects"], direct["rejects"], direct["ways"]) == (0, 0, {"direct": 6})
+    assert direct["calls"] == 12
+    assert serial["calls"] > direct["calls"]
+    assert direct["expected_dollars"] < 0.7 * serial["expected_dollars"]
+    assert serial["within_10_percent"] == direct["within_10_percent"] == 6
+    assert said["paid_calls"] == serial["calls"] + direct["calls"] - 6  # the plans are common to both modes
+    again = json.loads(run(folder, *command, **prices).splitlines()[-1])["probe"]
+    assert again["paid_calls"] == 0
+    assert again["modes"] == said["modes"]
+
+    params = (folder / "params.yaml").read_text(encoding="utf-8")
+    (folder / "params.yaml").write_text(params.replace("mode: serial", "mode: direct"), encoding="utf-8")
+    expected = json.loads(run(folder, "tasks.agentwrite", "estimate", "instructions.jsonl", "--json", **prices).splitlines()[-1])
+    run(folder, "tasks.plan", "instructions.jsonl", "passed.json", "plans", **prices)
+    run(folder, "tasks.write", "plans/plans.jsonl", "drafts", **prices)
+    ledger = json.loads(run(folder, "tasks.agentwrite", "ledger", "--samples", "--json", **prices))
+    (account,) = ledger["accounts"]
+    assert expected["calls"] == 80
+    assert account["calls"] == 80 + serial["calls"] - 6  # both modes of the probe, and what of the run was not in it
+    assert ledger["ways"]["direct"][:2] == [40, 40]
+    assert len(ledger["samples"]) == 40
+    table = run(folder, "tasks.agentwrite", "ledger", "--samples", **prices)
+    assert "write.mode direct: 40 samples direct, 40 calls" in table
+    assert "0003" in table
+
+
+def test_the_cost_of_a_probe_is_said_before_it_is_made(folder: Path) -> None:
+    own = os.environ | {"PYTHONPATH": str(ROOT), "LONGWRITER_HOME": str(folder / "home"), "LONGWRITER_TEACHER_URL": "http://127.0.0.1:9/v1"}
+    command = [sys.executable, "-m", "tasks.agentwrite", "estimate", "instructions.jsonl", "--probe", "3"]
+    done = subprocess.run(command, cwd=folder, env=own, text=True, capture_output=True, timeout=120)
+    assert done.returncode != 0
+    said = done.stderr.splitlines()
+    first = next(line for line in said if line.startswith("probe: 3 instructions, written in the modes serial and direct"))
+    assert "calls, unknown dollars: LONGWRITER_PRICES has no price for it" in first
+    assert "cannot connect" in said[-1]
+    assert not (folder / "home/replay.jsonl").exists() or not (folder / "home/replay.jsonl").read_bytes()
+    wrong = subprocess.run([*command, "--modes", "serial,fast"], cwd=folder, env=own, text=True, capture_output=True, timeout=120)
+    assert wrong.returncode != 0
+    assert "'fast' is no mode of the stage write; there are serial, parallel, direct" in wrong.stderr
+
+
 def test_a_sample_stands_for_all() -> None:
     params = load(ROOT / "params.yaml")
     asked = PromptsOnDisk(instructions(200))

@@ -215,7 +215,7 @@ def test_equal_requests_at_once_are_sent_once_and_one_that_is_not_watched_is_sen
 
     async def go() -> list[Reply]:
         async with server.running() as url, open_role("teacher", MODEL, url=url) as chat:
-            return await asyncio.gather(chat(watched()), chat(watched()), chat(watched()._replace(watch=None)))
+            return list(await asyncio.gather(chat(watched()), chat(watched()), chat(watched()._replace(watch=None))))
 
     one, two, whole = asyncio.run(go())
     assert one == two
