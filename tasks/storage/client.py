@@ -55,7 +55,7 @@ FIXES = {
 
 
 def connect() -> "S3Client":
-    """A new S3 client. Event handlers registered on it do not affect other clients. Raises StorageError, BadSettings."""
+    """A new S3 client. Raises StorageError, BadSettings."""
     import boto3
     from botocore.config import Config
 
@@ -124,18 +124,13 @@ def opened(store: str = "") -> tuple[Place, "S3Client"]:
 @contextmanager
 def one_line(what: str) -> Iterator[None]:
     """Turn boto3's errors about `what` into StorageError. boto3's messages may quote a request, so only known parts are shown."""
-    from boto3.exceptions import Boto3Error, S3UploadFailedError
+    from boto3.exceptions import Boto3Error
     from botocore.exceptions import BotoCoreError, ClientError
-    from s3transfer.exceptions import RetriesExceededError, S3DownloadFailedError
 
     try:
         yield
     except ClientError as error:
         _refused(what, error)
-    except (S3UploadFailedError, S3DownloadFailedError):
-        raise StorageError(f"{what}: the object changed while it was read or written; run again") from None
-    except RetriesExceededError as error:
-        raise StorageError(f"{what}: {_reason(error.last_exception)}") from None
     except (BotoCoreError, Boto3Error) as error:
         raise StorageError(f"{what}: {_reason(error)}") from None
 

@@ -4,13 +4,11 @@ import fcntl
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, NamedTuple
-
-from botocore.exceptions import ClientError
+from typing import NamedTuple
 
 from tasks import store
 from tasks.checkpoints import refuse_pickles
@@ -18,12 +16,10 @@ from tasks.progress import byte_bar, tqdm
 from tasks.schema.errors import BadInput, StorageError, WorkspaceBusy
 from tasks.schema.settings import settings
 from tasks.storage import objects, parts, versions
-from tasks.storage.client import S3Client, code, connect, one_line, preflight
-from tasks.storage.manifest import PIECE, Manifest, ManifestFile, digests_of
+from tasks.storage.client import S3Client, connect, one_line, preflight
+from tasks.storage.manifest import Manifest, digests_of
 from tasks.storage.place import Place
 
-BATCH = 100  # multipart files open at once
-TRIES = 5  # per file of one part, as in the transfer manager
 SPARE = 64 * 2**20  # bytes that a fetch leaves free on the disk
 
 
@@ -112,83 +108,28 @@ def _enough_space(scratch: Path, manifest: Manifest) -> None:
 
 def _get(client: S3Client, manifest: Manifest, scratch: Path, source: Place, progress: tqdm) -> tuple[int, int]:
     prefix = source.content(manifest.name, manifest.content)
-    begun = {prefix + file.path for file in manifest.files if (scratch / file.path).exists()}
-    handlers = parts.Fetching(client, manifest, scratch, prefix, begun=begun, moved=lambda size: None)
+    begun = {file.path for file in manifest.files if (scratch / file.path).exists()}
+    for file in manifest.files:
+        _make(scratch / file.path, file.size)
+    fetching = parts.Fetching(parts.Files(client, source.bucket, prefix, manifest, scratch, progress.update), begun=begun)
     missing = list(manifest.files)
     for attempt in range(objects.READS):
         with one_line(f"s3://{source.bucket}/{prefix}"):
-            _at_once([file for file in missing if len(file.parts) == 1], client, manifest, scratch, source.bucket, prefix, progress)
-            large = [file for file in missing if len(file.parts) > 1]
-            for start in range(0, len(large), BATCH):
-                _by_parts(large[start : start + BATCH], client, manifest, scratch, source.bucket, prefix, progress)
-        if not (missing := [file for file in missing if file.size and not handlers.whole(prefix + file.path)]):
-            return handlers.fetched, handlers.spared
+            missing = fetching.fetch(missing)
+        if not missing:
+            return fetching.fetched, fetching.spared
         time.sleep(objects.PAUSE * 2**attempt)
     raise StorageError(f"s3://{source.bucket}/{prefix}{missing[0].path}: missing, or not what its manifest says; publish the version again")
 
 
-def _at_once(
-    files: Sequence[ManifestFile], client: S3Client, manifest: Manifest, scratch: Path, bucket: str, prefix: str, progress: tqdm
-) -> None:
-    """Get these files of one part, with one request each. A missing file is left for the next round. Raises as `_by_parts`.
-
-    The transfer manager would take a fifth more CPU time, because it runs four tasks per file.
-    """
-    from s3transfer.utils import S3_RETRYABLE_DOWNLOAD_ERRORS
-    from tenacity import retry, retry_if_exception_type, stop_after_attempt
-
-    span = f"bytes=0-{manifest.part_size - 1}"
-
-    @retry(retry=retry_if_exception_type(S3_RETRYABLE_DOWNLOAD_ERRORS), stop=stop_after_attempt(TRIES), reraise=True)
-    def read(key: str, handle: IO[bytes]) -> None:
-        body = client.get_object(Bucket=bucket, Key=key, Range=span)["Body"]
-        handle.seek(0)
-        while piece := body.read(PIECE):
-            handle.write(piece)
-
-    def get(file: ManifestFile) -> None:
-        with _open(scratch / file.path, file.size) as handle:
-            if not file.size:
-                return
-            try:
-                read(prefix + file.path, handle)
-            except ClientError as error:
-                if code(error) not in objects.MISSING:
-                    raise
-            else:
-                progress.update(file.size)
-
-    with ThreadPoolExecutor(settings().transfers, thread_name_prefix="fetch") as pool:
-        list(pool.map(get, files))
-
-
-def _by_parts(
-    files: Sequence[ManifestFile], client: S3Client, manifest: Manifest, scratch: Path, bucket: str, prefix: str, progress: tqdm
-) -> None:
-    """Get these multipart files. A missing file is left for the next round. Raises boto3's error for parts that stay damaged."""
-    from boto3.s3.transfer import ProgressCallbackInvoker
-
-    with ExitStack() as opened, parts.manager(client, manifest.part_size) as manager:
-        subscribers = [ProgressCallbackInvoker(progress.update)]
-        handles = [opened.enter_context(_open(scratch / file.path, file.size)) for file in files]
-        futures = [
-            manager.download(bucket, prefix + file.path, handle, subscribers=subscribers)
-            for file, handle in zip(files, handles, strict=True)
-        ]
-        for future in futures:
-            try:
-                future.result()
-            except ClientError as error:
-                if code(error) not in objects.MISSING:
-                    raise
-
-
-def _open(path: Path, size: int) -> IO[bytes]:
-    """Open a file for reading and writing, at its final size (sparse). Links are not followed."""
+def _make(path: Path, size: int) -> None:
+    """Make a file with its final size (sparse), or give it that size. Links are not followed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644), "r+b")
-    handle.truncate(size)
-    return handle
+    handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
+    try:
+        os.ftruncate(handle, size)
+    finally:
+        os.close(handle)
 
 
 def _settle(scratch: Path) -> None:

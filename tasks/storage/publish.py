@@ -23,11 +23,6 @@ if TYPE_CHECKING:
     from mypy_boto3_s3.type_defs import HeadObjectOutputTypeDef
 
 ROUNDS = 3  # of sending missing files
-LOST = (  # uploads that must start from the beginning
-    ("UploadPart", "NoSuchUpload"),  # another publisher of the same content has finished it
-    ("CompleteMultipartUpload", "NoSuchUpload"),
-    ("UploadPart", "NotImplemented"),  # a part arrived damaged, and rclone cannot replace a part that it has forwarded
-)
 THERE = ("PreconditionFailed", "ConditionalRequestConflict", "412", "409")  # S3's replies if the object exists already (IfNoneMatch)
 
 
@@ -96,44 +91,18 @@ def _send(
     for _ in range(ROUNDS):
         if not missing:
             return sent, spared
-        sending, begun = connect(), kept(client, to.bucket, prefix, missing, manifest.part_size)
-        handlers = parts.Sending(sending, manifest, folder, prefix, kept=begun, stamps=stamps, moved=progress.update)
-        anew = _transfer(sending, missing, manifest, folder, to.bucket, prefix, progress)
-        _forget(client, to.bucket, prefix, anew)
-        sent, spared = sent + handlers.sent, spared + handlers.spared
-        missing = [file for file in missing if prefix + file.path not in handlers.proven]
+        begun = kept(client, to.bucket, prefix, missing, manifest.part_size)
+        files = parts.Files(client, to.bucket, prefix, manifest, folder, progress.update)
+        sending = parts.Sending(files, kept=begun, stamps=stamps)
+        with one_line(f"s3://{to.bucket}/{prefix}"):
+            lost = sending.send(missing)
+        _forget(client, to.bucket, prefix, lost)
+        sent, spared = sent + sending.sent, spared + sending.spared
+        missing = [file for file in missing if prefix + file.path not in sending.proven]
         missing = _missing(client, manifest, missing, folder, to.bucket, prefix, patient=True)
     if missing:
         raise StorageError(f"s3://{to.bucket}/{prefix}{missing[0].path}: uploaded but not found afterwards; run again to resume")
     return sent, spared
-
-
-def _transfer(
-    client: S3Client, files: Sequence[ManifestFile], manifest: Manifest, folder: Path, bucket: str, prefix: str, progress: tqdm
-) -> list[str]:
-    """Send these files; the keys of uploads that must start from the beginning. Raises StorageError."""
-    from boto3.s3.transfer import ProgressCallbackInvoker
-
-    anew = []
-    with one_line(f"s3://{bucket}/{prefix}"), parts.manager(client, manifest.part_size) as manager:
-        futures = {
-            prefix + file.path: manager.upload(
-                str(folder / file.path),
-                bucket,
-                prefix + file.path,
-                extra_args={"ChecksumAlgorithm": "SHA256", "Metadata": {parts.METADATA: file.checksum}},
-                subscribers=[ProgressCallbackInvoker(progress.update)],
-            )
-            for file in files
-        }
-        for key, future in futures.items():
-            try:
-                future.result()
-            except ClientError as error:
-                if (error.operation_name, code(error)) not in LOST:
-                    raise
-                anew.append(key)
-    return anew
 
 
 def _forget(client: S3Client, bucket: str, prefix: str, keys: Sequence[str]) -> None:
