@@ -66,6 +66,11 @@ TREE: dict[str, Leaf | Branch] = {
                 f"{EVAL}:compare", "Compare two evaluations, with intervals.", "eval compare data/score:student paper:LongWriter-9B"
             ),
             "duel": Leaf(f"{EVAL}:duel", "Let the judge compare answers in pairs.", "eval duel data/predict:student data/predict:control"),
+            "judge-exam": Leaf(
+                "tasks.evaluation.judge_commands:judge_exam",
+                "Examine the judge: what misleads it, and does it repeat its grades?",
+                "eval judge-exam answers.jsonl --estimate",
+            ),
             "nll": Leaf(f"{EVAL}:nll", "Measure the NLL of answers by position.", "eval nll answers.jsonl MODEL_FOLDER"),
             "verdicts": Leaf("tasks.judging.__main__:verdicts", "Show how recorded judge replies are read.", "eval verdicts replies.jsonl"),
             "ci": Leaf("tasks.evaluation.ci:ci_eval", "Evaluate in CI: a comment, and exit code 1 on failure.", "eval ci --out ci-eval"),

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 
 from tasks import stage, store
+from tasks.judging.exam_card import read_exams
 from tasks.judging.judged import Judged
 from tasks.judging.pairwise import tally
 from tasks.judging.reliability import Gathered
@@ -21,13 +22,13 @@ from tasks.schema.params import Pack
 from tasks.schema.records import Duel, Prediction, ScoredItem, Verdict
 
 
-def run(predictions: Path, judged: Path, out: Path, *, pack: Pack) -> stage.Metrics:
+def run(predictions: Path, judged: Path, exams: Path, out: Path, *, pack: Pack) -> stage.Metrics:
     files, gathered = Files(predictions, judged / "verdicts.jsonl"), Gathered()
     is_judged = files.verdicts.stat().st_size > 0  # empty: models.judge is null
     verdicts = gathered.passing(store.read(files.verdicts, Verdict)) if is_judged else None
     matched = match(store.read(predictions, Prediction), verdicts, files)
     items = score_all(store.read(predictions, Prediction), matched)
-    found = cards(items, matched)
+    found = cards(items, matched, read_exams(exams))
     write_scores(out, items, found)
     duels = judged / "duels.jsonl"
     told = tally(store.read(duels, Duel) if duels.stat().st_size else ())
@@ -53,4 +54,4 @@ def _write_ruler(path: Path, items: list[ScoredItem]) -> None:
 
 
 if __name__ == "__main__":
-    stage.main("PREDICTIONS JUDGED OUT", lambda params: partial(run, pack=params.pack))
+    stage.main("PREDICTIONS JUDGED EXAMS OUT", lambda params: partial(run, pack=params.pack))

@@ -48,6 +48,10 @@ class BudgetedCache:
             return stopped(known, found, saved=0)  # an answer that was recorded when nothing was stopped
         return known
 
+    def is_recorded(self, key: str) -> bool:
+        """Whether there is a recorded reply. Does not count as a replay."""
+        return self._journal.get(key) is not None
+
     @contextmanager
     def reserve(self, request: Request) -> Iterator[None]:
         """Reserves money and disk space for one call during the block. Raises SpendCapReached, or OSError without disk space for the

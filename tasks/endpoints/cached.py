@@ -25,6 +25,10 @@ class CachedChat:
         """Running totals of this role's calls."""
         return self._cache.account
 
+    def is_recorded(self, request: Request) -> bool:
+        """Whether the journal has the reply to a request, so that it costs nothing."""
+        return self._cache.is_recorded(self._cache.key(request))
+
     async def __call__(self, request: Request) -> Reply:
         key = self._cache.key(request)
         if (reply := self._cache.lookup(key, request.watch)) is None:

@@ -21,6 +21,7 @@ from tasks.evaluation.display import (
     show_nll,
     show_scorecard,
 )
+from tasks.evaluation.judge_commands import judge_exam
 from tasks.evaluation.recorded import models_in
 from tasks.judging.judged import Judged
 from tasks.longbench.samples import other_prompts
@@ -35,6 +36,9 @@ if TYPE_CHECKING:
 
 REPEATED = 3  # rows that a message names
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+app.command("judge-exam")(judge_exam)
 
 
 @app.callback()

@@ -46,7 +46,7 @@ STEADINESS = {"lsd": "LSD, words (lower is steadier)", "lvc": "LVC, % (lower is 
 
 def show_scorecard(card: Scorecard, *, title: str) -> None:
     """Prints scores with 95% intervals, the ruler, and degeneration of the answers."""
-    console = _console()
+    console = terminal()
     console.print(_scores(card, title=title))
     if card.s_q is None:
         why = "no verdict of the judge could be read" if card.judge else "no judge has seen these outputs"
@@ -60,6 +60,8 @@ def show_scorecard(card: Scorecard, *, title: str) -> None:
     console.print(_ceiling(card))
     if card.reasoned:
         console.print(f"{card.reasoned} answers have thoughts before them; they are kept in `reasoning`, and are in no count and no score.")
+    if card.judge:
+        console.print(_exam(card), markup=False)
     if found := card.stripped:
         script = f"S_l paper would be {found.s_l:.2f} there"
         console.print(f"In {found.answers} answers the thoughts stood in the text: the paper's script counts them as text, {script}.")
@@ -79,7 +81,7 @@ def show_scorecard(card: Scorecard, *, title: str) -> None:
 
 def show_judge(found: Reliability) -> None:
     """Prints the judge and how reliable its scores are."""
-    console = _console()
+    console = terminal()
     console.print(f"Judge: {found.judge}.", markup=False)
     if found.unread:
         console.print(f"{found.unread} of its {found.verdicts} verdicts could not be read; the replies and why: verdicts.jsonl.")
@@ -164,7 +166,7 @@ def show_card(card: "Card") -> None:
 
 def show_duels(found: Tally, *, only_one: int) -> None:
     """Prints wins, the test result, and the judge's position bias."""
-    console = _console()
+    console = terminal()
     console.print(f"{found.duels} duels, each judged in both orders.", markup=False)
     for name, wins in ((found.a, found.a_wins), (found.b, found.b_wins), ("ties", found.ties)):
         console.print(f"{wins:6}  {name}", markup=False)
@@ -201,7 +203,7 @@ def show_models(cards: Mapping[str, Scorecard], *, title: str, remark: str | Non
     for name, card in cards.items():
         own = [f"{scores[name][column]:.2f}" if column in scores[name] else "-" for column in columns]
         table.add_row(escape(name), str(card.answers), *_cells(card)[2:4], *own)
-    console = _console()
+    console = terminal()
     console.print(table)
     if remark:
         console.print(remark, markup=False)
@@ -215,7 +217,7 @@ def show_comparison(found: Comparison) -> None:
     """Prints the differences row by row, notes, and the verdict on the last line."""
     from rich.markup import escape
 
-    console = _console()
+    console = terminal()
     console.print(_differences(found.rows))
     for name, missing in (("A", found.only_a), ("B", found.only_b)):
         if missing:
@@ -239,7 +241,7 @@ def show_nll(found: Nll) -> None:
         table.add_column(name, justify="right")
     for point in found.points:
         table.add_row(str(point.position), f"{point.nll:.3f}", str(point.answers))
-    console = _console()
+    console = terminal()
     console.print(table)
     if found.by_part:
         console.print("by tenth of the text: " + ", ".join(f"{part:.3f}" for part in found.by_part))
@@ -247,7 +249,8 @@ def show_nll(found: Nll) -> None:
     console.print(f"{found.answers} answers, {found.tokens:,} tokens, context {found.context:,}: {found.nll:.3f}{left}")
 
 
-def _console() -> "Console":
+def terminal() -> "Console":
+    """The console that tables are printed on: as wide as the terminal, or WIDTH columns."""
     from rich.console import Console
 
     return Console(width=None if sys.stdout.isatty() else WIDTH, highlight=False)
@@ -328,6 +331,14 @@ def _decay(decay: Decay) -> str:
         f"that change their script {decay.switched:.1%}."
     )
     return f"{repeated}; {looped}.\n{answers}"
+
+
+def _exam(card: Scorecard) -> str:
+    found = card.exam
+    if found is None:
+        return "The judge is not examined: `longwriter eval judge-exam` shows what misleads it."
+    misled = f"misled by {', '.join(found.misled_by)}" if found.misled_by else "nothing misled it"
+    return f"The judge's exam, card {found.digest}: {misled}."
 
 
 def _steadiness(found: Steadiness) -> str:

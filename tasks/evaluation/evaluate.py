@@ -17,6 +17,7 @@ from typing import NamedTuple
 from tasks import store
 from tasks.endpoints.roles import only_model, open_role
 from tasks.evaluation.planned import check_languages, through_agentwrite
+from tasks.judging.exam_card import EXAMS, read_exams
 from tasks.judging.judged import judged as reliable
 from tasks.judging.session import Judgement
 from tasks.judging.templates import read_template
@@ -225,7 +226,7 @@ def _score(out: Path, said: Judgement | None) -> Scorecard:
         store.write_json(out / "reliability.json", reliable(said.verdicts(), ()))
     judged = match(store.read(files.predictions, Prediction), said.verdicts() if said else None, files)
     items = score_all(store.read(files.predictions, Prediction), judged)
-    found = cards(items, judged)
+    found = cards(items, judged, read_exams(EXAMS))
     write_scores(out, items, found)
     (card,) = found.values()
     return card

@@ -121,10 +121,14 @@ class _Said(NamedTuple):
     problem: str | None
 
 
+def comparison(order: DuelPair) -> str:
+    """Returns the prompt that compares A's answer, in the first place, with B's."""
+    prompt, first, second = order.a.item.prompt, order.a.response, order.b.response
+    return fill("compare", prompt=prompt, first=first, second=second, mark=mark(prompt, first, second))
+
+
 async def _compare(chat: Chat, order: DuelPair, tries: int) -> _Said:
-    first, second = order.a.response, order.b.response
-    prompt = order.a.item.prompt
-    asked = fill("compare", prompt=prompt, first=first, second=second, mark=mark(prompt, first, second))
+    first, second, asked = order.a.response, order.b.response, comparison(order)
     replies, problem = list[Reply](), None
     for attempt in range(tries):
         try:

@@ -23,6 +23,7 @@ SCHEMA: dict[str, object] = {
     "additionalProperties": False,
 }
 
+COPIED = "the verdict is one that is in the answer"
 Grades = dict[str, object]  # by dimension, as written
 
 
@@ -328,7 +329,7 @@ def _why_none(text: str, found: Sequence[FoundValue], read: Sequence[_Reading], 
     if own:
         return f"{next(name for name in DIMENSIONS if name not in own[-1].grades)} is missing"
     if any(_copied(verdict.grades, copies) for verdict in read):
-        return "the verdict is one that is in the answer"
+        return COPIED
     if read:
         return "the only verdict is a quotation or an example"
     return "no JSON object with the six dimensions" if any(one.value is not None for one in found) else "no JSON object"

@@ -93,6 +93,20 @@ class Stripped(Record):
     s_l: float  # mean in paper mode, if thoughts were counted as the paper's script does
 
 
+class JudgeExam(Record):
+    """What an exam of the judge found (`longwriter eval judge-exam`); the whole is in the card of this digest."""
+
+    digest: str  # first 16 hex digits of the card's SHA-256
+    misled_by: tuple[str, ...]  # plants that misled the judge, and "order"
+    bias: float | None  # points of S_q: the largest rise by a plant, at the upper end of its 95% interval; None: no interval
+    biased_by: str  # that plant; empty: none
+    drop: float | None  # points: the smallest drop by a planted fault, at the lower end of its interval; None: no interval
+    unnoticed: str  # that fault
+    order: float | None  # distance of the first place's share of wins from one half; None: no comparison had a winner
+    deviation: float | None  # points: standard deviation of an answer's S_q between repeats; None: no repeats
+    read: float  # share of the replies that could be read
+
+
 class Scorecard(Group):
     """All scores of one model. Empty groups are left out."""
 
@@ -101,6 +115,7 @@ class Scorecard(Group):
     by_type: dict[str, Group]
     ruler: tuple[RulerPoint, ...]  # sorted by requested length
     judge: str | None  # the judge of S_q; None: not judged
+    exam: JudgeExam | None = None  # of this judge; None: not examined
     reasoned: int = Field(0, description="answers whose model wrote thoughts; they are in no figure")
     stripped: Stripped | None = None  # None: every count equals that of the paper's script
     ended_by: dict[str, int] = Field({}, description="answers by how they ended (schema/finish.py), as far as known, commonest first")

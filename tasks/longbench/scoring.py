@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from tasks import store
 from tasks.cluster.parallel_map import parallel_map
-from tasks.longbench.scorecard import Scorecard, Scorecards
+from tasks.longbench.scorecard import JudgeExam, Scorecard, Scorecards
 from tasks.longbench.summary import s_q, score_item, summarise
 from tasks.schema.errors import BadInput
 from tasks.schema.records import Prediction, ScoredItem, Verdict
@@ -47,14 +47,16 @@ def score_all(answers: Iterable[Prediction], judged: Judged) -> list[ScoredItem]
     return [item for _, items in parallel_map(_score_part, pieces, None, processes=settings().sifters) for item in items]
 
 
-def cards(items: Sequence[ScoredItem], judged: Judged) -> dict[str, Scorecard]:
-    """A scorecard per model, in order of first occurrence."""
+def cards(items: Sequence[ScoredItem], judged: Judged, exams: Mapping[str, JudgeExam] | None = None) -> dict[str, Scorecard]:
+    """A scorecard per model, in order of first occurrence. `exams` has the exams of judges, by the judge as verdicts name it."""
     found: dict[str, Scorecard] = {}
     judges: dict[str, set[str]] = defaultdict(set)
     for (_, model, _), verdicts in judged.items():
         judges[model].update(verdict.judge for verdict in verdicts)
     for model in dict.fromkeys(item.model for item in items):
-        found[model] = summarise([item for item in items if item.model == model], judge="; ".join(sorted(judges[model])) or None)
+        judge = "; ".join(sorted(judges[model])) or None
+        card = summarise([item for item in items if item.model == model], judge=judge)
+        found[model] = card.model_copy(update={"exam": exams.get(judge) if exams and judge else None})
     return found
 
 

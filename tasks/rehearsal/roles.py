@@ -29,6 +29,7 @@ _PLAN = re.compile(r"<plan>\n(.*?)\n</plan>", re.DOTALL)
 _TEXT = re.compile(r"<text>\n(.*?)\n</text>", re.DOTALL)
 _SUMMARY = re.compile(r"<summary>\n(.*?)\n</summary>", re.DOTALL)
 _PASSAGE = re.compile(r"<passage>\n(.*?)\n</passage>", re.DOTALL)
+_OWN_WORDS = re.compile(r"<own-words-([0-9a-f]+)>\n(.*?)\n</own-words-\1>", re.DOTALL)
 _SENTENCE = re.compile(r"[^.。]+[.。]")
 _NUMBER = re.compile(r"^Paragraph (\d+) - ", re.MULTILINE)
 _STEP = re.compile(r"<step>\nParagraph (\d+)\b.*?Word Count: (\d+) words\n</step>", re.DOTALL)
@@ -75,6 +76,8 @@ def answer(
     prompt = next((content for role, content in messages if role == "user"), "")
     if "selector" in model:
         return select(_found(_INSTRUCTION, prompt))
+    if "judge" in model and (text := _OWN_WORDS.search(prompt)):
+        return reword(text[2])
     if "judge" in model:
         return judge(prompt, seed=seed, strict="judge-strict" in model)
     if "teacher" in model and asks_many(messages):
@@ -157,6 +160,13 @@ def summarize(prompt: str) -> str:
     paragraphs = [part.rpartition("\n")[2] for part in _found(_PASSAGE, prompt).split("\n\n")]
     said = [*_SENTENCE.findall(_found(_SUMMARY, prompt)), *(found[0] for part in paragraphs if (found := _SENTENCE.findall(part)))]
     return " ".join(list(dict.fromkeys(sentence.strip() for sentence in said))[-20:])
+
+
+def reword(text: str) -> str:
+    """The judge's own wording of a text: the rehearsal's prose on the text's first words, about as long."""
+    words, subject = max(PARAGRAPH_WORDS, count_words(text)), " ".join(text.split())[:40]
+    parts = max(1, round(words / PARAGRAPH_WORDS))
+    return "\n\n".join(_paragraph(subject, words=words // parts, part=part, parts=parts, seed=1) for part in range(1, parts + 1))
 
 
 def text_so_far(messages: Sequence[tuple[str, str]]) -> str:

@@ -418,6 +418,16 @@ class EvaluateGeneral(Section):
     fewshot: int | None = Field(ge=0, description="examples before each question; null: as the task says")
 
 
+class JudgeExamBounds(Section):
+    """What the judge's exam (`longwriter eval judge-exam`) must have shown. null: no condition. A judge without an exam fails."""
+
+    max_bias: Percent | None = Field(description="points of S_q that a plant may raise a grade by, at the upper end of its 95% interval")
+    min_drop: Percent | None = Field(description="points of S_q that each planted fault must lower it by, at the lower end of its interval")
+    max_order_bias: Share | None = Field(description="distance of the first text's share of won comparisons from one half")
+    max_deviation: Percent | None = Field(description="standard deviation of an answer's S_q between repeats, in points")
+    min_read: Share | None = Field(description="share of the judge's verdicts and comparisons that could be read")
+
+
 class Promote(Section):
     """The promotion gate. The alias `champion` moves only if all conditions pass."""
 
@@ -432,6 +442,7 @@ class Promote(Section):
         description="largest LVC: standard deviation of the lengths of several answers to one prompt ÷ their mean; null: no condition; a"
         " number needs predict.samples ≥ 2"
     )
+    judge_exam: JudgeExamBounds | None = Field(description="bounds on the exam of the judge of S_q; null: no condition")
     min_general: dict[str, Share] = Field(description="floor per task of evaluate_general.tasks; a task that was not measured fails")
 
 

@@ -5,21 +5,18 @@ from collections.abc import Mapping
 from typing import Literal, NamedTuple
 
 from tasks.longbench.compare import Comparison, MeasureDifference
-from tasks.longbench.scorecard import FixedScores, Scorecard
-from tasks.schema.params import Promote
+from tasks.longbench.scorecard import FixedScores, JudgeExam, Scorecard
+from tasks.schema.params import JudgeExamBounds, Promote
 from tasks.schema.records import Record
 from tasks.statistics import Interval
 
 GAIN, WORST, UNSCORED, REPETITION, GENERAL = "gain_over_champion", "worst_group", "unscored", "repetition", "general."
 VARIATION = "length_variation"
+JUDGE_BIAS, JUDGE_DROP, JUDGE_ORDER = "judge_bias", "judge_drop", "judge_order_bias"
+JUDGE_DEVIATION, JUDGE_READ = "judge_deviation", "judge_read"
 UNJUDGED = "no answer is scored; see the judge's problems in data/judge"
-DIRECTIONS = {
-    GAIN: "above",
-    WORST: "at most",
-    UNSCORED: "at most",
-    REPETITION: "at most",
-    VARIATION: "at most",
-}  # all other conditions: at least
+DIRECTIONS = dict.fromkeys((WORST, UNSCORED, REPETITION, VARIATION, JUDGE_BIAS, JUDGE_ORDER, JUDGE_DEVIATION), "at most") | {GAIN: "above"}
+# All other conditions: at least.
 
 
 class Axis(Record):
@@ -51,7 +48,7 @@ class Axis(Record):
 
     @property
     def _unit(self) -> str:
-        return ".2%" if self.name in (UNSCORED, REPETITION, VARIATION) or self.name.startswith(GENERAL) else ".2f"
+        return ".2%" if self.name in (UNSCORED, REPETITION, VARIATION, JUDGE_ORDER, JUDGE_READ) or self.name.startswith(GENERAL) else ".2f"
 
 
 class Decision(Record):
@@ -103,6 +100,8 @@ def weigh(card: Scorecard, *, general: Mapping[str, float | None], contest: Cont
     ]
     if promote.max_length_variation is not None:
         axes.append(_variation(card, promote.max_length_variation))
+    if not judgeless(card, promote):
+        axes += exam_axes(card.exam, promote.judge_exam)
     for task, floor in promote.min_general.items():
         axes.append(
             _at_least(
@@ -113,6 +112,29 @@ def weigh(card: Scorecard, *, general: Mapping[str, float | None], contest: Cont
             )
         )
     return (*axes, *_against(contest, promote)) if contest else tuple(axes)
+
+
+def exam_axes(found: JudgeExam | None, bounds: JudgeExamBounds | None) -> list[Axis]:
+    """The conditions on the judge's exam, one for each bound that is set. Without an exam they fail."""
+    if bounds is None:
+        return []
+    missing = "the judge is not examined; run `longwriter eval judge-exam`, then the stage score"
+    unmeasured = f"the exam, card {found.digest}, has no such figure; examine the judge again with more answers" if found else missing
+    card = f"card {found.digest}" if found else None
+    axes: list[Axis] = []
+    if bounds.max_bias is not None:
+        note = f"by {found.biased_by}, {card}" if found else None
+        axes.append(_at_most(JUDGE_BIAS, found.bias if found else None, bounds.max_bias, unmeasured, note=note))
+    if bounds.min_drop is not None:
+        note = f"by {found.unnoticed}, {card}" if found else None
+        axes.append(_at_least(JUDGE_DROP, found.drop if found else None, bounds.min_drop, unmeasured, note=note))
+    if bounds.max_order_bias is not None:
+        axes.append(_at_most(JUDGE_ORDER, found.order if found else None, bounds.max_order_bias, unmeasured, note=card))
+    if bounds.max_deviation is not None:
+        axes.append(_at_most(JUDGE_DEVIATION, found.deviation if found else None, bounds.max_deviation, unmeasured, note=card))
+    if bounds.min_read is not None:
+        axes.append(_at_least(JUDGE_READ, found.read if found else None, bounds.min_read, unmeasured, note=card))
+    return axes
 
 
 def _variation(card: Scorecard, bound: float) -> Axis:
@@ -208,10 +230,10 @@ def _worst_group(found: Comparison, unmatched: tuple[str, ...], bound: float) ->
     return _at_most(WORST, loss, bound, f"the difference in {worst.group} is no number", note=note)
 
 
-def _at_least(name: str, value: float | None, bound: float, missing: str | None) -> Axis:
+def _at_least(name: str, value: float | None, bound: float, missing: str | None, *, note: str | None = None) -> Axis:
     if value is None or not _finite(value):
         return Axis(name=name, value=None, bound=bound, passed=False, note=missing)
-    return Axis(name=name, value=value, bound=bound, passed=value >= bound)
+    return Axis(name=name, value=value, bound=bound, passed=value >= bound, note=note)
 
 
 def _at_most(name: str, value: float | None, bound: float, missing: str | None, *, note: str | None = None) -> Axis:

@@ -22,6 +22,7 @@ GATE = Promote(
     max_unscored=0.02,
     max_repetition=0.5,
     max_length_variation=None,
+    judge_exam=None,
     min_general={},
 )
 ASKED = (100, 300, 600, 1500, 2500, 3500, 5000, 9000)

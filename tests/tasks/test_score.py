@@ -29,7 +29,7 @@ def run(tmp_path: Path, predictions: list[Prediction], verdicts: list[Verdict]) 
     store.write(tmp_path / "verdicts.jsonl", verdicts)
     store.write(tmp_path / "duels.jsonl", [])
     (tmp_path / "out").mkdir()
-    return dict(score.run(tmp_path / "predictions.jsonl", tmp_path, tmp_path / "out", pack=PACK))
+    return dict(score.run(tmp_path / "predictions.jsonl", tmp_path, tmp_path / "exams", tmp_path / "out", pack=PACK))
 
 
 def test_both_models_are_scored_and_compared_above_the_controls_cap(tmp_path: Path) -> None:

@@ -1,0 +1,68 @@
+"""The commands `longwriter eval judge-exam` and `longwriter eval rank`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+from tasks.endpoints.allowance import SpendLimit, limit_of
+from tasks.judging.exam_card import EXAMS
+from tasks.stage import one_line_errors
+
+
+def judge_exam(
+    answers: Annotated[
+        Path | None,
+        typer.Argument(
+            help="recorded answers: an evaluation's folder, or a file as for `score`; default: data/predict/predictions.jsonl, or else the"
+            " rehearsal's prose on the benchmark's prompts"
+        ),
+    ] = None,
+    texts: Annotated[int, typer.Option(min=6, help="answers that the exam is made from")] = 24,
+    repeats: Annotated[int, typer.Option(min=2, help="grades of each answer, for the judge's repeatability")] = 3,
+    duels: Annotated[bool, typer.Option("--duels/--no-duels", help="compare texts in both orders, for the bias of the place")] = True,
+    own_style: Annotated[
+        bool, typer.Option("--own-style/--no-own-style", help="let the judge reword answers, and grade its own words")
+    ] = True,
+    second_judge: Annotated[bool, typer.Option("--second-judge", help="models.second_judge grades the rewordings too")] = False,
+    human: Annotated[
+        Path | None, typer.Option(help="CSV file with grades by people: prompt, answer, grade and, if known, dimension")
+    ] = None,
+    format: Annotated[str | None, typer.Option(help="format of the rows: longbench-write, hellobench, writingbench, lifebench")] = None,
+    cap: Annotated[str, typer.Option(help="stop before it costs more: 400 (calls) or '$2.50'", metavar="LIMIT")] = "",
+    estimate: Annotated[bool, typer.Option("--estimate", help="print the cost and stop")] = False,
+    out: Annotated[Path, typer.Option(file_okay=False, help="folder of the cards, one file per judge")] = EXAMS,
+    details: Annotated[Path | None, typer.Option(file_okay=False, help="folder for the verdicts and comparisons")] = None,
+    gate: Annotated[
+        bool, typer.Option("--gate", help="exit code 1 if something misled the judge, or a bound of promote.judge_exam fails")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="the card as one JSON object, on the last line")] = False,
+) -> None:
+    """Examine the judge before its scores are believed: plant what is known to mislead, and ask it to repeat its grades.
+
+    The cost is printed before the first call. An interrupted exam goes on where it ended; nothing is paid twice.
+    """
+    from tasks.evaluation.display_exam import show_exam
+    from tasks.evaluation.evaluate import params_here
+    from tasks.evaluation.judge_exam import ExamOptions
+    from tasks.evaluation.judge_exam import judge_exam as examined
+    from tasks.tracking.gate import exam_axes
+
+    with one_line_errors():
+        params = params_here()
+        limit = limit_of(cap, "--cap") if cap else SpendLimit()
+        options = ExamOptions(answers, format, texts, repeats, duels, own_style, second_judge, human, limit, estimate, out, details)
+        found = examined(params, options, say=lambda line: print(line, file=sys.stderr, flush=True))
+        if found.card is None:
+            print(orjson.dumps(found.cost._asdict()).decode() if as_json else str(found.cost))
+            return
+        axes = exam_axes(found.card.summary(), params.promote.judge_exam)
+        if as_json:
+            print(orjson.dumps({**found.card.model_dump(mode="json"), "digest": found.card.digest}).decode(), flush=True)
+        else:
+            show_exam(found.card, axes)
+            print(f"The card is {found.path}, digest {found.card.digest}")
+    if gate and (found.card.misled_by or not all(axis.passed for axis in axes)):
+        raise typer.Exit(1)
