@@ -49,8 +49,13 @@ class Forecast(NamedTuple):
 
     def plus(self, other: "Forecast") -> "Forecast":
         dollars = None if self.dollars is None or other.dollars is None else self.dollars + other.dollars
-        counts = (mine + theirs for mine, theirs in zip(self[:4], other[:4], strict=True))
-        return Forecast(*counts, dollars)
+        return Forecast(
+            self.calls + other.calls,
+            self.recorded + other.recorded,
+            self.prompt + other.prompt,
+            self.completion + other.completion,
+            dollars,
+        )
 
     def __str__(self) -> str:
         """One line: `312 calls (24 more are recorded), at most 401,000 prompt and 98,304 completion tokens, $2.10 at most`."""
