@@ -106,7 +106,7 @@ def show_benchmark(found: "Mapping[str, BenchmarkScores]") -> None:
     from rich.markup import escape
     from rich.table import Table
 
-    console = _console()
+    console = terminal()
     for model, scores in found.items():
         table = Table(title=escape(f"{model}: {scores.benchmark}"), title_justify="left")
         table.add_column("")
@@ -149,12 +149,12 @@ def show_cards(cards: "Iterable[Card]") -> None:
         table.add_column(name)
     for card in cards:
         table.add_row(*map(escape, (card.name, card.measures, card.judge, card.licence)))
-    _console().print(table)
+    terminal().print(table)
 
 
 def show_card(card: "Card") -> None:
     """Prints the whole card of a benchmark."""
-    console = _console()
+    console = terminal()
     source = f"https://github.com/{card.repository} at {card.revision[:12]}" if card.repository else "-"
     rows = {"measures": card.measures, "authors' judge": card.judge, "licence": card.licence, "terms": card.terms}
     for name, text in {"name": f"{card.name} ({card.title})", **rows, "paper": card.paper, "source": source}.items():
