@@ -68,7 +68,7 @@ TREE: dict[str, Leaf | Branch] = {
             "duel": Leaf(f"{EVAL}:duel", "Let the judge compare answers in pairs.", "eval duel data/predict:student data/predict:control"),
             "judge-exam": Leaf(
                 "tasks.evaluation.judge_commands:judge_exam",
-                "Examine the judge: what misleads it, and does it repeat its grades?",
+                "Examine the judge: what misleads it, and whether it repeats its grades.",
                 "eval judge-exam answers.jsonl --estimate",
             ),
             "nll": Leaf(f"{EVAL}:nll", "Measure the NLL of answers by position.", "eval nll answers.jsonl MODEL_FOLDER"),
