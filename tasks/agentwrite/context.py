@@ -5,12 +5,14 @@ exact beginning of the next request, so prompt caches of providers and vLLM's pr
 it is shortened to half of the room, so that the beginning remains equal for many further requests.
 """
 
+from pathlib import Path
 from typing import NamedTuple
 
 from tasks.agentwrite.planner import render, render_step
-from tasks.prompts import frame
+from tasks.prompts import frame, located, placeholders
 from tasks.schema.records import Plan, Step
 
+WRITE = "tasks/prompts/write.txt"
 BYTES_PER_TOKEN = 3.0  # a low estimate, because the teacher's tokenizer is unknown: English has 4 to 5, Chinese about 3
 PLAN_SHARE = 1 / 3  # of the context; of a longer plan, only the chapters and the paragraphs of the current chapter are shown
 SUMMARY_SHARE = 1 / 8  # of the context, for the summary
@@ -31,11 +33,11 @@ class Window(NamedTuple):
 class Frame:
     """The constant parts of a draft's prompts. Built once per plan, or once per chapter if the plan is too long.
 
-    `context`: size of the teacher's context in tokens.
+    `context`: size of the teacher's context in tokens. `template`: the prompt file; it may leave the plan out. Raises BadPrompt.
     """
 
-    def __init__(self, plan: Plan, *, context: int):
-        self._plan, self._context = plan, context
+    def __init__(self, plan: Plan, *, context: int, template: str = WRITE):
+        self._plan, self._context, self._template = plan, context, located(Path(template))
         whole = render(plan.steps, plan.chapters)
         self.short = bool(plan.chapters) and tokens(whole) > PLAN_SHARE * context
         self.outline = whole
@@ -63,7 +65,10 @@ class Frame:
         return round(self._context * SUMMARY_SHARE / 2)
 
     def _frame(self, outline: str) -> list[str]:
-        return frame("write", ("text", "step"), instruction=self._plan.instruction.text, plan=outline)
+        where = self._template.stem, ("text", "step"), self._template.parent
+        if "plan" not in placeholders(self._template):  # a prompt for a model that a plan would confuse
+            return frame(*where, instruction=self._plan.instruction.text)
+        return frame(*where, instruction=self._plan.instruction.text, plan=outline)
 
     def _chapter_outline(self, chapter: int) -> str:
         """All chapters, with the paragraphs of the current chapter."""

@@ -47,7 +47,7 @@ class Drafting:
 
     def __init__(self, chat: Chat, plan: Plan, write: Write, bounds: Bounds, see: See, *, way: Way | None = None):
         self.chat, self.plan, self.write, self.bounds, self.see, self.way = chat, plan, write, bounds, see, way
-        self.frame = Frame(plan, context=write.context)
+        self.frame = Frame(plan, context=write.context, template=write.prompt)
         self.earlier = Earlier(plan.instruction, self.frame.outline)
         self.planned = [step.words for step in plan.steps]
         self.target = plan.instruction.words if write.feedback else sum(self.planned)

@@ -30,10 +30,7 @@ def frame(name: str, left_open: Sequence[str], folder: Path = _HERE, /, **values
     Use it to build the constant parts of a prompt once for many requests. Raises BadPrompt as `fill` does.
     """
     path = folder / f"{name}.txt"
-    try:
-        template = path.read_text(encoding="utf-8").strip()
-    except (FileNotFoundError, UnicodeDecodeError) as error:
-        raise BadPrompt(f"{path}: {'no such file' if isinstance(error, FileNotFoundError) else 'not UTF-8'}; restore it from git") from None
+    template = _read(path)
     wanted = {match[1]: template.count("\n", 0, match.start()) + 1 for match in _PLACEHOLDER.finditer(template)}
     known = {*values, *left_open}
     for placeholder in wanted.keys() - known:
@@ -47,3 +44,15 @@ def frame(name: str, left_open: Sequence[str], folder: Path = _HERE, /, **values
         else:
             pieces[-1] += values[text] if place % 2 else text
     return pieces
+
+
+def placeholders(path: Path) -> set[str]:
+    """The names of a prompt file's placeholders. Raises BadPrompt if it cannot be read."""
+    return set(_PLACEHOLDER.findall(_read(path)))
+
+
+def _read(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").strip()
+    except (FileNotFoundError, UnicodeDecodeError) as error:
+        raise BadPrompt(f"{path}: {'no such file' if isinstance(error, FileNotFoundError) else 'not UTF-8'}; restore it from git") from None

@@ -197,6 +197,11 @@ class Write(Section):
     tries: int = Field(ge=1, description="times that a bad paragraph is asked for before its sample is a Reject")
     retakes: int = Field(ge=0, description="times that the last paragraph is asked for again while the whole text misses its length by 10%")
     max_rejects: Share
+    prompt: str = Field(
+        "tasks/prompts/write.txt",
+        min_length=1,
+        description="file: the request for one paragraph; tasks/prompts/write_short.txt is for models that cannot follow the longer one",
+    )
     stop_early: bool = Field(
         False,  # the default keeps the meaning of params files that were written before this key existed
         description="replies are checked while they come; one that loops, refuses, changes its language or is far too long is stopped and"

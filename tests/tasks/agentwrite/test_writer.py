@@ -4,7 +4,7 @@ import random
 import pytest
 
 from tasks.agentwrite.budget import next_words, on_target
-from tasks.agentwrite.context import tokens
+from tasks.agentwrite.context import Frame, tokens
 from tasks.agentwrite.paragraph_checks import Unwritable
 from tasks.agentwrite.planner import render
 from tasks.agentwrite.writer import Event, write_draft
@@ -219,3 +219,12 @@ def test_a_context_that_cannot_hold_the_plan_is_a_reject() -> None:
     lost = write(Rehearsed(), plan(200), context=2048)
     assert isinstance(lost, Unwritable)
     assert lost.reason == Reason.TOO_LONG
+
+
+def test_the_short_prompt_shows_request_text_and_step_and_leaves_the_plan_out() -> None:
+    frame = Frame(plan(3), context=4096, template="tasks/prompts/write_short.txt")
+    asked = frame.prompt(2, plan(3).steps[1], "The first paragraph.")
+    assert plan(3).instruction.text in asked
+    assert "The first paragraph." in asked
+    assert plan(3).steps[1].point in asked
+    assert "Paragraph 3" not in asked
