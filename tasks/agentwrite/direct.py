@@ -40,6 +40,7 @@ CALLS = 2  # times that a call without a usable paragraph is made
 KEPT = 0.25  # share of the plan's words from which a good beginning is kept, and the rest is written serially
 PARTIAL = 0.15  # share of a step's words below which a beginning is left out, and above whose complement the step counts as written
 REVISED = 0.5  # share of the paragraphs that may be revised; beyond it the serial mode costs less
+AROUND = 2  # paragraphs before and behind that a revision shows
 LONGER, SHORTER = 1.5, 0.5  # times its planned words, the most and the least that a revised paragraph gets
 _WHOLE = (Reason.EMPTY, Reason.REFUSAL, Reason.NON_PROSE, Reason.TOO_LONG, Reason.UNANSWERED)  # no part of such a reply is used
 
@@ -262,11 +263,10 @@ class Direct:
         missing = abs(self._d.target - self._words()) - TOLERANCE * self._d.target
         if sum(sorted(rooms.values(), reverse=True)[:most]) < missing:
             raise Lost(Unwritable(Reason.TOO_SHORT, f"{self._words()} words, {self._d.target} asked for: too far for revisions"))
-        text, queue = list(self._parts), sorted(rooms, key=lambda number: -rooms[number])
-        for number in queue[:most]:
+        for number in sorted(rooms, key=lambda number: -rooms[number])[:most]:
             if self._lands():
                 return
-            await self._revise_one(number, rooms[number], text)
+            await self._revise_one(number, rooms[number])
 
     def _rooms(self) -> dict[int, int]:
         """By index of a paragraph, how many words it can become longer, or shorter if the text is too long. Without those that cannot."""
@@ -279,12 +279,12 @@ class Direct:
                 rooms[number] = words - round(max(SHORTER * planned, min(bounds.min, planned)))
         return {number: room for number, room in rooms.items() if room > 0}
 
-    async def _revise_one(self, number: int, room: int, text: list[str]) -> None:
+    async def _revise_one(self, number: int, room: int) -> None:
         """Replace a paragraph if its new version has no fault and brings the text closer to its length."""
         old, total = self._parts[number], self._words()
         change = max(-room, min(room, self._d.target - total))
         step = self._steps[number].model_copy(update={"words": max(1, count_words(old) + change)})
-        prompt = self._revision(number, step, text)
+        prompt = self._revision(number, step)
         others = self._new_earlier([part for place, part in enumerate(self._parts) if place != number])
         name = f"revision of paragraph {number + 1} of {len(self._parts)}"
         request = user(prompt)._replace(words=step.words, urgency=float(step.words))
@@ -292,20 +292,11 @@ class Direct:
         if fault is None and abs(total + count_words(new) - count_words(old) - self._d.target) < abs(total - self._d.target):
             self._parts[number] = new
 
-    def _revision(self, number: int, step: Step, text: list[str]) -> str:
-        """The prompt. All revisions show the text before the first one, so that they begin alike; its neighbours if it is too long."""
-        room = self._d.frame.room() - 2 * len(text[number].encode()) - 1024
-        sizes = [len(part.encode()) + 2 for part in text]
-        shown = text
-        if sum(sizes) > room:
-            first = end = number
-            used = sizes[number]
-            while (first or end < len(text) - 1) and used <= room / 2:
-                first, end = max(0, first - 1), min(len(text) - 1, end + 1)
-                used += sizes[first] + sizes[end]
-            shown = text[first : end + 1]
-        values = {"instruction": self._asked.text, "plan": self._d.frame.outline_for(step), "text": "\n\n".join(shown)}
-        return fill("revise", **values, paragraph=text[number], step=render_step(number + 1, step))
+    def _revision(self, number: int, step: Step) -> str:
+        """The prompt: with the paragraphs around it, because the whole text would make each revision cost as much as a serial call."""
+        near = "\n\n".join(self._parts[max(0, number - AROUND) : number + AROUND + 1])
+        values = {"instruction": self._asked.text, "plan": self._d.frame.outline_for(step), "text": near}
+        return fill("revise", **values, paragraph=self._parts[number], step=render_step(number + 1, step))
 
     # The whole
 

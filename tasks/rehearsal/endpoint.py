@@ -54,7 +54,8 @@ class Switches(NamedTuple):
     parts: float = 0.0  # content as a list of parts, with a separate part for the reasoning
     miss: float = 0.0  # largest relative error of a paragraph's length
     reach: int = 0  # words that a teacher writes at most in one reply of many paragraphs; 0: no limit
-    condensing: float = 0.0  # such replies beyond `reach` that shorten each paragraph; the others end early
+    short: float = 0.0  # such replies that have only 40% to 90% of the words asked for, also within `reach`
+    condensing: float = 0.0  # such replies with too few words that shorten each paragraph; the others end early
     looping: float = 0.0  # the second half of the text is one sentence, repeated up to max_tokens
     switching: float = 0.0  # the second half of the text is in the other language
     api_key: str = ""  # 401 for any other
@@ -209,7 +210,8 @@ class Rehearsal:
             return random.Random(f"{switches.seed} {asked} {name}").random()
 
         seed = int(body.get("seed") or 0) + switches.seed
-        reach = roles.TeacherReach(switches.reach, condensed=bool(switches.reach) and luck_of("reach") < switches.condensing)
+        share = 0.4 + 0.5 * luck_of("share") if luck_of("short") < switches.short else 1.0
+        reach = roles.TeacherReach(switches.reach, share, condensed=luck_of("condensed") < switches.condensing)
         text = roles.answer(str(body.get("model", "")), messages, seed=seed, miss=switches.miss, schema=_schema(body), reach=reach)
         if luck_of("switch") < switches.switching:
             text = _switched(text)

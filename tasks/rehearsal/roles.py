@@ -57,6 +57,7 @@ class TeacherReach(NamedTuple):
     """How much a teacher writes in one reply of many paragraphs."""
 
     words: int = 0  # at most; 0: no limit
+    share: float = 1.0  # of the words asked for, at most
     condensed: bool = False  # beyond it, each paragraph is shorter; otherwise the reply ends early
 
 
@@ -141,15 +142,15 @@ def write_many(prompt: str, seed: int, miss: float, reach: TeacherReach) -> str:
     """The paragraphs for the steps in the prompt, as far as the teacher's reach goes."""
     instruction, lines = _found(_INSTRUCTION, prompt), [(int(found[0]), int(found[1])) for found in _LINE.findall(_found(_STEPS, prompt))]
     parts = max((int(found) for found in _NUMBER.findall(_found(_PLAN, prompt))), default=len(lines))
-    total, share = sum(words for _, words in lines), 1.0
-    if reach.words and reach.condensed and total > reach.words:
-        share = reach.words / total
+    total = sum(words for _, words in lines)
+    limit = min(reach.share * total, reach.words or total)
+    share = limit / total if reach.condensed else 1.0
     written, texts = 0, list[str]()
     for number, words in lines:
         off = random.Random(f"{seed} {number} {words} {prompt[-600:]}").uniform(-miss, miss)
-        words = max(1, round(words * share * (1 + off)))
-        if reach.words and not reach.condensed and texts and written + words > reach.words:
+        if limit < total and not reach.condensed and texts and written + words > limit:
             break
+        words = max(1, round(words * share * (1 + off)))
         texts.append(_paragraph(instruction, words=words, part=number, parts=max(number, parts), seed=seed))
         written += words
     return "\n\n".join(texts)

@@ -1,13 +1,16 @@
 """The stage write in mode direct and with stop_early: killed at any moment, with every kind of bad text, and what is saved."""
 
+import asyncio
 import random
 from pathlib import Path
 
 import pytest
 
+from benchmarks import write_modes
 from tasks.agentwrite.budget import on_target
 from tasks.endpoints.ledger import totals
 from tasks.endpoints.replay import read_journal
+from tasks.rehearsal.endpoint import Switches
 from tasks.schema.records import Draft
 from tasks.text.counts import count_words, s_l
 from tests.tasks.workspace import SAMPLES, SLOTS, Endpoint, Workspace, endpoint, kill_group, some_plans
@@ -71,6 +74,18 @@ def test_in_mode_direct_most_samples_take_one_call_and_all_have_their_length(tmp
     assert all(on_target(sum(map(count_words, draft.paragraphs)), draft.instruction.words) for draft in drafts)
     assert length_scores(drafts) >= length_scores(serial.drafts()) - 1
     assert all(draft.way is None for draft in serial.drafts())
+
+
+def test_where_80_percent_are_accepted_mode_direct_costs_at_most_30_percent_of_the_serial_mode() -> None:
+    chosen = write_modes.plans()[:20]
+    serial = asyncio.run(write_modes.compared("serial", Switches(miss=0.1), chosen))
+    direct = asyncio.run(write_modes.compared("direct", Switches(miss=0.1, short=0.25, condensing=0.5), chosen))
+    assert direct.ways["direct"] == 0.8 * len(chosen)
+    assert direct.ways["serial"] == 0
+    assert direct.dollars(cache=False) <= 0.3 * serial.dollars(cache=False)
+    assert direct.calls <= 0.12 * serial.calls
+    assert direct.s_l >= serial.s_l - 1.5
+    assert serial.faults == direct.faults == 0
 
 
 def test_stopped_loops_save_tokens_and_leave_the_same_drafts_as_good(tmp_path: Path) -> None:
