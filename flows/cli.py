@@ -75,6 +75,7 @@ TREE: dict[str, Leaf | Branch] = {
             "verdicts": Leaf("tasks.judging.__main__:verdicts", "Show how recorded judge replies are read.", "eval verdicts replies.jsonl"),
             "ci": Leaf("tasks.evaluation.ci:ci_eval", "Evaluate in CI: a comment, and exit code 1 on failure.", "eval ci --out ci-eval"),
             "official": Leaf(f"{EVAL}:official", "Fetch a benchmark's files, pinned and verified.", "eval official hellobench-length"),
+            "export": Leaf(f"{EVAL}:export", "Write an evaluation as a log of inspect_ai.", "eval export evaluations/m --inspect m.eval"),
             "benchmarks": Leaf(f"{EVAL}:benchmarks", "List the benchmarks with their cards.", "eval benchmarks writingbench"),
         },
     ),

@@ -81,7 +81,7 @@ def _over_lengths(name: str) -> Callable[[Sequence[Values]], float | None]:
 
 
 def _name(place: int, method: str, length: int) -> str:
-    return f"{place}/{method}/{length}"
+    return f"{place}:{method}:{length}"
 
 
 def _identify(row: Mapping[str, object]) -> str:

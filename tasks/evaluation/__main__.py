@@ -245,6 +245,21 @@ def benchmarks(
 
 
 @app.command()
+def export(
+    folder: Annotated[Path, typer.Argument(help="folder of an evaluation: predictions.jsonl and items.jsonl")],
+    inspect: Annotated[Path, typer.Option(help="write a log of inspect_ai to this .eval or .json file", metavar="FILE")],
+    model: Annotated[str | None, typer.Option(help="the model, if the folder has answers of several")] = None,
+) -> None:
+    """Write an evaluation in the format of another tool. `inspect view` opens the log with each answer, its scores and verdicts."""
+    from tasks.evaluation.inspect_export import export_inspect
+
+    with one_line_errors():
+        found = export_inspect(folder, inspect, model=model)
+        means = ", ".join(f"{name} {'unscored' if value is None else f'{value:.2f}'}" for name, value in found.scores.items())
+        print(f"{inspect}: {found.samples} samples; {means}")
+
+
+@app.command()
 def nll(
     predictions: Annotated[Path, typer.Argument(help="predictions.jsonl, or recorded answers")],
     under: Annotated[str, typer.Argument(help="checkpoint folder or hub id: safetensors, a chat template", metavar="MODEL")],
@@ -291,6 +306,8 @@ def _mention(found: api.Scores) -> None:
         more = f" and {len(found.repeated) - REPEATED} more" if len(found.repeated) > REPEATED else ""
         places = ", ".join(found.repeated[:REPEATED])
         print(f"answers given twice, word for word, that count as two samples: {len(found.repeated)}, {places}{more}", file=sys.stderr)
+    for model, scores in found.official.items():
+        print(f"{model}: the official script's own scores in these files: {scores}", file=sys.stderr)
     if found.left_out:
         print(f"rows without a length that can be read, left out: {len(found.left_out)}, such as {found.left_out[0]}", file=sys.stderr)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import orjson
 
+from tasks.evaluation.official import OfficialScores, official_scores
 from tasks.evaluation.recorded import models_in, score_recorded
 from tasks.longbench.compare import PAPER, Comparison, Side, against_paper, paired, read_side
 from tasks.longbench.published import published
@@ -29,6 +30,7 @@ class Scores(Record):
     items: tuple[ScoredItem, ...]  # one per answer
     left_out: tuple[str, ...]  # FILE:LINE of rows without a readable length
     repeated: tuple[str, ...]  # rows that repeat an answer, with the place of the first one
+    official: dict[str, OfficialScores]  # by model: the scores of the paper's own scripts in the same files, never mixed with these
 
     @property
     def card(self) -> Scorecard:
@@ -113,14 +115,16 @@ def compare(a: "Scores | str | Path", b: "Scores | str | Path", *, mode: Mode = 
 
 def _score(path: Path, *, length: int | None, format: str | None) -> Scores:
     left_out, repeated = list[str](), list[str]()
+    models = models_in(path) or {path.name: path}
     items = tuple(
         item
-        for model, own in (models_in(path) or {path.name: path}).items()
+        for model, own in models.items()
         for item in score_recorded(own, length=length, format=format, skipped=left_out if format else None, repeated=repeated, model=model)
     )
     if not items:
         raise BadInput(left_out[0], "no row states a length that can be read", fix="give files that state one in each prompt")
-    return Scores(cards=cards(items, {}), items=items, left_out=tuple(left_out), repeated=tuple(repeated))
+    official = {model: scores for model, own in models.items() if (scores := official_scores(own))}
+    return Scores(cards=cards(items, {}), items=items, left_out=tuple(left_out), repeated=tuple(repeated), official=official)
 
 
 def _side(given: Scores | str | Path) -> Side:

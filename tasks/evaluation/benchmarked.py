@@ -151,7 +151,9 @@ class _Finder:
         """An answer that the benchmark read itself."""
         item = self._items.get(answer.id)
         if item is None:
-            raise row.bad("id", f"no item {answer.id} in the benchmark")
+            raise row.bad(
+                "input", "answers no item of the benchmark", fix="name the benchmark whose items the file answers, or remove the row"
+            )
         return answer.model_copy(update={"model": model, "prompt": item.prompt, "sample": self._sample(row, item, model)})
 
     def _item(self, row: BenchmarkRow) -> Item:

@@ -12,6 +12,7 @@ from glob import glob
 from pathlib import Path
 from typing import NamedTuple
 
+from tasks.evaluation.official import PREDICTIONS, VERDICTS, is_totals
 from tasks.longbench.benchmark import BenchmarkRow, entries
 from tasks.schema.errors import BadInput
 
@@ -49,6 +50,8 @@ def rows_of(path: Path) -> Iterator[BenchmarkRow]:
 def log_files(folder: Path) -> list[Path]:
     """The files of recorded answers directly in a folder."""
     lines = sorted(folder.glob("*.jsonl")) + sorted(folder.glob("*.eval"))
+    if (folder / PREDICTIONS).is_file():  # of the official scripts: judge.jsonl has the same answers again
+        lines = [file for file in lines if file.name != VERDICTS]
     return lines or [file for file in sorted(folder.glob("*.json")) if _is_log(file)]
 
 
@@ -83,14 +86,17 @@ def _is_log(file: Path) -> bool:
 
 
 def _of_lines(file: Path) -> Iterator[BenchmarkRow]:
-    """Rows of JSON Lines. lm-evaluation-harness writes a document once for each of its filters: only the first filter's rows are read."""
+    """Rows of JSON Lines that are answers. lm-evaluation-harness writes a document once for each of its filters: only the first filter's
+    rows are read. The official judge.jsonl ends in a row of totals.
+    """
     first: object = None
     for row in entries(file):
         if "resps" in row.data and "filter" in row.data:
             first = row.data["filter"] if first is None else first
             if row.data["filter"] != first:
                 continue
-        yield row
+        if not is_totals(row.data):
+            yield row
 
 
 def _of_archive(file: Path) -> Iterator[BenchmarkRow]:
@@ -101,15 +107,15 @@ def _of_archive(file: Path) -> Iterator[BenchmarkRow]:
             if header is None:
                 raise BadInput(file, "a ZIP archive that is no log of inspect_ai", fix=_FIX)
             model = _model(_loaded(file, archive.read(header), header))
-            samples = sorted((name for name in names if name.startswith("samples/")), key=_epoch)
+            samples = sorted((name for name in names if name.startswith("samples/")), key=_epoch)  # else in the archive's order
             yield from _of_samples(file, (_loaded(file, archive.read(name), name) for name in samples), model)
     except (zipfile.BadZipFile, ZstdError, OSError, NotImplementedError, EOFError) as error:
         raise BadInput(file, f"not a whole archive: {error}", fix="run the evaluation again, or give another file") from None
 
 
-def _epoch(name: str) -> tuple[int, str]:
-    stem, _, number = name.removesuffix(".json").rpartition("_epoch_")
-    return (int(number) if number.isdecimal() else 0, stem)
+def _epoch(name: str) -> int:
+    number = name.removesuffix(".json").rpartition("_epoch_")[2]
+    return int(number) if number.isdecimal() else 0
 
 
 def _of_document(file: Path) -> Iterator[BenchmarkRow]:

@@ -23,7 +23,7 @@ DATA = {".txt", ".j2", ".css", ".yaml", ".jinja"}
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The project's wheel, built from a copy: a build folder in the checkout would keep modules that were deleted since."""
     folder = tmp_path_factory.mktemp("wheel")
-    for name in ("flows", "tasks", "infra", "profiles"):
+    for name in ("flows", "tasks", "infra", "longwriter", "profiles"):
         shutil.copytree(ROOT / name, folder / "source" / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, folder / "source")
@@ -36,7 +36,7 @@ def test_the_wheel_has_every_module_and_data_file_and_the_command(wheel: Path) -
     with zipfile.ZipFile(wheel) as archive:
         packed = set(archive.namelist())
         commands = next(archive.read(name).decode() for name in packed if name.endswith("entry_points.txt"))
-    modules = {path.relative_to(ROOT).as_posix() for package in ("flows", "tasks") for path in (ROOT / package).rglob("*.py")}
+    modules = {path.relative_to(ROOT).as_posix() for package in ("flows", "tasks", "longwriter") for path in (ROOT / package).rglob("*.py")}
     data = {path.relative_to(ROOT).as_posix() for path in (ROOT / "tasks").rglob("*") if path.is_file() and path.suffix in DATA}
     profiles = {f"tasks/schema/profiles/{path.name}" for path in (ROOT / "profiles").glob("*.yaml")}
     assert profiles

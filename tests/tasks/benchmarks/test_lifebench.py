@@ -40,16 +40,16 @@ def test_each_task_is_asked_at_ten_lengths_with_three_control_methods(tmp_path: 
     suite = LITE.load(put(tmp_path, {"data_lite.jsonl": lines(TASK, chinese)}))
     assert len(suite.items) == 60
     assert {item.group for item in suite.items} == {"equal to", "at most", "at least"}
-    assert (suite.items[0].prompt, suite.items[0].words, suite.items[0].id) == ("Use equal to 16 words.", 16, "0/equal to/16")
+    assert (suite.items[0].prompt, suite.items[0].words, suite.items[0].id) == ("Use equal to 16 words.", 16, "0:equal to:16")
     assert suite.items[40].prompt == "字数至多有16。"
     row = {"index": 1, "control_method": "at least", "length_constraint": 512, "response": "x"}
-    assert suite.identify(row) == "1/at least/512"
+    assert suite.identify(row) == "1:at least:512"
 
 
 def test_the_figure_is_the_mean_over_lengths_and_short_refusals_are_unscored(tmp_path: Path) -> None:
     suite = LITE.load(put(tmp_path, {"data_lite.jsonl": lines(TASK, TASK | {"id": 2, "task": "Other: {word_count_type} {word_count}."})}))
     items = {item.id: item for item in suite.items}
-    written = {"0/equal to/16": 16, "1/equal to/16": 8, "0/equal to/32": 32, "1/equal to/32": 1}
+    written = {"0:equal to:16": 16, "1:equal to:16": 8, "0:equal to:32": 32, "1:equal to:32": 1}
     answers = [GivenAnswer(id=name, prompt=items[name].prompt, model="m", response="word " * count) for name, count in written.items()]
     scored = list(score_answers(suite, items, answers, NONE))
     found = sum_up(LITE, suite, scored, NONE, judge=None)["m"]
