@@ -10,7 +10,7 @@ from tasks.schema.errors import Unanswered
 from tasks.schema.records import Decoding, Reason, Reject
 
 
-class Asked(NamedTuple):
+class AskedAnswers(NamedTuple):
     """What came of asking. A request that the endpoint refuses while it answers others has no answer and no score."""
 
     answers: store.Spool  # of GivenAnswer, in the items' order
@@ -18,7 +18,7 @@ class Asked(NamedTuple):
 
 
 async def ask_all(
-    chat: Chat, suite: Suite, asked: Asked, *, model: str, samples: int, decoding: Decoding | None, label: str = "predict"
+    chat: Chat, suite: Suite, asked: AskedAnswers, *, model: str, samples: int, decoding: Decoding | None, label: str = "predict"
 ) -> None:
     """Adds `samples` answers to each item. Raises Unanswered if no request is answered at all."""
     todo, refusals = [(item, sample) for item in suite.items for sample in range(samples)], list[Unanswered]()

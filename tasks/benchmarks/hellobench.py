@@ -14,7 +14,7 @@ from typing import NamedTuple
 from tasks.benchmarks.files import filled, numbers_by_name, text_constant
 from tasks.benchmarks.interface import Benchmark, GivenAnswer, Item, Measure, Question, Suite, Values, carded
 from tasks.benchmarks.replies import field, last_value, number
-from tasks.benchmarks.sources import Pin, Source
+from tasks.benchmarks.sources import Pin, PinnedSource
 from tasks.judging.replies import Pairs
 from tasks.longbench.benchmark import BenchmarkRow, entries
 from tasks.schema.errors import ReplyError
@@ -144,7 +144,7 @@ _DIFFERENCES = (
     "an answer without a readable grade for every question is unscored and counted",
     "decoding of the judge is that of params.yaml; the authors used temperature 0.8 and seed 42",
 )
-_MAIN, _LENGTH = (Source(REPOSITORY, REVISION, (*_COMMON, *own)) for own in (_TASKS, _LENGTHS))
+_MAIN, _LENGTH = (PinnedSource(REPOSITORY, REVISION, (*_COMMON, *own)) for own in (_TASKS, _LENGTHS))
 _SHARED: dict[str, object] = {
     "judge": "gpt-4o, temperature 0.8",
     "licence": "MIT",

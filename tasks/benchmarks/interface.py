@@ -13,7 +13,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from tasks.benchmarks.sources import Source
+from tasks.benchmarks.sources import PinnedSource
 from tasks.endpoints.chat import Chat
 from tasks.schema.records import Decoding, Record
 
@@ -124,7 +124,7 @@ class Benchmark(NamedTuple):
 
     card: Card
     load: Callable[[Path], Suite]  # from the folder of the fetched files; raises BadInput with file and line
-    source: Source | None = None  # None: the files are the user's own
+    source: PinnedSource | None = None  # None: the files are the user's own
     place: str = ""  # the folder of its files below data/raw/official; empty: the card's name; ".": that folder itself
     scorecard: str = ""  # the file, in LongBench-Write's format, that `longwriter eval run` scores with a whole scorecard; empty: none
 
@@ -134,6 +134,6 @@ class Benchmark(NamedTuple):
         return Path("data/raw/official") / (self.place or self.card.name)
 
 
-def carded(source: Source, **fields: object) -> Card:
+def carded(source: PinnedSource, **fields: object) -> Card:
     """A card with the repository and revision of a source."""
     return Card.model_validate({**fields, "repository": source.repository, "revision": source.revision})

@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import fmean
 
 from tasks.benchmarks.interface import Benchmark, GivenAnswer, Item, Measure, Suite, Values, carded, only_prompt
-from tasks.benchmarks.sources import Pin, Source
+from tasks.benchmarks.sources import Pin, PinnedSource
 from tasks.longbench.adapters import LIFEBENCH_LENGTHS
 from tasks.longbench.benchmark import entries
 
@@ -92,7 +92,7 @@ def _identify(row: Mapping[str, object]) -> str:
     return only_prompt(row)
 
 
-_MAIN, _SMALL = (Source(REPOSITORY, REVISION, (own,)) for own in (_ALL, _LITE))
+_MAIN, _SMALL = (PinnedSource(REPOSITORY, REVISION, (own,)) for own in (_ALL, _LITE))
 _SHARED: dict[str, object] = {
     "judge": "none",
     "licence": "MIT",

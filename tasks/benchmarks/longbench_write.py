@@ -10,7 +10,7 @@ from pathlib import Path
 from statistics import fmean
 
 from tasks.benchmarks.interface import Benchmark, GivenAnswer, Item, Measure, Question, Suite, Values, carded, nothing_asked
-from tasks.benchmarks.sources import Pin, Source
+from tasks.benchmarks.sources import Pin, PinnedSource
 from tasks.judging.grades import DIMENSIONS
 from tasks.judging.rubric import parse_rubric
 from tasks.judging.templates import Template, read_template
@@ -21,7 +21,7 @@ from tasks.schema.records import BenchmarkItem
 from tasks.text.counts import count_words, s_l
 from tasks.text.topics import topic_of
 
-SOURCE = Source(
+SOURCE = PinnedSource(
     "THUDM/LongWriter",
     "3fcfdff43deceb49f7936c6bf25ad88d61df0bfa",
     (

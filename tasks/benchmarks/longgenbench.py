@@ -18,7 +18,7 @@ from typing import NamedTuple
 import orjson
 
 from tasks.benchmarks.interface import Benchmark, GivenAnswer, Item, Measure, Question, Suite, Values, carded
-from tasks.benchmarks.sources import Pin, Source
+from tasks.benchmarks.sources import Pin, PinnedSource
 from tasks.schema.errors import BadInput, ReplyError
 from tasks.text.thoughts import split_thoughts
 
@@ -224,7 +224,7 @@ _SHARED: dict[str, object] = {
         "an answer that repeats the heading of the first entry is read as it is",
     ),
 }
-_FIRST, _SECOND = (Source(REPOSITORY, REVISION, (own,)) for own in (_SHORT, _LONG))
+_FIRST, _SECOND = (PinnedSource(REPOSITORY, REVISION, (own,)) for own in (_SHORT, _LONG))
 SHORT = Benchmark(
     carded(
         _FIRST,

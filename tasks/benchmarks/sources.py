@@ -51,7 +51,7 @@ class Pin(NamedTuple):
         return f"{len(content)} bytes that git does not name {self.blob[:12]}…, which is pinned"
 
 
-class Source(NamedTuple):
+class PinnedSource(NamedTuple):
     """Where a benchmark's files come from."""
 
     repository: str  # OWNER/NAME on GitHub
@@ -68,7 +68,7 @@ class _Passing(Exception):
     """A try that failed for a temporary reason; the next one may succeed."""
 
 
-def fetch(source: Source, folder: Path, *, mirror: str | None = None) -> list[Path]:
+def fetch(source: PinnedSource, folder: Path, *, mirror: str | None = None) -> list[Path]:
     """Fetches the files of a source into `folder`, side by side, and returns their paths. Files that are present and correct are kept,
     without a network request.
 
@@ -90,7 +90,7 @@ def is_right(path: Path, pin: Pin) -> bool:
     return path.is_file() and (pin.size is None or path.stat().st_size == pin.size) and pin.fits(path.read_bytes())
 
 
-def _checked(content: bytes, pin: Pin, root: str, source: Source) -> bytes:
+def _checked(content: bytes, pin: Pin, root: str, source: PinnedSource) -> bytes:
     if not pin.fits(content):
         problem = f"not the file of {source.repository} at {source.revision[:7]}: {pin.shown(content)}"
         raise BadInput(_join(root, pin.path), problem, fix="check the source; nothing was written")

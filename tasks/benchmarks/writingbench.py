@@ -13,7 +13,7 @@ from statistics import fmean
 from tasks.benchmarks.files import filled, text_constant
 from tasks.benchmarks.interface import Benchmark, GivenAnswer, Item, Measure, Question, Suite, Values, carded
 from tasks.benchmarks.replies import field, last_value, number
-from tasks.benchmarks.sources import Pin, Source
+from tasks.benchmarks.sources import Pin, PinnedSource
 from tasks.longbench.benchmark import BenchmarkRow, entries
 from tasks.text.length_requests import parse_length_request
 
@@ -132,7 +132,7 @@ _SHARED: dict[str, object] = {
         "decoding of the judge is that of params.yaml",
     ),
 }
-_MAIN, _LENGTH = (Source(REPOSITORY, REVISION, (_PROMPT, own, _ABOUT_LENGTH)) for own in (_ALL, _SUBSET))
+_MAIN, _LENGTH = (PinnedSource(REPOSITORY, REVISION, (_PROMPT, own, _ABOUT_LENGTH)) for own in (_ALL, _SUBSET))
 WRITINGBENCH = Benchmark(
     carded(
         _MAIN,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tasks import store
-from tasks.benchmarks.answering import Asked, ask_all, by_id
+from tasks.benchmarks.answering import AskedAnswers, ask_all, by_id
 from tasks.benchmarks.grading import Grade, check_graded, count_questions, grade_all
 from tasks.benchmarks.interface import Benchmark, GivenAnswer, Item, Suite
 from tasks.benchmarks.registry import benchmark, open_suite
@@ -81,7 +81,7 @@ def evaluate_on(opened: Opened, candidate: str, out: Path, *, params: Params, op
         judge_prompt_sha256=None,
     )
     evaluation = begun(asked, out, fresh=options.fresh)
-    answers = Asked(store.Spool(out), store.Spool(out))
+    answers = AskedAnswers(store.Spool(out), store.Spool(out))
     run_async(_ask(who, opened.suite, answers, evaluation))
     answers.answers.write(out / FILES[0])
     rejects = out / "rejects.jsonl"
@@ -176,7 +176,7 @@ class _Finder:
         return sample
 
 
-async def _ask(who: EvaluatedModel, suite: Suite, answers: Asked, evaluation: Evaluation) -> None:
+async def _ask(who: EvaluatedModel, suite: Suite, answers: AskedAnswers, evaluation: Evaluation) -> None:
     drawn = evaluation.decoding
     model = Model(name=drawn.name, revision=drawn.revision, temperature=drawn.temperature, max_tokens=drawn.max_tokens)
     async with open_role("candidate", model, seed=drawn.seed, checkpoint=who.checkpoint, url=who.url) as chat:

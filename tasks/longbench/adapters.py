@@ -31,7 +31,7 @@ class BenchmarkAdapter(NamedTuple):
     recorded: Callable[[BenchmarkRow], Sequence[BenchmarkPrompt]] | None = None  # the prompt that a recorded row answers; None: use `asks`
 
 
-class Benchmark(NamedTuple):
+class BenchmarkFile(NamedTuple):
     """The items of a benchmark, and the rows that were skipped."""
 
     items: list[BenchmarkItem]
@@ -51,7 +51,7 @@ _HELLOBENCH_TYPES = {
 }
 
 
-def read_items(path: Path, format: str | None = None) -> Benchmark:
+def read_items(path: Path, format: str | None = None) -> BenchmarkFile:
     """Returns the items of a benchmark file, a folder of files or a glob. The default format is LongBench-Write's.
 
     Raises BadInput with line and field at the first row of another format, and names the format that the row looks like. Raises BadInput
@@ -63,7 +63,7 @@ def read_items(path: Path, format: str | None = None) -> Benchmark:
         raise BadInput(
             path, f"none of its {len(skipped)} rows states a length that can be read", fix="give the benchmark's length-constrained set"
         )
-    return Benchmark(items, skipped)
+    return BenchmarkFile(items, skipped)
 
 
 def _asks(path: Path, adapter: BenchmarkAdapter, skipped: list[str]) -> Iterator[tuple[BenchmarkRow, BenchmarkPrompt]]:

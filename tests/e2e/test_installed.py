@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 import time
@@ -17,19 +16,6 @@ from tests.tasks.judging.endpoint import endpoint
 
 HEAVY = ("torch", "prefect", "dvc", "mlflow", "trl", "ray", "great_expectations", "transformers", "boto3", "deepspeed")
 DATA = {".txt", ".j2", ".css", ".yaml", ".jinja"}
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The project's wheel, built from a copy: a build folder in the checkout would keep modules that were deleted since."""
-    folder = tmp_path_factory.mktemp("wheel")
-    for name in ("flows", "tasks", "infra", "longwriter", "profiles"):
-        shutil.copytree(ROOT / name, folder / "source" / name, symlinks=True, ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(ROOT / name, folder / "source")
-    command = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "-w", str(folder), str(folder / "source")]
-    subprocess.run(command, check=True)
-    return next(folder.glob("*.whl"))
 
 
 def test_the_wheel_has_every_module_and_data_file_and_the_command(wheel: Path) -> None:

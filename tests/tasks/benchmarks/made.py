@@ -10,7 +10,7 @@ import pytest
 
 from tasks.benchmarks import registry
 from tasks.benchmarks.interface import Benchmark
-from tasks.benchmarks.sources import Pin, Source
+from tasks.benchmarks.sources import Pin, PinnedSource
 
 Row = dict[str, Any]
 JUDGE = '''SYS_PROMPT = """You grade."""
@@ -75,7 +75,7 @@ def put(folder: Path, files: Mapping[str, str]) -> Path:
 def pinned(one: Benchmark, files: Mapping[str, str]) -> Benchmark:
     """The plug-in, with these files as its authors' ones."""
     pins = tuple(Pin(name, len(text.encode()), hashlib.sha256(text.encode()).hexdigest()) for name, text in files.items())
-    return one._replace(source=Source("made/up", "0" * 40, pins))
+    return one._replace(source=PinnedSource("made/up", "0" * 40, pins))
 
 
 def installed(monkeypatch: pytest.MonkeyPatch, *found: Benchmark) -> None:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 from tasks.benchmarks.longbench_write import SOURCE
-from tasks.benchmarks.sources import Pin, Source, fetch
+from tasks.benchmarks.sources import Pin, PinnedSource, fetch
 from tasks.longbench.adapters import read_items
 from tasks.schema.errors import BadInput, EndpointError
 from tests.conftest import ROOT
@@ -51,7 +51,8 @@ def mirror(request: pytest.FixtureRequest) -> Iterator[Callable[[Answer], Mirror
 FILES = {"a/one.jsonl": b'{"prompt": "p", "length": 5}\n', "b/two.txt": b"Judge $INST$."}
 
 
-SMALL = Source("made/up", "0123456" * 5, tuple(Pin(path, len(body), hashlib.sha256(body).hexdigest()) for path, body in FILES.items()))
+PINS = tuple(Pin(path, len(body), hashlib.sha256(body).hexdigest()) for path, body in FILES.items())
+SMALL = PinnedSource("made/up", "0123456" * 5, PINS)
 
 
 @pytest.fixture(autouse=True)
@@ -138,7 +139,7 @@ def test_a_file_may_be_pinned_by_gits_name_of_its_content(tmp_path: Path) -> Non
     named = (
         subprocess.run(["git", "hash-object", "--stdin"], cwd=tmp_path, input=body, capture_output=True, check=True).stdout.decode().strip()
     )
-    source = Source("made/up", "0" * 40, (Pin("a/one.jsonl", None, blob=named),))
+    source = PinnedSource("made/up", "0" * 40, (Pin("a/one.jsonl", None, blob=named),))
     (tmp_path / "one.jsonl").write_bytes(body)
     (kept,) = fetch(source, tmp_path / "kept", mirror=str(tmp_path))
     assert kept.read_bytes() == body

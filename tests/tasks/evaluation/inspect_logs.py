@@ -1,4 +1,4 @@
-"""Logs in the format of inspect_ai 0.3.285, as its files look; the slow test in tests/e2e/test_other_tools.py makes real ones."""
+"""Logs in the format of inspect_ai 0.3.285, as its files look, and an evaluation to export. tests/e2e/test_other_tools.py has real logs."""
 
 import json
 from pathlib import Path
@@ -6,8 +6,13 @@ from typing import Any
 
 from backports.zstd import zipfile
 
+from tasks import store
+from tasks.longbench.summary import s_q, score_item
+from tasks.schema.records import BenchmarkItem, Prediction, Rubric, Verdict
+
 Json = dict[str, Any]
 BREAD, RYE = "Write 8 words about bread.", "Write 9 words about rye."
+RUBRIC = Rubric(relevance=4, accuracy=4, coherence=4, clarity=4, breadth_and_depth=4, reading_experience=4)
 TEXT = "The oven was lit at dawn, she said."
 
 
@@ -47,3 +52,22 @@ def archive(
 def document(path: Path, *samples: Json) -> Path:
     path.write_text(json.dumps({**header(), "samples": samples}, indent=2))
     return path
+
+
+def evaluation(folder: Path, *, models: tuple[str, ...] = ("m",)) -> Path:
+    """Two prompts with two answers each, of which one was judged unreadably."""
+    answers, verdicts, scored = [], [], []
+    for model in models:
+        for n in (8, 16):
+            item = BenchmarkItem(id=f"i{n}", prompt=f"Write {n} words.", type="News", length=n, language="en")
+            for sample in (0, 1):
+                own: dict[str, Any] = {"item": item, "model": model, "sample": sample, "response": "word " * 8, "tokens": 9, "seconds": 0.5}
+                answers.append(Prediction(**own, finish_reason="length", reasoning="hm" if sample else ""))
+                read = (n, sample) != (16, 1)
+                told: dict[str, Any] = {"rubric": RUBRIC if read else None, "replies": ("{…}",), "problem": None if read else "no verdict"}
+                verdicts.append(Verdict(id=item.id, model=model, sample=sample, judge="j", **told))
+                scored.append(score_item(item, model, "word " * 8, s_q(RUBRIC) if read else None, finish_reason="length", sample=sample))
+    store.write(folder / "predictions.jsonl", answers)
+    store.write(folder / "verdicts.jsonl", verdicts)
+    store.write(folder / "items.jsonl", scored)
+    return folder

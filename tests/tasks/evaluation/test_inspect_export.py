@@ -16,30 +16,8 @@ from tasks.benchmarks.results import ScoredAnswer
 from tasks.evaluation.__main__ import app
 from tasks.evaluation.inspect_export import Exported, export_inspect
 from tasks.evaluation.recorded import read_recorded
-from tasks.longbench.summary import s_q, score_item
 from tasks.schema.errors import BadInput
-from tasks.schema.records import BenchmarkItem, Prediction, Rubric, Verdict
-
-RUBRIC = Rubric(relevance=4, accuracy=4, coherence=4, clarity=4, breadth_and_depth=4, reading_experience=4)
-
-
-def evaluation(folder: Path, *, models: tuple[str, ...] = ("m",)) -> Path:
-    """Two prompts with two answers each, of which one was judged unreadably."""
-    answers, verdicts, scored = [], [], []
-    for model in models:
-        for n in (8, 16):
-            item = BenchmarkItem(id=f"i{n}", prompt=f"Write {n} words.", type="News", length=n, language="en")
-            for sample in (0, 1):
-                own = {"item": item, "model": model, "sample": sample, "response": "word " * 8, "tokens": 9, "seconds": 0.5}
-                answers.append(Prediction(**own, finish_reason="length", reasoning="hm" if sample else ""))
-                read = (n, sample) != (16, 1)
-                told = {"rubric": RUBRIC if read else None, "replies": ("{…}",), "problem": None if read else "no verdict"}
-                verdicts.append(Verdict(id=item.id, model=model, sample=sample, judge="j", **told))
-                scored.append(score_item(item, model, "word " * 8, s_q(RUBRIC) if read else None, finish_reason="length", sample=sample))
-    store.write(folder / "predictions.jsonl", answers)
-    store.write(folder / "verdicts.jsonl", verdicts)
-    store.write(folder / "items.jsonl", scored)
-    return folder
+from tests.tasks.evaluation.inspect_logs import evaluation
 
 
 def read(file: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
@@ -57,7 +35,7 @@ def read(file: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 def test_answers_scores_and_verdicts_are_in_the_log(tmp_path: Path, suffix: str) -> None:
     file = tmp_path / f"log{suffix}"
     found = export_inspect(evaluation(tmp_path / "out"), file)
-    assert found == Exported(4, {"s_l": pytest.approx(75.0), "s_l_fixed": pytest.approx(75.0), "s_q": 75.0})
+    assert found == Exported(4, {"s_l": 75.0, "s_l_fixed": 75.0, "s_q": 75.0})
     header, samples = read(file)
     assert (header["version"], header["status"], header["eval"]["model"], header["eval"]["config"]) == (
         2,
@@ -94,7 +72,7 @@ def test_an_evaluation_that_nobody_judged_has_no_quality(tmp_path: Path) -> None
 
 
 def test_a_benchmarks_own_values_are_exported(tmp_path: Path) -> None:
-    named = {"id": "a:1", "model": "m", "sample": 0}
+    named: dict[str, Any] = {"id": "a:1", "model": "m", "sample": 0}
     store.write(tmp_path / "predictions.jsonl", [GivenAnswer(**named, prompt="Write.", response="Text.")])
     store.write(tmp_path / "items.jsonl", [ScoredAnswer(**named, group="g", values={"score": 7.5, "other": None})])
     grade = Grade(**named, question="Tone", repeat=0, judge="j", names=("Tone",), grades={"Tone": 7.0}, replies=("seven",), problem=None)
