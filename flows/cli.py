@@ -66,6 +66,11 @@ TREE: dict[str, Leaf | Branch] = {
                 f"{EVAL}:compare", "Compare two evaluations, with intervals.", "eval compare data/score:student paper:LongWriter-9B"
             ),
             "duel": Leaf(f"{EVAL}:duel", "Let the judge compare answers in pairs.", "eval duel data/predict:student data/predict:control"),
+            "rank": Leaf(
+                "tasks.evaluation.judge_commands:rank",
+                "Rank many models by duels, with intervals, within a budget.",
+                "eval rank evaluations/a evaluations/b evaluations/c --budget 400",
+            ),
             "judge-exam": Leaf(
                 "tasks.evaluation.judge_commands:judge_exam",
                 "Examine the judge: what misleads it, and whether it repeats its grades.",

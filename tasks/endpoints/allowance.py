@@ -78,9 +78,9 @@ def limit_of(text: str, option: str) -> SpendLimit:
 
 def forecast(chat: Recording, requests: Iterable[Request], *, max_tokens: int, price: Price | None) -> Forecast:
     """Returns the calls that these requests need. Equal requests are one call."""
-    found, seen = Forecast(dollars=0.0 if price else None), set[tuple[object, ...]]()
+    found, seen = Forecast(dollars=0.0 if price else None), set[int]()
     for request in requests:
-        same = (request.messages, request.sample)
+        same = hash((request.messages, request.sample))  # not the messages: they may be long
         if same in seen:
             continue
         seen.add(same)
@@ -92,10 +92,15 @@ def forecast(chat: Recording, requests: Iterable[Request], *, max_tokens: int, p
     return found
 
 
-def check_limit(found: Forecast, limit: SpendLimit, option: str) -> None:
-    """Raises SpendCapReached if the calls may cost more than the limit, or BadInput if a limit in dollars has no price to check."""
+def check_priced(found: Forecast, limit: SpendLimit, option: str) -> None:
+    """Raises BadInput if a limit in dollars has no price to check it by."""
     if limit.dollars is not None and found.dollars is None:
         raise BadInput(option, "dollars without a price for the model", fix=f"add its price to {PREFIX}PRICES, or give a number of calls")
+
+
+def check_limit(found: Forecast, limit: SpendLimit, option: str) -> None:
+    """Raises SpendCapReached if the calls may cost more than the limit, BadInput as `check_priced`."""
+    check_priced(found, limit, option)
     over = limit.calls is not None and found.calls > limit.calls
     if over or (limit.dollars is not None and found.dollars is not None and found.dollars > limit.dollars):
         raise SpendCapReached(f"{option}: {limit} allowed, and this needs {found}; raise {option}, or ask for less")
@@ -151,6 +156,10 @@ class LimitedChat:
     def is_recorded(self, request: Request) -> bool:
         """Whether the reply to a request is in the journal."""
         return self._chat.is_recorded(request)
+
+    def forecast(self, requests: Iterable[Request]) -> Forecast:
+        """What these requests would cost now."""
+        return forecast(self._chat, requests, max_tokens=self._max_tokens, price=self._price)
 
     def _cost(self, usage: Usage) -> float:
         return cost(usage, self._price) if self._price else 0.0

@@ -21,7 +21,7 @@ from tasks.evaluation.display import (
     show_nll,
     show_scorecard,
 )
-from tasks.evaluation.judge_commands import judge_exam
+from tasks.evaluation.judge_commands import judge_exam, rank
 from tasks.evaluation.recorded import models_in
 from tasks.judging.judged import Judged
 from tasks.longbench.samples import other_prompts
@@ -39,6 +39,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 app.command("judge-exam")(judge_exam)
+app.command("rank")(rank)
 
 
 @app.callback()

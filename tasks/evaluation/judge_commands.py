@@ -66,3 +66,33 @@ def judge_exam(
             print(f"The card is {found.path}, digest {found.card.digest}")
     if gate and (found.card.misled_by or not all(axis.passed for axis in axes)):
         raise typer.Exit(1)
+
+
+def rank(
+    sources: Annotated[
+        list[str],
+        typer.Argument(help="folders of predictions.jsonl, one per model, or FOLDER:MODEL", metavar="FOLDER..."),
+    ],
+    budget: Annotated[str, typer.Option(help="the most to spend: 400 (calls) or '$2.50'; default: until the ranks are settled")] = "",
+    estimate: Annotated[bool, typer.Option("--estimate", help="print what comparing all pairs would cost, and stop")] = False,
+    out: Annotated[Path | None, typer.Option(help="JSONL file for the comparisons, with the judge's replies")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="the ranking as one JSON object, on the last line")] = False,
+) -> None:
+    """Rank many models by duels in both orders, with intervals. Calls go where ranks are unclear.
+
+    It stops when every two neighbours differ clearly, when the budget is used up, or when no prompt is left.
+    """
+    from tasks.evaluation.display_rank import show_ranking
+    from tasks.evaluation.evaluate import params_here
+    from tasks.evaluation.rank import RankOptions
+    from tasks.evaluation.rank import rank as ranked
+
+    with one_line_errors():
+        options = RankOptions(limit_of(budget, "--budget") if budget else SpendLimit(), estimate, out)
+        found = ranked(sources, params=params_here(), options=options, say=lambda line: print(line, file=sys.stderr, flush=True))
+        if found.ranking is None:
+            print(orjson.dumps(found.cost._asdict()).decode() if as_json else str(found.cost))
+        elif as_json:
+            print(orjson.dumps(found.ranking.model_dump(mode="json")).decode(), flush=True)
+        else:
+            show_ranking(found.ranking)

@@ -49,6 +49,14 @@ def contradicts(duel: Duel) -> bool:
     return None not in (duel.a_first, duel.b_first) and duel.a_first != duel.b_first
 
 
+def first_places(duels: Iterable[Duel]) -> list[tuple[int, int]]:
+    """By topic: the comparisons that the first text won, and the comparisons with a winner. The share of one half is no position bias."""
+    topics: dict[str, list[Duel]] = {}
+    for duel in duels:
+        topics.setdefault(duel.topic or f"prompt {duel.id}", []).append(duel)
+    return [_places(own) for own in topics.values()]
+
+
 def _tally(a: str, b: str, duels: Sequence[Duel]) -> Tally:
     topics: dict[str, list[Duel]] = {}
     for duel in duels:
