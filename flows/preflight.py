@@ -1,6 +1,6 @@
 """Checks before a run changes anything: missing inputs, sources without files, misplaced stand-ins, base model, endpoints."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from dvc.dependency import ParamsDependency
@@ -10,10 +10,13 @@ from dvc.stage import Stage as DvcStage
 from flows import graph
 from flows.graph import Stage
 from tasks import doctor
+from tasks.agentwrite.context import pieces_of
+from tasks.judging.templates import read_template
 from tasks.models.local import is_local
+from tasks.prompts import located
 from tasks.schema import standins
 from tasks.schema.checks import problems
-from tasks.schema.errors import BadInput, NotReady
+from tasks.schema.errors import BadInput, BadPrompt, NotReady
 from tasks.schema.params import Params
 from tasks.schema.settings import Role, settings
 from tasks.training.base_checks import base
@@ -27,6 +30,7 @@ def check(repo: Repo, stages: Sequence[Stage], params: Params) -> None:
     found = [
         *_outside(Path(repo.root_dir), params),
         *_missing_inputs(repo, names),
+        *_prompts(names, params),
         *(_sources(params) if "collect" in names else []),
         *standins.misplaced(params, settings()),
     ]
@@ -91,6 +95,7 @@ def _outside(root: Path, params: Params) -> Iterator[str]:
     paths = {
         "benchmark": params.benchmark,
         "collect.folder": params.collect.folder,
+        "write.prompt": params.write.prompt,
         "judge.prompt": params.judge.prompt,
         "build_pairs.prompt": params.build_pairs.prompt,
         "study.texts": params.study.texts,
@@ -99,6 +104,23 @@ def _outside(root: Path, params: Params) -> Iterator[str]:
     for key, path in paths.items():
         if not (root / path).resolve().is_relative_to(root.resolve()):
             yield f"{key}: {path} is outside of the checkout; copy it into data/raw and name it there"
+
+
+def _prompts(names: set[str], params: Params) -> Iterator[str]:
+    """One line for each prompt file of a stage with a missing or unknown placeholder; a missing file is a missing input."""
+    readers: dict[str, tuple[str, Callable[[Path], object]]] = {
+        "write": (params.write.prompt, lambda path: pieces_of(path, instruction="", plan="")),
+        "build_pairs": (params.build_pairs.prompt, read_template),
+        "judge": (params.judge.prompt, read_template),
+    }
+    for stage in names & readers.keys():
+        prompt, read = readers[stage]
+        path = located(Path(prompt))
+        if path.exists():
+            try:
+                read(path)
+            except BadPrompt as error:
+                yield f"{stage}.prompt: {error}"
 
 
 def _sources(params: Params) -> Iterator[str]:

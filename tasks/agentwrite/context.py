@@ -30,6 +30,14 @@ class Window(NamedTuple):
         return "\n\n".join([f"<summary>\n{self.summary}\n</summary>", *shown] if self.summary else shown)
 
 
+def pieces_of(template: Path, *, instruction: str, plan: str) -> list[str]:
+    """The parts of a paragraph's request before the text, between text and step, and after the step. Raises BadPrompt."""
+    where = template.stem, ("text", "step"), template.parent
+    if "plan" not in placeholders(template):  # a prompt for a model that a plan would confuse
+        return frame(*where, instruction=instruction)
+    return frame(*where, instruction=instruction, plan=plan)
+
+
 class Frame:
     """The constant parts of a draft's prompts. Built once per plan, or once per chapter if the plan is too long.
 
@@ -65,10 +73,7 @@ class Frame:
         return round(self._context * SUMMARY_SHARE / 2)
 
     def _frame(self, outline: str) -> list[str]:
-        where = self._template.stem, ("text", "step"), self._template.parent
-        if "plan" not in placeholders(self._template):  # a prompt for a model that a plan would confuse
-            return frame(*where, instruction=self._plan.instruction.text)
-        return frame(*where, instruction=self._plan.instruction.text, plan=outline)
+        return pieces_of(self._template, instruction=self._plan.instruction.text, plan=outline)
 
     def _chapter_outline(self, chapter: int) -> str:
         """All chapters, with the paragraphs of the current chapter."""

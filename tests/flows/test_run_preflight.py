@@ -59,6 +59,16 @@ def test_stand_ins_never_answer_for_real_data_or_judge_a_real_model(monkeypatch:
     )
 
 
+def test_a_prompt_with_a_wrong_placeholder_is_named_before_anything_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    (tmp_path / "write.txt").write_text("{{instruction}}\n{{text}}\n{{stepp}}\n")
+    tree = load(ROOT / "params.yaml").model_dump(mode="json", by_alias=True)
+    tree["write"]["prompt"] = str(tmp_path / "write.txt")
+    outside, wrong = refused(Params.model_validate(tree))
+    assert outside.startswith("write.prompt: ")
+    assert wrong == (f"write.prompt: {tmp_path}/write.txt:3: {{{{stepp}}}}: unknown placeholder; known are instruction, step, text")
+
+
 def test_the_rehearsal_itself_is_ready(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     with Repo(str(ROOT)) as repo:
