@@ -13,6 +13,7 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
 from tasks.schema.settings import PREFIX, settings
+from tests.made_data import make as made_files
 
 ROOT = Path(__file__).parent.parent
 
@@ -23,6 +24,22 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 hypothesis_settings.register_profile("fixed", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.register_profile("explore", deadline=None, max_examples=2_000, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "fixed"))
+
+
+SHARED = ROOT.parent / "shared" / "data"
+NOT_HERE = pytest.mark.skipif(not SHARED.is_dir(), reason="../shared/data, the authors' own files, is not on this machine")
+
+
+@pytest.fixture(scope="session")
+def made_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with files in the authors' forms (made_data.py)."""
+    return made_files(tmp_path_factory.mktemp("made"))
+
+
+@pytest.fixture(scope="session", params=["made", pytest.param("authors", marks=NOT_HERE)])
+def data(request: pytest.FixtureRequest) -> Path:
+    """The folder of made files, and where they are at hand that of the authors' own."""
+    return SHARED if request.param == "authors" else Path(request.getfixturevalue("made_data"))
 
 
 def pytest_make_parametrize_id(val: object, argname: str) -> str | None:

@@ -19,7 +19,6 @@ from tests.conftest import ROOT
 from tests.tasks.judging.endpoint import ASK, DIMENSIONS, GOOD, asked, endpoint, judged, prediction, run, serving
 
 TEXTS = ["Bread is old. People baked it in clay ovens.", "", "面包的历史很长。", "12 34 56 !?"]
-OFFICIAL = ROOT.parent / "shared/data/longbench_write/judge.txt"
 FIVE = GOOD.replace("4", "5")
 UNREADABLE = {
     "prose": ("All six deserve a 5.", "no JSON object"),
@@ -184,11 +183,11 @@ def test_the_papers_prompt_is_sent_as_it_is_and_its_replies_are_read(tmp_path: P
     assert "Breadth and Depth" in rehearsed.replies[0]
 
 
-@pytest.mark.skipif(not OFFICIAL.is_file(), reason="needs ../shared/data/longbench_write")
-def test_the_official_prompt_is_filled_as_the_official_code_does(tmp_path: Path) -> None:
+def test_the_official_prompt_is_filled_as_the_official_code_does(tmp_path: Path, data: Path) -> None:
+    official = data / "longbench_write" / "judge.txt"
     with endpoint(lambda _: GOOD) as seen:
-        run(tmp_path, prediction("Bread.\n\n"), prompt=OFFICIAL)
-    assert asked(seen[0]) == OFFICIAL.read_text(encoding="utf-8").replace("$INST$", ASK).replace("$RESPONSE$", "Bread.\n\n")
+        run(tmp_path, prediction("Bread.\n\n"), prompt=official)
+    assert asked(seen[0]) == official.read_text(encoding="utf-8").replace("$INST$", ASK).replace("$RESPONSE$", "Bread.\n\n")
 
 
 def test_an_answer_of_ten_megabytes_is_judged(tmp_path: Path) -> None:

@@ -10,9 +10,7 @@ from scipy.stats import binomtest
 from tasks.evaluation.recorded import read_recorded
 from tasks.statistics import Interval, Numbers, holm, intervals, paired, share, sign_test
 from tasks.text.counts import count_words, s_l
-from tests.conftest import ROOT
 
-RECORDED = ROOT.parent / "shared" / "data" / "hellobench" / "length_constrained"
 RANDOM = np.random.default_rng(7)
 SKEWED = [float(value) for value in 100 * RANDOM.beta(5, 1.2, size=40)]
 OTHERS = [float(value) for value in 100 * RANDOM.beta(2, 3, size=40)]
@@ -48,9 +46,8 @@ def test_an_interval_covers_the_mean_whatever_the_scores_look_like(shape: str, s
     assert covered(SHAPES[shape], size) >= 0.93
 
 
-@pytest.mark.skipif(not RECORDED.is_dir(), reason="the recorded outputs of HelloBench are not on this machine")
-def test_an_interval_covers_the_mean_of_recorded_scores_from_twenty_items_on() -> None:
-    for folder in sorted(RECORDED.iterdir()):
+def test_an_interval_covers_the_mean_of_recorded_scores_from_twenty_items_on(data: Path) -> None:
+    for folder in sorted((data / "hellobench" / "length_constrained").iterdir()):
         for asked, scores in recorded(folder).items():
             for size in (20, 40):
                 assert covered(np.array(scores), size, times=120) >= 0.9, (folder.name, asked, size)

@@ -16,7 +16,6 @@ from tasks.rehearsal.prose import paragraph
 from tasks.schema.records import Instruction, Language, Reason, Step, Usage
 from tasks.text.counts import count_words
 
-REAL = Path("../shared/data")
 POINTS = {
     "en": ("Where the bread of the village came from, and who kept the oven warm", "What the miller's daughter learned from her aunt"),
     "zh": ("村里的面包从哪里来，又是谁让炉火一直不灭", "磨坊主的女儿从姑姑那里学到了什么"),
@@ -345,9 +344,9 @@ def test_no_paragraph_of_a_sound_long_text_is_called_bad(language: Language) -> 
             earlier.add(text)
 
 
-def real_answers() -> Iterator[tuple[str, str]]:
+def recorded_answers(data: Path) -> Iterator[tuple[str, str]]:
     """Instructions and long answers of five models, every eighth of them."""
-    for path in sorted(REAL.glob("hellobench/*/*/*.jsonl")):
+    for path in sorted(data.glob("hellobench/*/*/*.jsonl")):
         if "suri" in str(path):
             continue  # all its answers end with a stray "</s>", or repeat themselves without end
         for line in itertools.islice(path.open(encoding="utf-8"), 0, None, 8):
@@ -366,10 +365,9 @@ def passages(text: str, least: int, *, ends: str = "") -> Iterator[str]:
             held = ""
 
 
-@pytest.mark.skipif(not (REAL / "hellobench").exists(), reason="needs ../shared/data/hellobench")
-def test_hardly_any_paragraph_of_real_models_is_called_bad_without_a_repetition_or_a_refusal() -> None:
+def test_hardly_any_paragraph_of_recorded_answers_is_called_bad_without_a_repetition_or_a_refusal(data: Path) -> None:
     seen, wrong = 0, []
-    for instruction, answer in real_answers():
+    for instruction, answer in recorded_answers(data):
         earlier = Earlier(Instruction(id="1", text=instruction, language="en", words=1000, source="f:1"), "")
         for text in passages(answer, 40):
             found = find_fault(Reply(text, "stop", Usage(1, 1), 0.0), earlier, asked=count_words(text))
@@ -377,14 +375,13 @@ def test_hardly_any_paragraph_of_real_models_is_called_bad_without_a_repetition_
             seen += 1
             if found and found.reason not in (Reason.REPEATED, Reason.REFUSAL):  # those were read one by one: true
                 wrong.append(found)
-    assert seen > 4_000
+    assert seen > 30
     assert len(wrong) <= seen / 1_000, wrong
 
 
-@pytest.mark.skipif(not (REAL / "instructions").exists(), reason="needs ../shared/data/instructions")
-def test_hardly_any_paragraph_of_real_chinese_texts_is_called_bad() -> None:
+def test_hardly_any_paragraph_of_chinese_texts_is_called_bad(data: Path) -> None:
     seen, wrong = 0, []
-    for line in (REAL / "instructions/writingbench_length.jsonl").open(encoding="utf-8"):
+    for line in (data / "instructions/writingbench_length.jsonl").open(encoding="utf-8"):
         material = json.loads(line)["query"]
         if len(re.findall(r"[\u4e00-\u9fff]", material)) < 600:
             continue
@@ -394,7 +391,7 @@ def test_hardly_any_paragraph_of_real_chinese_texts_is_called_bad() -> None:
             earlier.add(text)
             seen += 1
             wrong += [found] if found else []
-    assert seen > 1_000
+    assert seen > 40
     assert len(wrong) <= seen / 200, wrong  # four of them are a table of contents with its dotted lines
 
 

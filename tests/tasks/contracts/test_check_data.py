@@ -15,7 +15,6 @@ from tests.conftest import ROOT
 
 ASK = "Explain in a few words why the number {n} bus comes late, and what could be done."
 ANSWER = "The bus number {n} comes late as the bridge is narrow. A second lane would help, and so would fewer stops in street {n}."
-HELLOBENCH = ROOT.parent / "shared/data/hellobench/main/gpt4o_0806/chat_results.jsonl"
 
 
 def chats(count: int = 6) -> list[dict[str, object]]:
@@ -171,9 +170,9 @@ def test_a_path_that_is_not_there_and_a_folder_without_data_are_named(tmp_path: 
         list(read(tmp_path, Columns()))
 
 
-@pytest.mark.skipif(not HELLOBENCH.is_file(), reason=f"{HELLOBENCH} is not there: recorded answers of real models")
-def test_real_chats_are_hardly_ever_taken_for_leaks_or_cut_off(tmp_path: Path) -> None:
-    done = command(HELLOBENCH, tmp_path / "out", "--json")
+def test_recorded_chats_are_hardly_ever_taken_for_leaks_or_cut_off(tmp_path: Path, data: Path) -> None:
+    [recorded] = [path for path in data.glob("hellobench/main/*/chat_results.jsonl") if path.parent.name in ("made", "gpt4o_0806")]
+    done = command(recorded, tmp_path / "out", "--json")
     found = {outcome["name"]: outcome["unexpected_count"] for outcome in json.loads(done.stdout.splitlines()[-1])["expectations"]}
     assert (found["readable"], found["no_leaked_prompts"], found["no_identifiers"], found["roles_in_order"]) == (0, 0, 0, 0)
     assert found["not_cut_off"] <= 2

@@ -14,8 +14,6 @@ from tasks.corpus.duplicates import shingled, text_id, tokens_of
 from tasks.rehearsal.raw import asks, benchmark
 from tasks.text.languages import language_of
 
-DATA = Path("../shared/data")
-real = pytest.mark.skipif(not DATA.exists(), reason="needs ../shared/data")
 LONG = "Write an essay about the craft of clockmaking, its tools, its masters and its place in the life of a small town."
 TALK = "I was walking through the market yesterday and thought of many things that my grandmother told me about cooking. " * 15
 OTHER = "Write a speech of about 400 words for the start of a chess club."
@@ -62,8 +60,8 @@ def test_good_asks_of_the_rehearsal_s_pool_are_no_prompts_but_for_three_that_sha
     assert sum(match(prompts, ask) is not None for language in ("en", "zh") for ask in asks(language)) == 3
 
 
-def _scored() -> list[str]:
-    files = [DATA / "longbench_write" / f"{name}.jsonl" for name in ("longbench_write", "longbench_write_en", "longwrite_ruler")]
+def _scored(data: Path) -> list[str]:
+    files = [data / "longbench_write" / f"{name}.jsonl" for name in ("longbench_write", "longbench_write_en", "longwrite_ruler")]
     return [json.loads(line)["prompt"] for file in files for line in file.open(encoding="utf-8")]
 
 
@@ -74,7 +72,6 @@ def _some_replaced(text: str, share: float) -> str:
     return " ".join("thing" if luck.random() < share else word for word in text.split(" "))
 
 
-@real
 @pytest.mark.parametrize(
     ("change", "found"),
     [
@@ -100,28 +97,26 @@ def _some_replaced(text: str, share: float) -> str:
         "15% other words",
     ],
 )
-def test_copies_of_longbench_write_and_its_ruler_are_found(change: Callable[[str], str], found: float) -> None:
-    scored = _scored()
+def test_copies_of_longbench_write_and_its_ruler_are_found(change: Callable[[str], str], found: float, data: Path) -> None:
+    scored = _scored(data)
     prompts = BenchmarkIndex(scored)
     assert sum(match(prompts, change(text)) is not None for text in scored) >= found * len(scored)
 
 
-@real
 @pytest.mark.parametrize(("share", "found"), [(0.1, 1.0), (0.15, 0.98), (0.2, 0.95)])
-def test_near_copies_of_prompts_of_more_than_a_sentence_are_found_with_many_other_words(share: float, found: float) -> None:
-    scored = [text for text in dict.fromkeys(_scored()) if len(tokens_of(text)) >= LONG_PROMPT]
+def test_near_copies_of_prompts_of_more_than_a_sentence_are_found_with_many_other_words(share: float, found: float, data: Path) -> None:
+    scored = [text for text in dict.fromkeys(_scored(data)) if len(tokens_of(text)) >= LONG_PROMPT]
     prompts = BenchmarkIndex(scored)
-    assert len(scored) > 60
+    assert len(scored) > 50
     assert sum(match(prompts, _some_replaced(text, share)) is not None for text in scored) >= found * len(scored)
 
 
-@real
-def test_real_asks_of_other_origin_are_no_copies_of_longbench_write() -> None:
-    prompts, seen = BenchmarkIndex(_scored()), 0
-    for file in sorted((DATA / "instructions").glob("*.jsonl")):
+def test_asks_of_other_origin_are_no_copies_of_longbench_write(data: Path) -> None:
+    prompts, seen = BenchmarkIndex(_scored(data)), 0
+    for file in sorted((data / "instructions").glob("*.jsonl")):
         for line in file.open(encoding="utf-8"):
             row = json.loads(line)
             text = next(row[field] for field in ("query", "prompt", "instruction", "task", "chat") if isinstance(row.get(field), str))
             assert match(prompts, text) is None, text[:200]
             seen += 1
-    assert seen > 900
+    assert seen > 450

@@ -6,11 +6,9 @@ import pytest
 from tasks.schema.records import Step
 from tasks.text.adherence import adherence, passages_of
 from tasks.text.counts import count_words
-from tests.conftest import ROOT
+from tests.conftest import NOT_HERE, SHARED
 
-RECORDED = (
-    ROOT.parent / "shared" / "data" / "hellobench" / "length_constrained" / "gpt4o_0806" / "heuristic_text_generation_4k_results.jsonl"
-)
+RECORDED = SHARED / "hellobench" / "length_constrained" / "gpt4o_0806" / "heuristic_text_generation_4k_results.jsonl"
 PLAN = {
     "How bees build their hives and divide the work": "A hive of bees is built of wax, and its work is divided by age. " * 3,
     "The history of honey in ancient Egypt": "In Egypt the ancients gave honey to their gods; its history is long. " * 3,
@@ -109,9 +107,12 @@ def test_a_plan_without_steps_is_refused() -> None:
         adherence([], "text")
 
 
-@pytest.mark.skipif(not RECORDED.is_file(), reason="the recorded outputs of HelloBench are not on this machine")
-def test_real_essays_cover_their_own_headings_and_not_each_others() -> None:
-    essays = [sections(json.loads(line)["response"]) for line in RECORDED.read_text(encoding="utf-8").splitlines()]
+@pytest.mark.parametrize("origin", ["made", pytest.param("recorded", marks=NOT_HERE)])
+def test_essays_cover_their_own_headings_and_not_each_others(origin: str) -> None:
+    if origin == "made":
+        essays = [invented(number) for number in range(44)]
+    else:
+        essays = [sections(json.loads(line)["response"]) for line in RECORDED.read_text(encoding="utf-8").splitlines()]
     essays = [essay for essay in essays if len(essay) >= 4]
     assert len(essays) > 40
     own = [adherence(plan(essay), "\n\n".join(essay.values())) for essay in essays]
@@ -120,6 +121,17 @@ def test_real_essays_cover_their_own_headings_and_not_each_others() -> None:
     assert sum(found.covered for found in own) / len(essays) > 0.8
     assert sum(found.covered for found in others) / len(essays) < 0.3
     assert sum(found.ordered for found in own) / len(essays) > sum(found.ordered for found in mixed) / len(essays) + 0.1
+
+
+def invented(number: int) -> dict[str, str]:
+    """Five sections about things that no other essay has: a heading names three, and its text speaks of each."""
+    found = {}
+    for part in range(5):
+        luck = random.Random(f"{number} {part}")
+        one, two, three = ("".join(luck.choice("bdfgklmnprst") + luck.choice("aeiou") for _ in range(4)) for _ in range(3))
+        text = f"Long before the {one} was known, people spoke of {two}. Every {one} needs {three}, and the {two} of old had none. "
+        found[f"How the {one} and the {two} came to {three}"] = text * 3
+    return found
 
 
 def sections(essay: str) -> dict[str, str]:

@@ -248,11 +248,9 @@ def test_the_shared_cases_are_read_as_labelled() -> None:
         assert list(constraint(row["text"], row["length"])) == row["right"], row["text"]
 
 
-@pytest.mark.skipif(not LONGBENCH.exists(), reason="needs ../shared/data/longbench_write")
-def test_the_lengths_of_longbench_write_are_read_as_its_authors_did() -> None:
-    rows = [
-        json.loads(line) for name in ("longbench_write", "longwrite_ruler") for line in (LONGBENCH / f"{name}.jsonl").open(encoding="utf-8")
-    ]
+def test_the_lengths_of_longbench_write_are_read_as_its_authors_did(data: Path) -> None:
+    files = [data / "longbench_write" / f"{name}.jsonl" for name in ("longbench_write", "longwrite_ruler")]
+    rows = [json.loads(line) for file in files for line in file.open(encoding="utf-8")]
     missed = [row for row in rows if parse_length_request(row["prompt"]).target != row["length"]]
     assert len(missed) <= WITHOUT_A_LENGTH
     assert all(parse_length_request(row["prompt"]).target is None for row in missed)

@@ -192,9 +192,8 @@ def test_a_prompt_that_asks_for_nothing_is_refused() -> None:
         constraint("Write.", 0)
 
 
-@pytest.mark.skipif(not LONGBENCH.exists(), reason="needs ../shared/data/longbench_write")
-def test_the_bounds_of_longbench_write_are_seen() -> None:
-    rows = [json.loads(line) for line in LONGBENCH.open(encoding="utf-8")]
+def test_the_bounds_of_longbench_write_are_seen(data: Path) -> None:
+    rows = [json.loads(line) for line in (data / "longbench_write" / "longbench_write.jsonl").open(encoding="utf-8")]
     meant = [(constraint(row["prompt"], row["length"]), row["length"]) for row in rows]
     assert all(asked.least <= length <= asked.most for asked, length in meant)
     assert sum(asked == (length, 2 * length) for asked, length in meant) >= AT_LEAST
