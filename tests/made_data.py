@@ -28,8 +28,10 @@ MODELS = {"half": 0.5, "exact": 1.0}  # recorded models, and how much of the req
 PROMPTS = 1  # of each kind of HelloBench
 HALVES = 60  # prompts of LongBench-Write in each language
 
-_NOUNS = ("lighthouse", "orchard", "violin", "glacier", "railway", "market", "theatre", "beehive")
-_NOUNS += ("harbour", "desert", "library", "mill", "volcano", "kitchen", "balloon")
+_NOUNS = (
+    *("lighthouse", "orchard", "violin", "glacier", "railway", "market", "theatre", "beehive"),
+    *("harbour", "desert", "library", "mill", "volcano", "kitchen", "balloon"),
+)
 _TASKS = ("history", "daily work", "decline and return", "place in old songs")
 _ADVICE = (
     "Begin with a scene that a visitor would notice first, and name the season.",
@@ -108,9 +110,12 @@ def _write_instructions(folder: Path) -> None:
     stated = [{"index": number, "domain1": "Law", "query": f"Write {number * 50} words on courts."} for number in range(1, 21)]
     unstated = [{"index": number, "domain1": "Arts", "query": "Write ten slides."} for number in range(21, 26)]
     _write(folder / "writingbench_length.jsonl", [material, *unstated[:1], *stated, *unstated[1:]])
-    english = {"type": "QA", "lang": "en", "task": "Say what bread is. It must be {word_count_type} {word_count} words long."}
-    chinese = {"type": "QA", "lang": "cn", "task": "说说什么是面包，长度{word_count_type}{word_count}字。"}
-    _write(folder / "lifebench_lite.jsonl", [{"id": number, **(english if number % 2 else chinese)} for number in range(60)])
+    english = [
+        f"Tell the {theme} of the {noun}. It must be {{word_count_type}} {{word_count}} words long." for theme in _TASKS for noun in _NOUNS
+    ]
+    chinese = [f"说说{thing}{theme}，长度{{word_count_type}}{{word_count}}字。" for theme in _THEMES for thing in _THINGS]
+    filled = [("en", text) for text in english[:30]] + [("cn", text) for text in chinese[:30]]
+    _write(folder / "lifebench_lite.jsonl", [{"id": n, "type": "QA", "lang": lang, "task": text} for n, (lang, text) in enumerate(filled)])
 
 
 def _answers(share: float, length: int) -> Iterable[Row]:

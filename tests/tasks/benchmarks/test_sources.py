@@ -13,11 +13,9 @@ from tasks.benchmarks.longbench_write import SOURCE
 from tasks.benchmarks.sources import Pin, PinnedSource, fetch
 from tasks.longbench.adapters import read_items
 from tasks.schema.errors import BadInput, EndpointError
-from tests.conftest import ROOT
+from tests.conftest import SHARED
 from tests.web import Quiet, served
 
-OFFICIAL = ROOT.parent / "shared" / "data" / "longbench_write"
-real = pytest.mark.skipif(not OFFICIAL.is_dir(), reason="the official files are not on this machine")
 Answer = Callable[[str], tuple[int, bytes, int]]  # of a path: the status, the body and the Content-Length
 
 
@@ -69,24 +67,34 @@ def fine(path: str) -> tuple[int, bytes, int]:
     return 200, content(path), len(content(path))
 
 
-@real
-def test_the_papers_files_are_fetched_once_and_read(tmp_path: Path, mirror: Callable[[Answer], Mirror]) -> None:
+def papers(data: Path) -> tuple[Path, Source]:
+    """The folder of the paper's files, and their source; of made files, with their own digests."""
+    folder = data / "longbench_write"
+    if data == SHARED:
+        return folder, SOURCE
+    bodies = {pin.path: (folder / Path(pin.path).name).read_bytes() for pin in SOURCE.pins if (folder / Path(pin.path).name).is_file()}
+    return folder, SOURCE._replace(pins=tuple(Pin(path, len(body), hashlib.sha256(body).hexdigest()) for path, body in bodies.items()))
+
+
+def test_the_papers_files_are_fetched_once_and_read(tmp_path: Path, mirror: Callable[[Answer], Mirror], data: Path) -> None:
+    folder, source = papers(data)
+
     def published(path: str) -> tuple[int, bytes, int]:
-        body = (OFFICIAL / Path(path).name).read_bytes()
+        body = (folder / Path(path).name).read_bytes()
         return 200, body, len(body)
 
     site = mirror(published)
-    found = fetch(SOURCE, tmp_path / "official", mirror=site.url)
-    assert sorted(site.asked) == sorted(f"/mirror/{pin.path}" for pin in SOURCE.pins)
-    assert {path.name: path.read_bytes() for path in found} == {path.name: path.read_bytes() for path in OFFICIAL.iterdir()}
+    found = fetch(source, tmp_path / "official", mirror=site.url)
+    assert sorted(site.asked) == sorted(f"/mirror/{pin.path}" for pin in source.pins)
+    assert {path.name: path.read_bytes() for path in found} == {path.name: path.read_bytes() for path in folder.iterdir()}
     assert len(read_items(tmp_path / "official" / "longbench_write.jsonl").items) == 120
-    fetch(SOURCE, tmp_path / "official", mirror=site.url)
-    assert len(site.asked) == len(SOURCE.pins)
+    fetch(source, tmp_path / "official", mirror=site.url)
+    assert len(site.asked) == len(source.pins)
 
 
-@real
-def test_a_folder_is_as_good_a_source_as_a_url(tmp_path: Path) -> None:
-    assert len(fetch(SOURCE, tmp_path, mirror=str(OFFICIAL))) == len(SOURCE.pins)
+def test_a_folder_is_as_good_a_source_as_a_url(tmp_path: Path, data: Path) -> None:
+    folder, source = papers(data)
+    assert len(fetch(source, tmp_path, mirror=str(folder))) == len(source.pins)
 
 
 def test_only_a_file_that_is_gone_or_wrong_is_fetched_again(tmp_path: Path, mirror: Callable[[Answer], Mirror]) -> None:
