@@ -12,7 +12,7 @@ from random import Random
 
 from tasks.rehearsal.prose import paragraph
 from tasks.rehearsal.raw import asks
-from tasks.schema.params import Language
+from tasks.schema.records import Language
 
 Row = Mapping[str, object]
 

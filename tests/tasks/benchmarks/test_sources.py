@@ -67,7 +67,7 @@ def fine(path: str) -> tuple[int, bytes, int]:
     return 200, content(path), len(content(path))
 
 
-def papers(data: Path) -> tuple[Path, Source]:
+def papers(data: Path) -> tuple[Path, PinnedSource]:
     """The folder of the paper's files, and their source; of made files, with their own digests."""
     folder = data / "longbench_write"
     if data == SHARED:
