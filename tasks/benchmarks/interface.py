@@ -116,7 +116,7 @@ class Suite(NamedTuple):
     values: Callable[[Item, Values, Values], Values] = all_values  # of one answer: from values by rule and grades (empty: not judged)
     identify: Callable[[Mapping[str, object]], str] = only_prompt  # the id of the item that a recorded row answers, unless its prompt tells
     write: Callable[[Chat, Item, int], Awaitable[GivenAnswer]] | None = None  # how a model is asked; None: the prompt, in one call
-    answer_of: Callable[[Mapping[str, object]], GivenAnswer | None] | None = None  # reads recorded rows that hold a conversation
+    answers_of: Callable[[Mapping[str, object]], Sequence[GivenAnswer]] | None = None  # reads the authors' own files; none: another row
 
 
 class Benchmark(NamedTuple):

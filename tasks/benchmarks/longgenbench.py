@@ -77,16 +77,16 @@ def load(folder: Path, *, pin: Pin) -> Suite:
         rule=lambda item, answer: _rule(tasks[item.id], answer),
         questions=questions,
         values=lambda item, ruled, grades: {**ruled, **_judged(tasks[item.id], grades)},
-        answer_of=partial(_published_answer, by_prompt={item.prompt: item.id for item in items}),
+        answers_of=partial(_published_answers, by_prompt={item.prompt: item.id for item in items}),
     )
 
 
-def _published_answer(row: Mapping[str, object], *, by_prompt: Mapping[str, str]) -> GivenAnswer | None:
-    """An answer as the authors' inference.py writes it: the prompt as `input`, the text split into `output_blocks`. None: another row."""
+def _published_answers(row: Mapping[str, object], *, by_prompt: Mapping[str, str]) -> Sequence[GivenAnswer]:
+    """An answer as the authors' inference.py writes it: the prompt as `input`, the text split into `output_blocks`."""
     blocks, prompt = row.get("output_blocks"), row.get("input")
     if not isinstance(blocks, list) or not isinstance(prompt, str) or not all(isinstance(block, str) for block in blocks):
-        return None
-    return GivenAnswer(id=by_prompt.get(prompt, ""), prompt=prompt, model="", response=BREAK.join(blocks))
+        return ()
+    return (GivenAnswer(id=by_prompt.get(prompt, ""), prompt=prompt, model="", response=BREAK.join(blocks)),)
 
 
 def entries_of(answer: str, type: str, prefix: str) -> dict[int, str]:

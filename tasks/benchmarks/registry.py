@@ -21,6 +21,7 @@ OWN = {
     "lifebench-lite": "tasks.benchmarks.lifebench:LITE",
     "longgenbench-short": "tasks.benchmarks.longgenbench:SHORT",
     "longgenbench-long": "tasks.benchmarks.longgenbench:LONG",
+    "eqbench-longform": "tasks.benchmarks.eqbench:LONGFORM",
 }
 
 

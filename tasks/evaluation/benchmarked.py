@@ -108,19 +108,18 @@ def score_on(opened: Opened, answers: Path, out: Path | None, *, params: Params 
 def recorded(suite: Suite, path: Path) -> Iterator[GivenAnswer]:
     """Yields the recorded answers of a file, a folder of files, or a folder with one folder per model.
 
-    A row answers the item with its prompt, or with its id. The same item again is its next sample. Raises BadInput with file and line for
+    A row answers the item with its prompt, or with its id. The same item again is its next sample. A model is named by its rows, else by
+    its folder, else by the file. Raises BadInput with file and line for
     a row that answers no item.
     """
     finder = _Finder(suite)
-    for model, own in (models_in(path) or {"": path}).items():
+    for model, own in (models_in(path) or {path.stem if path.is_file() else path.name: path}).items():
         predictions = own / FILES[0]
         for row in rows_of(predictions if predictions.is_file() else own):
-            whole = suite.answer_of(row.data) if suite.answer_of else None
-            if whole is not None:
-                yield finder.known(whole, row, model=whole.model or model or row.path.stem)
-                continue
-            for answered in answers_in(row):
-                yield finder.answer(answered, model=answered.model or model or row.path.stem)
+            own_answers = suite.answers_of(row.data) if suite.answers_of else ()
+            yield from (finder.known(answer, row, model=answer.model or model) for answer in own_answers)
+            if not own_answers:
+                yield from (finder.answer(answered, model=answered.model or model) for answered in answers_in(row))
 
 
 class _Finder:
