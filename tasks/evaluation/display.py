@@ -227,6 +227,10 @@ def show_comparison(found: Comparison) -> None:
         console.print(f"{found.unscored} of {found.items} items are unscored: they count in S_l, not in S_q")
     if found.steadiness:
         console.print(_steadier(found.steadiness))
+    if found.noise:
+        parts = [("the judge's repeats", found.noise.judge), ("sampling the answers", found.noise.answers)]
+        if known := [f"{share:.0%} by {what}" for what, share in parts if share is not None]:
+            console.print(f"The variance of the difference in {MEASURES[found.noise.measure]} overall: {', '.join(known)}.")
     for note in found.notes:
         console.print(escape(note))
     console.print(f"A {escape(found.a)} against B {escape(found.b)}, {found.items} items, {found.mode} mode: [bold]{found.verdict}[/bold]")

@@ -17,6 +17,7 @@ from statistics import NormalDist, mean
 from typing import Literal, NamedTuple
 
 from tasks import store
+from tasks.longbench.noise import Noise, noise_of, remedies
 from tasks.longbench.published import ITEMS, RERUN_GAP, PublishedScores, is_papers
 from tasks.longbench.samples import Mode, PromptScores, by_prompt
 from tasks.longbench.scorecard import BINS, OVER, bin_of
@@ -86,6 +87,7 @@ class Comparison(Record):
     only_b: tuple[str, ...]
     rows: tuple[MeasureDifference, ...]
     notes: tuple[str, ...]
+    noise: Noise | None = None  # parts of the noise in the overall difference; None: too few pairs
     steadiness: tuple[SteadinessDifference, ...] = ()  # of lengths; empty: no prompt has several answers on both sides. Not corrected
 
 
@@ -142,6 +144,7 @@ def paired(a: Side, b: Side, *, mode: Mode = "paper") -> Comparison:
         only_b=tuple(identity for identity in of_b if identity not in of_a),
         rows=tuple(rows),
         notes=(*_notes(a, b, corrected=len(rows) - len(overall)), *_pair_notes(pairs, rows, topics=topics), *_answer_notes(a, b)),
+        noise=noise_of(pairs),
         steadiness=tuple(steadiness_differences(a.answers, b.answers, mode=mode)),
     )
 
@@ -361,7 +364,7 @@ def _pair_notes(pairs: Pairs, rows: Sequence[MeasureDifference], *, topics: int)
         notes.append(f"{topics} topics are too few to tell anything: at least {FEWEST} are needed")
     if not all(one.prompt and other.prompt for one, other in pairs):
         notes.append("items without a digest of their prompt are paired by id alone, and topics are not known; score them again")
-    if unclear := _more_topics(rows, topics=topics):
+    if unclear := _more_topics(rows, noise_of(pairs), topics=topics):
         notes.append(unclear)
     undone = [row for row in rows if row.group == "overall" and row.verdict == "cannot tell" and row.scored_interval]
     if any(row.p is not None and _significant(row.p) and _outcome(row.scored_interval) != "cannot tell" for row in undone):
@@ -369,7 +372,7 @@ def _pair_notes(pairs: Pairs, rows: Sequence[MeasureDifference], *, topics: int)
     return notes
 
 
-def _more_topics(rows: Sequence[MeasureDifference], *, topics: int) -> str | None:
+def _more_topics(rows: Sequence[MeasureDifference], noise: Noise | None, *, topics: int) -> str | None:
     """How large a difference this comparison detects, and how many topics its own difference needs. None: the verdict is clear."""
     last = [row for row in rows if row.group == "overall"][-1]
     if last.verdict != "cannot tell" or last.detectable is None or topics < FEWEST:
@@ -381,8 +384,11 @@ def _more_topics(rows: Sequence[MeasureDifference], *, topics: int) -> str | Non
     unscored = _half(last.interval) - sampled  # more topics do not reduce this part
     if unscored >= abs(last.difference):
         return f"{said}; its unscored answers alone allow a difference of {unscored:.1f} points: score them first"
-    needed = ceil(topics * (POWER * sampled / (abs(last.difference) - unscored)) ** 2)
-    return f"{said}; to detect {abs(last.difference):.1f} points, about {needed:,} topics are needed" if needed > topics else said
+    ratio = (POWER * sampled / (abs(last.difference) - unscored)) ** 2
+    if (needed := ceil(topics * ratio)) <= topics:
+        return said
+    more = remedies(noise, ratio) if noise else None
+    return f"{said}; to detect {abs(last.difference):.1f} points, about {needed:,} topics are needed" + (f"; {more}" if more else "")
 
 
 def _answer_notes(a: Side, b: Side) -> list[str]:

@@ -4,8 +4,9 @@ Counted one by one, the answers to a prompt would count as several prompts and e
 prompts of one topic: `cluster` groups them.
 """
 
-from collections.abc import Iterable
-from statistics import fmean
+from collections.abc import Iterable, Sequence
+from math import sqrt
+from statistics import fmean, stdev
 from typing import Literal, NamedTuple
 
 from tasks.schema.records import ScoredItem
@@ -28,6 +29,14 @@ class PromptScores(NamedTuple):
     s_q: float | None  # over the scored answers; None: no scored answer
     s_q_least: float  # with all unscored answers at 0
     s_q_most: float  # with all unscored answers at 100
+    judge_error: float | None = None  # standard error of s_q by the judge's repeats; None: an answer has fewer than two verdicts
+    verdicts: int = 0  # readable verdicts on an answer, the fewest; 0: unknown
+    s_l_error: float | None = None  # standard error of s_l by sampling; None: one answer
+    s_bar_error: float | None = None  # the same of S̄; None: fewer than two scored answers
+
+    def sampling_error(self, judged: bool) -> float | None:
+        """The standard error by sampling of S̄ (`judged`) or S_l."""
+        return self.s_bar_error if judged else self.s_l_error
 
     @property
     def cluster(self) -> str:
@@ -61,7 +70,25 @@ def _averaged(answers: list[ScoredItem], mode: Mode) -> PromptScores:
         s_q=fmean(scored) if scored else None,
         s_q_least=sum(scored) / number,
         s_q_most=(sum(scored) + 100 * missing) / number,
+        judge_error=_judge_error(answers),
+        verdicts=min((item.s_q_verdicts or 0 for item in answers if item.s_q is not None), default=0),
+        s_l_error=_error([length for length in lengths if length is not None]),
+        s_bar_error=_error(
+            [(length + item.s_q) / 2 for length, item in zip(lengths, answers, strict=True) if length is not None and item.s_q is not None]
+        ),
     )
+
+
+def _judge_error(answers: list[ScoredItem]) -> float | None:
+    """The standard error of the mean S_q of these answers by the judge's noise alone."""
+    errors = [item.s_q_error for item in answers if item.s_q is not None]
+    known = [error for error in errors if error is not None]
+    return sqrt(sum(error**2 for error in known)) / len(known) if known and len(known) == len(errors) else None
+
+
+def _error(values: Sequence[float]) -> float | None:
+    """The standard error of a mean; None for fewer than two values."""
+    return stdev(values) / sqrt(len(values)) if len(values) > 1 else None
 
 
 def other_prompts(items: Iterable[ScoredItem]) -> str | None:

@@ -3,8 +3,9 @@
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
+from math import sqrt
 from pathlib import Path
-from statistics import fmean
+from statistics import fmean, stdev
 from sys import intern
 from typing import NamedTuple
 
@@ -111,21 +112,33 @@ def _name(key: Key) -> str:
     return f"{identity} by {model}" + (f", sample {sample}" if sample else "")
 
 
-def _s_q(verdicts: Sequence[Said]) -> float | None:
+class _Quality(NamedTuple):
+    """S_q of an answer: the mean over the readable verdicts, their number, and its standard error between them."""
+
+    s_q: float | None = None
+    verdicts: int | None = None
+    error: float | None = None
+
+
+def _s_q(verdicts: Sequence[Said]) -> _Quality:
     scores = [verdict.s_q for verdict in verdicts if verdict.s_q is not None]
-    return fmean(scores) if scores else None
+    if not scores:
+        return _Quality()
+    return _Quality(fmean(scores), len(scores), stdev(scores) / sqrt(len(scores)) if len(scores) > 1 else None)
 
 
-def _score_part(part: Sequence[tuple[Prediction, float | None]], _: None) -> list[ScoredItem]:
+def _score_part(part: Sequence[tuple[Prediction, _Quality]], _: None) -> list[ScoredItem]:
     return [_scored(answer, quality) for answer, quality in part]
 
 
-def _scored(answer: Prediction, quality: float | None) -> ScoredItem:
+def _scored(answer: Prediction, quality: _Quality) -> ScoredItem:
     return score_item(
         answer.item,
         answer.model,
         answer.response,
-        quality,
+        quality.s_q,
+        verdicts=quality.verdicts,
+        quality_error=quality.error,
         finish_reason=answer.finish_reason,
         sample=answer.sample,
         plan=answer.plan,

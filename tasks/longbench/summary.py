@@ -39,11 +39,14 @@ def score_item(
     reasoning: str = "",
     inline: bool = False,
     topic: str = "",
+    verdicts: int | None = None,
+    quality_error: float | None = None,
 ) -> ScoredItem:
     """Scores one answer in both modes. An empty answer has S_l 0. `quality` is S_q; None if the answer has no readable verdict.
 
     `reasoning`, the model's thoughts, is in no score. `inline`: the thoughts were part of the text, so the paper's script would count
-    them. `topic` names the topic; empty: it is derived from the prompt without its length.
+    them. `topic` names the topic; empty: it is derived from the prompt without its length. `verdicts` is the number of verdicts behind
+    `quality`, and `quality_error` its standard error between them.
     """
     written = count_words(response)
     return ScoredItem(
@@ -58,6 +61,8 @@ def score_item(
         written=written,
         s_l=s_l(item.length, written),
         s_q=quality,
+        s_q_verdicts=verdicts,
+        s_q_error=quality_error,
         finish_reason=finish_reason,
         reasoned=bool(reasoning),
         with_thoughts=count_words(f"<think>\n{reasoning}\n</think>\n\n{response}") if inline else None,

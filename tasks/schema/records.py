@@ -317,6 +317,8 @@ class ScoredItem(Record):
     written: int
     s_l: float  # in paper mode, like `asked` and `written`
     s_q: float | None  # mean over the judge's readable verdicts; None: unscored
+    s_q_verdicts: int | None = None  # number of these; None: not known
+    s_q_error: float | None = None  # standard error of s_q by the judge's repeats; None: fewer than two verdicts, or not known
     finish_reason: str = ""  # of the answer; empty: unknown
     reasoned: bool = False  # the model wrote thoughts; no figure includes them
     with_thoughts: int | None = None  # words including inline thoughts, as the paper's script counts; None: no inline thoughts
