@@ -91,7 +91,11 @@ def weigh(card: Scorecard, *, general: Mapping[str, float | None], contest: Cont
     note = None if scores else "nothing is scored in fixed mode; fix: run the stage score again"
     unscored = card.unscored / card.answers if card.answers else None
     axes = [
-        *([] if promote.min_s_bar is None else [_at_least("s_bar", both, promote.min_s_bar, note or UNJUDGED)]),
+        *(
+            []
+            if promote.min_s_bar is None
+            else [_at_least("s_bar", both, promote.min_s_bar, note or UNJUDGED, note=_unscored(card, length))]
+        ),
         _at_least("s_l", length, promote.min_s_l, note),
         *([] if judgeless(card, promote) else [_at_most(UNSCORED, unscored, promote.max_unscored, "there is no answer")]),
         _at_most(
@@ -112,6 +116,21 @@ def weigh(card: Scorecard, *, general: Mapping[str, float | None], contest: Cont
             )
         )
     return (*axes, *_against(contest, promote)) if contest else tuple(axes)
+
+
+def _quality(card: Scorecard, length: float | None, both: float | None, promote: Promote, missing: str) -> list[Axis]:
+    """The condition on S̄, if there is one."""
+    if promote.min_s_bar is None:
+        return []
+    return [_at_least("s_bar", both, promote.min_s_bar, missing, note=_unscored(card, length))]
+
+
+def _unscored(card: Scorecard, length: float | None) -> str | None:
+    """What S̄ would be with the unscored answers at both bounds; None if every answer is scored."""
+    if card.s_q_bounds is None or length is None:
+        return None
+    low, high = ((length + quality) / 2 for quality in (card.s_q_bounds.low, card.s_q_bounds.high))
+    return f"({low:.2f} to {high:.2f} with the {card.unscored} unscored answers at 0 and at 100)"
 
 
 def exam_axes(found: JudgeExam | None, bounds: JudgeExamBounds | None) -> list[Axis]:

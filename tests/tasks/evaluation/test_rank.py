@@ -3,7 +3,10 @@
 import hashlib
 import json
 import math
+import os
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -222,3 +225,31 @@ def test_duels_of_one_topic_are_one_observation() -> None:
     apart = fit([Duelled(0, 1, float(n % 10 < 7), n) for n in range(40)], 2)
     assert np.sqrt(alike.covariance[0, 0]) == pytest.approx(np.sqrt(ten.covariance[0, 0]), rel=0.15)
     assert np.sqrt(apart.covariance[0, 0]) < 0.6 * np.sqrt(alike.covariance[0, 0])
+
+
+LIGHT = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split(".")[0] in ("torch", "prefect", "dvc", "mlflow", "trl", "transformers", "pandas", "ray"):
+            raise ImportError(name)
+
+sys.meta_path.insert(0, Absent())
+from tasks.evaluation.__main__ import app
+app()
+"""
+
+
+def test_exam_and_ranking_run_without_the_pipelines_packages(tmp_path: Path) -> None:
+    sources = models(tmp_path, count=2, prompts=8)
+    (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8")
+    benchmark = tmp_path / "data/raw/benchmark.jsonl"
+    benchmark.parent.mkdir(parents=True)
+    benchmark.write_bytes((ROOT / "data/raw/benchmark.jsonl").read_bytes())
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    for words in (["judge-exam", "--texts", "6", "--repeats", "2", "--json"], ["rank", *sources, "--json"]):
+        command = [sys.executable, "-c", LIGHT, *words]
+        done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        assert orjson.loads(done.stdout.splitlines()[-1])["judge"].startswith("rehearsal-judge@1")
