@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from matplotlib.axis import Axis
     from matplotlib.figure import Figure
 
-GREY, GRID = "#7f7f7f", "#8886"
+GREY = "#7f7f7f"
 # At least 3:1 against white and against the dark page (WCAG 2.2, 1.4.11).
 COLOURS = {"student": "#2f7ed8", "control": "#c8701a", "aligned": "#2f8f63", "base": "#b0559f"}
 OTHERS = ("#8a7a3a", "#3d8f8f", "#c2566b")

@@ -13,7 +13,6 @@ from typing import NamedTuple
 from infra.team import checks, environment, postgres
 from infra.team.postgres import SystemAccount
 
-ROOT = Path(__file__).parents[2]
 OWNER = "LONGWRITER_TEAM_OWNER"  # set in the environment of every service, so that processes of a dead owner are found
 POOLS = ("cpu", "gpu")
 HEARTBEAT = 30  # seconds between a flow run's heartbeats, Prefect's minimum; flows/automations.py detects missing ones

@@ -25,7 +25,6 @@ else:
     from backports.zstd import ZstdError, zipfile
 
 ZIP = b"PK\x03\x04"
-LOGS = (".eval", ".json")
 FROM_LOG = "log of inspect_ai"  # a field of the rows made here: their `model` is the one that answered
 _ATTACHMENT = "attachment://"
 _FIX = "give an .eval or JSON log of inspect_ai, or JSON Lines"

@@ -111,15 +111,6 @@ def looped(text: str) -> float:
     return _share(_repeats(word_ids(text)).looping)
 
 
-def switches(text: str) -> int:
-    """The number of changes of script or language between stretches of sentences. A quoted sentence counts as two: there and back.
-
-    Languages of the Latin script are distinguished, and Japanese from Chinese; other languages with a common script are not. Names
-    and terms inside a sentence do not count.
-    """
-    return other_scripts(text)[1] + latin_switches(text)
-
-
 class Words(NamedTuple):
     """A text's words: what each is, and where it begins."""
 

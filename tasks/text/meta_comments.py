@@ -8,7 +8,6 @@ docs/dataset.md.
 import re
 from typing import NamedTuple
 
-_BLANK = re.compile(r"\n[ \t]*\n\s*")
 _LINE = re.compile(r"[^\n]*\S[^\n]*")
 _RULE = re.compile(r"(?:[-*_=~#]\s?){3,}\Z|#+\Z")
 _WRAPPING = " \t\n*_#>()（）[]【】「」-–—=~"

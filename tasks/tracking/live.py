@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -25,7 +25,6 @@ from tasks.schema.settings import settings
 from tasks.tracking.recorder import Begin, End, Numbers, Status, encode
 from tasks.tracking.traces import Exchange, Trace
 
-Log = Callable[[Mapping[str, float]], None]
 EVERY = 10.0  # seconds between two records of the metrics
 DELAY = 2.0  # a run is created after so many seconds; a stage replayed from the journal ends earlier
 HAND_OVER = 2.0  # most seconds until the recorder has the last metrics

@@ -3,7 +3,7 @@ import re
 
 import pytest
 
-from tasks.text.degeneration import degeneration, looped, switches, word_ids
+from tasks.text.degeneration import degeneration, looped, word_ids
 
 PLAIN = " ".join(f"word{number}" for number in range(400)) + "."
 FOX = "the quick brown fox jumps over a lazy dog. "
@@ -79,7 +79,7 @@ CHINESE = "今天天气很好，我们去公园散步，看见了许多花和鸟
     ],
 )
 def test_a_change_of_script_between_sentences_is_a_switch(text: str, count: int) -> None:
-    assert switches(text) == count
+    assert degeneration(text).switches == count
 
 
 def test_another_script_is_found_where_it_stands() -> None:
@@ -171,7 +171,7 @@ def test_what_has_a_form_is_no_loop(name: str) -> None:
     ],
 )
 def test_languages_of_one_script_are_told_apart_where_that_is_sure(text: str, count: int) -> None:
-    assert switches(text) == count
+    assert degeneration(text).switches == count
 
 
 def test_a_token_behind_the_text_is_no_word_and_no_ending() -> None:
