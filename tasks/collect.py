@@ -50,7 +50,7 @@ def run(folder: Path, benchmark: Path, out: Path, *, seed: int, collect: Collect
 def _prompts(folder: Path, benchmark: Path, collect: Collect) -> BenchmarkIndex:
     """The benchmark's prompts and those of collect.decontaminate. A row without a prompt stops the stage: it could not be excluded."""
     texts = [ask.text for ask in reading.raw_prompts_of(reading.plain(benchmark))]
-    return BenchmarkIndex([*texts, *(ask.text for entry in collect.decontaminate for ask in reading.asks(entry, folder))])
+    return BenchmarkIndex([*texts, *(ask.text for entry in collect.decontaminate for ask in reading.raw_prompts(entry, folder))])
 
 
 def _without_copies(pool: Candidates, rejects: Rejects, *, threshold: float) -> Iterator[int]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from random import Random
 
 from tasks.rehearsal.prose import paragraph
-from tasks.rehearsal.raw import asks
+from tasks.rehearsal.raw import good_prompts
 from tasks.schema.records import Language
 
 Row = Mapping[str, object]
@@ -103,7 +103,7 @@ def _prompts(language: Language) -> list[Row]:
 
 
 def _write_instructions(folder: Path) -> None:
-    every = [(language, text) for language in ("en", "zh") for text in asks(language)]
+    every = [(language, text) for language in ("en", "zh") for text in good_prompts(language)]
     _write(folder / "asked.jsonl", [{"instruction": text} for _, text in every])
     whole = "\n".join(paragraph(topic="面包", language="zh", words=240, part=part, parts=80, seed=part) for part in range(1, 81))
     material = {"index": 0, "domain1": "Food", "query": f"请把下面的文章缩写成300字。\n{whole}"}
@@ -127,7 +127,7 @@ def _answers(share: float, length: int) -> Iterable[Row]:
 
 
 def _chats() -> Iterable[Row]:
-    for number, text in enumerate(asks("en")[:60]):
+    for number, text in enumerate(good_prompts("en")[:60]):
         answer = "\n\n".join(essay("this", "en", words=240, seed=number).values())
         yield {"id": f"chat_{number:03}", "instruction": text, "response": answer}
 

@@ -28,7 +28,7 @@ from tasks.schema.errors import ReplyError
 from tasks.schema.params import Collect, PlanSection, Write
 from tasks.schema.records import Instruction, Language, Usage
 from tasks.schema.settings import Price
-from tasks.sources.reading import asks, plain, raw_prompts_of
+from tasks.sources.reading import plain, raw_prompts, raw_prompts_of
 from tasks.text.languages import language_of
 from tasks.text.length_requests import parse_length_request
 
@@ -114,7 +114,9 @@ def prompts_of(path: Path | None, collect: Collect) -> PromptsOnDisk:
     """
     if path and _has_instructions(path):
         return PromptsOnDisk(store.read(path, Instruction))
-    asked = raw_prompts_of(plain(path)) if path else itertools.chain(*(asks(entry, Path(collect.folder)) for entry in collect.sources))
+    asked = (
+        raw_prompts_of(plain(path)) if path else itertools.chain(*(raw_prompts(entry, Path(collect.folder)) for entry in collect.sources))
+    )
     middle = round(math.sqrt(collect.words.min * collect.words.max))
     prompts = PromptsOnDisk()
     for number, ask in enumerate(asked, 1):

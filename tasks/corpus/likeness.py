@@ -20,7 +20,7 @@ Scored = Callable[[str, str], str | None]  # (prompt, language) -> evidence of t
 def scored_on(benchmark: Path, folder: Path, collect: Collect) -> Scored:
     """A check against every prompt of the benchmark and of `collect.decontaminate`. Raises BadInput if a prompt cannot be read."""
     texts = [ask.text for ask in reading.raw_prompts_of(reading.plain(benchmark))]
-    return repeats([*texts, *(ask.text for entry in collect.decontaminate for ask in reading.asks(entry, folder))])
+    return repeats([*texts, *(ask.text for entry in collect.decontaminate for ask in reading.raw_prompts(entry, folder))])
 
 
 def repeats(prompts: Sequence[str]) -> Scored:

@@ -46,7 +46,7 @@ def main(folder: Path, *, seed: int = 42) -> None:
 def pool(seed: int) -> list[Row]:
     """About 640 chats in random order."""
     draw = Random(seed)
-    good = [(NAMES[language], text) for language in GENRES for text in asks(language)]
+    good = [(NAMES[language], text) for language in GENRES for text in good_prompts(language)]
     rows = [(language, text, False, False) for language, text in (*good, *_copies(good, draw), *_leaks(draw), *_too_long())]
     for noise in (*SHORT, *UNBOUNDED, *SCRAPING, *DEPENDENT, *INJECTION, *FLAGGED, *FOREIGN):
         rows += [(noise.language, text, noise.toxic, noise.redacted) for text in noise.texts]
@@ -55,7 +55,7 @@ def pool(seed: int) -> list[Row]:
     return [_chat(index, *row, turns=draw.choice((1, 1, 1, 2))) for index, row in enumerate(rows)]
 
 
-def asks(language: Language) -> list[str]:
+def good_prompts(language: Language) -> list[str]:
     """PER_LENGTH good prompts per length. A topic recurs only after all topics were used, then with another template."""
     wanted = PER_LENGTH * len(LENGTHS)
     rounds = (entry for turn in range(wanted) for entry in _round(GENRES[language], turn))

@@ -32,7 +32,7 @@ def rows_of_file(file: SourceFile) -> Iterator[SourceRow]:
         raise BadInput(file.place, "empty file", fix="add at least one row")
 
 
-def asks(entry: Source, folder: Path) -> Iterator[RawPrompt]:
+def raw_prompts(entry: Source, folder: Path) -> Iterator[RawPrompt]:
     """The prompt of each row. Raises BadInput at the first row without a readable prompt."""
     for file in files_of(entry, folder):
         yield from raw_prompts_of(file)

@@ -11,7 +11,7 @@ import pytest
 from tasks.corpus.contamination import LONG as LONG_PROMPT
 from tasks.corpus.contamination import BenchmarkIndex, Match
 from tasks.corpus.duplicates import shingled, text_id, tokens_of
-from tasks.rehearsal.raw import asks, benchmark
+from tasks.rehearsal.raw import benchmark, good_prompts
 from tasks.text.languages import language_of
 
 LONG = "Write an essay about the craft of clockmaking, its tools, its masters and its place in the life of a small town."
@@ -57,7 +57,7 @@ def test_nothing_to_compare_with_finds_nothing() -> None:
 
 def test_good_asks_of_the_rehearsal_s_pool_are_no_prompts_but_for_three_that_share_all_but_their_topic() -> None:
     prompts = BenchmarkIndex(item["prompt"] for item in benchmark())
-    assert sum(match(prompts, ask) is not None for language in ("en", "zh") for ask in asks(language)) == 3
+    assert sum(match(prompts, ask) is not None for language in ("en", "zh") for ask in good_prompts(language)) == 3
 
 
 def _scored(data: Path) -> list[str]:

@@ -6,7 +6,7 @@ import pytest
 from tasks.corpus.filters import FilteredPrompt, fault
 from tasks.rehearsal import noise
 from tasks.rehearsal.noise import Noise
-from tasks.rehearsal.raw import asks
+from tasks.rehearsal.raw import good_prompts
 from tasks.schema.params import Collect, load
 from tasks.schema.records import Reason
 from tasks.sources.adapters import RawPrompt
@@ -35,7 +35,7 @@ def test_each_kind_of_noise_meets_its_filter(kinds: Sequence[Noise], expected: R
 
 
 def test_good_asks_pass_every_filter() -> None:
-    for text in (*asks("en"), *asks("zh")):
+    for text in (*good_prompts("en"), *good_prompts("zh")):
         assert reason(text) is None, text
 
 

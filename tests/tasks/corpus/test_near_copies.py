@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tasks.corpus import near_copies
 from tasks.corpus.duplicates import ShingledText, jaccard, shingled
 from tasks.corpus.near_copies import Near, SketchStore, sketch
-from tasks.rehearsal.raw import LENGTHS, asks
+from tasks.rehearsal.raw import LENGTHS, good_prompts
 
 LONG = "Write an essay about the craft of clockmaking, its tools, its masters and its place in the life of a small town."
 
@@ -90,7 +90,7 @@ def test_the_order_of_precedence_decides_which_text_stays() -> None:
 
 def test_asks_of_the_pool_that_differ_in_topic_or_length_are_no_copies() -> None:
     for language in ("en", "zh"):
-        texts = asks(language)
+        texts = good_prompts(language)
         assert not near([shingled(text, language) for text in texts])
         assert str(LENGTHS[3]) in texts[3]
         assert not near([shingled(texts[3].replace(str(LENGTHS[3]), str(n)), language) for n in LENGTHS])

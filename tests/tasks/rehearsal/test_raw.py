@@ -2,7 +2,7 @@ from collections import Counter
 from pathlib import Path
 
 from tasks.corpus.filters import FilteredPrompt
-from tasks.rehearsal.raw import LENGTHS, PER_LENGTH, asks, benchmark, main, pool
+from tasks.rehearsal.raw import LENGTHS, PER_LENGTH, benchmark, good_prompts, main, pool
 from tasks.sources.adapters import RawPrompt
 from tasks.text.length_requests import parse_length_request
 
@@ -17,7 +17,7 @@ def test_the_committed_files_are_what_the_generator_writes(tmp_path: Path) -> No
 
 def test_lengths_are_balanced_and_every_ask_says_its_own() -> None:
     for language in ("en", "zh"):
-        texts = asks(language)
+        texts = good_prompts(language)
         assert len(set(texts)) == len(texts)
         assert Counter(parse_length_request(text).target for text in texts) == dict.fromkeys(LENGTHS, PER_LENGTH)
         assert {FilteredPrompt(RawPrompt(text)).language for text in texts} == {language}

@@ -111,7 +111,7 @@ def entry(*files: str, revision: str = "") -> Source:
 
 
 def texts(source: Source) -> list[str]:
-    return [ask.text for ask in reading.asks(source, Path())]
+    return [ask.text for ask in reading.raw_prompts(source, Path())]
 
 
 def test_jsonl_and_parquet_are_read_from_a_bucket_by_glob(store: Any, tmp_path: Path) -> None:

@@ -26,7 +26,7 @@ try:
         print(hub.pin(files))
     else:
         entry = Source(name="chats", files=[files], format="auto", adapter="auto", revision=revision, licence="CC0-1.0")
-        print([ask.text for ask in reading.asks(entry, Path())])
+        print([ask.text for ask in reading.raw_prompts(entry, Path())])
 except PipelineError as error:
     print("error:", error)
 """
