@@ -28,7 +28,7 @@ from tasks.schema.finish import Finish
 from tasks.schema.records import Reason, Step, Usage, Way
 from tasks.text.cleaning import repeated
 from tasks.text.counts import count_words
-from tasks.text.endings import ending, stops_short, strip_markup
+from tasks.text.endings import broken_off, ending, stops_short, strip_markup
 from tasks.text.live_checks import Watch
 from tasks.text.meta_comments import strip_meta_comments
 from tasks.text.offers import declined
@@ -169,6 +169,8 @@ class Direct:
         if whole != said:
             fault = Unwritable(Reason.REPEATED, f"a loop begins at character {len(whole)}: {said[len(whole) : len(whole) + 60]}")
         broken = whole != said or reply.finish is Finish.CUT or stops_short(whole, said=reply.finish is Finish.ENDED) is not None
+        if not broken and (end := ending(whole)).cause != "ended":  # such as "To be continued"
+            broken, fault = True, fault or Unwritable(Reason.TRUNCATED, f"{end.cause}: {end.evidence}")
         text = whole_sentences(whole) if broken else whole
         if not text:
             return DirectReply([], "", fault or Unwritable(Reason.TRUNCATED, "no whole sentence"))
@@ -312,8 +314,8 @@ class Direct:
         if not self._lands():
             reason = Reason.TOO_SHORT if self._words() < self._d.target else Reason.TOO_LONG
             return Unwritable(reason, f"{self._words()} words, {self._d.target} asked for")
-        if (end := ending(text)).cause != "ended":
-            return Unwritable(Reason.TRUNCATED, f"{end.cause}: {end.evidence}")
+        if seen := broken_off(strip_markup(text)):
+            return Unwritable(Reason.TRUNCATED, seen)
         if same := repeated(self._parts):
             return Unwritable(Reason.REPEATED, same)
         if seen := other_language(text, asked.language):

@@ -100,6 +100,9 @@ def steps_reached(text: str, found: Sequence[Passage], steps: Sequence[Step], *,
     if found and found[0].headed and 1 < heads <= len(steps):
         return heads
     places = matched([step.point for step in steps], [text[passage.start : passage.end] for passage in found])
+    known = sum(place is not None for place in places[:by_words])
+    if 2 * known < by_words and 2 * written >= whole[-1]:  # the points say nothing; teachers with a plan rather shorten than stop
+        return len(steps)
     late = [place is not None and place >= by_words and 2 * place >= len(found) - 1 for place in places[by_words:]]
     if late[-1] and 2 * sum(late) >= len(late):
         return len(steps)

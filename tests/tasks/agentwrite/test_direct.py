@@ -172,6 +172,19 @@ def test_an_offer_to_continue_is_no_part_of_the_text() -> None:
     assert "Would you like" not in "".join(whole(draft).paragraphs)
 
 
+def test_a_text_to_be_continued_gets_its_last_paragraph_again() -> None:
+    def say(prompt: str, number: int) -> str:
+        return good(prompt) + ("\n\nTO BE CONTINUED" if number == 1 else "")
+
+    draft, events, seen = write(say, plan(10))
+    assert whole(draft).way == "repaired"
+    assert len(seen) == 2
+    assert events[0].fault
+    assert "TO BE CONTINUED" in events[0].fault.detail
+    assert seen[1]["messages"][0]["content"].partition("<steps>\n")[2].startswith("Paragraph 10 - ")
+    assert "CONTINUED" not in "".join(whole(draft).paragraphs)
+
+
 def test_a_loop_is_cut_off_and_the_text_goes_on_before_it() -> None:
     def say(prompt: str, number: int) -> Body | str:
         text = good(prompt)
