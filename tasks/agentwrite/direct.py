@@ -102,7 +102,7 @@ class Direct:
 
     async def _ask(self, request: Request) -> Reply | None:
         """The reply; None if the endpoint answers other requests, but not this one."""
-        watch = Watch(self._asked.language, request.words) if self._d.write.stop_early else None
+        watch = Watch(self._asked.language, request.words, keeps=True) if self._d.write.stop_early else None
         try:
             return await self._d.chat(request._replace(record=self._asked.id, way=self._d.way or "", watch=watch))
         except Unanswered:
@@ -160,15 +160,16 @@ class Direct:
         """The good paragraphs at the beginning of a reply, and why they are not all."""
         asked = sum(step.words for step in steps)
         fault = find_fault(reply, Earlier(self._asked, ""), asked=asked)
-        if reply.stopped or (fault and fault.reason in _WHOLE):
+        if fault and fault.reason in _WHOLE:
             return DirectReply([], "", fault)
         said = strip_meta_comments(strip_markup(reply.text.strip()), last=True).text
         if refused := declined(said):
             fault = Unwritable(Reason.REFUSAL, refused)
         whole = before_loop(said)
-        if whole != said:
+        if whole != said and not reply.stopped:
             fault = Unwritable(Reason.REPEATED, f"a loop begins at character {len(whole)}: {said[len(whole) : len(whole) + 60]}")
-        broken = whole != said or reply.finish is Finish.CUT or stops_short(whole, said=reply.finish is Finish.ENDED) is not None
+        cut = whole != said or reply.stopped is not None or reply.finish is Finish.CUT
+        broken = cut or stops_short(whole, said=reply.finish is Finish.ENDED) is not None
         if not broken and (end := ending(whole)).cause != "ended":  # such as "To be continued"
             broken, fault = True, fault or Unwritable(Reason.TRUNCATED, f"{end.cause}: {end.evidence}")
         text = whole_sentences(whole) if broken else whole
@@ -179,14 +180,14 @@ class Direct:
     def _divide(self, text: str, steps: Sequence[Step], fault: Unwritable | None, *, broken: bool) -> DirectReply:
         """The paragraphs of a text, up to the first with a fault."""
         budgets, asked = [step.words for step in steps], sum(step.words for step in steps)
-        found = passages(text, at_least=len(steps) if not broken else 1)
+        found = passages(text, at_least=1)
         words = sum(passage.words for passage in found)
         reached = len(steps)
         if broken or words < (1 - TOLERANCE) * asked:
             reached = steps_reached(text, found, steps, ended=not broken)
         if broken:  # its end is missing, however long it is
             reached = min(reached, len(steps) - 1)
-        rest = ""
+        found, rest = passages(text, at_least=reached + broken), ""
         if broken:  # the last passages are the beginning of the next step
             own, so_far = len(found), words
             while own and so_far - found[own - 1].words >= sum(budgets[:reached]):

@@ -45,7 +45,7 @@ class BudgetedCache:
         if known is not None:
             self.account.replayed += 1
         if known and watch and not known.stopped and (found := find_stop(known.text, watch)):
-            return stopped(known, found, saved=0)  # an answer that was recorded when nothing was stopped
+            return stopped(known, found, watch, saved=0)  # an answer that was recorded when nothing was stopped
         return known
 
     def is_recorded(self, key: str) -> bool:

@@ -55,7 +55,7 @@ class Reply(NamedTuple):
     reasoning: str = ""
     inline: bool = False  # the thoughts were part of the text; a script that does not know thoughts would count them
     role: str = ""  # for messages
-    stopped: StoppedReply | None = None  # why it was stopped while it came; it has no text then
+    stopped: StoppedReply | None = None  # why it was stopped while it came; it is no answer then
     saved: int = 0  # tokens that a stopped reply did not take, at most
 
     @property
@@ -83,9 +83,13 @@ def why_empty(reply: Reply) -> str:
     return "the reply is empty"
 
 
-def stopped(reply: Reply, found: StoppedReply, *, saved: int) -> Reply:
-    """Returns a reply that was stopped, without its text: it is no answer. `saved`: tokens that it did not take, at most."""
-    return reply._replace(text="", reasoning="", finish_reason="stopped", stopped=found, saved=saved)
+def stopped(reply: Reply, found: StoppedReply, watch: Watch, *, saved: int) -> Reply:
+    """Returns a reply that was stopped. It is no answer: it has its beginning only if the `watch` keeps it, and no text otherwise.
+
+    `saved`: tokens that it did not take, at most.
+    """
+    beginning = reply.text.lstrip()[: found.at] if watch.keeps else ""
+    return reply._replace(text=beginning, reasoning="", finish_reason="stopped", stopped=found._replace(at=0), saved=saved)
 
 
 class Chat(Protocol):

@@ -108,10 +108,10 @@ class HttpChat:
             return reply
         found = find_stop(reply.text, request.watch)  # again, because this text has no secrets that the evidence could show
         if watcher.found is None:
-            return stopped(reply, found, saved=0) if found else reply
+            return stopped(reply, found, request.watch, saved=0) if found else reply
         if found is None:
             found = StoppedReply(watcher.found.cause, "in its thoughts")
-        return stopped(reply, found, saved=self._saved(request, found, reply.usage))
+        return stopped(reply, found, request.watch, saved=self._saved(request, found, reply.usage))
 
     async def _post(self, request: Request, spoken: Dialect, watcher: Watcher | None) -> tuple[aiohttp.ClientResponse, bytes | None]:
         """The response and its body with secrets masked. The body is None if it is over the size limit."""

@@ -57,7 +57,7 @@ class Paid(NamedTuple):
     reasoning: str | None = None  # None: written by a version that left thoughts in the text
     inline: bool = False  # the thoughts were part of the text
     # The rest is written only where it is not empty.
-    stopped: Cause | Literal[""] = ""  # why the reply was stopped while it came; it has no text then
+    stopped: Cause | Literal[""] = ""  # why the reply was stopped while it came: a stopped try, no answer
     evidence: str = ""  # of that
     saved: int = 0  # completion tokens that a stopped reply did not take, at most
     record: str = ""  # id of the record that the request was for

@@ -28,6 +28,7 @@ class Watch(NamedTuple):
 
     language: str = UNKNOWN  # ISO 639 code; unknown: any
     words: int | None = None  # asked for; None: any number
+    keeps: bool = False  # the caller can use the beginning of a text that is stopped
 
 
 class StoppedReply(NamedTuple):
@@ -35,6 +36,7 @@ class StoppedReply(NamedTuple):
 
     cause: Cause
     evidence: str
+    at: int = 0  # characters of the text that were checked, white space before it not counted
 
 
 class LiveCheck:
@@ -72,7 +74,8 @@ class LiveCheck:
         self._length += len(stretch)
         self._checks += 1
         self._words += max(0, count_words(stretch) - 1)  # a word at the border is counted twice otherwise
-        return self._refusal() or self._too_long() or self._language(stretch) or self._loop()
+        found = self._refusal() or self._too_long() or self._language(stretch) or self._loop()
+        return found._replace(at=self._length) if found else None
 
     def _refusal(self) -> StoppedReply | None:
         if self._checks <= REFUSED and (words := refusal(self._tail)):

@@ -151,6 +151,19 @@ def test_a_text_cut_in_mid_sentence_goes_on_behind_its_last_sentence() -> None:
     assert good(seen[0]["messages"][0]["content"]).startswith(so_far[:200])
 
 
+def test_a_text_without_paragraphs_that_is_cut_off_is_divided_between_sentences() -> None:
+    def say(prompt: str, number: int) -> Body | str:
+        if number > 1:
+            return good(prompt)
+        text = " ".join(part.partition("\n")[2] for part in good(prompt).split("\n\n"))
+        return cut(text[: int(0.55 * len(text))])
+
+    draft, events, seen = write(say, plan(10))
+    assert whole(draft).way == "repaired"
+    assert len(seen) == 2
+    assert len(events[0].parts) >= 4
+
+
 def test_a_text_that_ends_early_by_itself_goes_on_with_the_first_paragraph_that_is_missing() -> None:
     def say(prompt: str, number: int) -> str:
         return "\n\n".join(good(prompt).split("\n\n")[:6]) if number == 1 else good(prompt)
@@ -195,6 +208,22 @@ def test_a_loop_is_cut_off_and_the_text_goes_on_before_it() -> None:
     assert whole(draft).way == "repaired"
     assert len(seen) == 2
     assert "".join(whole(draft).paragraphs).count("He knew that it was the only thing") <= 1
+
+
+def test_a_loop_that_is_stopped_leaves_a_beginning_to_go_on_from() -> None:
+    planned = plan(24)
+
+    def say(prompt: str, number: int) -> Body | str:
+        text = good(prompt)
+        half = text[: text.rindex("\n\n", 0, len(text) // 2)]
+        return cut(half + "\n\nHe knew that it was the only thing that was left to do." * 400) if number == 1 else text
+
+    draft, events, seen = write(say, planned, stop_early=True)
+    assert whole(draft).way == "repaired"
+    assert seen[0]["stream"]
+    assert events[0].reply.stopped
+    assert len(events[0].parts) >= 9
+    assert len(seen) == 2
 
 
 def test_a_change_of_language_is_cut_off_and_the_text_goes_on_before_it() -> None:

@@ -20,7 +20,7 @@ from tasks.rehearsal.prose import paragraph
 from tasks.schema.errors import Unanswered
 from tasks.schema.params import Model
 from tasks.schema.settings import settings
-from tasks.text.live_checks import Watch
+from tasks.text.live_checks import EVERY, Watch
 
 MODEL = Model(name="m", revision="1", temperature=1.0, max_tokens=8000)
 PARAGRAPHS = [paragraph(topic="the village baker", language="en", words=120, part=n, parts=30, seed=2) for n in range(1, 31)]
@@ -222,3 +222,19 @@ def test_equal_requests_at_once_are_sent_once_and_one_that_is_not_watched_is_sen
     assert one.stopped
     assert whole.text == LOOPED
     assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize("piece", [29, 5000])
+def test_a_caller_that_can_use_the_beginning_gets_it_and_it_is_no_answer_either(piece: int) -> None:
+    keeping = watched()._replace(watch=WATCH._replace(keeps=True))
+    server = Server(LOOPED, piece=piece)
+    (first,), _ = ask(server, keeping)
+    (again,), account = ask(server, keeping)
+    assert again == first
+    assert account.calls == 0
+    assert first.stopped
+    assert LOOPED.startswith(first.text)
+    assert len(first.text) % EVERY == 0
+    assert 2000 < len(first.text) < 5000
+    (whole,), account = ask(server, keeping._replace(watch=None))
+    assert (whole.text, account.calls) == (LOOPED, 1)

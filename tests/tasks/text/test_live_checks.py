@@ -53,7 +53,7 @@ def test_a_long_block_that_comes_again_and_again_is_a_loop_too() -> None:
 
 def test_it_is_far_too_long_only_far_beyond_the_words() -> None:
     assert find_stop(ENGLISH, Watch("en", 1000)) is None
-    assert find_stop(ENGLISH, Watch("en", 700)) == StoppedReply("too_long", "over 2800 words, 700 asked for")
+    assert find_stop(ENGLISH, Watch("en", 700)) == StoppedReply("too_long", "over 2800 words, 700 asked for", at=15200)
 
 
 def test_a_short_text_is_never_stopped() -> None:
