@@ -111,7 +111,7 @@ def _get(client: S3Client, manifest: Manifest, scratch: Path, source: Place, pro
     begun = {file.path for file in manifest.files if (scratch / file.path).exists()}
     for file in manifest.files:
         _make(scratch / file.path, file.size)
-    fetching = parts.Fetching(parts.Files(client, source.bucket, prefix, manifest, scratch, progress.update), begun=begun)
+    fetching = parts.Fetching(parts.TransferFiles(client, source.bucket, prefix, manifest, scratch, progress.update), begun=begun)
     missing = list(manifest.files)
     for attempt in range(objects.READS):
         with one_line(f"s3://{source.bucket}/{prefix}"):

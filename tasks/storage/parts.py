@@ -66,7 +66,7 @@ def stamp(path: Path) -> Stamp:
     return Stamp(found.st_ino, found.st_ctime_ns)
 
 
-class Files(NamedTuple):
+class TransferFiles(NamedTuple):
     """A manifest's files below a folder, and their keys below a prefix."""
 
     client: S3Client
@@ -92,7 +92,7 @@ class Sending:
     Counts multipart parts sent and spared. `proven` has the keys of files that the server's reply has confirmed.
     """
 
-    def __init__(self, of: Files, *, kept: Mapping[str, StartedUpload], stamps: Mapping[Path, Stamp]):
+    def __init__(self, of: TransferFiles, *, kept: Mapping[str, StartedUpload], stamps: Mapping[Path, Stamp]):
         self._of, self._kept, self._stamps = of, kept, stamps
         self.sent, self.spared, self.proven = 0, 0, set[str]()
 
@@ -212,7 +212,7 @@ def _together(etags: Sequence[str]) -> str | None:
 class Fetching:
     """Downloads. `begun`: the paths of files that an earlier fetch has left in the folder. Counts parts fetched and spared."""
 
-    def __init__(self, of: Files, *, begun: set[str]):
+    def __init__(self, of: TransferFiles, *, begun: set[str]):
         self._of, self._begun, self.fetched, self.spared = of, begun, 0, 0
 
     def fetch(self, files: Sequence[ManifestFile]) -> list[ManifestFile]:

@@ -92,7 +92,7 @@ def _send(
         if not missing:
             return sent, spared
         begun = kept(client, to.bucket, prefix, missing, manifest.part_size)
-        files = parts.Files(client, to.bucket, prefix, manifest, folder, progress.update)
+        files = parts.TransferFiles(client, to.bucket, prefix, manifest, folder, progress.update)
         sending = parts.Sending(files, kept=begun, stamps=stamps)
         with one_line(f"s3://{to.bucket}/{prefix}"):
             lost = sending.send(missing)
