@@ -23,6 +23,7 @@ class ScoredAnswer(Record):
     model: str
     sample: int
     group: str
+    cluster: str = ""  # items that differ only in the asked length share one; empty: the id
     values: dict[str, float | None]  # None: unscored
     finish_reason: str = ""
 
@@ -49,7 +50,8 @@ class BenchmarkScores(Record):
     unscored: int = Field(description="answers that lack a value that the judge was asked for, or all of these if nobody judged")
     unread: int  # verdicts that could not be read
     verdicts: int
-    figures: dict[str, BenchmarkFigure]  # the headline first
+    headline: str  # the figure that the benchmark is known by
+    figures: dict[str, BenchmarkFigure]
     by_group: dict[str, dict[str, BenchmarkFigure]]
 
 
@@ -90,6 +92,7 @@ def score_answers(suite: Suite, items: Mapping[str, Item], answers: Iterable[Giv
             model=answer.model,
             sample=answer.sample,
             group=item.group,
+            cluster=item.cluster,
             values=dict(values),
             finish_reason=answer.finish_reason,
         )
@@ -116,6 +119,7 @@ def sum_up(
             unscored=sum(_lacks(answer, suite) for answer in own),
             unread=graded.unread,
             verdicts=graded.verdicts,
+            headline=suite.measures[0].name,
             figures=_figures(suite.measures, [item for item in suite.items if item.id in rows], rows),
             by_group={group: _figures(shown, items, rows) for group, items in members.items()} if len(groups) > 1 else {},
         )

@@ -12,6 +12,7 @@ from tasks import plots, store
 from tasks.evaluation import api
 from tasks.evaluation.display import (
     show_benchmark,
+    show_benchmark_comparison,
     show_card,
     show_cards,
     show_comparison,
@@ -173,8 +174,24 @@ def compare(
         bool, typer.Option("--gate", help="exit code 1 if A is worse: by S̄ overall, or by S_l if there are no judge scores")
     ] = False,
 ) -> None:
-    """Is A better than B, worse, or are the items too few to tell? Paired by prompt, with 95% intervals."""
+    """Is A better than B, worse, or are the items too few to tell? Paired by prompt, with 95% intervals.
+
+    Two results of a benchmark that is given by its name are compared by that benchmark's own measures.
+    """
+    from tasks.benchmarks.differences import compare_benchmarks, has_scores
+
     with one_line_errors():
+        if has_scores(a) or has_scores(b):
+            if fixed or without_loops:
+                raise BadInput("--fixed" if fixed else "--without-loops", "not used with a benchmark's own scores", fix="leave it out")
+            one = compare_benchmarks(a, b)
+            if as_json:
+                print(orjson.dumps({**one.model_dump(mode="json"), "verdict": one.verdict}).decode(), flush=True)
+            else:
+                show_benchmark_comparison(one)
+            if gate and one.verdict == "worse":
+                raise typer.Exit(1)
+            return
         found = api.compare(a, b, mode="without_loops" if without_loops else "fixed" if fixed else "paper")
         if as_json:
             print(orjson.dumps(found.model_dump(mode="json")).decode(), flush=True)

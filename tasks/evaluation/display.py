@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from tasks.benchmarks.differences import BenchmarkComparison
     from tasks.benchmarks.interface import Card
     from tasks.benchmarks.results import BenchmarkFigure, BenchmarkScores
 
@@ -133,6 +134,28 @@ def show_benchmark(found: "Mapping[str, BenchmarkScores]") -> None:
             f"Judge: {scores.judge}; {scores.unread} of {scores.verdicts} verdicts could not be read." if scores.judge else "Not judged."
         )
         console.print(judge, markup=False)
+
+
+def show_benchmark_comparison(found: "BenchmarkComparison") -> None:
+    """Prints the differences measure by measure, notes, and the verdict on the headline in the last line."""
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table(title=escape(f"{found.benchmark}: A minus B"), title_justify="left")
+    table.add_column("")
+    for name in ("items", "A", "B", "difference", "95% interval", "p", "verdict"):
+        table.add_column(name, justify="right")
+    for row in found.rows:
+        scores = (str(row.items), f"{row.a:.2f}", f"{row.b:.2f}", f"{row.difference:+.2f}")
+        table.add_row(escape(row.measure), *scores, "-" if row.interval is None else str(row.interval), f"{row.p:.4f}", row.verdict)
+    console = terminal()
+    console.print(table)
+    for row in found.rows:
+        if row.unscored:
+            console.print(f"{row.measure}: {row.unscored} items are unscored on one side or both, and not compared", markup=False)
+    for note in found.notes:
+        console.print(note, markup=False)
+    console.print(f"A {escape(found.a)} against B {escape(found.b)}: [bold]{found.verdict}[/bold]")
 
 
 def _figure(figure: "BenchmarkFigure") -> str:
