@@ -24,6 +24,7 @@ from tasks.schema.records import Message
 CHAPTERS, PLANNING = 8, 5  # turns of each kind
 PLAN, CHARACTERS = 3, 4  # places among the turns
 WORDS = 1000  # that each chapter is asked for
+JUDGE_TOKENS = 16_000  # max_tokens of the authors' requests to the judge
 TOP, SCALE, POWER = 20.0, 5.0, 1.7
 BENT = "forced poetry or metaphor"
 _PINS = tuple(
@@ -273,4 +274,5 @@ LONGFORM = Benchmark(
     ),
     load,
     _SOURCE,
+    judge_tokens=JUDGE_TOKENS,
 )

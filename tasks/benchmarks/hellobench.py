@@ -40,6 +40,7 @@ _LENGTHS = tuple(
         ("16k", 453385, "9d4bfc908927d52004d6d789796a8361670dae013d5a1adf6c399376cad4d0a5"),
     )
 )
+JUDGE_TOKENS = 4096  # max_tokens of the authors' requests to the judge
 SUM, PASSING, STRETCH = 100.0, 75.0, 4.0  # of the weights; the score that becomes 0; points per point
 LOWEST, HIGHEST = STRETCH * (0 - PASSING), STRETCH * (SUM - PASSING)
 
@@ -162,6 +163,7 @@ HELLOBENCH = Benchmark(
     ),
     partial(load, pins=_TASKS, by_length=False),
     _MAIN,
+    judge_tokens=JUDGE_TOKENS,
 )
 LENGTH_CONSTRAINED = Benchmark(
     carded(
@@ -173,4 +175,5 @@ LENGTH_CONSTRAINED = Benchmark(
     ),
     partial(load, pins=_LENGTHS, by_length=True),
     _LENGTH,
+    judge_tokens=JUDGE_TOKENS,
 )

@@ -126,6 +126,7 @@ class Benchmark(NamedTuple):
     load: Callable[[Path], Suite]  # from the folder of the fetched files; raises BadInput with file and line
     source: PinnedSource | None = None  # None: the files are the user's own
     place: str = ""  # the folder of its files below data/raw/official; empty: the card's name; ".": that folder itself
+    judge_tokens: int = 0  # least max_tokens of the judge: what the authors allow for a reply; 0: that of params.yaml is enough
     scorecard: str = ""  # the file, in LongBench-Write's format, that `longwriter eval run` scores with a whole scorecard; empty: none
 
     @property

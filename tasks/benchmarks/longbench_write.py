@@ -104,7 +104,7 @@ LONGBENCH_WRITE = Benchmark(
     partial(load, file="longbench_write.jsonl", judged=True),
     SOURCE,
     PLACE,
-    "longbench_write.jsonl",
+    scorecard="longbench_write.jsonl",
 )
 RULER = Benchmark(
     carded(
@@ -119,5 +119,5 @@ RULER = Benchmark(
     partial(load, file="longwrite_ruler.jsonl", judged=False),
     SOURCE,
     PLACE,
-    "longwrite_ruler.jsonl",
+    scorecard="longwrite_ruler.jsonl",
 )

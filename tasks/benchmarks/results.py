@@ -6,6 +6,7 @@ all unscored values were the lowest, or the highest.
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from statistics import fmean
+from types import MappingProxyType
 from typing import NamedTuple
 
 from pydantic import Field
@@ -66,19 +67,21 @@ class Graded(NamedTuple):
     values: dict[Key, dict[str, float | None]]
     verdicts: int
     unread: int
+    by_model: Mapping[str, tuple[int, int]] = MappingProxyType({})  # verdicts and unread ones of each model
 
 
 def collected(grades: Iterable[Grade]) -> Graded:
     """The mean of the readable repeats of each grade; None if no repeat could be read."""
     read: dict[Key, dict[str, list[float]]] = {}
-    verdicts = unread = 0
+    counts: dict[str, tuple[int, int]] = {}
     for grade in grades:
-        verdicts, unread = verdicts + 1, unread + (grade.grades is None)
+        verdicts, unread = counts.get(grade.model, (0, 0))
+        counts[grade.model] = (verdicts + 1, unread + (grade.grades is None))
         own = read.setdefault((grade.id, grade.model, grade.sample), {})
         for name in grade.names:
             own.setdefault(name, []).extend([grade.grades[name]] if grade.grades else [])
     means = {key: {name: fmean(found) if found else None for name, found in own.items()} for key, own in read.items()}
-    return Graded(means, verdicts, unread)
+    return Graded(means, sum(verdicts for verdicts, _ in counts.values()), sum(unread for _, unread in counts.values()), counts)
 
 
 def score_answers(suite: Suite, items: Mapping[str, Item], answers: Iterable[GivenAnswer], graded: Graded) -> Iterator[ScoredAnswer]:
@@ -105,6 +108,7 @@ def sum_up(
     found = {}
     for model in dict.fromkeys(answer.model for answer in scored):
         own = [answer for answer in scored if answer.model == model]
+        verdicts, unread = graded.by_model.get(model, (0, 0) if graded.by_model else (graded.verdicts, graded.unread))
         rows = _by_item(own)
         groups = dict.fromkeys(item.group for item in suite.items if item.group and item.id in rows)
         members = {group: [item for item in suite.items if item.id in rows and item.group == group] for group in groups}
@@ -117,8 +121,8 @@ def sum_up(
             answered=len(rows),
             answers=len(own),
             unscored=sum(_lacks(answer, suite) for answer in own),
-            unread=graded.unread,
-            verdicts=graded.verdicts,
+            unread=unread,
+            verdicts=verdicts,
             headline=suite.measures[0].name,
             figures=_figures(suite.measures, [item for item in suite.items if item.id in rows], rows),
             by_group={group: _figures(shown, items, rows) for group, items in members.items()} if len(groups) > 1 else {},

@@ -26,6 +26,7 @@ _SUBSET = Pin(
 _ABOUT_LENGTH = Pin(
     "benchmark_query/requirement/length/length_subset_C.jsonl", 1793656, "c993517a96ec013e1551319fa95ed250fa9fa8fa4870662c75dd16a8fee66521"
 )
+JUDGE_TOKENS = 2048  # max_tokens of the authors' requests to the judge
 LOWEST, HIGHEST = 1.0, 10.0
 SCHEMA: dict[str, object] = {
     "type": "object",
@@ -143,6 +144,7 @@ WRITINGBENCH = Benchmark(
     ),
     partial(load, queries=_ALL),
     _MAIN,
+    judge_tokens=JUDGE_TOKENS,
 )
 LENGTH_SUBSET = Benchmark(
     carded(
@@ -154,4 +156,5 @@ LENGTH_SUBSET = Benchmark(
     ),
     partial(load, queries=_SUBSET),
     _LENGTH,
+    judge_tokens=JUDGE_TOKENS,
 )

@@ -188,6 +188,8 @@ def _graded(opened: Opened, out: Path, *, judge: Model | None, params: Params | 
     suite, items, answers = opened.suite, by_id(opened.suite.items), out / FILES[0]
     grades = store.Spool(out)
     if judge and params:
+        room = max(judge.max_tokens, opened.one.judge_tokens)  # shorter replies would be cut off, and unscored
+        judge = judge.model_copy(update={"max_tokens": room})
         total = count_questions(suite, items, store.read(answers, GivenAnswer), repeats=params.judge.repeats)
         if total:
             print(f"{opened.one.card.title}: {total:,} verdicts are asked of {judge}", file=sys.stderr)

@@ -75,6 +75,7 @@ def test_recorded_answers_are_graded_and_summed_up(here: Path) -> None:
         found = scores(eval_("score", recorded, "--benchmark", "hellobench", "--judge", "--out", here / "out", "--json"))["mine"]
     tries = 3
     assert len(seen) == 3 + tries  # chat_0's reply is asked for three times
+    assert {body["max_tokens"] for body in seen} == {4096}  # as the authors ask; params.yaml's 1,024 would cut a checklist off
     assert {key: found[key] for key in ("items", "answered", "answers", "unscored", "unread", "verdicts")} == {
         **{"items": 7, "answered": 4, "answers": 4},
         **{"unscored": 1, "unread": 1, "verdicts": 4},
@@ -117,6 +118,16 @@ def test_a_model_is_asked_judged_and_summed_up_and_a_second_run_asks_nothing(her
         {"value": None, "items": 0, "unscored": 1, "interval": None, "bounds": None},
     )
     assert {body["messages"][0]["content"] for body in written} >= {"Write chat_0.", "Write essay_2."}
+
+
+def test_each_model_has_its_own_figures_and_unread_verdicts(here: Path) -> None:
+    for name, item in (("one", "chat_0"), ("other", "essay_0")):
+        (here / "models" / name).mkdir(parents=True)
+        answers(here / "models" / name / "a.jsonl", {"id": item, "response": "A text."})
+    with endpoint(hellobench_judge):
+        found = scores(eval_("score", here / "models", "--benchmark", "hellobench", "--judge", "--json"))
+    told = {name: (one["verdicts"], one["unread"], one["unscored"], one["figures"]["score"]["value"]) for name, one in found.items()}
+    assert told == {"one": (1, 1, 1, None), "other": (1, 0, 0, 100.0)}
 
 
 def test_writingbenchs_own_files_are_joined_by_index(here: Path) -> None:
