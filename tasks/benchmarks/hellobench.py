@@ -138,7 +138,7 @@ def _name(place: int) -> str:
 _FAULTS = (
     "the published script writes an answer without readable grades with no score, and nothing counts it",
     "the published script splits answers into tokens, joins them with spaces and cuts them at 16,000 before they are judged",
-    "the last question of most checklists asks whether the text is flawless; it has a fifth of the weight",
+    "the last question of most checklists asks whether the text is flawless; it has 9 to 31% of the weight",
 )
 _DIFFERENCES = (
     "the judge sees the whole answer, unchanged",

@@ -42,7 +42,10 @@ def official_scores(path: Path) -> OfficialScores | None:
     if path.is_dir():
         files = [path / name for name in (PREDICTIONS, VERDICTS) if (path / name).is_file()]
         return _read(files[:1], files[-1:]) if files else None
-    return _read([path], [path]) if path.suffix == ".jsonl" else None
+    if path.suffix != ".jsonl" or not path.is_file():
+        return None
+    first = next(entries(path), None)  # of the scripts' files every row has one of these: others are not read twice
+    return _read([path], [path]) if first and first.has("response_length", "scores") else None
 
 
 def _read(predictions: Iterable[Path], verdicts: Iterable[Path]) -> OfficialScores | None:
