@@ -193,10 +193,11 @@ def _correlations(means: Sequence[tuple[float, float]]) -> tuple[float | None, f
 
 
 def _kappa(grades: Sequence[tuple[int, int]]) -> float | None:
-    """Cohen's kappa. None if both judges give the same single grade to everything: chance agreement is undefined."""
+    """Cohen's kappa with quadratic weights. None if both judges give the same single grade to everything: chance agreement is undefined."""
     if len({grade for pair in grades for grade in pair}) == 1:
         return None
-    from sklearn.metrics import cohen_kappa_score
+    import numpy as np
 
-    ours, theirs = zip(*grades, strict=True)
-    return float(cohen_kappa_score(ours, theirs, labels=[1, 2, 3, 4, 5], weights="quadratic"))
+    ours, theirs = np.array(grades, float).T
+    by_chance = np.mean(ours**2) + np.mean(theirs**2) - 2 * ours.mean() * theirs.mean()  # of two independent judges with these grades
+    return float(1 - np.mean((ours - theirs) ** 2) / by_chance)

@@ -14,10 +14,12 @@ headings 81% are in order, and 53% when the sections are shuffled.
 
 import re
 from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
 from itertools import pairwise
 from statistics import mean
 from typing import TYPE_CHECKING
 
+from tasks.schema.errors import BadSettings
 from tasks.schema.records import Adherence, Step
 from tasks.text.counts import chinese_share, count_words, s_l
 
@@ -83,6 +85,7 @@ def _with_headings(parts: Iterator[str]) -> Iterator[str]:
 
 def _alike(points: Sequence[str], passages: Sequence[str]) -> "np.ndarray":
     """Cosines, shape (steps, passages); all zero if the passages have no tokens."""
+    require_sklearn()
     import numpy as np
     from sklearn.feature_extraction.text import TfidfVectorizer
 
@@ -94,6 +97,14 @@ def _alike(points: Sequence[str], passages: Sequence[str]) -> "np.ndarray":
         return np.zeros((len(points), len(passages)))
     weights = TfidfVectorizer(analyzer=_as_it_is, sublinear_tf=True).fit_transform(documents)
     return np.asarray((weights[len(passages) :] @ weights[: len(passages)].T).toarray())
+
+
+def require_sklearn() -> None:
+    """Raises BadSettings in an installation of the evaluator alone."""
+    if find_spec("sklearn") is None:
+        raise BadSettings(
+            "plans are compared with texts by scikit-learn, which is not installed; fix: pip install 'longwriter-pipeline[plans]'"
+        )
 
 
 def _as_it_is(tokens: list[str]) -> list[str]:

@@ -14,7 +14,7 @@ from tests.conftest import ROOT
 from tests.flows.recorded_answers import ANSWERS, answer, rows
 from tests.tasks.judging.endpoint import endpoint
 
-HEAVY = ("torch", "prefect", "dvc", "mlflow", "trl", "ray", "great_expectations", "transformers", "boto3", "deepspeed")
+HEAVY = ("torch", "prefect", "dvc", "mlflow", "trl", "ray", "great_expectations", "transformers", "boto3", "deepspeed", "sklearn")
 DATA = {".txt", ".j2", ".css", ".yaml", ".jinja"}
 
 

@@ -7,6 +7,7 @@ from statistics import fmean
 import numpy as np
 import pytest
 from scipy import stats
+from sklearn.metrics import cohen_kappa_score
 
 from tasks.judging.grades import DIMENSIONS
 from tasks.judging.reliability import Reliability, _icc, reliability
@@ -103,6 +104,7 @@ def test_weighted_kappa_is_that_of_its_definition() -> None:
     observed = fmean((mine - other) ** 2 for mine, other in pairs)
     expected = fmean((mine - other) ** 2 for mine, _ in pairs for _, other in pairs)
     assert found.overall.kappa == pytest.approx(1 - observed / expected)
+    assert found.overall.kappa == pytest.approx(cohen_kappa_score(*zip(*pairs, strict=True), labels=[1, 2, 3, 4, 5], weights="quadratic"))
     assert found.by_dimension["clarity"].kappa == pytest.approx(1 - observed / expected)
 
 

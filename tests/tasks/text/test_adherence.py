@@ -3,6 +3,7 @@ import random
 
 import pytest
 
+from tasks.schema.errors import BadSettings
 from tasks.schema.records import Step
 from tasks.text.adherence import adherence, passages_of
 from tasks.text.counts import count_words
@@ -100,6 +101,12 @@ def test_one_step_and_one_paragraph_are_still_measured() -> None:
 @pytest.mark.parametrize("text", ["word other\n\n" * 800_000, "a" * 10_000_000, "写一篇关于历史的文章。" * 300_000, "bees " * 2_000_000])
 def test_ten_megabytes_and_five_hundred_steps_are_no_trouble(text: str) -> None:
     assert adherence(plan(list(PLAN) * 125), text).steps == 500
+
+
+def test_without_scikit_learn_the_extra_that_has_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tasks.text.adherence.find_spec", lambda name: None)
+    with pytest.raises(BadSettings, match=r"fix: pip install 'longwriter-pipeline\[plans\]'"):
+        adherence(plan(PLAN), "Bees.")
 
 
 def test_a_plan_without_steps_is_refused() -> None:
