@@ -144,8 +144,15 @@ def _remarks(card: Scorecard, baseline: Baseline | None, found: Found) -> list[s
     if bounds := card.s_q_bounds:
         lines.append(f"Unscored answers count in S_l alone: S_q is {bounds.low:.1f} if each had 0, {bounds.high:.1f} if each had 100.")
     lines += _steadiness(card, found)
-    lines.append(f"Judge: {code(card.judge)}." if card.judge else "No judge has seen these answers.")
+    lines.append(f"Judge: {code(card.judge)}, {_exam(card)}." if card.judge else "No judge has seen these answers.")
     return ["\n".join(f"- {line}" for line in [*lines, *_unpaired(found)])]
+
+
+def _exam(card: Scorecard) -> str:
+    if card.exam is None:
+        return "not examined"
+    misled = f"misled by {', '.join(card.exam.misled_by)}" if card.exam.misled_by else "misled by nothing"
+    return f"examined (card {card.exam.digest}): {misled}"
 
 
 def _steadiness(card: Scorecard, found: Found) -> list[str]:

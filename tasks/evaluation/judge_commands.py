@@ -71,10 +71,11 @@ def judge_exam(
 def rank(
     sources: Annotated[
         list[str],
-        typer.Argument(help="folders of predictions.jsonl, one per model, or FOLDER:MODEL", metavar="FOLDER..."),
+        typer.Argument(help="an evaluation's folder or recorded answers per model; FOLDER:MODEL names one", metavar="FOLDER..."),
     ],
     budget: Annotated[str, typer.Option(help="the most to spend: 400 (calls) or '$2.50'; default: until the ranks are settled")] = "",
     estimate: Annotated[bool, typer.Option("--estimate", help="print what comparing all pairs would cost, and stop")] = False,
+    format: Annotated[str | None, typer.Option(help="format of recorded answers, as for `score`")] = None,
     out: Annotated[Path | None, typer.Option(help="JSONL file for the comparisons, with the judge's replies")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="the ranking as one JSON object, on the last line")] = False,
 ) -> None:
@@ -88,7 +89,7 @@ def rank(
     from tasks.evaluation.rank import rank as ranked
 
     with one_line_errors():
-        options = RankOptions(limit_of(budget, "--budget") if budget else SpendLimit(), estimate, out)
+        options = RankOptions(limit_of(budget, "--budget") if budget else SpendLimit(), estimate, out, format)
         found = ranked(sources, params=params_here(), options=options, say=lambda line: print(line, file=sys.stderr, flush=True))
         if found.ranking is None:
             print(orjson.dumps(found.cost._asdict()).decode() if as_json else str(found.cost))

@@ -18,9 +18,11 @@ from tasks.endpoints.chat import user
 from tasks.endpoints.ledger import price_of
 from tasks.endpoints.roles import open_role
 from tasks.evaluation.duel import read_answers
+from tasks.evaluation.recorded import read_recorded
 from tasks.judging.bradley_terry import ELO, Duelled, Strengths, critical, fit, rank_range
 from tasks.judging.duels import SCHEMA, DuelPair, check_read, comparison, duel_all
 from tasks.judging.pairwise import first_places
+from tasks.longbench.compare import model_of, place
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Model, Params
 from tasks.schema.records import Duel, Prediction, Record
@@ -30,6 +32,7 @@ from tasks.statistics import Interval, share
 FIRST = 6  # duels of each pair of neighbours in the ring before the first fit
 ROUND = 6  # duels of each unclear pair of neighbours in a round
 ELO_MEAN = 1_000.0
+ANY_LENGTH = 1_000  # words, for rows without a requested length, which the ranking does not use
 SEED = 20_408  # of the order of the prompts: the same command asks the same
 
 Stopped = Literal["settled", "budget", "no prompt left"]
@@ -73,6 +76,7 @@ class RankOptions(NamedTuple):
     limit: SpendLimit = SpendLimit()
     estimate: bool = False
     out: Path | None = None  # JSONL file for the duels
+    format: str | None = None  # of recorded answers, as for `longwriter eval score`
 
 
 class RankResult(NamedTuple):
@@ -95,7 +99,7 @@ def rank(sources: Sequence[str], *, params: Params, options: RankOptions, say: C
     if len(sources) < 2 or len(set(sources)) < len(sources):
         problem = "one model" if len(sources) < 2 else "one model is given twice"
         raise BadInput(", ".join(sources), problem, fix="give two or more evaluations, each once")
-    pool = _Pool(sources)
+    pool = _Pool(sources, options.format)
     return run_async(_ranked(pool, params, params.models.judge, options, say))
 
 
@@ -110,9 +114,9 @@ class _Open(NamedTuple):
 class _Pool:
     """The answers of all models by prompt and sample, and which pairs were compared on which."""
 
-    def __init__(self, sources: Sequence[str]):
+    def __init__(self, sources: Sequence[str], format: str | None = None):
         self.names = list(sources)
-        self._answers = [_by_key(source) for source in sources]
+        self._answers = [_by_key(source, format) for source in sources]
         self._check_prompts()
         keys = sorted({key for own in self._answers for key in own})
         random.Random(SEED).shuffle(keys)
@@ -158,8 +162,32 @@ class _Pool:
                     raise BadInput(name, problem, field="item.prompt", fix="give evaluations of the same benchmark")
 
 
-def _by_key(source: str) -> Mapping[str, Prediction]:
-    return {f"{answer.item.id}\0{answer.sample}": answer for answer in read_answers(source)}
+def _by_key(source: str, format: str | None) -> Mapping[str, Prediction]:
+    return {f"{answer.item.id}\0{answer.sample}": answer for answer in answers_of(source, format)}
+
+
+def answers_of(source: str, format: str | None) -> list[Prediction]:
+    """The answers of `FOLDER` or `FOLDER:MODEL`: predictions of an evaluation, or recorded answers as `longwriter eval score` reads them.
+
+    A row needs no requested length here. Raises BadInput for a row that cannot be read, and for several models without a named one.
+    """
+    path, wanted = place(source, "predictions.jsonl")
+    if format is None and path.name == "predictions.jsonl" and path.is_file():
+        return read_answers(source)
+    given, (before, colon, after) = Path(source), source.rpartition(":")
+    path, wanted = (given, "") if given.exists() or not colon else (Path(before), after)
+    length = None if format else ANY_LENGTH
+    found = list(read_recorded(path, length=length, format=format, skipped=[]))
+    if not found:
+        raise BadInput(path, "no answers", fix="give an evaluation's folder, or recorded answers")
+    model = model_of(path, [one.model for one in found], wanted)
+    return [
+        Prediction(
+            item=one.item, model=source, sample=one.sample, response=one.response, finish_reason=one.finish_reason, tokens=0, seconds=0.0
+        )
+        for one in found
+        if one.model == model
+    ]
 
 
 async def _ranked(pool: _Pool, params: Params, judge: Model, options: RankOptions, say: Callable[[str], None]) -> RankResult:

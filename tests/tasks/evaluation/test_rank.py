@@ -227,6 +227,17 @@ def test_duels_of_one_topic_are_one_observation() -> None:
     assert np.sqrt(apart.covariance[0, 0]) < 0.6 * np.sqrt(alike.covariance[0, 0])
 
 
+def test_recorded_answers_are_ranked_as_they_are_without_a_requested_length(tmp_path: Path, params: Params) -> None:
+    sources = []
+    for model in range(3):
+        rows = [{"prompt": f"Write about subject {n}.", "response": f"Text {model} on subject {n}."} for n in range(8)]
+        (tmp_path / f"r{model}").mkdir()
+        (tmp_path / f"r{model}/answers.jsonl").write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows))
+        sources.append(str(tmp_path / f"r{model}"))
+    with endpoint(strongest):
+        assert [row.model for row in ranked(sources, params).models] == sources
+
+
 LIGHT = """
 import sys
 
