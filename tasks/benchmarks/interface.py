@@ -11,13 +11,24 @@ counting and files are the same for all benchmarks (answering.py, grading.py, re
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from tasks.benchmarks.sources import PinnedSource
 from tasks.endpoints.chat import Chat
 from tasks.schema.records import Decoding, Record
 
 Values = Mapping[str, float | None]  # by name; None: unscored
+
+
+class PublishedFigure(Record):
+    """A figure that others published, with its judge: figures of different judges are not comparable."""
+
+    model: str
+    measure: str
+    value: float
+    judge: str  # "not known": the source at hand does not say
+    source: str
+    certainty: Literal["secondary", "recalled"]  # read in a text that quotes the source; noted from memory: check it before use
 
 
 class Card(Record):
@@ -33,6 +44,7 @@ class Card(Record):
     repository: str = ""  # OWNER/NAME; empty: no source
     revision: str = ""
     faults: tuple[str, ...] = ()  # known faults of the published code or data
+    published: tuple[PublishedFigure, ...] = ()
     differences: tuple[str, ...] = ()  # where this implementation differs from the published code on purpose
 
 

@@ -9,7 +9,9 @@ from functools import partial
 from pathlib import Path
 from statistics import fmean
 
+from tasks.benchmarks import published
 from tasks.benchmarks.interface import Benchmark, GivenAnswer, Item, Measure, Question, Suite, Values, carded, nothing_asked
+from tasks.benchmarks.published import PAPERS_JUDGE
 from tasks.benchmarks.sources import Pin, PinnedSource
 from tasks.judging.grades import DIMENSIONS
 from tasks.judging.rubric import parse_rubric
@@ -89,7 +91,8 @@ LONGBENCH_WRITE = Benchmark(
         name="longbench-write",
         title="LongBench-Write",
         measures="120 prompts of 0 to 20,000 words in English and Chinese; S̄ = (S_l + S_q) / 2, each 0 to 100",
-        judge="gpt-4o-2024-05-13, temperature 0.5",
+        judge=f"{PAPERS_JUDGE}, temperature 0.5",
+        published=published.LONGBENCH_WRITE,
         faults=(
             "the published script divides by zero on an empty answer, and leaves unjudged items out of the mean",
             'its word count knows English and Chinese only: "don\'t" is two words, "GPT4" and kana are none',

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from statistics import fmean
 
+from tasks.benchmarks import published
 from tasks.benchmarks.files import filled, text_constant
 from tasks.benchmarks.interface import Benchmark, GivenAnswer, Item, Measure, Question, Suite, Values, carded
 from tasks.benchmarks.replies import field, last_value, number
@@ -140,6 +141,7 @@ WRITINGBENCH = Benchmark(
         name="writingbench",
         title="WritingBench",
         measures="1,000 queries in six domains; five criteria for each, mean of the scores, 1 to 10 (the leaderboard shows ten times that)",
+        published=published.WRITINGBENCH,
         **_SHARED,
     ),
     partial(load, queries=_ALL),

@@ -185,6 +185,11 @@ def show_card(card: "Card") -> None:
     for title, lines in (("known faults", card.faults), ("different here", card.differences)):
         for line in lines:
             console.print(f"{title + ':':16}{line}", markup=False)
+    for one in card.published:
+        told = f"{one.model} {one.measure} {one.value:g}, judge {one.judge} ({one.source}, {one.certainty})"
+        console.print(f"{'published:':16}{told}", markup=False)
+    if len({one.judge for one in card.published}) > 1:
+        console.print("Figures of different judges are not comparable.")
 
 
 def show_duels(found: Tally, *, only_one: int) -> None:

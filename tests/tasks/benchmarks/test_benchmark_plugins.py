@@ -99,3 +99,12 @@ def test_a_file_that_is_missing_or_changed_is_not_read(tmp_path: Path) -> None:
     (tmp_path / "chat.jsonl").unlink()
     with pytest.raises(BadInput, match=r"chat\.jsonl: no such file; the benchmark hellobench needs it"):
         open_suite(one, tmp_path)
+
+
+def test_published_figures_name_their_judge_and_source() -> None:
+    figures = benchmark("longbench-write").card.published
+    assert {one.judge for one in figures} == {"gpt-4o-2024-05-13", "not known"}
+    papers = {one.model: one.value for one in figures if one.source == "arXiv 2408.07055"}
+    assert papers["LongWriter-9B"] == 80.5
+    gap = {one.model: one.value for one in figures if one.source == "arXiv 2606.09709"}
+    assert gap["IS-Writer-8B"] - gap["DeepSeek-V3.2"] == pytest.approx(3.08)  # as its abstract says
