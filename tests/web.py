@@ -1,9 +1,11 @@
 """Servers on loopback for tests."""
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from aiohttp import web
 
 
 class Quiet(BaseHTTPRequestHandler):
@@ -23,3 +25,15 @@ def served(handler: type[BaseHTTPRequestHandler]) -> Iterator[str]:
             yield f"http://127.0.0.1:{server.server_port}"
         finally:
             server.shutdown()
+
+
+@asynccontextmanager
+async def served_app(application: web.Application) -> AsyncIterator[str]:
+    """The base URL, which ends in /v1, of an application; its server goes with the block."""
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
+    finally:
+        await runner.cleanup()

@@ -16,6 +16,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 Name = Annotated[str, typer.Argument(help="of the collection: dataset, checkpoint, or any other", metavar="NAME")]
 Which = Annotated[str, typer.Option("--version", help="a version, an alias, or `latest`")]
 Store = Annotated[str, typer.Option("--store", help="s3://BUCKET/PREFIX; LONGWRITER_STORE's if left out")]
+Pickles = Annotated[bool, typer.Option("--pickles", help="allow pickle files of a training's state; those of a model are always refused")]
 Json = Annotated[bool, typer.Option("--json", help="one JSON document on standard output")]
 
 
@@ -39,9 +40,7 @@ def publish(
     registered: Annotated[
         bool, typer.Option("--registered", help="publish the checkpoint that the stage promote registered, with its labels")
     ] = False,
-    pickles: Annotated[
-        bool, typer.Option("--pickles", help="allow pickle files of a training's state; those of a model are always refused")
-    ] = False,
+    pickles: Pickles = False,
     store: Store = "",
     as_json: Json = False,
 ) -> None:
@@ -70,9 +69,7 @@ def fetch(
     target: Annotated[Path, typer.Argument(help="folder to create")],
     version: Which = "latest",
     replace: Annotated[bool, typer.Option("--replace", help="replace the folder's content")] = False,
-    pickles: Annotated[
-        bool, typer.Option("--pickles", help="allow pickle files of a training's state; those of a model are always refused")
-    ] = False,
+    pickles: Pickles = False,
     store: Store = "",
     as_json: Json = False,
 ) -> None:

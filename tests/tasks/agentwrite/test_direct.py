@@ -26,6 +26,7 @@ from tasks.schema.params import Bounds, Model, Recipe, Write
 from tasks.schema.records import Draft, Instruction, Language, Plan, Reason, Step
 from tasks.schema.settings import Settings, settings
 from tasks.text.counts import count_words
+from tests.web import served_app
 
 BOUNDS = Bounds(min=40, max=80)
 WRITE = Write(version=1, mode="direct", feedback=True, context=32768, tries=2, retakes=1, max_rejects=1)
@@ -62,13 +63,8 @@ async def serving(say: Callable[[str, int], Body | str], seen: list[Body] | None
 
     application = web.Application(client_max_size=2**26)
     application.router.add_post("/v1/chat/completions", complete)
-    runner = web.AppRunner(application, access_log=None)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    finally:
-        await runner.cleanup()
+    async with served_app(application) as url:
+        yield url
 
 
 def good(prompt: str) -> str:

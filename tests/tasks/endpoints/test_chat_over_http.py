@@ -18,6 +18,7 @@ from tasks.schema.errors import BadSettings, EndpointError, ServerError, Unanswe
 from tasks.schema.params import Model
 from tasks.schema.settings import Settings, settings
 from tasks.text.counts import count_words
+from tests.web import served_app
 
 TEACHER = Model(name="rehearsal-teacher", revision="1", temperature=1.0, max_tokens=4096)
 ASK = "Write a 200-word essay about the history of bread."
@@ -100,15 +101,8 @@ def test_a_page_instead_of_a_completion_is_an_error() -> None:
 
         application = web.Application()
         application.router.add_post("/v1/chat/completions", page)
-        runner = web.AppRunner(application)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        try:
-            url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-            async with openai_chat("teacher", url, TEACHER, Settings(retries=0)) as chat:
-                await chat(plan_request())
-        finally:
-            await runner.cleanup()
+        async with served_app(application) as url, openai_chat("teacher", url, TEACHER, Settings(retries=0)) as chat:
+            await chat(plan_request())
 
     with pytest.raises(Unanswered, match="no chat completion"):
         asyncio.run(go())
@@ -137,16 +131,11 @@ def test_whatever_a_completion_means_is_in_its_key(change: dict[str, object]) ->
 def test_a_url_a_key_and_the_concurrency_are_not_in_the_key(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     async def go() -> tuple[str, int]:
         endpoint = Rehearsal(Switches())
-        runner = web.AppRunner(endpoint.application())
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        monkeypatch.setenv("LONGWRITER_TEACHER_URL", f"http://127.0.0.1:{runner.addresses[0][1]}/v1")
-        settings.cache_clear()
-        try:
+        async with served_app(endpoint.application()) as url:
+            monkeypatch.setenv("LONGWRITER_TEACHER_URL", url)
+            settings.cache_clear()
             async with open_role("teacher", TEACHER) as chat:
                 return (await chat(plan_request())).text, endpoint.answered
-        finally:
-            await runner.cleanup()
 
     first, answered = asyncio.run(go())
     assert answered == 1
@@ -178,11 +167,10 @@ def test_the_rehearsal_writer_keeps_to_the_words_of_the_step(text: str, words: i
 def test_concurrency_bounds_the_requests_in_flight() -> None:
     async def go() -> int:
         endpoint, most = Rehearsal(Switches(latency=0.02)), 0
-        runner = web.AppRunner(endpoint.application())
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-        async with openai_chat("teacher", url, TEACHER, Settings(concurrency=3)) as chat:
+        async with (
+            served_app(endpoint.application()) as url,
+            openai_chat("teacher", url, TEACHER, Settings(concurrency=3)) as chat,
+        ):
 
             async def one(sample: int) -> None:
                 nonlocal most
@@ -190,7 +178,6 @@ def test_concurrency_bounds_the_requests_in_flight() -> None:
                 most = max(most, endpoint.active)
 
             await asyncio.gather(*(one(sample) for sample in range(12)))
-        await runner.cleanup()
         return most
 
     assert asyncio.run(go()) <= 3

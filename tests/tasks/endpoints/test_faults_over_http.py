@@ -2,8 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
 from email.utils import formatdate
 
 import pytest
@@ -20,6 +19,7 @@ from tasks.schema.errors import BadSettings, EndpointError, SpendCapReached, Una
 from tasks.schema.params import Model
 from tasks.schema.records import Usage
 from tasks.schema.settings import Price, Settings, settings
+from tests.web import served_app
 
 TEACHER = Model(name="rehearsal-teacher", revision="1", temperature=1.0, max_tokens=4096)
 ASK = "Write a 100-word essay about bread, number "
@@ -27,22 +27,11 @@ ASK = "Write a 100-word essay about bread, number "
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-@asynccontextmanager
-async def served(application: web.Application) -> AsyncIterator[str]:
-    runner = web.AppRunner(application, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    finally:
-        await runner.cleanup()
-
-
 def all_answered(switches: Switches, count: int, **own: object) -> tuple[list[Reply], Rehearsal, RetryingChat]:
     async def go() -> tuple[list[Reply], Rehearsal, RetryingChat]:
         endpoint = Rehearsal(switches)
         async with (
-            served(endpoint.application()) as url,
+            served_app(endpoint.application()) as url,
             openai_chat("teacher", url, TEACHER, Settings().model_copy(update=own)) as chat,
         ):
             requests = [user(f"{ASK}{n}")._replace(words=100) for n in range(count)]
@@ -56,7 +45,7 @@ def one(handler: Handler, **own: object) -> Reply:
         application = web.Application()
         application.router.add_post("/v1/chat/completions", handler)
         async with (
-            served(application) as url,
+            served_app(application) as url,
             openai_chat("teacher", url, TEACHER, Settings().model_copy(update={"retries": 1} | own)) as chat,
         ):
             return await chat(user(ASK))
@@ -217,7 +206,7 @@ def test_when_all_requests_fail_it_is_the_endpoint_and_when_one_does_it_is_the_r
 
         application = web.Application()
         application.router.add_post("/v1/chat/completions", picky)
-        async with served(application) as url, openai_chat("teacher", url, TEACHER, Settings(retries=1, concurrency=4)) as chat:
+        async with served_app(application) as url, openai_chat("teacher", url, TEACHER, Settings(retries=1, concurrency=4)) as chat:
             return await asyncio.gather(*(chat(user(f"{n} of 20")) for n in range(20)), return_exceptions=True)
 
     results = asyncio.run(go(lambda text: '"7 of' in text))
@@ -271,7 +260,7 @@ def test_the_environments_proxy_is_used_and_never_for_loopback(monkeypatch: pyte
     async def go() -> None:
         application = web.Application()
         application.router.add_post("/{path:.*}", proxy)
-        async with served(application) as url:
+        async with served_app(application) as url:
             monkeypatch.setenv("HTTP_PROXY", url.removesuffix("/v1"))
             monkeypatch.setenv("NO_PROXY", "")
             async with openai_chat("teacher", "http://endpoint.invalid/v1", TEACHER, Settings(retries=0)) as chat:

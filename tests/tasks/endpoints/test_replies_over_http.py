@@ -31,6 +31,7 @@ from tasks.schema.records import BenchmarkItem, Draft, Instruction, Plan, Predic
 from tasks.schema.settings import Role, Settings, settings
 from tasks.store import Spool
 from tests.tasks.judging.endpoint import GOOD, OURS
+from tests.web import served_app
 
 MODEL = Model(name="m", revision="1", temperature=0.5, max_tokens=1024)
 TEXT = "The oven was lit at dawn, and the village woke to the smell of bread."
@@ -66,13 +67,8 @@ async def serving(say: Callable[[Body], Answer], seen: list[Body] | None = None)
 
     application = web.Application()
     application.router.add_post("/v1/chat/completions", complete)
-    runner = web.AppRunner(application, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    finally:
-        await runner.cleanup()
+    async with served_app(application) as url:
+        yield url
 
 
 def ask(

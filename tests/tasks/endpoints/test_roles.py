@@ -15,6 +15,7 @@ from tasks.rehearsal.endpoint import Switches, rehearsal_server
 from tasks.schema.errors import BadSettings, EndpointError, SpendCapReached
 from tasks.schema.params import Model
 from tasks.schema.settings import Settings, settings
+from tests.web import served_app
 
 CANDIDATE = Model(name="rehearsal-candidate", revision="1", temperature=0.5, max_tokens=256)
 JUDGE = Model(name="rehearsal-judge", revision="1", temperature=0.5, max_tokens=256)
@@ -31,13 +32,8 @@ async def listing(answer: web.Response) -> AsyncIterator[str]:
 
     application = web.Application()
     application.router.add_get("/v1/models", models)
-    runner = web.AppRunner(application)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    try:
-        yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-    finally:
-        await runner.cleanup()
+    async with served_app(application) as url:
+        yield url
 
 
 def model_of(answer: web.Response) -> str:

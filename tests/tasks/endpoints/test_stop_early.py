@@ -21,6 +21,7 @@ from tasks.schema.errors import Unanswered
 from tasks.schema.params import Model
 from tasks.schema.settings import settings
 from tasks.text.live_checks import EVERY, Watch
+from tests.web import served_app
 
 MODEL = Model(name="m", revision="1", temperature=1.0, max_tokens=8000)
 PARAGRAPHS = [paragraph(topic="the village baker", language="en", words=120, part=n, parts=30, seed=2) for n in range(1, 31)]
@@ -77,13 +78,8 @@ class Server:
     async def running(self) -> AsyncIterator[str]:
         application = web.Application()
         application.router.add_post("/v1/chat/completions", self.complete)
-        runner = web.AppRunner(application, access_log=None, shutdown_timeout=1.0)
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            yield f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
-        finally:
-            await runner.cleanup()
+        async with served_app(application) as url:
+            yield url
 
 
 @pytest.fixture(autouse=True)

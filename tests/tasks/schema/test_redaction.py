@@ -23,6 +23,7 @@ from tasks.schema.settings import settings
 from tasks.schema.urls import Url
 from tests.canaries import canary, hits
 from tests.tasks.judging.endpoint import serving
+from tests.web import served_app
 
 MODEL = Model(name="some-model", revision="1", temperature=1.0, max_tokens=1000)
 KEY = canary("judge/key+") + '/"\\'  # with characters that JSON and URLs spell in other ways
@@ -226,14 +227,9 @@ def test_a_candidates_url_is_asked_for_its_models_with_its_credentials() -> None
 
         application = web.Application()
         application.router.add_get("/v1/models", models)
-        runner = web.AppRunner(application)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        try:
-            url = f"http://me:{PASSWORD}@127.0.0.1:{runner.addresses[0][1]}/v1"
+        async with served_app(application) as url:
+            url = url.replace("http://", f"http://me:{PASSWORD}@")
             return await only_model(url, settings().api_key("candidate")), sent[0]
-        finally:
-            await runner.cleanup()
 
     assert asyncio.run(go()) == ("loaf", f"me:{PASSWORD}")
 
