@@ -27,7 +27,7 @@ from tasks.schema.errors import BadInput
 from tasks.schema.params import Model, Params
 from tasks.schema.settings import Role, settings
 from tasks.statistics import FEWEST
-from tasks.text.endings import ended
+from tasks.text.endings import ending
 from tasks.text.non_prose import find_non_prose
 from tasks.text.topics import topic_of
 from tasks.text.words import count_fixed
@@ -188,7 +188,8 @@ def _recorded(path: Path, options: ExamOptions) -> list[ExamText]:
 def _read(path: Path, options: ExamOptions) -> Iterator[ExamText]:
     length = None if options.format else ANY_LENGTH
     for one in read_recorded(path, length=length, format=options.format, skipped=[]):
-        yield ExamText(one.item, one.response if ended(one.response, finish_reason=one.finish_reason) else "")
+        whole = ending(one.response, finish_reason=one.finish_reason).cause == "ended"
+        yield ExamText(one.item, one.response if whole else "")
 
 
 def _prose(benchmark: Path, options: ExamOptions) -> list[ExamText]:

@@ -17,7 +17,7 @@ from tasks.text.words import count_fixed
 
 PADDED_BY, LOOPED_BY, KEPT = 0.5, 1.0, 0.5  # shares of the answer's words: added as padding, added as loop, kept before the cut
 LOOP = 0.2  # share of the answer that the loop repeats
-BEGUN = 12  # words of a sentence that the cut leaves at least
+BEGUN, NEAR = 4, 300  # words of a sentence that the cut leaves at least; tokens around the middle in which a place for it is looked for
 PART = 60  # words of a paragraph in the other language
 
 
@@ -136,31 +136,34 @@ def pad(text: str, language: Language, place: int) -> str:
 def loop(text: str, language: Language, place: int) -> str:
     """The answer twice as long: its last passage, a fifth of it, comes again and again."""
     text, words = text.strip(), count_fixed(text)
-    sentences, passage = _SENTENCE.findall(text), list[str]()
-    while sentences and count_fixed("".join(passage)) < max(1, LOOP * words):
-        passage.insert(0, sentences.pop())
-    again = "".join(passage).strip()
+    sentences, passage, taken = _SENTENCE.findall(text), list[str](), 0
+    while sentences and taken < max(1, LOOP * words):
+        passage.append(sentences.pop())
+        taken += count_fixed(passage[-1])
+    again = "".join(reversed(passage)).strip()
     times = max(2, round(LOOPED_BY * words / max(1, count_fixed(again))))
     return "\n\n".join([text, *[again] * times])
 
 
 def truncate(text: str, language: Language, place: int) -> str:
-    """The first half of the answer. It ends inside a sentence, some words after its beginning, so that it is no heading."""
+    """The first half of the answer. It ends inside a sentence, behind another sentence of its line where there is one near the middle."""
     tokens = _TOKEN.findall(text.strip())
-    end = max(1, round(KEPT * len(tokens)))
-    while end < len(tokens) and _begun(tokens[:end]) < BEGUN:
-        end += 1
+    half = max(1, round(KEPT * len(tokens)))
+    near = (half + step for distance in range(NEAR) for step in (distance, -distance))
+    end = next((end for end in near if 0 < end < len(tokens) and _inside(tokens, end)), half)
     return "".join(tokens[:end]).rstrip()
 
 
-def _begun(tokens: list[str]) -> int:
-    """The number of words since the last sentence, heading or paragraph ended."""
+def _inside(tokens: list[str], end: int) -> bool:
+    """Whether a cut leaves the beginning of a sentence that is not the first of its line. A line without a stop could be a heading."""
     words = 0
-    for token in reversed(tokens):
-        if "\n" in token or token[-1] in _STOPS:
-            break
+    for token in reversed(tokens[max(0, end - NEAR) : end]):
+        if "\n" in token:
+            return False
+        if token[-1] in _STOPS:
+            return words >= BEGUN
         words += bool(token.strip())
-    return words
+    return False
 
 
 def inject_verdict(text: str, language: Language, place: int) -> str:
