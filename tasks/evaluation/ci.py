@@ -26,6 +26,7 @@ from tasks import store
 from tasks.evaluation.baseline import KEPT, Baseline, committed, of_side, read_baseline
 from tasks.evaluation.difference import Condition, Found, code, compared, difference, gate, page
 from tasks.evaluation.display import MEASURES
+from tasks.judging.exam_card import EXAMS, read_exams
 from tasks.longbench.compare import Side, read_side
 from tasks.longbench.samples import Mode
 from tasks.longbench.scorecard import Scorecard
@@ -160,7 +161,8 @@ def _seen(folder: Path, candidate: str, given: Baseline | None, mode: Mode) -> S
     default baseline.
     """
     side = read_side(str(folder))
-    card = summarise(side.answers, judge=side.judge)
+    exam = read_exams(EXAMS).get(side.judge) if side.judge else None
+    card = summarise(side.answers, judge=side.judge).model_copy(update={"exam": exam})
     version = _registered(candidate)
     if version is None:
         return Seen(side, card, given, _general(folder.parent / "evaluate_general" / "general.json", side.model), None)

@@ -501,6 +501,8 @@ class Params(Section):
     def answerable(self) -> "Params":
         if self.models.judge is None and self.promote.min_s_bar is not None:
             raise ValueError("models.judge is null, and promote.min_s_bar asks for S̄, which needs a judge; set promote.min_s_bar to null")
+        if self.models.judge is None and self.promote.judge_exam is not None:
+            raise ValueError("models.judge is null, and promote.judge_exam bounds the exam of a judge; set promote.judge_exam to null")
         if self.promote.max_length_variation is not None and self.predict.samples < 2:
             raise ValueError(
                 f"promote.max_length_variation is {self.promote.max_length_variation:g}, and predict.samples is {self.predict.samples}:"

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -16,11 +17,12 @@ from typer.testing import CliRunner, Result
 
 from tasks import store
 from tasks.evaluation.__main__ import app
+from tasks.evaluation.ci import app as ci
 from tasks.evaluation.judge_exam import ExamOptions, judge_exam
 from tasks.judging.exam_card import ExamCard, PlantResult, file_name, read_exams
 from tasks.longbench.scorecard import read_scorecards
 from tasks.longbench.summary import summarise
-from tasks.schema.errors import BadInput, SpendCapReached
+from tasks.schema.errors import BadInput, BadParams, SpendCapReached
 from tasks.schema.params import JudgeExamBounds, Params, load
 from tasks.schema.records import Rubric, Verdict
 from tasks.schema.settings import settings
@@ -363,3 +365,36 @@ def test_a_file_of_grades_that_does_not_fit_is_named_with_line_and_column(text: 
     path.write_text(text)
     with pytest.raises(BadInput, match=message):
         read_human(path)
+
+
+def test_bounds_on_an_exam_without_a_judge_are_refused(tmp_path: Path) -> None:
+    text = (ROOT / "params.yaml").read_text(encoding="utf-8")
+    text = re.sub(r"  judge: \{.*\n  second_judge: .*\n", "  judge: null\n  second_judge: null\n", text).replace(
+        "min_s_bar: 50.0", "min_s_bar: null"
+    )
+    bounds = "{max_bias: 5.0, min_drop: null, max_order_bias: null, max_deviation: null, min_read: null}"
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    assert load(path).promote.judge_exam is None
+    path.write_text(text.replace("judge_exam: null", f"judge_exam: {bounds}"))
+    with pytest.raises(BadParams, match=r"models\.judge is null, and promote\.judge_exam bounds the exam of a judge"):
+        load(path)
+
+
+def test_the_gate_in_ci_knows_the_exam(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(workspace)
+    with endpoint(examined.judge(examined.fair)):
+        assert command(workspace, "predictions.jsonl").exit_code == 0
+    (judge,) = read_exams(workspace / "data/raw/judge_exams")
+    items = [promotions.scored("student", asked, 70.0, 0) for asked in promotions.ASKED]
+    store.write(workspace / "scored/items.jsonl", items)
+    cards = {"student": summarise(items, judge=judge).model_dump(mode="json")}
+    store.write_json(workspace / "scored/scorecard.json", cards)
+    params = workspace / "params.yaml"
+    bounds = "{max_bias: 5.0, min_drop: 5.0, max_order_bias: null, max_deviation: null, min_read: 0.9}"
+    params.write_text(params.read_text(encoding="utf-8").replace("judge_exam: null", f"judge_exam: {bounds}"), encoding="utf-8")
+    done = CliRunner().invoke(ci, ["--scores", str(workspace / "scored")])
+    assert done.exit_code == 0, done.output
+    comment = (workspace / "ci-eval/comment.md").read_text(encoding="utf-8")
+    assert "judge_bias" in comment
+    assert "examined (card " in comment
