@@ -138,7 +138,7 @@ class Direct:
         """Words for each step of the next call. With write.feedback, what was written so far moves them, within the bounds."""
         first, bounds = len(self._parts), self._d.bounds
         planned = self._d.planned[first:end]
-        if self._d.write.feedback and self._parts:
+        if self._d.write.feedback:
             left = self._d.target - sum(map(count_words, self._parts))
             scale = left / sum(self._d.planned[first:])
             planned = [round(min(max(words * scale, bounds.min), bounds.max)) for words in planned]
@@ -224,17 +224,16 @@ class Direct:
     def _without_faults(self, parts: Sequence[str]) -> tuple[list[str], Unwritable | None]:
         """The paragraphs before the first with a fault, and the fault. They are compared with each other and with the earlier ones."""
         earlier, good = self._new_earlier(self._parts), list[str]()
-        for part in parts:
-            if fault := self._fault(part, earlier):
+        for part, planned in zip(parts, self._d.planned[len(self._parts) :], strict=False):
+            if fault := self._fault(part, earlier, planned):
                 return good, fault
             earlier.add(part)
             good.append(part)
         return good, None
 
-    def _fault(self, part: str, earlier: Earlier) -> Unwritable | None:
-        """The fault of a paragraph of a longer text; its length is that of the text, and is no fault."""
-        words = count_words(part)
-        if found := find_fault(Reply(part, "stop", Usage(0, 0), 0.0), earlier, asked=max(1, words)):
+    def _fault(self, part: str, earlier: Earlier, planned: int) -> Unwritable | None:
+        """The fault of a paragraph of a longer text, by the checks of the serial mode and of the stages after this one."""
+        if found := find_fault(Reply(part, "stop", Usage(0, 0), 0.0), earlier, asked=planned):
             return found
         if refused := declined(part):
             return Unwritable(Reason.REFUSAL, refused)

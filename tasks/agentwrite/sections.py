@@ -16,6 +16,7 @@ from tasks.text.counts import count_words
 from tasks.text.degeneration import repeated_spans
 
 LOOP = 300  # characters of a loop from which a text is cut before it; shorter ones are refrains
+UNEVEN = 3  # times its planned share of the words, or one third, that a part under a heading may have
 OVER = 1.1  # a step counts as written from words / OVER on
 _BORDERS = tuple(map(re.compile, (r"\n[^\S\n]*\n\s*", r"\n\s*", r"(?<=[.!?])\s+|(?<=[。！？])\s*")))  # blank lines, lines, sentences
 _HEADING = re.compile(r"#{1,6}\s.*|\*\*[^\n]{1,120}\*\*:?|[^\n]{1,80}[^.!?。！？…,，;；:：\"”’』」)）\n]")
@@ -66,10 +67,23 @@ def divided(text: str, found: Sequence[Passage], budgets: Sequence[int]) -> list
     if len(found) < count or not count:
         return None
     heads = [place for place, passage in enumerate(found) if passage.headed]
-    by_heads = len(heads) == count and heads[0] == 0
-    borders = heads[1:] if by_heads else _nearest([passage.words for passage in found], budgets)
+    borders = (
+        heads[1:]
+        if len(heads) == count and heads[0] == 0 and _even(found, heads, budgets)
+        else _nearest([passage.words for passage in found], budgets)
+    )
     edges = [0, *borders, len(found)]
     return [text[found[first].start : found[end - 1].end].strip() for first, end in pairwise(edges)]
+
+
+def _even(found: Sequence[Passage], heads: Sequence[int], budgets: Sequence[int]) -> bool:
+    """Whether the passages between headings have about the budgets' shares of the words: a list of short headings may be within a step."""
+    total, planned = sum(passage.words for passage in found), sum(budgets)
+    for (first, end), budget in zip(pairwise([*heads, len(found)]), budgets, strict=True):
+        share = sum(passage.words for passage in found[first:end]) / max(1, total)
+        if not budget / planned / UNEVEN <= share <= UNEVEN * budget / planned:
+            return False
+    return True
 
 
 def _nearest(words: Sequence[int], budgets: Sequence[int]) -> list[int]:

@@ -153,9 +153,11 @@ class AdaptiveTimeout:
     FLOOR = 1.0  # seconds
     BASE = 50  # words that the start of a reply counts as
     SEEN = 16  # replies before the timeout adapts
+    LONG, SLOWEST = 3_000, 0.2  # words of a reply that may take longer than `most`, and its seconds per word: 10 tokens a second
 
-    def __init__(self, most: float):
-        self.most = most
+    def __init__(self, most: float, *, longest: float = 0.0):
+        """`longest`: seconds that a reply of more than LONG words may take, if that is more than `most`."""
+        self.most, self._longest = most, longest
         self._paces: deque[float] = deque(maxlen=256)  # seconds per word
         self._slow, self._until = 0.0, 0
         self._unlimited: dict[asyncio.Timeout, tuple[float, int, int]] = {}
@@ -179,11 +181,12 @@ class AdaptiveTimeout:
 
         Doubled with each attempt, because the endpoint may have become slower.
         """
+        most = max(self.most, min(self._longest, words * self.SLOWEST)) if words and words > self.LONG else self.most
         if words is None or len(self._paces) < self.SEEN:
-            return self.most
+            return most
         if not self._until:
             self._slow, self._until = sorted(self._paces)[int(0.95 * len(self._paces))], self.SEEN
-        return float(min(self.most, (self.FLOOR + self.SLACK * self._slow * (words + self.BASE)) * 2 ** (attempt - 1)))
+        return float(min(most, (self.FLOOR + self.SLACK * self._slow * (words + self.BASE)) * 2 ** (attempt - 1)))
 
     def saw(self, words: int | None, seconds: float) -> None:
         """Reports that a reply of about `words` words took `seconds`."""

@@ -66,7 +66,8 @@ class HttpChat:
         self._model, self._name, self._seed = model, name, seed
         self._most = model.max_tokens * wire.BYTES_PER_TOKEN  # bytes of a reply
         # A candidate model may write max_tokens tokens: 32,768 of them take longer than any other role's reply.
-        self._timeout = AdaptiveTimeout(max(settings.timeout, model.max_tokens / SLOWEST if role == "candidate" else 0.0))
+        longest = model.max_tokens / SLOWEST
+        self._timeout = AdaptiveTimeout(max(settings.timeout, longest if role == "candidate" else 0.0), longest=longest)
         self._reached = up
         self._listener = listener
         self._miscounted = False  # was the message about its token counts printed?

@@ -71,7 +71,9 @@ class Settings(BaseSettings):
     concurrency: int = Field(64, ge=1, description="requests in flight per role, at the most: fewer while the endpoint is overloaded")
     requests_per_minute: int = Field(0, ge=0, description="per role; 0: no limit")
     tokens_per_minute: int = Field(0, ge=0, description="prompt and expected completion tokens, per role; 0: no limit")
-    timeout: float = Field(600.0, gt=0, description="seconds a request may take; fewer once the pace is known, more for a candidate")
+    timeout: float = Field(
+        600.0, gt=0, description="seconds a request may take; fewer once the pace is known, more for a candidate and over 3,000 words"
+    )
     retries: int = Field(7, ge=0, description="of a request that fails on its own: 5xx, a lost connection, no answer in time")
     patience: float = Field(600.0, ge=0, description="seconds that an endpoint may refuse everybody (429, 503, 529, no connection)")
     prices: dict[str, Price] = Field(

@@ -131,6 +131,24 @@ def test_a_text_over_max_tokens_without_chapters_takes_equal_calls() -> None:
     assert [body["messages"][0]["content"].partition("<steps>")[2].count("Paragraph ") for body in seen] == [5, 4]
 
 
+def test_a_plan_that_misses_the_asked_length_is_scaled_to_it() -> None:
+    planned = plan(8)
+    planned = planned.model_copy(update={"instruction": planned.instruction.model_copy(update={"words": 560})})
+    draft, _, seen = write(lambda prompt, _: good(prompt), planned)
+    assert whole(draft).way == "direct"
+    assert "together they have 560 words" in seen[0]["messages"][0]["content"]
+
+
+def test_a_few_sentences_are_no_paragraph_of_the_plan() -> None:
+    planned = plan(4, words=80)
+    little = "The bread is baked. It is good bread."
+    draft, events, _ = write(lambda prompt, number: little if number == 1 else good(prompt), planned)
+    assert whole(draft).way == "direct"
+    assert events[0].fault
+    assert events[0].fault.reason == Reason.TOO_SHORT
+    assert not events[0].parts
+
+
 def test_a_text_cut_in_mid_sentence_goes_on_behind_its_last_sentence() -> None:
     def say(prompt: str, number: int) -> Body | str:
         text = good(prompt)

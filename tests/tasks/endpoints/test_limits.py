@@ -140,3 +140,10 @@ def test_the_time_out_follows_the_length_and_what_was_seen() -> None:
     assert pace.deadline(1000, 1) > 5 * pace.deadline(100, 1)
     assert pace.deadline(100, 2) == 2 * pace.deadline(100, 1)
     assert pace.deadline(None, 1) == pace.deadline(10**9, 1) == 600.0
+
+
+def test_a_reply_of_ten_thousand_words_may_take_longer_than_the_limit_of_others() -> None:
+    timeout = AdaptiveTimeout(600.0, longest=3_000.0)
+    assert timeout.deadline(1_000, 1) == 600.0
+    assert timeout.deadline(10_000, 1) == 2_000.0
+    assert timeout.deadline(100_000, 1) == 3_000.0
