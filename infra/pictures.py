@@ -1,6 +1,7 @@
 """Make the pictures of README and the site: `python -m infra.pictures`.
 
-docs/pictures/results.svg: asked against written, and S_l, from the figures that git tracks. docs/pictures/terminal.svg: what a command
+docs/pictures/results.svg: asked against written, and S_l, from the figures that git tracks; smollm2.svg: the same of the last recorded run
+of that profile (docs/smollm2/). docs/pictures/terminal.svg: what a command
 really shows in a terminal. docs/reader.png: the page of `longwriter read` (reader_picture.py).
 """
 
@@ -40,7 +41,7 @@ from tasks.stage import one_line_errors
 if TYPE_CHECKING:
     from pyte.screens import Char
 
-OUT = Path("docs/pictures")
+OUT, SMALL, PARAMS = Path("docs/pictures"), Path("docs/smollm2"), Path("params.yaml")
 COLUMNS, ROWS = 96, 40
 ESSAY = 'longwriter write "A 300-word guide to sourdough" --profile rehearsal'
 ORDER = {"base": "#8a8a8a", "control": "#d95f02", "student": "#1b6ca8", "aligned": "#0b8457"}
@@ -56,15 +57,23 @@ def pictures(context: typer.Context) -> None:
         return
     with one_line_errors():
         results()
+        results(SMALL / "ruler.csv", SMALL / "scores.json", OUT / "smollm2.svg", profile=Path("profiles/smollm2.yaml"))
         terminal(ESSAY)
     reader_picture.main()
 
 
 @app.command("results")
-def results_() -> None:
-    """Draw results.svg."""
+def results_(
+    run: Annotated[Path | None, typer.Option(help="a folder with the ruler.csv and scores.json of another run")] = None,
+    profile: Annotated[Path, typer.Option(help="of that run")] = PARAMS,
+    out: Annotated[Path, typer.Option(help="the picture")] = OUT / "results.svg",
+) -> None:
+    """Draw results.svg, or the same of another run."""
     with one_line_errors():
-        results()
+        if run:
+            results(run / "ruler.csv", run / "scores.json", out, profile=profile)
+        else:
+            results(out=out)
 
 
 @app.command("terminal")
@@ -79,7 +88,13 @@ def terminal_(
         terminal(command, last=last, raw=raw, columns=columns)
 
 
-def results(ruler: Path = Path("plots/ruler.csv"), scores: Path = Path("metrics/scores.json"), out: Path = OUT) -> None:
+def results(
+    ruler: Path = Path("plots/ruler.csv"),
+    scores: Path = Path("metrics/scores.json"),
+    out: Path = OUT / "results.svg",
+    *,
+    profile: Path = PARAMS,
+) -> None:
     """Draw asked against written (median, log axes) and the mean S_l of each model."""
     import matplotlib
 
@@ -113,14 +128,14 @@ def results(ruler: Path = Path("plots/ruler.csv"), scores: Path = Path("metrics/
         right.bar_label(bars, fmt="%.0f", padding=3)
         right.set(xlim=(0, 110), title="S_l, benchmark")
         left.yaxis.set_major_formatter("{x:,.0f}")
-        figure.suptitle(f"The recorded run, {level_of(load())}", fontsize=9, color="#555555")
+        figure.suptitle(f"The recorded run, {level_of(load(profile))}", fontsize=9, color="#555555")
         for axes in (left, right):
             axes.spines[["top", "right"]].set_visible(False)
-        out.mkdir(parents=True, exist_ok=True)
-        with store.replacing(out / "results.svg") as scratch:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        with store.replacing(out) as scratch:
             figure.savefig(scratch, format="svg", metadata={"Date": None})
         plt.close(figure)
-    print(out / "results.svg")
+    print(out)
 
 
 def terminal(command: str, *, last: int = ROWS, raw: Path | None = None, columns: int = COLUMNS, out: Path = OUT) -> None:

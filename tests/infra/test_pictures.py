@@ -24,7 +24,7 @@ def test_the_figure_of_results_names_every_model_and_is_the_same_each_time(tmp_p
     (tmp_path / "scores.json").write_text('{"student": {"s_l": 94.4}, "mine": {"s_l": null}}')
     drawn = []
     for name in ("a", "b"):
-        pictures.results(tmp_path / "ruler.csv", tmp_path / "scores.json", tmp_path / name)
+        pictures.results(tmp_path / "ruler.csv", tmp_path / "scores.json", tmp_path / name / "results.svg")
         drawn.append((tmp_path / name / "results.svg").read_bytes())
     assert drawn[0] == drawn[1]
     shown = text_of(tmp_path / "a/results.svg")
