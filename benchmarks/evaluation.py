@@ -85,7 +85,7 @@ def evaluate() -> None:
         measure("predict", "CANDIDATE", answer, longest=lambda: longest(predictions))
         measure("judge", "JUDGE", grade, longest=lambda: 0.0)
         start = time.monotonic()
-        score.run(predictions, work / "judged", work / "scored", pack=params.pack)
+        score.run(predictions, work / "judged", work / "exams", work / "scored", pack=params.pack)
         print(f"{'score':12}{time.monotonic() - start:8.2f}   both modes, intervals, ruler, degeneration: no model is called")
 
 

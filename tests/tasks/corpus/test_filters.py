@@ -5,7 +5,7 @@ import pytest
 
 from tasks.corpus.filters import FilteredPrompt, fault
 from tasks.rehearsal import noise
-from tasks.rehearsal.noise import Noise
+from tasks.rehearsal.noise import BadPrompts
 from tasks.rehearsal.raw import good_prompts
 from tasks.schema.params import Collect, load
 from tasks.schema.records import Reason
@@ -28,7 +28,7 @@ def reason(text: str, collect: Collect = COLLECT, *, toxic: bool = False, lacks:
         (noise.FOREIGN, Reason.LANGUAGE),
     ],
 )
-def test_each_kind_of_noise_meets_its_filter(kinds: Sequence[Noise], expected: Reason) -> None:
+def test_each_kind_of_noise_meets_its_filter(kinds: Sequence[BadPrompts], expected: Reason) -> None:
     for kind in kinds:
         for text in kind.texts:
             assert reason(text) is expected, text
