@@ -12,7 +12,11 @@ class TryFailed(Exception):
 
 
 class EndpointRefused(TryFailed):
-    """The endpoint accepts no requests for the moment: 429, 503, 529, or no connection to a server that was reachable before."""
+    """The endpoint accepts no requests for the moment: 429, 503, 529."""
+
+
+class EndpointAway(EndpointRefused):
+    """No connection to a server that was reachable before. It is no sign of overload: a server that is back takes as many as before."""
 
 
 class Unreachable(TryFailed):

@@ -30,6 +30,9 @@ BLOCK = 256  # tokens
 CONTEXTS = 4  # sequences of full length that the cache has room for
 BATCH_TOKENS = 256
 
+# Compiling takes minutes at each start, because its cache is not read again. vLLM 0.30 ends with "CPU Generator does not use offset" if the
+# prompt of a request with a seed is read in chunks.
+ON_A_CPU = ["--enforce-eager", "--no-enable-chunked-prefill"]
 WORTH_VLLM = 100_000_000  # bytes of weights from which vLLM's minutes of starting on a CPU pay
 SERVED, KEPT = "served", 4  # below settings.home: the folders that llama.cpp served last, as GGUF files
 SLOTS = 8  # requests that llama.cpp answers at once, each with a context of its own
@@ -140,7 +143,7 @@ def _vllm(checkpoint: Path, settings: Settings, port: int) -> Launch:
     words = [str(settings.vllm_python), "-m", "vllm.entrypoints.openai.api_server", "--model", str(checkpoint)]
     where = ["--host", HOST, "--port", str(port), "--served-model-name", str(checkpoint)]
     how = ["--generation-config", "vllm", "--enable-prompt-tokens-details", "--shutdown-timeout", str(DRAIN)]
-    how += [] if _has_gpu() else ["--enforce-eager"]  # compiling takes minutes at each start on a CPU: its cache is not read again
+    how += [] if _has_gpu() else ON_A_CPU
     offline = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "PYTHONSAFEPATH": "1", "PYTHONPATH": ""}
     key = secrets.token_urlsafe(32)
     return Launch([*words, *where, *how], {**os.environ, **offline, "VLLM_API_KEY": key}, SecretStr(key))

@@ -18,7 +18,7 @@ from tasks.endpoints import dialect, refusals, usage, wire
 from tasks.endpoints.chat import Reply, Request, stopped
 from tasks.endpoints.completion import ErrorInside, NoText, Unreadable
 from tasks.endpoints.dialect import Dialect
-from tasks.endpoints.failures import EndpointRefused, Filtered, Rejected, Rewritten, TryFailed, Unreachable, Unusable
+from tasks.endpoints.failures import EndpointAway, EndpointRefused, Filtered, Rejected, Rewritten, TryFailed, Unreachable, Unusable
 from tasks.endpoints.limits import AdaptiveTimeout
 from tasks.endpoints.retrying import RetryingChat
 from tasks.endpoints.streaming import TOO_LONG, Listener, assembled, is_stream
@@ -144,7 +144,7 @@ class HttpChat:
         except aiohttp.ClientConnectorError as error:
             problem = f"cannot connect ({error.strerror or error.os_error}); start the server or set {self._variable}_URL"
             # A server that was never reachable is not overloaded: no common pause, and each request has its own few tries.
-            raise (EndpointRefused if self._reached else Unreachable)(problem) from None
+            raise (EndpointAway if self._reached else Unreachable)(problem) from None
         except (aiohttp.ClientError, ConnectionError) as error:
             raise TryFailed(f"the connection was lost ({type(error).__name__}: {redact(str(error))[:100]})") from None
         return response, raw and mask_bytes(raw, by=REMOVED if response.status == 200 else MASK)

@@ -14,7 +14,7 @@ from typing import Literal
 
 from tasks import progress
 from tasks.endpoints.chat import Chat, Reply, Request, user
-from tasks.endpoints.failures import EndpointRefused, Filtered, Rejected, Rewritten, TryFailed, Unreachable, Unusable
+from tasks.endpoints.failures import EndpointAway, EndpointRefused, Filtered, Rejected, Rewritten, TryFailed, Unreachable, Unusable
 from tasks.endpoints.ledger import RoleTotals
 from tasks.endpoints.limits import ConcurrencyLimiter, RateLimiter
 from tasks.endpoints.usage import expected
@@ -88,7 +88,8 @@ class RetryingChat:
                     continue
                 except EndpointRefused as error:
                     tries.refused = min(tries.refused, time.monotonic())
-                    self._limiter.refused(ticket, error.retry_after and min(error.retry_after, self._patience))
+                    if not isinstance(error, EndpointAway):
+                        self._limiter.refused(ticket, error.retry_after and min(error.retry_after, self._patience))
                     raise
                 except (TryFailed, Rejected) as error:
                     self._failures += not getattr(error, "advice", "")

@@ -338,3 +338,40 @@ def test_many_requests_to_a_port_where_nobody_is_end_soon_and_in_one_line() -> N
         EndpointError, match=r"teacher at http://127\.0\.0\.1:9/v1: cannot connect .*; start the server or set LONGWRITER_TEACHER_URL"
     ):
         asyncio.run(go())
+
+
+def test_a_server_that_is_back_after_a_restart_gets_as_many_requests_at_once_as_before() -> None:
+    """A server that is away is not overloaded: with long replies, a limit that fell to one would take hours to grow."""
+    seen, waited = {"now": 0, "most": 0}, list[int]()
+
+    async def answer(_: web.Request) -> web.Response:
+        seen["now"] += 1
+        seen["most"] = max(seen.values())
+        await asyncio.sleep(5.0 if len(waited) else 0.0)
+        seen["now"] -= 1
+        return web.json_response(completion())
+
+    async def serving(port: int) -> tuple[web.AppRunner, int]:
+        application = web.Application()
+        application.router.add_post("/v1/chat/completions", answer)
+        runner = web.AppRunner(application)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", port, reuse_address=True).start()
+        return runner, int(runner.addresses[0][1])
+
+    async def go() -> int:
+        runner, port = await serving(0)
+        own = Settings().model_copy(update={"concurrency": 32, "retries": 8})
+        async with openai_chat("teacher", f"http://127.0.0.1:{port}/v1", TEACHER, own) as chat:
+            await chat(user(ASK))
+            await runner.cleanup()
+            waiting = asyncio.create_task(map_async([user(f"{ASK}{n}") for n in range(32)], chat, unit="call", label=None))
+            await asyncio.sleep(3)
+            waited.append(1)
+            runner, _ = await serving(port)
+            replies = await waiting
+            await runner.cleanup()
+        return len(replies)
+
+    assert asyncio.run(go()) == 32
+    assert seen["most"] >= 16
