@@ -66,8 +66,7 @@ def run(packs: Path, tokenizer: Path, out: Path, *, seed: int, base: Base, train
     last = {point.model: point for point in history}
     for name in names:
         own = last[name]
-        said = f"{own.tokens_per_second:,.0f} tokens/s, {own.mfu:.1%} of the matrix rate, at most {own.memory_gib:.1f} GiB"
-        print(f"{name}: {said}", flush=True)
+        print(f"{name}: {own.tokens_per_second:,.0f} tokens/s, {_use(own.mfu)}, at most {own.memory_gib:.1f} GiB", flush=True)
     metrics: dict[str, float] = {f"{name}_{key}": getattr(last[name], key) for name in names for key in ("step", "loss")}
     return metrics | _held_out(packs / HELD_OUT, {name: out / "checkpoints" / name for name in names}, base)
 
@@ -81,6 +80,11 @@ def _held_out(rows: Path, trained: Mapping[str, Path], base: Base) -> dict[str, 
     found = losses(rows, before | after)
     print("loss on held-out texts: " + ", ".join(f"{name} {loss:.3f}" for name, loss in found.items()), flush=True)
     return {f"{name}_held_out_loss": loss for name, loss in found.items()}
+
+
+def _use(mfu: float) -> str:
+    """Over 1 the machine was busy while the rate of its matrix products was measured, and the share says nothing."""
+    return f"{mfu:.1%} of the matrix rate" if mfu <= 1 else "matrix rate measured on a busy machine"
 
 
 def _vocabulary(tokenizer: Path) -> int:
