@@ -194,12 +194,12 @@ def ledger(
             detail = {"samples": [asdict(one) for one in made]} if by_sample else {}
             print(orjson.dumps({"accounts": rows, "spend_cap": own.spend_cap, "ways": _ways(made), **detail}).decode())
             return
-        print(f"{'role':10}{'model':32}{'calls':>10}{'prompt':>15}{'cached':>8}{'completion':>14}{'hours':>8}{'dollars':>12}")
+        print(f"{'role':14}{'model':28}{'calls':>10}{'prompt':>15}{'cached':>8}{'completion':>14}{'hours':>8}{'dollars':>12}")
         for (role, model), account in sorted(accounts.items()):
             cached = f"{account.cached / max(1, account.prompt):.0%}"
             dollars = f"{account.dollars:,.2f}" if model in own.prices else "no price"
             tokens = f"{account.prompt:15,}{cached:>8}{account.completion:14,}"
-            print(f"{role:10}{model[:31]:32}{account.calls:10,}{tokens}{account.seconds / 3600:8.2f}{dollars:>12}")
+            print(f"{role:14}{model[:27]:28}{account.calls:10,}{tokens}{account.seconds / 3600:8.2f}{dollars:>12}")
         if stopped := sum(account.stopped for account in accounts.values()):
             saved = sum(account.saved for account in accounts.values())
             print(f"{stopped:,} of these calls were stopped while they came, which saved at most {saved:,} completion tokens")
