@@ -36,6 +36,7 @@ NOT_ALLOWED = (401, 402, 403, 407)  # a wrong key, an empty account, or moderati
 AGAIN = (408, 409, 425)  # the other 4xx statuses that may succeed when sent again
 STREAM_OVERHEAD = 32  # times the bytes of a text: each token of a stream comes in a JSON object of its own
 SLOWEST = 10.0  # tokens a second of a candidate model's answer, waiting included
+SLOWEST_OWN = 0.5  # of a server that the pipeline started: its health is watched, and a repeated request would only make it slower
 
 _dialects: dict[tuple[str, str], Dialect] = {}  # by URL and model: learned in this process or recalled from earlier ones
 
@@ -66,8 +67,8 @@ class HttpChat:
         self._model, self._name, self._seed = model, name, seed
         self._most = model.max_tokens * wire.BYTES_PER_TOKEN  # bytes of a reply
         # A candidate model may write max_tokens tokens: 32,768 of them take longer than any other role's reply.
-        longest = model.max_tokens / SLOWEST
-        self._timeout = AdaptiveTimeout(max(settings.timeout, longest if role == "candidate" else 0.0), longest=longest)
+        longest = model.max_tokens / (SLOWEST_OWN if up else SLOWEST)
+        self._timeout = AdaptiveTimeout(max(settings.timeout, longest if up or role == "candidate" else 0.0), longest=longest)
         self._reached = up
         self._listener = listener
         self._miscounted = False  # was the message about its token counts printed?

@@ -375,3 +375,20 @@ def test_a_server_that_is_back_after_a_restart_gets_as_many_requests_at_once_as_
 
     assert asyncio.run(go()) == 32
     assert seen["most"] >= 16
+
+
+def test_a_slow_server_of_the_pipeline_itself_is_waited_for_and_another_is_asked_again() -> None:
+    async def slow(_: web.Request) -> web.Response:
+        await asyncio.sleep(1.5)
+        return web.json_response(completion())
+
+    async def go(*, up: bool) -> str:
+        application = web.Application()
+        application.router.add_post("/v1/chat/completions", slow)
+        own = Settings().model_copy(update={"retries": 0, "timeout": 0.3})
+        async with served_app(application) as url, openai_chat("teacher", url, TEACHER, own, up=up) as chat:
+            return (await chat(user(ASK))).text
+
+    assert asyncio.run(go(up=True)) == "Bread."
+    with pytest.raises(Unanswered, match="no answer within"):
+        asyncio.run(go(up=False))
