@@ -12,6 +12,7 @@ import pytest
 from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 
+from tasks.schema import redaction
 from tasks.schema.settings import PREFIX, settings
 from tests.made_data import make as made_files
 
@@ -62,6 +63,7 @@ def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[No
         monkeypatch.delenv(name)
     monkeypatch.setenv(f"{PREFIX}HOME", str(tmp_path / "home"))
     monkeypatch.setenv(f"{PREFIX}SERVER", "transformers")  # whether or not the extra llamacpp is installed
+    monkeypatch.setattr(redaction, "_registered", set())  # keys of other tests' servers and URLs are no secrets here
     settings.cache_clear()
     yield
     settings.cache_clear()

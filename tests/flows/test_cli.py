@@ -30,6 +30,7 @@ WRITES = {  # commands that are called for what they do; every other command rea
         "train worker",
         "eval ci",
         "eval official",
+        "eval export",
         "data release",
         "data import",
     ),
