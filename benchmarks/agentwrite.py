@@ -84,7 +84,8 @@ def run_engine(work: Path, target: Target, slots: int) -> None:
     model = Model(name=target.model, revision="1", temperature=target.temperature, max_tokens=target.max_tokens)
     out = work / "out"
     out.mkdir()
-    section = params.write.model_copy(update={"max_rejects": 1.0})  # rejects are counted, not a failure
+    # Rejects are counted, not a failure. The request is the one that the other contenders send.
+    section = params.write.model_copy(update={"max_rejects": 1.0, "prompt": "tasks/prompts/write.txt"})
     write.run(work / "plans.jsonl", out, write=section, plan=params.plan, teacher_model=model)
 
 
