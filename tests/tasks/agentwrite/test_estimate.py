@@ -60,7 +60,7 @@ def test_the_estimate_is_what_the_run_then_takes_and_the_ledger_says_so(folder: 
     assert said["dollars"] == pytest.approx(account["dollars"], rel=0.05)
     assert said["unplanned"] == 0
     table = run(folder, "tasks.agentwrite", "ledger", **prices, LONGWRITER_SPEND_CAP="100")
-    assert "teacher   rehearsal-teacher" in table
+    assert "teacher       rehearsal-teacher" in table
     assert "are left of the cap, $100.00" in table
     assert "rehearsal-teacher" in run(folder, "tasks.agentwrite", "estimate", "instructions.jsonl")
 
