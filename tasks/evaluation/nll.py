@@ -17,13 +17,13 @@ from tasks import progress, store
 from tasks.checkpoints import check_model
 from tasks.evaluation.recorded import read_recorded
 from tasks.models.local import local_folder
+from tasks.models.token_losses import token_losses
 from tasks.schema.errors import BadInput
 from tasks.schema.records import Prediction, Record
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-CHUNK = 512  # tokens
 PARTS = 10
 
 
@@ -177,29 +177,8 @@ def losses_of(reader: ScoringModel, text: PromptAndAnswer) -> tuple[list[float],
     if max([*prompt, *answer]) >= reader.model.get_input_embeddings().num_embeddings:
         raise BadInput(reader.name, "its tokenizer has more tokens than the model", fix="use a checkpoint with its own tokenizer")
     fits = answer[: max(0, reader.context - len(prompt))]
-    losses = [loss for chunk in _chunks(reader.model, [*prompt, *fits], known=len(prompt)) for loss in chunk] if fits else []
+    losses = list(token_losses(reader.model, [*prompt, *fits], known=len(prompt))) if fits else []
     return losses, len(fits) == len(answer)
-
-
-def _chunks(model: "PreTrainedModel", ids: list[int], *, known: int) -> Iterator[list[float]]:
-    """Yields the NLL of the tokens after the first `known`, one chunk at a time. The last token is only predicted, not read."""
-    import torch
-
-    cache, device = None, model.device
-    for start in range(0, len(ids) - 1, CHUNK):
-        end = min(start + CHUNK, len(ids) - 1)
-        foretold = max(start, known - 1)  # first position of the chunk that predicts a token of the answer
-        with torch.inference_mode():
-            out = model(
-                input_ids=torch.tensor([ids[start:end]], device=device),
-                past_key_values=cache,
-                use_cache=True,
-                logits_to_keep=max(1, end - foretold),
-            )
-            cache = out.past_key_values
-            if end > foretold:
-                targets = torch.tensor(ids[foretold + 1 : end + 1], device=device)
-                yield torch.nn.functional.cross_entropy(out.logits[0].float(), targets, reduction="none").tolist()
 
 
 def _cumulative(losses: list[float]) -> Iterator[tuple[int, float]]:

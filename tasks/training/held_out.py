@@ -1,6 +1,6 @@
 """The loss on texts that no model trained on, of the base and of each trained model: whether training taught more than its own texts.
 
-A child process computes it, `python -m tasks.training.held_out ROWS JOB…`, so that the stage itself never imports torch.
+A child process computes it, `python -m tasks.training.held_out ROWS MODELS`, so that the stage itself never imports torch.
 """
 
 import json
@@ -8,12 +8,14 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING
 
 from pydantic import TypeAdapter
 
 from tasks import progress
 from tasks.models.local import located
+from tasks.models.token_losses import token_losses
 from tasks.processes import bound, die_with_parent
 from tasks.schema.errors import TrainingFailed
 from tasks.schema.params import Base
@@ -47,18 +49,11 @@ def losses(rows: Path, models: Mapping[str, Base]) -> dict[str, float]:
 
 
 def _measured(rows: Path, model: "PreTrainedModel", *, label: str) -> float:
-    import torch
-
-    total, targets = 0.0, 0
-    texts = list(read_rows(rows))
-    with torch.inference_mode():
-        for row in progress.track(texts, unit="text", label=label, total=len(texts)):
-            ids, labels = (torch.tensor([row[name]], device=model.device) for name in ("input_ids", "labels"))
-            wanted = labels[:, 1:] != IGNORED
-            logits = model(input_ids=ids).logits[:, :-1][wanted]
-            total += float(torch.nn.functional.cross_entropy(logits.float(), labels[:, 1:][wanted], reduction="sum"))
-            targets += int(wanted.sum())
-    return total / targets
+    texts, found = list(read_rows(rows)), list[float]()
+    for row in progress.track(texts, unit="text", label=label, total=len(texts)):
+        losses = token_losses(model, row["input_ids"], known=1)
+        found += [loss for loss, label in zip(losses, row["labels"][1:], strict=True) if label != IGNORED]
+    return fmean(found)
 
 
 def _load(base: Base) -> "PreTrainedModel":

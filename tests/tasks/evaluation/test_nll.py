@@ -11,6 +11,7 @@ import pytest
 
 from tasks.evaluation import nll
 from tasks.evaluation.nll import PromptAndAnswer, ScoringModel, curves, losses_of, read_by, read_texts
+from tasks.models import token_losses
 from tasks.schema.errors import BadInput
 from tasks.schema.records import BenchmarkItem, Prediction
 
@@ -63,7 +64,7 @@ def by_definition(reader: ScoringModel, text: PromptAndAnswer) -> list[float]:
 def test_in_chunks_each_token_has_the_nll_that_it_has_at_once(
     reader: ScoringModel, monkeypatch: pytest.MonkeyPatch, chunk: int, prompt: str
 ) -> None:
-    monkeypatch.setattr(nll, "CHUNK", chunk)
+    monkeypatch.setattr(token_losses, "CHUNK", chunk)
     text = PromptAndAnswer(prompt, STORY[:70])
     losses, whole = losses_of(reader, text)
     assert whole
