@@ -218,7 +218,7 @@ def own_settings() -> Settings:
 
 def texts() -> list[str]:
     """Texts to train the tokenizer on: prompts and essays like those of the benchmark."""
-    asked = [Frame(plan, context=CONTEXT).prompt(1, plan.steps[0], "") for plan in plans()]
+    asked = [Frame(plan, context=CONTEXT, template=rows()[0].write.prompt).prompt(1, plan.steps[0], "") for plan in plans()]
     return [*asked, *(roles.essay(plan.instruction.text, seed=0) for plan in plans())]
 
 

@@ -12,7 +12,6 @@ from tasks.agentwrite.planner import render, render_step
 from tasks.prompts import frame, located, placeholders
 from tasks.schema.records import Plan, Step
 
-WRITE = "tasks/prompts/write.txt"
 BYTES_PER_TOKEN = 3.0  # a low estimate, because the teacher's tokenizer is unknown: English has 4 to 5, Chinese about 3
 PLAN_SHARE = 1 / 3  # of the context; of a longer plan, only the chapters and the paragraphs of the current chapter are shown
 SUMMARY_SHARE = 1 / 8  # of the context, for the summary
@@ -44,7 +43,7 @@ class Frame:
     `context`: size of the teacher's context in tokens. `template`: the prompt file; it may leave the plan out. Raises BadPrompt.
     """
 
-    def __init__(self, plan: Plan, *, context: int, template: str = WRITE):
+    def __init__(self, plan: Plan, *, context: int, template: str):
         self._plan, self._context, self._template = plan, context, located(Path(template))
         whole = render(plan.steps, plan.chapters)
         self.short = bool(plan.chapters) and tokens(whole) > PLAN_SHARE * context

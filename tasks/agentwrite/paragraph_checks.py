@@ -15,16 +15,14 @@ from tasks.text.cleaning import refusal
 from tasks.text.counts import count_words
 from tasks.text.endings import stops_short
 from tasks.text.languages import UNKNOWN, language_of
-from tasks.text.live_checks import Cause
+from tasks.text.live_checks import Cause, most_words
 from tasks.text.non_prose import find_non_prose
 from tasks.text.unicode import normalized
 
 _PROMPTS = Path(__file__).parent.parent / "prompts"
 _DETAIL = 160  # characters
 _HEAD = 20_000  # characters that are checked for a web page, noise or a refusal
-# Real teachers stay within a factor of two of the requested words, so a factor of four is a fault. They count small numbers badly and
-# add headings: 200 words more, or a short paragraph below 25 requested words, are accepted.
-_TIMES, _SPARE, _SMALL = 4, 200, 25
+_SMALL = 25  # requested words below which a short paragraph is accepted, because teachers count small numbers badly
 _CHARS = 15  # upper bound of characters per word with spaces; above it words need no counting
 _STRETCH = {"en": 200, "zh": 100}  # characters of a prompt that do not recur by chance
 _EDGE = 400  # characters at either end of an instruction that are compared; the middle may be material to use
@@ -154,7 +152,7 @@ def _unfinished(reply: Reply) -> Unwritable | None:
 
 def _misjudged(text: str, earlier: Earlier, asked: int) -> Unwritable | None:
     """Whether the length or the language is wrong. Language comes before TOO_SHORT, because words of other languages are not counted."""
-    most = max(_TIMES * asked, asked + _SPARE)
+    most = most_words(asked)
     if len(text) > _CHARS * most:
         return Unwritable(Reason.TOO_LONG, f"{len(text)} characters, {asked} words asked for")
     known = _known(text[:_HEAD], earlier.language)

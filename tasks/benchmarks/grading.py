@@ -4,9 +4,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from tasks.benchmarks.interface import GivenAnswer, Item, Question, Suite
-from tasks.endpoints.chat import Chat, Reply, Request, spool_async
-from tasks.judging.verdicts import check_finished, draw
-from tasks.schema.errors import ReplyError, Unanswered
+from tasks.endpoints.chat import Chat, Request, spool_async
+from tasks.judging.verdicts import draw, first_readable
+from tasks.schema.errors import ReplyError
 from tasks.schema.records import Message, Record
 from tasks.store import Spool
 
@@ -52,7 +52,7 @@ async def grade_all(
     """Adds `repeats` grades of every question about every answer, in the order of the answers, which are read as they are graded."""
 
     async def grade(ask: _Ask) -> Grade:
-        found = await _ask(chat, ask, tries=tries)
+        found = await first_readable(chat, _requests(ask, tries), ask.question.read)
         return Grade(
             id=ask.answer.id,
             model=ask.answer.model,
@@ -61,8 +61,8 @@ async def grade_all(
             repeat=ask.repeat,
             judge=judge,
             names=ask.question.grades,
-            grades=found.grades,
-            replies=found.replies,
+            grades=None if found.value is None else dict(found.value),
+            replies=found.texts,
             problem=found.problem,
         )
 
@@ -76,28 +76,10 @@ def _asks(suite: Suite, items: Mapping[str, Item], answers: Iterable[GivenAnswer
                 yield _Ask(answer, question, repeat)
 
 
-class _Found(NamedTuple):
-    grades: dict[str, float] | None
-    replies: tuple[str, ...]
-    problem: str | None
-
-
-async def _ask(chat: Chat, ask: _Ask, *, tries: int) -> _Found:
-    """The first readable reply; after `tries` unreadable replies, the problem of the last one."""
+def _requests(ask: _Ask, tries: int) -> Iterator[Request]:
     system = [Message(role="system", content=ask.question.system)] if ask.question.system else []
     messages = (*system, Message(role="user", content=ask.question.prompt))
-    replies, problem = list[Reply](), "no reply"
-    for attempt in range(tries):
-        try:
-            replies.append(await chat(Request(messages, draw(ask.repeat, attempt), ask.question.schema)))
-            check_finished(replies[-1])
-            return _Found(dict(ask.question.read(replies[-1].text)), tuple(reply.text for reply in replies), None)
-        except Unanswered as error:
-            problem = str(error)
-            break
-        except ReplyError as error:
-            problem = str(error)
-    return _Found(None, tuple(reply.text for reply in replies), problem)
+    return (Request(messages, draw(ask.repeat, attempt), ask.question.schema) for attempt in range(tries))
 
 
 def check_graded(grades: Iterable[Grade], *, kept: str) -> None:

@@ -15,7 +15,7 @@ from tasks import store
 from tasks.endpoints.allowance import Allowance, Forecast, LimitedChat, Recording, SpendLimit, check_limit, forecast
 from tasks.endpoints.ledger import price_of
 from tasks.endpoints.roles import open_role
-from tasks.evaluation.recorded import read_recorded
+from tasks.evaluation.recorded import read_without_lengths
 from tasks.judging import exam
 from tasks.judging.exam import Examiners, ExamPlan, ExamRecords, ExamText
 from tasks.judging.exam_card import ExamCard, write_card
@@ -36,7 +36,6 @@ T = TypeVar("T")
 PREDICTIONS = Path("data/predict/predictions.jsonl")
 SHORTEST = 60  # words of an answer: a shorter one has no room for a plant
 LONGEST_PROSE = 2_000  # words of the rehearsal's prose
-ANY_LENGTH = 1_000  # words, for rows without a requested length, which the exam does not use
 
 
 class ExamOptions(NamedTuple):
@@ -186,8 +185,7 @@ def _recorded(path: Path, options: ExamOptions) -> list[ExamText]:
 
 
 def _read(path: Path, options: ExamOptions) -> Iterator[ExamText]:
-    length = None if options.format else ANY_LENGTH
-    for one in read_recorded(path, length=length, format=options.format, skipped=[]):
+    for one in read_without_lengths(path, format=options.format):
         whole = ending(one.response, finish_reason=one.finish_reason).cause == "ended"
         yield ExamText(one.item, one.response if whole else "")
 

@@ -14,13 +14,12 @@ from typing import Literal, NamedTuple
 
 from tasks import store
 from tasks.endpoints.allowance import Allowance, Forecast, LimitedChat, SpendLimit, check_priced
-from tasks.endpoints.chat import user
 from tasks.endpoints.ledger import price_of
 from tasks.endpoints.roles import open_role
 from tasks.evaluation.duel import read_answers
-from tasks.evaluation.recorded import read_recorded
+from tasks.evaluation.recorded import read_without_lengths
 from tasks.judging.bradley_terry import ELO, Duelled, Strengths, critical, fit, rank_range
-from tasks.judging.duels import SCHEMA, DuelPair, check_read, comparison, duel_all
+from tasks.judging.duels import DuelPair, check_read, duel_all, orders, request
 from tasks.judging.pairwise import first_places
 from tasks.longbench.compare import model_of, place
 from tasks.schema.errors import BadInput
@@ -32,7 +31,6 @@ from tasks.statistics import Interval, share
 FIRST = 6  # duels of each pair of neighbours in the ring before the first fit
 ROUND = 6  # duels of each unclear pair of neighbours in a round
 ELO_MEAN = 1_000.0
-ANY_LENGTH = 1_000  # words, for rows without a requested length, which the ranking does not use
 SEED = 20_408  # of the order of the prompts: the same command asks the same
 
 Stopped = Literal["settled", "budget", "no prompt left"]
@@ -176,8 +174,7 @@ def answers_of(source: str, format: str | None) -> list[Prediction]:
         return read_answers(source)
     given, (before, colon, after) = Path(source), source.rpartition(":")
     path, wanted = (given, "") if given.exists() or not colon else (Path(before), after)
-    length = None if format else ANY_LENGTH
-    found = list(read_recorded(path, length=length, format=format, skipped=[]))
+    found = list(read_without_lengths(path, format=format))
     if not found:
         raise BadInput(path, "no answers", fix="give an evaluation's folder, or recorded answers")
     model = model_of(path, [one.model for one in found], wanted)
@@ -195,8 +192,7 @@ async def _ranked(pool: _Pool, params: Params, judge: Model, options: RankOption
     price = price_of(judge.name, settings().prices, cap=None)
     async with open_role("judge", judge) as recording:
         chat = LimitedChat(recording, allowance, max_tokens=judge.max_tokens, price=price, stops=False)
-        orders = (order for one in pool.everything() for pair in [pool.pair(one)] for order in (pair, DuelPair(pair.b, pair.a)))
-        cost = chat.forecast(user(comparison(order), schema=SCHEMA) for order in orders)
+        cost = chat.forecast(request(order) for one in pool.everything() for order in orders(pool.pair(one)))
         say(f"ranks {len(pool.names)} models on {pool.prompts} prompts by {judge}\nall pairs would cost: {cost}\nbudget: {options.limit}")
         check_priced(cost, options.limit, "--budget")
         if options.estimate:
@@ -263,9 +259,7 @@ def _affordable(chosen: Sequence[_Open], pool: _Pool, chat: LimitedChat, allowan
     """The first comparisons that the budget allows in both orders. A duel in one order would have no winner."""
     found, calls, dollars = list[_Open](), 0, 0.0
     for one in chosen:
-        pair = pool.pair(one)
-        requests = [user(comparison(order), schema=SCHEMA) for order in (pair, DuelPair(pair.b, pair.a))]
-        cost = chat.forecast(requests)
+        cost = chat.forecast(map(request, orders(pool.pair(one))))
         calls, dollars = calls + cost.calls, dollars + (cost.dollars or 0.0)
         if not allowance.allows(dollars, calls=calls):
             break

@@ -14,6 +14,7 @@ from tasks.schema.errors import BadInput
 from tasks.schema.records import BenchmarkItem, Record, ScoredItem, Step
 
 PROMPTS = ("prompt", "instruction")
+ANY_LENGTH = 1_000  # words
 
 
 class Recorded(NamedTuple):
@@ -75,6 +76,11 @@ def models_in(path: Path) -> dict[str, Path]:
         folder for folder in found if folder.parent.name == "reviews" and folder.parent.with_name("predictions") / folder.name in found
     }
     return {folder.relative_to(path).as_posix(): folder for folder in found if folder not in twice}
+
+
+def read_without_lengths(path: Path, *, format: str | None) -> Iterator[Recorded]:
+    """As `read_recorded`, for uses in which lengths play no part: a row without one gets ANY_LENGTH; a named format has its own."""
+    return read_recorded(path, length=None if format else ANY_LENGTH, format=format, skipped=[])
 
 
 def read_recorded(

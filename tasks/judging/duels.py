@@ -5,13 +5,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from itertools import combinations
 from typing import Literal, NamedTuple, TypeVar
 
-from tasks.endpoints.chat import Chat, Reply, spool_async, user
+from tasks.endpoints.chat import Chat, Request, spool_async, user
 from tasks.judging.grades import shown
 from tasks.judging.replies import Pairs, said, values
 from tasks.judging.templates import mark
-from tasks.judging.verdicts import check_finished, thoughts_of
+from tasks.judging.verdicts import FirstReadable, first_readable, thoughts_of
 from tasks.prompts import fill
-from tasks.schema.errors import ReplyError, Unanswered
+from tasks.schema.errors import ReplyError
 from tasks.schema.records import Duel, Prediction, Preference
 from tasks.store import Spool
 from tasks.text.topics import topic_of
@@ -57,7 +57,8 @@ async def duel_all(chat: Chat, found: Iterable[DuelPair], duels: Spool, *, count
     """
 
     async def duel(pair: DuelPair) -> Duel:
-        return _duel(pair, judge, await _compare(chat, pair, tries), await _compare(chat, DuelPair(pair.b, pair.a), tries))
+        a_first, b_first = orders(pair)
+        return _duel(pair, judge, await _compare(chat, a_first, tries), await _compare(chat, b_first, tries))
 
     await spool_async(found, duel, duels, total=count, unit="pair", label=label)
 
@@ -113,37 +114,28 @@ def check_read(duels: Iterable[Duel]) -> None:
         raise ReplyError(f"judge: {problem}; fix: set models.judge to a model that follows the output format of the prompt")
 
 
-class _Said(NamedTuple):
-    """The result of one order."""
-
-    winner: Place | None
-    replies: tuple[Reply, ...]
-    problem: str | None
-
-
 def comparison(order: DuelPair) -> str:
     """Returns the prompt that compares A's answer, in the first place, with B's."""
     prompt, first, second = order.a.item.prompt, order.a.response, order.b.response
     return fill("compare", prompt=prompt, first=first, second=second, mark=mark(prompt, first, second))
 
 
-async def _compare(chat: Chat, order: DuelPair, tries: int) -> _Said:
-    first, second, asked = order.a.response, order.b.response, comparison(order)
-    replies, problem = list[Reply](), None
-    for attempt in range(tries):
-        try:
-            reply = await chat(user(asked, sample=attempt, schema=SCHEMA))
-            replies.append(reply)
-            check_finished(reply)
-            return _Said(parse_winner(reply.text, (first, second)), tuple(replies), None)
-        except Unanswered as error:
-            return _Said(None, tuple(replies), str(error))
-        except ReplyError as error:
-            problem = str(error)
-    return _Said(None, tuple(replies), problem)
+def orders(pair: DuelPair) -> tuple[DuelPair, DuelPair]:
+    """A pair with A's answer in the first place, and with B's."""
+    return pair, DuelPair(pair.b, pair.a)
 
 
-def _duel(pair: DuelPair, judge: str, a_first: _Said, b_first: _Said) -> Duel:
+def request(order: DuelPair, attempt: int = 0) -> Request:
+    """The request that compares A's answer, in the first place, with B's."""
+    return user(comparison(order), sample=attempt, schema=SCHEMA)
+
+
+async def _compare(chat: Chat, order: DuelPair, tries: int) -> FirstReadable[Place]:
+    texts = order.a.response, order.b.response
+    return await first_readable(chat, (request(order, attempt) for attempt in range(tries)), lambda reply: parse_winner(reply, texts))
+
+
+def _duel(pair: DuelPair, judge: str, a_first: FirstReadable[Place], b_first: FirstReadable[Place]) -> Duel:
     a_names: dict[Place | None, Preference | None] = {"first": "a", "second": "b", "tie": "tie", None: None}
     b_names: dict[Place | None, Preference | None] = {"first": "b", "second": "a", "tie": "tie", None: None}
     replies = a_first.replies + b_first.replies
@@ -154,8 +146,8 @@ def _duel(pair: DuelPair, judge: str, a_first: _Said, b_first: _Said) -> Duel:
         a=pair.a.model,
         b=pair.b.model,
         judge=judge,
-        a_first=a_names[a_first.winner],
-        b_first=b_names[b_first.winner],
+        a_first=a_names[a_first.value],
+        b_first=b_names[b_first.value],
         replies=tuple(reply.text for reply in replies),
         problem=a_first.problem or b_first.problem,
         reasoning=thoughts_of(replies),

@@ -14,8 +14,7 @@ from typing import NamedTuple
 
 from tasks.endpoints.allowance import Recording
 from tasks.endpoints.chat import Reply, Request, map_async, user
-from tasks.judging.duels import SCHEMA as DUEL_SCHEMA
-from tasks.judging.duels import DuelPair, comparison, duel_all
+from tasks.judging.duels import DuelPair, duel_all, orders, request
 from tasks.judging.exam_card import ExamCard, HumanAgreement, OrderResult, Outcome, PlantResult, Repeatability
 from tasks.judging.human import HumanRow, human_agreement
 from tasks.judging.pairwise import contradicts
@@ -100,8 +99,7 @@ def grading_requests(plan: ExamPlan, template: Template) -> Iterator[Request]:
             yield _grading(template, one.item.prompt, plant.text, 0)
             if plan.duels and plant.plant is Plant.PADDED:
                 for pair in _pairs(one, plant.text):
-                    for order in (pair, DuelPair(pair.b, pair.a)):
-                        yield user(comparison(order), schema=DUEL_SCHEMA)
+                    yield from map(request, orders(pair))
         if plan.own_style and any(_rewordable([one])):
             yield _grading(template, one.item.prompt, f"{one.text} ", 0)  # as long as the rewording, which is not known yet
     for row in plan.human:

@@ -1,17 +1,18 @@
 """Collects a judge's verdicts on many answers, with repeats. Replies are read strictly; an unreadable verdict stays unscored."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Generic, NamedTuple, TypeVar
 
-from tasks.endpoints.chat import Chat, Reply, spool_async, user, why_empty
+from tasks.endpoints.chat import Chat, Reply, Request, spool_async, user, why_empty
 from tasks.judging.rubric import parse_rubric
 from tasks.judging.templates import Template
 from tasks.schema.errors import ReplyError, Unanswered
 from tasks.schema.finish import Finish
-from tasks.schema.records import Prediction, Rubric, Verdict
+from tasks.schema.records import Prediction, Verdict
 from tasks.store import Spool
 
+T = TypeVar("T")
 UNFINISHED = {
     Finish.CUT: "cut off at the judge's max_tokens",
     Finish.FILTERED: "stopped by the endpoint's content filter",
@@ -42,9 +43,20 @@ async def judge_all(
 
     async def verdict(question: tuple[Prediction, int]) -> Verdict:
         answer, repeat = question
-        found = await _ask(chat, template, answer, repeat=repeat, tries=tries)
+        prompt = template.fill(answer.item.prompt, answer.response)
+        requests = (user(prompt, sample=draw(repeat, attempt), schema=template.schema) for attempt in range(tries))
+        found = await first_readable(chat, requests, lambda reply: parse_rubric(reply, answer.response))
         return Verdict(
-            id=answer.item.id, model=answer.model, sample=answer.sample, repeat=repeat, second=second, judge=name, **found._asdict()
+            id=answer.item.id,
+            model=answer.model,
+            sample=answer.sample,
+            repeat=repeat,
+            second=second,
+            judge=name,
+            rubric=found.value,
+            replies=found.texts,
+            problem=found.problem,
+            reasoning=thoughts_of(found.replies),
         )
 
     asked = ((answer, repeat) for answer in answers for repeat in range(repeats))
@@ -67,6 +79,36 @@ def check_finished(reply: Reply) -> None:
         raise ReplyError(UNFINISHED[reply.finish])
 
 
+class FirstReadable(NamedTuple, Generic[T]):
+    """What the judge said until a reply could be read."""
+
+    value: T | None  # None: no reply could be read
+    replies: tuple[Reply, ...]
+    problem: str | None  # of the last reply, or why there is none
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        return tuple(reply.text for reply in self.replies)
+
+
+async def first_readable(chat: Chat, requests: Iterable[Request], read: Callable[[str], T]) -> FirstReadable[T]:
+    """Sends one request after another until `read` accepts the reply's text; it raises ReplyError for a text that it cannot read.
+
+    A request that the endpoint does not answer ends the tries.
+    """
+    replies, problem = list[Reply](), None
+    for request in requests:
+        try:
+            replies.append(await chat(request))
+            check_finished(replies[-1])
+            return FirstReadable(read(replies[-1].text), tuple(replies), None)
+        except Unanswered as error:
+            return FirstReadable(None, tuple(replies), str(error))
+        except ReplyError as error:
+            problem = str(error)
+    return FirstReadable(None, tuple(replies), problem)
+
+
 def thoughts_of(replies: Sequence[Reply]) -> tuple[str, ...]:
     """The judge's thoughts before each reply; empty if no reply has thoughts."""
     return tuple(reply.reasoning for reply in replies) if any(reply.reasoning for reply in replies) else ()
@@ -84,35 +126,3 @@ def check_scored(verdicts: Iterable[Verdict], *, kept: Path) -> None:
     if count:
         problem = f"none of {count} verdicts could be read; last problem: {problem}; the replies are in {kept}"
         raise ReplyError(f"judge: {problem}; fix: set models.judge to a model that follows the output format of the prompt")
-
-
-class _Found(NamedTuple):
-    """The fields of a Verdict that come from the judge."""
-
-    rubric: Rubric | None
-    replies: tuple[str, ...]
-    problem: str | None
-    reasoning: tuple[str, ...]
-
-
-async def _ask(chat: Chat, template: Template, prediction: Prediction, *, repeat: int, tries: int) -> _Found:
-    """The first readable reply; after `tries` unreadable replies, the problem of the last one."""
-    prompt, replies, problem = template.fill(prediction.item.prompt, prediction.response), list[Reply](), None
-    for attempt in range(tries):
-        try:
-            replies.append(await chat(user(prompt, sample=draw(repeat, attempt), schema=template.schema)))
-            return _found(_read(replies[-1], prediction.response), replies, None)
-        except Unanswered as error:
-            return _found(None, replies, str(error))
-        except ReplyError as error:
-            problem = str(error)
-    return _found(None, replies, problem)
-
-
-def _found(rubric: Rubric | None, replies: Sequence[Reply], problem: str | None) -> _Found:
-    return _Found(rubric, tuple(reply.text for reply in replies), problem, thoughts_of(replies))
-
-
-def _read(reply: Reply, answer: str) -> Rubric:
-    check_finished(reply)
-    return parse_rubric(reply.text, answer)

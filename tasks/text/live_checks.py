@@ -18,7 +18,7 @@ TAILS = ((800, 800), (1_600, 1_600), (3_200, 3_200), (6_400, 6_400))  # characte
 SHARE = 0.6  # share of looping words from which such an end is a loop, as in live_loops.py
 REFUSED = 2  # checks at the beginning that look for a refusal
 STRETCHES = 3  # stretches of EVERY characters in a row in another language that are a change of language
-TIMES, SPARE = 4, 200  # a text is far too long from TIMES the words asked for, and SPARE more than these
+TIMES, SPARE = 4, 200  # real teachers stay within a factor of two, but count small numbers badly and add headings
 _EVIDENCE = 60  # characters
 _FENCE = re.compile(r"^[ \t]{0,3}```", re.MULTILINE)
 
@@ -44,7 +44,7 @@ class LiveCheck:
 
     def __init__(self, watch: Watch):
         self._watch = watch
-        self._most = max(TIMES * watch.words, watch.words + SPARE) if watch.words else None
+        self._most = most_words(watch.words) if watch.words else None
         self._pending = list[str]()  # not yet checked, less than EVERY characters
         self._waiting = 0
         self._tail = ""  # the last characters that were checked
@@ -105,6 +105,11 @@ class LiveCheck:
             if self._length % after == 0 and looped(self._tail[-size:]) >= SHARE:
                 return StoppedReply("loop", f"it repeats itself at character {self._length}: {' '.join(self._tail[-_EVIDENCE:].split())}")
         return None
+
+
+def most_words(asked: int) -> int:
+    """Words above which a text of `asked` words is far too long, and so a fault."""
+    return max(TIMES * asked, asked + SPARE)
 
 
 def find_stop(text: str, watch: Watch) -> StoppedReply | None:
