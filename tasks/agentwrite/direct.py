@@ -34,11 +34,11 @@ from tasks.text.meta_comments import strip_meta_comments
 from tasks.text.offers import declined
 from tasks.text.wrong_language import other_language
 
-PROMPTS = ("write", "summarize", "direct", "revise")  # whose tags are no part of a text
+PROMPTS = ("write", "summarize", "direct", "revise")  # their tags are no part of a text
 MOST = 2  # direct calls for each paragraph of the plan, continuations included
 CALLS = 2  # times that a call without a usable paragraph is made
 KEPT = 0.25  # share of the plan's words from which a good beginning is kept, and the rest is written serially
-PARTIAL = 0.15  # share of a step's words below which a beginning is left out, and above whose complement the step counts as written
+PARTIAL = 0.15  # share of a step's words: a shorter beginning is left out; a step that lacks less counts as written
 REVISED = 0.5  # share of the paragraphs that may be revised; beyond it the serial mode costs less
 AROUND = 2  # paragraphs before and behind that a revision shows
 LONGER, SHORTER = 1.5, 0.5  # times its planned words, the most and the least that a revised paragraph gets

@@ -117,7 +117,7 @@ def _difference(measure: str, first: BenchmarkSide, second: BenchmarkSide, commo
 
 
 def _split(side: str) -> tuple[Path, str]:
-    """Folder and model. A folder whose name has a colon is found first."""
+    """Folder and model. A folder with a colon in its name is found first."""
     if Path(side).exists() or ":" not in side:
         return Path(side), ""
     folder, _, model = side.rpartition(":")

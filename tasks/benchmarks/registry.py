@@ -9,7 +9,7 @@ from tasks.benchmarks.sources import is_right
 from tasks.schema.errors import BadInput
 
 GROUP = "longwriter.benchmarks"
-# As in pyproject.toml: a checkout whose installed metadata is older must find them too. A test compares the two.
+# As in pyproject.toml: a checkout with older installed metadata must find them too. A test compares the two.
 OWN = {
     "longbench-write": "tasks.benchmarks.longbench_write:LONGBENCH_WRITE",
     "longwrite-ruler": "tasks.benchmarks.longbench_write:RULER",

@@ -107,7 +107,7 @@ def check_limit(found: Forecast, limit: SpendLimit, option: str) -> None:
 
 
 class Allowance:
-    """The limit of one command, shared by its roles. Counts calls when they start, and dollars at the most that they can cost until they
+    """The limit of one command, shared by its roles. Counts calls when they start, and dollars with the most that they can cost until they
     end.
     """
 

@@ -34,6 +34,7 @@ from tasks.stage import run_async
 
 PROMPTS = ("prompt", "instruction", "query", "input")
 FILES = ("predictions.jsonl", "grades.jsonl", "items.jsonl", "scores.json")
+NO_ITEM, OTHER = "answers no item of the benchmark", "name another benchmark, which has the prompts of this file, or remove the row"
 
 
 class Opened(NamedTuple):
@@ -150,9 +151,7 @@ class _Finder:
         """An answer that the benchmark read itself."""
         item = self._items.get(answer.id)
         if item is None:
-            raise row.bad(
-                "input", "answers no item of the benchmark", fix="name the benchmark whose items the file answers, or remove the row"
-            )
+            raise row.bad("input", NO_ITEM, fix=OTHER)
         return answer.model_copy(update={"model": model, "prompt": item.prompt, "sample": self._sample(row, item, model)})
 
     def _item(self, row: BenchmarkRow) -> Item:
@@ -161,10 +160,7 @@ class _Finder:
                 return item
         if item := self._items.get(self._suite.identify(row.data)):
             return item
-        fix = "name the benchmark whose items the file answers, or remove the line"
-        raise row.bad(
-            next((name for name in (*PROMPTS, "id", "index") if name in row.data), "prompt"), "answers no item of the benchmark", fix=fix
-        )
+        raise row.bad(next((name for name in (*PROMPTS, "id", "index") if name in row.data), "prompt"), NO_ITEM, fix=OTHER)
 
     def _sample(self, row: BenchmarkRow, item: Item, model: str) -> int:
         taken, given = self._samples.setdefault((model, item.id), set()), row.data.get("sample")

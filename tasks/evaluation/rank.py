@@ -1,7 +1,7 @@
 """`longwriter eval rank FOLDER …`: ranks many models by duels in both orders, and spends calls only where ranks are unclear.
 
 The first rounds compare each model with its neighbours in a ring, so that all are connected. Then each round compares neighbours in the
-current order whose difference is not clear, on prompts that they have not been compared on. It stops when every two neighbours differ
+current order without a clear difference, on prompts that they have not been compared on. It stops when every two neighbours differ
 clearly (all of them together at 95%), when the budget is used up, or when no prompt is left. Every reply is in the journal: the same
 command again costs nothing and goes on with more budget.
 """

@@ -109,7 +109,7 @@ def _scores(a: NDArray[np.int64], b: NDArray[np.int64], surprise: Numbers, topic
 
 
 def _larger(one: Numbers, other: Numbers) -> Numbers:
-    """A covariance whose variance is in every direction at least that of both: the positive part of their difference is added."""
+    """A covariance with, in every direction, at least the variance of both: the positive part of their difference is added."""
     values, vectors = np.linalg.eigh(other - one)
     found: Numbers = one + (vectors * np.maximum(values, 0.0)) @ vectors.T
     return found

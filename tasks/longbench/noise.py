@@ -17,7 +17,7 @@ from tasks.schema.records import Record
 class Noise(Record):
     """Shares of the variance of an overall difference, 0 to 1."""
 
-    measure: Literal["s_l", "s_bar"]  # whose difference
+    measure: Literal["s_l", "s_bar"]  # the difference is in this measure
     judge: float | None  # by the judge's repeats; None: not every pair has two verdicts on each answer, or S_q is not in the measure
     answers: float | None  # by sampling the answers, the judge's noise on them included; None: not every pair has several answers
     repeats: int | None  # verdicts on an answer, the fewest of both sides; None: not known

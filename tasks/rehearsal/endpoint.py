@@ -151,7 +151,7 @@ class Rehearsal:
         asked: str,
         start: float,
     ) -> web.StreamResponse:
-        """Send the text as server-sent events. A reply whose caller closes the connection counts as stopped."""
+        """Send the text as server-sent events. A reply counts as stopped if the caller closes the connection."""
         completion = _completion(body, messages, text, finish, self._cached(messages))
         message = completion["choices"][0].pop("message")
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
