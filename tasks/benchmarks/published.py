@@ -27,4 +27,15 @@ LONGBENCH_WRITE = (
     _is_cot("DeepSeek-V3.2", "s_bar", 85.17),
     _is_cot("Gemini-2.5-Flash", "s_bar", 83.67),
 )
-WRITINGBENCH = (_is_cot("IS-Writer-8B", "score", 8.60), _is_cot("DeepSeek-V3.2", "score", 8.60))
+WRITINGBENCH = (
+    _is_cot("IS-Writer-8B", "score", 8.60),
+    _is_cot("DeepSeek-V3.2", "score", 8.60),
+    PublishedFigure(
+        model="LongWriter-Zero-32B",
+        measure="score",
+        value=8.69,
+        judge="WritingBench's critic model",
+        source="arXiv 2506.18841",
+        certainty="secondary",
+    ),
+)

@@ -63,6 +63,43 @@ WRITINGBENCH = {
         writingbench_row(3, "Law", "Length"), writingbench_row(8, "Arts", "Length", "Tone"), writingbench_row(9, "Arts", "Words")
     ),
 }
+EQBENCH_CHAPTER, EQBENCH_FINAL = (
+    ("Coherent", "Tell-Don't-Show", "Forced Poetry or Metaphor"),
+    ("Pacing", "Purple Prose", "Forced Poetry or Metaphor"),
+)
+EQBENCH_PROMPT = (
+    "{writing_prompt} | {final_plan} | {character_profiles} | {chapter_number} | {chapter_text} | {lower_is_better_criteria} | "
+)
+EQBENCH = {
+    "criteria_weights.json": json.dumps({"forced poetry or metaphor": 5, "purple prose": 2}),
+    "longform_creative_writing_criteria_chapter.txt": "\n".join(EQBENCH_CHAPTER),
+    "longform_creative_writing_criteria_final.txt": "\n".join(EQBENCH_FINAL),
+    "longform_negative_criteria_chapter.txt": "\n".join(EQBENCH_CHAPTER[1:]),
+    "longform_negative_criteria_final.txt": "\n".join(EQBENCH_FINAL[1:]),
+    "longform_creative_writing_judging_prompt_chapter.txt": EQBENCH_PROMPT + "{creative_writing_criteria}",
+    "longform_creative_writing_judging_prompt_final.txt": "{writing_prompt} | {full_story} | {creative_writing_criteria}",
+    **{f"prompt{n}.txt": f"Turn {n} of {{writing_prompt}} in {{n_chapters}}." for n in range(1, 6)},
+    "prompt_chapter_first.txt": "Chapter 1.",
+    "prompt_chapter_intermediate.txt": "Chapter {chapter_number}.",
+    "prompt_chapter_last.txt": "Last, {chapter_number}.",
+    "longform_creative_writing_prompts_minimalist.json": json.dumps(
+        {"1": {"category": "Sea", "title": "t", "writing_prompt": "A {plan} of tea"}}
+    ),
+}
+LENGTH_TASK = {"id": 1, "category": "create", "type": "Story", "lang": "en", "task": "Use {word_count_type} {word_count} words."}
+DIARY: dict[str, Any] = {
+    "prompt": "Write a diary of 4 weeks. *** started ***\n#*# Week 1 (January):",
+    "checks_once": {"2": "my father birthday", "4": "chess evening"},
+    "checks_range": {"1": "Skiing holiday in Aspen", "2": "Skiing holiday in Aspen"},
+    "checks_periodic": {"3": "Attend golf lessons at the local club"},
+    "type": "Week",
+    "prefix": "#*# Week 1 (January):",
+    "number": 4,
+}
+DIARY_ANSWER = (
+    " We flew to Aspen for a holiday on skis.\n#*# Week 2 (January): My father had his birthday.\n"
+    "#*# Week 3: I took my golf lesson at the club.\n*** finished\n#*# Week 4: not read"
+)
 
 
 def put(folder: Path, files: Mapping[str, str]) -> Path:

@@ -9,9 +9,8 @@ from tasks.benchmarks.interface import GivenAnswer
 from tasks.benchmarks.lifebench import LITE, count_words, length_score
 from tasks.benchmarks.results import Graded, score_answers, sum_up
 from tasks.schema.errors import BadInput
-from tests.tasks.benchmarks.made import lines, put
+from tests.tasks.benchmarks.made import LENGTH_TASK, lines, put
 
-TASK = {"id": 1, "category": "create", "type": "Story", "lang": "en", "task": "Use {word_count_type} {word_count} words."}
 NONE = Graded({}, 0, 0)
 
 
@@ -36,8 +35,8 @@ def test_words_are_counted_as_the_authors_script_counts_them(text: str, words: i
 
 
 def test_each_task_is_asked_at_ten_lengths_with_three_control_methods(tmp_path: Path) -> None:
-    chinese = {**TASK, "id": 2, "lang": "cn", "task": "字数{word_count_type}{word_count}。"}
-    suite = LITE.load(put(tmp_path, {"data_lite.jsonl": lines(TASK, chinese)}))
+    chinese = {**LENGTH_TASK, "id": 2, "lang": "cn", "task": "字数{word_count_type}{word_count}。"}
+    suite = LITE.load(put(tmp_path, {"data_lite.jsonl": lines(LENGTH_TASK, chinese)}))
     assert len(suite.items) == 60
     assert {item.group for item in suite.items} == {"equal to", "at most", "at least"}
     assert (suite.items[0].prompt, suite.items[0].words, suite.items[0].id) == ("Use equal to 16 words.", 16, "0:equal to:16")
@@ -47,7 +46,9 @@ def test_each_task_is_asked_at_ten_lengths_with_three_control_methods(tmp_path: 
 
 
 def test_the_figure_is_the_mean_over_lengths_and_short_refusals_are_unscored(tmp_path: Path) -> None:
-    suite = LITE.load(put(tmp_path, {"data_lite.jsonl": lines(TASK, TASK | {"id": 2, "task": "Other: {word_count_type} {word_count}."})}))
+    suite = LITE.load(
+        put(tmp_path, {"data_lite.jsonl": lines(LENGTH_TASK, LENGTH_TASK | {"id": 2, "task": "Other: {word_count_type} {word_count}."})})
+    )
     items = {item.id: item for item in suite.items}
     written = {"0:equal to:16": 16, "1:equal to:16": 8, "0:equal to:32": 32, "1:equal to:32": 1}
     answers = [GivenAnswer(id=name, prompt=items[name].prompt, model="m", response="word " * count) for name, count in written.items()]
@@ -66,6 +67,6 @@ def test_the_figure_is_the_mean_over_lengths_and_short_refusals_are_unscored(tmp
 
 
 def test_a_task_without_a_place_for_the_length_is_named(tmp_path: Path) -> None:
-    put(tmp_path, {"data_lite.jsonl": lines(TASK, TASK | {"task": "Write."})})
+    put(tmp_path, {"data_lite.jsonl": lines(LENGTH_TASK, LENGTH_TASK | {"task": "Write."})})
     with pytest.raises(BadInput, match=r"data_lite\.jsonl:2: task: no {word_count} in it"):
         LITE.load(tmp_path)

@@ -11,21 +11,7 @@ from tasks.benchmarks.interface import GivenAnswer
 from tasks.benchmarks.longgenbench import SHORT, entries_of, holds, read_answer
 from tasks.benchmarks.results import Graded, score_answers, sum_up
 from tasks.schema.errors import BadInput, ReplyError
-from tests.tasks.benchmarks.made import put
-
-TASK: dict[str, Any] = {
-    "prompt": "Write a diary of 4 weeks. *** started ***\n#*# Week 1 (January):",
-    "checks_once": {"2": "my father birthday", "4": "chess evening"},
-    "checks_range": {"1": "Skiing holiday in Aspen", "2": "Skiing holiday in Aspen"},
-    "checks_periodic": {"3": "Attend golf lessons at the local club"},
-    "type": "Week",
-    "prefix": "#*# Week 1 (January):",
-    "number": 4,
-}
-ANSWER = (
-    " We flew to Aspen for a holiday on skis.\n#*# Week 2 (January): My father had his birthday.\n"
-    "#*# Week 3: I took my golf lesson at the club.\n*** finished\n#*# Week 4: not read"
-)
+from tests.tasks.benchmarks.made import DIARY, DIARY_ANSWER, put
 
 
 def published(row: dict[str, Any], answer: str) -> tuple[float, dict[str, int]]:
@@ -40,12 +26,12 @@ def published(row: dict[str, Any], answer: str) -> tuple[float, dict[str, int]]:
 
 
 def test_completion_and_the_entries_are_the_published_ones(tmp_path: Path) -> None:
-    suite = SHORT.load(put(tmp_path, {"Dataset_short.json": json.dumps([TASK])}))
+    suite = SHORT.load(put(tmp_path, {"Dataset_short.json": json.dumps([DIARY])}))
     (item,) = suite.items
     assert (item.id, item.group, item.words) == ("0", "Week", 600)
-    answer = GivenAnswer(id="0", prompt=item.prompt, model="m", response=ANSWER)
+    answer = GivenAnswer(id="0", prompt=item.prompt, model="m", response=DIARY_ANSWER)
     values = suite.rule(item, answer)
-    completion, seen = published(TASK, ANSWER)
+    completion, seen = published(DIARY, DIARY_ANSWER)
     assert values["completion"] == completion == 75.0
     assert {kind: values[f"{kind}_seen"] for kind in seen} == seen
     found = sum_up(SHORT, suite, list(score_answers(suite, {"0": item}, [answer], Graded({}, 0, 0))), Graded({}, 0, 0), judge=None)["m"]
@@ -55,9 +41,9 @@ def test_completion_and_the_entries_are_the_published_ones(tmp_path: Path) -> No
 
 
 def test_the_judge_is_asked_about_each_entry_that_exists(tmp_path: Path) -> None:
-    suite = SHORT.load(put(tmp_path, {"Dataset_short.json": json.dumps([TASK])}))
+    suite = SHORT.load(put(tmp_path, {"Dataset_short.json": json.dumps([DIARY])}))
     (item,) = suite.items
-    answer = GivenAnswer(id="0", prompt=item.prompt, model="m", response=ANSWER)
+    answer = GivenAnswer(id="0", prompt=item.prompt, model="m", response=DIARY_ANSWER)
     questions = suite.questions(item, answer)
     assert [question.name for question in questions] == ["once 2", "range 1", "range 2", "periodic 3"]
     assert "My father had his birthday." in questions[0].prompt
@@ -113,6 +99,6 @@ def test_any_other_reply_is_unscored(text: str) -> None:
     ],
 )
 def test_a_task_that_cannot_be_scored_is_named(tmp_path: Path, change: dict[str, Any], why: str) -> None:
-    put(tmp_path, {"Dataset_short.json": json.dumps([TASK | change])})
+    put(tmp_path, {"Dataset_short.json": json.dumps([DIARY | change])})
     with pytest.raises(BadInput, match=why):
         SHORT.load(tmp_path)

@@ -1,6 +1,7 @@
 """Benchmarks from the command line: a model or recorded answers, a loopback judge, figures with what is unscored."""
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from tasks import store
+from tasks.benchmarks.eqbench import LONGFORM
 from tasks.benchmarks.grading import Grade
 from tasks.benchmarks.hellobench import HELLOBENCH
 from tasks.benchmarks.interface import GivenAnswer
+from tasks.benchmarks.lifebench import LITE
 from tasks.benchmarks.longbench_write import LONGBENCH_WRITE
+from tasks.benchmarks.longgenbench import SHORT
 from tasks.benchmarks.results import AllScores
 from tasks.benchmarks.writingbench import LENGTH_SUBSET
 from tasks.evaluation.__main__ import app
@@ -33,7 +37,11 @@ def here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "longbench_write.jsonl": lines({"prompt": "Write 9 words.", "type": "News", "length": 9}),
         "judge.txt": "$INST$ $RESPONSE$ Grade.",
     }
-    known = ((HELLOBENCH, made.HELLOBENCH), (LENGTH_SUBSET, made.WRITINGBENCH), (LONGBENCH_WRITE, paper))
+    known = (
+        *((HELLOBENCH, made.HELLOBENCH), (LENGTH_SUBSET, made.WRITINGBENCH), (LONGBENCH_WRITE, paper), (LONGFORM, made.EQBENCH)),
+        (LITE, {"data_lite.jsonl": lines(made.LENGTH_TASK)}),
+        (SHORT, {"Dataset_short.json": json.dumps([made.DIARY])}),
+    )
     installed(monkeypatch, *(pinned(one, files) for one, files in known))
     for one, files in known:
         put(tmp_path / one.folder, files)
@@ -157,6 +165,55 @@ def test_longbench_write_is_scored_by_its_name_and_evaluated_with_a_whole_scorec
         "s_l_fixed": 100.0,
     }
     assert (card["s_l"], card["s_q"]) == (100.0, 75.0)
+
+
+def test_a_model_is_asked_lifebenchs_thirty_lengths_without_a_judge(here: Path) -> None:
+    def write(body: Body) -> str:
+        return "word " * (int(asked(body).split()[-2]) // (2 if "at least" in asked(body) else 1))
+
+    with endpoint(write, "candidate") as seen:
+        url = os.environ["LONGWRITER_CANDIDATE_URL"]
+        found = scores(eval_("run", url, "--model", "m", "--benchmark", "lifebench-lite", "--out", here / "out", "--json"))["m"]
+    assert (len(seen), found["answered"], found["judge"]) == (30, 30, None)
+    groups = {name: figures["length_score"]["value"] for name, figures in found["by_group"].items()}
+    half = pytest.approx(100 * math.exp(-2.5))
+    assert groups == {"equal to": 100.0, "at most": 100.0, "at least": half}
+
+
+def test_lifebenchs_own_results_are_matched_by_index_method_and_length(here: Path) -> None:
+    rows = [{"index": 0, "control_method": "equal to", "length_constraint": n, "response": "word " * n, "word_count": n} for n in (16, 32)]
+    found = scores(eval_("score", answers(here / "theirs.jsonl", *rows), "--benchmark", "lifebench-lite", "--json"))["theirs"]
+    assert (found["answered"], found["items"], found["figures"]["length_score"]["value"]) == (2, 30, 100.0)
+
+
+def test_longgenbenchs_own_answers_are_scored_by_rule_and_by_the_judge(here: Path) -> None:
+    row = {"input": made.DIARY["prompt"], "output_blocks": made.DIARY_ANSWER.split("#*#"), "word_count": 30}
+    recorded = answers(here / "theirs.jsonl", row)
+    by_rule = scores(eval_("score", recorded, "--benchmark", "longgenbench-short", "--json"))["theirs"]
+    with endpoint(lambda body: "Yes") as seen:
+        judged = scores(eval_("score", recorded, "--benchmark", "longgenbench-short", "--judge", "--json"))["theirs"]
+    assert by_rule["figures"]["completion"]["value"] == judged["figures"]["completion"]["value"] == 75.0
+    assert by_rule["figures"]["stic_1_by_rule"]["value"] == pytest.approx(100 * 2.5 / 3)
+    assert "stic_1_judged" not in by_rule["figures"]
+    assert (len(seen), judged["figures"]["stic_1_judged"]["value"]) == (4, 100.0)
+
+
+def test_an_eq_bench_story_is_written_in_thirteen_turns_and_judged_in_nine_requests(here: Path) -> None:
+    def grade(body: Body) -> str:
+        names = made.EQBENCH_CHAPTER if "Tell-Don't-Show" in asked(body) else made.EQBENCH_FINAL
+        return "[Scores]\n" + "\n".join(f"{name}: {10 if name in ('Coherent', 'Pacing') else 0}" for name in names)
+
+    with endpoint(grade) as judged, endpoint(lambda body: f"Turn {len(body['messages'])}.", "candidate") as written:
+        url = os.environ["LONGWRITER_CANDIDATE_URL"]
+        words = ["run", url, "--model", "m", "--benchmark", "eqbench-longform", "--out", here / "out", "--json"]
+        found = scores(eval_(*words))["m"]
+        assert scores(eval_(*words))["m"] == found
+    assert (len(written), len(judged)) == (13, 9)
+    assert len(written[-1]["messages"]) == 25
+    chapter, whole = (10 + 20 + 5 * 20) / 7, (10 + 2 * 20 + 5 * 20) / 8
+    figures = {name: figure["value"] for name, figure in found["figures"].items()}
+    assert figures["chapters_written"] == 8.0
+    assert figures["score"] == pytest.approx((8 * chapter + whole) / 9 * 5)
 
 
 def test_a_table_is_shown_with_what_is_unscored(here: Path) -> None:
