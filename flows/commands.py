@@ -12,10 +12,13 @@ from typing import Annotated
 import typer
 
 from flows.embedded import defaults
+from tasks.schema.errors import BadSettings
+from tasks.schema.params import RECORDED
 from tasks.stage import one_line_errors
 
 Push = Annotated[bool, typer.Option("--push", help="send every result to DVC's remote, so that other machines restore it")]
 Elsewhere = Annotated[bool, typer.Option("--elsewhere", help="run stages that have a work pool on that pool's workers; needs --push")]
+RECORDED_ANSWERS = "data/raw/recorded"
 SILENCE = 150.0  # seconds: five heartbeats, so that a server outage of two minutes marks no run as crashed
 WORKER = {  # a worker's Prefect settings: web page on loopback only, heartbeats of its runs, retries on errors of the server's database
     "PREFECT_WORKER_WEBSERVER_HOST": "127.0.0.1",
@@ -26,15 +29,31 @@ WORKER = {  # a worker's Prefect settings: web page on loopback only, heartbeats
 
 def run(
     profile: Annotated[str, typer.Option(help="copy this profile to params.yaml first; see `longwriter use`")] = "",
+    teacher: Annotated[
+        str,
+        typer.Option(
+            help="take the profile's variant with another teacher, profiles/PROFILE-TEACHER.yaml; recorded: answers that you have, without a call"
+        ),
+    ] = "",
+    answers: Annotated[
+        Path | None,
+        typer.Option(help=f"with --teacher recorded: a file or folder of rows with a prompt and its answer; copied to {RECORDED_ANSWERS}"),
+    ] = None,
     push: Push = False,
     elsewhere: Elsewhere = False,
 ) -> None:
     """Run the whole pipeline, from raw prompts to a promoted model and a report. Unchanged stages do not run again."""
-    if profile:
-        from flows.profiles import use
+    if profile or teacher or answers:
+        from flows.profiles import use, variant
+        from flows.recorded import take
 
         with one_line_errors():
-            use(profile)
+            name = variant(profile, teacher)
+            if teacher == RECORDED:
+                take(answers)
+            elif answers:
+                raise BadSettings("--answers is for --teacher recorded only; fix: add it, or leave out --answers")
+            use(name)
     defaults()
     from flows import longwriter, terminal
 

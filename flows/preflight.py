@@ -21,7 +21,10 @@ from tasks.schema.params import Params
 from tasks.schema.settings import Role, settings
 from tasks.training.base_checks import base
 
-MADE_BY = {"official": "`longwriter eval official` fetches it"}  # folders of data/raw and the commands that fill them
+MADE_BY = {
+    "official": "`longwriter eval official` fetches it",
+    "recorded": "`longwriter run --profile NAME --teacher recorded --answers PATH` copies them there",
+}  # folders of data/raw and the commands that fill them
 
 
 def check(repo: Repo, stages: Sequence[Stage], params: Params) -> None:

@@ -4,7 +4,7 @@ import subprocess
 from pathlib import Path
 
 from tasks import store
-from tasks.schema.errors import BadInput
+from tasks.schema.errors import BadInput, BadSettings
 from tasks.schema.params import PROFILES, load
 
 PARAMS = Path("params.yaml")
@@ -20,6 +20,20 @@ def folder() -> Path:
     """The folder of profiles: the checkout's profiles/, where users may add files; outside a checkout the installed package's."""
     here = Path("profiles")
     return here if here.is_dir() else PROFILES
+
+
+def variant(profile: str, teacher: str) -> str:
+    """The name of a profile, or of its variant with another teacher. Raises BadSettings if there is no such variant."""
+    if not teacher:
+        return profile
+    if not profile:
+        raise BadSettings(f"--teacher {teacher}: no profile is named; fix: add --profile, such as --profile smollm2")
+    name = profile if profile.endswith(f"-{teacher}") else f"{profile}-{teacher}"
+    if name not in (known := names()):
+        others = [one for one in known if one.endswith(f"-{teacher}")] or [one for one in known if one.startswith(f"{profile}-")]
+        fix = f"use one of {', '.join(others)}" if others else "change models.teacher in a profile of your own"
+        raise BadSettings(f"--teacher {teacher}: there is no profile {name}; fix: {fix}")
+    return name
 
 
 def use(name: str, *, force: bool = False) -> None:

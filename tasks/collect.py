@@ -7,7 +7,7 @@ of the rows, and how they are split into files, do not change the result. Texts 
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -24,13 +24,13 @@ from tasks.filtering.candidates import Candidates, StoredCandidate
 from tasks.filtering.pool import Rejects, fill
 from tasks.filtering.sift import Rules
 from tasks.schema.errors import GateFailed, ReplyError, Unanswered
-from tasks.schema.params import Collect, Model
-from tasks.schema.records import Instruction, Reason
+from tasks.schema.params import RECORDED, Collect, Model
+from tasks.schema.records import Instruction, Reason, RecordedText
 from tasks.sources import reading
 
 
 def run(folder: Path, benchmark: Path, out: Path, *, seed: int, collect: Collect, selector_model: Model) -> stage.Metrics:
-    rules = Rules(collect, _prompts(folder, benchmark, collect))
+    rules, licences = Rules(collect, _prompts(folder, benchmark, collect)), {entry.name: entry.licence for entry in collect.sources}
     with (
         TemporaryDirectory(dir=out, prefix=".pool-") as scratch,
         Candidates(Path(scratch), threshold=collect.near_duplicate) as pool,
@@ -38,11 +38,13 @@ def run(folder: Path, benchmark: Path, out: Path, *, seed: int, collect: Collect
     ):
         facts = fill(pool, rejects, folder, rules)
         places = list(_without_copies(pool, rejects, threshold=collect.near_duplicate))
-        asked = len(places)
-        fit = stage.run_async(_by_selector(pool, places, rejects, Path(scratch), collect, selector_model))
+        if collect.recorded:
+            asked, fit = 0, _recorded(pool, places)
+        else:
+            asked, fit = len(places), stage.run_async(_by_selector(pool, places, rejects, Path(scratch), collect, selector_model))
         drawn = draw(fit, count=collect.count, seed=seed)
         _leave(pool, fit, drawn, rejects, collect)
-        written = store.write(out / "instructions.jsonl", (_instruction(pool[one.place], one.words) for one in drawn))
+        written = store.write(out / "instructions.jsonl", (_instruction(pool[one.place], one.words, licences) for one in drawn))
         _check(facts["rows"], written, rejects)
     return {**facts, "asked": asked, "instructions": written, "rejects": rejects.total, **_spread(drawn), **rejects.by_reason()}
 
@@ -63,6 +65,12 @@ def _without_copies(pool: Candidates, rejects: Rejects, *, threshold: float) -> 
         rejects.add(pool, place, (Reason.NEAR_DUPLICATE, f"of {pool.id(other)}, similarity {similarity:.2f}"))
 
     yield from near(pool, unique, refuse)
+
+
+def _recorded(pool: Candidates, places: list[int]) -> list[DrawablePrompt]:
+    """All remaining prompts: no selector is needed, because each has its text."""
+    found = (pool[place] for place in places)
+    return [DrawablePrompt(one.id, one.language, one.words, RECORDED, place) for place, one in zip(places, found, strict=True) if one.words]
 
 
 async def _by_selector(
@@ -108,7 +116,7 @@ def _leave(pool: Candidates, fit: list[DrawablePrompt], drawn: list[DrawableProm
             rejects.add(pool, one.place, (Reason.NOT_DRAWN, f"over collect.count, {collect.count}"))
 
 
-def _instruction(asked: StoredCandidate, words: int) -> Instruction:
+def _instruction(asked: StoredCandidate, words: int, licences: Mapping[str, str]) -> Instruction:
     given = {
         "id": asked.id,
         "text": asked.text,
@@ -116,6 +124,7 @@ def _instruction(asked: StoredCandidate, words: int) -> Instruction:
         "words": words,
         "length_kind": asked.length_kind,
         "source": asked.source,
+        "recorded": RecordedText(text=asked.answer, licence=licences[asked.source.partition("/")[0]]) if asked.answer else None,
     }
     return Instruction.model_validate(given)
 

@@ -61,8 +61,9 @@ def answers(params: Params, own: Settings, wanted: Sequence[Role]) -> list[Check
 
 
 def roles(params: Params) -> list[Role]:
-    """The roles that params.yaml has a model for."""
-    return [role for role in get_args(Role) if _model(params, role)]
+    """The roles that params.yaml has a model for. With recorded answers nobody is asked to select or to write."""
+    unasked = ("teacher", "selector") if params.collect.recorded else ()
+    return [role for role in get_args(Role) if role not in unasked and _model(params, role)]
 
 
 def versions() -> Iterator[Check]:

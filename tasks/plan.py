@@ -13,9 +13,10 @@ from pathlib import Path
 
 from tasks import progress, stage, store
 from tasks.agentwrite.planner import plan_or_reject
+from tasks.agentwrite.recorded import recorded_plan
 from tasks.endpoints.chat import for_each_async
 from tasks.endpoints.roles import open_role
-from tasks.schema.params import Model, PlanSection
+from tasks.schema.params import RECORDED, Model, PlanSection
 from tasks.schema.records import Instruction, Plan, Reject
 
 BLOCK = 10_000  # instructions sorted at once, so that the first request does not wait until a long file is read
@@ -23,11 +24,24 @@ BLOCK = 10_000  # instructions sorted at once, so that the first request does no
 
 def run(instructions: Path, admitted: Path, out: Path, *, plan: PlanSection, teacher_model: Model) -> stage.Metrics:
     """`admitted` is not read: it is a dependency, so that the instructions' contract must pass first."""
-    made = stage.run_async(_plans(instructions, out, plan, teacher_model))
+    if teacher_model.name == RECORDED:
+        made = _of_recorded(instructions, out)
+    else:
+        made = stage.run_async(_plans(instructions, out, plan, teacher_model))
     asked = len(made.plans) + len(made.rejects)
     stage.check_reject_rate(made.rejects.records(Reject), of=asked, at_most=plan.max_rejects)
     plans, rejects = made.plans.write(out / "plans.jsonl"), made.rejects.write(out / "rejects.jsonl")
     return {"instructions": asked, "plans": plans, "rejects": rejects, "paragraphs": made.paragraphs, "in_chapters": made.in_chapters}
+
+
+def _of_recorded(instructions: Path, out: Path) -> "_Made":
+    """Plans of recorded answers, without a call: one step for each paragraph that is there."""
+    count = store.count(instructions)
+    with progress.bar(total=count, unit="plan", label="plan") as bar:
+        made = _Made(out, array("q", range(count)), bar)
+        for number, instruction in enumerate(store.read(instructions, Instruction)):
+            made.add(number, recorded_plan(instruction, instructions))
+        return made
 
 
 async def _plans(instructions: Path, out: Path, plan: PlanSection, model: Model) -> "_Made":

@@ -6,20 +6,22 @@ of them repeat from call to call (tasks/agentwrite/context.py). The longest draf
 longest-remaining-first, so the stage ends near the endpoint's limit.
 """
 
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from tasks import stage, store
+from tasks import progress, stage, store
 from tasks.agentwrite.budget import on_target
 from tasks.agentwrite.draft_progress import DraftProgress
 from tasks.agentwrite.paragraph_checks import Unwritable
+from tasks.agentwrite.recorded import recorded_draft
 from tasks.agentwrite.writer import write_draft
 from tasks.endpoints.chat import for_each_async
 from tasks.endpoints.ledger import WAYS
 from tasks.endpoints.roles import open_role
-from tasks.schema.params import Model, PlanSection, Write
-from tasks.schema.records import Plan, Reject
+from tasks.schema.params import RECORDED, Model, PlanSection, Write
+from tasks.schema.records import Draft, Plan, Reject
 from tasks.text.counts import count_words
 
 
@@ -33,12 +35,31 @@ class Chain(NamedTuple):
 
 
 def run(plans: Path, out: Path, *, write: Write, plan: PlanSection, teacher_model: Model) -> stage.Metrics:
+    if teacher_model.name == RECORDED:
+        return _of_recorded(plans, out)
     chains = [_chain(place, start, planned) for place, (start, planned) in enumerate(store.placed(plans, Plan))]
     drafts, rejects = store.Spool(out), store.Spool(out)
     counts = stage.run_async(_all(chains, plans, drafts, rejects, write, plan, teacher_model))
     stage.check_reject_rate(rejects.records(Reject), of=len(chains), at_most=write.max_rejects)
     written, lost = drafts.write(out / "drafts.jsonl"), rejects.write(out / "rejects.jsonl")
     return {"plans": len(chains), "drafts": written, "rejects": lost, **counts}
+
+
+def _of_recorded(plans: Path, out: Path) -> stage.Metrics:
+    """Recorded answers as drafts, without a call. Their checks are those of the stage collect (tasks/filtering/recorded.py)."""
+    counts = {"words": 0, "within_10_percent": 0}
+
+    def drafts() -> Iterator[Draft]:
+        for planned in progress.track(store.read(plans, Plan), unit="draft", label="write", total=store.count(plans)):
+            draft = recorded_draft(planned, plans)
+            words = sum(map(count_words, draft.paragraphs))
+            counts["words"] += words
+            counts["within_10_percent"] += on_target(words, planned.instruction.words)
+            yield draft
+
+    written = store.write(out / "drafts.jsonl", drafts())
+    store.write(out / "rejects.jsonl", ())
+    return {"plans": written, "drafts": written, "rejects": 0, "calls": 0, **counts}
 
 
 def _chain(place: int, start: int, planned: Plan) -> Chain:

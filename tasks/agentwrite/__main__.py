@@ -60,6 +60,8 @@ def estimate(
     Exits with 2, after printing the figures, if a run would refuse the base model."""
     with one_line_errors():
         params, own = load(), settings()
+        if params.collect.recorded:
+            raise BadSettings("models.teacher.name is recorded: plan and write make no calls, so there is nothing to estimate")
         given = prompts or (INSTRUCTIONS if INSTRUCTIONS.is_file() else None)
         asked, teacher = prompts_of(given, params.collect), params.models.teacher
         pace = pace_of(read_journal(own.home / JOURNAL), teacher.name, first_token=ttft, tokens_per_second=tokens_per_second)

@@ -13,7 +13,7 @@ from tasks.filtering.sift import PassedPrompt
 
 LANGUAGES = ("en", "zh")
 LENGTH_KINDS = ("none", "exact", "least", "most", "range")
-_LAYOUT = "id <u8, rank <u8, start <i8, length <i4, file <i4, row <i8, words <i4, language u1, length_kind u1"
+_LAYOUT = "id <u8, rank <u8, start <i8, length <i4, answer <i4, file <i4, row <i8, words <i4, language u1, length_kind u1"
 _FACTS = np.dtype([(name, form) for name, form in (field.split() for field in _LAYOUT.split(", "))])
 
 
@@ -26,6 +26,7 @@ class StoredCandidate(NamedTuple):
     words: int | None
     length_kind: str
     source: str
+    answer: str = ""  # the recorded text; empty: none
 
 
 class Candidates:
@@ -54,12 +55,22 @@ class Candidates:
             self._files.append(file)
         facts = np.zeros(len(kept), _FACTS)
         for place, one in enumerate(kept):
-            text = one.text.encode("utf-8")
+            text, answer = one.text.encode("utf-8"), one.answer.encode("utf-8")
             start = self._texts.tell()
-            self._texts.write(text)
+            self._texts.write(text + answer)
             words = -1 if one.words is None else one.words
             coded = LANGUAGES.index(one.language), LENGTH_KINDS.index(one.length_kind)
-            facts[place] = (int(one.id, 16), one.rank, start, len(text), len(self._files) - 1, before + one.number, words, *coded)
+            facts[place] = (
+                int(one.id, 16),
+                one.rank,
+                start,
+                len(text),
+                len(answer),
+                len(self._files) - 1,
+                before + one.number,
+                words,
+                *coded,
+            )
         self._chunks.append(facts)
         self.sketches.add(sketches)
 
@@ -78,6 +89,12 @@ class Candidates:
         self._texts.seek(int(fact["start"]))
         return self._texts.read(int(fact["length"])).decode("utf-8")
 
+    def answer(self, place: int) -> str:
+        """The recorded text; empty if there is none."""
+        fact = self.facts[place]
+        self._texts.seek(int(fact["start"]) + int(fact["length"]))
+        return self._texts.read(int(fact["answer"])).decode("utf-8")
+
     def id(self, place: int) -> str:
         return f"{int(self.facts[place]['id']):016x}"
 
@@ -89,4 +106,5 @@ class Candidates:
         fact = self.facts[place]
         words = int(fact["words"])
         language, length_kind = LANGUAGES[fact["language"]], LENGTH_KINDS[fact["length_kind"]]
-        return StoredCandidate(self.id(place), self.text(place), language, None if words < 0 else words, length_kind, self.source(place))
+        asked = None if words < 0 else words
+        return StoredCandidate(self.id(place), self.text(place), language, asked, length_kind, self.source(place), self.answer(place))

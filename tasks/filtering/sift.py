@@ -12,6 +12,8 @@ from tasks.corpus.contamination import BenchmarkIndex
 from tasks.corpus.filters import Fault, FilteredPrompt, fault
 from tasks.corpus.near_copies import Sketches, sketch
 from tasks.corpus.personal import masked
+from tasks.corpus.recorded import RecordedPair, pair_of
+from tasks.filtering.recorded import recorded_answer, text_fault
 from tasks.schema.params import Collect
 from tasks.schema.records import Reason
 from tasks.sources.adapters import RawPrompt, raw_prompt_of
@@ -36,6 +38,7 @@ class PassedPrompt(NamedTuple):
     language: str
     words: int | None  # requested length
     length_kind: str
+    answer: str = ""  # the recorded text; empty: a teacher is to write one
 
 
 class RejectedRow(NamedTuple):
@@ -89,6 +92,9 @@ def _outcomes(
             yield row.number, None
             continue
         try:
+            if rules.collect.recorded:
+                yield row.number, recorded_outcome(row, split.file.entry.adapter, rules)
+                continue
             ask = _ask(row, split.file.entry.adapter)
         except Misfit as problem:
             yield row.number, ("", (Reason.MALFORMED, str(problem)))
@@ -102,6 +108,27 @@ def _ask(row: SourceRow, adapter: str) -> RawPrompt:
     if row.data is None:
         raise Misfit(row.problem)
     return raw_prompt_of(row.data, adapter)
+
+
+def recorded_outcome(row: SourceRow, adapter: str, rules: Rules) -> PassedWithShingles | tuple[str, Fault]:
+    """Check a recorded answer and its prompt: the pair to train on, or an id and the first fault. Raises Misfit without an answer."""
+    ask, answer = _ask(row, adapter), recorded_answer(row.data or {}, adapter)
+    asked = FilteredPrompt(ask)
+    if match := rules.prompts.match(duplicates.shingled(asked.text, asked.language), duplicates.tokens_of(asked.text)):
+        return asked.id, (Reason.CONTAMINATED, f"benchmark prompt {match.id}, {match.share:.0%} of it")
+    pair = pair_of(asked.text, answer, rules.collect.words)
+    if not isinstance(pair, RecordedPair):
+        return asked.id, pair
+    found = judged(ask._replace(text=pair.prompt, system=""), rules)
+    if not isinstance(found, PassedWithShingles):
+        return found
+    if match := rules.prompts.match(duplicates.shingled(pair.text, asked.language), duplicates.tokens_of(pair.text)):
+        return asked.id, (Reason.CONTAMINATED, f"the text has benchmark prompt {match.id}, {match.share:.0%} of it")
+    text, kinds = masked(pair.text, asked.language) if rules.collect.personal_data == "mask" else (pair.text, Counter[str]())
+    kept = found.kept._replace(answer=text)
+    if fault := text_fault(text, kept.text, kept.language, words=pair.words):
+        return kept.id, fault
+    return found._replace(kept=kept, masked=found.masked + kinds)
 
 
 def judged(ask: RawPrompt, rules: Rules) -> PassedWithShingles | tuple[str, Fault]:

@@ -27,6 +27,7 @@ PROFILES = Path(__file__).parent / "profiles"  # complete params files; in a che
 PAPERS = PROFILES / "small.yaml"  # the evaluator's default without a params.yaml: has the paper's judge
 LARGEST = 10**9  # limit for every number in params.yaml except the seed
 SHAPE = "write it as in the files of profiles/"
+RECORDED = "recorded"  # models.teacher.name of recorded answers, which stand in for a teacher's texts
 DEEPEST = 20  # levels of nesting
 Keys = tuple[int | str, ...]  # of a value, from the top
 
@@ -146,6 +147,11 @@ class Collect(Section):
     toxicity: Literal["words", "off"] = Field(description="words: a word list too; off: the flags of the source alone")
     personal_data: Literal["mask", "keep"] = Field(description="mask: addresses, numbers and keys become placeholders such as [EMAIL]")
     max_malformed: Share = Field(description="share of unreadable rows that may be set aside; 0 stops at the first")
+    recorded: bool = Field(
+        False,  # the default keeps the meaning of params files that were written before this key existed
+        description="the rows' own answers become the texts, cut at the end of a sentence to lengths within `words`; their prompts get a"
+        " length request that is true. No selector is asked; needs models.teacher.name: recorded",
+    )
 
     @field_validator("languages", mode="before")
     @classmethod
@@ -496,6 +502,12 @@ class Params(Section):
     promote: Promote
     serve: Serve
     study: Study
+
+    @model_validator(mode="after")
+    def recorded_answers_for_a_recorded_teacher(self) -> "Params":
+        if self.collect.recorded != (self.models.teacher.name == RECORDED):
+            raise ValueError("collect.recorded: true and models.teacher.name: recorded need each other; set both, or neither")
+        return self
 
     @model_validator(mode="after")
     def answerable(self) -> "Params":

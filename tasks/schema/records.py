@@ -81,6 +81,13 @@ class Reject(Record):
     source: str  # file:row of the raw row
 
 
+class RecordedText(Record):
+    """A recorded answer to an instruction, which the stage write takes instead of a teacher's."""
+
+    text: str
+    licence: str  # SPDX identifier of its source
+
+
 class Instruction(Record):
     """A prompt to write an answer for."""
 
@@ -90,6 +97,7 @@ class Instruction(Record):
     words: Words  # the requested length
     length_kind: LengthKind = "none"  # kind of length request; none: the text has none, and `words` is the selector's estimate
     source: str  # file:row
+    recorded: RecordedText | None = Field(None, exclude_if=lambda recorded: recorded is None)  # None: a teacher writes it
 
 
 class Step(Record):
@@ -113,6 +121,14 @@ class Plan(Record):
 Way = Literal["direct", "repaired", "serial"]
 
 
+class Provenance(Record):
+    """Where a draft comes from that no teacher wrote."""
+
+    kind: Literal["recorded"]
+    licence: str  # SPDX identifier of the source
+    source: str  # file:row of the recorded answer
+
+
 class Draft(Record):
     """A written text with its instruction and plan."""
 
@@ -121,6 +137,7 @@ class Draft(Record):
     paragraphs: tuple[str, ...]  # one per step, in order
     # How write.mode direct made it: by direct calls alone, with repairs, or serially after them. Not written for the other modes.
     way: Way | None = Field(None, exclude_if=lambda way: way is None)
+    provenance: Provenance | None = Field(None, exclude_if=lambda made: made is None)  # None: the teacher wrote it
 
 
 class Message(Record):

@@ -55,7 +55,7 @@ def misplaced(params: Params, own: Settings) -> list[str]:
     """Stand-ins that would answer for real data or judge a real model: one line each, with the key and the fix."""
     data = [source.name for source in params.collect.sources if source.name != SOURCE]
     found: list[str] = []
-    if data:
+    if data and not params.collect.recorded:
         found += [_line("selector", params.models.selector, own, f"the source {data[0]} is not the rehearsal's")]
         found += [_line("teacher", params.models.teacher, own, f"the source {data[0]} is not the rehearsal's")]
     if params.base.model != TINY:

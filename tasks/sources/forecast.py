@@ -35,7 +35,8 @@ def refusals(params: Params) -> list[str]:
 def _refusals(texts: list[str], params: Params) -> Iterator[str]:
     words = params.collect.words
     asked = [parse_length_request(text).target for text in texts]
-    fits = [text for text, target in zip(texts, asked, strict=True) if target is None or target in words]
+    recorded = params.collect.recorded  # the prompts get a new length request
+    fits = [text for text, target in zip(texts, asked, strict=True) if recorded or target is None or target in words]
     outside = len(texts) - len(fits)
     if outside and len(fits) < max(
         params.validate_instructions.min_rows, params.validate_drafts.min_rows, params.validate_dataset.min_rows

@@ -1,8 +1,6 @@
 """Read the training texts of a study: the pipeline's dataset, or recorded answers of other models in files."""
 
 import hashlib
-import re
-from bisect import bisect_right
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
@@ -13,8 +11,7 @@ from tasks.evaluation.recorded import PROMPTS
 from tasks.longbench.benchmark import BenchmarkRow, entries, language_of
 from tasks.schema.records import Language, Message, Sample
 from tasks.text.counts import count_words
-
-ENDS = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|$)|[。！？…]+[”’」』）]*|\n")  # ends of sentences and of lines
+from tasks.text.cutting import up_to
 
 
 def within(sample: Sample, cap: int, *, over: Literal["drop", "cut"]) -> Sample | None:
@@ -27,9 +24,7 @@ def within(sample: Sample, cap: int, *, over: Literal["drop", "cut"]) -> Sample 
     if over == "drop":
         return None
     *before, answer = sample.messages
-    ends = [found.end() for found in ENDS.finditer(answer.content)]
-    last = bisect_right(ends, cap, key=lambda end: count_words(answer.content[:end]))
-    text = answer.content[: ends[last - 1]].rstrip() if last else ""
+    text = up_to(answer.content, cap)
     if not (words := count_words(text)):
         return None
     messages = (*before, answer.model_copy(update={"content": text}))
