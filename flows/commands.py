@@ -32,7 +32,7 @@ def run(
     teacher: Annotated[
         str,
         typer.Option(
-            help="take the profile's variant with another teacher, profiles/PROFILE-TEACHER.yaml; recorded: answers that you have, without a call"
+            help="take the profile's variant with another teacher, profiles/PROFILE-TEACHER.yaml; recorded: answers that you have, no calls"
         ),
     ] = "",
     answers: Annotated[

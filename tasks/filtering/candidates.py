@@ -60,17 +60,8 @@ class Candidates:
             self._texts.write(text + answer)
             words = -1 if one.words is None else one.words
             coded = LANGUAGES.index(one.language), LENGTH_KINDS.index(one.length_kind)
-            facts[place] = (
-                int(one.id, 16),
-                one.rank,
-                start,
-                len(text),
-                len(answer),
-                len(self._files) - 1,
-                before + one.number,
-                words,
-                *coded,
-            )
+            sizes, row = (len(text), len(answer)), before + one.number
+            facts[place] = (int(one.id, 16), one.rank, start, *sizes, len(self._files) - 1, row, words, *coded)
         self._chunks.append(facts)
         self.sketches.add(sketches)
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from tasks.agentwrite.paragraph_checks import Earlier, find_fault
 from tasks.agentwrite.recorded import paragraphs_of
+from tasks.contracts.measures import repetition
 from tasks.corpus.filters import Fault
 from tasks.endpoints.chat import Reply
 from tasks.schema.records import Instruction, Language, Reason, Usage
@@ -18,7 +19,7 @@ from tasks.text.unrepeated import count_without_loops
 from tasks.text.words import count_fixed
 from tasks.text.wrong_language import other_language
 
-AGAIN = 0.1  # share of words in loops and repeated passages, from which a text repeats itself
+AGAIN = 0.1  # share of words in repeated passages, or of sentences that occur again, over which a text repeats itself
 
 
 def recorded_answer(row: Mapping[str, object], adapter: str) -> str:
@@ -57,6 +58,8 @@ def _repetition(text: str) -> Fault | None:
     written = count_fixed(text)
     if written and (share := 1 - count_without_loops(text, written=written) / written) > AGAIN:
         return Reason.REPEATED, f"{share:.0%} of its words repeat earlier passages"
+    if (share := repetition(text)) > AGAIN:
+        return Reason.REPEATED, f"{share:.0%} of its sentences occur before in it"
     if evidence := repeated(paragraphs_of(text)):
         return Reason.REPEATED, evidence
     return None

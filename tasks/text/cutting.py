@@ -8,9 +8,8 @@ from tasks.text.counts import count_words
 from tasks.text.endings import stops_short
 
 ENDS = re.compile(r"[.!?…]+[\"'”’)\]]*(?=\s|$)|[。！？…]+[”’」』）]*|\n")  # ends of sentences and of lines
-_SENTENCES = re.compile(
-    r"(?<![.!?…])[.!?…]++[\"'”’)\]*_]*+(?=\s+[^\sa-z]|\s*\Z)|[。！？…]+[”’」』）*_]*"
-)  # a sentence does not begin in lower case
+# A sentence does not begin in lower case.
+_SENTENCES = re.compile(r"(?<![.!?…])[.!?…]++[\"'”’)\]*_]*+(?=\s+[^\sa-z]|\s*\Z)|[。！？…]+[”’」』）*_]*")
 _ABBREVIATION = re.compile(r"(?:\b(?:mr|mrs|ms|dr|prof|st|vs|no|fig|jr|sr|e\.g|i\.e|[A-Z]))\.\Z", re.IGNORECASE)
 _MARKER = re.compile(r"\W*(?:\d{1,3}|[A-Za-z])[.)]\W*\Z")  # a line with nothing but the number of a list
 _HEADING = re.compile(r"\s*#|\s*[*_]{2}[^*_\n]*[*_]{2}\W*\Z")
