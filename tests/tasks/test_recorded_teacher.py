@@ -26,7 +26,8 @@ def collected(folder: Path, out: Path, params: Params, **changes: object) -> tup
     out.mkdir(parents=True, exist_ok=True)
     section = params.collect.model_copy(update=changes)
     metrics = collect.run(folder, BENCHMARK, out, seed=1, collect=section, selector_model=params.models.selector)
-    return metrics, store.read_list(out / "instructions.jsonl", Instruction), store.read_list(out / "rejects.jsonl", Reject)
+    rejects = store.read_list(out / "rejects.jsonl", Reject) if metrics["rejects"] else []
+    return metrics, store.read_list(out / "instructions.jsonl", Instruction), rejects
 
 
 def test_recorded_answers_become_drafts_with_their_origin_and_nothing_is_asked(tmp_path: Path, params: Params) -> None:

@@ -50,16 +50,16 @@ def test_the_prompt_asks_for_the_length_of_the_cut_text_and_for_no_other(prompt:
 
 
 def test_lengths_spread_over_the_whole_range_and_requests_over_many_wordings() -> None:
-    pairs = [made(f"Tell me about the number {seed} tram.", seed) for seed in range(200)]
+    pairs = [made(f"Tell me about the number {seed} tram.", seed) for seed in range(80)]
     counts = sorted(count_words(pair.text) for pair in pairs)
-    assert counts[20] < 150
-    assert counts[100] < 400
-    assert counts[180] > 550
+    assert counts[8] < 150
+    assert counts[40] < 400
+    assert counts[72] > 550
     wordings = {
         " ".join(pair.prompt.replace(f"{pair.words:,}", "N").split()).replace(f"number {n} tram", "") for n, pair in enumerate(pairs)
     }
     assert len(wordings) > 8
-    assert pairs == [made(f"Tell me about the number {seed} tram.", seed) for seed in range(200)]
+    assert pairs == [made(f"Tell me about the number {seed} tram.", seed) for seed in range(80)]
 
 
 @given(st.integers(100, 800))
