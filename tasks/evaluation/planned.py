@@ -24,8 +24,11 @@ def check_languages(items: Iterable[BenchmarkItem]) -> None:
         raise BadInput("benchmark", problem, fix="leave --agentwrite out, or use prompts in en and zh")
 
 
-def through_agentwrite(plan: PlanSection, write: Write) -> Method:
-    """Returns a method that plans, then writes by paragraphs. Without a usable plan or paragraph the answer is empty and has the reason."""
+def through_agentwrite(plan: PlanSection, write: Write, *, max_tokens: int) -> Method:
+    """Returns a method that plans, then writes. Without a usable plan or paragraph the answer is empty and has the reason.
+
+    `max_tokens`: of the candidate, which limits what mode direct requests in one call.
+    """
 
     async def method(chat: Chat, item: BenchmarkItem, sample: int) -> WholeAnswer:
         counted = _Counted(chat, sample)
@@ -35,7 +38,7 @@ def through_agentwrite(plan: PlanSection, write: Write) -> Method:
             planned = await make_plan(counted, asked, plan=plan)
         except ReplyError as error:
             return WholeAnswer("", str(Reason.BAD_PLAN), counted.tokens, counted.seconds, problem=f"without a plan: {error}"[:200])
-        draft = await write_draft(counted, planned, write=write, bounds=plan.paragraph_words)
+        draft = await write_draft(counted, planned, write=write, bounds=plan.paragraph_words, max_tokens=max_tokens)
         if isinstance(draft, Unwritable):
             return WholeAnswer("", str(draft.reason), counted.tokens, counted.seconds, planned.steps, problem=draft.detail)
         return WholeAnswer("\n\n".join(draft.paragraphs), "stop", counted.tokens, counted.seconds, planned.steps)
