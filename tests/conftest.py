@@ -21,6 +21,10 @@ ROOT = Path(__file__).parent.parent
 # A run in a shell's background begins with Ctrl-C ignored, and the processes that tests interrupt would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# A stage's recorder imports MLflow: five seconds of CPU for each stage that runs, or that a fixture starts.
+QUICK = {f"{PREFIX}RECORD_AFTER": "3600"}
+os.environ |= QUICK
+
 # Machines are shared: how long an example takes says nothing. The suite is the same in every run; HYPOTHESIS_PROFILE=explore draws anew.
 hypothesis_settings.register_profile("fixed", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
 hypothesis_settings.register_profile("explore", deadline=None, max_examples=2_000, suppress_health_check=[HealthCheck.too_slow])
@@ -37,7 +41,7 @@ def made_data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made_files(tmp_path_factory.mktemp("made"))
 
 
-@pytest.fixture(scope="session", params=["made", pytest.param("authors", marks=NOT_HERE)])
+@pytest.fixture(scope="session", params=["made", pytest.param("authors", marks=[NOT_HERE, pytest.mark.slow])])
 def data(request: pytest.FixtureRequest) -> Path:
     """The folder of made files, and where they are at hand that of the authors' own."""
     return SHARED if request.param == "authors" else Path(request.getfixturevalue("made_data"))
@@ -59,7 +63,7 @@ def descendants(word: str, *, of: int | None = None) -> list[psutil.Process]:
 
 @pytest.fixture(autouse=True)
 def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    for name in [name for name in os.environ if name.startswith(PREFIX) or name == "OPENAI_API_KEY"]:
+    for name in [name for name in os.environ if (name.startswith(PREFIX) and name not in QUICK) or name == "OPENAI_API_KEY"]:
         monkeypatch.delenv(name)
     monkeypatch.setenv(f"{PREFIX}HOME", str(tmp_path / "home"))
     monkeypatch.setenv(f"{PREFIX}SERVER", "transformers")  # whether or not the extra llamacpp is installed

@@ -86,6 +86,9 @@ class Settings(BaseSettings):
     trace_share: float = Field(
         1.0, ge=0, le=1, description="share of a stage's samples that are traced, chosen by their ids, up to `traces`"
     )
+    record_after: float = Field(
+        2.0, ge=0, description="seconds until a running stage's progress is recorded in MLflow; a shorter one is not"
+    )
     rehearsal_latency: float = Field(0.0, ge=0, description="seconds before each of the rehearsal endpoint's answers")
     startup_timeout: float = Field(180.0, gt=0, description="seconds until a server that the pipeline starts must answer")
 

@@ -26,7 +26,6 @@ from tasks.tracking.recorder import Begin, End, Numbers, Status, encode
 from tasks.tracking.traces import Exchange, Trace
 
 EVERY = 10.0  # seconds between two records of the metrics
-DELAY = 2.0  # a run is created after so many seconds; a stage replayed from the journal ends earlier
 HAND_OVER = 2.0  # most seconds until the recorder has the last metrics
 PATIENCE = 10.0  # most seconds that a stage waits at its end until they are written
 SHARE = 0.005  # most of that wait as a share of the stage's duration
@@ -36,9 +35,9 @@ ROOT = Path(__file__).parents[2]
 class Live:
     """Records a stage in MLflow: `with live_run("write", params) as live: … live.log({"words": 120})`.
 
-    A stage that ends within DELAY seconds leaves no run. At its end a stage waits at most HAND_OVER seconds until the recorder has its
-    last metrics. Then it waits for at most SHARE of its own duration, and about PATIENCE seconds, until they are written, so that a
-    warning can still be printed. The recorder ends on its own soon after.
+    A stage that ends within settings.record_after seconds leaves no run: one replayed from the journal is over before. At its end a stage
+    waits at most HAND_OVER seconds until the recorder has its last metrics. Then it waits for at most SHARE of its own duration, and about
+    PATIENCE seconds, until they are written, so that a warning can still be printed. The recorder ends on its own soon after.
     """
 
     def __init__(self, stage: str, params: Mapping[str, object]) -> None:
@@ -46,7 +45,7 @@ class Live:
         self._begin = Begin(stage=stage, params={name: str(value) for name, value in params.items()}, began=time.time())
         self._newest: Numbers | None = None
         self._traces: SimpleQueue[Trace] = SimpleQueue()
-        self._room = settings().traces
+        self._room, self._record_after = settings().traces, settings().record_after
         self._status: Status = "FINISHED"
         self._tags: dict[str, str] = {}
         self._took = 0.0
@@ -86,7 +85,7 @@ class Live:
 
     def _record(self) -> None:
         try:
-            if not self._over.wait(DELAY):
+            if not self._over.wait(self._record_after):
                 self._hand_over()
         except OSError as error:
             self._warn(f"its recorder: {error.strerror or error}")

@@ -28,7 +28,7 @@ from tasks.endpoints.replay import HEAD, Paid, key_of
 from tasks.schema.params import Params, load
 from tasks.schema.records import Draft, Instruction, Plan, Reject, Step
 from tasks.schema.settings import PREFIX
-from tests.conftest import ROOT
+from tests.conftest import QUICK, ROOT
 
 SAMPLES, SLOTS = 64, 16
 OUTPUTS = ("drafts.jsonl", "metrics.json", "rejects.jsonl")
@@ -85,7 +85,7 @@ def free_port() -> int:
 
 def environment(**more: str) -> dict[str, str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith(PREFIX) and name != "OPENAI_API_KEY"}
-    return clean | {"PYTHONPATH": str(ROOT)} | more
+    return clean | QUICK | {"PYTHONPATH": str(ROOT)} | more
 
 
 class Workspace:

@@ -38,10 +38,15 @@ EXCHANGES = [
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every stage is long enough to be recorded, and waits until it is."""
-    monkeypatch.setattr(live, "DELAY", 0.0)
+    record_after(0.0, monkeypatch)
     monkeypatch.setattr(live, "EVERY", 0.001)
     monkeypatch.setattr(live, "PATIENCE", 60.0)
     monkeypatch.setattr(live, "SHARE", 1e6)
+
+
+def record_after(seconds: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LONGWRITER_RECORD_AFTER", str(seconds))
+    settings.cache_clear()
 
 
 def found(stage: str = "write") -> list[Any]:
@@ -116,7 +121,7 @@ def test_a_stage_that_is_broken_off_says_so(error: BaseException, status: str) -
 @pytest.mark.usefixtures("mlflow_home")
 def test_the_run_of_a_killed_stage_does_not_look_alive() -> None:
     script = (
-        "import time\nfrom tasks.tracking import live\nlive.DELAY, live.EVERY = 0.0, 0.1\n"
+        "import time\nfrom tasks.tracking import live\nlive.EVERY = 0.1\n"
         "with live.live_run('killed', {}) as run:\n run.log({'words': 1}); time.sleep(300)"
     )
     stage = subprocess.Popen([sys.executable, "-c", script], env=os.environ | {"PYTHONPATH": str(ROOT)})
@@ -156,7 +161,7 @@ def eventually(stage: str) -> str:
 
 @pytest.mark.usefixtures("mlflow_home")
 def test_a_stage_that_is_over_at_once_costs_nothing_and_leaves_no_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(live, "DELAY", 2.0)
+    record_after(2.0, monkeypatch)
     with live_run("write", {}) as run:
         run.log({"words": 1})
     assert found() == []
