@@ -22,7 +22,8 @@ def longwriter(folder: Path, *words: str, system: str = "linux", environment: Ma
     return subprocess.run([sys.executable, str(ALONE), system, *words], cwd=folder, capture_output=True, text=True, env=dict(environment))
 
 
-SYSTEMS = pytest.mark.parametrize("system", ["linux", "windows"])
+# What works without the modules of POSIX systems works with them: this suite runs there.
+SYSTEMS = pytest.mark.parametrize("system", ["windows", pytest.param("linux", marks=pytest.mark.slow)])
 
 
 @SYSTEMS

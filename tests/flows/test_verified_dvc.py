@@ -87,7 +87,7 @@ def repro(folder: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([sys.executable, "-m", "flows.verified_dvc", "repro"], cwd=folder, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("how", DAMAGES)
+@pytest.mark.parametrize("how", [quietly, cut, *(pytest.param(how, marks=pytest.mark.slow) for how in (flip, empty))])
 def test_a_damaged_object_is_named_and_set_aside_and_its_stage_runs_again(
     done: Path, how: Callable[[Path], None], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -134,9 +134,15 @@ def test_a_damaged_output_in_the_workspace_is_restored_from_its_whole_object(don
     assert ran(done) == []
 
 
-@pytest.mark.parametrize("how", [flip, cut, empty, lambda path: path.write_text('[{"md5": 3}]')])
-@pytest.mark.parametrize("what", ["the list", "a file"])
-def test_a_folder_with_a_damaged_list_or_file_is_made_again(toy: Path, how: Callable[[Path], None], what: str) -> None:
+@pytest.mark.parametrize(
+    ("what", "how"),
+    [
+        ("the list", lambda path: path.write_text('[{"md5": 3}]')),
+        ("a file", flip),
+        *(pytest.param(what, how, marks=pytest.mark.slow) for what in ("the list", "a file") for how in (flip, cut, empty)),
+    ],
+)
+def test_a_folder_with_a_damaged_list_or_file_is_made_again(toy: Path, what: str, how: Callable[[Path], None]) -> None:
     (toy / "dvc.yaml").write_text(FOLDER)
     (toy / "many.py").write_text(MANY)
     assert longwriter() == {"many": "Completed"}

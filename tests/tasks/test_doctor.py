@@ -110,6 +110,7 @@ def test_an_endpoint_that_answers_in_another_form_or_not_at_all_is_told(monkeypa
         port = free.getsockname()[1]
     monkeypatch.setenv(f"{PREFIX}JUDGE_URL", f"http://127.0.0.1:{port}/v1")
     monkeypatch.setenv(f"{PREFIX}PATIENCE", "1")
+    monkeypatch.setenv(f"{PREFIX}RETRIES", "1")
     settings.cache_clear()
     (judge,) = doctor.answers(real("judge"), settings(), ["judge"])
     assert judge.status == "error"

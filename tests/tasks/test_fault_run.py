@@ -76,7 +76,7 @@ def none_paid_again(moments: list[Moment], served: Counter[str], *, but: Set[str
         assert {digest for digest in moment.paid - but if served[digest] > moment.served[digest]} == set()
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(20, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(tmp_path: Path, unbroken: Unbroken, kills: int) -> None:
     luck, total, moments = random.Random(3), len(unbroken.digests), list[Moment]()
     with endpoint(**BAD_TEXT, **TRANSPORT) as calls:
@@ -120,14 +120,15 @@ def flipped(journal: Path, luck: random.Random) -> bytes:
     return line
 
 
+@pytest.mark.parametrize("times", [2, pytest.param(5, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("damage", "says"), [(torn, "is torn; it is cut off"), (flipped, "damaged records are left aside")])
 def test_a_damaged_record_costs_its_own_call_and_no_other(
-    space: Workspace, calls: Endpoint, unbroken: Unbroken, damage: Callable[[Path, random.Random], bytes], says: str
+    space: Workspace, calls: Endpoint, unbroken: Unbroken, damage: Callable[[Path, random.Random], bytes], says: str, times: int
 ) -> None:
     luck, total, damaged, moments = random.Random(9), len(unbroken.digests), list[str](), list[Moment]()
-    for number in range(1, 5):
+    for number in range(1, times + 1):
         process = space.start()
-        space.run_until(process, total * number // 6)
+        space.run_until(process, total * number // (times + 2))
         kill_group(process)
         assert number == 1 or says in space.said()
         moment = after(space, calls, unbroken)
@@ -151,7 +152,7 @@ def goes_on(space: Workspace, calls: Endpoint, unbroken: Unbroken, **settings: o
     assert set(calls.served().values()) == {1}
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)])
 def test_ctrl_c_and_sigterm_keep_the_answers_under_way(
     space: Workspace, calls: Endpoint, unbroken: Unbroken, number: signal.Signals, code: int
 ) -> None:

@@ -35,14 +35,17 @@ def length_scores(drafts: list[Draft]) -> float:
     return sum(s_l(draft.instruction.words, sum(map(count_words, draft.paragraphs))) for draft in drafts) / len(drafts)
 
 
-@pytest.mark.parametrize("mode", ["both", *(pytest.param(mode, marks=pytest.mark.slow) for mode in ("direct", "stopping"))])
-def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(tmp_path: Path, mode: str) -> None:
+ALONE = [pytest.param(mode, 4, marks=pytest.mark.slow) for mode in ("direct", "stopping", "both")]
+
+
+@pytest.mark.parametrize(("mode", "kills"), [("both", 2), *ALONE])
+def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(tmp_path: Path, mode: str, kills: int) -> None:
     with endpoint(**BAD) as calls:
         unbroken = workspace(tmp_path / "unbroken", calls, *MODES[mode])
         assert unbroken.finish() == 0, unbroken.said()
         assert unbroken.ends() == EVERYBODY
         every = unbroken.paid()
-    luck, kills = random.Random(mode), 4
+    luck = random.Random(mode)
     with endpoint(**BAD) as calls:
         space = workspace(tmp_path / "space", calls, *MODES[mode])
         for moment in sorted(luck.randrange(1, every - SLOTS) for _ in range(kills)):

@@ -55,16 +55,18 @@ def short(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LONGWRITER_CONCURRENCY", "4")
 
 
-REFUSALS: list[Refusal] = [(429, {}), (429, FAR), (503, {}), (503, FAR), (500, FAR), (403, {}), (401, {}), (402, {}), (451, {}), (413, {})]
+FIRST: list[Refusal] = [(429, {}), (503, FAR), (500, FAR), (403, {}), (413, {})]  # of each kind one
+REFUSALS: list[Refusal] = [(429, FAR), (503, {}), (401, {}), (402, {}), (451, {})]
+SLOW = [pytest.param(refusal, marks=pytest.mark.slow) for refusal in REFUSALS]
 
 
-@pytest.mark.parametrize("refusal", REFUSALS, ids=str)
+@pytest.mark.parametrize("refusal", [*FIRST, *SLOW], ids=str)
 def test_one_request_refused_while_others_are_answered_is_its_own_affair_on_every_run(refusal: Refusal) -> None:
     texts = [f"loaf {number}" for number in range(12)]
     bad = {"loaf 0", "loaf 7"}
     endpoint = Endpoint(lambda text: refusal if text in bad else None)
     with serving(endpoint.complete):
-        for _ in range(3):
+        for _ in range(2):
             found = ask(*texts)
             assert {text for text, result in found.items() if isinstance(result, Unanswered)} == bad
             assert sum(isinstance(result, Reply) for result in found.values()) == 10
@@ -72,7 +74,7 @@ def test_one_request_refused_while_others_are_answered_is_its_own_affair_on_ever
     assert all(endpoint.asked[text] == 1 for text in texts if text not in bad)
 
 
-@pytest.mark.parametrize("refusal", REFUSALS[:-2], ids=str)
+@pytest.mark.parametrize("refusal", [*FIRST[:-1], *SLOW[:-1]], ids=str)
 def test_an_endpoint_that_refuses_everybody_stops_the_run_and_what_was_answered_is_kept(refusal: Refusal) -> None:
     closed = False
     endpoint = Endpoint(lambda _: refusal if closed else None)

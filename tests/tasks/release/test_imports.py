@@ -92,7 +92,7 @@ def serving(handler: type[SimpleHTTPRequestHandler], folder: Path) -> Iterator[s
         server.shutdown()
 
 
-@pytest.mark.parametrize("length", [True, False])
+@pytest.mark.parametrize("length", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_change_of_the_same_size_is_seen_at_a_host_that_says_nothing_of_it(
     served: tuple[str, Path], repository: Path, length: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
