@@ -18,22 +18,21 @@ from tasks.endpoints import dialect, refusals, usage, wire
 from tasks.endpoints.chat import Reply, Request, stopped
 from tasks.endpoints.completion import ErrorInside, NoText, Unreadable
 from tasks.endpoints.dialect import Dialect
-from tasks.endpoints.failures import EndpointAway, EndpointRefused, Filtered, Rejected, Rewritten, TryFailed, Unreachable, Unusable
+from tasks.endpoints.failures import EndpointRefused, Filtered, Rejected, Rewritten, TryFailed, Unusable
 from tasks.endpoints.limits import AdaptiveTimeout
 from tasks.endpoints.retrying import RetryingChat
 from tasks.endpoints.streaming import TOO_LONG, Listener, assembled, is_stream
+from tasks.endpoints.transport import AGAIN, OVERLOADED, by_cause, client_session
 from tasks.endpoints.watcher import Watcher
 from tasks.schema.errors import BadSettings, EndpointError
 from tasks.schema.params import Model
 from tasks.schema.records import Usage
-from tasks.schema.redaction import MASK, REMOVED, mask, mask_bytes, of_url, redact, register
+from tasks.schema.redaction import MASK, REMOVED, mask, mask_bytes, of_url, register
 from tasks.schema.settings import PREFIX, Role, Settings
 from tasks.schema.urls import Url
 from tasks.text.live_checks import StoppedReply, find_stop
 
-OVERLOADED = (429, 503, 529)
 NOT_ALLOWED = (401, 402, 403, 407)  # a wrong key, an empty account, or moderation of this request
-AGAIN = (408, 409, 425)  # the other 4xx statuses that may succeed when sent again
 STREAM_OVERHEAD = 32  # times the bytes of a text: each token of a stream comes in a JSON object of its own
 SLOWEST = 10.0  # tokens a second of a candidate model's answer, waiting included
 SLOWEST_OWN = 0.5  # of a server that the pipeline started: its health is watched, and a repeated request would only make it slower
@@ -120,8 +119,9 @@ class HttpChat:
         listener = watcher or self._listener
         stream = listener is not None
         body = wire.body(request, self._model, name=self._name, seed=self._seed, dialect=spoken, stream=stream)
-        start = time.monotonic()
-        try:
+        # The adaptive timeout does not learn from a timeout: a few hanging calls would raise it for the next ones. If the endpoint is
+        # slower now, the timeout doubles with each attempt until a reply arrives.
+        with by_cause(self.where, self._variable, reached=self._reached):
             async with (
                 self._timeout.limit(request.words, request.attempt),
                 self._session.post(yarl.URL(self._path, encoded=True), data=body, allow_redirects=False) as response,
@@ -131,23 +131,6 @@ class HttpChat:
                     raw = await assembled(response, listener, at_most=at_most, needs_finish=watcher is None)
                 else:
                     raw = await wire.read(response, at_most=self._most + 65536)
-        except TimeoutError:
-            # The adaptive timeout does not learn from this: a few hanging calls would raise it for the next ones. If the endpoint is
-            # slower now, the timeout doubles with each attempt until a reply arrives.
-            waited = time.monotonic() - start
-            raise TryFailed(f"no answer within {waited:.0f} s; raise {PREFIX}TIMEOUT or check the server") from None
-        except aiohttp.ClientConnectorCertificateError as error:
-            problem = (
-                f"its TLS certificate is not trusted ({redact(str(error.certificate_error))}); check the host in {self._variable}_URL, "
-                "or add its CA certificate to the system's trusted ones"
-            )
-            raise EndpointError(f"{self.where}: {problem}") from None
-        except aiohttp.ClientConnectorError as error:
-            problem = f"cannot connect ({error.strerror or error.os_error}); start the server or set {self._variable}_URL"
-            # A server that was never reachable is not overloaded: no common pause, and each request has its own few tries.
-            raise (EndpointAway if self._reached else Unreachable)(problem) from None
-        except (aiohttp.ClientError, ConnectionError) as error:
-            raise TryFailed(f"the connection was lost ({type(error).__name__}: {redact(str(error))[:100]})") from None
         return response, raw and mask_bytes(raw, by=REMOVED if response.status == 200 else MASK)
 
     @property
@@ -239,12 +222,7 @@ async def http_chat(
     if not address.is_http:
         raise BadSettings(f"{PREFIX}{role.upper()}_URL: not a URL that begins with http:// or https://; correct the variable")
     headers = {"Content-Type": "application/json"} | authorization(role, address, settings, api_key=api_key)
-    proxy = wire.proxy_of(address)
-    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
-    no_timeout = aiohttp.ClientTimeout(total=None, sock_connect=30)
-    async with aiohttp.ClientSession(
-        connector=connector, timeout=no_timeout, headers=headers, proxy=proxy.url, proxy_auth=proxy.auth
-    ) as session:
+    async with client_session(address, headers) as session:
         named = name or model.name
         yield HttpChat(session, address, role=role, model=model, name=named, seed=seed, up=up, settings=settings, listener=listener)
 

@@ -20,6 +20,7 @@ from tasks.endpoints.openai_api import authorization, http_chat
 from tasks.endpoints.replay import JOURNAL, journal
 from tasks.endpoints.retrying import RetryingChat
 from tasks.endpoints.streaming import Listener
+from tasks.endpoints.transport import client_session
 from tasks.models.local import is_local, local_folder
 from tasks.schema.errors import BadSettings, EndpointError
 from tasks.schema.params import Model
@@ -102,12 +103,9 @@ async def only_model(url: str, key: SecretStr) -> str:
         raise BadSettings("the candidate's URL does not begin with http:// or https://; correct it")
     where = f"candidate at {wire.shown(url)}"
     credentials = authorization("candidate", address, settings(), api_key=None if address.basic else key)
-    proxy = wire.proxy_of(address)
     try:
         async with (
-            aiohttp.ClientSession(
-                headers=credentials, timeout=aiohttp.ClientTimeout(total=ANSWER_TIME), proxy=proxy.url, proxy_auth=proxy.auth
-            ) as session,
+            client_session(address, credentials, seconds=ANSWER_TIME) as session,
             session.get(yarl.URL(address.under("models"), encoded=True), allow_redirects=False) as response,
         ):
             raw = await wire.read(response, at_most=LISTED)

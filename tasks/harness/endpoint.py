@@ -21,20 +21,24 @@ import yarl
 from lm_eval.models.openai_completions import LocalChatCompletion, LocalCompletionsAPI
 
 from tasks import progress, store
-from tasks.endpoints import refusals
+from tasks.endpoints import refusals, wire
 from tasks.endpoints.completion import ErrorInside, Unreadable, check_error, read_message
+from tasks.endpoints.failures import EndpointRefused, TryFailed
+from tasks.endpoints.transport import AGAIN, OVERLOADED, by_cause, client_session
 from tasks.harness.job import AUTHORIZATION, QUERY, HarnessJob, Refused
+from tasks.schema.errors import EndpointError
 from tasks.schema.finish import Finish, finish_of
 from tasks.schema.records import ModelConfig
-from tasks.schema.redaction import redact
+from tasks.schema.redaction import MASK, REMOVED, mask_bytes
+from tasks.schema.settings import PREFIX
+from tasks.schema.urls import Url
 
-OVERLOADED = (429, 503, 529)
-AGAIN = (408, 425)  # and all statuses from 500
 FOR_ALL = (401, 402, 404, 405, 407)  # statuses that say nothing about the question: the key, the account or the address is wrong
 MOST_REFUSED = 0.1  # share of a task's questions that may be refused, and at least one
 NONE_ANSWERED = 8  # requests refused before any is answered: then the endpoint refuses all
 PAUSE = 2.0  # seconds between tries while the endpoint refuses all requests
 LONGEST_PAUSE = 10.0  # seconds of back-off after a request that failed on its own
+LARGEST = 2**26  # bytes of a reply; the log-probabilities of a long text are some megabytes
 SEED = 1234  # the harness's default
 CONTEXT = 2048  # tokens; the harness's default for a checkpoint that does not state its context
 NO_LOGPROBS = (
@@ -51,14 +55,6 @@ class _QuestionRefused(QuestionUnanswered):
 
     def __init__(self, problem: str, *, fix: str = ""):
         self.fix = fix
-        super().__init__(problem)
-
-
-class _Failed(Exception):
-    """One request failed. `refused`: the endpoint refuses all requests for now."""
-
-    def __init__(self, problem: str, *, refused: bool = False):
-        self.refused = refused
         super().__init__(problem)
 
 
@@ -79,7 +75,7 @@ class _Strict:
     """
 
     def keep_to(self, job: HarnessJob, *, label: str) -> None:
-        self._label, self._at_once, self._retries, self._patience = label, job.concurrency, job.retries, job.patience
+        self._label, self._job = label, job
         self.refused: dict[tuple[str, int], Refused] = {}
         self._most = 0  # requests that may be refused
 
@@ -111,9 +107,9 @@ class _Strict:
 
         Raises QuestionUnanswered if the endpoint answers none or refuses too many, and cancels the others.
         """
-        own, limit, answered, refused = cast(Any, self), asyncio.Semaphore(self._at_once), 0, 0
+        own, limit, answered, refused = cast(Any, self), asyncio.Semaphore(self._job.concurrency), 0, 0
         with redirect_stderr(sys.__stderr__), progress.bar(total=len(requests), unit="answer", label=self._label) as bar:
-            async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=own.timeout)) as session:
+            async with client_session(Url(own.base_url), _headers(own.header), seconds=own.timeout) as session:
 
                 async def one(request: Any, length: int | None) -> list[Any]:
                     nonlocal answered, refused
@@ -153,42 +149,46 @@ class _Strict:
         while True:
             try:
                 return await self._asked(session, payload)
-            except _Failed as failed:
-                failures += not failed.refused
-                if failures > self._retries or (failed.refused and time.monotonic() - begun >= self._patience):
+            except EndpointError as error:
+                raise QuestionUnanswered(str(error)) from None
+            except TryFailed as failed:
+                refused = isinstance(failed, EndpointRefused)
+                failures += not refused
+                if failures > self._job.retries or (refused and time.monotonic() - begun >= self._job.patience):
                     # Refused for the whole patience: the endpoint is down. Otherwise this question fails, and others may be answered.
-                    raise (QuestionUnanswered if failed.refused else _QuestionRefused)(str(failed)) from None
-                pause = PAUSE if failed.refused else min(LONGEST_PAUSE, 2.0 ** (failures - 1))
+                    raise (QuestionUnanswered if refused else _QuestionRefused)(str(failed)) from None
+                pause = PAUSE if refused else min(LONGEST_PAUSE, 2.0 ** (failures - 1))
+                if failed.retry_after is not None:
+                    pause = min(failed.retry_after, self._job.patience)
             await asyncio.sleep(pause)
 
     async def _asked(self, session: aiohttp.ClientSession, payload: dict[str, object]) -> dict[str, object]:
-        own = cast(Any, self)
-        try:
-            async with session.post(_address(own.base_url), json=payload, headers=_headers(own.header), allow_redirects=False) as response:
-                status, raw = response.status, await response.read()
-        except TimeoutError:
-            raise _Failed(f"no answer within {own.timeout} s") from None
-        except (aiohttp.ClientError, ConnectionError) as error:
-            raise _Failed(f"cannot connect: {redact(str(error)) or type(error).__name__}", refused=True) from None
+        url = cast(Any, self).base_url
+        with by_cause(f"candidate at {wire.shown(url)}", f"{PREFIX}CANDIDATE", reached=True):
+            async with session.post(_address(url), json=payload, allow_redirects=False) as response:
+                status, read = response.status, await wire.read(response, at_most=LARGEST)
+        if read is None:
+            raise TryFailed(f"the answer is over the size limit, {LARGEST:,} bytes")
+        raw, wait = mask_bytes(read, by=REMOVED if status == 200 else MASK), wire.retry_after(response.headers)
         if status != 200:
-            raise _refused(status, refusals.message(raw), payload)
+            raise _refused(status, refusals.message(raw), payload, wait)
         try:
             outputs = json.loads(raw)
             check_error(outputs)
             return dict(outputs) if outputs["choices"] else outputs["no choice"]
         except ErrorInside as error:
-            raise _refused(error.status or 500, f"an error in a 200: {error}", payload) from None
+            raise _refused(error.status or 500, f"an error in a 200: {error}", payload, wait) from None
         except (ValueError, LookupError, TypeError):
-            raise _Failed("200 with a body that is no completion; check the URL, it should end in /v1") from None
+            raise TryFailed("200 with a body that is no completion; check the URL, it should end in /v1") from None
 
 
-def _refused(status: int, said: str, payload: dict[str, object]) -> Exception:
+def _refused(status: int, said: str, payload: dict[str, object], retry_after: float | None) -> Exception:
     """The exception for a refusal: permanent for this question, or temporary."""
     problem = f"{status}: {refusals.shown(said)}"
     if status < 500 and status not in (*OVERLOADED, *AGAIN):
         fix = _fix_for(status, weighs="logprobs" in payload)
         return QuestionUnanswered(problem + fix) if status < 400 or status in FOR_ALL else _QuestionRefused(problem, fix=fix)
-    return _Failed(problem, refused=status in OVERLOADED)
+    return (EndpointRefused if status in OVERLOADED else TryFailed)(problem, retry_after=retry_after)
 
 
 def _too_many(refused: int, *, of: int, reason: str) -> QuestionUnanswered:

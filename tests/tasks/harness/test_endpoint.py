@@ -175,6 +175,20 @@ def test_an_endpoint_that_refuses_everybody_is_waited_for(tmp_path: Path, monkey
         chat(job(there.url, tmp_path))
 
 
+def test_a_candidate_behind_a_proxy_is_asked_through_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with endpoint(lambda *_: said("42")) as there:
+        monkeypatch.setenv("http_proxy", there.url.removesuffix("/v1"))
+        assert chat(job("http://models.example/v1", tmp_path)) == [["42"]]
+
+
+def test_a_busy_endpoint_is_asked_again_when_it_says(tmp_path: Path) -> None:
+    busy = (200, {"error": {"message": "busy", "code": 429}})
+    with endpoint(lambda _, number: said("42") if number else busy) as there:
+        assert chat(job(there.url, tmp_path, patience=60.0)) == [["42"]]
+
+
 def test_answers_are_weighed_by_the_log_probabilities_of_their_own_tokens(checkpoint: Path) -> None:
     with endpoint(lambda *_: weighed([None, -1.0, -0.5, -0.25, -9.0])) as there:
         assert weigh(job(there.url, checkpoint), [5, 6, 7, 8], context=2) == [[(-0.75, True)]]
