@@ -57,7 +57,7 @@ def pictures(context: typer.Context) -> None:
         return
     with one_line_errors():
         results()
-        results(SMALL / "ruler.csv", SMALL / "scores.json", OUT / "smollm2.svg", profile=Path("profiles/smollm2.yaml"))
+        results(SMALL / "ruler.csv", SMALL / "scores.json", OUT / "smollm2.svg", profile=Path("profiles/smollm2-recorded.yaml"))
         terminal(ESSAY)
     reader_picture.main()
 
