@@ -171,5 +171,6 @@ def _decision(found: Decision) -> str:
     """The decision as Markdown, with the version's page if MLflow is a server."""
     uri = settings().tracking_uri
     page = f"[version {found.version}]({uri.rstrip('/')}/#/models/{names().model}/versions/{found.version})" if uri.is_http else ""
-    head = f"{page or f'Version {found.version}'} ({found.model}) is **{found.alias}**."
+    becomes = "is **challenger**" if found.alias == "challenger" else "is **champion** once the stage serve has served it"
+    head = f"{page or f'Version {found.version}'} ({found.model}) {becomes}."
     return "\n".join([head, "", *conditions(found)])

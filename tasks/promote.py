@@ -1,9 +1,10 @@
-"""promote: register the checkpoint as a model version, and move the alias champion to it if it passes every axis of the gate.
+"""promote: register the checkpoint as a model version, and decide by the gate whether it becomes champion.
 
 The aligned student is registered, unless its S̄ (S_l if no answer was scored) is below the student's; then the student is. The stage
 records training and evaluation as MLflow runs, copies the checkpoint into the registry (no weights in memory, no pickle), decides, and
-writes the reason on the version. A version that does not pass is no error: it becomes the challenger. The stage is cheap and repeatable:
-the same checkpoint and scores find their existing runs and version.
+writes the reason on the version. A version that passes every axis becomes champion in the stage serve, once it has been served. A version
+that does not pass is no error: it becomes the challenger. The stage is cheap and repeatable: the same checkpoint and scores find their
+existing runs and version.
 """
 
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from tasks.longbench.compare import read_side
 from tasks.longbench.scorecard import read_scorecards
 from tasks.schema.params import Align, Base, Pack, Promote, Train
 from tasks.tracking import checkpoint, gate, registry, turn
+from tasks.tracking.alias_moves import SINCE
 from tasks.tracking.candidates import ALIGNED, GateCandidate, choose, decide
 from tasks.tracking.champion_scores import CANDIDATE, CARD, ITEMS
 from tasks.tracking.client import answering
@@ -57,23 +59,25 @@ def run(
         )
         version = registry.register(chosen.checkpoint, run_id=training, tags=tags)
         with turn.alone():
-            decision = _moved(version, chosen, scored, promote, training=training, evaluation=evaluation, tags=tags)
-        identity = registry.identity()
+            decision = _decided(version, chosen, scored, promote, training=training, evaluation=evaluation, tags=tags)
+        since, identity = registry.version(version.number).tags.get(SINCE, ""), registry.identity()
     promoted = gate.Promoted(
         version=decision.version,
         alias=decision.alias,
         training_run=decision.training_run,
         registry=identity or "",
         checkpoint_digest=version.tags[registry.DIGEST],
+        candidate_since=since,
     )
     store.write_json(out / "decision.json", decision)
     store.write_json(out / "promoted.json", promoted)
     print(f"the model of the gate is the {chosen.name}")
-    print(f"version {decision.version} is {decision.alias}: {decision.reason}", flush=True)
+    becomes = "is challenger" if decision.alias == "challenger" else "is champion once the stage serve has served it"
+    print(f"version {decision.version} {becomes}: {decision.reason}", flush=True)
     return {"version": int(decision.version), "passed": int(decision.passed), "champion": int(decision.alias == "champion")}
 
 
-def _moved(
+def _decided(
     version: registry.Version,
     chosen: GateCandidate,
     scored: Path,
@@ -83,11 +87,12 @@ def _moved(
     evaluation: str,
     tags: Mapping[str, str],
 ) -> gate.Decision:
-    """Decides and moves the aliases. If a person moved the alias champion in between, decides again, against the new champion."""
+    """Decides, and writes the decision. If a person moved the alias champion in between, decides again, against the new champion."""
     for left in reversed(range(TRIES)):
-        decision = decide(registry.version(version.number), chosen, scored, promote, training=training, evaluation=evaluation)
+        current = registry.version(version.number)
+        decision = decide(current, chosen, scored, promote, training=training, evaluation=evaluation)
         try:
-            registry.apply(version, decision, tags=tags)
+            registry.apply(current, decision, tags=tags)
         except registry.ChampionMoved as error:
             if not left:
                 raise

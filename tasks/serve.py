@@ -1,8 +1,9 @@
-"""serve: serve the promoted alias once, and check that it writes a long answer and ends it by itself (`serve.words` drives the cost).
+"""serve: serve the promoted version once, and check that it writes a long answer and ends it by itself (`serve.words` drives the cost).
 
-It tests what users of the alias get: the registry's files with their chat template, compared with the digest of the training, and the
-candidate's decoding settings. Journal and LONGWRITER_CANDIDATE_URL are not used, because they would test something else. A champion that
-fails is rolled back and the stage fails. A challenger that fails is only recorded, because nobody uses it yet.
+A version that passed the gate becomes champion here, after the check, so that no champion is one that cannot be served. The check is of
+what users get: the registry's files with their chat template, compared with the digest of the training, and the candidate's decoding
+settings. Journal and LONGWRITER_CANDIDATE_URL are not used, because they would test something else. A version that fails does not become
+champion, or is rolled back if it is champion already, and the stage fails. A challenger that fails is only recorded.
 """
 
 import hashlib
@@ -24,9 +25,10 @@ from tasks.text.counts import s_l
 from tasks.text.endings import ended
 from tasks.text.words import count_fixed
 from tasks.tracking import registry
-from tasks.tracking.client import answering
+from tasks.tracking.client import answering, names
 from tasks.tracking.gate import Promoted
-from tasks.tracking.rollback import roll_back, tag
+from tasks.tracking.outside import contradiction
+from tasks.tracking.rollback import refuse, tag
 
 TEMPLATE = "chat_template.jinja"
 AGAIN = "dvc repro --force --single-item promote"
@@ -61,10 +63,7 @@ def run(promoted: Path, out: Path, *, seed: int, serve: Serve, candidate_model: 
     if served.problem:
         _failed(decided, served.problem)
     else:
-        tag(
-            decided.version,
-            {"served": f"{served.written} of {served.asked} words (S_l {length:.0f}) in {served.seconds:.1f} s, ended by itself"},
-        )
+        _passed(decided, f"{written} of {serve.words} words (S_l {length:.0f}) in {reply.seconds:.1f} s, ended by itself")
     store.write_json(out / "served.json", served)
     (out / "answer.txt").write_text(reply.text, encoding="utf-8")
     return {"asked": served.asked, "written": written, "s_l": length, "tokens": served.tokens, "ended_by_itself": int(not_ended is None)}
@@ -79,15 +78,12 @@ async def _answer(folder: Path, model: Model, *, words: int, seed: int) -> Reply
 
 
 def _checkpoint(decided: Promoted, path: Path) -> Path:
-    """The alias's files. Raises BadInput if the alias has moved meanwhile, or if the files are not the trained checkpoint."""
-    version = registry.aliased(decided.alias)
-    if version is None or version.number != decided.version:
-        there = f"version {version.number}" if version else "no version"
-        problem = f"it made version {decided.version} the {decided.alias}, and the alias points to {there} now"
-        raise BadInput(path, problem, fix=f"decide again: `{AGAIN}`")
-    if (trained := registry.trained_digest(decided.training_run)) != version.tags[registry.DIGEST]:
-        raise BadInput(path, f"version {version.number} is not the checkpoint of its training run ({trained})", fix=f"`{AGAIN}`")
-    return registry.fetch(registry.address(decided.alias))
+    """The version's files. Raises BadInput if the decision is not true any more, or if the files are not the trained checkpoint."""
+    if problem := contradiction(decided):
+        raise BadInput(path, f"its decision on version {decided.version} is outdated: {problem}", fix=f"decide again: `{AGAIN}`")
+    if (trained := registry.trained_digest(decided.training_run)) != decided.checkpoint_digest:
+        raise BadInput(path, f"version {decided.version} is not the checkpoint of its training run ({trained})", fix=f"`{AGAIN}`")
+    return registry.fetch(registry.numbered(decided.version))
 
 
 def _template(folder: Path) -> str:
@@ -118,17 +114,26 @@ def _off_length(serve: Serve, written: int, length: float) -> str | None:
     return f"it wrote {written} words of {serve.words}: S_l {length:.1f}, under serve.min_s_l ({serve.min_s_l:g})"
 
 
+def _passed(decided: Promoted, said: str) -> None:
+    """Record that the version was served. One that passed the gate becomes champion."""
+    with answering():
+        if decided.alias == "challenger":
+            return tag(decided.version, {"served": said})
+        registry.make_champion(decided.version, tags={"served": said})
+    print(f"version {decided.version} is champion", flush=True)
+
+
 def _failed(decided: Promoted, problem: str) -> None:
-    """Record that the version failed. Rolls back a champion and raises GateFailed."""
+    """Record that the version failed. Raises GateFailed unless it is only a challenger."""
     said = {"served": f"failed: {problem}"}
     with answering():
         if decided.alias == "challenger":
             return tag(decided.version, said)
-        rollback = roll_back(f"served, it failed: {problem}", to_nobody=True, tags=said)
-    now = f"version {rollback.champion} is champion again" if rollback.champion else "nobody is champion, as there was none before it"
+        rollback = refuse(decided.version, f"served, it failed: {problem}", tags=said)
+        champion = registry.holders().get(names().aliases.champion)
+    now = f"version {champion} is champion{' again' if rollback else ''}" if champion else "nobody is champion"
     raise GateFailed(
-        f"serve: version {decided.version} as champion: {problem}; {now}; "
-        f"correct it, then `longwriter models allow {decided.version}` and `{AGAIN}`"
+        f"serve: version {decided.version}: {problem}; {now}; correct it, then `longwriter models allow {decided.version}` and `{AGAIN}`"
     ) from None
 
 

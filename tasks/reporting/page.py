@@ -32,7 +32,7 @@ def write_page(path: Path, run: Run) -> None:
         run=run,
         styles=Markup(STYLES.read_text(encoding="utf-8")),  # our own file, without data
         models=list(run.cards),
-        verdict=headline(run.decision),
+        verdict=headline(run.decision, run.served),
         level=level,
         level_meaning=MEANINGS[level],
         missing_by_stage=_missing(run),

@@ -4,6 +4,7 @@ from typing import Literal, NamedTuple
 
 from tasks.models.packages import KNOWN
 from tasks.schema.params import Params
+from tasks.schema.records import Served
 from tasks.schema.standins import TINY, is_stand_in
 from tasks.tracking.gate import GAIN, Axis, Decision
 
@@ -37,20 +38,26 @@ def level_of(params: Params) -> Level:
     return "small real model" if params.base.model in KNOWN else "real run"
 
 
-def headline(decision: Decision | None) -> PageHeadline:
-    """The verdict in one sentence."""
+def headline(decision: Decision | None, served: Served | None) -> PageHeadline:
+    """The verdict in one sentence. A version that passed is champion once it has been served."""
     if decision is None:
         return PageHeadline(None, "No verdict yet: the stage promote has not run.", None)
     promoted = decision.alias == "champion"
     who = f"version {decision.version}, the {'aligned student' if decision.model == 'aligned' else decision.model},"
     axis = deciding(decision)
+    if promoted and (served is None or served.version != decision.version):
+        return PageHeadline(
+            None, f"Not promoted yet: {who} passes every axis and becomes champion once the stage serve has served it.", axis
+        )
     if promoted and decision.passed:
         why = f"all {len(decision.axes)} axes hold; {_decided(axis)}" if axis else "the gate has no axis"
         return PageHeadline(True, f"Promoted: {who} is champion; {why}.", axis)
     if promoted:
         return PageHeadline(True, f"Not replaced: {who} stays champion although it misses {_said(axis)}.", axis)
     if decision.passed:
-        return PageHeadline(False, f"Not promoted: {who} passes every axis, but it was rolled back before and is blocked.", axis)
+        return PageHeadline(
+            False, f"Not promoted: {who} passes every axis, but it was rolled back or could not be served before, and is blocked.", axis
+        )
     return PageHeadline(False, f"Not promoted: {who} is challenger; the axis {_said(axis)}.", axis)
 
 

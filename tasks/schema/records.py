@@ -345,10 +345,10 @@ class ScoredItem(Record):
 
 
 class Served(Record):
-    """One long request to the promoted alias, and its result."""
+    """One long request to the promoted version, and its result."""
 
     version: str
-    alias: str
+    alias: str  # that it has after it: champion or challenger
     asked: int  # words
     written: int  # words as a person counts them
     s_l: float  # length score, 0 to 100

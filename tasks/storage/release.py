@@ -151,7 +151,7 @@ def agree(found: Manifest, alias: str, *, at: Place) -> None:
     """Raises BadInput unless the registry's alias means this published checkpoint, by digest."""
     there = outside.asked()
     number = there.model().aliases.get(alias)
-    if number is not None and there.digest(number) == found.labels.get(DIGEST):
+    if number is not None and (there.tags(number) or {}).get(registry.DIGEST) == found.labels.get(DIGEST):
         return
     means = f"version {number}, another checkpoint" if number else "no version"
     problem = f"{alias} is {means} in the model registry, and the store follows it"

@@ -73,11 +73,11 @@ def roll_back(reason: Annotated[str, typer.Option(help="why, for whoever looks a
 
 @app.command()
 def allow(version: Which) -> None:
-    """Let a version that was rolled back be promoted again."""
+    """Let a version be promoted again that was rolled back, or could not be served."""
     with one_line_errors(), answering():
         number = _number(version)
         blocked = rollback.allow(number)
-        print(f"version {number} {'may be promoted again' if blocked else 'was not rolled back; nothing to allow'}")
+        print(f"version {number} {'may be promoted again' if blocked else 'is not blocked; nothing to allow'}")
 
 
 @app.command()

@@ -1,8 +1,9 @@
-"""The aliases after a promotion and after a rollback: pure functions of the current aliases.
+"""The aliases after a promotion and after a rollback: pure functions of the current aliases and tags.
 
+A version that passed the gate waits, with two tags, until the stage serve has served it. Only then does the alias champion move.
 Every champion has the tag `champion_before`, the version that it replaced, so that rollbacks can go back step by step. Aliases move in the
-order in which they are listed. If the process is killed in between, the champion is either the old or the new version, and another
-promotion completes the move.
+order in which they are listed. If the process is killed in between, the champion is either the old or the new version, and the next run
+of the stage serve completes the move.
 """
 
 from collections.abc import Callable, Mapping
@@ -10,9 +11,9 @@ from datetime import UTC, datetime
 from typing import NamedTuple
 
 from tasks.tracking.client import Aliases
-from tasks.tracking.gate import Decision
 
 BEFORE, PROMOTED, FALLEN, RESTORED = "champion_before", "promoted", "rolled_back", "restored"  # tags of versions
+SINCE, AGAINST = "candidate_since", "candidate_against"  # tags of a version that waits: the time, and the champion then (empty: none)
 
 
 class Rollback(NamedTuple):
@@ -33,18 +34,24 @@ def champion_tags(before: str | None) -> dict[str, str | None]:
     return {PROMOTED: now(), BEFORE: before}
 
 
-def after(decision: Decision, held: Mapping[str, str], aliases: Aliases) -> dict[str, str | None]:
-    """Returns the new aliases (None: removed). A failed version becomes challenger.
+def waiting_tags(tags: Mapping[str, str], champion: str | None) -> dict[str, str | None]:
+    """Returns the tags of a version that passed the gate against `champion`. One that already waits keeps its time."""
+    against = champion or ""
+    return {SINCE: tags[SINCE] if SINCE in tags and tags.get(AGAINST) == against else now(), AGAINST: against}
 
-    A passed version becomes champion and is no longer challenger; the champion before it becomes `previous`.
-    """
-    version, challenger = decision.version, held.get(aliases.challenger)
-    if decision.alias == "challenger":
-        return {aliases.challenger: version}
+
+def waits(tags: Mapping[str, str], champion: str | None) -> bool:
+    """Whether a version with these tags passed the gate against the current champion, and has not been served since."""
+    return SINCE in tags and tags.get(AGAINST) == (champion or "") and FALLEN not in tags
+
+
+def after(version: str, before: str | None, held: Mapping[str, str], aliases: Aliases) -> dict[str, str | None]:
+    """Returns the aliases with `version` as champion (None: removed). It is no longer challenger; `before` becomes `previous`."""
+    challenger = held.get(aliases.challenger)
     return {
-        aliases.challenger: None if challenger == version else challenger,
+        aliases.previous: before or held.get(aliases.previous),
         aliases.champion: version,
-        aliases.previous: decision.champion_before or held.get(aliases.previous),
+        aliases.challenger: None if challenger == version else challenger,
     }
 
 

@@ -72,6 +72,7 @@ class Promoted(Record):
     alias: Literal["champion", "challenger"]
     training_run: str
     registry: str  # the registry's identity: a decision is true in this registry alone
+    candidate_since: str  # when it passed the gate; a later decision is another one, so that the stage serve runs again; empty: it did not
     checkpoint_digest: str  # of the registered files (tasks/tracking/checkpoint.py)
 
 
@@ -187,7 +188,8 @@ def decide(
 ) -> Decision:
     """Decides on a version by the gate. The current champion is compared with its predecessor and is replaced only by another version.
 
-    `blocked` says when and why the version was rolled back. A blocked version cannot become champion until it is allowed again.
+    A decision for champion comes true when the stage serve has served the version. `blocked` says when and why the version was rolled back
+    or could not be served. A blocked version cannot become champion until it is allowed again.
     """
     axes = weigh(card, general=general, contest=contest, promote=promote)
     passed = all(axis.passed for axis in axes)
@@ -197,7 +199,7 @@ def decide(
     if is_champion and not passed:
         verdict += ", and it stays champion until another version takes its place"
     elif blocked and not is_champion:
-        verdict += f", and it is blocked since it was rolled back {blocked} (`longwriter models allow {version}` lets it in again)"
+        verdict += f", and it is blocked since {blocked} (`longwriter models allow {version}` lets it in again)"
     return Decision(
         version=version,
         model=model,

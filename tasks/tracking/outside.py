@@ -18,7 +18,8 @@ from pydantic import BaseModel, ValidationError
 from tasks.schema.errors import BadInput, EndpointError
 from tasks.schema.settings import settings
 from tasks.schema.urls import basic
-from tasks.tracking import registry
+from tasks.tracking import alias_moves, registry
+from tasks.tracking.alias_moves import SINCE
 from tasks.tracking.client import answering, embedded_file, names
 from tasks.tracking.gate import Promoted
 from tasks.tracking.registry import DIGEST, IDENTITY
@@ -44,8 +45,8 @@ class Asked(Protocol):
         """The identity and aliases of the pipeline's model."""
         ...
 
-    def digest(self, number: str) -> str | None:
-        """The checkpoint digest of a version; None if there is no such version."""
+    def tags(self, number: str) -> Mapping[str, str] | None:
+        """The tags of a version; None if there is no such version."""
         ...
 
 
@@ -87,8 +88,9 @@ def asked() -> Asked:
 def contradiction(promoted: Promoted) -> str | None:
     """Why a result of the stage promote is not true in the registry of the settings; None if it is true.
 
-    It is true if this registry made the decision, still has the version with the same checkpoint, and, for a champion, if the alias has not
-    moved. A moved alias is decided about again. Raises EndpointError if the registry does not answer.
+    It is true if this registry made the decision, still has the version with the same checkpoint, and, for a champion, if the alias points
+    to it, or if the version waits to be served and the champion is the one that it was compared with. A moved alias is decided about
+    again. Raises EndpointError if the registry does not answer.
     """
     there, aliases = asked(), names().aliases
     found = there.model()
@@ -96,13 +98,14 @@ def contradiction(promoted: Promoted) -> str | None:
         return f"no model {names().model} is registered there"
     if found.identity != promoted.registry:
         return "another registry made that decision"
-    digest = there.digest(promoted.version)
-    if digest is None:
+    tags = there.tags(promoted.version)
+    if tags is None:
         return f"version {promoted.version} is gone"
-    if digest != promoted.checkpoint_digest:
+    if tags.get(DIGEST) != promoted.checkpoint_digest:
         return f"version {promoted.version} is another checkpoint there"
     holder = found.aliases.get(aliases.champion)
-    if promoted.alias == "champion" and holder != promoted.version:
+    waits = tags.get(SINCE) == promoted.candidate_since and alias_moves.waits(tags, holder)
+    if promoted.alias == "champion" and holder != promoted.version and not waits:
         now = f"version {holder} is" if holder else "no version is"
         return f"{now} champion there, not version {promoted.version}"
     return None
@@ -117,11 +120,9 @@ class _Server:
         tags = {tag.key: tag.value for tag in found.tags}
         return Registered(tags.get(IDENTITY, ""), {one.alias: one.version for one in found.aliases})
 
-    def digest(self, number: str) -> str | None:
+    def tags(self, number: str) -> Mapping[str, str] | None:
         text = self._get("model-versions/get", name=names().model, version=number)
-        if text is None:
-            return None
-        return next((tag.value for tag in _read(_VersionAnswer, text).model_version.tags if tag.key == DIGEST), "")
+        return None if text is None else {tag.key: tag.value for tag in _read(_VersionAnswer, text).model_version.tags}
 
     def _get(self, path: str, **params: str) -> bytes | None:
         """The reply's body; None if what was asked for does not exist. Raises EndpointError."""
@@ -168,13 +169,13 @@ class _Embedded:
         aliases = self._rows("SELECT alias, version FROM registered_model_aliases WHERE name = ?", name)
         return Registered(str(tags.get(IDENTITY, "")), {str(alias): str(number) for alias, number in aliases})
 
-    def digest(self, number: str) -> str | None:
+    def tags(self, number: str) -> Mapping[str, str] | None:
         named = names().model, int(number)
         stage = "SELECT current_stage FROM model_versions WHERE name = ? AND version = ?"
         if not [row for row in self._rows(stage, *named) if row[0] != "Deleted_Internal"]:
             return None
-        query = "SELECT value FROM model_version_tags WHERE name = ? AND version = ? AND key = ?"
-        return next((str(row[0]) for row in self._rows(query, *named, DIGEST)), "")
+        query = "SELECT key, value FROM model_version_tags WHERE name = ? AND version = ?"
+        return {str(key): str(value or "") for key, value in self._rows(query, *named)}
 
     def _rows(self, query: str, *values: str | int) -> list[tuple[object, ...]]:
         if not self._file.is_file():
@@ -193,9 +194,9 @@ class _Client:
         with answering():
             return Registered(registry.identity(), registry.holders())
 
-    def digest(self, number: str) -> str | None:
+    def tags(self, number: str) -> Mapping[str, str] | None:
         with answering():
             try:
-                return registry.version(number).tags.get(DIGEST, "")
+                return registry.version(number).tags
             except BadInput:
                 return None

@@ -24,6 +24,7 @@ DIGEST = "checkpoint_digest"  # tag of a version
 SIZE = "checkpoint_bytes"  # tag of a version: the size of its files together
 MODEL = "model_id"  # tag of a version: its logged model. MLflow's own field of this name is not kept by its SQL stores
 IDENTITY = "registry"  # tag of the registered model: a random id, the same for every client of this registry
+WAITS = "passed the gate, becomes champion once it has been served: "  # the beginning of a version's description
 TRAINED = ("aligned/loss", "student/loss")  # final metrics; each training run has one of them
 ADDRESS = re.compile(r"models:/(?P<name>[^/@:']+)(?:@(?P<alias>[^/@]+)|/(?P<number>[1-9]\d*))")
 
@@ -154,8 +155,9 @@ class ChampionMoved(PipelineError):
 
 
 def apply(version: Version, decision: Decision, *, tags: Mapping[str, str]) -> None:
-    """Writes the decision to the version and moves the aliases, all or nothing. A second call changes nothing.
+    """Writes the decision to the version, all or nothing. A second call changes nothing.
 
+    A version that failed becomes challenger. One that passed waits until it has been served, and `make_champion` moves the alias.
     Raises ChampionMoved, with nothing changed, if the champion is another version than the one that the decision compared with.
     Raises EndpointError if MLflow fails; then aliases, tags and description are restored.
     """
@@ -165,18 +167,48 @@ def apply(version: Version, decision: Decision, *, tags: Mapping[str, str]) -> N
     held, aliases = holders(), names().aliases
     champion = held.get(aliases.champion)
     if champion not in (version.number, decision.champion_before):
-        compared = f"version {decision.champion_before}" if decision.champion_before else "no champion"
-        now = f"version {champion} is champion now" if champion else "nobody is champion now"
-        raise ChampionMoved(f"version {version.number} was compared with {compared}, and {now}; promote again")
+        raise _moved(version.number, decision.champion_before, champion)
     with Changes(connect(), names().model) as changes:
         changes.tags(version.number, {**verdict, **stale})
-        changes.describe(version.number, f"{decision.alias}: {decision.reason}")
-        if decision.alias == "champion" and champion != version.number:
-            changes.tags(version.number, alias_moves.champion_tags(decision.champion_before))
-        changes.aliases(alias_moves.after(decision, held, aliases))
-    holder = holders().get(aliases.champion)
-    if decision.alias == "champion" and holder != version.number:
-        raise ChampionMoved(f"version {version.number} became champion, and version {holder or '-'} is now; promote again")
+        if decision.alias == "challenger":
+            changes.tags(version.number, {alias_moves.SINCE: None, alias_moves.AGAINST: None})
+            changes.describe(version.number, f"challenger: {decision.reason}")
+            changes.aliases({aliases.challenger: version.number})
+        elif champion == version.number:
+            changes.describe(version.number, f"champion: {decision.reason}")
+        else:
+            changes.tags(version.number, alias_moves.waiting_tags(version.tags, champion))
+            changes.describe(version.number, f"{WAITS}{decision.reason}")
+    if (holder := holders().get(aliases.champion)) != champion:
+        raise _moved(version.number, champion, holder)
+
+
+def make_champion(number: str, *, tags: Mapping[str, str]) -> None:
+    """Makes a version that waits and has been served the champion, all or nothing. The version gets `tags`. A second call changes nothing.
+
+    Raises ChampionMoved, with no alias moved, if the champion is another version than the gate compared with. Raises EndpointError if
+    MLflow fails; then aliases, tags and description are restored.
+    """
+    with turn.alone():
+        found, held, aliases = version(number), holders(), names().aliases
+        champion = held.get(aliases.champion)
+        if champion != number and not alias_moves.waits(found.tags, champion):
+            raise _moved(number, found.tags.get(alias_moves.AGAINST), champion)
+        text = connect().get_model_version(names().model, number).description or ""
+        with Changes(connect(), names().model) as changes:
+            changes.tags(number, tags)
+            changes.describe(number, f"champion: {text.removeprefix(WAITS)}" if text.startswith(WAITS) else text)
+            if champion != number:
+                changes.tags(number, alias_moves.champion_tags(champion))
+            before = champion if champion != number else None
+            changes.aliases(alias_moves.after(number, before, held, aliases))
+            changes.tags(number, {alias_moves.AGAINST: None})  # last, so that a killed change is completed by the next
+
+
+def _moved(number: str, compared: str | None, champion: str | None) -> ChampionMoved:
+    other = f"version {compared}" if compared else "no champion"
+    now = f"version {champion} is champion now" if champion else "nobody is champion now"
+    return ChampionMoved(f"version {number} was compared with {other}, and {now}; promote again")
 
 
 def files_missing(number: str) -> str | None:
@@ -250,6 +282,11 @@ def _without_own(folder: Path) -> None:
 def address(alias: str) -> str:
     """Returns `models:/NAME@ALIAS` of the pipeline's own model."""
     return f"models:/{names().model}@{alias}"
+
+
+def numbered(number: str) -> str:
+    """Returns `models:/NAME/NUMBER` of the pipeline's own model."""
+    return f"models:/{names().model}/{number}"
 
 
 def _resolve(address: str) -> tuple[str, str]:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from tasks.schema.errors import BadInput
 from tasks.tracking import alias_moves, registry, turn
-from tasks.tracking.alias_moves import BEFORE, FALLEN, RESTORED, Rollback
+from tasks.tracking.alias_moves import AGAINST, BEFORE, FALLEN, RESTORED, SINCE, Rollback
 from tasks.tracking.client import connect, names
 from tasks.tracking.transaction import Changes
 
@@ -20,6 +20,24 @@ def roll_back(reason: str, *, to_nobody: bool = False, tags: Mapping[str, str] |
         return _rolled_back(reason, to_nobody=to_nobody, tags=tags or {})
 
 
+def refuse(number: str, reason: str, *, tags: Mapping[str, str]) -> Rollback | None:
+    """A version that passed the gate could not be served: it becomes challenger, with `tags`, and is blocked until it is allowed again.
+
+    If it is champion already, it is rolled back, if need be to no champion; returns that rollback. Raises EndpointError if MLflow fails,
+    with everything restored.
+    """
+    with turn.alone():
+        aliases = names().aliases
+        if registry.holders().get(aliases.champion) == number:
+            return _rolled_back(reason, to_nobody=True, tags=tags)
+        why = _why(reason)
+        with Changes(connect(), names().model) as changes:
+            changes.tags(number, {FALLEN: why, SINCE: None, AGAINST: None, **tags})
+            _describe(changes, number, f"challenger: refused {why}")
+            changes.aliases({aliases.challenger: number})
+    return None
+
+
 def _rolled_back(reason: str, *, to_nobody: bool, tags: Mapping[str, str]) -> Rollback:
     held, aliases = registry.holders(), names().aliases
     found = alias_moves.plan_rollback(held, aliases, lambda number: registry.version(number).tags.get(BEFORE))
@@ -33,9 +51,9 @@ def _rolled_back(reason: str, *, to_nobody: bool, tags: Mapping[str, str]) -> Ro
             fix = "put its files back into MLflow's artifact store, or promote another version"
             raise BadInput(where, f"version {found.champion} cannot be champion again: {problem}", fix=fix)
         found = found._replace(champion=None, previous=None)
-    why = " ".join(f"{alias_moves.now()}: {reason or 'no reason given'}".split())
+    why = _why(reason)
     with Changes(connect(), names().model) as changes:
-        changes.tags(found.fallen, {FALLEN: why, **tags})
+        changes.tags(found.fallen, {FALLEN: why, AGAINST: None, **tags})
         _describe(changes, found.fallen, f"challenger: rolled back {why}")
         if found.champion is not None:
             changes.tags(found.champion, {RESTORED: f"after version {found.fallen}, {why}"})
@@ -44,8 +62,12 @@ def _rolled_back(reason: str, *, to_nobody: bool, tags: Mapping[str, str]) -> Ro
     return found
 
 
+def _why(reason: str) -> str:
+    return " ".join(f"{alias_moves.now()}: {reason or 'no reason given'}".split())
+
+
 def allow(number: str) -> bool:
-    """Allows the promotion of a version that was rolled back; returns False if it was not. Raises BadInput if there is no such version."""
+    """Allows the promotion of a version that is blocked; returns False if it is not. Raises BadInput if there is no such version."""
     blocked = FALLEN in registry.version(number).tags
     with Changes(connect(), names().model) as changes:
         changes.tags(number, {FALLEN: None})

@@ -15,7 +15,7 @@ from flows.longwriter import longwriter
 from tasks import store
 from tasks.schema.errors import EndpointError
 from tasks.schema.settings import settings
-from tasks.tracking import registry
+from tasks.tracking import alias_moves, registry
 from tasks.tracking.client import connect, names
 from tasks.tracking.gate import Promoted
 from tasks.tracking.outside import contradiction
@@ -74,21 +74,27 @@ def test_a_result_of_another_registry_is_not_true_here_and_the_stage_runs_again(
     workspace: Path, mlflow_home: Path, empty_store: Path
 ) -> None:
     assert longwriter() == {"promote": "Completed"}
-    assert registry.holders() == {"champion": "1"}
+    assert waiting() == ["1"]
     assert longwriter() == {"promote": "Cached"}
 
     use_empty(mlflow_home, empty_store)
     said = subprocess.run([sys.executable, "-m", "flows.cli", "status"], capture_output=True, text=True, check=True).stdout
     assert "registry: no model longwriter is registered there" in said
     assert longwriter() == {"promote": "Completed"}, "a green run with an empty registry is what may not be"
-    assert registry.holders() == {"champion": "1"}
+    assert waiting() == ["1"]
 
     use_empty(mlflow_home, empty_store)
     verified_dvc._ask_outside()
     assert not RESULT.exists(), "`longwriter repro` asks too"
     done = subprocess.run([sys.executable, "-m", "dvc", "repro"], capture_output=True, text=True, check=True).stdout
     assert "Running stage 'promote'" in done, "no cache has its result, for plain DVC either"
-    assert registry.holders() == {"champion": "1"}
+    assert waiting() == ["1"]
+
+
+def waiting() -> list[str]:
+    """The versions that passed the gate and become champion once they have been served."""
+    assert registry.holders() == {}
+    return [one.number for one in registry.versions() if alias_moves.waits(one.tags, None)]
 
 
 def use_empty(home: Path, empty_store: Path) -> None:
@@ -102,7 +108,7 @@ def registered() -> Promoted:
     client.create_registered_model(name, tags={registry.IDENTITY: "one"})
     client.create_model_version(name, source="s3://nowhere/files", tags={registry.DIGEST: "abc"})
     client.set_registered_model_alias(name, "champion", "1")
-    return Promoted(version="1", alias="champion", training_run="r", registry="one", checkpoint_digest="abc")
+    return Promoted(version="1", alias="champion", training_run="r", registry="one", checkpoint_digest="abc", candidate_since="")
 
 
 @pytest.mark.parametrize("kind", ["embedded", "server", "database"])
@@ -113,9 +119,9 @@ def test_every_kind_of_registry_says_whether_a_result_is_true(
         use(request.getfixturevalue("server"), monkeypatch)
     if kind == "database":
         use(f"sqlite:///{(mlflow_home / 'mlflow.db').resolve()}", monkeypatch)
-    assert contradiction(Promoted(version="1", alias="champion", training_run="r", registry="one", checkpoint_digest="abc")) == (
-        "no model longwriter is registered there"
-    )
+    assert contradiction(
+        Promoted(version="1", alias="champion", training_run="r", registry="one", checkpoint_digest="abc", candidate_since="")
+    ) == ("no model longwriter is registered there")
     true, client = registered(), connect()
     assert contradiction(true) is None
     assert contradiction(true.model_copy(update={"registry": "two"})) == "another registry made that decision"
@@ -127,13 +133,26 @@ def test_every_kind_of_registry_says_whether_a_result_is_true(
     assert contradiction(true.model_copy(update={"alias": "challenger"})) is None, "any version may be challenger next"
     client.delete_registered_model_alias(names().model, "champion")
     assert contradiction(true) == "no version is champion there, not version 1"
+    waits = true.model_copy(update={"candidate_since": "today"})
+    client.set_model_version_tag(names().model, "1", alias_moves.SINCE, "today")
+    client.set_model_version_tag(names().model, "1", alias_moves.AGAINST, "")
+    assert contradiction(waits) is None, "it is champion once it has been served"
+    assert contradiction(waits.model_copy(update={"candidate_since": "yesterday"})) == "no version is champion there, not version 1"
+    client.set_registered_model_alias(names().model, "champion", "2")
+    assert contradiction(waits) == "version 2 is champion there, not version 1", "it passed against no champion"
+    client.set_model_version_tag(names().model, "1", alias_moves.AGAINST, "2")
+    assert contradiction(waits) is None
+    client.set_model_version_tag(names().model, "1", alias_moves.FALLEN, "it loops")
+    assert contradiction(waits) == "version 2 is champion there, not version 1", "it is blocked"
     client.delete_model_version(names().model, "1")
     assert contradiction(true) == "version 1 is gone"
 
 
 def test_a_registry_that_does_not_answer_confirms_nothing(workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     RESULT.parent.mkdir()
-    store.write_json(RESULT, Promoted(version="1", alias="champion", training_run="r", registry="one", checkpoint_digest="abc"))
+    store.write_json(
+        RESULT, Promoted(version="1", alias="champion", training_run="r", registry="one", checkpoint_digest="abc", candidate_since="")
+    )
     use("http://127.0.0.1:9", monkeypatch)
     with Repo() as repo:
         assert outside.untrue(repo, {"other"}) == []

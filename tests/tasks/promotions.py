@@ -58,14 +58,18 @@ def scored(model: str, asked: int, s_bar: float | None, more: int) -> ScoredItem
     return ScoredItem(id=f"i{asked}", model=model, s_l=80.0, s_q=s_q, degeneration=decay, fixed=fixed, **whole)
 
 
-def run(folder: Path, **bounds: Any) -> Decision:
+def run(folder: Path, *, served: bool = True, **bounds: Any) -> Decision:
+    """The stage promote; a version that passes is then taken as served, unless the test says otherwise."""
     out = folder / "out"
     out.mkdir(exist_ok=True)
     params = load()
     inputs = (folder / "train", folder / "align", folder / "score", folder / "general.json", folder / "dataset", out)
     given: dict[str, Any] = {"seed": params.seed, "base": params.base, "pack": params.pack, "train": params.train, "align": params.align}
     promote.run(*inputs, **given, promote=GATE.model_copy(update=bounds))
-    return Decision.model_validate_json((out / "decision.json").read_text())
+    decision = Decision.model_validate_json((out / "decision.json").read_text())
+    if served and decision.alias == "champion":
+        registry.make_champion(decision.version, tags={"served": "2000 of 2000 words"})
+    return decision
 
 
 def aliases() -> dict[str, str]:

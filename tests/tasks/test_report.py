@@ -17,6 +17,7 @@ from tasks.schema.records import (
     Reason,
     Reject,
     ScoredItem,
+    Served,
 )
 from tasks.statistics import Interval
 from tasks.text.degeneration import degeneration
@@ -183,7 +184,12 @@ AXES = (
             (AXES[0], AXES[1].model_copy(update={"value": 40.0, "passed": False})),
             "Not promoted: version 2, the student, is challenger; the axis s_l fails: 40.00, required at least 60.00.",
         ),
-        ("challenger", AXES, "Not promoted: version 2, the student, passes every axis, but it was rolled back before and is blocked."),
+        (
+            "challenger",
+            AXES,
+            "Not promoted: version 2, the student, passes every axis, but it was rolled back or "
+            "could not be served before, and is blocked.",
+        ),
     ],
 )
 def test_the_verdict_is_one_sentence_with_the_axis_that_decided(
@@ -200,7 +206,11 @@ def test_the_verdict_is_one_sentence_with_the_axis_that_decided(
         training_run="a",
         evaluation_run="b",
     )
-    assert headline(decision).sentence == sentence
+    served = Served.model_construct(version="2")
+    assert headline(decision, served).sentence == sentence
+    if alias == "champion":
+        yet = "Not promoted yet: version 2, the student, passes every axis and becomes champion once the stage serve has served it."
+        assert headline(decision, None).sentence == headline(decision, served.model_copy(update={"version": "1"})).sentence == yet
 
 
 @pytest.mark.parametrize(

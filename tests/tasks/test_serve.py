@@ -1,4 +1,4 @@
-"""The promoted alias is served: by the rehearsal for successes, by a real `transformers serve` for failures."""
+"""The promoted version is served: by the rehearsal for successes, by a real `transformers serve` for failures."""
 
 import json
 from pathlib import Path
@@ -17,6 +17,7 @@ from tasks.tracking import registry, runs
 from tasks.tracking.checkpoint import digest
 from tasks.tracking.client import connect, names
 from tasks.tracking.gate import Axis, Decision, Promoted
+from tasks.tracking.registry import ChampionMoved
 from tests.tasks.model_files import random_llama
 
 REHEARSAL = Model(name="rehearsal-candidate", revision="1", temperature=0.5, max_tokens=2000)
@@ -58,6 +59,7 @@ def promoted(folder: Path, *, before: str | None = None, wins: bool = True) -> P
         evaluation_run="e",
     )
     registry.apply(version, decision, tags={})
+    assert registry.is_champion(version) is False, "nothing is champion before it has been served"
     path = folder.parent / f"promoted-{version.number}.json"
     store.write_json(
         path,
@@ -67,9 +69,15 @@ def promoted(folder: Path, *, before: str | None = None, wins: bool = True) -> P
             training_run=decision.training_run,
             registry=registry.identity() or "",
             checkpoint_digest=version.tags[registry.DIGEST],
+            candidate_since=registry.version(version.number).tags.get("candidate_since", ""),
         ),
     )
     return path
+
+
+def champion(folder: Path) -> None:
+    """The checkpoint as champion, decided upon and served."""
+    registry.make_champion(promoted(folder).stem.partition("-")[2], tags={"served": "300 of 300 words"})
 
 
 def run(decision: Path, *, model: Model = REHEARSAL) -> tuple[dict[str, Any], Served]:
@@ -90,6 +98,7 @@ def test_the_alias_answers_a_long_request_and_ends_by_itself(tmp_path: Path) -> 
     assert metrics == {"asked": 300, "written": served.written, "s_l": served.s_l, "tokens": served.tokens, "ended_by_itself": 1}
     assert "bridges" in (tmp_path / "out/answer.txt").read_text()
     assert (served.decoding.temperature, served.decoding.seed, len(served.template)) == (0.5, 3, 64)
+    assert registry.holders() == {"champion": "1"}
     assert served.decoding.checkpoint == store.folder_digest(registry.fetch("models:/longwriter@champion"))
     assert str(served_tag("1")).startswith(f"{served.written} of 300 words (S_l {served.s_l:.0f}) in ")
 
@@ -116,29 +125,64 @@ def test_an_answer_has_words_and_ends_by_itself(text: str, finish_reason: str, p
     assert problem_of(Reply(text, finish_reason, Usage(1, 1), 1.0), STUDENT) == problem
 
 
-def test_a_champion_that_cannot_be_served_falls_and_the_one_before_reigns_again(tmp_path: Path) -> None:
-    promoted(checkpoint(tmp_path / "a", weights=b"1"))
+def test_a_version_that_cannot_be_served_does_not_become_champion(tmp_path: Path) -> None:
+    champion(checkpoint(tmp_path / "a", weights=b"1"))
     decision = promoted(checkpoint(tmp_path / "b", weights=b"2"), before="1")
-    assert registry.holders() == {"champion": "2", "previous": "1"}
+    assert registry.holders() == {"champion": "1"}
     with pytest.raises(GateFailed) as failed:
         run(decision, model=STUDENT)
     said = str(failed.value)
-    assert said.startswith("serve: version 2 as champion: ")
+    assert said.startswith("serve: version 2: ")
     assert said.endswith(
-        "no tokenizer in it; fix: save the tokenizer beside the model; version 1 is champion again; "
+        "no tokenizer in it; fix: save the tokenizer beside the model; version 1 is champion; "
         "correct it, then `longwriter models allow 2` and `dvc repro --force --single-item promote`"
     )
     assert registry.holders() == {"champion": "1", "challenger": "2"}
     assert str(served_tag("2")).startswith("failed: ")
     assert "served, it failed: " in registry.version("2").tags["rolled_back"]
     with pytest.raises(
-        BadInput, match=r"it made version 2 the champion, and the alias points to version 1 now; fix: decide again: `dvc repro"
+        BadInput, match=r"its decision on version 2 is outdated: version 1 is champion there, not version 2; fix: decide again: `dvc repro"
     ):
         run(decision)
 
 
+def test_a_champion_that_cannot_be_served_any_more_falls_and_the_one_before_is_champion_again(tmp_path: Path) -> None:
+    champion(checkpoint(tmp_path / "a", weights=b"1"))
+    decision = promoted(checkpoint(tmp_path / "b", weights=b"2"), before="1")
+    registry.make_champion("2", tags={"served": "300 of 300 words"})
+    with pytest.raises(GateFailed, match=r"^serve: version 2: .*; version 1 is champion again; correct it"):
+        run(decision, model=STUDENT)
+    assert registry.holders() == {"champion": "1", "challenger": "2"}
+
+
+@pytest.mark.parametrize("when", ["before", "while"])
+def test_a_champion_that_is_moved_by_hand_before_or_while_a_version_is_served_stays(
+    tmp_path: Path, when: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    champion(checkpoint(tmp_path / "a", weights=b"1"))
+    promoted(checkpoint(tmp_path / "c", weights=b"3"), before="1", wins=False)
+    decision = promoted(checkpoint(tmp_path / "b", weights=b"2"), before="1")
+    answer = serve._answer
+
+    def moved(*arguments: Any, **named: Any) -> Any:
+        connect().set_registered_model_alias(names().model, "champion", "2")
+        return answer(*arguments, **named)
+
+    if when == "before":
+        connect().set_registered_model_alias(names().model, "champion", "2")
+    else:
+        monkeypatch.setattr(serve, "_answer", moved)
+    expected = (
+        (BadInput, "version 2 is champion there, not version 3") if when == "before" else (ChampionMoved, "version 2 is champion now")
+    )
+    with pytest.raises(expected[0], match=expected[1]):
+        run(decision)
+    assert registry.holders() == {"champion": "2", "challenger": "2"}
+    assert not (tmp_path / "out/served.json").exists()
+
+
 def test_a_first_champion_that_cannot_be_served_leaves_nobody_champion(tmp_path: Path) -> None:
-    with pytest.raises(GateFailed, match="nobody is champion, as there was none before it"):
+    with pytest.raises(GateFailed, match="nobody is champion; correct it"):
         run(promoted(checkpoint(tmp_path / "a")), model=STUDENT)
     assert registry.holders() == {"challenger": "1"}
 
@@ -148,7 +192,7 @@ def test_a_template_that_was_exchanged_in_the_store_is_not_served(tmp_path: Path
     next((home / "mlartifacts").rglob("chat_template.jinja")).write_text("{{ other }}")
     with pytest.raises(BadInput, match="the files differ from what was registered"):
         run(decision)
-    assert registry.holders() == {"champion": "1"}
+    assert registry.holders() == {}
 
 
 def test_a_version_that_is_not_what_was_trained_is_refused(tmp_path: Path) -> None:
@@ -168,12 +212,12 @@ def test_a_checkpoint_without_a_template_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.e2e
 def test_a_real_server_serves_the_registrys_files_and_a_champion_that_rambles_falls(tmp_path: Path, tiny: Path) -> None:
-    promoted(checkpoint(tmp_path / "a", weights=b"1"))
+    champion(checkpoint(tmp_path / "a", weights=b"1"))
     decision = promoted(tiny, before="1").rename(tmp_path / "promoted.json")
     with pytest.raises(GateFailed, match=r"it did not end by itself within models.candidate.max_tokens \(24\); version 1 is champion"):
         run(decision, model=STUDENT)
     assert registry.holders() == {"champion": "1", "challenger": "2"}
-    assert connect().get_model_version(names().model, "2").description.startswith("challenger: rolled back ")
+    assert connect().get_model_version(names().model, "2").description.startswith("challenger: refused ")
     assert "longwriter-2" in next((settings().home / "logs").glob("serve-*.log")).name
 
 

@@ -60,7 +60,8 @@ def registered(folder: Path, *, champion: bool = True, served: str = "2000 of 20
         connect_registry().set_registered_model_alias(names().model, "champion", version.number)
     decided: dict[str, Any] = {"version": version.number, "alias": "champion" if champion else "challenger", "training_run": training}
     store.write_json(
-        release.PROMOTED, Promoted(**decided, registry=registry.identity() or "", checkpoint_digest=version.tags[registry.DIGEST])
+        release.PROMOTED,
+        Promoted(**decided, registry=registry.identity() or "", checkpoint_digest=version.tags[registry.DIGEST], candidate_since=""),
     )
     return version
 

@@ -12,11 +12,11 @@ from mlflow.exceptions import MlflowException
 
 from mlflow import MlflowClient
 from tasks.schema.errors import BadInput, EndpointError
-from tasks.tracking import registry, turn
+from tasks.tracking import alias_moves, registry, turn
 from tasks.tracking.alias_moves import plan_rollback
 from tasks.tracking.client import connect, names
 from tasks.tracking.gate import Axis, Decision
-from tasks.tracking.rollback import allow, roll_back
+from tasks.tracking.rollback import allow, refuse, roll_back
 from tasks.tracking.transaction import Changes
 from tests.conftest import ROOT
 
@@ -27,6 +27,9 @@ WRITES = (
     "delete_model_version_tag",
     "update_model_version",
 )
+
+
+SERVED = {"served": "2000 of 2000 words"}
 
 
 @pytest.fixture(autouse=True)
@@ -50,9 +53,16 @@ def decision(version: str, *, wins: bool = True, before: str | None = None) -> D
     return Decision(axes=axes, champion_before=before, **said, **runs)  # type: ignore[arg-type]
 
 
+def decided(version: str) -> None:
+    """What the stage promote does about a version that passes the gate."""
+    registry.apply(registry.version(version), decision(version, before=registry.holders().get("champion")), tags={"s_bar": "70.0"})
+
+
 def promote(version: str, *, wins: bool = True) -> None:
     before = registry.holders().get("champion")
     registry.apply(registry.version(version), decision(version, wins=wins, before=before), tags={"s_bar": "70.0"})
+    if wins:
+        registry.make_champion(version, tags=SERVED)
 
 
 def state() -> tuple[dict[str, str], list[tuple[str, str, dict[str, str]]]]:
@@ -81,10 +91,10 @@ def failing_at(monkeypatch: pytest.MonkeyPatch, number: int) -> list[str]:
     return made
 
 
-def error_of(change: Callable[[], object]) -> str | None:
+def error_of(change: Callable[[], object], kind: type[Exception] = EndpointError) -> str | None:
     try:
         change()
-    except EndpointError as error:
+    except kind as error:
         return str(error)
     return None
 
@@ -107,7 +117,9 @@ def test_a_promotion_that_fails_at_any_write_leaves_everything_as_it_was(monkeyp
     promote("1")
     promote("2")
     promote("3", wins=False)
-    assert every_failure(lambda: promote("3"), monkeypatch) >= 8
+    assert every_failure(lambda: decided("3"), monkeypatch) >= 5
+    assert registry.holders() == {"champion": "2", "challenger": "3", "previous": "1"}, "it is champion once it has been served"
+    assert every_failure(lambda: registry.make_champion("3", tags=SERVED), monkeypatch) >= 7
     assert registry.holders() == {"champion": "3", "previous": "2"}
 
 
@@ -219,11 +231,11 @@ def test_a_version_without_files_does_not_become_champion_again(home: Path) -> N
 
 def test_a_champion_that_was_moved_by_hand_during_the_decision_is_decided_about_again() -> None:
     promote("1")
-    decided = decision("2", before="1")
+    compared = decision("2", before="1")
     connect().set_registered_model_alias(names().model, "champion", "3")
     before = state()
     with pytest.raises(registry.ChampionMoved, match="version 2 was compared with version 1, and version 3 is champion now; promote again"):
-        registry.apply(registry.version("2"), decided, tags={})
+        registry.apply(registry.version("2"), compared, tags={})
     assert state() == before
 
 
@@ -292,9 +304,76 @@ def test_a_lost_previous_alias_is_found_by_the_tag() -> None:
     assert roll_back("").champion == "1"
 
 
-def test_a_promotion_that_was_killed_between_two_aliases_is_completed_by_the_next() -> None:
+def test_a_promotion_that_is_killed_at_any_write_is_completed_by_the_next_and_the_champion_was_always_served(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """kill -9 undoes nothing. Each call here is killed behind its first write."""
     promote("1")
     promote("2")
-    connect().set_registered_model_alias(names().model, "previous", "5")  # as if it had not moved
-    registry.apply(registry.version("2"), decision("2", before="1"), tags={})
+    promote("3", wins=False)
+    decided("3")
+    for _ in range(20):
+        with monkeypatch.context() as patch:
+            patch.setattr(Changes, "__exit__", lambda *_: None)
+            failing_at(patch, 1)
+            killed = error_of(lambda: registry.make_champion("3", tags=SERVED), MlflowException)
+        assert registry.holders()["champion"] == "2" or registry.version("3").tags["served"] == SERVED["served"]
+        if killed is None:
+            break
+    assert registry.holders() == {"champion": "3", "previous": "2"}
+    assert not alias_moves.waits(registry.version("3").tags, "2")
+    assert registry.version("3").tags["champion_before"] == "2"
+
+
+def test_a_version_that_waits_to_be_served_is_nobodys_alias_and_keeps_its_time_while_the_champion_stays() -> None:
+    promote("1")
+    decided("2")
+    since = registry.version("2").tags["candidate_since"]
+    assert (
+        connect().get_model_version(names().model, "2").description.startswith("passed the gate, becomes champion once it has been served")
+    )
+    decided("2")
+    assert (registry.version("2").tags["candidate_since"], registry.holders()) == (since, {"champion": "1"})
+    connect().set_registered_model_alias(names().model, "champion", "3")
+    with pytest.raises(registry.ChampionMoved, match="version 2 was compared with version 1, and version 3 is champion now; promote again"):
+        registry.make_champion("2", tags=SERVED)
+    assert registry.holders() == {"champion": "3"}
+    connect().set_registered_model_alias(names().model, "champion", "1")
+    registry.make_champion("2", tags=SERVED)
     assert registry.holders() == {"champion": "2", "previous": "1"}
+    assert connect().get_model_version(names().model, "2").description == "champion: because 2"
+
+
+def test_of_two_versions_that_passed_against_the_same_champion_the_first_that_is_served_takes_its_place() -> None:
+    promote("1")
+    decided("2")
+    decided("3")
+    registry.make_champion("3", tags=SERVED)
+    with pytest.raises(registry.ChampionMoved, match="version 2 was compared with version 1, and version 3 is champion now; promote again"):
+        registry.make_champion("2", tags=SERVED)
+    promote("2")
+    assert registry.holders() == {"champion": "2", "previous": "3"}
+
+
+def test_a_version_that_cannot_be_served_is_refused_and_blocked_until_it_is_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    promote("1")
+    decided("2")
+    assert every_failure(lambda: refuse("2", "it loops", tags={"served": "failed"}), monkeypatch) >= 5
+    assert registry.holders() == {"champion": "1", "challenger": "2"}
+    tags = registry.version("2").tags
+    assert tags["rolled_back"].endswith(": it loops")
+    assert "candidate_since" not in tags
+    with pytest.raises(registry.ChampionMoved):
+        registry.make_champion("2", tags=SERVED)
+    assert allow("2")
+    promote("2")
+    assert refuse("2", "it loops now", tags={}) == ("2", "1", None), "a champion is rolled back"
+
+
+def test_a_rollback_of_the_champion_ends_the_wait_of_those_that_were_compared_with_it() -> None:
+    promote("1")
+    promote("2")
+    decided("3")
+    roll_back("it loops")
+    with pytest.raises(registry.ChampionMoved, match="version 3 was compared with version 2, and version 1 is champion now"):
+        registry.make_champion("3", tags=SERVED)
