@@ -72,6 +72,22 @@ def keep_private() -> None:
         (SITE_CACHE / "repo").mkdir(parents=True, exist_ok=True)
         for folder in (SITE_CACHE, SITE_CACHE / "repo"):
             folder.chmod(stat.S_IRWXU)
+        _name_absolutely()
+
+
+def _name_absolutely() -> None:
+    """Write the absolute path of the site cache to .dvc/config.local, which git ignores. `dvc exp run --dry` works in a temporary folder,
+    where the relative path of .dvc/config leads nowhere; DVC copies config.local there. A path that the user chose is kept.
+    """
+    from dvc.config import Config, ConfigError
+
+    wanted = str(SITE_CACHE.absolute())
+    with suppress(ConfigError):  # DVC itself reports a broken file
+        config = Config(".dvc", validate=False)
+        before = config.load_one("local").get("core", {}).get("site_cache_dir", "")
+        if before != wanted and (not before or before.endswith(f"/{SITE_CACHE}")):
+            with config.edit("local", validate=False) as local:
+                local.setdefault("core", {})["site_cache_dir"] = wanted
 
 
 def release_dead() -> None:

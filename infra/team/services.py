@@ -94,9 +94,12 @@ def _mlflow(values: Mapping[str, str]) -> Service:
 
 
 def _auth_config(values: Mapping[str, str]) -> Path:
-    """Write MLflow's auth configuration. MLflow reads the URL of its users' database only from a file."""
+    """Write MLflow's auth configuration. MLflow reads the URL of its users' database only from a file.
+
+    Without the cache MLflow hashes the password for every request, which takes 0.1 s of CPU; a promotion sends about 200 requests.
+    """
     target = environment.folder() / "mlflow-auth.ini"
-    text = f"[mlflow]\ndefault_permission = READ\ndatabase_uri = {postgres.url(values, 'mlflow_auth')}\n"
+    text = f"[mlflow]\ndefault_permission = READ\nauth_cache_ttl_seconds = 60\ndatabase_uri = {postgres.url(values, 'mlflow_auth')}\n"
     with open(os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w", encoding="utf-8") as file:
         file.write(text)
     return target

@@ -23,7 +23,7 @@ ABOUT = {
     "release": "A released dataset, with the versions of its parts.",
     "evaluate": "Models on the benchmark: scores from 0 to 100 over all prompts and by bins of asked words, and the scored answers.",
 }
-BATCH = 500  # MLflow accepts at most 1,000 metrics and 100 params per batch
+BATCH = 1000  # metrics per request; MLflow accepts no more, and at most 100 params
 
 
 class MetricPoint(NamedTuple):

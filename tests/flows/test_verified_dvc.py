@@ -205,6 +205,25 @@ def test_dvcs_site_cache_lies_in_the_checkout_and_is_nobody_elses(toy: Path) -> 
     assert f"site_cache_dir = {verified_dvc.SITE_CACHE}" in (ROOT / ".dvc/config").read_text()
 
 
+def test_dvcs_site_cache_has_an_absolute_path_for_commands_in_other_folders_and_other_settings_stay(toy: Path) -> None:
+    local = toy / ".dvc/config.local"
+    own = "[core]\n    remote = team\n['remote \"team\"']\n    url = s3://bucket/dvc\n"
+    for given in (own, own.replace("team\n[", f"team\n    site_cache_dir = /moved/{verified_dvc.SITE_CACHE}\n[")):
+        local.write_text(given)
+        verified_dvc.install()
+        written = local.read_text()
+        with Repo() as repo:
+            assert repo.config["core"]["site_cache_dir"] == str(toy / verified_dvc.SITE_CACHE)
+            assert (repo.config["core"]["remote"], repo.config["remote"]["team"]["url"]) == ("team", "s3://bucket/dvc")
+        verified_dvc.install()
+        assert local.read_text() == written
+    local.write_text("[core]\n    site_cache_dir = /elsewhere\n")
+    verified_dvc.install()
+    assert local.read_text() == "[core]\n    site_cache_dir = /elsewhere\n"
+    local.write_text("[core")
+    verified_dvc.install()  # DVC's own commands report it
+
+
 def test_an_entry_of_a_dead_process_whose_number_lives_again_blocks_no_run(done: Path) -> None:
     (done / "first.txt").unlink()
     dead = {"pid": os.getpid(), "cmd": "dvc repro --single-item first"}
