@@ -49,50 +49,38 @@ def run(tmp_path: Path, *tasks: str, limit: int | None = None) -> dict[str, floa
     )
 
 
-def test_the_score_is_the_share_of_right_answers_and_the_key_is_sent(
+def test_the_score_is_the_share_of_right_answers_without_a_refused_question_which_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     right = {question: f" {answer}{'.' if question.isascii() else '。'}" for question, answer in list(KNOWN.items())[:18]}
+    refused = list(KNOWN)[4]
 
     def recall(seen: Seen, _: int) -> Reply:
-        return said(right.get(seen.body["messages"][-1]["content"], "a long story"))
+        question = seen.body["messages"][-1]["content"]
+        if question == refused:
+            return 403, {"error": {"message": "the request was moderated"}}
+        return said(right.get(question, "a long story"))
 
     with endpoint(recall) as there:
         answered_by(there, monkeypatch)
-        assert run(tmp_path, FACTS) == {"tasks": 1, "student_facts": 18 / 24}
-    assert {seen.key for seen in there.seen} == {"Bearer a-secret"}
-    assert store.read_document(tmp_path / "out/general.json", Abilities).root == {"student": {"facts": 0.75}}
+        share = 17 / 23
+        assert run(tmp_path, FACTS) == {"tasks": 1, "student_facts": pytest.approx(share), "student_refused": 1}
+    assert len(there.seen) == 24
+    assert {seen.key for seen in there.seen} == {"Bearer a-secret"}, "the key is sent"
+    assert store.read_document(tmp_path / "out/general.json", Abilities).root == {"student": {"facts": pytest.approx(share)}}
     raw = store.read_document(tmp_path / "out/harness.json", ByName[Measurement]).root["student"]
     (score,) = raw.scores
-    assert (score.metric, score.questions, score.fewshot, score.versions) == ("exact_match", 24, {"facts": 0}, {"facts": 1.0})
-    assert score.stderr == pytest.approx((0.75 * 0.25 / 23) ** 0.5)
+    assert (score.metric, score.questions, score.fewshot, score.versions) == ("exact_match", 23, {"facts": 0}, {"facts": 1.0})
+    assert score.refused == (Refused(task="facts", question=4, reason="403: the request was moderated"),)
+    assert score.stderr == pytest.approx((share * (1 - share) / 22) ** 0.5)
     assert set(raw.sources) == {FACTS, "profiles/general/facts.jsonl"}
     assert "a-secret" not in (tmp_path / "out/harness.json").read_text()
     shown = capfd.readouterr().err
     shown = shown[shown.index("facts:") :]  # a recorder of an earlier test may have said before that it waited too long
     assert "facts: 100%" in shown
-    assert shown.strip().count("\n") == 0, "nothing but the bar, redrawn"
-
-
-def test_a_refused_question_is_named_and_in_no_score_and_the_rest_is_measured(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    questions = list(KNOWN)
-    refused, wrong = questions[4], questions[:2]
-
-    def moderate(seen: Seen, _: int) -> Reply:
-        question = seen.body["messages"][-1]["content"]
-        if question == refused:
-            return 403, {"error": {"message": "the request was moderated"}}
-        return said("a long story" if question in wrong else KNOWN[question])
-
-    with endpoint(moderate) as there:
-        answered_by(there, monkeypatch)
-        assert run(tmp_path, FACTS) == {"tasks": 1, "student_facts": pytest.approx(21 / 23), "student_refused": 1}
-    assert len(there.seen) == 24
-    (score,) = store.read_document(tmp_path / "out/harness.json", ByName[Measurement]).root["student"].scores
-    assert (score.questions, score.refused) == (23, (Refused(task="facts", question=4, reason="403: the request was moderated"),))
-    assert "facts: question 4 has no answer and is in no score: 403: the request was moderated" in capfd.readouterr().err
+    *bar, named = shown.strip().split("\n")
+    assert named == "facts: question 4 has no answer and is in no score: 403: the request was moderated"
+    assert len(bar) == 1, "nothing else but the bar, redrawn"
 
 
 @pytest.mark.slow

@@ -19,6 +19,7 @@ from tasks.schema.records import (
     ScoredItem,
     Served,
 )
+from tasks.schema.settings import settings
 from tasks.statistics import Interval
 from tasks.text.degeneration import degeneration
 from tasks.tracking.gate import Axis, Decision
@@ -55,14 +56,30 @@ class Page(HTMLParser):
         self.text += data
 
 
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the data of a finished run, and what the report made of them."""
+    folder = tmp_path_factory.mktemp("report")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LONGWRITER_HOME", str(folder / "home"))  # its journal would be shown
+        settings.cache_clear()
+        render(folder, finished_run(folder / "data"))
+    settings.cache_clear()
+    return folder
+
+
+@pytest.fixture(scope="module")
+def html(shown: Path) -> str:
+    return (shown / "out/report.html").read_text(encoding="utf-8")
+
+
 def render(tmp_path: Path, data: Path) -> str:
     (tmp_path / "out").mkdir(parents=True)
     report.run(data, tmp_path / "metrics", tmp_path / "plots", tmp_path / "out")
     return (tmp_path / "out/report.html").read_text(encoding="utf-8")
 
 
-def test_the_page_has_every_section_and_plot_and_loads_nothing(tmp_path: Path) -> None:
-    html = render(tmp_path, finished_run(tmp_path / "data"))
+def test_the_page_has_every_section_and_plot_and_loads_nothing(html: str) -> None:
     page = Page(html)
     assert set(page.ids) >= SECTIONS
     assert len(page.ids) == len(set(page.ids))
@@ -76,9 +93,8 @@ def test_the_page_has_every_section_and_plot_and_loads_nothing(tmp_path: Path) -
     assert Path("params.yaml").read_text(encoding="utf-8").strip() in page.text
 
 
-def test_only_scores_have_a_better_and_a_worse_side(tmp_path: Path) -> None:
+def test_only_scores_have_a_better_and_a_worse_side(html: str) -> None:
     """More words than the control is no merit, and what is no difference has no column."""
-    html = render(tmp_path, finished_run(tmp_path / "data"))
     tables = {name: html.partition(f'<section id="{name}">')[2].partition("</section>")[0] for name in SECTIONS}
     shown = {name: "student − control" in tables[name] for name in ("scores", "lengths", "degeneration")}
     assert shown == {"scores": True, "lengths": False, "degeneration": False}
@@ -93,13 +109,12 @@ def test_hostile_text_is_shown_as_text(tmp_path: Path) -> None:
     assert "49 " not in page.text.split("</script>")[1][:80]
 
 
-def test_thoughts_are_folded_and_named_as_such(tmp_path: Path) -> None:
-    page = render(tmp_path, finished_run(tmp_path / "data"))
-    folded = page.partition("<details><summary>the model's thoughts, which are in no count and no score</summary>")[2].partition(
+def test_thoughts_are_folded_and_named_as_such(html: str) -> None:
+    folded = html.partition("<details><summary>the model's thoughts, which are in no count and no score</summary>")[2].partition(
         "</details>"
     )[0]
     assert "First I think." in folded
-    assert "First I think." not in page.replace(folded, "", 1).partition("<details>")[0]
+    assert "First I think." not in html.replace(folded, "", 1).partition("<details>")[0]
 
 
 def test_what_is_unscored_is_a_dash_and_not_a_zero(tmp_path: Path) -> None:
@@ -110,35 +125,33 @@ def test_what_is_unscored_is_a_dash_and_not_a_zero(tmp_path: Path) -> None:
     assert scores["student"]["unscored"] == 4
 
 
-def test_the_figures_for_git_hold_every_answer_and_step(tmp_path: Path) -> None:
-    render(tmp_path, finished_run(tmp_path / "data"))
-    ruler = (tmp_path / "plots/ruler.csv").read_text().splitlines()
+def test_the_figures_for_git_hold_every_answer_and_step(shown: Path) -> None:
+    ruler = (shown / "plots/ruler.csv").read_text().splitlines()
     assert ruler[0] == "model,asked,written"
     assert "control,800,200" in ruler
     assert len(ruler) == 13
-    assert (tmp_path / "plots/loss.csv").read_text().splitlines()[1] == "student,1,5.0"
+    assert (shown / "plots/loss.csv").read_text().splitlines()[1] == "student,1,5.0"
 
 
-def test_the_same_run_gives_the_same_page(tmp_path: Path) -> None:
-    data = finished_run(tmp_path / "data")
-    (tmp_path / "again").mkdir()
-    assert render(tmp_path, data) == render(tmp_path / "again", data)
+def test_the_same_run_gives_the_same_page(shown: Path, html: str, tmp_path: Path) -> None:
+    assert render(tmp_path, shown / "data") == html
 
 
-def test_a_run_with_missing_stages_still_renders_and_names_what_is_missing(tmp_path: Path) -> None:
-    """Each stage's outputs alone, then all but one stage: the page has every section, and says which stage has not run."""
-    data = finished_run(tmp_path / "data")
-    for stage in ("promote", "score", "predict", "build_pairs", "assemble"):
-        partial = tmp_path / f"without-{stage}"
-        shutil.copytree(data, partial / "data")
-        shutil.rmtree(partial / "data" / stage)
-        page = Page(render(partial, partial / "data"))
-        assert set(page.ids) >= SECTIONS, stage
-        assert "This run is not complete." in page.text
-        assert stage in page.text.partition("Not written yet:")[2].partition("The sections below")[0]
-        assert not (partial / "metrics").exists()  # git's figures are not replaced by those of half a run
-    (tmp_path / "nothing/data").mkdir(parents=True)
-    page = Page(render(tmp_path / "nothing", tmp_path / "nothing/data"))
+@pytest.mark.parametrize(
+    "stage", ["promote", "score", *(pytest.param(one, marks=pytest.mark.slow) for one in ("predict", "build_pairs", "assemble"))]
+)
+def test_a_run_with_a_missing_stage_still_renders_and_names_what_is_missing(shown: Path, tmp_path: Path, stage: str) -> None:
+    shutil.copytree(shown / "data", tmp_path / "data", ignore=lambda folder, _: [stage] if Path(folder) == shown / "data" else [])
+    page = Page(render(tmp_path, tmp_path / "data"))
+    assert set(page.ids) >= SECTIONS
+    assert "This run is not complete." in page.text
+    assert stage in page.text.partition("Not written yet:")[2].partition("The sections below")[0]
+    assert not (tmp_path / "metrics").exists()  # git's figures are not replaced by those of half a run
+
+
+def test_a_run_of_nothing_has_every_section(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    page = Page(render(tmp_path, tmp_path / "data"))
     assert "No verdict yet: the stage promote has not run." in page.text
     assert set(page.ids) >= SECTIONS
 
@@ -150,8 +163,7 @@ def test_a_damaged_file_is_an_error_with_its_place(tmp_path: Path) -> None:
         render(tmp_path, data)
 
 
-def test_the_page_opens_with_the_verdict_and_the_level_of_proof_before_any_table(tmp_path: Path) -> None:
-    html = render(tmp_path, finished_run(tmp_path / "data"))
+def test_the_page_opens_with_the_verdict_and_the_level_of_proof_before_any_table(html: str) -> None:
     text = Page(html).text
     verdict = "Not promoted: version 2, the student, is challenger; the axis s_bar fails: it is missing."
     assert text.index(verdict) < text.index("rehearsal") < text.index("Asked against written")
@@ -231,8 +243,8 @@ def test_the_level_of_proof_is_what_took_part(base: str, judge: str | None, leve
     assert level_of(params.model_copy(update={"base": params.base.model_copy(update={"model": base}), "models": models})) == level
 
 
-def test_every_answer_is_a_point_that_opens_its_text(tmp_path: Path) -> None:
-    page = Page(render(tmp_path, finished_run(tmp_path / "data")))
+def test_every_answer_is_a_point_that_opens_its_text(html: str) -> None:
+    page = Page(html)
     answers = {name for name in page.ids if name.startswith("answer-")}
     assert len(answers) == 12
     assert answers <= {link.removeprefix("#") for link in page.links}

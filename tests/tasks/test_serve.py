@@ -1,6 +1,7 @@
 """The promoted version is served: by the rehearsal for successes, by a real `transformers serve` for failures."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 
 from tasks import serve, store
 from tasks.endpoints.chat import Reply
+from tasks.rehearsal import endpoint
 from tasks.schema.errors import BadInput, GateFailed
 from tasks.schema.params import Model, Serve
 from tasks.schema.records import Served, Usage
@@ -187,6 +189,14 @@ def test_a_first_champion_that_cannot_be_served_leaves_nobody_champion(tmp_path:
     assert registry.holders() == {"challenger": "1"}
 
 
+def test_a_challenger_that_rambles_is_a_result(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(endpoint, "Switches", partial(endpoint.Switches, truncated=1.0))
+    metrics, served = run(promoted(checkpoint(tmp_path / "a"), wins=False))
+    assert (metrics["ended_by_itself"], served.finish_reason) == (0, "length")
+    assert str(served_tag("1")).startswith("failed: it did not end")
+    assert registry.holders() == {"challenger": "1"}
+
+
 def test_a_template_that_was_exchanged_in_the_store_is_not_served(tmp_path: Path, home: Path) -> None:
     decision = promoted(checkpoint(tmp_path / "a"))
     next((home / "mlartifacts").rglob("chat_template.jinja")).write_text("{{ other }}")
@@ -221,8 +231,9 @@ def test_a_real_server_serves_the_registrys_files_and_a_champion_that_rambles_fa
     assert "longwriter-2" in next((settings().home / "logs").glob("serve-*.log")).name
 
 
+@pytest.mark.slow
 @pytest.mark.e2e
-def test_a_challenger_that_rambles_is_a_result(tmp_path: Path, tiny: Path) -> None:
+def test_a_challenger_that_rambles_on_a_real_server_is_a_result(tmp_path: Path, tiny: Path) -> None:
     metrics, served = run(promoted(tiny, wins=False).rename(tmp_path / "promoted.json"), model=STUDENT)
     assert (metrics["ended_by_itself"], served.finish_reason, served.tokens) == (0, "length", 24)
     assert str(served_tag("1")).startswith("failed: it did not end")

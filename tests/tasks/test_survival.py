@@ -13,16 +13,37 @@ from pathlib import Path
 
 import pytest
 
+from tasks import collect, predict
+from tasks.schema.errors import PipelineError
+from tasks.schema.params import load
 from tests.conftest import ROOT
 
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    shutil.copy(ROOT / "params.yaml", tmp_path)
-    (tmp_path / "raw").mkdir()
-    shutil.copy(ROOT / "data/raw/pool.jsonl", tmp_path / "raw")
-    shutil.copy(ROOT / "data/raw/benchmark.jsonl", tmp_path)
-    return tmp_path
+    """What the stages read."""
+    return inputs(tmp_path)
+
+
+def inputs(folder: Path) -> Path:
+    shutil.copy(ROOT / "params.yaml", folder)
+    (folder / "raw").mkdir()
+    shutil.copy(ROOT / "data/raw/pool.jsonl", folder / "raw")
+    shutil.copy(ROOT / "data/raw/benchmark.jsonl", folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def collected(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same after collect, in `out`, with its replies in the journal."""
+    folder = inputs(tmp_path_factory.mktemp("collected"))
+    assert finish(folder, *COLLECT)[0] == 0
+    return folder
+
+
+@pytest.fixture
+def after_collect(collected: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(collected, tmp_path / "copy"))
 
 
 def start(folder: Path, *words: str, limit: Callable[[], None] | None = None, **environment: str) -> "subprocess.Popen[str]":
@@ -50,13 +71,11 @@ def answered(folder: Path) -> int:
     return journal(folder).read_bytes().count(b"\n")
 
 
-def test_a_killed_collect_leaves_nothing_and_its_rerun_the_same_bytes(folder: Path) -> None:
-    assert finish(folder, *COLLECT)[0] == 0
-    clean = {path.name: path.read_bytes() for path in (folder / "out").iterdir()}
-    shutil.rmtree(folder / "out")
-    shutil.rmtree(folder / "home")
+@pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])
+def test_a_killed_collect_leaves_nothing_and_its_rerun_the_same_bytes(folder: Path, collected: Path, kills: int) -> None:
+    clean = {path.name: path.read_bytes() for path in (collected / "out").iterdir()}
     luck = random.Random(1)
-    for _ in range(5):
+    for _ in range(kills):
         process = start(folder, *COLLECT)
         time.sleep(luck.uniform(0.3, 2.5))
         process.send_signal(signal.SIGKILL)
@@ -68,9 +87,8 @@ def test_a_killed_collect_leaves_nothing_and_its_rerun_the_same_bytes(folder: Pa
     assert {path.name: path.read_bytes() for path in (folder / "out").iterdir()} == clean
 
 
-def test_ctrl_c_keeps_every_answer_and_the_rerun_goes_on_from_there(folder: Path) -> None:
-    assert finish(folder, *COLLECT)[0] == 0
-    before = answered(folder)
+def test_ctrl_c_keeps_every_answer_and_the_rerun_goes_on_from_there(after_collect: Path) -> None:
+    folder, before = after_collect, answered(after_collect)
     process = start(folder, *PLAN, LONGWRITER_REHEARSAL_LATENCY="0.2")
     while answered(folder) < before + 20:
         time.sleep(0.05)
@@ -84,10 +102,11 @@ def test_ctrl_c_keeps_every_answer_and_the_rerun_goes_on_from_there(folder: Path
     assert before + 20 <= kept < answered(folder) == before + 400
 
 
-def test_a_full_disk_under_the_journal_is_one_line_and_the_rerun_goes_on(folder: Path) -> None:
+@pytest.mark.slow  # test_fault_run.py has it for the stage write
+def test_a_full_disk_under_the_journal_is_one_line_and_the_rerun_goes_on(after_collect: Path) -> None:
     """A file size limit stands in for the full disk: a write is cut short, and the next one fails."""
-    assert finish(folder, *COLLECT)[0] == 0
-    before, limit = answered(folder), journal(folder).stat().st_size + 30_000
+    folder, before = after_collect, answered(after_collect)
+    limit = journal(folder).stat().st_size + 30_000
 
     def small() -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
@@ -104,6 +123,25 @@ def test_a_full_disk_under_the_journal_is_one_line_and_the_rerun_goes_on(folder:
     assert answered(folder) == before + 400
 
 
+def test_a_bad_pool_stops_the_process_with_one_line_and_no_outputs(folder: Path) -> None:
+    (folder / "raw/pool.jsonl").write_bytes(b"")
+    code, err = finish(folder, *COLLECT)
+    assert (code, err.count("\n")) == (2, 1)
+    assert err.startswith("error: raw/pool.jsonl: empty file;")
+    assert not (folder / "out").exists()
+
+
+def problem(run: Callable[..., object], *paths: str, **given: object) -> str:
+    """The message of the input error with which a stage's `run` ends, in this process."""
+    Path(paths[-1]).mkdir()
+    with pytest.raises(PipelineError) as told:
+        run(*map(Path, paths), **given)
+    assert told.value.exit_code == 2
+    assert "\n" not in str(told.value)
+    assert ";" in str(told.value), "it says what to do"
+    return str(told.value)
+
+
 @pytest.mark.parametrize(
     ("content", "says"),
     [
@@ -115,23 +153,22 @@ def test_a_full_disk_under_the_journal_is_one_line_and_the_rerun_goes_on(folder:
         (b'{"prompt": 7}\n', "raw/pool.jsonl:1: "),
     ],
 )
-def test_a_bad_pool_stops_collect_with_file_line_and_mend(folder: Path, content: bytes, says: str) -> None:
+def test_a_bad_pool_stops_collect_with_file_line_and_fix(folder: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, says: str) -> None:
     (folder / "raw/pool.jsonl").write_bytes(content)
-    code, err = finish(folder, *COLLECT)
-    assert code == 2
-    assert f"error: {says}" in err
-    assert len(err.strip().splitlines()) == 1
-    assert ";" in err
-    assert not (folder / "out").exists()
+    monkeypatch.chdir(folder)
+    params = load()
+    given = {"seed": params.seed, "collect": params.collect, "selector_model": params.models.selector}
+    assert problem(collect.run, *COLLECT[1:], **given).startswith(says)
 
 
 @pytest.mark.parametrize(
     "row", ['{"prompt": "a", "type": "x"}', '{"prompt": "a", "type": "x", "length": 0}', '{"prompt": "a", "type": "x", "length": -5}']
 )
-def test_a_benchmark_row_without_a_proper_length_stops_predict(folder: Path, row: str) -> None:
+def test_a_benchmark_row_without_a_proper_length_stops_predict(folder: Path, monkeypatch: pytest.MonkeyPatch, row: str) -> None:
     (folder / "bad.jsonl").write_text(row + "\n")
     (folder / "checkpoints/student").mkdir(parents=True)
     (folder / "aligned").mkdir()
-    code, err = finish(folder, "tasks.predict", "bad.jsonl", "checkpoints", "aligned", "out")
-    assert (code, err.count("\n")) == (2, 1)
-    assert err.startswith("error: bad.jsonl:1: length: ")
+    monkeypatch.chdir(folder)
+    params = load()
+    given = {"seed": params.seed, "base": params.base, "predict": params.predict, "candidate_model": params.models.candidate}
+    assert problem(predict.run, "bad.jsonl", "checkpoints", "aligned", "out", **given).startswith("bad.jsonl:1: length: ")

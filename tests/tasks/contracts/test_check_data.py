@@ -9,8 +9,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tasks.contracts.__main__ import app
 from tasks.contracts.external_data import Columns, read
 from tasks.schema.errors import BadInput
+from tests.commands import called
 from tests.conftest import ROOT
 
 ASK = "Explain in a few words why the number {n} bus comes late, and what could be done."
@@ -27,8 +29,7 @@ def jsonl(path: Path, rows: list[dict[str, object]], *more: bytes) -> Path:
 
 
 def command(path: Path, out: Path, *options: str) -> "subprocess.CompletedProcess[str]":
-    words = [sys.executable, "-m", "tasks.contracts", "check", str(path), "--out", str(out), *options]
-    return subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
+    return called(app, ("check", path, "--out", out, *options))
 
 
 def test_rows_of_every_public_shape_are_read_the_same(tmp_path: Path) -> None:
@@ -139,7 +140,9 @@ def test_each_bad_row_is_named_with_its_file_and_line_and_the_others_are_checked
 
 
 def test_good_data_passes_with_exit_code_0_and_docs(tmp_path: Path) -> None:
-    done = command(jsonl(tmp_path / "rows.jsonl", chats()), tmp_path / "out", "--json")
+    path = jsonl(tmp_path / "rows.jsonl", chats())
+    words = [sys.executable, "-m", "tasks.contracts", "check", str(path), "--out", str(tmp_path / "out"), "--json"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["rows"] == 6
     assert "Outside data" in (tmp_path / "out/docs/index.html").read_text()

@@ -24,7 +24,7 @@ from tasks.endpoints.roles import open_role
 from tasks.endpoints.server import model_server
 from tasks.schema.errors import BadInput, BadSettings, ServerError
 from tasks.schema.params import Model
-from tasks.schema.settings import Settings, settings
+from tasks.schema.settings import PREFIX, Settings, settings
 from tests.conftest import ROOT, descendants
 from tests.tasks.model_files import random_llama
 
@@ -130,12 +130,19 @@ def test_a_killed_owner_leaves_no_server(checkpoint: Path, tmp_path: Path) -> No
 
 
 @pytest.mark.e2e
-def test_a_server_that_dies_early_is_an_error_with_its_last_words(checkpoint: Path, tmp_path: Path) -> None:
+@pytest.mark.slow  # the next one is the same with a stand-in
+def test_a_real_server_that_dies_early_is_an_error_with_its_last_words(checkpoint: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
     shutil.copytree(checkpoint, broken, ignore=shutil.ignore_patterns("*.safetensors"))
     with pytest.raises(ServerError, match=r"ended with code 1 before it answered; last lines of .*serve-broken-\d+\.log: ") as error:
         enter(broken, settings())
     assert "\n" not in str(error.value)
+
+
+def test_a_server_that_dies_early_is_an_error_with_its_last_words(tmp_path: Path) -> None:
+    own = stand_in(tmp_path, "print('no weights', flush=True)\nsys.exit(1)")
+    with pytest.raises(ServerError, match=r"ended with code 1 before it answered; last lines of .*serve-student-\d+\.log: no weights"):
+        enter(empty_model(tmp_path), own)
 
 
 def test_a_server_that_does_not_answer_in_time_is_stopped(tmp_path: Path) -> None:
@@ -315,11 +322,43 @@ def test_what_a_dead_server_left_running_ends_before_the_next_one_starts(tmp_pat
     asyncio.run(asyncio.wait_for(stay(tmp_path, stand_in(tmp_path, code), until=ended), 60))
 
 
+ANSWERING = HEALTHY.replace(
+    "    def log_message",
+    """    def do_POST(self):
+        self.rfile.read(int(self.headers['Content-Length']))
+        usage = '"usage": {"prompt_tokens": 5, "completion_tokens": 3}'
+        message = '{"role": "assistant", "content": "A loaf."}'
+        body = ('{"choices": [{"index": 0, "finish_reason": "stop", "message": ' + message + '}], ' + usage + '}').encode()
+        self.send_response(200)
+        self.send_header('Content-Length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message""",
+)
+
+
+def test_a_server_that_is_killed_at_item_60_comes_back_and_every_item_is_answered_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = stand_in(tmp_path, f"{ANSWERING}\nweb.serve_forever()")
+    monkeypatch.setenv(f"{PREFIX}SERVER", "vllm")
+    monkeypatch.setenv(f"{PREFIX}VLLM_PYTHON", str(own.vllm_python))
+    every_item_is_answered_once(empty_model(tmp_path), lambda: [int((tmp_path / "starts").read_text().split()[-1])], monkeypatch, capsys)
+
+
+@pytest.mark.slow
 @pytest.mark.e2e
-def test_a_server_that_dies_at_item_60_comes_back_and_every_item_is_answered_once(
+def test_a_real_server_that_is_killed_at_item_60_comes_back_too(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setenv("LONGWRITER_CONCURRENCY", "8")
+    every_item_is_answered_once(checkpoint, lambda: [child.pid for child in servers()], monkeypatch, capsys)
+
+
+def every_item_is_answered_once(
+    checkpoint: Path, pids: Callable[[], list[int]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Of 120 requests, and the server's processes (`pids`) are killed after 60 answers."""
+    monkeypatch.setenv(f"{PREFIX}CONCURRENCY", "8")
     settings.cache_clear()
     model = STUDENT.model_copy(update={"max_tokens": 4})
     asks = [f"Write about bread. {n}" for n in range(120)]
@@ -334,7 +373,7 @@ def test_a_server_that_dies_at_item_60_comes_back_and_every_item_is_answered_onc
                 reply = await chat(user(text))
                 done += 1
                 if done == 60:
-                    killed.extend(child.pid for child in servers())
+                    killed.extend(pids())
                     for pid in killed:
                         os.kill(pid, signal.SIGKILL)
                 return reply

@@ -16,6 +16,7 @@ from tasks.longbench.summary import summarise
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Promote, load
 from tasks.schema.records import Abilities, ScoredItem
+from tests.commands import called
 from tests.conftest import ROOT
 from tests.tasks.evaluation.evaluations import candidate as endpoint
 from tests.tasks.evaluation.evaluations import items
@@ -35,9 +36,7 @@ def scored(folder: Path, found: list[ScoredItem]) -> Path:
 
 
 def ci_eval(out: Path, *arguments: str | Path, **environment: str) -> "subprocess.CompletedProcess[str]":
-    env = {name: value for name, value in os.environ.items() if name not in SUBMITTED} | environment
-    command = [sys.executable, "-m", "tasks.evaluation.ci", "--out", str(out), *map(str, arguments)]
-    return subprocess.run(command, cwd=ROOT, env=env, capture_output=True, text=True)
+    return called(ci.app, ("--out", out, *arguments), dict.fromkeys(SUBMITTED) | environment)
 
 
 @pytest.fixture
@@ -140,6 +139,7 @@ def test_a_url_is_evaluated_and_gated(tmp_path: Path, out: Path) -> None:
     assert len((out / "items.jsonl").read_text().splitlines()) == 3
 
 
+@pytest.mark.usefixtures("mlflow_home")
 def test_an_alias_that_is_none_is_bad_input(out: Path) -> None:
     ended = ci_eval(out, CANDIDATE="models:/longwriter@nobody")
     assert ended.returncode == 2

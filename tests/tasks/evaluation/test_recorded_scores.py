@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from tasks.evaluation import compare
+from tasks.evaluation.__main__ import app
 from tasks.evaluation.recorded import score_recorded
 from tasks.longbench.summary import summarise
 from tasks.schema.errors import BadInput
+from tests.commands import called
 from tests.conftest import NOT_HERE, ROOT, SHARED
 
 GOLDEN = {
@@ -27,9 +29,7 @@ MADE = {"half": (52.91, 51.48, 50.74, 50.37), "exact": (99.5, 99.75, 99.88, 99.9
 
 
 def score(*arguments: str | Path) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run(
-        [sys.executable, "-m", "tasks.evaluation", "score", *map(str, arguments)], cwd=ROOT, capture_output=True, text=True
-    )
+    return called(app, ("score", *arguments))
 
 
 def rows(tmp_path: Path, *lines: object) -> Path:

@@ -36,7 +36,7 @@ def one_step(job: TrainingJob) -> dict[str, torch.Tensor]:
     return {**catch.gradients, "loss": torch.tensor(loss)}
 
 
-if __name__ == "__main__":
+def main() -> None:
     for path in sys.argv[1:]:
         found = one_step(TrainingJob.model_validate_json(Path(path).read_bytes()))
         if torch.distributed.get_rank() == 0:
@@ -44,3 +44,7 @@ if __name__ == "__main__":
     if torch.distributed.is_initialized():  # processes that leave one by one can abort the others
         torch.distributed.barrier()
         torch.distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main()

@@ -4,36 +4,23 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import orjson
 import psutil
 import pytest
 
-from tasks import store
 from tasks.schema.errors import TrainingFailed
-from tasks.schema.settings import PREFIX, Settings
+from tasks.schema.settings import Settings
 from tasks.training import checkpoints, launch
-from tasks.training.job import HISTORY, TrainingJob, TrainingStep
-from tests.conftest import ROOT
+from tasks.training.job import HISTORY, TrainingJob
 from tests.tasks.training.jobs import job
 from tests.tasks.training.packs import packed_student, write
-from tests.tasks.training.preloaded import Stage, Stages, stages
+from tests.tasks.training.preloaded import Stages
+from tests.tasks.training.stage_runs import Started, finish, keep_histories, start
 
 STEPS = 24
-SCRIPT = """
-import sys
-from pathlib import Path
-from tasks.schema.settings import settings
-from tasks.training.job import TrainingJob
-from tasks.training.launch import train_all
-
-jobs = [TrainingJob.model_validate_json(Path(path).read_bytes()) for path in sys.argv[1:]]
-train_all(jobs, settings(), watch=lambda point: None)
-"""
 
 
 @pytest.fixture(scope="module")
@@ -44,43 +31,17 @@ def packed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.fixture(scope="module")
-def forks() -> Iterator[Stages]:
-    with stages() as started:
-        yield started
-
-
 def jobs(packed: Path, folder: Path, names: list[str]) -> list[TrainingJob]:
     settings = Settings(home=folder / "home", trainings=len(names), checkpoints=8, threads=1)
     made = [job(packed, folder / name, settings, packs=name, steps=STEPS) for name in names]
     return [one.model_copy(update={"name": name}) for one, name in zip(made, names, strict=True)]
 
 
-Process = Stage | subprocess.Popen[str]
-
-
-def start(folder: Path, made: list[TrainingJob], forks: Stages | None) -> Process:
-    """A process that trains, as a stage does: a fork of a process with the imports, or (None) a new one."""
-    paths = []
-    for one in made:
-        store.write_json(folder / f"{one.name}.json", one)
-        paths.append(folder / f"{one.name}.json")
-    own = {"HOME": folder / "home", "TRAININGS": len(made), "CHECKPOINTS": 8, "THREADS": 1}
-    environment = os.environ | {"PYTHONPATH": str(ROOT)} | {f"{PREFIX}{name}": str(value) for name, value in own.items()}
-    if forks:
-        return forks.start(SCRIPT, paths, folder=folder, environment=environment)
-    return subprocess.Popen([sys.executable, "-c", SCRIPT, *paths], cwd=folder, env=environment, text=True, stderr=subprocess.PIPE)
-
-
 def trainers(of: int) -> list[psutil.Process]:
     return psutil.Process(of).children(recursive=True)
 
 
-def numbers(history: Path) -> list[tuple[int, float, float]]:
-    return [(point.step, point.loss, point.grad_norm) for point in store.read(history, TrainingStep)]
-
-
-def wait_for(condition: object, process: Process) -> bool:
+def wait_for(condition: object, process: Started) -> bool:
     """False where the process ended first."""
     assert callable(condition)
     while not condition():
@@ -90,44 +51,13 @@ def wait_for(condition: object, process: Process) -> bool:
     return True
 
 
-def keep_histories(folder: Path, made: list[TrainingJob]) -> dict[str, list[tuple[int, float, float]]]:
-    """The numbers of trainings that ended: their scratch folders are gone, so they are read from a copy that the test hooks in."""
-    return {one.name: numbers(folder / f"{one.name}.history.jsonl") for one in made}
-
-
-KEEP = """
-import shutil
-from tasks.training import launch
-remove = shutil.rmtree
-def keep(path, *more, **named):
-    path = Path(path)
-    if (path / "history.jsonl").exists() and path.parent.name == "training":
-        name = TrainingJob.model_validate_json((path / "job.json").read_bytes()).name
-        shutil.copy(path / "history.jsonl", f"{name}.history.jsonl")
-        shutil.copy(path / "resolved.json", f"{name}.resolved.json")
-    remove(path, *more, **named)
-shutil.rmtree = keep
-"""
-SCRIPT = SCRIPT.replace("\njobs =", f"{KEEP}\njobs =")
-
-
 def unbroken(
     packed: Path, folder: Path, names: list[str], forks: Stages
 ) -> tuple[list[TrainingJob], dict[str, list[tuple[int, float, float]]]]:
     folder.mkdir()
     made = jobs(packed, folder, names)
-    whole = start(folder, made, forks)
-    _, said = whole.communicate()
-    assert whole.returncode == 0, said
+    finish(folder, made, forks)
     return made, keep_histories(folder, made)
-
-
-def finish(folder: Path, made: list[TrainingJob], forks: Stages) -> str:
-    last = start(folder, made, forks)
-    _, said = last.communicate()
-    assert last.returncode == 0, said
-    assert "Traceback" not in said
-    return said
 
 
 def same(folder: Path, other: Path, names: list[str]) -> None:
@@ -136,7 +66,7 @@ def same(folder: Path, other: Path, names: list[str]) -> None:
         assert orjson.loads((folder / f"{name}.resolved.json").read_bytes()) == orjson.loads((other / f"{name}.resolved.json").read_bytes())
 
 
-def killed_in_the_middle(folder: Path, made: list[TrainingJob], moment: float, forks: Stages | None) -> bool:
+def killed_in_the_middle(folder: Path, made: list[TrainingJob], moment: float, forks: Stages) -> bool:
     """Kill the stage so many seconds after its trainings began to write; none of its trainers is alive soon after.
 
     False if it ended by itself before.
@@ -164,7 +94,7 @@ def test_two_trainings_killed_while_they_write_go_on_to_the_same_numbers_and_fil
     folder = tmp_path / "hard"
     folder.mkdir()
     made = jobs(packed, folder, names)
-    assert killed_in_the_middle(folder, made, 0.1, None)
+    assert killed_in_the_middle(folder, made, 0.1, forks)
     for one in made:  # as if it had been killed inside the writing of its history, and of a checkpoint
         if (one.scratch / HISTORY).exists():
             with (one.scratch / HISTORY).open("ab") as file:

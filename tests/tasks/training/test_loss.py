@@ -1,5 +1,6 @@
 """Loss and gradients are the mean over all target tokens of the global batch, however the batch is divided."""
 
+import os
 import subprocess
 from pathlib import Path
 from typing import Literal
@@ -23,6 +24,8 @@ from tests.conftest import ROOT
 from tests.tasks.training.jobs import TINY, job
 from tests.tasks.training.one_step import one_step
 from tests.tasks.training.packs import answers, encoded, write, write_alone
+from tests.tasks.training.preloaded import Stages
+from tests.tasks.workspace import free_port
 
 EXACT = 1e-5
 
@@ -87,14 +90,37 @@ def test_the_two_weightings_are_not_the_same(packed: Path, tmp_path: Path) -> No
     assert abs(token - sequence) > 1e-3
 
 
-def test_two_processes_make_the_loss_and_gradients_of_one(packed: Path, tmp_path: Path) -> None:
+RANKS = """
+import os, sys
+from tests.tasks.training import one_step
+
+children = []
+for rank in range(2):
+    children.append(os.fork())
+    if not children[-1]:
+        os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank)}
+        one_step.main()
+        sys.exit()
+sys.exit(any(os.waitpid(child, 0)[1] for child in children))
+"""
+
+
+@pytest.mark.parametrize("launched", [False, pytest.param(True, marks=pytest.mark.slow)])
+def test_two_processes_make_the_loss_and_gradients_of_one(packed: Path, tmp_path: Path, forks: Stages, launched: bool) -> None:
+    """Two forks with the variables that the launcher gives its processes, or started by the launcher itself."""
     settings = Settings(home=tmp_path, trainings=1, processes=2, checkpoints=0)
     kinds: tuple[Literal["token", "sequence"], ...] = ("token", "sequence")
     jobs = [job(packed, tmp_path, settings, steps=1, weighting=kind, global_batch=4, max_grad_norm=1e9) for kind in kinds]
     files = [made.scratch / JOB for made in jobs]
     for made, file in zip(jobs, files, strict=True):
         store.write_json(file, made)
-    subprocess.run([*launcher(jobs[0], settings), "-m", "tests.tasks.training.one_step", *map(str, files)], cwd=ROOT, check=True)
+    if launched:
+        subprocess.run([*launcher(jobs[0], settings), "-m", "tests.tasks.training.one_step", *map(str, files)], cwd=ROOT, check=True)
+    else:
+        world = {"WORLD_SIZE": "2", "LOCAL_WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port())}
+        ranks = forks.start(RANKS, files, folder=tmp_path, environment=os.environ | world)
+        _, said = ranks.communicate()
+        assert ranks.returncode == 0, said
     for made, file in zip(jobs, files, strict=True):
         same(load_file(f"{file}.safetensors"), by_hand(packed, made))
 

@@ -30,6 +30,8 @@ from tasks.training.trainer import train
 from tests.conftest import ROOT
 from tests.tasks.training.jobs import job
 from tests.tasks.training.packs import answers, encoded, packed_student, write, write_alone
+from tests.tasks.training.preloaded import Stages
+from tests.tasks.training.stage_runs import finish, keep_histories
 
 POISON = 0  # the padding token: no text has it
 
@@ -58,13 +60,10 @@ def losses(trained: Sequence[FinishedTraining]) -> list[tuple[int, float, float]
     return [(point.step, point.loss, point.grad_norm) for point in trained[0].history]
 
 
-def test_a_training_killed_inside_a_checkpoint_goes_on_to_the_same_weights_to_the_bit(
-    packed: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
-) -> None:
-    calm = Settings(home=tmp_path / "calm", trainings=1)
-    expected = losses(train_all([job(packed, tmp_path / "unbroken", calm, steps=12)], calm))
-    hard = Settings(home=tmp_path / "hard", trainings=1)
-    made = job(packed, tmp_path / "resumed", hard, steps=12)
+def test_a_training_killed_inside_a_checkpoint_goes_on_to_the_same_weights_to_the_bit(packed: Path, tmp_path: Path, forks: Stages) -> None:
+    calm, hard = tmp_path / "calm", tmp_path / "hard"
+    unbroken, made = (job(packed, folder / "out", Settings(home=folder / "home", threads=1), steps=12) for folder in (calm, hard))
+    finish(calm, [unbroken], forks)
     store.write_json(made.scratch / JOB, made)
     (made.scratch / "checkpoint-6").mkdir()
     os.mkfifo(made.scratch / "checkpoint-6/optimizer.pt")  # who opens it to write waits for a reader: in the middle of the checkpoint
@@ -75,9 +74,9 @@ def test_a_training_killed_inside_a_checkpoint_goes_on_to_the_same_weights_to_th
     victim.wait()
     assert (made.scratch / "checkpoint-3/seal.json").is_file()
     (made.scratch / "checkpoint-6/optimizer.pt").unlink()
-    assert losses(train_all([made], hard)) == expected
-    identical(tmp_path / "resumed", tmp_path / "unbroken")
-    said = capfd.readouterr().err
+    said = finish(hard, [made], forks)
+    assert keep_histories(hard, [made]) == keep_histories(calm, [unbroken])
+    identical(hard / "out", calm / "out")
     assert "warning: train student: checkpoint-6: it was cut off while it was written; going on from the one before it" in said
     assert not made.scratch.exists(), "what was for resuming is gone when all is done"
 
