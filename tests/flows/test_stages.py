@@ -48,9 +48,15 @@ def ran(toy: Path) -> list[str]:
     return names
 
 
-def test_a_stage_is_completed_once_and_cached_after_that(toy: Path) -> None:
-    assert longwriter() == COMPLETED
+def test_a_stage_is_completed_once_and_cached_after_that_and_its_lines_reach_prefects_logger(
+    toy: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level(logging.INFO):
+        assert longwriter() == COMPLETED
     assert ran(toy) == ["first", "second", "third"]
+    lines = [record.getMessage() for record in caplog.records if record.name == "prefect.task_runs"]
+    assert "first reads in.txt" in lines
+    assert "third: 2/3" in lines
     assert longwriter() == CACHED
     assert ran(toy) == []
     with get_client(sync_client=True) as client:
@@ -122,14 +128,6 @@ def test_a_defect_is_named_by_the_last_line_of_its_traceback(toy: Path) -> None:
     with pytest.raises(stages.StageFailed, match=r"^first: ValueError: a defect$") as caught:
         longwriter()
     assert caught.value.exit_code == 1
-
-
-def test_the_lines_of_a_stage_reach_prefects_logger(toy: Path, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO):
-        longwriter()
-    lines = [record.getMessage() for record in caplog.records if record.name == "prefect.task_runs"]
-    assert "first reads in.txt" in lines
-    assert "third: 2/3" in lines
 
 
 def test_a_flow_brings_up_to_date_what_its_target_needs_and_no_more(toy: Path) -> None:

@@ -1,5 +1,7 @@
 """The align stage with a real training of a tiny student: preferred answers become more likely, and omitted pairs are reported."""
 
+import json
+import os
 import shutil
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from tasks.schema.settings import settings
 from tasks.training.pair_tokens import PairEncoder
 from tasks.training.tokenizer import train_tokenizer
 from tests.conftest import ROOT
+from tests.tasks.training.preloaded import Stages
 
 LEARNS = {"epochs": 3.0, "global_batch": 4, "learning_rate": 1e-3, "context": 256, "max_rejects": 0.1, "sft_weight": 0.0}
 
@@ -54,6 +57,32 @@ def run(tmp_path: Path, checkpoints: Path, pairs: list[Pair], params: Align) -> 
     return dict(align.run(tmp_path / "pairs.jsonl", checkpoints, tmp_path / "out", seed=1, align=params))
 
 
+RUN = """
+import json, sys
+from pathlib import Path
+from tasks import align
+from tasks.schema.params import Align
+
+pairs, checkpoints, params, out, metrics = map(Path, sys.argv[1:])
+found = align.run(pairs, checkpoints, out, seed=1, align=Align.model_validate_json(params.read_bytes()))
+metrics.write_text(json.dumps(dict(found)))
+"""
+
+
+def trained(tmp_path: Path, checkpoints: Path, pairs: list[Pair], params: Align, forks: Stages) -> dict[str, float]:
+    """As `run`, in a fork of a process with the imports of a trainer."""
+    store.write(tmp_path / "pairs.jsonl", pairs)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "align.json").write_text(params.model_dump_json(by_alias=True))
+    paths = [tmp_path / "pairs.jsonl", checkpoints, *(tmp_path / name for name in ("align.json", "out", "metrics.json"))]
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "TOKENIZERS_PARALLELISM": "false"}
+    stage = forks.start(RUN, paths, folder=tmp_path, environment=environment)
+    _, said = stage.communicate()
+    assert stage.returncode == 0, said
+    found: dict[str, float] = json.loads((tmp_path / "metrics.json").read_text())
+    return found
+
+
 def margin(folder: Path) -> float:
     """How much likelier the chosen answers are than the rejected ones, in nats a pair."""
     import torch
@@ -70,9 +99,11 @@ def margin(folder: Path) -> float:
     return sum(logp(one.prompt_ids, one.chosen_ids) - logp(one.prompt_ids, one.rejected_ids) for one in coded) / len(coded)
 
 
-def test_what_is_chosen_becomes_likelier_than_what_is_rejected_and_the_history_says_so(tmp_path: Path, checkpoints: Path) -> None:
+def test_what_is_chosen_becomes_likelier_than_what_is_rejected_and_the_history_says_so(
+    tmp_path: Path, checkpoints: Path, forks: Stages
+) -> None:
     cut = PAIRS[0].model_copy(update={"id": "long", "chosen": Answer(text="bread " * 400, ended=True, words=400, s_l=9.0, s_q=5.0)})
-    metrics = run(tmp_path, checkpoints, [*PAIRS, cut], given())
+    metrics = trained(tmp_path, checkpoints, [*PAIRS, cut], given(), forks)
     assert (metrics["pairs"], metrics["rejects"], metrics["steps"]) == (16, 1, 12)
     (reject,) = store.read(tmp_path / "out/rejects.jsonl", Reject)
     assert (reject.id, reject.reason) == ("long", Reason.TOO_LONG)
@@ -93,9 +124,9 @@ def test_what_is_chosen_becomes_likelier_than_what_is_rejected_and_the_history_s
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["checkpoints", "history.jsonl", "rejects.jsonl"]
 
 
-def test_an_adapter_learns_against_the_student_without_it_and_is_saved_merged(tmp_path: Path, checkpoints: Path) -> None:
+def test_an_adapter_learns_against_the_student_without_it_and_is_saved_merged(tmp_path: Path, checkpoints: Path, forks: Stages) -> None:
     adapter = Adapter(rank=8, alpha=16, dropout=0.0, bits=16)
-    run(tmp_path, checkpoints, PAIRS, given(adapter=adapter, learning_rate=1e-2))
+    trained(tmp_path, checkpoints, PAIRS, given(adapter=adapter, learning_rate=1e-2), forks)
     aligned = tmp_path / "out/checkpoints/aligned"
     gain = margin(aligned) - margin(checkpoints / "student")
     history = read_history(tmp_path / "out/history.jsonl")

@@ -12,6 +12,7 @@ from tasks.rehearsal.raw import LENGTHS
 from tasks.schema.errors import BadInput, GateFailed
 from tasks.schema.params import Params, load
 from tasks.schema.records import Instruction, Reason, Reject
+from tasks.schema.settings import settings
 
 POOL, BENCHMARK = Path("data/raw/pool.jsonl"), Path("data/raw/benchmark.jsonl")
 
@@ -30,6 +31,18 @@ def collect(source: Path, out: Path, params: Params, **changes: object) -> stage
 
 def read(out: Path) -> tuple[list[Instruction], list[Reject]]:
     return store.read_list(out / "instructions.jsonl", Instruction), store.read_list(out / "rejects.jsonl", Reject)
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, stage.Metrics]:
+    """What becomes of the rehearsal's pool with 80 instructions drawn, and the metrics."""
+    out = tmp_path_factory.mktemp("usual")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("LONGWRITER_HOME", str(out / "home"))
+        settings.cache_clear()
+        metrics = collect(POOL, out / "out", load(Path("profiles/rehearsal.yaml")), count=80)
+    settings.cache_clear()
+    return out / "out", metrics
 
 
 def pool_of(path: Path, *texts: str) -> Path:
@@ -51,43 +64,44 @@ def test_every_row_of_the_rehearsal_s_pool_ends_as_an_instruction_or_a_reject(tm
     assert all(counts[reason] for reason in (*seen, Reason.SHORT_ASK, Reason.TOO_LONG_ASK, Reason.DUPLICATE, Reason.NEAR_DUPLICATE))
 
 
-def test_the_drawn_instructions_are_balanced_over_language_and_length(tmp_path: Path, params: Params) -> None:
-    collect(POOL, tmp_path, params, count=80)
-    instructions, rejects = read(tmp_path)
+def test_the_drawn_instructions_are_balanced_over_language_and_length(usual: tuple[Path, stage.Metrics]) -> None:
+    instructions, rejects = read(usual[0])
     cells = [(i.language, i.words) for i in instructions]
     assert {cells.count((language, n)) for language in ("en", "zh") for n in LENGTHS} == {10}
     assert sum(reject.reason is Reason.NOT_DRAWN for reject in rejects) > 300
 
 
-def test_rows_in_another_order_give_the_same_instructions(tmp_path: Path, params: Params) -> None:
+def same(usual: tuple[Path, stage.Metrics], other: Path, metrics: stage.Metrics) -> None:
+    """The same instructions and metrics; the rows have other places."""
+    assert metrics == usual[1]
+    kept = [[i.model_copy(update={"source": ""}) for i in read(folder)[0]] for folder in (usual[0], other)]
+    assert kept[0] == kept[1]
+
+
+def test_rows_in_another_order_give_the_same_instructions(tmp_path: Path, params: Params, usual: tuple[Path, stage.Metrics]) -> None:
     lines = POOL.read_text(encoding="utf-8").splitlines(keepends=True)
     random.Random(7).shuffle(lines)
     shuffled = tmp_path / "pool.jsonl"
     shuffled.write_text("".join(lines), encoding="utf-8")
-    one, other = collect(POOL, tmp_path / "one", params), collect(shuffled, tmp_path / "other", params)
-    assert one == other
-    kept = [[i.model_copy(update={"source": ""}) for i in read(tmp_path / name)[0]] for name in ("one", "other")]
-    assert kept[0] == kept[1]
+    same(usual, tmp_path / "other", collect(shuffled, tmp_path / "other", params, count=80))
 
 
-def test_a_source_cut_in_two_files_of_two_formats_and_another_order_gives_the_same_draw(tmp_path: Path, params: Params) -> None:
+def test_a_source_cut_in_two_files_of_two_formats_and_another_order_gives_the_same_draw(
+    tmp_path: Path, params: Params, usual: tuple[Path, stage.Metrics]
+) -> None:
     lines = POOL.read_text(encoding="utf-8").splitlines(keepends=True)
     random.Random(8).shuffle(lines)
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "b.jsonl").write_text("".join(lines[:211]), encoding="utf-8")
     pq.write_table(pa.Table.from_pylist([json.loads(line) for line in lines[211:400]]), tmp_path / "raw" / "a.parquet")
     (tmp_path / "raw" / "c.json").write_text(f"[{','.join(lines[400:])}]", encoding="utf-8")
-    one, other = collect(POOL, tmp_path / "one", params, count=80), collect(tmp_path / "raw", tmp_path / "other", params, count=80)
-    assert one == other
-    kept = [[i.model_copy(update={"source": ""}) for i in read(tmp_path / name)[0]] for name in ("one", "other")]
-    assert kept[0] == kept[1]
+    same(usual, tmp_path / "other", collect(tmp_path / "raw", tmp_path / "other", params, count=80))
 
 
-def test_a_run_repeated_gives_the_same_bytes(tmp_path: Path, params: Params) -> None:
-    for name in ("one", "other"):
-        collect(POOL, tmp_path / name, params, count=50)
+def test_a_run_repeated_gives_the_same_bytes(tmp_path: Path, params: Params, usual: tuple[Path, stage.Metrics]) -> None:
+    collect(POOL, tmp_path / "other", params, count=80)
     for file in ("instructions.jsonl", "rejects.jsonl"):
-        assert (tmp_path / "one" / file).read_bytes() == (tmp_path / "other" / file).read_bytes()
+        assert (usual[0] / file).read_bytes() == (tmp_path / "other" / file).read_bytes()
 
 
 def test_an_unreadable_row_stops_the_stage_with_its_line_and_the_mend(tmp_path: Path, params: Params) -> None:

@@ -1,4 +1,4 @@
-"""`longwriter write`: real processes against the rehearsal endpoint over HTTP; files read back by their own libraries."""
+"""`longwriter write` against the rehearsal endpoint over HTTP, also killed and interrupted; files read back by their own libraries."""
 
 import json
 import os
@@ -10,14 +10,16 @@ import time
 import urllib.request
 import zipfile
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import chdir, suppress
 from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
 from docx import Document as read_docx
 
+from flows.cli import app
 from tasks.interactive.documents import Chapter, Document, save, title_of
+from tests.commands import called
 from tests.conftest import ROOT
 
 ESSAY = "Write a 300-word essay about the history of bread."
@@ -57,7 +59,9 @@ def environment(tmp_path: Path, **more: str) -> dict[str, str]:
 
 
 def write(tmp_path: Path, *words: str, **more: str) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([*COMMAND, *words], cwd=tmp_path, env=environment(tmp_path, **more), capture_output=True, text=True)
+    """In this process."""
+    with chdir(tmp_path):
+        return called(app, ("write", *words), {"LONGWRITER_HOME": str(tmp_path / "home"), **more})
 
 
 def test_a_killed_write_goes_on_and_pays_nothing_twice(endpoint: str, tmp_path: Path) -> None:

@@ -82,8 +82,12 @@ def test_what_the_hub_has_not_is_one_clear_line(tmp_path: Path, hub: str) -> Non
     assert "no file matches" in read(tmp_path, "hf://datasets/team/chats/none", COMMIT, HF_ENDPOINT=hub)
 
 
+@pytest.mark.slow  # the hub's client tries for half a minute
 def test_no_hub_at_all_is_one_clear_line(tmp_path: Path) -> None:
     said = read(tmp_path, "hf://datasets/team/chats", COMMIT, HF_ENDPOINT="http://127.0.0.1:9")
     assert said.startswith("error: hf://datasets/team/chats: the hub cannot be reached")
+
+
+def test_a_hub_that_is_switched_off_is_one_clear_line(tmp_path: Path) -> None:
     said = read(tmp_path, "hf://datasets/team/chats", COMMIT, HF_HUB_OFFLINE="1")
     assert "HF_HUB_OFFLINE" in said
