@@ -9,6 +9,8 @@ from tasks.endpoints.chat import Chat, for_each_async, user, why_empty
 from tasks.schema.errors import Unanswered
 from tasks.schema.records import Decoding, Reason, Reject
 
+STAGE = "predict"  # as the pipeline calls it
+
 
 class AskedAnswers(NamedTuple):
     """What came of asking. A request that the endpoint refuses while it answers others has no answer and no score."""
@@ -17,13 +19,11 @@ class AskedAnswers(NamedTuple):
     refused: store.Spool  # of Reject
 
 
-async def ask_all(
-    chat: Chat, suite: Suite, asked: AskedAnswers, *, model: str, samples: int, decoding: Decoding | None, label: str = "predict"
-) -> None:
+async def ask_all(chat: Chat, suite: Suite, asked: AskedAnswers, *, model: str, samples: int, decoding: Decoding | None) -> None:
     """Adds `samples` answers to each item. Raises Unanswered if no request is answered at all."""
     todo, refusals = [(item, sample) for item in suite.items for sample in range(samples)], list[Unanswered]()
     longest_first = sorted(range(len(todo)), key=lambda place: -(todo[place][0].words or 0))
-    with progress.bar(total=len(todo), unit="answer", label=f"{label} {model}") as bar:
+    with progress.bar(total=len(todo), unit="answer", label=f"{STAGE} {model}") as bar:
 
         async def one(place: int) -> None:
             item, sample = todo[place]
@@ -32,7 +32,7 @@ async def ask_all(
                 asked.answers.put(place, answer.model_copy(update={"model": model, "decoding": decoding}))
             except Unanswered as error:
                 refusals.append(error)
-                said = Reject(stage=label, reason=Reason.UNANSWERED, detail=str(error), id=item.id, source=f"{model}, sample {sample}")
+                said = Reject(stage=STAGE, reason=Reason.UNANSWERED, detail=str(error), id=item.id, source=f"{model}, sample {sample}")
                 asked.refused.put(place, said)
             bar.update()
 

@@ -4,8 +4,6 @@ A failed critical expectation stops the run; a failed warning is only shown. Bou
 bounds (no refusal, no duplicate, no leaked prompt) are in this module.
 """
 
-from collections.abc import Sequence
-
 from tasks.contracts.rules import Contract, Rule, balanced, between, none_of, quantile, rows, total, unique
 from tasks.schema.params import Spread, ValidateDataset, ValidateDrafts, ValidateInstructions
 
@@ -106,7 +104,7 @@ def training_set(bounds: ValidateDataset, *, context: int, within_context: float
     return Contract("validate_dataset", "Training set", "the long texts and the general chats that are mixed in", rules, drawn)
 
 
-def outside(bounds: ValidateDataset, *, context: int | None, drawn: Sequence[str] = ("written", "s_l", "repetition")) -> Contract:
+def outside(bounds: ValidateDataset, *, context: int | None) -> Contract:
     """The contract of data from outside: without the rules on the number of rows and the distribution of lengths and languages."""
     rules = [
         none_of("readable", "critical", "problem", "every row is a conversation with text in it"),
@@ -116,7 +114,8 @@ def outside(bounds: ValidateDataset, *, context: int | None, drawn: Sequence[str
     ]
     if context:
         rules.append(between("within_context", "critical", "tokens", f"every conversation fits into {context:,} tokens", at_most=context))
-    return Contract("check", "Outside data", "rows from elsewhere", rules, (*drawn, *(["tokens"] if context else [])))
+    drawn = ("written", "s_l", "repetition", *(["tokens"] if context else []))
+    return Contract("check", "Outside data", "rows from elsewhere", rules, drawn)
 
 
 def conversations(bounds: ValidateDataset) -> tuple[Rule, ...]:

@@ -65,18 +65,16 @@ class Nll(Record):
     by_part: tuple[float, ...]  # mean NLL per tenth of an answer, first to last, over answers of ten tokens or more; empty: no such answer
 
 
-def curves(
-    texts: Iterable[PromptAndAnswer], model: str, *, context: int | None = None, parts: int = PARTS, total: int | None = None
-) -> Nll:
+def curves(texts: Iterable[PromptAndAnswer], model: str, *, context: int | None = None, total: int | None = None) -> Nll:
     """Returns the NLL curve of these answers under `model`, a checkpoint folder or hub id. `context`, in tokens, can only reduce the
     model's.
 
     Raises BadInput if the model cannot be loaded or has no chat template, or if no answer can be read.
     """
-    return read_by(load(model, context=context), texts, parts=parts, total=total)
+    return read_by(load(model, context=context), texts, total=total)
 
 
-def read_by(reader: ScoringModel, texts: Iterable[PromptAndAnswer], *, parts: int = PARTS, total: int | None = None) -> Nll:
+def read_by(reader: ScoringModel, texts: Iterable[PromptAndAnswer], *, total: int | None = None) -> Nll:
     """As `curves`, with a loaded model."""
     means: list[float] = []
     at: dict[int, list[float]] = {}
@@ -93,7 +91,7 @@ def read_by(reader: ScoringModel, texts: Iterable[PromptAndAnswer], *, parts: in
                 means.append(mean(losses))
                 for position, value in _cumulative(losses):
                     at.setdefault(position, []).append(value)
-                by_part += [_by_part(losses, parts)] if len(losses) >= parts else []
+                by_part += [_by_part(losses, PARTS)] if len(losses) >= PARTS else []
                 shown.set_postfix_str(f"{tokens / max(shown.format_dict['elapsed'], 1e-9):,.0f} tokens/s", refresh=False)
     if not means:
         raise BadInput(reader.name, f"no answer to read: {left_out} have no token that fits {reader.context}", fix="check the predictions")
@@ -110,14 +108,14 @@ def read_by(reader: ScoringModel, texts: Iterable[PromptAndAnswer], *, parts: in
     )
 
 
-def read_texts(path: Path, *, model: str | None = None, format: str | None = None) -> list[PromptAndAnswer]:
+def read_texts(path: Path, *, model: str | None = None) -> list[PromptAndAnswer]:
     """Reads prompts and answers of the stage predict, or recorded ones. Requested lengths are ignored.
 
     Raises BadInput if several models answered and none is named, and the errors of `read_recorded`.
     """
     first = next(store.rows(path)) if path.is_file() else None
     if first is None or first.data is None or "item" not in first.data:
-        return [PromptAndAnswer(one.item.prompt, one.response) for one in read_recorded(path, length=1, format=format, skipped=[])]
+        return [PromptAndAnswer(one.item.prompt, one.response) for one in read_recorded(path, length=1, skipped=[])]
     found = store.read_list(path, Prediction)
     models = sorted({one.model for one in found})
     if (model or (models[0] if len(models) == 1 else None)) not in models:
