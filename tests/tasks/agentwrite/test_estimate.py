@@ -5,17 +5,20 @@ import os
 import shutil
 import subprocess
 import sys
+from contextlib import chdir
 from pathlib import Path
 
 import pytest
 
 from tasks import store
+from tasks.agentwrite.__main__ import app
 from tasks.agentwrite.estimate import EndpointPace, EstimatedCalls, PromptsOnDisk, pace_of, prompts_of
 from tasks.agentwrite.estimate import estimate as work_of
 from tasks.endpoints.replay import Paid
 from tasks.schema.params import load
 from tasks.schema.records import Instruction
 from tasks.schema.settings import Price
+from tests.commands import called
 from tests.conftest import ROOT
 
 PACE = EndpointPace(1.0, 50.0, "assumed")
@@ -32,9 +35,15 @@ def instructions(count: int, words: int = 100) -> list[Instruction]:
     ]
 
 
-def run(folder: Path, *words: str, **environment: str) -> str:
-    own = os.environ | {"PYTHONPATH": str(ROOT), "LONGWRITER_HOME": str(folder / "home"), "LONGWRITER_TRACES": "0"} | environment
-    done = subprocess.run([sys.executable, "-m", *words], cwd=folder, env=own, text=True, capture_output=True, timeout=120)
+def run(folder: Path, module: str, *words: str, **environment: str) -> str:
+    """Standard output of a stage, in a process of its own, or of a command of tasks.agentwrite, in this one."""
+    own = {"LONGWRITER_HOME": str(folder / "home"), "LONGWRITER_TRACES": "0"} | environment
+    if module == "tasks.agentwrite":
+        with chdir(folder):
+            done = called(app, words, own)
+    else:
+        own = os.environ | {"PYTHONPATH": str(ROOT)} | own
+        done = subprocess.run([sys.executable, "-m", module, *words], cwd=folder, env=own, text=True, capture_output=True, timeout=120)
     assert done.returncode == 0, done.stderr
     return done.stdout
 
