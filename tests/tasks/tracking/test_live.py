@@ -105,7 +105,11 @@ def test_a_person_can_read_in_a_trace_what_was_asked_and_answered(monkeypatch: p
 @pytest.mark.usefixtures("mlflow_home")
 @pytest.mark.parametrize(
     ("error", "status"),
-    [(ValueError(), "FAILED"), (KeyboardInterrupt(), "KILLED"), (asyncio.CancelledError(), "KILLED"), (SystemExit(143), "KILLED")],
+    [
+        (ValueError(), "FAILED"),
+        (KeyboardInterrupt(), "KILLED"),
+        *(pytest.param(error, "KILLED", marks=pytest.mark.slow) for error in (asyncio.CancelledError(), SystemExit(143))),
+    ],
 )
 def test_a_stage_that_is_broken_off_says_so(error: BaseException, status: str) -> None:
     def stage() -> None:
@@ -211,7 +215,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[int]:
 
 @pytest.mark.parametrize(
     ("server", "reason", "patience"),
-    [("dead", "refused", 30.0), ("broken", "500", 30.0), ("mute", "did not answer for 3 s", 3.0)],
+    [("dead", "refused", 30.0), pytest.param("broken", "500", 30.0, marks=pytest.mark.slow), ("mute", "did not answer for 3 s", 3.0)],
     indirect=["server"],
 )
 def test_a_server_that_gives_no_answer_costs_one_warning_without_its_password(
