@@ -73,7 +73,8 @@ def change(folder: Path, values: dict[str, object]) -> None:
 def command(folder: Path, *words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("LONGWRITER_", "PREFECT_", "MLFLOW_"))}
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-    own = kept | {"PATH": path, **canaries.PLANTED} | environment
+    # Only the long stages are recorded: each recorder imports MLflow.
+    own = kept | {"PATH": path, "LONGWRITER_RECORD_AFTER": "15", **canaries.PLANTED} | environment
     return subprocess.run([sys.executable, "-m", *words], cwd=folder, env=own, capture_output=True, text=True)
 
 

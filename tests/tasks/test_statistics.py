@@ -107,8 +107,10 @@ def test_an_interval_of_topics_at_several_lengths_covers_and_one_of_items_would_
     assert correlation < 0.6 or hits["items"] < 0.87 * 200
 
 
-@pytest.mark.parametrize("correlation", [0.3, 0.9])
-@pytest.mark.parametrize("number", [8, 40])
+OTHER_CASES = [pytest.param(number, correlation, marks=pytest.mark.slow) for number, correlation in ((8, 0.9), (40, 0.3))]
+
+
+@pytest.mark.parametrize(("number", "correlation"), [(8, 0.3), (40, 0.9), *OTHER_CASES])
 def test_a_difference_that_is_none_is_told_in_at_most_six_of_a_hundred_cases(number: int, correlation: float) -> None:
     """Two models of the same quality: what they make of a topic correlates over its lengths."""
     luck, told = np.random.default_rng(number), 0

@@ -7,14 +7,16 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import chdir, contextmanager, suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
 import pytest
 
+from flows.cli import app
 from tasks.endpoints.ledger import totals
 from tasks.endpoints.replay import read_journal
+from tests.commands import called
 from tests.conftest import ROOT
 from tests.terminal import CTRL_C, CTRL_D, Terminal, terminal
 from tests.web import Quiet, served
@@ -349,8 +351,10 @@ def test_a_killed_chat_keeps_every_complete_turn(tmp_path: Path, url: str) -> No
         ([], "champion"),
     ],
 )
+@pytest.mark.usefixtures("mlflow_home")
 def test_a_model_that_is_not_there_is_one_line(tmp_path: Path, words: Sequence[str], message: str) -> None:
-    done = subprocess.run([*COMMAND, *words], cwd=tmp_path, env=environment(tmp_path), input="", capture_output=True, text=True)
+    with chdir(tmp_path):
+        done = called(app, ("chat", *words))
     assert done.returncode in (1, 2)
     assert message in done.stderr.splitlines()[-1]
     assert "Traceback" not in done.stderr
