@@ -35,6 +35,7 @@ def check(repo: Repo, stages: Sequence[Stage], params: Params) -> None:
         *_missing_inputs(repo, names),
         *_prompts(names, params),
         *(_sources(params) if "collect" in names else []),
+        *_mixed_in(names, params),
         *standins.misplaced(params, settings()),
     ]
     found += [problem for problem in _foreseen(repo, names, params, ask=not found) if problem not in found]
@@ -124,6 +125,19 @@ def _prompts(names: set[str], params: Params) -> Iterator[str]:
                 read(path)
             except BadPrompt as error:
                 yield f"{stage}.prompt: {error}"
+
+
+def _mixed_in(names: set[str], params: Params) -> Iterator[str]:
+    """One line for each local source of general data without a file, because the stages before it are paid for."""
+    from tasks.sources.files import files_of
+
+    mixed = {"assemble": params.assemble.general, "build_pairs": params.build_pairs.general}
+    for stage in ("assemble", "build_pairs"):
+        for entry in mixed[stage].sources if stage in names and mixed[stage].ratio else []:
+            try:
+                _ = files_of(entry, Path(params.collect.folder)) if entry.place == "local" else []
+            except BadInput as error:
+                yield str(error)
 
 
 def _sources(params: Params) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""align: DPO of the SFT student on its own preference pairs (paper, section 4.3), launched and watched as in train.
+"""align: DPO of the SFT student on preference pairs (paper, section 4.3), launched and watched as in train.
 
 The reference model is the SFT student. The cost is pairs × their tokens, for two forward passes and one backward pass. A pair that
 exceeds the context is a Reject and is never truncated. Without pairs the folder of checkpoints stays empty, and the SFT student is the
@@ -19,6 +19,7 @@ from tasks.schema.settings import settings
 from tasks.tracking.checkpoint import sha256
 from tasks.tracking.lineage import HISTORY
 from tasks.tracking.live import live_run
+from tasks.training.conversations import Unrenderable
 from tasks.training.job import Dpo, TrainingStep
 from tasks.training.launch import plan, train_all
 from tasks.training.pair_tokens import Encoded, PairEncoder
@@ -32,25 +33,32 @@ CLOSING = 0.1  # share of steps at the end that the metrics average
 
 def run(pairs: Path, checkpoints: Path, out: Path, *, seed: int, align: Align) -> stage.Metrics:
     (out / "checkpoints").mkdir()
-    preferences = store.read_list(pairs, Pair) if pairs.stat().st_size else []
-    kept, rejects = stage.split(list(_encoded(preferences, checkpoints / STUDENT, align.context)) if preferences else [])
-    stage.check_reject_rate(rejects, of=len(preferences), at_most=align.max_rejects)
+    count = store.count(pairs)
+    kept, rejects = stage.split(list(_encoded(pairs, count, checkpoints / STUDENT, align.context)) if count else [])
+    stage.check_reject_rate(rejects, of=count, at_most=align.max_rejects)
     history = _trained(kept, checkpoints / STUDENT, out, seed=seed, align=align) if kept else []
     store.write(out / "rejects.jsonl", rejects)
     store.write(out / "history.jsonl", (point.result() for point in history))
     return {"pairs": len(kept), "rejects": len(rejects), "steps": len(history), **_closing(history)}
 
 
-def _encoded(pairs: Sequence[Pair], student: Path, context: int) -> Iterator[tuple[str, Encoded] | Reject]:
-    """(id, tokens) of every pair; a Reject for a pair over `context` tokens."""
+def _encoded(pairs: Path, count: int, student: Path, context: int) -> Iterator[tuple[str, Encoded] | Reject]:
+    """(id, tokens) of every pair; a Reject for a pair over `context` tokens, or one that the chat template refuses."""
     encoder = PairEncoder(tokenizer_of(student))
-    for pair in progress.track(pairs, unit="pair", label="tokenize", total=len(pairs)):
-        encoded = encoder.encode(pair)
+    for pair in progress.track(store.read(pairs, Pair), unit="pair", label="tokenize", total=count):
+        try:
+            encoded = encoder.encode(pair)
+        except Unrenderable as error:
+            yield _reject(pair, Reason.UNRENDERABLE, str(error))
+            continue
         if encoded.longest <= context:
             yield pair.id, encoded
         else:
-            detail = f"{encoded.longest} tokens with the request, the context has {context}"
-            yield Reject(id=pair.id, stage="align", reason=Reason.TOO_LONG, detail=detail, source=pair.source or pair.id)
+            yield _reject(pair, Reason.TOO_LONG, f"{encoded.longest} tokens with the request, the context has {context}")
+
+
+def _reject(pair: Pair, reason: Reason, detail: str) -> Reject:
+    return Reject(id=pair.id, stage="align", reason=reason, detail=detail, source=pair.source or pair.id)
 
 
 def tokenizer_of(student: Path) -> object:
@@ -73,7 +81,7 @@ def _trained(pairs: Sequence[tuple[str, Encoded]], student: Path, out: Path, *, 
         write_rows(pairs, rows)
         job = plan(
             ALIGNED,
-            Dpo(beta=align.beta, sft_weight=align.sft_weight, reference=store.folder_digest(student)),
+            Dpo(loss=align.loss, beta=align.beta, sft_weight=align.sft_weight, reference=store.folder_digest(student)),
             rows=rows,
             tokenizer=student,
             out=out / "checkpoints" / ALIGNED,

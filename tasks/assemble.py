@@ -6,15 +6,17 @@ contains one batch.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Set
+from collections.abc import Iterator
 from functools import partial
 from itertools import chain
 from pathlib import Path
 
 from tasks import progress, stage, store
-from tasks.corpus import general as chats
+from tasks.corpus import mixing
 from tasks.corpus.dataset import GENERAL, DatasetFigures, write_dataset
+from tasks.corpus.general import fit_chats
 from tasks.corpus.likeness import Scored, scored_on
+from tasks.corpus.mixing import Wanted
 from tasks.corpus.samples import DraftFault, sample_of
 from tasks.schema.params import Assemble, Collect, Recipe
 from tasks.schema.records import Draft, Reason, Reject, Sample
@@ -69,30 +71,10 @@ def _mix(
     assemble: Assemble,
 ) -> DatasetFigures:
     """Draw the general chats, and write all rejects, first those of drafts, then those of chats."""
-    fit, unfit = out / ".fit.jsonl", out / ".unfit.jsonl"
-    store.write(fit, _sift(assemble, folder, scored, unfit, ids, count=count))
-    drawn = chats.draw(fit, count=count, seed=seed)
-    beside = chain(_stored(unfit), chats.not_drawn(fit, drawn, count=count))
-    store.write(out / "rejects.jsonl", chain(rejects.records(Reject), _counted(beside, mixed)))
-    facts = write_dataset(out / "general", chats.taken(fit, drawn), card=GENERAL, rejected=mixed)
-    fit.unlink()
-    unfit.unlink()
-    return facts
-
-
-def _sift(assemble: Assemble, folder: Path, scored: Scored, unfit: Path, known: Set[str], *, count: int) -> Iterator[Sample]:
-    """The chats that pass the filters; rejects are written to the file `unfit`. Nothing is read if `count` is 0."""
-    with unfit.open("wb") as file:
-        found = chats.fit_chats(assemble.general, folder, scored, known=known) if count else iter(())
-        for chat in progress.track(found, unit="chat", label="assemble: general"):
-            if isinstance(chat, Sample):
-                yield chat
-            else:
-                file.write(chat.model_dump_json().encode("utf-8") + b"\n")
-
-
-def _stored(path: Path) -> Iterator[Reject]:
-    return store.read(path, Reject) if path.stat().st_size else iter(())
+    wanted = Wanted(Sample, "assemble", "general chats", count)
+    with mixing.mixed(wanted, fit_chats(assemble.general, folder, scored, known=ids), out, seed=seed) as mix:
+        store.write(out / "rejects.jsonl", chain(rejects.records(Reject), _counted(mix.rejects(), mixed)))
+        return write_dataset(out / "general", mix.taken(), card=GENERAL, rejected=mixed)
 
 
 def _counted(rejects: Iterator[Reject], counts: Counter[str]) -> Iterator[Reject]:

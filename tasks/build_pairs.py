@@ -3,19 +3,26 @@
 The cost is one judge verdict per answer; the journal stores each. A prompt with tied answers, or with too few scored answers, is a
 Reject, so prompts = pairs + rejects. bias.json records how the lengths of the answers bias the choice. If models.judge is null, the
 length decides alone: S_l in fixed mode, without words in loops and repeated passages.
+
+`build_pairs.general` adds preference pairs of other datasets, `ratio` of them for each of the student's own pairs. They are cleaned and
+checked like general chats, and follow the student's pairs in pairs.jsonl.
 """
 
 from collections import Counter
+from collections.abc import Iterator
 from functools import partial
-from itertools import repeat
+from itertools import chain, repeat
 from pathlib import Path
 from typing import NamedTuple
 
 from tasks import stage, store
+from tasks.corpus.general_pairs import fit_pairs
+from tasks.corpus.likeness import scored_on
+from tasks.corpus.mixing import Wanted, mixed
 from tasks.endpoints.roles import open_role
 from tasks.judging.templates import read_template
 from tasks.judging.verdicts import check_scored, judge_all
-from tasks.schema.params import BuildPairs, Model
+from tasks.schema.params import BuildPairs, Collect, Model
 from tasks.schema.records import Pair, Prediction, Reject, Rubric, Verdict
 from tasks.training.pair_bias import length_bias
 from tasks.training.pair_choice import by_length, choose, rate
@@ -28,7 +35,19 @@ class _Judged(NamedTuple):
     rubric: Rubric | None
 
 
-def run(answers: Path, prompt: Path, out: Path, *, seed: int, build_pairs: BuildPairs, judge_model: Model | None) -> stage.Metrics:
+def run(
+    answers: Path,
+    prompt: Path,
+    folder: Path,
+    benchmark: Path,
+    out: Path,
+    *,
+    seed: int,
+    collect: Collect,
+    build_pairs: BuildPairs,
+    judge_model: Model | None,
+) -> stage.Metrics:
+    """`folder` and `benchmark`: local files of the general sources, and what pairs are compared with to keep the benchmark out."""
     verdicts, pairs, rejects, reasons = store.Spool(out), store.Spool(out), store.Spool(out), Counter[str]()
     wanted = answers.stat().st_size > 0  # else params want no alignment
     if wanted and judge_model:
@@ -44,13 +63,24 @@ def run(answers: Path, prompt: Path, out: Path, *, seed: int, build_pairs: Build
     check_scored(verdicts.records(Verdict), kept=out / "verdicts.jsonl")
     stage.check_reject_rate(rejects.records(Reject), of=len(requests), at_most=build_pairs.max_rejects)
     bias = length_bias(pairs.records(Pair))
-    pairs.write(out / "pairs.jsonl")
-    rejects.write(out / "rejects.jsonl")
     store.write_json(out / "bias.json", bias)
+    general = Wanted(Pair, "build_pairs", "general pairs", round(build_pairs.general.ratio * len(pairs)))
+    found_pairs = fit_pairs(build_pairs.general, folder, scored_on(benchmark, folder, collect)) if general.count else ()
+    with mixed(general, found_pairs, out, seed=seed) as mix:
+        store.write(out / "pairs.jsonl", chain(pairs.records(Pair), mix.taken()))
+        store.write(out / "rejects.jsonl", chain(rejects.records(Reject), _counted(mix.rejects(), reasons)))
     answered = sum(map(len, requests.values()))
     unscored = sum(one.rubric is None for judged in requests.values() for one in judged)
     longer = {} if bias.overall is None else {"longer_chosen": bias.overall.longer_chosen}
-    return {"requests": len(requests), "pairs": len(pairs), **reasons, "answers": answered, "answers_unscored": unscored, **longer}
+    counts = {"requests": len(requests), "pairs": len(pairs), "general_pairs": general.count, **reasons}
+    return {**counts, "answers": answered, "answers_unscored": unscored, **longer}
+
+
+def _counted(rejects: Iterator[Reject], reasons: Counter[str]) -> Iterator[Reject]:
+    """`rejects`, counted by reason: rows of the general sources = general_pairs + these."""
+    for reject in rejects:
+        reasons[f"general_{reject.reason}"] += 1
+        yield reject
 
 
 async def _judge(answers: Path, verdicts: store.Spool, prompt: Path, build_pairs: BuildPairs, model: Model) -> None:
@@ -72,5 +102,8 @@ def _by_request(answers: Path, verdicts: store.Spool | None) -> dict[str, list[_
 
 if __name__ == "__main__":
     stage.main(
-        "ANSWERS PROMPT OUT", lambda params: partial(run, seed=params.seed, build_pairs=params.build_pairs, judge_model=params.models.judge)
+        "ANSWERS PROMPT FOLDER BENCHMARK OUT",
+        lambda params: partial(
+            run, seed=params.seed, collect=params.collect, build_pairs=params.build_pairs, judge_model=params.models.judge
+        ),
     )

@@ -1,19 +1,11 @@
-"""General chats for the training set: read from their sources, cleaned, checked, and drawn at a ratio.
+"""General chats for the training set: read from their sources, cleaned and checked. tasks/corpus/mixing.py draws them at a ratio."""
 
-The draw uses a hash of seed and text, so the order of rows and files does not change it. There are two passes with a file of accepted
-chats between them; memory holds one hash per chat.
-"""
-
-import hashlib
 from collections.abc import Iterator, Set
-from heapq import nsmallest
 from pathlib import Path
 from typing import NamedTuple
 
-from tasks import store
 from tasks.corpus.duplicates import text_id
 from tasks.corpus.likeness import Scored
-from tasks.schema.errors import GateFailed
 from tasks.schema.params import General
 from tasks.schema.records import Message, Reason, Reject, Sample
 from tasks.sources.adapters import messages_of
@@ -45,11 +37,11 @@ def fit_chats(general: General, folder: Path, scored: Scored, *, known: Set[str]
             try:
                 if row.data is None:
                     raise Misfit(row.problem)
-                turns = tuple(_cleaned(message) for message in messages_of(row.data, entry.adapter))
+                turns = tuple(cleaned(message) for message in messages_of(row.data, entry.adapter))
             except Misfit as problem:
                 yield Reject(id=None, stage="assemble", reason=Reason.MALFORMED, detail=str(problem), source=source)
                 continue
-            made = _chat(turns, source, scored)
+            made = chat_of(turns, source, scored)
             id = text_id("\n".join(message.content for message in turns))
             if isinstance(made, ChatFault):
                 yield Reject(id=id, stage="assemble", reason=made.reason, detail=made.detail, source=source)
@@ -60,40 +52,13 @@ def fit_chats(general: General, folder: Path, scored: Scored, *, known: Set[str]
                 yield made.model_copy(update={"id": id})
 
 
-def draw(fit: Path, *, count: int, seed: int) -> frozenset[str]:
-    """The ids of the drawn chats. Raises GateFailed if there are fewer than `count` accepted chats."""
-    keys = [(hashlib.sha256(f"{seed}\0{chat.id}".encode()).digest(), chat.id) for chat in _read(fit)]
-    if len(keys) < count:
-        raise GateFailed(
-            f"assemble: the ratio asks for {count:,} general chats, the sources have {len(keys):,} that are fit; "
-            "lower assemble.general.ratio, or add sources"
-        )
-    return frozenset(id for _, id in nsmallest(count, keys))
-
-
-def taken(fit: Path, ids: frozenset[str]) -> Iterator[Sample]:
-    """The accepted chats with these ids, in file order."""
-    return (chat for chat in _read(fit) if chat.id in ids)
-
-
-def not_drawn(fit: Path, ids: frozenset[str], *, count: int) -> Iterator[Reject]:
-    """A Reject for every accepted chat that was not drawn."""
-    detail = f"the ratio asks for {count:,}"
-    for chat in _read(fit):
-        if chat.id not in ids:
-            yield Reject(id=chat.id, stage="assemble", reason=Reason.NOT_DRAWN, detail=detail, source=chat.source)
-
-
-def _read(fit: Path) -> Iterator[Sample]:
-    return store.read(fit, Sample) if fit.stat().st_size else iter(())
-
-
-def _cleaned(message: Message) -> Message:
+def cleaned(message: Message) -> Message:
+    """The message without invisible characters, chat format tokens and markup of other tools."""
     return message.model_copy(update={"content": strip_markup(clean(message.content))})
 
 
-def _chat(turns: tuple[Message, ...], source: str, scored: Scored) -> Sample | ChatFault:
-    """The chat as a sample without an id, or the first fault."""
+def chat_of(turns: tuple[Message, ...], source: str, scored: Scored) -> Sample | ChatFault:
+    """The chat as a sample with the id `-`, or its first fault. `source`: file:row."""
     spoken = turns[1:] if turns and turns[0].role == "system" else turns
     if not spoken or any(message.role != _TURNS[place % 2] for place, message in enumerate(spoken)) or len(spoken) % 2:
         return ChatFault(Reason.MALFORMED, f"roles out of order: {' '.join(message.role for message in turns)[:80]}")

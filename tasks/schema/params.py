@@ -5,6 +5,7 @@ gets only the sections that dvc.yaml declares for it.
 """
 
 import re
+from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
@@ -93,8 +94,8 @@ class Source(Section):
         " (hf://datasets/organisation/name/file); all of one place",
     )
     format: Literal["auto", "jsonl", "parquet"] = Field(description="auto: by the file's name")
-    adapter: Literal["auto", "wildchat", "lmsys", "sharegpt", "alpaca", "messages", "prompt"] = Field(
-        description="auto: by the row's fields"
+    adapter: Literal["auto", "wildchat", "lmsys", "sharegpt", "alpaca", "messages", "prompt", "preference"] = Field(
+        description="auto: by the row's fields; preference: a chosen and a rejected answer, in build_pairs.general alone"
     )
     revision: str = Field(
         description="of the hub the commit, of a bucket the digest that `longwriter data pin` prints; empty for local files, which DVC pins"
@@ -130,6 +131,11 @@ def _place(file: str) -> Literal["local", "s3", "hub"]:
     return "s3" if file.startswith("s3://") else "hub" if file.startswith("hf://") else "local"
 
 
+def _check_no_pairs(sources: Iterable[Source]) -> None:
+    if pairs := next((source.name for source in sources if source.adapter == "preference"), None):
+        raise ValueError(f"source {pairs}: the adapter preference reads pairs of answers, for build_pairs.general alone; set it to auto")
+
+
 class Collect(Section):
     """Which instructions are collected, from which sources and by which filters."""
 
@@ -162,6 +168,11 @@ class Collect(Section):
                 f"instructions are collected and written in en and zh, not in {others[0]}; prompts of any language can be evaluated"
             )
         return languages
+
+    @model_validator(mode="after")
+    def without_pairs(self) -> "Collect":
+        _check_no_pairs((*self.sources, *self.decontaminate))
+        return self
 
     @model_validator(mode="after")
     def told_apart(self) -> "Collect":
@@ -233,6 +244,22 @@ class General(Section):
     def served(self) -> "General":
         if self.ratio and not self.sources:
             raise ValueError(f"ratio {self.ratio:g} without a source to draw from")
+        _check_no_pairs(self.sources)
+        return self
+
+
+class GeneralPairs(Section):
+    """General preference pairs that are mixed in, so that alignment for length does not cost other abilities (paper, section 4.3)."""
+
+    ratio: float = Field(ge=0, le=1_000, description="general pairs for each pair of the student's own; the paper has 12.5; 0: none")
+    sources: list[Source] = Field(description="rows with a chosen and a rejected answer; local files stand below collect.folder")
+
+    @model_validator(mode="after")
+    def served(self) -> "GeneralPairs":
+        if self.ratio and not self.sources:
+            raise ValueError(f"ratio {self.ratio:g} without a source to draw from")
+        if other := next((source for source in self.sources if source.adapter not in ("auto", "preference")), None):
+            raise ValueError(f"source {other.name}: the adapter {other.adapter} reads no pairs of answers; set it to preference")
         return self
 
 
@@ -385,12 +412,21 @@ class BuildPairs(Section):
     tries: int = Field(ge=1, description="times that a verdict is asked for before the answer is unscored")
     margin: Percent = Field(description="points of S̄ that a rejected answer must lie below the chosen one; 0: any")
     max_rejects: Share = Field(description="share of the requests that may end without a pair: ties, mostly")
+    general: GeneralPairs = Field(
+        default_factory=lambda: GeneralPairs(ratio=0.0, sources=[]),  # as in params files that were written before this key existed
+        description="preference pairs of other datasets",
+    )
 
 
 class Align(Optimization):
     """DPO of the student, with the SFT student as the reference."""
 
     version: Version
+    loss: Literal["sigmoid", "sigmoid_norm"] = Field(
+        "sigmoid",  # the default keeps the meaning of params files that were written before this key existed
+        description="sigmoid: DPO, which sums log-probabilities over an answer, so that long answers weigh more; sigmoid_norm: their mean"
+        " over the answer's tokens, so that length alone changes nothing; it needs a larger beta (about 5)",
+    )
     beta: float = Field(gt=0, le=1_000, description="how dear it is to leave the reference (arXiv 2305.18290, equation 7)")
     sft_weight: float = Field(ge=0, le=10_000, description="of the chosen answers' own loss beside DPO's; 0: none")
     context: int = Field(ge=64, description="tokens of a request with one of its answers; a pair with a longer one is a Reject, never cut")

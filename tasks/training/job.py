@@ -33,9 +33,15 @@ class Dpo(_JobRecord):
     """Direct preference optimisation on pairs, as tasks.training.pair_tokens encodes them. Both policy and reference begin as the base."""
 
     kind: Literal["dpo"] = "dpo"
+    loss: Literal["sigmoid", "sigmoid_norm"]
     beta: float
     sft_weight: float  # weight of the SFT loss on the chosen answers
     reference: str  # digest of the base weights, because the folder's name does not identify them
+
+    @property
+    def losses(self) -> dict[str, float]:
+        """TRL's names of the losses that are added, with their weights."""
+        return {self.loss: 1.0} | ({"sft": self.sft_weight} if self.sft_weight else {})
 
 
 class Resolved(Record):

@@ -1,7 +1,8 @@
 """DPO by TRL's DPOTrainer over tokenized pairs. Only the training process imports this module.
 
-The loss (arXiv 2305.18290, equation 7) is the mean over the pairs of the global batch; log-probabilities are summed over whole answers.
-`sft_weight` adds the SFT loss of the chosen answers. The reference model is the checkpoint that the training starts from.
+The loss (arXiv 2305.18290, equation 7) is the mean over the pairs of the global batch. With `sigmoid` log-probabilities are summed over
+whole answers; with `sigmoid_norm` they are averaged over each answer's tokens. `sft_weight` adds the SFT loss of the chosen answers. The
+reference model is the checkpoint that the training starts from.
 """
 
 from statistics import fmean
@@ -20,7 +21,9 @@ from tasks.training.row_order import order
 from tasks.training.shapes import Shapes
 from tasks.training.watch import Costs, Watched, callbacks
 
-REWARDS = {  # our name: TRL's name. A reward is beta × (log-probability of an answer minus that under the reference), in nats
+# Our name: TRL's name. A reward is beta × (log-probability of an answer minus that under the reference), in nats, summed over the answer;
+# also for sigmoid_norm, where the loss uses the mean.
+REWARDS = {
     "reward_chosen": "rewards/chosen",
     "reward_rejected": "rewards/rejected",
     "margin": "rewards/margins",
@@ -47,8 +50,7 @@ class Preferred(Watched, DPOTrainer):
 def build(job: TrainingJob, tokenizer: PreTrainedTokenizerBase) -> Preferred:
     assert isinstance(job.method, Dpo)
     rows = load_from_disk(str(job.rows))
-    model, adapter = weights.pretrained(job), weights.lora(job.optimization.adapter)
-    losses = {"sigmoid": 1.0, "sft": job.method.sft_weight} if job.method.sft_weight else {"sigmoid": 1.0}
+    model, adapter, losses = weights.pretrained(job), weights.lora(job.optimization.adapter), job.method.losses
     return Preferred(
         job=job,
         costs=_costs(rows, Shapes.of(model.config), job.optimization.adapter),
