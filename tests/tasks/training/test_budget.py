@@ -16,7 +16,7 @@ from tests.conftest import ROOT
 from tests.tasks.training.jobs import OPTIMIZATION, TINY
 from tests.tasks.training.packs import answers, encoded, write
 
-RECIPES = ("llama-3.1-8b", "glm-4-9b", "qwen2.5-7b", "qlora-24gb")
+RECIPES = ("llama-3.1-8b", "glm-4-9b", "qwen2.5-7b", "qlora-24gb", "qwen3-8b", "qwen3-4b-24gb")
 LLAMA = shapes_of(Base(model="meta-llama/Llama-3.1-8B-Instruct", revision="", remote_code=False), TINY, vocabulary=0)
 GLM = shapes_of(Base(model="zai-org/glm-4-9b-chat-hf", revision="", remote_code=False), TINY, vocabulary=0)
 
@@ -99,7 +99,7 @@ def test_every_recipe_has_the_paper_s_numbers_and_fits_its_cards(name: str, monk
     train = params.train
     assert (train.global_batch, train.schedule, train.warmup, train.weight_decay) == (8, "cosine", 0.03, 0.1)
     assert (train.betas, train.precision, train.weighting, train.epochs) == ((0.9, 0.95), "bf16", "token", 4)
-    single = name == "qlora-24gb"
+    single = name.endswith("24gb")
     assert (train.adapter is not None and train.adapter.bits == 4) == single
     assert (params.pack.context, train.learning_rate) == ((16_384, 1e-4) if single else (32_768, 1e-5))
     config = None if single else Path("infra/accelerate/zero3_offload.yaml")
