@@ -95,7 +95,7 @@ def read_content(content: object, *, beside: Mapping[str, object] | None = None)
         said = "".join(text for _, text in _thought_parts((beside or {}).get(field)))
         if said.strip() and said not in thoughts:
             thoughts.append(said)
-    inline, text = split_thoughts("".join(texts))
+    inline, text = split_thoughts("".join(texts), reasoned=any(part.strip() for part in thoughts))
     found = [part.strip() for part in (*thoughts, inline) if part.strip()]
     return Content(_encodable(text), _encodable("\n".join(dict.fromkeys(found))), bool(inline.strip()))
 

@@ -25,6 +25,7 @@ class Watcher:
         """A piece of the answer, which may have thoughts in tags at its beginning, or of the thoughts."""
         self.characters += len(text)
         if thought:
+            self._splitter.reasoned()
             self._look(self._thoughts, text)
             return
         for part in self._splitter.add(text):

@@ -64,6 +64,7 @@ class AnswerScreen:
         self.has_begun = True
         self._first = self._first or time.monotonic()
         if thought:
+            self._splitter.reasoned()
             self._think(text)
             return
         for part in self._splitter.add(text):

@@ -3,6 +3,10 @@
 Servers with a reasoning parser return the reasoning in a separate field. Without a parser it remains in the text, in tags of the
 model's chat template. Reasoning comes first. A tag mentioned later in a sentence, in quotes or in a code block belongs to the text.
 
+A model that plans while it writes also reasons between its paragraphs. After reasoning at the beginning, a block in tags that is a
+paragraph of its own is reasoning too: it is removed with the white space after it, so that the text around it stays as it is. A block
+after a line that ends with a colon is an example, and text.
+
 Known forms: <think>, <thinking>, <thought>, <reasoning> (DeepSeek, Qwen and most others), [THINK] (Magistral), ◁think▷ (Kimi),
 <seed:think> (Seed), <|START_THINKING|> (Command), <|begin_of_thought|> (Sky-T1) and the channels of gpt-oss. A closing tag alone
 means that the chat template put the opening tag into the prompt. An opening tag alone means that the reasoning was cut off.
@@ -10,12 +14,12 @@ means that the chat template put the opening tag into the prompt. An opening tag
 
 import re
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from itertools import islice, takewhile
 from typing import NamedTuple
 
 _NAMES = r"(?:seed:)?(?:think(?:ing)?|thoughts?|reason(?:ing)?)"
-_TAG = re.compile(
+TAG = re.compile(
     rf"(?P<open><\s{{0,2}}{_NAMES}\s{{0,2}}>|\[THINK\]|◁think▷|<\|START_THINKING\|>|<\|begin_of_thought\|>)"
     rf"|<\s{{0,2}}/\s{{0,2}}{_NAMES}\s{{0,2}}>|\[/THINK\]|◁/think▷|<\|END_THINKING\|>|<\|end_of_thought\|>",
     re.IGNORECASE,
@@ -41,6 +45,9 @@ _ANNOUNCED = re.compile(  # words that introduce the mention of a tag; the reaso
     r"|\b(?:its|the|an?|this|that|their|of|with|by|closing|stray|tags?|tokens?)[ \t]+)\Z",
     re.IGNORECASE,
 )
+FENCE = "\n```"  # begins or ends a block of code
+GAP = 80  # characters before a tag that are read
+BLOCK_END = re.compile(r"[ \t]*(?:\Z|(?:\r?\n[ \t]*){2,}|\r?\n\s*\Z)")
 _LINE = 200  # characters of the line before a tag that are read
 
 
@@ -51,18 +58,36 @@ class SplitReply(NamedTuple):
     text: str
 
 
-def split_thoughts(reply: str) -> SplitReply:
+def split_thoughts(reply: str, *, reasoned: bool = False) -> SplitReply:
     """The reasoning and the text of a reply. Without reasoning, `text` is the reply, unchanged.
 
-    With reasoning, both parts are stripped of white space. Linear in the reply's length.
+    With reasoning, both parts are stripped of white space. `reasoned`: the server has split off the reasoning at the beginning already.
+    Linear in the reply's length.
     """
+    thoughts, rest = _leading(reply)
+    if thoughts is None and not reasoned:
+        return SplitReply("", reply)
+    between, text = _interleaved(rest)
+    if thoughts is None and not between:
+        return SplitReply("", reply)
+    return SplitReply("\n".join(filter(None, (thoughts, *between))), _unwrapped(text.strip()))
+
+
+def split_leading(reply: str) -> SplitReply:
+    """As `split_thoughts`, for the reasoning before the text alone."""
+    thoughts, rest = _leading(reply)
+    return SplitReply("", reply) if thoughts is None else SplitReply(thoughts, _unwrapped(rest.strip()))
+
+
+def _leading(reply: str) -> tuple[str | None, str]:
+    """(the reasoning before the text, the rest). None: there is none, and the rest is the reply."""
     folded = reply.casefold()
     if not any(hint in folded for hint in _HINTS):
-        return SplitReply("", reply)
+        return None, reply
     begin = _begin(reply, 0)
     if channels := _channels(reply, begin):
         return channels
-    tags, thoughts = deque(_TAG.finditer(reply)), list[str]()
+    tags, thoughts = deque(TAG.finditer(reply)), list[str]()
     while tags:
         start = begin
         if tags[0]["open"] and tags[0].start() == begin:
@@ -75,9 +100,49 @@ def split_thoughts(reply: str) -> SplitReply:
         begin = _begin(reply, closing.end()) if closing else len(reply)
         while tags and tags[0].start() < begin:
             tags.popleft()
-    if not thoughts:
-        return SplitReply("", reply)
-    return SplitReply("\n".join(filter(None, thoughts)), _unwrapped(reply[begin:].strip()))
+    return ("\n".join(filter(None, thoughts)), reply[begin:]) if thoughts else (None, reply)
+
+
+def opens_block(tag: re.Match[str], fences: int) -> bool:
+    """Whether an opening tag begins a paragraph outside code. `fences`: the number of code fences before it."""
+    text, start = tag.string, tag.start()
+    before = text[max(0, start - GAP) : start].rstrip(" \t")
+    blank = not before.strip() or before.endswith(("\n\n", "\n\r\n"))
+    return blank and fences % 2 == 0 and not before.rstrip().endswith((":", "：")) and not _mentioned(tag)
+
+
+def closing_block(tags: Iterable[re.Match[str]]) -> re.Match[str] | None:
+    """The tag that closes the first tag and ends a paragraph, or None."""
+    rest = iter(tags)
+    family = _family(next(rest))
+    return next((tag for tag in rest if not tag["open"] and _family(tag) == family and BLOCK_END.match(tag.string, tag.end())), None)
+
+
+def _interleaved(text: str) -> tuple[list[str], str]:
+    """(the reasoning between paragraphs, the text without it)."""
+    thoughts, kept = list[str](), list[str]()
+    at = counted = place = 0
+    fences = int(text.startswith(FENCE[1:]))
+    tags = list(TAG.finditer(text))
+    while place < len(tags):
+        tag, place = tags[place], place + 1
+        if not tag["open"]:
+            continue
+        fences += text.count(FENCE, counted, tag.start())
+        counted = tag.start()
+        if not opens_block(tag, fences):
+            continue
+        kept.append(text[at : tag.start()])
+        closing = closing_block(tags[number] for number in range(place - 1, len(tags)))
+        while closing and tags[place - 1] is not closing:
+            place += 1
+        thoughts.append(text[tag.end() : closing.start() if closing else None].strip())
+        at = len(text)
+        if closing and (end := BLOCK_END.match(text, closing.end())):
+            at, counted = end.end(), end.end() - 1
+        if closing is None:  # the reasoning was cut off
+            break
+    return thoughts, "".join([*kept, text[at:]])
 
 
 def _begin(text: str, place: int) -> int:

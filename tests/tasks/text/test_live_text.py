@@ -23,6 +23,9 @@ REPLIES = [
     "<b>bold</b> words and more of them, so that nobody holds them back for long.",
     "analysis of the matter: it is a text.",
     "<think>" + "a long plan of the mill. " * 40 + "</think>" + "The answer. " * 20,
+    "<think>\nFirst a plan.\n</think>\n\nOne.\n\n<think>\nNow two.\n</think>\n\nTwo, with ``` and [1].\n\n<think>\nDone.\n</think>",
+    "A plan.\n</think>\n\nOne.\n\n<think>\nNow two.\n</think>\n\n<think>\nYes.\n</think>\n\nTwo.\n\n<think>\ncut",
+    "<think>a</think>\nAn example:\n\n<think>\nb\n</think>\n\nOr `<think>`.\n\n```\n\n<think>\nc\n</think>\n\n```\n",
     "",
 ]
 

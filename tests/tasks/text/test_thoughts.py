@@ -84,6 +84,44 @@ def test_no_word_is_lost(parts: list[str]) -> None:
     assert f"{found.reasoning} {found.text}".count("Hm.") == parts.count("Hm.")
 
 
+TAGS = (("<think>\n", "\n</think>"), ("[THINK]", "[/THINK]"), ("◁think▷\n", "\n◁/think▷"))
+PROSE = st.lists(
+    st.sampled_from(("Bread was baked.", "An oven, 3 > 2.", "烤面包的日子。", "A <b>list</b>.", "- one\n- two", "`</think>` ends it.")),
+    min_size=1,
+)
+
+
+def trace(paragraphs: list[str], tags: tuple[str, str], *, times: int = 1) -> str:
+    """A text with thoughts before each paragraph and at its end, each block `times` times."""
+    blocks = ["\n\n".join([f"{tags[0]}I have written {number} of them.{tags[1]}"] * times) for number in range(len(paragraphs) + 1)]
+    return "\n\n".join([part for pair in zip(blocks, paragraphs, strict=False) for part in pair] + blocks[-1:])
+
+
+@given(PROSE, st.sampled_from(TAGS))
+def test_thoughts_between_paragraphs_are_taken_out_byte_for_byte_and_their_number_changes_nothing(
+    paragraphs: list[str], tags: tuple[str, str]
+) -> None:
+    text = "\n\n".join(paragraphs)
+    once, twice = (split_thoughts(trace(paragraphs, tags, times=times)) for times in (1, 2))
+    assert once.text == twice.text == text
+    assert once.reasoning.count("I have written") == len(paragraphs) + 1
+    assert twice.reasoning.count("I have written") == 2 * len(paragraphs) + 2
+
+
+def test_thoughts_between_paragraphs_are_read_where_thoughts_came_first() -> None:
+    text = "One.\n\n<think>\nHm.\n</think>\n\nTwo."
+    assert split_thoughts(text) == ("", text)
+    assert split_thoughts(text, reasoned=True) == ("Hm.", "One.\n\nTwo."), "the server has split off the first thoughts"
+    assert split_thoughts(f"<think>Oh.</think>{text}") == ("Oh.\nHm.", "One.\n\nTwo.")
+    assert split_thoughts("<think>Oh.</think>One.\n\n<think>\nHm, the next") == ("Oh.\nHm, the next", "One."), "cut off"
+    for kept in (
+        "An example:\n\n<think>\nHm.\n</think>\n\nThe end.",
+        "```\n\n<think>\nHm.\n</think>\n\n```",
+        "The tag <think> and </think>.",
+    ):
+        assert split_thoughts(f"<think>Oh.</think>{kept}") == ("Oh.", kept)
+
+
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize(
     "piece",
@@ -97,8 +135,12 @@ def test_no_word_is_lost(parts: list[str]) -> None:
         "```</think>\n",
         " ",
         "<|channel|>final<|message|> ",
+        "\n\n<think>\n",
+        "a\n\n<think>\n</think>\n\n",
+        " \n",
     ],
 )
 def test_a_megabyte_of_tags_is_split_in_linear_time(piece: str) -> None:
     split_thoughts(piece * (1_000_000 // len(piece)))
     split_thoughts(f"<think>{piece * (1_000_000 // len(piece))}x")
+    split_thoughts(f"<think>a</think>b{piece * (1_000_000 // len(piece))}x")
