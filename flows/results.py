@@ -14,13 +14,14 @@ from dvc.repo import Repo
 from flows import checkout, graph
 from tasks import store
 from tasks.reporting.verdict import headline
-from tasks.schema.records import ByName, Headline
+from tasks.schema.records import ByName, Headline, Served
 from tasks.schema.settings import settings
 from tasks.tracking import client
 from tasks.tracking.gate import Decision
 
 REPORT = "tasks.report"  # the module of the stage report
 DECISION = "decision.json"  # an output of the stage promote
+SERVED = "served.json"
 SHOWN = {"s_bar": "S̄", "s_l": "S_l", "s_q": "S_q", "unscored": "unscored", "items": "items"}
 
 
@@ -95,10 +96,11 @@ def _scores(scores: Mapping[str, Headline]) -> Iterator[str]:
 
 def _verdict(outs: Iterable[Path]) -> Iterator[str]:
     """Was the model promoted, and why?"""
-    for out in outs:
-        if out.name == DECISION and out.is_file():
-            yield headline(store.read_document(out, Decision)).sentence
-            yield ""
+    found = {out.name: out for out in outs if out.is_file()}
+    if DECISION in found:
+        served = store.read_document(found[SERVED], Served) if SERVED in found else None
+        yield headline(store.read_document(found[DECISION], Decision), served).sentence
+        yield ""
 
 
 def _value(value: float | int | None) -> str:

@@ -218,7 +218,7 @@ def test_the_verdict_is_one_sentence_with_the_axis_that_decided(
         training_run="a",
         evaluation_run="b",
     )
-    served = Served.model_construct(version="2")
+    served = Served.model_construct(version="2")  # type: ignore[call-arg]
     assert headline(decision, served).sentence == sentence
     if alias == "champion":
         yet = "Not promoted yet: version 2, the student, passes every axis and becomes champion once the stage serve has served it."
