@@ -121,6 +121,11 @@ TREE: dict[str, Leaf | Branch] = {
         "Show and move versions of the model registry; fetch a base model.",
         {
             "fetch": Leaf(f"{WEIGHTS}:fetch_", "Fetch the weights of a small real language model.", "models fetch smollm2"),
+            "speculation": Leaf(
+                "tasks.longbench.speculation:check",
+                "Compare answers without and with speculative decoding.",
+                "models speculation without.jsonl with.jsonl",
+            ),
             "list": Leaf(f"{MODELS}:models", "List every version with its aliases and scores.", "models list"),
             "rollback": Leaf(f"{FLOWS}:rollback", "Make the previous champion champion again.", "models rollback --reason 'answers loop'"),
             "allow": Leaf(f"{MODELS}:allow", "Allow a version that was rolled back to be promoted again.", "models allow 3"),

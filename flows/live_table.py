@@ -67,7 +67,11 @@ class Spend:
         new, self._place = paid_since(self._path, self._place)
         prices = settings().prices
         self.calls += len(new)
-        self.dollars += sum(cost(Usage(one.prompt, one.completion, one.cached), prices[one.model]) for one in new if one.model in prices)
+        self.dollars += sum(
+            cost(Usage(one.prompt, one.completion, one.cached), prices[one.model], batched=one.batched)
+            for one in new
+            if one.model in prices
+        )
 
 
 class _Row(NamedTuple):

@@ -197,7 +197,7 @@ async def _ask(role: Role, model: Model) -> Check:
     small = model.model_copy(update={"max_tokens": min(TOKENS, model.max_tokens)})
     words = "Reply with the JSON object" + ' {"ready": true}' if schema else "Reply with the word ready"
     try:
-        async with asyncio.timeout(ANSWER), open_role(role, small) as chat:
+        async with asyncio.timeout(ANSWER), open_role(role, small, transport="direct") as chat:
             reply = await chat(user(f"{words}. Check {uuid4().hex[:8]}.", schema=schema))
     except TimeoutError:
         return Check(name=name, status="warning", detail=f"no answer within {ANSWER:g} s", fix="look after the endpoint, or wait for it")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tasks import stage
 from tasks.endpoints.chat import Chat, user, why_empty
+from tasks.endpoints.whole_answers import whole_reply
 from tasks.longbench.adapters import read_items
 from tasks.longbench.answers import Answers, WholeAnswer, answers_of
 from tasks.schema.errors import BadInput
@@ -18,8 +19,6 @@ from tasks.schema.records import BenchmarkItem
 from tasks.text.live_checks import Watch
 from tasks.training.base_candidate import base_folder
 
-STOPS = 2  # answers to one prompt that may be stopped, with predict.stop_early
-DRAWS = 1000  # sample indices between these answers
 BASE = "base"  # the candidate's name of the base model
 ORDER = ("student", "aligned", BASE)  # other checkpoints come after these
 
@@ -53,13 +52,8 @@ def run(
 
 async def stopped_early(chat: Chat, item: BenchmarkItem, sample: int) -> WholeAnswer:
     """The method of predict.stop_early: an answer that is stopped while it comes is asked for again, and the last one read to its end."""
-    tokens, seconds, watch = 0, 0.0, Watch(item.language, item.length)
-    for number in range(STOPS + 1):
-        request = user(item.prompt, sample=sample + number * DRAWS)._replace(urgency=float(item.length))
-        reply = await chat(request._replace(watch=watch if number < STOPS else None))
-        tokens, seconds = tokens + reply.usage.completion, seconds + reply.seconds
-        if not reply.stopped:
-            break
+    request = user(item.prompt, sample=sample)._replace(urgency=float(item.length))
+    reply, tokens, seconds, _ = await whole_reply(chat, request, Watch(item.language, item.length))
     problem = "" if reply.text.strip() else why_empty(reply)
     return WholeAnswer(reply.text, reply.finish_reason, tokens, seconds, (), reply.reasoning, reply.inline, problem)
 

@@ -14,6 +14,7 @@ from tasks import stage, store
 from tasks.endpoints.chat import Reply, user, why_empty
 from tasks.endpoints.openai_api import openai_chat
 from tasks.endpoints.roles import endpoint_of
+from tasks.endpoints.whole_answers import WholeReply, whole_reply
 from tasks.prompts import fill
 from tasks.schema.errors import BadInput, EndpointError, GateFailed, ReplyError, ServerError
 from tasks.schema.finish import Finish
@@ -23,6 +24,7 @@ from tasks.schema.settings import settings
 from tasks.store import folder_digest
 from tasks.text.counts import s_l
 from tasks.text.endings import ended
+from tasks.text.live_checks import Watch
 from tasks.text.words import count_fixed
 from tasks.tracking import registry
 from tasks.tracking.client import answering, names
@@ -40,7 +42,7 @@ def run(promoted: Path, out: Path, *, seed: int, serve: Serve, candidate_model: 
         folder = _checkpoint(decided, promoted)
     try:
         template = _template(folder)
-        reply = stage.run_async(_answer(folder, candidate_model, words=serve.words, seed=seed))
+        reply, tokens, seconds, stopped = stage.run_async(_answer(folder, candidate_model, serve=serve, seed=seed))
     except (BadInput, EndpointError, ServerError, ReplyError) as error:
         _failed(decided, str(error))
         raise
@@ -53,8 +55,9 @@ def run(promoted: Path, out: Path, *, seed: int, serve: Serve, candidate_model: 
         asked=serve.words,
         written=written,
         s_l=length,
-        tokens=reply.usage.completion,
-        seconds=reply.seconds,
+        tokens=tokens,
+        seconds=seconds,
+        stopped=stopped,
         finish_reason=reply.finish_reason,
         problem=not_ended or _off_length(serve, written, length),
         template=template,
@@ -69,12 +72,15 @@ def run(promoted: Path, out: Path, *, seed: int, serve: Serve, candidate_model: 
     return {"asked": served.asked, "written": written, "s_l": length, "tokens": served.tokens, "ended_by_itself": int(not_ended is None)}
 
 
-async def _answer(folder: Path, model: Model, *, words: int, seed: int) -> Reply:
-    own, prompt = settings(), fill("long_request", words=str(words))
+async def _answer(folder: Path, model: Model, *, serve: Serve, seed: int) -> WholeReply:
+    own, prompt = settings(), fill("long_request", words=str(serve.words))
     async with endpoint_of("candidate", model, checkpoint=folder, url="") as there:
         client = openai_chat("candidate", there.url, model, own, name=there.name, seed=seed, api_key=there.api_key, up=there.up)
         async with client as chat:
-            return await chat(user(prompt))
+            if serve.stop_early:
+                return await whole_reply(chat, user(prompt), Watch("en", serve.words))
+            reply = await chat(user(prompt))
+            return WholeReply(reply, reply.usage.completion, reply.seconds, 0)
 
 
 def _checkpoint(decided: Promoted, path: Path) -> Path:

@@ -70,11 +70,21 @@ def estimate(
         comparison = _probe(asked, probed, _modes(modes), params, price, pace) if probed else None
         if as_json:
             dollars = (
-                {"dollars": work.dollars(price, cache=True), "dollars_without_cache": work.dollars(price, cache=False)} if price else {}
+                {
+                    "dollars": work.dollars(price, cache=True),
+                    "dollars_without_cache": work.dollars(price, cache=False),
+                    "dollars_by_batches": work.dollars(price, cache=False, batched=True),
+                }
+                if price
+                else {}
             )
             counts = {"instructions": len(asked), "without_length": asked.unnamed}
             compared = {"probe": comparison.data(len(asked), price, slots)} if comparison else {}
-            print(orjson.dumps({**counts, **asdict(work), "wall": work.wall(slots), **dollars, **compared}).decode())
+            print(
+                orjson.dumps(
+                    {**counts, **asdict(work), "wall": work.wall(slots), "batch_wall": work.longest_batches(), **dollars, **compared}
+                ).decode()
+            )
         else:
             if asked.unnamed:
                 words = params.collect.words
@@ -169,6 +179,10 @@ def _show(work: EstimatedCalls, model: str, *, count: int, rehearsed: int, price
     ]
     if price:
         rows[3] = ("dollars", f"{work.dollars(price, cache=True):,.2f}", f"{work.dollars(price, cache=False):,.2f} without a prefix cache")
+        known = "without a prefix cache; LONGWRITER_TEACHER_TRANSPORT=batch"
+        rows.insert(4, ("dollars by batches", f"{work.dollars(price, cache=False, batched=True):,.2f}", known))
+    batches = f"{work.rounds} batches one after the other, up to 24 h each; most providers need less"
+    rows.append(("time by batches", f"up to {span(work.longest_batches())}", batches))
     if work.unplanned:
         rows.append(("without a plan", f"{work.unplanned:,.0f}", "instructions that the rehearsal could not plan; they would be Rejects"))
     if work.unwritten:
@@ -205,6 +219,8 @@ def ledger(
         if stopped := sum(account.stopped for account in accounts.values()):
             saved = sum(account.saved for account in accounts.values())
             print(f"{stopped:,} of these calls were stopped while they came, which saved at most {saved:,} completion tokens")
+        if batched := sum(account.batched for account in accounts.values()):
+            print(f"{batched:,} of these calls came by batches, at a lower price")
         for way, (count, calls, cost) in _ways(made).items():
             print(f"write.mode direct: {count:,} samples {way}, {calls:,} calls, ${cost:,.2f}")
         if by_sample and made:

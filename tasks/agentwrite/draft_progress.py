@@ -85,14 +85,15 @@ class OpenDraft:
         self.place, self.plan = place, plan
         self.written: dict[int, str] = {}  # paragraphs by number; the texts are empty unless the draft is traced
         self.exchanges: list[Exchange] = []  # empty unless the draft is traced
-        self._progress, self._traced, self._before = progress, traced, ""
+        self._progress, self._traced = progress, traced
+        self._before: dict[int, str] = {}  # the newest prompt of each chain, so that the counts do not depend on the order of replies
 
     def __call__(self, event: Event) -> None:
         prompt, usage, good = event.request.messages[-1].content, event.reply.usage, event.fault is None
-        repeated = common_prefix(self._before, prompt)
+        repeated = common_prefix(self._before.get(event.chain, ""), prompt)
         new = bool(event.number and good and event.number not in self.written)
         if event.number:  # a summary's prompt is different; the next paragraph's prompt shares its beginning with the last one's
-            self._before = prompt
+            self._before[event.chain] = prompt
         if event.number and good:
             self.written[event.number] = event.reply.text if self._traced else ""
         several = {number: text for number, text in event.parts.items() if number not in self.written}

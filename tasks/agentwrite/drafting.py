@@ -5,12 +5,15 @@ budgets are adjusted to the words written so far, and the last paragraph is requ
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from copy import copy
 from typing import NamedTuple
 
 from tasks.agentwrite.budget import next_words, on_target
 from tasks.agentwrite.context import Frame, Window, overflow
 from tasks.agentwrite.paragraph_checks import Earlier, Unwritable, find_fault
+from tasks.agentwrite.planner import render_step
+from tasks.agentwrite.takes import preferred, ranked
 from tasks.endpoints.chat import Chat, Reply, Request, user
 from tasks.prompts import fill
 from tasks.schema.errors import Unanswered
@@ -18,6 +21,8 @@ from tasks.schema.params import Bounds, Write
 from tasks.schema.records import Plan, Reason, Step, Way
 from tasks.text.counts import count_words
 from tasks.text.live_checks import Watch
+
+COMPARED = 30  # words of a reply that compares two texts
 
 
 class Event(NamedTuple):
@@ -29,6 +34,7 @@ class Event(NamedTuple):
     reply: Reply
     fault: Unwritable | None
     parts: Mapping[int, str] = {}  # accepted paragraphs by number, of a reply that has several
+    chain: int = 0  # requests of the same chain have a common beginning; 0: the draft has one chain
 
 
 See = Callable[[Event], None]
@@ -45,7 +51,8 @@ class Lost(Exception):
 class Drafting:
     """The state of one draft that is being written. `way`: for the ledger, how write.mode direct is writing it; None in other modes."""
 
-    def __init__(self, chat: Chat, plan: Plan, write: Write, bounds: Bounds, see: See, *, way: Way | None = None):
+    def __init__(self, chat: Chat, plan: Plan, write: Write, bounds: Bounds, see: See, *, way: Way | None = None, chain: int = 0):
+        self.chain, self.first, self.end = chain, 0, len(plan.steps)  # the steps to write: all of them, or those of a part
         self.chat, self.plan, self.write, self.bounds, self.see, self.way = chat, plan, write, bounds, see, way
         self.frame = Frame(plan, context=write.context, template=write.prompt)
         self.earlier = Earlier(plan.instruction, self.frame.outline)
@@ -55,20 +62,27 @@ class Drafting:
     async def serial(self, begun: Sequence[str] = ()) -> list[str]:
         """The paragraphs one after another; each request shows the earlier ones. `begun`: the first ones, which `earlier` has already.
         Raises Lost."""
-        paragraphs = list(begun)
+        paragraphs, planned = list(begun), self.planned[self.first : self.end]
         words = [count_words(paragraph) for paragraph in begun]
-        window = Window()
-        for number, step in enumerate(self.plan.steps[len(begun) :], len(begun) + 1):
+        window, first = Window(), self.first + len(begun)
+        for number, step in enumerate(self.plan.steps[first : self.end], first + 1):
             window = await self.fitted(window, paragraphs, number)
             if self.write.feedback:
-                step = step.model_copy(update={"words": next_words(self.planned, words, target=self.target, bounds=self.bounds)})
+                step = step.model_copy(update={"words": next_words(planned, words, target=self.target, bounds=self.bounds)})
             prompt = self.frame.prompt(number, step, window.text(paragraphs))
-            last = number == len(self.plan.steps) and self.write.feedback
+            last = number == self.end and self.write.feedback
             paragraph = await self._paragraph(number, step, prompt, self.earlier, so_far=sum(words) if last else None)
             self.earlier.add(paragraph)
             paragraphs.append(paragraph)
             words.append(count_words(paragraph))
         return paragraphs
+
+    def part(self, first: int, end: int, *, chain: int) -> "Drafting":
+        """The state of a part of the draft, from step `first` up to `end`, that is written for itself. It has its share of the words."""
+        own = Drafting(self.chat, self.plan, self.write, self.bounds, self.see, way=self.way, chain=chain)
+        own.first, own.end = first, end
+        own.target = round(self.target * sum(self.planned[first:end]) / sum(self.planned))
+        return own
 
     async def parallel(self) -> list[str]:
         """All paragraphs at once, without the other paragraphs in the request: the paper's ablation, which loses coherence."""
@@ -80,32 +94,80 @@ class Drafting:
         return [each for each in written if isinstance(each, str)]
 
     async def _alone(self, number: int, step: Step) -> str | Unwritable:
-        earlier = Earlier(self.plan.instruction, self.frame.outline)
+        earlier, own = Earlier(self.plan.instruction, self.frame.outline), copy(self)
+        own.chain, own.first, own.end = number, number - 1, number
         try:
-            return await self._paragraph(number, step, self.frame.prompt(number, step, ""), earlier)
+            return await own._paragraph(number, step, self.frame.prompt(number, step, ""), earlier)
         except Lost as lost:
             return lost.why
 
     async def _paragraph(self, number: int, step: Step, prompt: str, earlier: Earlier, *, so_far: int | None = None) -> str:
         """A paragraph without faults. With `so_far` (words before it), the reply that brings the text closest to its target.
 
-        Raises Lost after write.tries unusable replies, or if the endpoint gives no reply.
+        With write.takes, so many replies are requested at once, and the best usable one is kept. Raises Lost after write.tries unusable
+        replies, or if the endpoint gives no reply.
         """
-        name, left = f"paragraph {number} of {len(self.planned)}", float(sum(self.planned[number - 1 :]))
-        best: str | None = None
-        takes = faults = 0
-        while True:
-            request = user(prompt, sample=takes + faults)._replace(words=step.words, urgency=left)
-            fault, text = await self.ask(name, number, request, earlier, asked=step.words)
+        name, left = f"paragraph {number} of {len(self.planned)}", float(sum(self.planned[number - 1 : self.end]))
+
+        async def take(sample: int) -> tuple[Unwritable | None, str]:
+            request = user(prompt, sample=sample)._replace(words=step.words, urgency=left)
+            return await self.ask(name, number, request, earlier, asked=step.words)
+
+        takes = await self._takes(take)
+        best = await self._best([text for fault, text in takes if fault is None], name, step, earlier, so_far)
+        count, faults = len(takes), [fault for fault, _ in takes if fault]
+        while best is None or (so_far is not None and count - len(takes) < self.write.retakes and not self._lands(best, so_far)):
+            if best is None and len(faults) >= self.write.tries:
+                raise Lost(faults[-1]._replace(detail=f"{name}, {len(faults)} tries: {faults[-1].detail}"))
+            fault, text = await take(count)
+            count += 1
             if fault:
-                faults += 1
-                if best is None and faults >= self.write.tries:
-                    raise Lost(fault._replace(detail=f"{name}, {faults} tries: {fault.detail}"))
-            else:
-                takes += 1
-                best = text if best is None or (so_far is not None and self._closer(text, best, so_far)) else best
-            if best is not None and (so_far is None or takes + faults > self.write.retakes or self._lands(best, so_far)):
-                return best
+                faults.append(fault)
+            elif best is None or (so_far is not None and self._closer(text, best, so_far)):
+                best = text
+        return best
+
+    async def _takes(self, take: Callable[[int], Awaitable[tuple[Unwritable | None, str]]]) -> list[tuple[Unwritable | None, str]]:
+        """The first replies, write.takes of them, requested at once. A single one that is not answered loses the paragraph."""
+        if self.write.takes == 1:
+            return [await take(0)]
+
+        async def one(sample: int) -> tuple[Unwritable | None, str]:
+            try:
+                return await take(sample)
+            except Lost as lost:
+                return lost.why, ""
+
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks = [group.create_task(one(sample)) for sample in range(self.write.takes)]
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        found = [task.result() for task in tasks]
+        if all(fault and fault.reason == Reason.UNANSWERED for fault, _ in found):
+            raise Lost(found[0][0] or Unwritable(Reason.UNANSWERED, ""))
+        return found
+
+    async def _best(self, usable: Sequence[str], name: str, step: Step, earlier: Earlier, so_far: int | None) -> str | None:
+        """The best of the usable replies; None without one. Of the last paragraph, the one that brings the text closest to its target."""
+        if len(usable) < 2:
+            return usable[0] if usable else None
+        if so_far is not None:
+            return min(usable, key=lambda text: abs(so_far + count_words(text) - self.target))
+        texts = ranked(usable, earlier, asked=step.words)
+        if self.write.chooser == "rules":
+            return texts[0]
+
+        async def ask(request: Request) -> Reply | None:
+            request = request._replace(words=COMPARED, urgency=float(step.words))
+            try:
+                reply = await self.chat(request)
+            except Unanswered:
+                return None
+            self.see(Event(f"comparison for {name}", None, request, reply, None, chain=self.chain))
+            return reply
+
+        return await preferred(texts, ask, prompt=f"{self.plan.instruction.text}\n\n{render_step(0, step).partition(' - ')[2]}")
 
     def _closer(self, text: str, best: str, so_far: int) -> bool:
         return abs(so_far + count_words(text) - self.target) < abs(so_far + count_words(best) - self.target)
@@ -127,7 +189,7 @@ class Drafting:
         fault = find_fault(reply, earlier, asked=asked)
         if may_be_short and fault and fault.reason == Reason.TOO_SHORT:  # the summary of a short passage is short
             fault = None
-        self.see(Event(name, number, request, reply, fault))
+        self.see(Event(name, number, request, reply, fault, chain=self.chain))
         return fault, reply.text.strip()
 
     async def fitted(self, window: Window, paragraphs: Sequence[str], number: int, *, reserved: int = 0) -> Window:

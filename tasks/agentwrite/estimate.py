@@ -19,7 +19,7 @@ from tasks import progress, store
 from tasks.agentwrite.context import common_prefix
 from tasks.agentwrite.paragraph_checks import Unwritable
 from tasks.agentwrite.planner import make_plan
-from tasks.agentwrite.writer import write_draft
+from tasks.agentwrite.writer import Event, write_draft
 from tasks.endpoints.chat import Reply, Request
 from tasks.endpoints.ledger import cost
 from tasks.endpoints.replay import Paid
@@ -34,6 +34,7 @@ from tasks.text.length_requests import parse_length_request
 
 BYTES_PER_TOKEN = 4
 COUNTS = ("calls", "prompt", "repeated", "completion", "seconds", "unplanned", "unwritten")  # of EstimatedCalls, that add up
+BATCH_TIME = 24 * 3600.0  # seconds that providers allow for a batch
 SEEN = 50  # calls of the same model in the journal that are needed to measure its speed
 
 
@@ -59,26 +60,31 @@ class EstimatedCalls:
     completion: float = 0
     seconds: float = 0  # sum of the durations of all calls
     longest: float = 0  # seconds of the longest chain of calls
+    rounds: int = 0  # calls of the longest chain, plans included: by batches, each of its calls waits for one
     unplanned: float = 0  # instructions that the rehearsal could not plan
     unwritten: float = 0  # plans that the rehearsal could not write; their calls count
 
     def plus(self, other: "EstimatedCalls") -> "EstimatedCalls":
         """The sums of both, and the longer chain."""
         counts = {name: getattr(self, name) + getattr(other, name) for name in COUNTS}
-        return EstimatedCalls(**counts, longest=max(self.longest, other.longest))
+        return EstimatedCalls(**counts, longest=max(self.longest, other.longest), rounds=max(self.rounds, other.rounds))
 
     def scaled(self, factor: float) -> "EstimatedCalls":
-        """All sums multiplied by `factor`; `longest` does not change."""
+        """All sums multiplied by `factor`; `longest` and `rounds` do not change."""
         return replace(self, **{name: getattr(self, name) * factor for name in COUNTS})
 
     def wall(self, slots: int) -> float:
         """A lower bound of the run time in seconds with `slots` concurrent requests: the longest chain, or all calls divided by slots."""
         return max(self.longest, self.seconds / slots)
 
-    def dollars(self, price: Price, *, cache: bool) -> float:
-        """The cost in dollars. `cache`: repeated prompt tokens have the price of cached tokens."""
+    def dollars(self, price: Price, *, cache: bool, batched: bool = False) -> float:
+        """The cost in dollars. `cache`: repeated prompt tokens have the price of cached tokens; `batched`: all calls go by batches."""
         usage = Usage(round(self.prompt), round(self.completion), round(self.repeated) if cache else 0)
-        return cost(usage, price)
+        return cost(usage, price, batched=batched)
+
+    def longest_batches(self) -> float:
+        """Seconds that the batches may take at most: each call of the longest chain waits for a batch."""
+        return self.rounds * BATCH_TIME
 
 
 class PromptsOnDisk:
@@ -167,10 +173,10 @@ async def _rehearse(
     instruction: Instruction, total: EstimatedCalls, *, plan: PlanSection, write: Write, pace: EndpointPace, max_tokens: int | None
 ) -> None:
     """Add the calls of one instruction to the total."""
-    chain, before = 0.0, ""
+    calls, before = list[float](), ""  # seconds of each call
 
     async def chat(request: Request) -> Reply:
-        nonlocal chain, before
+        nonlocal before
         prompt = "".join(message.content for message in request.messages)
         messages = [(message.role, message.content) for message in request.messages]
         text = roles.answer("rehearsal-teacher", messages, seed=request.sample, schema=request.schema)
@@ -180,7 +186,8 @@ async def _rehearse(
         total.repeated += len(prompt[: common_prefix(before, prompt)].encode()) / BYTES_PER_TOKEN
         total.completion += tokens
         total.seconds += (seconds := pace.seconds(tokens))
-        chain, before = chain + seconds, prompt
+        calls.append(seconds)
+        before = prompt
         return Reply(text, "stop", Usage(0, tokens), seconds)
 
     try:
@@ -188,10 +195,35 @@ async def _rehearse(
     except ReplyError:
         total.unplanned += 1
         return
-    chain, before = 0.0, ""  # the stage write starts after all plans are made
-    draft = await write_draft(chat, planned, write=write, bounds=plan.paragraph_words, max_tokens=max_tokens)
+    plans, before = len(calls), ""  # the stage write starts after all plans are made
+    chains = _Chains()
+    draft = await write_draft(chat, planned, write=write, bounds=plan.paragraph_words, see=chains, max_tokens=max_tokens)
     total.unwritten += isinstance(draft, Unwritable)
-    total.longest = max(total.longest, chain)
+    total.longest = max(total.longest, chains.seconds())
+    total.rounds = max(total.rounds, plans + chains.calls())
+
+
+class _Chains:
+    """The calls of one draft, in order. Calls of one chain follow each other, except for the takes of one paragraph."""
+
+    def __init__(self) -> None:
+        self._steps: dict[int, list[tuple[int | None, float]]] = {}  # by chain: paragraph, seconds
+
+    def __call__(self, event: Event) -> None:
+        steps = self._steps.setdefault(event.chain, [])
+        if event.number is not None and steps and steps[-1][0] == event.number:
+            steps[-1] = event.number, max(steps[-1][1], event.reply.seconds)
+        else:
+            steps.append((event.number, event.reply.seconds))
+
+    def calls(self) -> int:
+        """Of the longest chain; what has no chain of its own, such as seams, comes after the chains."""
+        return len(self._steps.get(0, ())) + max((len(steps) for chain, steps in self._steps.items() if chain), default=0)
+
+    def seconds(self) -> float:
+        """Of the longest chain, as `calls`."""
+        sums = {chain: sum(seconds for _, seconds in steps) for chain, steps in self._steps.items()}
+        return sums.get(0, 0.0) + max((seconds for chain, seconds in sums.items() if chain), default=0.0)
 
 
 def pace_of(lines: Iterable[Paid], model: str, *, first_token: float, tokens_per_second: float) -> EndpointPace:
@@ -199,7 +231,11 @@ def pace_of(lines: Iterable[Paid], model: str, *, first_token: float, tokens_per
 
     If the regression gives no valid line, the speed is total tokens ÷ total seconds.
     """
-    calls = [(line.completion, line.seconds) for line in lines if line.model == model and line.role == "teacher" and line.completion]
+    calls = [
+        (line.completion, line.seconds)
+        for line in lines
+        if line.model == model and line.role == "teacher" and line.completion and not line.batched
+    ]
     if len(calls) >= SEEN:
         try:
             fit = linear_regression(*zip(*calls, strict=True))

@@ -1,5 +1,6 @@
 """Write a draft by its plan in one of three modes: paragraph by paragraph, all paragraphs at once, or many paragraphs in one call."""
 
+from tasks.agentwrite.chapters import Chapters
 from tasks.agentwrite.direct import Direct
 from tasks.agentwrite.drafting import Drafting, Event, Lost, See
 from tasks.agentwrite.paragraph_checks import Unwritable
@@ -24,7 +25,10 @@ async def write_draft(
             paragraphs, way = await _direct(chat, plan, write, bounds, see, max_tokens)
         else:
             drafting = Drafting(chat, plan, write, bounds, see)
-            paragraphs = await (drafting.serial() if write.mode == "serial" else drafting.parallel())
+            if write.parallel == "chapters":
+                paragraphs = await Chapters(drafting).paragraphs()
+            else:
+                paragraphs = await (drafting.serial() if write.mode == "serial" else drafting.parallel())
     except Lost as lost:
         return lost.why
     return Draft(instruction=plan.instruction, steps=plan.steps, paragraphs=tuple(paragraphs), way=way)

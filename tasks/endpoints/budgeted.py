@@ -23,15 +23,17 @@ class BudgetedCache:
     """The recorded replies of one role, and the spend cap that all roles of the workspace share.
 
     `account` has the role's running totals; cached replies add only to the number of replays. `identity` is what a reply depends on
-    besides the request: model, decoding, seed, checkpoint.
+    besides the request: model, decoding, seed, checkpoint. `batched`: calls are made by batches, so less money is reserved.
     """
 
-    def __init__(self, journal: ReplayStore, *, role: Role, model: Model, identity: Mapping[str, object], settings: Settings):
+    def __init__(
+        self, journal: ReplayStore, *, role: Role, model: Model, identity: Mapping[str, object], settings: Settings, batched: bool = False
+    ):
         self.account = RoleTotals()
         self._journal, self._role, self._model, self._identity = journal, role, model, identity
         # A checkpoint or the rehearsal is served by the pipeline: it costs nothing unless it has a price in the settings.
         self._price = price_of(model.name, settings.prices, cap=settings.spend_cap if settings.url(role) else None)
-        self._budget = _budget(journal, settings)
+        self._budget, self._batched = _budget(journal, settings), batched
 
     def key(self, request: Request) -> str:
         """Returns the key under which the reply to a request is recorded."""
@@ -48,6 +50,10 @@ class BudgetedCache:
             return stopped(known, found, watch, saved=0)  # an answer that was recorded when nothing was stopped
         return known
 
+    def recorded(self, key: str) -> Reply | None:
+        """Returns the recorded reply, without counting a replay."""
+        return self._journal.get(key)
+
     def is_recorded(self, key: str) -> bool:
         """Whether there is a recorded reply. Does not count as a replay."""
         return self._journal.get(key) is not None
@@ -58,24 +64,27 @@ class BudgetedCache:
         reply.
         """
         tokens = expected(request, self._model.max_tokens)
-        with self._budget.reserved(self._dollars(tokens)), self._journal.room(RECORD + BYTES * tokens.completion):
+        with self._budget.reserved(self._dollars(tokens, batched=self._batched)), self._journal.room(RECORD + BYTES * tokens.completion):
             yield
 
     def record(self, key: str, reply: Reply, request: Request) -> None:
         """Writes a paid reply to the journal and adds its cost. Raises OSError if it cannot be written.
 
-        A stopped reply is recorded as a stopped try, under a key of its own.
+        A stopped reply is recorded as a stopped try, under a key of its own. A batch's reply that is there already is not paid again.
         """
         if reply.stopped and request.watch:
             key = stopped_key(key, request.watch)
+        if reply.batched and self.is_recorded(key):
+            return
         self._journal.put(key, paid(self._role, self._model.name, reply, request))
         self.account.stopped += reply.stopped is not None
         self.account.saved += reply.saved
-        self._budget.spent += (spent := self._dollars(reply.usage))
+        self.account.batched += reply.batched
+        self._budget.spent += (spent := self._dollars(reply.usage, batched=reply.batched))
         self.account.add(reply.usage, reply.seconds, spent)
 
-    def _dollars(self, usage: Usage) -> float:
-        return cost(usage, self._price) if self._price else 0.0
+    def _dollars(self, usage: Usage, *, batched: bool) -> float:
+        return cost(usage, self._price, batched=batched) if self._price else 0.0
 
 
 class BudgetedChat:

@@ -6,6 +6,7 @@ A role's Chat is a stack of wrappers over this protocol, assembled in roles.py:
     RetryingChat    retrying.py    when and how often a request is sent: slots, rate limits, back-off, cause of failures
     BudgetedChat    budgeted.py    reserves money and disk space for each try, records its reply before the caller gets it
     HttpChat        openai_api.py  one POST: dialect, timeout, redaction; returns a Reply or raises a failure
+                                   with a transport of batches: BatchChat, batching.py
 """
 
 import asyncio
@@ -23,7 +24,6 @@ from tasks.text.live_checks import StoppedReply, Watch
 
 T = TypeVar("T")
 R = TypeVar("R")
-UNDER_WAY = 4  # items per request in flight: enough to choose the most urgent request, few enough to fit in memory
 
 
 class Request(NamedTuple):
@@ -57,6 +57,7 @@ class Reply(NamedTuple):
     role: str = ""  # for messages
     stopped: StoppedReply | None = None  # why it was stopped while it came; it is no answer then
     saved: int = 0  # tokens that a stopped reply did not take, at most
+    batched: bool = False  # it came by a batch, at a lower price; `seconds` is 0
 
     @property
     def finish(self) -> Finish:
@@ -108,7 +109,7 @@ def user(text: str, *, sample: int = 0, schema: Mapping[str, object] | None = No
 async def for_each_async(items: Iterable[T], work: Callable[[T], Awaitable[None]], *, at_once: int | None = None) -> None:
     """Runs `work` over the items and starts them in order. The first error cancels the other items and is raised.
 
-    At most `at_once` items are in progress; by default UNDER_WAY items per request that may be in flight (settings.concurrency).
+    At most `at_once` items are in progress; by default settings.items_at_once.
     """
     waiting = iter(items)
 
@@ -118,7 +119,7 @@ async def for_each_async(items: Iterable[T], work: Callable[[T], Awaitable[None]
 
     try:
         async with asyncio.TaskGroup() as group:
-            for _ in range(at_once or UNDER_WAY * settings().concurrency):
+            for _ in range(at_once or settings().items_at_once):
                 group.create_task(worker())
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None

@@ -42,7 +42,7 @@ _VALUE = re.compile(
     r"too (?:large|long|big|high|many)|context (?:length|window|size)|maximum|exceed|at most|(?:less|greater) than|between|out of range",
     re.I,
 )
-_FORM = r"response_format|json_schema|json_object|structured[ _]outputs?|guided_json|guided[ _]decoding|grammar"
+_FORM = r"response_format|output_(?:config|format)|json_schema|json_object|structured[ _]outputs?|guided_json|guided[ _]decoding|grammar"
 
 
 class Dialect(NamedTuple):

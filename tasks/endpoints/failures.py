@@ -47,4 +47,4 @@ class Filtered(Exception):
 
 
 class Rewritten(Exception):
-    """The endpoint refuses the form of the request but accepts another one: send it again at once (dialect.py)."""
+    """Send the request again at once: the endpoint wants another form (dialect.py), or its batch is not there (batching.py)."""

@@ -12,7 +12,14 @@ from pydantic import TypeAdapter, ValidationError
 
 FORMAT = 2  # format 1 had no format field
 NAME = "format"
-OPTIONAL = ("stopped", "evidence", "saved", "record", "way")  # fields that are left out if they are empty; earlier versions ignore them
+OPTIONAL = (
+    "stopped",
+    "evidence",
+    "saved",
+    "record",
+    "way",
+    "batched",
+)  # fields that are left out if they are empty; earlier versions ignore them
 _NEWEST = b'{"%s":%d,' % (NAME.encode(), FORMAT)
 _FIRST = b'{"role":'
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
+import orjson
 from pydantic import SecretStr
 
 from tasks import store
@@ -14,7 +15,7 @@ from tasks.checkpoints import check_model
 from tasks.endpoints.llamacpp import KEY, is_installed
 from tasks.models.to_gguf import why_not, write_gguf
 from tasks.schema.errors import BadInput, BadSettings
-from tasks.schema.records import ModelConfig
+from tasks.schema.records import ByName, ModelConfig
 from tasks.schema.settings import PREFIX, Settings
 from tasks.store import folder_digest
 
@@ -35,6 +36,8 @@ BATCH_TOKENS = 256
 ON_A_CPU = ["--enforce-eager", "--no-enable-chunked-prefill"]
 WORTH_VLLM = 100_000_000  # bytes of weights from which vLLM's minutes of starting on a CPU pay
 SERVED, KEPT = "served", 4  # below settings.home: the folders that llama.cpp served last, as GGUF files
+SPECULATION = "speculation.json"  # below settings.home: settings that were compared, with the reason why they are refused
+LOOKUP = 4  # tokens at the end of the text that ngram speculation searches, at most
 SLOTS = 8  # requests that llama.cpp answers at once, each with a context of its own
 
 
@@ -144,9 +147,49 @@ def _vllm(checkpoint: Path, settings: Settings, port: int) -> Launch:
     where = ["--host", HOST, "--port", str(port), "--served-model-name", str(checkpoint)]
     how = ["--generation-config", "vllm", "--enable-prompt-tokens-details", "--shutdown-timeout", str(DRAIN)]
     how += [] if _has_gpu() else ON_A_CPU
+    how += speculative(settings)
     offline = {"HF_HUB_OFFLINE": "1", "VLLM_NO_USAGE_STATS": "1", "DO_NOT_TRACK": "1", "PYTHONSAFEPATH": "1", "PYTHONPATH": ""}
     key = secrets.token_urlsafe(32)
     return Launch([*words, *where, *how], {**os.environ, **offline, "VLLM_API_KEY": key}, SecretStr(key))
+
+
+def speculative(settings: Settings) -> list[str]:
+    """The arguments of vLLM for speculative decoding (vLLM's documentation, features/speculative_decoding).
+
+    Raises BadSettings without a draft model where one is needed, and for a setting that `longwriter models speculation` refused.
+    """
+    if settings.speculation == "off":
+        return []
+    config: dict[str, object] = {"method": settings.speculation, "num_speculative_tokens": settings.speculative_tokens}
+    if settings.speculation == "ngram":
+        config["prompt_lookup_max"] = LOOKUP
+    if settings.speculation == "draft_model":
+        if settings.draft_model is None or not (settings.draft_model / "config.json").is_file():
+            raise BadSettings(
+                f"{PREFIX}DRAFT_MODEL: no model folder, and {PREFIX}SPECULATION is draft_model; set it, or another speculation"
+            )
+        config["model"] = str(settings.draft_model)
+    if refused := _noted(settings).get(_speculation_name(settings)):
+        fix = f"set {PREFIX}SPECULATION=off, or compare again by `longwriter models speculation`"
+        raise BadSettings(f"{PREFIX}SPECULATION: {settings.speculation} was refused ({refused}); fix: {fix}")
+    return ["--speculative-config", orjson.dumps(config).decode()]
+
+
+def note_speculation(settings: Settings, refused: str | None) -> None:
+    """Records why the settings' speculation was refused; None: it was not."""
+    if settings.speculation != "off":
+        store.private_folder(settings.home)
+        store.write_json(settings.home / SPECULATION, {**_noted(settings), _speculation_name(settings): refused})
+
+
+def _noted(settings: Settings) -> dict[str, str | None]:
+    path = settings.home / SPECULATION
+    return dict(store.read_document(path, ByName[str | None], fix="remove the file").root) if path.is_file() else {}
+
+
+def _speculation_name(settings: Settings) -> str:
+    draft = f", {settings.draft_model}" if settings.speculation == "draft_model" else ""
+    return f"{settings.speculation}, {settings.speculative_tokens} tokens{draft}"
 
 
 def _threads(settings: Settings) -> dict[str, str]:

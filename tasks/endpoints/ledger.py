@@ -27,6 +27,7 @@ class RoleTotals:
     dollars: float = 0.0
     stopped: int = 0  # calls of replies that were stopped while they came
     saved: int = 0  # completion tokens that these did not take, at most
+    batched: int = 0  # calls that came by a batch
 
     def add(self, usage: Usage, seconds: float, dollars: float) -> None:
         """Adds a paid call. Replayed calls and retries are counted by the caller."""
@@ -38,10 +39,14 @@ class RoleTotals:
         self.dollars += dollars
 
 
-def cost(usage: Usage, price: Price) -> float:
-    """Returns the cost of a call in dollars. Without a price for cached tokens, they cost as much as prompt tokens."""
+def cost(usage: Usage, price: Price, *, batched: bool = False) -> float:
+    """Returns the cost of a call in dollars. Without a price for cached tokens, they cost as much as prompt tokens.
+
+    `batched`: the call is part of a batch, at a share of the price.
+    """
     cached = price.prompt if price.cached is None else price.cached
-    return ((usage.prompt - usage.cached) * price.prompt + usage.cached * cached + usage.completion * price.completion) / MILLION
+    share = price.batch if batched else 1.0
+    return share * ((usage.prompt - usage.cached) * price.prompt + usage.cached * cached + usage.completion * price.completion) / MILLION
 
 
 def totals(lines: Iterable[Paid], prices: dict[str, Price]) -> dict[tuple[str, str], RoleTotals]:
@@ -54,7 +59,8 @@ def totals(lines: Iterable[Paid], prices: dict[str, Price]) -> dict[tuple[str, s
         usage = Usage(max(0, line.prompt), max(0, line.completion), line.cached if 0 <= line.cached <= line.prompt else 0)
         price = prices.get(line.model)
         account = accounts[line.role, line.model]
-        account.add(usage, line.seconds, cost(usage, price) if price else 0.0)
+        account.add(usage, line.seconds, cost(usage, price, batched=line.batched) if price else 0.0)
+        account.batched += line.batched
         account.stopped += bool(line.stopped)
         account.saved += max(0, line.saved)
     return dict(accounts)
@@ -90,7 +96,7 @@ def samples(lines: Iterable[Paid], prices: dict[str, Price]) -> list[SampleTotal
             known.prompt += line.prompt
             known.completion += line.completion
             if price := prices.get(line.model):
-                known.dollars += cost(Usage(line.prompt, line.completion, line.cached), price)
+                known.dollars += cost(Usage(line.prompt, line.completion, line.cached), price, batched=line.batched)
     return list(found.values())
 
 

@@ -39,8 +39,8 @@ class ConcurrencyLimiter:
     one succeeds.
     """
 
-    def __init__(self, most: int):
-        self.most, self.limit, self.in_flight = most, float(min(most, START)), 0
+    def __init__(self, most: int, *, start: int = START):
+        self.most, self.limit, self.in_flight = most, float(min(most, start)), 0
         self._growth = GROWTH
         self._waiting: list[tuple[float, int, asyncio.Future[None]]] = []
         self._order = count()

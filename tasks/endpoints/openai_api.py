@@ -5,9 +5,10 @@ workspace.
 """
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import NamedTuple
 
 import aiohttp
 import yarl
@@ -38,6 +39,14 @@ SLOWEST = 10.0  # tokens a second of a candidate model's answer, waiting include
 SLOWEST_OWN = 0.5  # of a server that the pipeline started: its health is watched, and a repeated request would only make it slower
 
 _dialects: dict[tuple[str, str], Dialect] = {}  # by URL and model: learned in this process or recalled from earlier ones
+
+
+class Received(NamedTuple):
+    """What an endpoint answered to one request."""
+
+    status: int
+    headers: Mapping[str, str]
+    raw: bytes | None  # secrets are masked; None: over the size limit
 
 
 class HttpChat:
@@ -73,18 +82,43 @@ class HttpChat:
         self._miscounted = False  # was the message about its token counts printed?
 
     async def __call__(self, request: Request) -> Reply:
-        spoken, start = self._dialect, time.monotonic()
+        spoken, start = self.dialect, time.monotonic()
         watcher = Watcher(request.watch) if request.watch else None
-        response, raw = await self._post(request, spoken, watcher)
-        if response.status != 200:
-            self._check_form(request, raw or b"", spoken, response.status)
-            raise self._refusal(response.status, response, raw or b"", refusals.message(raw or b""))
+        received = await self._post(request, spoken, watcher)
+        seconds = time.monotonic() - start
+        reply = self.read(request, received, spoken, seconds=seconds, watcher=watcher)
+        if not (watcher and watcher.found):
+            self._timeout.saw(request.words, seconds)
+        return reply
+
+    def body(self, request: Request, spoken: Dialect) -> bytes:
+        """The request's JSON in a dialect, without a stream."""
+        return wire.body(request, self._model, name=self._name, seed=self._seed, dialect=spoken)
+
+    def read(
+        self,
+        request: Request,
+        received: Received,
+        spoken: Dialect,
+        *,
+        seconds: float,
+        watcher: Watcher | None = None,
+        prompt: int | None = None,
+    ) -> Reply:
+        """Returns the reply to a request that was sent in the dialect `spoken`. Raises as `__call__`.
+
+        `prompt`: bytes of the request's messages, if the request does not have them any more.
+        """
+        raw = received.raw
+        if received.status != 200:
+            self._check_form(request, raw or b"", spoken, received.status)
+            raise self._refusal(received.status, received, refusals.message(raw or b""))
         if raw is None:
             raise Unusable(f"the answer is over the size limit: {wire.BYTES_PER_TOKEN} bytes for each of max_tokens, {self._most:,} bytes")
         if watcher and watcher.problem:  # a caller that shows no pieces needs the whole
             raise (Unusable if watcher.problem == TOO_LONG else TryFailed)(watcher.problem)
-        seconds = time.monotonic() - start
-        charged = partial(self._charged_stopped if watcher and watcher.found else self._charged, request)
+        size = usage.prompt_bytes(request) if prompt is None else prompt
+        charged = partial(self._charged_stopped if watcher and watcher.found else self._charged, size, request.words)
         try:
             reply = wire.reply(raw, role=self._role, seconds=seconds, charged=charged)
         except NoText as error:
@@ -95,27 +129,25 @@ class HttpChat:
             if error.status is None:
                 raise TryFailed(f"an error in a 200 ({refusals.shown(str(error))})") from None
             self._check_form(request, raw, spoken, error.status)
-            raise self._refusal(error.status, response, raw, f"an error in a 200: {error}") from None
+            raise self._refusal(error.status, received, f"an error in a 200: {error}") from None
         self._reached = True
         # Mask again: JSON escapes may have hidden a secret from the first pass.
         reply = Reply._make(mask(part, by=REMOVED) if isinstance(part, str) else part for part in reply)
-        if not (watcher and watcher.found):
-            self._timeout.saw(request.words, seconds)
         return self._watched(request, reply, watcher)
 
     def _watched(self, request: Request, reply: Reply, watcher: Watcher | None) -> Reply:
         """The reply; without its text if it was stopped, or would have been stopped had it not come as a whole."""
-        if request.watch is None or watcher is None:
+        if request.watch is None:
             return reply
         found = find_stop(reply.text, request.watch)  # again, because this text has no secrets that the evidence could show
-        if watcher.found is None:
+        if watcher is None or watcher.found is None:
             return stopped(reply, found, request.watch, saved=0) if found else reply
         if found is None:
             found = StoppedReply(watcher.found.cause, "in its thoughts")
         return stopped(reply, found, request.watch, saved=self._saved(request, found, reply.usage))
 
-    async def _post(self, request: Request, spoken: Dialect, watcher: Watcher | None) -> tuple[aiohttp.ClientResponse, bytes | None]:
-        """The response and its body with secrets masked. The body is None if it is over the size limit."""
+    async def _post(self, request: Request, spoken: Dialect, watcher: Watcher | None) -> Received:
+        """The response, with secrets masked."""
         listener = watcher or self._listener
         stream = listener is not None
         body = wire.body(request, self._model, name=self._name, seed=self._seed, dialect=spoken, stream=stream)
@@ -131,28 +163,29 @@ class HttpChat:
                     raw = await assembled(response, listener, at_most=at_most, needs_finish=watcher is None)
                 else:
                     raw = await wire.read(response, at_most=self._most + 65536)
-        return response, raw and mask_bytes(raw, by=REMOVED if response.status == 200 else MASK)
+        return Received(response.status, response.headers, raw and mask_bytes(raw, by=REMOVED if response.status == 200 else MASK))
 
     @property
-    def _dialect(self) -> Dialect:
+    def dialect(self) -> Dialect:
         """The learned dialect. A temperature other than 1 is always sent: without it, the reply would be sampled differently."""
         known = _dialects[self._path, self._name]
         return known if self._model.temperature == 1 else known._replace(temperature=True)
 
-    def _charged(self, request: Request, reported: object, text: str) -> Usage:
+    def _charged(self, prompt: int, words: int | None, reported: object, text: str) -> Usage:
         """Tokens that a reply is charged for. The first problem with the endpoint's counts is reported in a message."""
         answer = self._model.max_tokens
-        found = usage.charge(reported, expected=usage.expected(request, answer), most=usage.most(request, answer), empty=not text)
+        expected, most = usage.expected_for(prompt, words, answer), usage.most(prompt, answer)
+        found = usage.charge(reported, expected=expected, most=most, empty=not text)
         if found.problem and not self._miscounted:
             self._miscounted = True
             progress.say(f"{self.where}: a reply has {found.problem}; such replies are charged what their requests are expected to take")
         return found.usage
 
-    def _charged_stopped(self, request: Request, reported: object, text: str) -> Usage:
+    def _charged_stopped(self, prompt: int, words: int | None, reported: object, text: str) -> Usage:
         """Tokens of a stopped reply. Its stream ends before the endpoint's counts: what came is charged as expected for such a text."""
         answer = self._model.max_tokens
-        expected = usage.expected(request, answer)._replace(completion=usage.expected_of(text, answer))
-        return usage.charge(reported, expected=expected, most=usage.most(request, answer), empty=not text).usage
+        expected = usage.expected_for(prompt, words, answer)._replace(completion=usage.expected_of(text, answer))
+        return usage.charge(reported, expected=expected, most=usage.most(prompt, answer), empty=not text).usage
 
     def _saved(self, request: Request, found: StoppedReply, charged: Usage) -> int:
         """Completion tokens that a stopped reply did not take: a loop would have gone on to max_tokens, another text to its words."""
@@ -173,19 +206,19 @@ class HttpChat:
             raise EndpointError(f"{self.where}: {problem}") from None
         if learned is None:
             return
-        if learned.dialect != self._dialect and spoken == self._dialect:  # else another request learned it meanwhile
+        if learned.dialect != self.dialect and spoken == self.dialect:  # else another request learned it meanwhile
             _dialects[self._path, self._name] = learned.dialect
             dialect.remember(self._home, self._url, self._name, learned.dialect)
             progress.say(f"{self.where}: {learned.said}")
         raise Rewritten
 
-    def _refusal(self, status: int, response: aiohttp.ClientResponse, raw: bytes, problem: str) -> Exception:
+    def _refusal(self, status: int, received: Received, problem: str) -> Exception:
         """The exception for a status other than 200."""
         said = refusals.shown(problem)
         if 300 <= status < 400:
-            there = wire.shown(response.headers.get("Location", "elsewhere"))
+            there = wire.shown(received.headers.get("Location", "elsewhere"))
             return EndpointError(f"{self.where}: {status}, it redirects to {there}; set {self._variable}_URL to that address")
-        if status in (400, 403, 422) and refusals.is_filter(raw):
+        if status in (400, 403, 422) and refusals.is_filter(received.raw or b""):
             return Filtered(Reply("", "content_filter", Usage(0, 0), 0.0, role=self._role))
         if status in NOT_ALLOWED:
             advice = {402: f"payment is required ({said}); check the account", 407: "the proxy asks for credentials; set HTTPS_PROXY"}
@@ -197,7 +230,7 @@ class HttpChat:
         if 400 <= status < 500 and status not in (*OVERLOADED, *AGAIN):
             return Rejected(f"{status}, the request is not accepted ({said})")
         return (EndpointRefused if status in OVERLOADED else TryFailed)(
-            f"{status} ({said})", retry_after=wire.retry_after(response.headers)
+            f"{status} ({said})", retry_after=wire.retry_after(received.headers)
         )
 
 

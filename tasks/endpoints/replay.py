@@ -62,13 +62,16 @@ class Paid(NamedTuple):
     saved: int = 0  # completion tokens that a stopped reply did not take, at most
     record: str = ""  # id of the record that the request was for
     way: str = ""  # how that record is made
+    batched: bool = False  # it came by a batch, at a lower price
 
     def reply(self) -> Reply:
         """Returns the reply. In records of format 1 the thoughts are separated and secrets masked first."""
         usage = Usage(self.prompt, self.completion, self.cached)
         if self.reasoning is not None:
             stopped = StoppedReply(self.stopped, self.evidence) if self.stopped else None
-            return Reply(self.text, self.finish, usage, self.seconds, self.reasoning, self.inline, self.role, stopped, self.saved)
+            return Reply(
+                self.text, self.finish, usage, self.seconds, self.reasoning, self.inline, self.role, stopped, self.saved, self.batched
+            )
         reasoning, text = split_thoughts(mask(self.text, by=REMOVED))  # that version masked no secrets either
         return Reply(text, self.finish, usage, self.seconds, reasoning, bool(reasoning), self.role)
 
@@ -250,7 +253,7 @@ def paid(role: Role, model: str, reply: Reply, request: Request = Request(())) -
     known = Paid(role, model, *reply.usage, reply.seconds, now, ended, reply.text, FORMAT, reply.reasoning, reply.inline)
     if reply.stopped:
         known = known._replace(stopped=reply.stopped.cause, evidence=reply.stopped.evidence, saved=reply.saved)
-    return known._replace(record=request.record, way=request.way)
+    return known._replace(record=request.record, way=request.way, batched=reply.batched)
 
 
 def read_journal(path: Path) -> Iterator[Paid]:

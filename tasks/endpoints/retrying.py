@@ -42,15 +42,33 @@ class _Tries:
 class RetryingChat:
     """Sends requests by `chat` within the limits of the settings, and again after failures that may be temporary.
 
-    `where` names role and URL in messages. `max_tokens` limits a reply. `account` counts the retries.
+    `where` names role and URL in messages. `max_tokens` limits a reply. `account` counts the retries. `batched`: the chat gathers requests
+    for batches, so that settings.batch_requests are given to it at once, without the endpoint's other limits. `probed`: the chat that gets
+    the harmless request, if it is another one.
     """
 
-    def __init__(self, chat: Chat, role: Role, *, where: str, max_tokens: int, settings: Settings, account: RoleTotals | None = None):
+    def __init__(
+        self,
+        chat: Chat,
+        role: Role,
+        *,
+        where: str,
+        max_tokens: int,
+        settings: Settings,
+        account: RoleTotals | None = None,
+        batched: bool = False,
+        probed: Chat | None = None,
+    ):
         self.account = account or RoleTotals()
+        self._probe_chat = probed or chat
         self._chat, self._role, self._where, self._max_tokens = chat, role, where, max_tokens
         self._patience, self._retries = settings.patience, settings.retries
-        self._limiter = ConcurrencyLimiter(settings.concurrency)
-        self._rate = RateLimiter(requests=settings.requests_per_minute, tokens=settings.tokens_per_minute)
+        if batched:
+            self._limiter = ConcurrencyLimiter(settings.batch_requests, start=settings.batch_requests)
+            self._rate = RateLimiter(requests=0, tokens=0)
+        else:
+            self._limiter = ConcurrencyLimiter(settings.concurrency)
+            self._rate = RateLimiter(requests=settings.requests_per_minute, tokens=settings.tokens_per_minute)
         self._failures = 0  # consecutive
         self._last_answer = time.monotonic()
         self._notice = NOTICE
@@ -155,7 +173,7 @@ class RetryingChat:
         for pause in PROBE_PAUSES:
             await asyncio.sleep(pause)
             try:
-                await self._chat(request)
+                await self._probe_chat(request)
                 self._answered()
                 return "answered"
             except Rejected as error:

@@ -14,6 +14,7 @@ import yarl
 from pydantic import SecretStr
 
 from tasks.endpoints import wire
+from tasks.endpoints.batching import batch_chat, has_sent
 from tasks.endpoints.budgeted import BudgetedCache, BudgetedChat
 from tasks.endpoints.cached import CachedChat
 from tasks.endpoints.openai_api import authorization, http_chat
@@ -25,7 +26,7 @@ from tasks.models.local import is_local, local_folder
 from tasks.schema.errors import BadSettings, EndpointError
 from tasks.schema.params import Model
 from tasks.schema.redaction import mask_bytes, redact
-from tasks.schema.settings import PREFIX, Role, Settings, settings
+from tasks.schema.settings import PREFIX, Role, Settings, Transport, settings
 from tasks.schema.urls import Url
 from tasks.store import folder_digest
 
@@ -52,11 +53,13 @@ async def open_role(
     checkpoint: Path | None = None,
     url: str | None = None,
     listener: Listener | None = None,
+    transport: Transport | None = None,
 ) -> AsyncIterator[CachedChat]:
     """Yields the role's Chat during the block; servers that were started for it end with the block. Several roles may be open at once.
 
     `seed` plus the sample index is sent with each request. `checkpoint` is a model folder to serve when no URL is set. `url` replaces the
-    URL in the settings. With a `listener`, replies are streamed to it. Raises BadSettings if no endpoint is configured for the role.
+    URL in the settings. With a `listener`, replies are streamed to it. `transport` replaces the settings' one; a listener needs the direct
+    one. Raises BadSettings if no endpoint is configured for the role.
     """
     own = settings().at(role, url) if url else settings()
     if checkpoint is None and not own.url(role) and is_local(model.name):
@@ -66,13 +69,47 @@ async def open_role(
         there = await _find(role, model, checkpoint, own, stack)
         if there.slots:  # more requests would wait at the server, and their timeouts would run
             own = own.model_copy(update={"concurrency": min(own.concurrency, there.slots)})
-        cache = BudgetedCache(store, role=role, model=model, identity=_identity(model, seed, checkpoint), settings=own)
+        batches = _transport(role, there.name, own, transport) if listener is None else None
+        sends = batches not in (None, "direct")
+        identity = _identity(model, seed, checkpoint)
+        cache = BudgetedCache(store, role=role, model=model, identity=identity, settings=own, batched=sends)
         http = await stack.enter_async_context(
             http_chat(role, there.url, model, own, name=there.name, seed=seed, api_key=there.api_key, up=there.up, listener=listener)
         )
-        budgeted = await stack.enter_async_context(BudgetedChat(http, cache))
-        retrying = RetryingChat(budgeted, role, where=http.where, max_tokens=model.max_tokens, settings=own, account=cache.account)
+        budgeted = direct = await stack.enter_async_context(BudgetedChat(http, cache))
+        if batches:
+            batching = await stack.enter_async_context(
+                batch_chat(http, cache, role=role, model=model, name=there.name, url=there.url, settings=own, transport=batches)
+            )
+            budgeted = await stack.enter_async_context(BudgetedChat(batching, cache))
+            stack.callback(batching.close)  # before the end of the calls: nothing more is sent, and nobody waits for hours
+        retrying = RetryingChat(
+            budgeted,
+            role,
+            where=http.where,
+            max_tokens=model.max_tokens,
+            settings=own,
+            account=cache.account,
+            batched=sends,
+            probed=direct,
+        )
         yield CachedChat(retrying, cache)
+
+
+def _transport(role: Role, name: str, own: Settings, given: Transport | None) -> Transport | None:
+    """How the role's requests are sent, if batches are part of it; None otherwise.
+
+    `direct`: requests go directly, but batches that were sent before are fetched.
+    """
+    transport = given or own.transport(role)
+    if transport != "direct":
+        if not own.url(role):
+            variable = f"{PREFIX}{role.upper()}"
+            raise BadSettings(f"{variable}_TRANSPORT is {transport}, and {variable}_URL is not set; batches need an endpoint that has them")
+        return transport
+    if given or not own.url(role) or not has_sent(role, name, own.url(role), own.home):
+        return None
+    return "direct"
 
 
 async def _find(role: Role, model: Model, checkpoint: Path | None, own: Settings, stack: AsyncExitStack) -> Answering:

@@ -24,8 +24,13 @@ class Charge(NamedTuple):
 
 def expected(request: Request, max_tokens: int) -> Usage:
     """Returns the expected usage of a request, estimated high: no cached tokens."""
-    answer = max_tokens if request.words is None else min(max_tokens, request.words * TOKENS_PER_WORD)
-    return Usage(round(_bytes(request) / BYTES_PER_TOKEN), round(answer))
+    return expected_for(prompt_bytes(request), request.words, max_tokens)
+
+
+def expected_for(prompt: int, words: int | None, max_tokens: int) -> Usage:
+    """As `expected`, for a request with a prompt of so many bytes."""
+    answer = max_tokens if words is None else min(max_tokens, words * TOKENS_PER_WORD)
+    return Usage(round(prompt / BYTES_PER_TOKEN), round(answer))
 
 
 def expected_of(text: str, max_tokens: int) -> int:
@@ -33,9 +38,11 @@ def expected_of(text: str, max_tokens: int) -> int:
     return min(max_tokens, max(1, round(len(text.encode("utf-8", "replace")) / BYTES_PER_TOKEN)))
 
 
-def most(request: Request, max_tokens: int) -> Usage:
-    """Returns the most that a request can take: a token has at least one byte, and a reply at most max_tokens tokens."""
-    return Usage(_bytes(request) + TEMPLATE, max_tokens)
+def most(prompt: int, max_tokens: int) -> Usage:
+    """Returns the most that a request with a prompt of so many bytes can take: a token has at least one byte, and a reply at most
+    max_tokens tokens.
+    """
+    return Usage(prompt + TEMPLATE, max_tokens)
 
 
 def charge(reported: object, *, expected: Usage, most: Usage, empty: bool) -> Charge:
@@ -74,5 +81,6 @@ def _cached(details: object, *, prompt: int) -> tuple[int, str | None]:
     return 0, "cached_tokens that are no part of prompt_tokens"
 
 
-def _bytes(request: Request) -> int:
+def prompt_bytes(request: Request) -> int:
+    """The size of the request's messages."""
     return sum(len(message.content.encode()) for message in request.messages)

@@ -78,7 +78,7 @@ async def talk(chosen: ChosenModel, history: History, options: Options, *, conso
     """
     model = chosen.model.model_copy(update={"revision": secrets.token_hex(4)})  # no answer comes from the journal
     relay = _Relay()
-    async with open_role(chosen.role, model, checkpoint=chosen.checkpoint, url=chosen.url, listener=relay) as chat:
+    async with open_role(chosen.role, model, checkpoint=chosen.checkpoint, url=chosen.url, listener=relay, transport="direct") as chat:
         conversation = _Conversation(chat, relay, history, options, console=console, model=chosen.model.name)
         async for text in _messages(console, history):
             if COMMAND.match(text):

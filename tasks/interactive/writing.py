@@ -114,7 +114,7 @@ async def write_text(
     if take > 1:  # another identity, so that the journal's replies to the first take are not used
         model = model.model_copy(update={"revision": f"{model.revision} take {take}".strip()})
     priced = model.name in settings().prices
-    async with open_role(chosen.role, model, checkpoint=chosen.checkpoint, url=chosen.url) as chat:
+    async with open_role(chosen.role, model, checkpoint=chosen.checkpoint, url=chosen.url, transport="direct") as chat:
         screen = DraftScreen(console, asked=instruction.words, account=lambda: chat.account, expected=expected, priced=priced)
         try:
             with screen:

@@ -81,6 +81,8 @@ def answer(
         return reword(text[2])
     if "judge" in model:
         return judge(prompt, seed=seed, strict="judge-strict" in model)
+    if "teacher" in model and _TWO.search(prompt):  # it compares its own replies (write.chooser)
+        return judge(prompt, seed=seed)
     if "teacher" in model and asks_many(messages):
         return write_many(prompt, seed, miss, reach)
     if "teacher" in model and "<step>" in prompt:

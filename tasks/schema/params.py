@@ -198,6 +198,8 @@ class PlanSection(Section):
 
 
 WriteMode = Literal["serial", "parallel", "direct"]
+Chooser = Literal["rules", "duels"]
+ParallelParts = Literal["none", "chapters"]
 
 
 class Write(Section):
@@ -224,6 +226,30 @@ class Write(Section):
         description="replies are checked while they come; one that loops, refuses, changes its language or is far too long is stopped and"
         " asked for again",
     )
+    takes: int = Field(
+        1,  # as stop_early
+        ge=1,
+        le=16,
+        description="replies to each paragraph's request, asked for at once; the best is kept; the cost of the texts grows as many times",
+    )
+    chooser: Chooser = Field(
+        "rules",
+        description="which of the takes is kept: rules: the closest to its words, that repeats least; duels: the teacher compares them two"
+        " by two, in both orders, which costs up to two more calls for each further take",
+    )
+    parallel: ParallelParts = Field(
+        "none",
+        description="chapters: the chapters of a plan are written at the same time, each with the plan and its own text, and a paragraph"
+        " that repeats an earlier chapter is asked for again; texts without chapters are written serially",
+    )
+
+    @model_validator(mode="after")
+    def fitting(self) -> "Write":
+        if self.mode == "direct" and self.takes > 1:
+            raise ValueError(f"takes {self.takes} with mode direct, which asks for many paragraphs at once; set takes: 1, or mode: serial")
+        if self.mode != "serial" and self.parallel == "chapters":
+            raise ValueError(f"parallel: chapters with mode {self.mode}; set mode: serial, or parallel: none")
+        return self
 
 
 class Recipe(Section):
@@ -499,6 +525,11 @@ class Serve(Section):
     version: Version
     words: int = Field(ge=1, description="asked for")
     min_s_l: float = Field(ge=0, le=100, description="length score that the answer must reach")
+    stop_early: bool = Field(
+        False,  # as write.stop_early
+        description="the answer is checked while it comes, as by predict.stop_early; a stopped answer is asked for again, twice, and the"
+        " last one is read to its end: part of the result",
+    )
 
 
 class Study(Section):

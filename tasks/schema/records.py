@@ -352,8 +352,9 @@ class Served(Record):
     asked: int  # words
     written: int  # words as a person counts them
     s_l: float  # length score, 0 to 100
-    tokens: int
+    tokens: int  # stopped answers included
     seconds: float
+    stopped: int = 0  # answers that were stopped while they came, with serve.stop_early
     finish_reason: str
     problem: str | None  # why the answer does not pass; None: it passes
     template: str  # SHA-256 of the served chat template, which is the trained one

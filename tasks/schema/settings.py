@@ -17,8 +17,10 @@ from tasks.schema.urls import Url
 
 Attention = Literal["auto", "sdpa", "flex_attention", "flash_attention_2", "eager"]
 Role = Literal["teacher", "selector", "judge", "second_judge", "candidate"]
+Transport = Literal["direct", "batch", "openai_batch", "anthropic_batch"]
 
 PREFIX = "LONGWRITER_"
+UNDER_WAY = 4  # items per request in flight: enough to choose the most urgent request, few enough to fit in memory
 
 
 def sendable(key: SecretStr) -> SecretStr:
@@ -37,6 +39,7 @@ class Price(BaseModel):
     prompt: float = Field(ge=0)
     cached: float | None = Field(None, ge=0, description="prompt tokens from the endpoint's cache; if left out, as dear as others")
     completion: float = Field(ge=0)
+    batch: float = Field(0.5, ge=0, le=1, description="share of these prices that a request of a batch costs")
 
 
 class Settings(BaseSettings):
@@ -67,6 +70,19 @@ class Settings(BaseSettings):
     judge_api_key: SecretStr = SecretStr("")
     second_judge_api_key: SecretStr = SecretStr("")
     candidate_api_key: SecretStr = SecretStr("")
+
+    teacher_transport: Transport = Field(
+        "direct",
+        description="direct: a request at a time; batch: the provider's batch API, which takes up to 24 hours at half the price;"
+        " Anthropic's form at anthropic.com, OpenAI's elsewhere; openai_batch, anthropic_batch: that form at any URL",
+    )
+    selector_transport: Transport = "direct"
+    judge_transport: Transport = "direct"
+    second_judge_transport: Transport = Field("direct", description="without a URL of its own, the judge's")
+    candidate_transport: Transport = "direct"
+    batch_gather: float = Field(5.0, ge=0, description="seconds without a new request after which the waiting ones are sent as a batch")
+    batch_poll: float = Field(30.0, gt=0, description="seconds between two questions about the state of a batch")
+    batch_requests: int = Field(10_000, ge=1, description="requests of a role that may wait for batches at once")
 
     concurrency: int = Field(64, ge=1, description="requests in flight per role, at the most: fewer while the endpoint is overloaded")
     requests_per_minute: int = Field(0, ge=0, description="per role; 0: no limit")
@@ -100,6 +116,15 @@ class Settings(BaseSettings):
         "auto",
         description="what serves a model folder; auto: vllm if installed, without a GPU only for models of 100 MB and more; otherwise"
         " llamacpp without a GPU, if installed; otherwise transformers",
+    )
+    speculation: Literal["off", "ngram", "suffix", "draft_model"] = Field(
+        "off",
+        description="speculative decoding of vLLM: drafts from the prompt and the text so far (ngram), from all texts so far (suffix; its"
+        " environment needs arctic-inference), or of a smaller model; check it first by `longwriter models speculation`",
+    )
+    speculative_tokens: int = Field(5, ge=1, le=64, description="tokens of a draft, at most")
+    draft_model: Path | None = Field(
+        None, description="folder of the smaller model for the speculation draft_model, with the same tokenizer"
     )
     server_threads: int = Field(os.cpu_count() or 1, ge=1, description="CPU threads of llama.cpp's server, which a stage starts alone")
     vllm_python: Path = Field(
@@ -140,6 +165,17 @@ class Settings(BaseSettings):
         """Returns the role's URL; empty without one. The second judge uses the judge's URL unless it has its own."""
         own = Url(getattr(self, f"{role}_url"))
         return Url(self.judge_url) if role == "second_judge" and not own else own
+
+    def transport(self, role: Role) -> Transport:
+        """Returns how the role's requests are sent. The second judge has the judge's way unless it has its own URL."""
+        transport: Transport = getattr(self, f"{role}_transport")
+        return self.judge_transport if role == "second_judge" and not self.second_judge_url else transport
+
+    @property
+    def items_at_once(self) -> int:
+        """Items of a map that are in progress at the same time: as many as the requests that a batch can have."""
+        batched = any(self.transport(role) != "direct" for role in get_args(Role))
+        return max(UNDER_WAY * self.concurrency, self.batch_requests if batched else 0)
 
     def api_key(self, role: Role) -> SecretStr:
         """Returns the role's key. Without a key and without credentials in the URL, OPENAI_API_KEY is used.

@@ -1,5 +1,6 @@
 """The promoted version is served: by the rehearsal for successes, by a real `transformers serve` for failures."""
 
+import asyncio
 import json
 from functools import partial
 from pathlib import Path
@@ -14,6 +15,7 @@ from tasks.schema.errors import BadInput, GateFailed
 from tasks.schema.params import Model, Serve
 from tasks.schema.records import Served, Usage
 from tasks.schema.settings import settings
+from tasks.serve import _answer as answer_of
 from tasks.serve import _problem as problem_of
 from tasks.tracking import registry, runs
 from tasks.tracking.checkpoint import digest
@@ -238,3 +240,12 @@ def test_a_challenger_that_rambles_on_a_real_server_is_a_result(tmp_path: Path, 
     assert (metrics["ended_by_itself"], served.finish_reason, served.tokens) == (0, "length", 24)
     assert str(served_tag("1")).startswith("failed: it did not end")
     assert registry.holders() == {"challenger": "1"}
+
+
+def test_a_good_answer_is_the_same_whether_or_not_it_is_checked_while_it_comes(tmp_path: Path) -> None:
+    folder = checkpoint(tmp_path / "student")
+    plain, watched = (
+        asyncio.run(answer_of(folder, REHEARSAL, serve=ASKED.model_copy(update={"stop_early": early}), seed=3)) for early in (False, True)
+    )
+    assert plain.reply.text == watched.reply.text
+    assert (plain.tokens, plain.stopped) == (watched.tokens, watched.stopped)

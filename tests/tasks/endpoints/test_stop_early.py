@@ -16,6 +16,7 @@ from tasks.endpoints.ledger import RoleTotals
 from tasks.endpoints.replay import JOURNAL, Paid, read_journal
 from tasks.endpoints.roles import open_role
 from tasks.endpoints.usage import BYTES_PER_TOKEN
+from tasks.endpoints.whole_answers import DRAWS, STOPS, WholeReply, whole_reply
 from tasks.rehearsal.prose import paragraph
 from tasks.schema.errors import Unanswered
 from tasks.schema.params import Model
@@ -234,3 +235,18 @@ def test_a_caller_that_can_use_the_beginning_gets_it_and_it_is_no_answer_either(
     assert 2000 < len(first.text) < 5000
     (whole,), account = ask(server, keeping._replace(watch=None))
     assert (whole.text, account.calls) == (LOOPED, 1)
+
+
+@pytest.mark.parametrize("loops", [True, False])
+def test_an_answer_that_is_stopped_is_asked_for_again_and_the_last_one_is_read_to_its_end(loops: bool) -> None:
+    server = Server(LOOPED if loops else STORY, finish="stop")
+
+    async def go() -> WholeReply:
+        async with server.running() as url, open_role("candidate", MODEL, url=url, seed=5) as chat:
+            return await whole_reply(chat, user("Write 600 words about bread."), WATCH)
+
+    found = asyncio.run(go())
+    assert found.stopped == (STOPS if loops else 0)
+    assert found.reply.text == (LOOPED if loops else STORY)
+    assert [body["seed"] for body in server.asked] == [5 + number * DRAWS for number in range(found.stopped + 1)]
+    assert found.tokens == sum(line.completion for line in lines())
