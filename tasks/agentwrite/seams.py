@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from tasks.agentwrite.paragraph_checks import Unwritable
 from tasks.agentwrite.takes import grams_of
 from tasks.schema.records import Reason
+from tasks.text.counts import chinese_share
 from tasks.text.unicode import normalized
 
 SHARED = 0.3  # share of a paragraph's n-grams that are the other's
@@ -17,7 +18,7 @@ LEAST = 20  # n-grams of a paragraph that is compared
 SENTENCE = {False: 30, True: 12}  # characters of a sentence that has no other meaning by chance: spaced scripts, Chinese
 HEADING = 80  # characters
 _FIGURE = re.compile(r"\d[\d.,]*")
-_END = re.compile(r"[.!?][\"'”’)]*\s+|[。！？]|\n")
+_END = re.compile(r"[.!?][\"'”’)]*(?:\s+|$)|[。！？]|\n")
 
 
 def seam_fault(paragraph: str, before: Sequence[str], openings: Sequence[str] = ()) -> Unwritable | None:
@@ -34,12 +35,12 @@ def seam_fault(paragraph: str, before: Sequence[str], openings: Sequence[str] = 
             return Unwritable(Reason.REPEATED, f"the heading of {where}: {heading}")
         if said := _same_beginning(own, _flat(other)):
             return Unwritable(Reason.REPEATED, f"it begins with a sentence of {where}: {said[:80]}")
+        if found := _other_figures(own, _flat(other)):
+            return Unwritable(Reason.REPEATED, f"a sentence of {where} with other figures: {found[:80]}")
         known = set(grams_of(_flat(other)))
         share = sum(gram in known for gram in grams) / len(grams) if len(grams) >= LEAST else 0.0
         if share > SHARED:
             return Unwritable(Reason.REPEATED, f"{share:.0%} of its runs of four words are those of {where}: {own[:60]}")
-        if found := _other_figures(own, _flat(other)):
-            return Unwritable(Reason.REPEATED, f"a sentence of {where} with other figures: {found[:80]}")
     return None
 
 
@@ -66,7 +67,7 @@ def _same_beginning(one: str, other: str) -> str | None:
 
 def _is_long(sentence: str) -> bool:
     """Whether a sentence does not recur by chance."""
-    return len(sentence) >= SENTENCE[len(sentence.split()) < len(sentence) / 20]
+    return len(sentence) >= SENTENCE[chinese_share(sentence) > 0.5]
 
 
 def _other_figures(one: str, other: str) -> str | None:

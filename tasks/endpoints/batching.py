@@ -413,12 +413,16 @@ class BatchChat:
             problem = f"batch {record.id} was cancelled there; replies that came are kept"
             raise EndpointError(f"{self._http.where}: {problem}; run again to send the other requests")
         if outcome is None or outcome.status == 0:
-            raise TryFailed("its batch expired before it was answered" if state.expired else "its batch ended without a reply to it")
+            why = "its batch expired before it was answered" if state.expired else "its batch ended without a reply to it"
+            raise TryFailed(why, retry_after=0.0)
         raw = mask_bytes(outcome.body, by=REMOVED if outcome.status == 200 else MASK)
         try:
             reply = self._direct.read(request, Received(outcome.status, {}, raw), record.dialect, seconds=0.0, prompt=of.prompt)
         except EndpointRefused as error:
-            raise TryFailed(str(error)) from None
+            raise TryFailed(str(error), retry_after=0.0) from None
+        except TryFailed as error:  # all that failed are sent again at the same time, as one batch
+            error.retry_after = 0.0
+            raise
         return reply._replace(batched=True)
 
     def _sweep(self) -> None:

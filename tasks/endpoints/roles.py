@@ -66,10 +66,10 @@ async def open_role(
         checkpoint = Path(local_folder(model.name))  # its digest is part of the identity
     async with AsyncExitStack() as stack:
         store = stack.enter_context(journal(own.home / JOURNAL))
+        batches = _transport(role, model.name, own, transport) if listener is None else None
         there = await _find(role, model, checkpoint, own, stack)
         if there.slots:  # more requests would wait at the server, and their timeouts would run
             own = own.model_copy(update={"concurrency": min(own.concurrency, there.slots)})
-        batches = _transport(role, there.name, own, transport) if listener is None else None
         sends = batches not in (None, "direct")
         identity = _identity(model, seed, checkpoint)
         cache = BudgetedCache(store, role=role, model=model, identity=identity, settings=own, batched=sends)

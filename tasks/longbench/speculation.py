@@ -19,7 +19,7 @@ from tasks.schema.errors import BadInput
 from tasks.schema.records import Prediction, Record
 from tasks.schema.settings import settings
 from tasks.stage import one_line_errors
-from tasks.statistics import Interval, bootstrap
+from tasks.statistics import Interval, paired
 from tasks.text.counts import s_l
 from tasks.text.degeneration import looped
 from tasks.text.words import count_fixed
@@ -28,7 +28,10 @@ LOOPS = 0.1  # share of an answer's words in loops from which the answer counts 
 
 
 class SpeculationCheck(Record):
-    """The comparison. Differences are with minus without speculation; intervals are over prompts, None for fewer than two."""
+    """The comparison. Differences are with minus without speculation.
+
+    Intervals are over prompts; None for fewer than six prompts, or without differences.
+    """
 
     answers: int
     prompts: int
@@ -62,8 +65,8 @@ def compared(without: Path, with_it: Path) -> SpeculationCheck:
         raise BadInput(without, f"no answer to {more[0]}, sample {more[1]}", fix="write both files with the same prompts and samples")
     both = [(one, after[key]) for key, one in before.items()]
     clusters = [key[0] for key in before]
-    loops = bootstrap([float(new.loops) - float(old.loops) for old, new in both], clusters)
-    scores = bootstrap([new.s_l - old.s_l for old, new in both], clusters)
+    loops = _interval([float(new.loops) - float(old.loops) for old, new in both], clusters)
+    scores = _interval([new.s_l - old.s_l for old, new in both], clusters)
     return SpeculationCheck(
         answers=len(both),
         prompts=len(set(clusters)),
@@ -90,6 +93,11 @@ def _read(path: Path) -> dict[tuple[str, int], _Measured]:
     if not found:
         raise BadInput(path, "no predictions", fix="give a file of the stage predict")
     return found
+
+
+def _interval(differences: Sequence[float], clusters: Sequence[str]) -> Interval | None:
+    """Of the mean difference, from random sign flips: it does not contain 0 because of one answer alone."""
+    return paired(differences, [None] * len(differences), clusters).s_l.interval
 
 
 def _refused(loops: Interval | None, scores: Interval | None) -> str | None:

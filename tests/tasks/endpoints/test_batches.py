@@ -334,6 +334,7 @@ asyncio.run(go())
 """
 
 
+@pytest.mark.slow
 def test_a_process_killed_after_it_sent_a_batch_is_followed_by_one_that_fetches_it(monkeypatch: pytest.MonkeyPatch) -> None:
     server = BatchServer(Faults(polls=10**9))
 

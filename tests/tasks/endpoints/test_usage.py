@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tasks.endpoints.chat import map_async, user
 from tasks.endpoints.ledger import cost
 from tasks.endpoints.roles import open_role
-from tasks.endpoints.usage import charge, expected, most
+from tasks.endpoints.usage import charge, expected, most, prompt_bytes
 from tasks.schema.errors import SpendCapReached
 from tasks.schema.params import Model
 from tasks.schema.records import Usage
@@ -132,7 +132,7 @@ def test_the_cap_is_kept_to_the_reply_is_kept_and_one_line_says_what_was_wrong(
 
     with serving(answer):
         first = ask_all(4)
-        assert 0 < first <= 4 * cost(most(user("Name a loaf, 3."), 200), PRICE)
+        assert 0 < first <= 4 * cost(most(prompt_bytes(user("Name a loaf, 3.")), 200), PRICE)
         assert ask_all(4) == 0  # replayed
         assert served == 4
         with pytest.raises(SpendCapReached):
@@ -153,5 +153,5 @@ def test_the_cap_is_kept_to_the_reply_is_kept_and_one_line_says_what_was_wrong(
 def test_what_a_request_is_expected_to_take_is_within_what_it_can_take() -> None:
     for words in (None, 1, 10**9):
         request = user("Write 400 words about bread.")._replace(words=words)
-        assert expected(request, 1000).prompt <= most(request, 1000).prompt
-        assert expected(request, 1000).completion <= most(request, 1000).completion == 1000
+        assert expected(request, 1000).prompt <= most(prompt_bytes(request), 1000).prompt
+        assert expected(request, 1000).completion <= most(prompt_bytes(request), 1000).completion == 1000

@@ -17,7 +17,7 @@ LOOP = "He knew that it was the only thing that he could do. " * 40
 
 
 def text(number: int, words: int = 300) -> str:
-    return paragraph(topic="bread", language="en", words=words, part=number, parts=99, seed=1)
+    return paragraph(topic="bread", language="en", words=words, part=number + 1, parts=99, seed=1)
 
 
 def written(path: Path, texts: list[str], *, seconds: float = 2.0) -> Path:
