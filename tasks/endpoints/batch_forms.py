@@ -42,7 +42,7 @@ class BatchState(NamedTuple):
     results: tuple[str, ...] = ()  # paths of its results
 
 
-class Outcome(NamedTuple):
+class BatchOutcome(NamedTuple):
     """One line of the results."""
 
     key: str  # custom id
@@ -78,7 +78,7 @@ class BatchForm(Protocol):
         """Returns the state of a batch. Raises BatchRefused if the endpoint does not know it."""
         ...
 
-    def outcome(self, line: bytes) -> Outcome | None:
+    def outcome(self, line: bytes) -> BatchOutcome | None:
         """Reads one line of the results; None if it is damaged."""
         ...
 
@@ -137,18 +137,18 @@ class OpenAIForm:
             results=files,
         )
 
-    def outcome(self, line: bytes) -> Outcome | None:
+    def outcome(self, line: bytes) -> BatchOutcome | None:
         found = _parsed(line)
         if found is None:
             return None
         response, error = found.get("response"), found.get("error")
         if isinstance(response, dict) and isinstance(response.get("status_code"), int):
-            return Outcome(str(found["custom_id"]), response["status_code"], orjson.dumps(response.get("body")))
+            return BatchOutcome(str(found["custom_id"]), response["status_code"], orjson.dumps(response.get("body")))
         said = error if isinstance(error, dict) else {"message": "a result without a response"}
         code = str(said.get("code") or "")
         if "expired" in code or "cancel" in code:
-            return Outcome(str(found["custom_id"]), 0, b"", "cancelled" if "cancel" in code else "expired")
-        return Outcome(str(found["custom_id"]), status_in(said) or 500, orjson.dumps({"error": said}))
+            return BatchOutcome(str(found["custom_id"]), 0, b"", "cancelled" if "cancel" in code else "expired")
+        return BatchOutcome(str(found["custom_id"]), status_in(said) or 500, orjson.dumps({"error": said}))
 
 
 class AnthropicForm:
@@ -217,19 +217,19 @@ class AnthropicForm:
             results=(f"messages/batches/{id}/results",) if ended else (),
         )
 
-    def outcome(self, line: bytes) -> Outcome | None:
+    def outcome(self, line: bytes) -> BatchOutcome | None:
         found = _parsed(line)
         result = found.get("result") if found else None
         if found is None or not isinstance(result, dict):
             return None
         key, kind = str(found["custom_id"]), result.get("type")
         if kind == "succeeded" and isinstance(result.get("message"), dict):
-            return Outcome(key, 200, orjson.dumps(completion_of(result["message"])))
+            return BatchOutcome(key, 200, orjson.dumps(completion_of(result["message"])))
         if kind in ("canceled", "cancelled", "expired"):
-            return Outcome(key, 0, b"", "expired" if kind == "expired" else "cancelled")
+            return BatchOutcome(key, 0, b"", "expired" if kind == "expired" else "cancelled")
         error = result.get("error")
         inner = error.get("error", error) if isinstance(error, dict) else {"message": f"a result of type {kind!r}"}
-        return Outcome(key, status_in(inner) or 500, orjson.dumps({"error": inner}))
+        return BatchOutcome(key, status_in(inner) or 500, orjson.dumps({"error": inner}))
 
 
 def messages_request(body: Mapping[str, Any]) -> dict[str, Any]:

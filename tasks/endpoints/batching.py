@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from tasks import progress, store
 from tasks.endpoints import refusals
-from tasks.endpoints.batch_forms import AnthropicForm, BatchForm, BatchState, OpenAIForm, Outcome
+from tasks.endpoints.batch_forms import AnthropicForm, BatchForm, BatchOutcome, BatchState, OpenAIForm
 from tasks.endpoints.batch_http import BatchHttp, BatchRefused, Unsure, batch_http
 from tasks.endpoints.batch_records import BatchedRequest, BatchFolder, Form, SentBatch, age, batched
 from tasks.endpoints.budgeted import BudgetedCache
@@ -387,7 +387,7 @@ class BatchChat:
             )
         return lines
 
-    def _hand(self, batch: _Batch, of: BatchedRequest, outcome: Outcome | None, state: BatchState) -> None:
+    def _hand(self, batch: _Batch, of: BatchedRequest, outcome: BatchOutcome | None, state: BatchState) -> None:
         """Give the reply, or the failure, to the callers of one request; without a caller, record the reply."""
         callers = [one for one in batch.waiting.pop(of.key, []) if not one.reply.done()]
         for one in callers:
@@ -407,7 +407,7 @@ class BatchChat:
             return
         self._cache.record(of.key, reply, of.request())
 
-    def _read(self, record: SentBatch, of: BatchedRequest, request: Request, outcome: Outcome | None, state: BatchState) -> Reply:
+    def _read(self, record: SentBatch, of: BatchedRequest, request: Request, outcome: BatchOutcome | None, state: BatchState) -> Reply:
         """The reply in a result. Raises as HttpChat.read, but never EndpointRefused: a batch is not sent more slowly."""
         if state.cancelled and (outcome is None or outcome.why == "cancelled"):
             problem = f"batch {record.id} was cancelled there; replies that came are kept"

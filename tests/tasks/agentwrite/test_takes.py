@@ -22,7 +22,7 @@ from tasks.schema.params import Write, load
 from tasks.schema.records import Draft, Instruction, Plan, Reason, Usage
 from tasks.text.counts import count_words
 from tests.conftest import ROOT
-from tests.tasks.agentwrite.test_writer import BOUNDS, WRITE, plan, prose
+from tests.tasks.agentwrite.drafts import BOUNDS, WRITE, plan, prose
 
 STEP = re.compile(r"<step>\nParagraph (\d+)")
 

@@ -346,8 +346,8 @@ def test_a_process_killed_after_it_sent_a_batch_is_followed_by_one_that_fetches_
         first.send_signal(signal.SIGKILL)
         await first.wait()
         server.faults.polls = 1
-        pipes = {"stdout": asyncio.subprocess.PIPE, "stderr": asyncio.subprocess.PIPE}
-        second = await asyncio.create_subprocess_exec(*words, cwd=ROOT, env=os.environ.copy(), **pipes)
+        pipe = asyncio.subprocess.PIPE
+        second = await asyncio.create_subprocess_exec(*words, cwd=ROOT, env=os.environ.copy(), stdout=pipe, stderr=pipe)
         out, err = await second.communicate()
         assert second.returncode == 0, err.decode()
         assert "was sent" in err.decode()
