@@ -138,7 +138,8 @@ def _has_instructions(path: Path) -> bool:
     if path.suffix not in (".jsonl", ""):
         return False
     first = next(iter(store.rows(path)))
-    return first.data is not None and Instruction.model_fields.keys() - {"length_kind"} <= first.data.keys()
+    required = {name for name, field in Instruction.model_fields.items() if field.is_required()}
+    return first.data is not None and required <= first.data.keys()
 
 
 def estimate(
