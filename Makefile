@@ -3,7 +3,7 @@ VENV := .venv
 PYTHON := $(VENV)/bin/python
 INSTALLED := $(VENV)/.installed
 TESTS ?= tests
-BENCHES := start reading words packing tokenizing collecting length_feedback write_modes agentwrite evaluation serving storage dataset scale
+BENCHES := start reading words packing tokenizing collecting length_feedback write_modes agentwrite memory evaluation serving storage dataset scale
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export TESTS
 

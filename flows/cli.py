@@ -76,6 +76,21 @@ TREE: dict[str, Leaf | Branch] = {
                 "Examine the judge: what misleads it, and whether it repeats its grades.",
                 "eval judge-exam answers.jsonl --estimate",
             ),
+            "contradictions": Leaf(
+                "tasks.evaluation.contradiction_commands:contradictions",
+                "Find contradictions of texts with themselves, with both quotes.",
+                "eval contradictions answers.jsonl --estimate",
+            ),
+            "contradiction-exam": Leaf(
+                "tasks.evaluation.contradiction_commands:contradiction_exam",
+                "Examine the judge of contradictions by planting some.",
+                "eval contradiction-exam answers.jsonl --estimate",
+            ),
+            "positions": Leaf(
+                "tasks.evaluation.contradiction_commands:positions",
+                "Grade the parts of long texts one by one, by place in the text.",
+                "eval positions answers.jsonl --part 1000 --estimate",
+            ),
             "nll": Leaf(f"{EVAL}:nll", "Measure the NLL of answers by position.", "eval nll answers.jsonl MODEL_FOLDER"),
             "verdicts": Leaf("tasks.judging.__main__:verdicts", "Show how recorded judge replies are read.", "eval verdicts replies.jsonl"),
             "ci": Leaf("tasks.evaluation.ci:ci_eval", "Evaluate in CI: a comment, and exit code 1 on failure.", "eval ci --out ci-eval"),

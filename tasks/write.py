@@ -24,6 +24,8 @@ from tasks.schema.params import RECORDED, Model, PlanSection, Write
 from tasks.schema.records import Draft, Plan, Reject
 from tasks.text.counts import count_words
 
+CONSISTENCY = ("contradictions", "patched", "parts_unread")  # totals with write.consistency
+
 
 class Chain(NamedTuple):
     """A plan in its file. Its requests are sequential, so its length bounds the time of its draft."""
@@ -72,6 +74,8 @@ async def _all(
     """Write all drafts; returns totals. Finished drafts go to the spool, so memory contains only running ones."""
     longest_first = sorted(chains, key=lambda chain: -chain.words)
     totals = {"words": 0, "within_10_percent": 0} | (dict.fromkeys(WAYS, 0) if write.mode == "direct" else {})
+    totals |= {"records_kept": 0} if write.memory == "state" else {}
+    totals |= dict.fromkeys(CONSISTENCY, 0) if write.consistency else {}
     async with open_role("teacher", model) as teacher:
         with DraftProgress("write", teacher.account, paragraphs=[one.paragraphs for one in chains], params={"model": str(model)}) as seen:
 
@@ -88,6 +92,12 @@ async def _all(
                 totals["words"] += words
                 if made.way:
                     totals[made.way] += 1
+                if write.memory == "state":
+                    totals["records_kept"] += made.records_kept
+                if done := made.consistency:
+                    patched = sum(patch.after is not None for patch in done.patches)
+                    for name, count in zip(CONSISTENCY, (len(done.patches), patched, done.unread), strict=True):
+                        totals[name] += count
                 totals["within_10_percent"] += on_target(words, planned.instruction.words)
 
             await for_each_async(longest_first, one)

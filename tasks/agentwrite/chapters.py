@@ -55,6 +55,8 @@ class Chapters:
             return await own.serial()
         except Lost as lost:
             return lost.why
+        finally:
+            self._whole.count_kept(own)
 
     async def _joined(self, chapters: Sequence[list[str]]) -> list[str]:
         """The paragraphs of all chapters, with good seams."""
@@ -70,7 +72,7 @@ class Chapters:
         return written
 
     def _earlier(self, paragraphs: Sequence[str]) -> Earlier:
-        earlier = Earlier(self._plan.instruction, self._whole.frame.outline)
+        earlier = self._whole.new_earlier()
         for paragraph in paragraphs:
             earlier.add(paragraph)
         return earlier
@@ -87,11 +89,12 @@ class Chapters:
 
     async def _again(self, words: int, written: Sequence[str], following: Sequence[str], openings: Sequence[str] | None) -> str:
         """Another version of a paragraph, with the text before it in the request. Raises Lost after write.tries bad ones."""
-        whole, place = self._whole, len(written)
-        number = place + 1
+        place = len(written)
+        whole, number = self._whole.part(0, len(self._plan.steps), chain=self._whole.chain), place + 1  # with a memory of its own
         window = await whole.fitted(Window(), written, number)
+        self._whole.count_kept(whole)
         step = self._plan.steps[place].model_copy(update={"words": max(1, words)})
-        prompt = whole.frame.prompt(number, step, window.text(list(written)))
+        prompt = whole.frame.prompt(number, step, whole.shown(window, written, step))
         earlier, name = self._earlier([*written, *following]), f"seam at paragraph {number} of {len(self._plan.steps)}"
         last: Unwritable | None = None
         for sample in range(whole.write.tries):

@@ -1,4 +1,6 @@
-"""Build the context of a write request: the whole text so far if it fits, otherwise a running summary and the newest paragraphs.
+"""Build the context of a write request: the whole text so far if it fits, otherwise the newest paragraphs and what stands for the others.
+
+That is a running summary, or with write.memory state a typed record and quotes (memory.py).
 
 The prompt contains the instruction, the plan, the text and the step, in this order. Everything before the newest paragraph is the
 exact beginning of the next request, so prompt caches of providers and vLLM's prefix cache can reuse it. When the text does not fit,
@@ -22,11 +24,16 @@ class Window(NamedTuple):
 
     first: int = 0  # index of the first paragraph that is shown in full
     summary: str = ""  # of the paragraphs before it
+    record: str = ""  # in place of a summary: the record of what they established, as prompts show it
+
+    @property
+    def head(self) -> str:
+        """What stands for the paragraphs before `first`."""
+        return self.record or (f"<summary>\n{self.summary}\n</summary>" if self.summary else "")
 
     def text(self, paragraphs: list[str]) -> str:
-        """The summary in tags, then the paragraphs from `first` on."""
-        shown = paragraphs[self.first :]
-        return "\n\n".join([f"<summary>\n{self.summary}\n</summary>", *shown] if self.summary else shown)
+        """The summary in tags or the record, then the paragraphs from `first` on."""
+        return "\n\n".join([self.head, *paragraphs[self.first :]] if self.head else paragraphs[self.first :])
 
 
 def pieces_of(template: Path, *, instruction: str, plan: str) -> list[str]:
@@ -48,8 +55,8 @@ class Frame:
         whole = render(plan.steps, plan.chapters)
         self.short = bool(plan.chapters) and tokens(whole) > PLAN_SHARE * context
         self.outline = whole
-        self._pieces = self._frame(whole)
-        self._chapter = 0
+        self._chapter = plan.steps[0].chapter if self.short else 0
+        self._pieces = self._frame(self.outline_for(plan.steps[0]) if self.short else whole)
 
     def prompt(self, number: int, step: Step, text: str) -> str:
         """The prompt for paragraph `number` (from 1). `text`: the text so far."""
@@ -88,7 +95,7 @@ class Frame:
 def overflow(window: Window, paragraphs: list[str], *, room: int) -> int | None:
     """None if the text fits into `room` bytes. Otherwise the index of the first paragraph to keep; the kept ones take at most half."""
     lengths = [len(paragraph.encode()) + 2 for paragraph in paragraphs]
-    if len(window.summary.encode()) + sum(lengths[window.first :]) <= room:
+    if len((window.record or window.summary).encode()) + sum(lengths[window.first :]) <= room:
         return None
     first, kept = len(paragraphs), 0
     while first > window.first and kept + lengths[first - 1] <= room / 2:

@@ -25,7 +25,7 @@ from tasks.endpoints.usage import TOKENS_PER_WORD
 from tasks.prompts import fill, frame
 from tasks.schema.errors import Unanswered
 from tasks.schema.finish import Finish
-from tasks.schema.records import Reason, Step, Usage, Way
+from tasks.schema.records import Reason, Step, Usage
 from tasks.text.cleaning import repeated
 from tasks.text.counts import count_words
 from tasks.text.endings import broken_off, ending, stops_short, strip_markup
@@ -54,7 +54,7 @@ class DirectReply(NamedTuple):
 
 
 class Direct:
-    """One draft in mode direct. `way` says, when `paragraphs` returns, whether it was repaired. `max_tokens`: of one reply."""
+    """One draft in mode direct. The drafting's `way` says at the end whether it was repaired. `max_tokens`: of one reply."""
 
     def __init__(self, drafting: Drafting, *, max_tokens: int | None):
         self._d, self._capacity = drafting, max_tokens / TOKENS_PER_WORD if max_tokens else float("inf")
@@ -63,7 +63,6 @@ class Direct:
         self._parts = list[str]()
         self._window = Window()
         self._earlier = self._new_earlier()
-        self.way: Way = "direct"
 
     async def paragraphs(self) -> list[str]:
         """All paragraphs of the plan. Raises Lost if the text has to be written serially."""
@@ -116,7 +115,7 @@ class Direct:
 
     def _repaired(self) -> None:
         """From now on the calls are repairs, also in the ledger."""
-        self.way = self._d.way = "repaired"
+        self._d.way = "repaired"
 
     # What to ask for
 
@@ -152,7 +151,7 @@ class Direct:
         self._window = await self._d.fitted(self._window, shown, first + 1, reserved=len(listed.encode()) + 1024)
         outline = self._d.frame.outline_for(steps[0])
         head, middle, rest, tail = frame("direct", ("text", "words", "steps"), instruction=self._asked.text, plan=outline)
-        return f"{head}{self._window.text(list(shown))}{middle}{sum(step.words for step in steps)}{rest}{listed}{tail}"
+        return f"{head}{self._d.shown(self._window, shown, steps[0])}{middle}{sum(step.words for step in steps)}{rest}{listed}{tail}"
 
     # What came
 
@@ -242,7 +241,7 @@ class Direct:
         return None
 
     def _new_earlier(self, parts: Sequence[str] = ()) -> Earlier:
-        earlier = Earlier(self._asked, self._d.frame.outline, prompts=PROMPTS)
+        earlier = self._d.new_earlier(PROMPTS)
         for part in parts:
             earlier.add(part)
         return earlier
@@ -255,7 +254,8 @@ class Direct:
             raise Lost(Unwritable(Reason.TOO_SHORT, "no usable reply of a direct call"))
         self._repaired()
         self._d.earlier = self._earlier
-        self._parts = await self._d.serial(self._parts)
+        window = self._window if self._d.memory and self._window.first <= len(self._parts) else Window()
+        self._parts = await self._d.serial(self._parts, window)
 
     async def _revise(self) -> None:
         """Request longer or shorter versions of paragraphs until the text has its length. Raises Lost if that needs too many calls."""

@@ -11,10 +11,13 @@ from typing import NamedTuple
 
 from tasks.agentwrite.budget import next_words, on_target
 from tasks.agentwrite.context import Frame, Window, overflow
+from tasks.agentwrite.memory import PROMPTS as RECORD_PROMPTS
+from tasks.agentwrite.memory import DraftMemory
 from tasks.agentwrite.paragraph_checks import Earlier, Unwritable, find_fault
 from tasks.agentwrite.planner import render_step
 from tasks.agentwrite.takes import preferred, ranked
 from tasks.endpoints.chat import Chat, Reply, Request, user
+from tasks.judging.verdicts import first_readable
 from tasks.prompts import fill
 from tasks.schema.errors import Unanswered
 from tasks.schema.params import Bounds, Write
@@ -55,21 +58,37 @@ class Drafting:
         self.chain, self.first, self.end = chain, 0, len(plan.steps)  # the steps to write: all of them, or those of a part
         self.chat, self.plan, self.write, self.bounds, self.see, self.way = chat, plan, write, bounds, see, way
         self.frame = Frame(plan, context=write.context, template=write.prompt)
-        self.earlier = Earlier(plan.instruction, self.frame.outline)
+        self.memory = DraftMemory(context=write.context) if write.memory == "state" else None
+        self.earlier = self.new_earlier()
         self.planned = [step.words for step in plan.steps]
         self.target = plan.instruction.words if write.feedback else sum(self.planned)
 
-    async def serial(self, begun: Sequence[str] = ()) -> list[str]:
+    def new_earlier(self, prompts: tuple[str, ...] = ("write", "summarize")) -> Earlier:
+        """For the checks of paragraphs. `prompts`: the prompt files of the requests."""
+        return Earlier(self.plan.instruction, self.frame.outline, prompts=prompts + (RECORD_PROMPTS if self.memory else ()))
+
+    def labelled(self, request: Request) -> Request:
+        """A request with its record and way, for the ledger."""
+        return request._replace(record=self.plan.instruction.id, way=self.way) if self.way else request
+
+    def shown(self, window: Window, paragraphs: Sequence[str], step: Step) -> str:
+        """The text so far in the request for a step: what prompt caches can reuse first, then quotes for this step."""
+        text, quotes = window.text(list(paragraphs)), self.memory.quotes(step) if self.memory else ""
+        return f"{text}\n\n{quotes}" if quotes else text
+
+    async def serial(self, begun: Sequence[str] = (), window: Window = Window()) -> list[str]:
         """The paragraphs one after another; each request shows the earlier ones. `begun`: the first ones, which `earlier` has already.
-        Raises Lost."""
+
+        `window`: what a request shows of these; a memory has what it leaves out. Raises Lost.
+        """
         paragraphs, planned = list(begun), self.planned[self.first : self.end]
         words = [count_words(paragraph) for paragraph in begun]
-        window, first = Window(), self.first + len(begun)
+        first = self.first + len(begun)
         for number, step in enumerate(self.plan.steps[first : self.end], first + 1):
             window = await self.fitted(window, paragraphs, number)
             if self.write.feedback:
                 step = step.model_copy(update={"words": next_words(planned, words, target=self.target, bounds=self.bounds)})
-            prompt = self.frame.prompt(number, step, window.text(paragraphs))
+            prompt = self.frame.prompt(number, step, self.shown(window, paragraphs, step))
             last = number == self.end and self.write.feedback
             paragraph = await self._paragraph(number, step, prompt, self.earlier, so_far=sum(words) if last else None)
             self.earlier.add(paragraph)
@@ -84,6 +103,11 @@ class Drafting:
         own.target = round(self.target * sum(self.planned[first:end]) / sum(self.planned))
         return own
 
+    def count_kept(self, part: "Drafting") -> None:
+        """Count the updates of a part's record that failed as this draft's."""
+        if self.memory and part.memory:
+            self.memory.kept += part.memory.kept
+
     async def parallel(self) -> list[str]:
         """All paragraphs at once, without the other paragraphs in the request: the paper's ablation, which loses coherence."""
         async with asyncio.TaskGroup() as group:
@@ -94,7 +118,7 @@ class Drafting:
         return [each for each in written if isinstance(each, str)]
 
     async def _alone(self, number: int, step: Step) -> str | Unwritable:
-        earlier, own = Earlier(self.plan.instruction, self.frame.outline), copy(self)
+        earlier, own = self.new_earlier(), copy(self)
         own.chain, own.first, own.end = number, number - 1, number
         try:
             return await own._paragraph(number, step, self.frame.prompt(number, step, ""), earlier)
@@ -178,8 +202,7 @@ class Drafting:
     async def ask(
         self, name: str, number: int | None, request: Request, earlier: Earlier, *, asked: int, may_be_short: bool = False
     ) -> tuple[Unwritable | None, str]:
-        if self.way:
-            request = request._replace(record=self.plan.instruction.id, way=self.way)
+        request = self.labelled(request)
         if self.write.stop_early:
             request = request._replace(watch=Watch(self.plan.instruction.language, asked))
         try:
@@ -193,17 +216,19 @@ class Drafting:
         return fault, reply.text.strip()
 
     async def fitted(self, window: Window, paragraphs: Sequence[str], number: int, *, reserved: int = 0) -> Window:
-        """The window for paragraph `number`. If the text exceeds the context, older paragraphs are replaced by a new summary.
+        """The window for paragraph `number`. If the text exceeds the context, older paragraphs are replaced by a new summary or record.
 
         `reserved`: bytes of the prompt that the frame does not know. Raises Lost.
         """
-        room, paragraphs = self.frame.room() - reserved, list(paragraphs)
+        room, paragraphs = self.frame.room() - reserved - (self.memory.reserved if self.memory else 0), list(paragraphs)
         if room <= 0:
             detail = f"instruction and plan alone take more than write.context, {self.write.context} tokens"
             raise Lost(Unwritable(Reason.TOO_LONG, detail))
         first = overflow(window, paragraphs, room=room)
         if first is None:
             return window
+        if self.memory:
+            return await self._recorded(self.memory, window.first, first, paragraphs, number)
         words = self.frame.summary_words()
         passage = "\n\n".join(paragraphs[window.first : first])
         prompt = fill("summarize", summary=window.summary, passage=passage, words=str(words))
@@ -216,3 +241,14 @@ class Drafting:
             faults += 1
             if faults >= self.write.tries:
                 raise Lost(fault._replace(detail=f"{name}, {faults} tries: {fault.detail}"))
+
+    async def _recorded(self, memory: DraftMemory, begin: int, end: int, paragraphs: Sequence[str], number: int) -> Window:
+        """The window after paragraphs left it, with the record of them; the older record without a readable reply in write.tries."""
+        passage, name = paragraphs[begin:end], f"record before paragraph {number}"
+        left, words = float(sum(self.planned[number - 1 :])), self.frame.summary_words()
+        asked = [memory.request(passage, attempt)._replace(words=words, urgency=left) for attempt in range(self.write.tries)]
+        found = await first_readable(self.chat, map(self.labelled, asked), memory.read)
+        for place, (request, reply) in enumerate(zip(asked, found.replies, strict=False), 1):
+            unread = found.value is None or place < len(found.replies)
+            self.see(Event(name, None, request, reply, Unwritable(Reason.BAD_REPLY, found.problem or "no record") if unread else None))
+        return Window(end, record=memory.update(found.value, self.first + begin + 1, passage))

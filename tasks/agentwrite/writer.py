@@ -1,12 +1,16 @@
-"""Write a draft by its plan in one of three modes: paragraph by paragraph, all paragraphs at once, or many paragraphs in one call."""
+"""Write a draft by its plan in one of three modes: paragraph by paragraph, all paragraphs at once, or many paragraphs in one call.
+
+With write.consistency, contradictions of the finished draft are then patched (consistency.py).
+"""
 
 from tasks.agentwrite.chapters import Chapters
+from tasks.agentwrite.consistency import make_consistent
 from tasks.agentwrite.direct import Direct
 from tasks.agentwrite.drafting import Drafting, Event, Lost, See
 from tasks.agentwrite.paragraph_checks import Unwritable
 from tasks.endpoints.chat import Chat
 from tasks.schema.params import Bounds, Write
-from tasks.schema.records import Draft, Plan, Way
+from tasks.schema.records import Draft, Plan
 
 __all__ = ["Event", "See", "write_draft"]
 
@@ -19,25 +23,35 @@ async def write_draft(
     `bounds`: words of a paragraph; `see`: called with every request and its reply; `max_tokens`: of the teacher, which limits what mode
     direct requests in one call; None: no limit.
     """
-    way: Way | None = None
+    drafting = Drafting(chat, plan, write, bounds, see, way="direct" if write.mode == "direct" else None)
     try:
         if write.mode == "direct":
-            paragraphs, way = await _direct(chat, plan, write, bounds, see, max_tokens)
+            drafting, paragraphs = await _direct(drafting, max_tokens)
         else:
-            drafting = Drafting(chat, plan, write, bounds, see)
             if write.parallel == "chapters":
                 paragraphs = await Chapters(drafting).paragraphs()
             else:
                 paragraphs = await (drafting.serial() if write.mode == "serial" else drafting.parallel())
     except Lost as lost:
         return lost.why
-    return Draft(instruction=plan.instruction, steps=plan.steps, paragraphs=tuple(paragraphs), way=way)
+    kept = drafting.memory.kept if drafting.memory else 0
+    consistency = None
+    if write.consistency:
+        paragraphs, consistency = await make_consistent(drafting, paragraphs, max_tokens=max_tokens)
+    return Draft(
+        instruction=plan.instruction,
+        steps=plan.steps,
+        paragraphs=tuple(paragraphs),
+        way=drafting.way,
+        records_kept=kept,
+        consistency=consistency,
+    )
 
 
-async def _direct(chat: Chat, plan: Plan, write: Write, bounds: Bounds, see: See, max_tokens: int | None) -> tuple[list[str], Way]:
+async def _direct(drafting: Drafting, max_tokens: int | None) -> tuple[Drafting, list[str]]:
     """The paragraphs by direct calls; serially from the beginning if that fails. Raises Lost if the serial mode fails too."""
-    direct = Direct(Drafting(chat, plan, write, bounds, see, way="direct"), max_tokens=max_tokens)
     try:
-        return await direct.paragraphs(), direct.way
+        return drafting, await Direct(drafting, max_tokens=max_tokens).paragraphs()
     except Lost:
-        return await Drafting(chat, plan, write, bounds, see, way="serial").serial(), "serial"
+        again = Drafting(drafting.chat, drafting.plan, drafting.write, drafting.bounds, drafting.see, way="serial")
+        return again, await again.serial()

@@ -1,7 +1,7 @@
 """Computes what calls cost: tokens per role and model from the journal, times the prices in settings; and checks the spend cap."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -67,6 +67,7 @@ def totals(lines: Iterable[Paid], prices: dict[str, Price]) -> dict[tuple[str, s
 
 
 WAYS = ("direct", "repaired", "serial")  # of write.mode direct, from the cheapest on
+CONSISTENCY = "consistency"  # the way of checks and patches of write.consistency
 
 
 @dataclass
@@ -81,17 +82,17 @@ class SampleTotals:
     dollars: float = 0.0
 
 
-def samples(lines: Iterable[Paid], prices: dict[str, Price]) -> list[SampleTotals]:
-    """Returns the samples that were written in mode direct, in order of their first calls.
+def samples(lines: Iterable[Paid], prices: dict[str, Price], ways: Sequence[str] = WAYS) -> list[SampleTotals]:
+    """Returns the samples that were written in mode direct, in order of their first calls; or those with calls of other ways.
 
     A sample is repaired if one of its calls was a repair, and serial if one of its calls was made after it was begun again serially.
     Calls that were paid in another mode are not counted: their lines name no sample.
     """
     found: dict[str, SampleTotals] = {}
     for line in lines:
-        if line.record and line.way in WAYS:
+        if line.record and line.way in ways:
             known = found.setdefault(line.record, SampleTotals(line.record, line.way))
-            known.way = max(known.way, line.way, key=WAYS.index)
+            known.way = max(known.way, line.way, key=ways.index)
             known.calls += 1
             known.prompt += line.prompt
             known.completion += line.completion

@@ -10,6 +10,7 @@ import typer
 
 from tasks import plots, store
 from tasks.evaluation import api
+from tasks.evaluation.contradiction_commands import contradiction_exam, contradictions, positions
 from tasks.evaluation.display import (
     show_benchmark,
     show_benchmark_comparison,
@@ -41,6 +42,9 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 app.command("judge-exam")(judge_exam)
 app.command("rank")(rank)
+app.command("contradictions")(contradictions)
+app.command("contradiction-exam")(contradiction_exam)
+app.command("positions")(positions)
 
 
 @app.callback()

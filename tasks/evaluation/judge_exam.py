@@ -82,12 +82,7 @@ def judge_exam(params: Params, options: ExamOptions, *, say: Callable[[str], Non
 
 def plan_of(params: Params, options: ExamOptions) -> ExamPlan:
     """The answers and what is asked of the judge. Raises BadInput for fewer than six usable answers."""
-    answers = options.answers or (PREDICTIONS if PREDICTIONS.is_file() else None)
-    texts = _recorded(answers, options) if answers else _prose(Path(params.benchmark), options)
-    source = str(answers) if answers else f"rehearsal prose on the prompts of {params.benchmark}"
-    if len(texts) < FEWEST:
-        problem = f"{len(texts)} complete answers of {SHORTEST} words and more on different topics; an exam needs {FEWEST}"
-        raise BadInput(source, problem, fix="give a file with more answers")
+    texts, source = exam_texts(options.answers, params, format=options.format, count=options.texts, shortest=SHORTEST)
     return ExamPlan(
         texts=texts,
         repeats=options.repeats,
@@ -100,15 +95,38 @@ def plan_of(params: Params, options: ExamOptions) -> ExamPlan:
     )
 
 
+class ExamTexts(NamedTuple):
+    """The answers that an exam is made from, and where they are from."""
+
+    texts: list[ExamText]
+    source: str
+
+
+def exam_texts(answers: Path | None, params: Params, *, format: str | None, count: int, shortest: int) -> ExamTexts:
+    """Complete answers of `shortest` words and more, one per topic, spread evenly over their lengths.
+
+    `answers`: None for the pipeline's predictions, or the rehearsal's prose on the benchmark's prompts where there are none. Raises
+    BadInput for fewer than six usable answers.
+    """
+    given = answers or (PREDICTIONS if PREDICTIONS.is_file() else None)
+    usable = _Usable(shortest)
+    texts = _recorded(given, format, count, usable) if given else _prose(Path(params.benchmark), count, usable)
+    source = str(given) if given else f"rehearsal prose on the prompts of {params.benchmark}"
+    if len(texts) < FEWEST:
+        problem = f"{len(texts)} complete answers of {shortest} words and more on different topics; an exam needs {FEWEST}"
+        raise BadInput(source, problem, fix="give a file with more answers")
+    return ExamTexts(texts, source)
+
+
 async def _examined(plan: ExamPlan, params: Params, judge: Model, options: ExamOptions, say: Callable[[str], None]) -> Examined:
     template = read_template(Path(params.judge.prompt))
     second = params.models.second_judge if options.second_judge else None
     allowance = Allowance(options.limit, "--cap")
     writer_model = judge.model_copy(update={"max_tokens": exam.writer_tokens(plan.texts)})
     async with (
-        _role("judge", judge, allowance) as chat,
-        _role("judge", writer_model if plan.own_style else None, allowance) as writer,
-        _role("second_judge", second, allowance) as other,
+        limited_role("judge", judge, allowance) as chat,
+        limited_role("judge", writer_model if plan.own_style else None, allowance) as writer,
+        limited_role("second_judge", second, allowance) as other,
     ):
         assert chat
         name = f"{judge}, prompt {template.digest[:8]}"
@@ -126,7 +144,7 @@ async def _examined(plan: ExamPlan, params: Params, judge: Model, options: ExamO
 
 
 @asynccontextmanager
-async def _role(role: Role, model: Model | None, allowance: Allowance) -> AsyncIterator[LimitedChat | None]:
+async def limited_role(role: Role, model: Model | None, allowance: Allowance) -> AsyncIterator[LimitedChat | None]:
     """The role's Chat within the allowance; None without a model."""
     if model is None:
         yield None
@@ -169,37 +187,42 @@ class _Place(NamedTuple):
     number: int
 
 
-def _recorded(path: Path, options: ExamOptions) -> list[ExamText]:
+class _Usable(NamedTuple):
+    """Which answers an exam can use."""
+
+    shortest: int  # words
+
+    def __call__(self, text: str) -> bool:
+        return count_fixed(text) >= self.shortest and not find_non_prose(text[:2_000])
+
+
+def _recorded(path: Path, format: str | None, count: int, usable: _Usable) -> list[ExamText]:
     """The selected answers of a file. It is read twice, so that memory holds the selected answers only."""
     known: dict[str, _Place] = {}
     answers = 0
-    for number, one in enumerate(_read(path, options)):
+    for number, one in enumerate(_read(path, format)):
         answers += 1
         topic = one.topic
-        if topic not in known and _is_usable(one.text):
+        if topic not in known and usable(one.text):
             known[topic] = _Place(count_fixed(one.text), number)
-    chosen = {place.number for place in _spread(sorted(known.values()), options.texts)}
-    texts = [one for number, one in enumerate(_read(path, options)) if number in chosen]
+    chosen = {place.number for place in _spread(sorted(known.values()), count)}
+    texts = [one for number, one in enumerate(_read(path, format)) if number in chosen]
     print(f"{path}: {len(known)} of {answers} answers can be used, one per topic; {len(texts)} are", file=sys.stderr)
     return texts
 
 
-def _read(path: Path, options: ExamOptions) -> Iterator[ExamText]:
-    for one in read_without_lengths(path, format=options.format):
+def _read(path: Path, format: str | None) -> Iterator[ExamText]:
+    for one in read_without_lengths(path, format=format):
         whole = ending(one.response, finish_reason=one.finish_reason).cause == "ended"
         yield ExamText(one.item, one.response if whole else "")
 
 
-def _prose(benchmark: Path, options: ExamOptions) -> list[ExamText]:
+def _prose(benchmark: Path, count: int, usable: _Usable) -> list[ExamText]:
     """The rehearsal's prose on prompts of the benchmark that ask for at most LONGEST_PROSE words."""
     items = {topic_of(item.prompt, item.length): item for item in read_items(benchmark).items if item.length <= LONGEST_PROSE}
-    usable = sorted(items.values(), key=lambda item: item.length)
-    texts = [ExamText(item, essay(item.prompt, seed=1)) for item in _spread(usable, options.texts)]
-    return [one for one in texts if _is_usable(one.text)]
-
-
-def _is_usable(text: str) -> bool:
-    return count_fixed(text) >= SHORTEST and not find_non_prose(text[:2_000])
+    known = sorted(items.values(), key=lambda item: item.length)
+    texts = [ExamText(item, essay(item.prompt, seed=1)) for item in _spread(known, count)]
+    return [one for one in texts if usable(one.text)]
 
 
 def _spread(ordered: Sequence[T], count: int) -> list[T]:

@@ -92,6 +92,16 @@ def values(text: str) -> Iterator[FoundValue]:
             place = end
 
 
+def plain(value: object) -> object:
+    """A found value as dicts and lists. Raises ReplyError for an object with a name twice."""
+    if isinstance(value, Pairs):
+        found = {key: plain(inner) for key, inner in value}
+        if len(found) < len(value):
+            raise ReplyError("an object has a name twice")
+        return found
+    return [plain(inner) for inner in value] if isinstance(value, tuple) else value
+
+
 class _Broken(Exception):
     def __init__(self, problem: str, place: int) -> None:
         super().__init__(problem)

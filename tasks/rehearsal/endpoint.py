@@ -58,6 +58,7 @@ class Switches(NamedTuple):
     condensing: float = 0.0  # such replies with too few words that shorten each paragraph; the others end early
     looping: float = 0.0  # the second half of the text is one sentence, repeated up to max_tokens
     switching: float = 0.0  # the second half of the text is in the other language
+    overlooking: float = 0.0  # contradictions of a text that the judge and the teacher do not report
     api_key: str = ""  # 401 for any other
     seed: int = 0
 
@@ -212,7 +213,15 @@ class Rehearsal:
         seed = int(body.get("seed") or 0) + switches.seed
         share = 0.4 + 0.5 * luck_of("share") if luck_of("short") < switches.short else 1.0
         reach = roles.TeacherReach(switches.reach, share, condensed=luck_of("condensed") < switches.condensing)
-        text = roles.answer(str(body.get("model", "")), messages, seed=seed, miss=switches.miss, schema=_schema(body), reach=reach)
+        text = roles.answer(
+            str(body.get("model", "")),
+            messages,
+            seed=seed,
+            miss=switches.miss,
+            schema=_schema(body),
+            reach=reach,
+            overlooking=switches.overlooking,
+        )
         if luck_of("switch") < switches.switching:
             text = _switched(text)
         if luck_of("loop") < switches.looping:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import orjson
 
 from tasks.rehearsal.prose import paragraph
+from tasks.rehearsal.statements import contradictory
 from tasks.schema.records import PAPERS_NAMES, Language
 from tasks.text.counts import count_words
 from tasks.text.length_requests import parse_length_request
@@ -30,6 +31,8 @@ _TEXT = re.compile(r"<text>\n(.*?)\n</text>", re.DOTALL)
 _SUMMARY = re.compile(r"<summary>\n(.*?)\n</summary>", re.DOTALL)
 _PASSAGE = re.compile(r"<passage>\n(.*?)\n</passage>", re.DOTALL)
 _OWN_WORDS = re.compile(r"<own-words-([0-9a-f]+)>\n(.*?)\n</own-words-\1>", re.DOTALL)
+_CHECKED = re.compile(r"<before-([0-9a-f]+)>\n(.*?)\n</before-\1>\n\n<part-\1>\n(.*?)\n</part-\1>", re.DOTALL)
+_PATCHED = re.compile(r"<right-([0-9a-f]+)>\n(.*?)\n</right-\1>\n\n", re.DOTALL)
 _SENTENCE = re.compile(r"[^.。]+[.。]")
 _NUMBER = re.compile(r"^Paragraph (\d+) - ", re.MULTILINE)
 _STEP = re.compile(r"<step>\nParagraph (\d+)\b.*?Word Count: (\d+) words\n</step>", re.DOTALL)
@@ -69,14 +72,19 @@ def answer(
     miss: float = 0.0,
     schema: Mapping[str, object] | None = None,
     reach: TeacherReach = TeacherReach(),
+    overlooking: float = 0.0,
 ) -> str:
     """The reply of `model` to a conversation, deterministic. `miss`: the largest relative error of a paragraph's length.
 
-    `schema`: the JSON schema of a plan; None: the plan is lines of text.
+    `schema`: the JSON schema of a plan; None: the plan is lines of text. `overlooking`: share of contradictions that are not reported.
     """
     prompt = next((content for role, content in messages if role == "user"), "")
     if "selector" in model:
         return select(_found(_INSTRUCTION, prompt))
+    if ("judge" in model or "teacher" in model) and (checked := _CHECKED.search(prompt)):
+        return report_contradictions(checked[2], checked[3], overlooking=overlooking)
+    if "teacher" in model and (patched := _PATCHED.search(prompt)):
+        return replacement(patched[2])
     if "judge" in model and (text := _OWN_WORDS.search(prompt)):
         return reword(text[2])
     if "judge" in model:
@@ -87,6 +95,8 @@ def answer(
         return write_many(prompt, seed, miss, reach)
     if "teacher" in model and "<step>" in prompt:
         return write(prompt, seed, miss)
+    if "teacher" in model and "<passage>" in prompt and "<record>" in prompt:
+        return record(prompt)
     if "teacher" in model and "<passage>" in prompt:
         return summarize(prompt)
     if "teacher" in model:
@@ -165,11 +175,40 @@ def summarize(prompt: str) -> str:
     return " ".join(list(dict.fromkeys(sentence.strip() for sentence in said))[-20:])
 
 
+def record(prompt: str) -> str:
+    """The entries of a passage, as JSON: its first sentence as an event for each paragraph, and a person that is the same all the time."""
+    paragraphs = [part for part in _found(_PASSAGE, prompt).split("\n\n") if part.strip()]
+    entries = [{"kind": "person", "key": "the reader", "value": "follows the text", "status": "open"}]
+    for part in paragraphs:
+        heading, _, body = part.rpartition("\n")
+        first = (_SENTENCE.findall(body) or [body])[0].strip()
+        entries.append({"kind": "event", "key": (heading or first)[:80], "value": first[:300] or heading, "status": "open"})
+    return orjson.dumps({"entries": entries}).decode()
+
+
 def reword(text: str) -> str:
     """The judge's own wording of a text: the rehearsal's prose on the text's first words, about as long."""
     words, subject = max(PARAGRAPH_WORDS, count_words(text)), " ".join(text.split())[:40]
     parts = max(1, round(words / PARAGRAPH_WORDS))
     return "\n\n".join(_paragraph(subject, words=words // parts, part=part, parts=parts, seed=1) for part in range(1, parts + 1))
+
+
+def report_contradictions(before: str, part: str, *, overlooking: float = 0.0) -> str:
+    """The contradictions of a part with itself and with what comes before, by the rules of statements.py, as JSON.
+
+    The rule judge overlooks the given share of them; which ones depends on their words alone.
+    """
+    text = f"{before}\n\n{part}"
+    found = [pair for pair in contradictory(text) if pair.later_start >= len(before)]
+    seen = [pair for pair in found if random.Random(f"{pair.earlier} {pair.later}").random() >= overlooking]
+    entries = [{"kind": pair.kind, "earlier": pair.earlier, "later": pair.later, "why": "The statements differ."} for pair in seen]
+    return orjson.dumps({"contradictions": entries}).decode()
+
+
+def replacement(right: str) -> str:
+    """New words in place of a statement that contradicts `right`: that statement again, as JSON."""
+    again = f"如前所述，{right}" if language(right) == "zh" else f"As was said before, {right}"
+    return orjson.dumps({"replacement": again}).decode()
 
 
 def text_so_far(messages: Sequence[tuple[str, str]]) -> str:

@@ -200,6 +200,7 @@ class PlanSection(Section):
 WriteMode = Literal["serial", "parallel", "direct"]
 Chooser = Literal["rules", "duels"]
 ParallelParts = Literal["none", "chapters"]
+WriteMemory = Literal["summary", "state"]
 
 
 class Write(Section):
@@ -212,7 +213,9 @@ class Write(Section):
         " check or misses its length"
     )
     feedback: bool = Field(description="what was written so far moves the word counts of what is left; false: the plan's stand (ablation)")
-    context: int = Field(ge=1024, description="tokens of a prompt; a longer text so far is summarised but for its newest paragraphs")
+    context: int = Field(
+        ge=1024, description="tokens of a prompt; of a longer text so far the newest paragraphs, and write.memory for the others"
+    )
     tries: int = Field(ge=1, description="times that a bad paragraph is asked for before its sample is a Reject")
     retakes: int = Field(ge=0, description="times that the last paragraph is asked for again while the whole text misses its length by 10%")
     max_rejects: Share
@@ -241,6 +244,16 @@ class Write(Section):
         "none",
         description="chapters: the chapters of a plan are written at the same time, each with the plan and its own text, and a paragraph"
         " that repeats an earlier chapter is asked for again; texts without chapters are written serially",
+    )
+    memory: WriteMemory = Field(
+        "summary",  # as for stop_early
+        description="what stands for the beginning of a text that outgrew write.context; summary: a running summary; state: a typed record"
+        " of people, things, events, promises, terms, figures and claims, and earlier passages that are near to the step, quoted",
+    )
+    consistency: bool = Field(
+        False,  # as for stop_early
+        description="the teacher looks for contradictions in the finished draft and replaces the words that contradict earlier ones; a new"
+        " wording is kept if the check no longer finds the contradiction and the paragraph still passes all checks",
     )
 
     @model_validator(mode="after")

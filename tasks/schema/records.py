@@ -118,6 +118,48 @@ class Plan(Record):
     chapters: tuple[Step, ...] = ()  # chapters with points and word counts; empty: the plan has one level
 
 
+# The five classes of ConStory-Bench (arXiv 2603.05890), as its authors' files name them.
+ContradictionKind = Literal["timeline_plot", "characterization", "world_building", "factual_detail", "narrative_style"]
+
+
+class Quote(Record):
+    """Characters of a text, from `start` up to before `end`."""
+
+    text: str
+    start: int
+    end: int
+
+
+class Contradiction(Record):
+    """Two places of one text that contradict each other, as a judge found them."""
+
+    kind: ContradictionKind
+    earlier: Quote
+    later: Quote
+    distance: int  # words between the two
+    why: str
+
+
+class Patch(Record):
+    """A contradiction of a draft, and what became of its later place."""
+
+    kind: ContradictionKind
+    paragraph: int  # of the later place, from 1
+    earlier: str  # the words that it contradicts
+    before: str  # its words as they were written
+    after: str | None  # the words in their place; None: they were kept
+    problem: str | None  # why they were kept
+
+
+class Consistency(Record):
+    """The consistency pass over a draft: write.consistency."""
+
+    parts: int  # parts that were checked, with each window of the text before them
+    unread: int  # parts of which no reply could be read
+    calls: int  # checks and patches, second tries included
+    patches: tuple[Patch, ...]  # one per contradiction that was found, in the order of the text
+
+
 Way = Literal["direct", "repaired", "serial"]
 
 
@@ -138,6 +180,9 @@ class Draft(Record):
     # How write.mode direct made it: by direct calls alone, with repairs, or serially after them. Not written for the other modes.
     way: Way | None = Field(None, exclude_if=lambda way: way is None)
     provenance: Provenance | None = Field(None, exclude_if=lambda made: made is None)  # None: the teacher wrote it
+    # With write.memory state: updates of the record that failed, so that the older record was kept. Not written if there is none.
+    records_kept: int = Field(0, exclude_if=lambda count: not count)
+    consistency: Consistency | None = Field(None, exclude_if=lambda done: done is None)  # not written without write.consistency
 
 
 class Message(Record):
@@ -241,6 +286,22 @@ class Verdict(Record):
     problem: str | None  # why it is unscored
     judge: str  # the judge with its decoding and prompt digest: a score is valid only for these
     reasoning: tuple[str, ...] = ()  # the judge's thoughts before each reply; empty: none
+
+
+class JudgedPart(Record):
+    """The judge's reading of one part of a text, with the text before it as evidence. Places are characters of the whole text."""
+
+    id: str  # of the benchmark item
+    model: str
+    sample: int = 0
+    before: int  # the evidence begins here; it ends where the part begins, or before that if the judge's context is too small for all
+    before_end: int
+    start: int
+    end: int
+    found: tuple[Contradiction, ...] | None  # None: no reply could be read
+    replies: tuple[str, ...]  # without thoughts; the last one was read
+    problem: str | None  # why there is no reading
+    judge: str
 
 
 Preference = Literal["a", "b", "tie"]

@@ -1,4 +1,4 @@
-"""The stage write in mode direct and with stop_early: killed at any moment, with every kind of bad text, and what is saved."""
+"""The stage write in mode direct, with stop_early, memory and consistency: killed at any moment, with every kind of bad text."""
 
 import asyncio
 import random
@@ -18,7 +18,8 @@ from tests.tasks.workspace import SAMPLES, SLOTS, Endpoint, Workspace, endpoint,
 BAD = {"reach": 500, "condensing": 0.3, "truncated": 0.1, "looping": 0.15, "refusing": 0.05, "switching": 0.1, "miss": 0.1}
 EVERYBODY = [f"{place:04}" for place in range(SAMPLES)]
 DIRECT, STOPPING = ("mode: serial", "mode: direct"), ("stop_early: false", "stop_early: true")
-MODES = {"direct": (DIRECT,), "stopping": (STOPPING,), "both": (DIRECT, STOPPING)}
+MEMORY = ("memory: summary", "memory: state"), ("consistency: false", "consistency: true"), ("context: 16384", "context: 2560")
+MODES = {"direct": (DIRECT,), "stopping": (STOPPING,), "both": (DIRECT, STOPPING), "memory": MEMORY}
 
 
 def workspace(folder: Path, calls: Endpoint, *changes: tuple[str, str]) -> Workspace:
@@ -35,7 +36,7 @@ def length_scores(drafts: list[Draft]) -> float:
     return sum(s_l(draft.instruction.words, sum(map(count_words, draft.paragraphs))) for draft in drafts) / len(drafts)
 
 
-ALONE = [pytest.param(mode, 4, marks=pytest.mark.slow) for mode in ("direct", "stopping", "both")]
+ALONE = [pytest.param(mode, 4, marks=pytest.mark.slow) for mode in ("direct", "stopping", "both", "memory")]
 
 
 @pytest.mark.parametrize(("mode", "kills"), [("both", 2), *ALONE])
