@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from tasks.agentwrite.budget import on_target
 from tasks.agentwrite.chapters import AROUND, ranges
-from tasks.agentwrite.seams import seam_fault
+from tasks.agentwrite.seams import RUN, seam_fault
 from tasks.agentwrite.takes import repeated_share
 from tasks.agentwrite.writer import write_draft
 from tasks.corpus.samples import DraftFault, sample_of
@@ -118,7 +118,7 @@ WAYS: tuple[tuple[str, dict[str, object]], ...] = (
     ("serial, 3 takes", {"mode": "serial", "takes": 3}),
     ("direct", {"mode": "direct"}),
 )
-TEXTS, CHAPTERS, EACH, LATENCY, TOKENS_PER_SECOND, STOCK = 16, 8, 3, 0.005, 400_000.0, 0.4
+TEXTS, CHAPTERS, EACH, LATENCY, TOKENS_PER_SECOND, STOCK = 16, 8, 3, 0.05, 40_000.0, 0.4
 _STEP = re.compile(r"<step>\nParagraph (\d+)")
 _SEEN = re.compile(r"<text>\n(.*?)\n</text>", re.DOTALL)
 
@@ -179,7 +179,7 @@ async def way(changes: dict[str, object]) -> Way:
         len(usages),
         cost(Usage(*map(sum, zip(*usages, strict=True))), PRICE),
         sum(s_l(draft.instruction.words, _words(draft)) for draft in drafts) / len(drafts),
-        sum(repeated_share(" ".join("\n".join(draft.paragraphs).casefold().split())) for draft in drafts) / len(drafts),
+        sum(repeated_share(" ".join("\n".join(draft.paragraphs).casefold().split()), RUN) for draft in drafts) / len(drafts),
         sum(map(_seams, drafts)),
     )
 
@@ -204,7 +204,7 @@ async def ways() -> None:
         first = first or found
         cells = f"{found.wall:8.2f}{found.wall / first.wall:7.0%}{found.calls:7,}{found.dollars:9.2f}{found.dollars / first.dollars:7.0%}"
         print(f"{name:36}{cells}{found.s_l:7.1f}{found.repeated:10.1%}{found.seams:7}", flush=True)
-    print(f"repeated: share of runs of four words that came before; seams: faulty ones of {TEXTS * (CHAPTERS - 1)}\n")
+    print(f"repeated: share of runs of eight words that came before; seams: faulty ones of {TEXTS * (CHAPTERS - 1)}\n")
 
 
 async def main() -> None:

@@ -14,6 +14,7 @@ from tasks.text.counts import chinese_share
 from tasks.text.unicode import normalized
 
 SHARED = 0.3  # share of a paragraph's n-grams that are the other's
+RUN = 8  # words, or Chinese characters, of an n-gram: so long that a small vocabulary does not repeat it by chance
 LEAST = 20  # n-grams of a paragraph that is compared
 SENTENCE = {False: 30, True: 12}  # characters of a sentence that has no other meaning by chance: spaced scripts, Chinese
 HEADING = 80  # characters
@@ -27,7 +28,7 @@ def seam_fault(paragraph: str, before: Sequence[str], openings: Sequence[str] = 
     `before`: the last paragraphs of the chapter before; `openings`: the first ones of all earlier chapters.
     """
     own = _flat(paragraph)
-    grams = grams_of(own)
+    grams = grams_of(own, RUN)
     ends = [("the last paragraph of the chapter before", before[-1])] if before else []
     others = [("a paragraph at the end of the chapter before", other) for other in before[-2::-1]]
     for where, other in (*ends, *others, *(("the beginning of an earlier chapter", opening) for opening in openings)):
@@ -37,10 +38,10 @@ def seam_fault(paragraph: str, before: Sequence[str], openings: Sequence[str] = 
             return Unwritable(Reason.REPEATED, f"it begins with a sentence of {where}: {said[:80]}")
         if found := _other_figures(own, _flat(other)):
             return Unwritable(Reason.REPEATED, f"a sentence of {where} with other figures: {found[:80]}")
-        known = set(grams_of(_flat(other)))
+        known = set(grams_of(_flat(other), RUN))
         share = sum(gram in known for gram in grams) / len(grams) if len(grams) >= LEAST else 0.0
         if share > SHARED:
-            return Unwritable(Reason.REPEATED, f"{share:.0%} of its runs of four words are those of {where}: {own[:60]}")
+            return Unwritable(Reason.REPEATED, f"{share:.0%} of its runs of eight words are those of {where}: {own[:60]}")
     return None
 
 

@@ -47,18 +47,18 @@ def penalty(text: str, earlier: Earlier, *, asked: int) -> float:
     return off + repeated_share(look.flat) + again / max(1, len(look.flat))
 
 
-def repeated_share(flat: str) -> float:
+def repeated_share(flat: str, size: int = GRAM) -> float:
     """The share of a text's n-grams that came before in it. `flat`: casefolded, with single spaces."""
-    units = grams_of(flat)
+    units = grams_of(flat, size)
     return 1 - len(set(units)) / len(units) if units else 0.0
 
 
-def grams_of(flat: str) -> list[tuple[str, ...]]:
+def grams_of(flat: str, size: int = GRAM) -> list[tuple[str, ...]]:
     """The n-grams of a casefolded text: of its words, or of its characters if it has hardly any spaces."""
     parts = flat.split()
     if len(parts) < len(flat) / 20:
         parts = [sign for sign in flat if sign.isalnum()]
-    return [tuple(parts[place : place + GRAM]) for place in range(len(parts) - GRAM + 1)]
+    return [tuple(parts[place : place + size]) for place in range(len(parts) - size + 1)]
 
 
 async def preferred(texts: Sequence[str], ask: Ask, *, prompt: str) -> str:

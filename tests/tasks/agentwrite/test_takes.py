@@ -204,7 +204,7 @@ def test_a_paragraph_that_repeats_an_earlier_chapter_is_asked_for_again() -> Non
             "The oven\nAnother day had begun for the bakers.",
             "heading",
         ),
-        (prose(3, 60), "It was late. " + prose(3, 60).partition("\n")[2], "runs of four words"),
+        (prose(3, 60), "It was late. " + prose(3, 60).partition("\n")[2], "runs of eight words"),
         (
             "The old bakery in Lyon was founded in 1874 by two brothers. They were poor.",
             "Nobody knew. The old bakery in Lyon was founded in 1901 by two brothers.",
@@ -212,6 +212,7 @@ def test_a_paragraph_that_repeats_an_earlier_chapter_is_asked_for_again() -> Non
         ),
         ("里昂的老面包店由两兄弟于1874年在河边创立。", "没有人知道。里昂的老面包店由两兄弟于1901年在河边创立。", "other figures"),
         (prose(3, 60), prose(4, 60), ""),
+        (prose(3, 450), prose(4, 450), ""),
         ("It was founded in 1874 by two brothers from the hills.", "In 1901 the bakery moved to the square beside the church.", ""),
         ("Hot.", "Hot.", ""),
     ],
