@@ -182,7 +182,8 @@ def _show(work: EstimatedCalls, model: str, *, count: int, rehearsed: int, price
         known = "without a prefix cache; LONGWRITER_TEACHER_TRANSPORT=batch"
         rows.insert(4, ("dollars by batches", f"{work.dollars(price, cache=False, batched=True):,.2f}", known))
     batches = f"{work.rounds} batches one after the other, up to 24 h each; most providers need less"
-    rows.append(("time by batches", f"up to {span(work.longest_batches())}", batches))
+    days = round(work.longest_batches() / 86_400)
+    rows.append(("time by batches", f"up to {days:,} day{'s' * (days != 1)}", batches))
     if work.unplanned:
         rows.append(("without a plan", f"{work.unplanned:,.0f}", "instructions that the rehearsal could not plan; they would be Rejects"))
     if work.unwritten:
