@@ -65,7 +65,7 @@ def _evaluated(checkpoint: Path, scores: Path, answers: int) -> list[ScoredItem]
 def _row(arm: str, items: list[ScoredItem], student: list[ScoredItem]) -> str:
     found = next(row for row in paired(Side(arm, items), Side("student", student), mode=MODE).rows if row.measure == "s_l")
     ratio = fmean(item.fixed.written / item.asked for item in items if item.fixed)
-    interval = f" ({found.interval[0]:+.1f} to {found.interval[1]:+.1f})" if found.interval else ""
+    interval = f" ({found.interval.low:+.1f} to {found.interval.high:+.1f})" if found.interval else ""
     return f"| {arm} | {found.a:.1f} | {found.difference:+.1f}{interval} | {ratio:.2f} |"
 
 

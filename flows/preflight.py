@@ -131,9 +131,9 @@ def _mixed_in(names: set[str], params: Params) -> Iterator[str]:
     """One line for each local source of general data without a file, because the stages before it are paid for."""
     from tasks.sources.files import files_of
 
-    mixed = {"assemble": params.assemble.general, "build_pairs": params.build_pairs.general}
-    for stage in ("assemble", "build_pairs"):
-        for entry in mixed[stage].sources if stage in names and mixed[stage].ratio else []:
+    chats, pairs = params.assemble.general, params.build_pairs.general
+    for stage, sources, ratio in (("assemble", chats.sources, chats.ratio), ("build_pairs", pairs.sources, pairs.ratio)):
+        for entry in sources if stage in names and ratio else []:
             try:
                 _ = files_of(entry, Path(params.collect.folder)) if entry.place == "local" else []
             except BadInput as error:

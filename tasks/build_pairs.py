@@ -65,14 +65,14 @@ def run(
     bias = length_bias(pairs.records(Pair))
     store.write_json(out / "bias.json", bias)
     general = Wanted(Pair, "build_pairs", "general pairs", round(build_pairs.general.ratio * len(pairs)))
-    found_pairs = fit_pairs(build_pairs.general, folder, scored_on(benchmark, folder, collect)) if general.count else ()
+    found_pairs = fit_pairs(build_pairs.general, folder, scored_on(benchmark, folder, collect)) if general.number else ()
     with mixed(general, found_pairs, out, seed=seed) as mix:
         store.write(out / "pairs.jsonl", chain(pairs.records(Pair), mix.taken()))
         store.write(out / "rejects.jsonl", chain(rejects.records(Reject), _counted(mix.rejects(), reasons)))
     answered = sum(map(len, requests.values()))
     unscored = sum(one.rubric is None for judged in requests.values() for one in judged)
     longer = {} if bias.overall is None else {"longer_chosen": bias.overall.longer_chosen}
-    counts = {"requests": len(requests), "pairs": len(pairs), "general_pairs": general.count, **reasons}
+    counts = {"requests": len(requests), "pairs": len(pairs), "general_pairs": general.number, **reasons}
     return {**counts, "answers": answered, "answers_unscored": unscored, **longer}
 
 

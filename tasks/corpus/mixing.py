@@ -23,14 +23,15 @@ class Wanted(NamedTuple, Generic[R]):
     record: type[R]
     stage: str
     noun: str  # for messages, such as "general chats"
-    count: int
+    number: int  # of records
 
 
 class Mix(Generic[R]):
     """The drawn records, and a Reject for every other row. Valid inside `mixed`."""
 
     def __init__(self, wanted: Wanted[R], fit: Path, unfit: Path, ids: frozenset[str]) -> None:
-        self._wanted, self._fit, self._unfit, self._ids = wanted, fit, unfit, ids
+        self._wanted: Wanted[R] = wanted
+        self._fit, self._unfit, self._ids = fit, unfit, ids
 
     def __len__(self) -> int:
         return len(self._ids)
@@ -42,7 +43,7 @@ class Mix(Generic[R]):
     def rejects(self) -> Iterator[Reject]:
         """The rows that cannot be used, then the accepted records that were not drawn."""
         yield from _read(self._unfit, Reject)
-        detail = f"the ratio asks for {self._wanted.count:,}"
+        detail = f"the ratio asks for {self._wanted.number:,}"
         for one in _read(self._fit, self._wanted.record):
             if one.id not in self._ids:
                 yield Reject(id=one.id, stage=self._wanted.stage, reason=Reason.NOT_DRAWN, detail=detail, source=one.source)
@@ -50,12 +51,12 @@ class Mix(Generic[R]):
 
 @contextmanager
 def mixed(wanted: Wanted[R], found: Iterable[R | Reject], folder: Path, *, seed: int) -> Iterator[Mix[R]]:
-    """Draw `wanted.count` of the records in `found`, which is not read if the count is 0.
+    """Draw `wanted.number` of the records in `found`, which is not read if the number is 0.
 
     The temporary files in `folder` are removed at the end. Raises GateFailed if there are fewer accepted records.
     """
     fit, unfit = folder / ".fit.jsonl", folder / ".unfit.jsonl"
-    store.write(fit, _sift(wanted, found if wanted.count else (), unfit))
+    store.write(fit, _sift(wanted, found if wanted.number else (), unfit))
     yield Mix(wanted, fit, unfit, _draw(wanted, fit, seed=seed))
     fit.unlink()
     unfit.unlink()
@@ -73,12 +74,12 @@ def _sift(wanted: Wanted[R], found: Iterable[R | Reject], unfit: Path) -> Iterat
 
 def _draw(wanted: Wanted[R], fit: Path, *, seed: int) -> frozenset[str]:
     keys = [(hashlib.sha256(f"{seed}\0{one.id}".encode()).digest(), one.id) for one in _read(fit, wanted.record)]
-    if len(keys) < wanted.count:
+    if len(keys) < wanted.number:
         raise GateFailed(
-            f"{wanted.stage}: the ratio asks for {wanted.count:,} {wanted.noun}, the sources have {len(keys):,} that are fit; "
+            f"{wanted.stage}: the ratio asks for {wanted.number:,} {wanted.noun}, the sources have {len(keys):,} that are fit; "
             f"lower {wanted.stage}.general.ratio, or add sources"
         )
-    return frozenset(id for _, id in nsmallest(wanted.count, keys))
+    return frozenset(id for _, id in nsmallest(wanted.number, keys))
 
 
 RowT = TypeVar("RowT", Sample, Pair, Reject)

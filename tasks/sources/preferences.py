@@ -109,15 +109,15 @@ def _check_scores(row: Mapping[str, object], names: Mapping[str, str]) -> None:
     """Raises TiedPreference for equal scores, Misfit if the rejected answer has the higher one."""
     for one, two in _SCORES:
         if one in names and two in names:
-            better, worse = (plain(row[names[name]]) for name in (one, two))
-            if _is_number(better) and _is_number(worse) and better <= worse:
+            better, worse = (_number(plain(row[names[name]])) for name in (one, two))
+            if better is not None and worse is not None and better <= worse:
                 if better == worse:
                     raise TiedPreference(f"{names[one]} and {names[two]} are equal: {better:g}")
                 raise Misfit(f"{names[one]}: {better:g} is below {names[two]}, {worse:g}")
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and not is_null(value)
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) and not is_null(value) else None
 
 
 def _winner(row: Mapping[str, object], names: Mapping[str, str]) -> str:
@@ -163,8 +163,8 @@ def _score(answer: object) -> float | None:
     keys = {normal(name): name for name in reversed(list(answer))}
     for sign, columns in ((1, _RATINGS), (-1, ("rank",))):
         for column in columns:
-            if column in keys and _is_number(value := plain(answer[keys[column]])):
-                return sign * float(str(value))
+            if column in keys and (value := _number(plain(answer[keys[column]]))) is not None:
+                return sign * value
     return None
 
 

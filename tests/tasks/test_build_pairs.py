@@ -29,8 +29,7 @@ def run(
     store.write(folder / "answers.jsonl", answers)
     (folder / "benchmark.jsonl").write_text(json.dumps({"prompt": BENCHMARK, "length": 500}) + "\n")
     inputs = (folder / "answers.jsonl", ROOT / PARAMS.prompt, tmp_path, folder / "benchmark.jsonl")
-    sections = {"collect": COLLECT, "build_pairs": params, "judge_model": judge}
-    metrics = build_pairs.run(*inputs, folder, seed=seed, **sections)
+    metrics = build_pairs.run(*inputs, folder, seed=seed, collect=COLLECT, build_pairs=params, judge_model=judge)
     pairs, rejects = folder / "pairs.jsonl", folder / "rejects.jsonl"
     kept = store.read_list(pairs, Pair) if pairs.stat().st_size else []
     return dict(metrics), {pair.id: pair for pair in kept}, store.read_list(rejects, Reject) if rejects.stat().st_size else []
@@ -106,7 +105,7 @@ def test_without_a_judge_the_length_decides_and_a_loop_is_no_length(tmp_path: Pa
     assert (bias.overall.pairs, bias.overall.s_q, bias.overall.score) == (1, None, None)
 
 
-GENERAL = [
+GENERAL: list[dict[str, object]] = [
     {"prompt": f"What is number {n} on the list?", "chosen": f"Number {n} is a bird of the sea.", "rejected": "A bird."} for n in range(30)
 ]
 UNFIT: list[tuple[dict[str, object], Reason]] = [

@@ -135,12 +135,14 @@ def test_thoughts_between_paragraphs_are_read_where_thoughts_came_first() -> Non
         "```</think>\n",
         " ",
         "<|channel|>final<|message|> ",
-        "\n\n<think>\n",
-        "a\n\n<think>\n</think>\n\n",
-        " \n",
     ],
 )
 def test_a_megabyte_of_tags_is_split_in_linear_time(piece: str) -> None:
     split_thoughts(piece * (1_000_000 // len(piece)))
     split_thoughts(f"<think>{piece * (1_000_000 // len(piece))}x")
-    split_thoughts(f"<think>a</think>b{piece * (1_000_000 // len(piece))}x")
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("piece", ["\n\n<think>\n", "a\n\n<think>\n</think>\n\n", "\n\n[THINK]\n\n<think>\n", " \n"])
+def test_thoughts_between_paragraphs_are_read_in_linear_time(piece: str) -> None:
+    split_thoughts(f"<think>a</think>b{piece * (300_000 // len(piece))}x")
