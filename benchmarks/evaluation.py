@@ -74,7 +74,8 @@ def evaluate() -> None:
 
         def answer() -> None:
             args = {"seed": 42, "predict": params.predict, "candidate_model": CANDIDATE}
-            predict.run(work / "benchmark.jsonl", work / "checkpoints", work / "aligned", work / "predicted", **args)  # type: ignore[arg-type]
+            folders = work / "checkpoints", work / "aligned", work / "reinforced", work / "predicted"
+            predict.run(work / "benchmark.jsonl", *folders, **args)  # type: ignore[arg-type]
 
         def grade() -> None:
             once = params.judge.model_copy(update={"repeats": 1, "pairwise": False})

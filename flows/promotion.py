@@ -43,7 +43,7 @@ def promotion(push: bool = False, approval: bool = False) -> dict[str, str]:
         stages.run("score", push=push)
         stages.run("evaluate_general", push=push)
         arguments = _arguments_of_promote()
-        answer = ask(tracking("preview", *arguments[:4]))
+        answer = ask(tracking("preview", *arguments[:5]))
         stages.run("promote", push=push)
         version = store.read_document(Path(arguments[-1]) / "decision.json", Decision).version
         get_run_logger().info(tracking("approve", version, "--by", answer.by, "--note", answer.note))

@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 OUT, SMALL, PARAMS = Path("docs/pictures"), Path("docs/smollm2"), Path("params.yaml")
 COLUMNS, ROWS = 96, 40
 ESSAY = 'longwriter write "A 300-word guide to sourdough" --profile rehearsal'
-ORDER = {"base": "#8a8a8a", "control": "#d95f02", "student": "#1b6ca8", "aligned": "#0b8457"}
+ORDER = {"base": "#8a8a8a", "control": "#d95f02", "student": "#1b6ca8", "aligned": "#0b8457", "reinforced": "#7a5195"}
 NAMES = {"brown": "yellow", "brightbrown": "bright_yellow"}  # pyte's names of colours that rich calls otherwise
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False, invoke_without_command=True)

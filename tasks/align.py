@@ -12,7 +12,7 @@ from pathlib import Path
 from statistics import fmean
 
 from tasks import progress, stage, store
-from tasks.schema.errors import BadInput, BadSettings
+from tasks.schema.errors import BadSettings
 from tasks.schema.params import Align, Base
 from tasks.schema.records import Pair, Reason, Reject
 from tasks.schema.settings import settings
@@ -25,7 +25,7 @@ from tasks.training.launch import plan, train_all
 from tasks.training.pair_tokens import Encoded, PairEncoder
 from tasks.training.preflight import check_base, check_jobs
 from tasks.training.row_order import steps_of
-from tasks.training.tokenizer import load_tokenizer
+from tasks.training.tokenizer import tokenizer_of
 
 STUDENT, ALIGNED = "student", "aligned"
 CLOSING = 0.1  # share of steps at the end that the metrics average
@@ -59,13 +59,6 @@ def _encoded(pairs: Path, count: int, student: Path, context: int) -> Iterator[t
 
 def _reject(pair: Pair, reason: Reason, detail: str) -> Reject:
     return Reject(id=pair.id, stage="align", reason=reason, detail=detail, source=pair.source or pair.id)
-
-
-def tokenizer_of(student: Path) -> object:
-    """The student's tokenizer with its training form (tasks.models.chat_templates). Raises BadInput if there is no student."""
-    if not student.is_dir():
-        raise BadInput(student, "no such checkpoint", fix="run the train stage again")
-    return load_tokenizer(Base(model=str(student), revision="", remote_code=False)).tokenizer
 
 
 def _trained(pairs: Sequence[tuple[str, Encoded]], student: Path, out: Path, *, seed: int, align: Align) -> list[TrainingStep]:

@@ -31,8 +31,9 @@ from tasks.training.base_checks import base
 GIB = 2**30
 ANSWER = 60.0  # seconds that the tiny request may take
 TOKENS = 64  # limit of its reply
+PLANNED = 80.0  # GiB of a GPU, on a machine without one
 READY = {"type": "object", "properties": {"ready": {"type": "boolean"}}, "required": ["ready"], "additionalProperties": False}
-JSON_ROLES: tuple[Role, ...] = ("selector", "judge", "second_judge")  # their replies must be JSON
+JSON_ROLES: tuple[Role, ...] = ("selector", "judge", "second_judge", "reward_judge")  # their replies must be JSON
 LOCAL = ("localhost", "127.0.0.1", "::1", "[::1]")
 
 
@@ -81,7 +82,7 @@ def versions() -> Iterator[Check]:
 
 
 def room(params: Params, own: Settings) -> Iterator[Check]:
-    """Check that the workspace can be written, disk space for checkpoints, and each GPU's memory for train and align."""
+    """Check that the workspace can be written, disk space for checkpoints, and each GPU's memory for each training."""
     yield from _writable(own)
     yield from attempt("disk and memory", lambda: _room(params, own))
 
@@ -110,7 +111,7 @@ def _writable(own: Settings) -> Iterator[Check]:
 
 
 def _room(params: Params, own: Settings) -> Iterator[Check]:
-    from tasks.training.budget import on_each_gpu, shapes_of, strategy_of
+    from tasks.training.budget import on_each_gpu, reinforcing, shapes_of, strategy_of
     from tasks.training.preflight import check_gpus, gpus, room_needed, slow_attention
 
     shapes, strategy, found = shapes_of(params.base, params.train.tiny, vocabulary=params.pack.vocabulary), None, gpus()
@@ -130,6 +131,9 @@ def _room(params: Params, own: Settings) -> Iterator[Check]:
     needs = {"train": on_each_gpu(shapes, params.train, strategy, own, context=params.pack.context)}
     if params.sample.prompts:
         needs["align"] = on_each_gpu(shapes, params.align, strategy, own, context=params.align.context, pairs=True)
+    if params.reinforce.prompts:
+        smallest_gpu = min((gpu.memory for gpu in found), default=PLANNED)
+        needs["reinforce"] = reinforcing(shapes, params.reinforce, strategy, own, gpu=smallest_gpu)
     for stage, memory in needs.items():
         detail = f"{stage} needs {memory.total:.0f} GiB on each of {own.processes * own.machines} GPUs with {strategy.name}"
         smallest = min((gpu.memory for gpu in found), default=None)

@@ -1,4 +1,4 @@
-"""evaluate_general: measure the general ability of student and aligned student with lm-evaluation-harness, over the candidate's endpoint.
+"""evaluate_general: measure the general ability of the trained students with lm-evaluation-harness, over the candidate's endpoint.
 
 A model that learned long writing but lost its general ability must not be promoted, so the gate has a floor for each task
 (promote.min_general). A question that the endpoint refuses is counted, named in harness.json, and in no score. The cost is questions ×
@@ -16,11 +16,14 @@ from tasks.schema.errors import BadInput
 from tasks.schema.params import EvaluateGeneral, Model
 from tasks.schema.records import Abilities, ByName
 
-STUDENT, ALIGNED = "student", "aligned"
+STUDENT, ALIGNED, REINFORCED = "student", "aligned", "reinforced"
 
 
-def run(trained: Path, aligned: Path, out: Path, *, evaluate_general: EvaluateGeneral, candidate_model: Model) -> stage.Metrics:
-    folders = [trained / STUDENT, *(folder for folder in [aligned / ALIGNED] if folder.is_dir())] if evaluate_general.tasks else []
+def run(
+    trained: Path, aligned: Path, reinforced: Path, out: Path, *, evaluate_general: EvaluateGeneral, candidate_model: Model
+) -> stage.Metrics:
+    further = [folder for folder in (aligned / ALIGNED, reinforced / REINFORCED) if folder.is_dir()]
+    folders = [trained / STUDENT, *further] if evaluate_general.tasks else []
     results = {folder.name: stage.run_async(_measured(folder, evaluate_general, candidate_model)) for folder in folders}
     scores = {name: {score.task: score.value for score in result.scores} for name, result in results.items()}
     store.write_json(out / "general.json", Abilities(scores))
@@ -43,6 +46,6 @@ async def _measured(checkpoint: Path, evaluate_general: EvaluateGeneral, model: 
 
 if __name__ == "__main__":
     stage.main(
-        "TRAINED ALIGNED OUT",
+        "TRAINED ALIGNED REINFORCED OUT",
         lambda params: partial(run, evaluate_general=params.evaluate_general, candidate_model=params.models.candidate),
     )

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 GREY = "#7f7f7f"
 # At least 3:1 against white and against the dark page (WCAG 2.2, 1.4.11).
-COLOURS = {"student": "#2f7ed8", "control": "#c8701a", "aligned": "#2f8f63", "base": "#b0559f"}
+COLOURS = {"student": "#2f7ed8", "control": "#c8701a", "aligned": "#2f8f63", "reinforced": "#8a6d1f", "base": "#b0559f"}
 OTHERS = ("#8a7a3a", "#3d8f8f", "#c2566b")
 _HOVER = "longwriter-point-"  # marks matplotlib's links until `_linked` replaces them
 _LINK = "page:"  # marks links to the page until `inline` replaces them

@@ -1,8 +1,8 @@
 """predict: the candidate models answer the benchmark over HTTP (paper, section 4.1).
 
-Each checkpoint gives `predict.samples` answers per item; the written tokens drive the cost. Student, aligned student (if any), base
-model (if predict.base) and control are served one after the other, by the pipeline's own server unless LONGWRITER_CANDIDATE_URL names
-another.
+Each checkpoint gives `predict.samples` answers per item; the written tokens drive the cost. Student, aligned and reinforced student (if
+any), base model (if predict.base) and control are served one after the other, by the pipeline's own server unless
+LONGWRITER_CANDIDATE_URL names another.
 """
 
 from functools import partial
@@ -20,13 +20,14 @@ from tasks.text.live_checks import Watch
 from tasks.training.base_candidate import base_folder
 
 BASE = "base"  # the candidate's name of the base model
-ORDER = ("student", "aligned", BASE)  # other checkpoints come after these
+ORDER = ("student", "aligned", "reinforced", BASE)  # other checkpoints come after these
 
 
 def run(
     benchmark: Path,
     trained: Path,
     aligned: Path,
+    reinforced: Path,
     out: Path,
     *,
     seed: int,
@@ -34,8 +35,8 @@ def run(
     predict: Predict,
     candidate_model: Model,
 ) -> stage.Metrics:
-    """`trained` and `aligned` are folders of checkpoints; `aligned` is empty if alignment is off."""
-    items, folders = read_items(benchmark).items, {folder.name: folder for folder in candidates(trained, aligned)}
+    """The first three folders contain checkpoints; `aligned` and `reinforced` are empty if their stages are off."""
+    items, folders = read_items(benchmark).items, {folder.name: folder for folder in candidates(trained, aligned, reinforced)}
     if not folders:
         raise BadInput(trained, "the folder has no checkpoint", fix="run the train stage again")
     if predict.base:
@@ -59,7 +60,7 @@ async def stopped_early(chat: Chat, item: BenchmarkItem, sample: int) -> WholeAn
 
 
 def candidates(*places: Path) -> list[Path]:
-    """The checkpoint folders in these folders, in the order student, aligned, others by name."""
+    """The checkpoint folders in these folders, in the order of ORDER, others by name."""
     found = [folder for place in places for folder in place.iterdir() if folder.is_dir()]
     return sorted(found, key=lambda folder: _place(folder.name))
 
@@ -70,6 +71,6 @@ def _place(name: str) -> tuple[int, str]:
 
 if __name__ == "__main__":
     stage.main(
-        "BENCHMARK TRAINED ALIGNED OUT",
+        "BENCHMARK TRAINED ALIGNED REINFORCED OUT",
         lambda params: partial(run, seed=params.seed, base=params.base, predict=params.predict, candidate_model=params.models.candidate),
     )

@@ -1,10 +1,10 @@
 """promote: register the checkpoint as a model version, and decide by the gate whether it becomes champion.
 
-The aligned student is registered, unless its S̄ (S_l if no answer was scored) is below the student's; then the student is. The stage
-records training and evaluation as MLflow runs, copies the checkpoint into the registry (no weights in memory, no pickle), decides, and
-writes the reason on the version. A version that passes every axis becomes champion in the stage serve, once it has been served. A version
-that does not pass is no error: it becomes the challenger. The stage is cheap and repeatable: the same checkpoint and scores find their
-existing runs and version.
+The last trained of student, aligned and reinforced student is registered, unless an earlier one has a higher S̄ (S_l if no answer was
+scored). The stage records training and evaluation as MLflow runs, copies the checkpoint into the registry (no weights in memory, no
+pickle), decides, and writes the reason on the version. A version that passes every axis becomes champion in the stage serve, once it has
+been served. A version that does not pass is no error: it becomes the challenger. The stage is cheap and repeatable: the same checkpoint
+and scores find their existing runs and version.
 """
 
 from collections.abc import Mapping
@@ -14,14 +14,14 @@ from pathlib import Path
 from tasks import stage, store
 from tasks.longbench.compare import read_side
 from tasks.longbench.scorecard import read_scorecards
-from tasks.schema.params import Align, Base, Pack, Promote, Train
+from tasks.schema.params import Align, Base, Pack, Promote, Reinforce, Train
 from tasks.tracking import checkpoint, gate, registry, turn
 from tasks.tracking.alias_moves import SINCE
-from tasks.tracking.candidates import ALIGNED, GateCandidate, choose, decide
+from tasks.tracking.candidates import ALIGNED, REINFORCED, Checkpoints, GateCandidate, choose, decide
 from tasks.tracking.champion_scores import CANDIDATE, CARD, ITEMS
 from tasks.tracking.client import answering
 from tasks.tracking.eval_fingerprint import UNDER, under
-from tasks.tracking.recording import record_alignment, record_evaluation, record_training, score_tags
+from tasks.tracking.recording import record_alignment, record_evaluation, record_reinforcement, record_training, score_tags
 
 TRIES = 5  # of deciding while somebody moves the alias
 
@@ -29,6 +29,7 @@ TRIES = 5  # of deciding while somebody moves the alias
 def run(
     trained: Path,
     aligned: Path,
+    reinforced: Path,
     scored: Path,
     general: Path,
     dataset: Path,
@@ -39,16 +40,19 @@ def run(
     pack: Pack,
     train: Train,
     align: Align,
+    reinforce: Reinforce,
     promote: Promote,
 ) -> stage.Metrics:
     cards = read_scorecards(scored / CARD)
-    chosen = choose(cards, trained, aligned, scored, general, promote)
+    chosen = choose(cards, Checkpoints(trained, aligned, reinforced), scored, general, promote)
     answers = read_side(f"{scored / ITEMS}:{chosen.name}")
     tags = {CANDIDATE: chosen.name, UNDER: under(answers.answers, answers.judge), **score_tags(chosen.card, chosen.abilities)}
     with answering():
         training = record_training(trained, dataset, seed=seed, base=base, pack=pack, train=train)
-        if chosen.name == ALIGNED:
+        if chosen.name == ALIGNED or (chosen.name == REINFORCED and (aligned / "checkpoints" / ALIGNED).is_dir()):
             training = record_alignment(aligned, dataset, sft_run=training, seed=seed, align=align)
+        if chosen.name == REINFORCED:
+            training = record_reinforcement(reinforced, before=training, seed=seed, reinforce=reinforce)
         evaluation = record_evaluation(
             scored / CARD,
             scored / ITEMS,
@@ -104,8 +108,15 @@ def _decided(
 
 if __name__ == "__main__":
     stage.main(
-        "TRAINED ALIGNED SCORED GENERAL DATASET OUT",
+        "TRAINED ALIGNED REINFORCED SCORED GENERAL DATASET OUT",
         lambda params: partial(
-            run, seed=params.seed, base=params.base, pack=params.pack, train=params.train, align=params.align, promote=params.promote
+            run,
+            seed=params.seed,
+            base=params.base,
+            pack=params.pack,
+            train=params.train,
+            align=params.align,
+            reinforce=params.reinforce,
+            promote=params.promote,
         ),
     )

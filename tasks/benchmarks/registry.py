@@ -1,9 +1,8 @@
 """Finds benchmarks by entry point: this project's own and those of other installed distributions."""
 
-from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 
+from tasks import plugins
 from tasks.benchmarks.interface import Benchmark, Suite
 from tasks.benchmarks.sources import is_right
 from tasks.schema.errors import BadInput
@@ -35,12 +34,12 @@ def benchmark(name: str) -> Benchmark:
     found = _found()
     if name not in found:
         raise BadInput(name, "no benchmark of that name", fix=f"use one of {', '.join(found)}, or give a file")
-    return _loaded(name, found[name])
+    return plugins.loaded(name, found[name], Benchmark)
 
 
 def every() -> list[Benchmark]:
     """All benchmarks. Raises BadInput for a plug-in that cannot be imported."""
-    return [_loaded(name, value) for name, value in _found().items()]
+    return [plugins.loaded(name, value, Benchmark) for name, value in _found().items()]
 
 
 def open_suite(one: Benchmark, folder: Path | None = None) -> Suite:
@@ -56,16 +55,4 @@ def open_suite(one: Benchmark, folder: Path | None = None) -> Suite:
 
 
 def _found() -> dict[str, str]:
-    others = {point.name: point.value for point in sorted(entry_points(group=GROUP))}
-    return {**OWN, **{name: value for name, value in others.items() if name not in OWN}}
-
-
-def _loaded(name: str, value: str) -> Benchmark:
-    point = EntryPoint(name, value, GROUP)
-    try:
-        found = getattr(import_module(point.module), point.attr)
-    except (ImportError, AttributeError) as error:
-        raise BadInput(name, f"the plug-in {value} cannot be imported: {error}", fix="reinstall or remove its package") from None
-    if not isinstance(found, Benchmark):
-        raise BadInput(name, f"{value} is no tasks.benchmarks.interface.Benchmark", fix="correct the entry point of its package")
-    return found
+    return plugins.found(GROUP, OWN)

@@ -16,7 +16,7 @@ from tasks.training.pair_bias import LengthBias
 
 STYLES = Path(__file__).parent / "page.css"
 REPRODUCE = "longwriter run"
-MODEL_ORDER = ("base", "control", "student", "aligned")  # of the plot of asked against written lengths
+MODEL_ORDER = ("base", "control", "student", "aligned", "reinforced")  # of the plot of asked against written lengths
 
 
 def write_page(path: Path, run: Run) -> None:

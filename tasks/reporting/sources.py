@@ -159,8 +159,9 @@ def _costs() -> list[RoleCost]:
 
 
 def _in_order(cards: Mapping[str, Scorecard]) -> dict[str, Scorecard]:
-    """Orders the models: the student, the aligned student, then all others by name."""
-    return {model: cards[model] for model in sorted(cards, key=lambda model: (model != "student", model != "aligned", model))}
+    """Orders the models: the student, the aligned and the reinforced student, then all others by name."""
+    first = ("student", "aligned", "reinforced")
+    return {model: cards[model] for model in sorted(cards, key=lambda model: (first.index(model) if model in first else len(first), model))}
 
 
 def _lengths(dataset: Path) -> Lengths:

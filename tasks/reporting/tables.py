@@ -30,7 +30,15 @@ HEADLINES = {
 }
 
 
-PAIRS = (("student", "base"), ("aligned", "base"), ("student", "control"), ("aligned", "student"), ("control", "base"))
+PAIRS = (
+    ("student", "base"),
+    ("aligned", "base"),
+    ("student", "control"),
+    ("aligned", "student"),
+    ("reinforced", "aligned"),
+    ("reinforced", "student"),
+    ("control", "base"),
+)
 MEASURES: tuple[tuple[Mode, str, str], ...] = (
     ("paper", "s_l", "S_l, paper mode"),
     ("fixed", "s_l", "S_l, fixed mode"),

@@ -22,6 +22,9 @@ MEANINGS: dict[Level, str] = {
 }
 
 
+TITLES = {"aligned": "aligned student", "reinforced": "reinforced student"}  # of candidate models; others are called by their names
+
+
 class PageHeadline(NamedTuple):
     """What happened, for the top of the page."""
 
@@ -43,7 +46,7 @@ def headline(decision: Decision | None, served: Served | None) -> PageHeadline:
     if decision is None:
         return PageHeadline(None, "No verdict yet: the stage promote has not run.", None)
     promoted = decision.alias == "champion"
-    who = f"version {decision.version}, the {'aligned student' if decision.model == 'aligned' else decision.model},"
+    who = f"version {decision.version}, the {TITLES.get(decision.model, decision.model)},"
     axis = deciding(decision)
     if promoted and (served is None or served.version != decision.version):
         return PageHeadline(

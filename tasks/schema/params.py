@@ -59,6 +59,10 @@ class Models(Section):
     selector: Model
     judge: Model | None = Field(description="gives S_q; null: nobody does, S_q is unscored and S̄ does not exist")
     second_judge: Model | None = Field(description="scores everything too, for the agreement of the two; null: nobody does")
+    reward_judge: Model | None = Field(
+        description="compares answers for the stage reinforce; neither `judge` nor `second_judge`, which must not have trained what they"
+        " score; null: nobody does"
+    )
     candidate: Model
 
     @model_validator(mode="after")
@@ -472,6 +476,54 @@ class Align(Optimization):
     max_rejects: Share
 
 
+class Reinforce(Optimization):
+    """Reinforcement learning of the (aligned) student on rewards, by GRPO (arXiv 2402.03300). `global_batch` counts answers."""
+
+    version: Version
+    prompts: int = Field(ge=0, description="collected prompts that ask for a length, drawn by their ids; 0: no reinforcement")
+    max_words: int | None = Field(ge=1, description="prompts that ask for more words are not drawn; null: all are")
+    group: int = Field(ge=1, description="answers to a prompt at a step, that are compared with each other; 2 or more")
+    temperature: float = Field(gt=0, le=2, description="of the answers; 0 would make a group of equal answers")
+    top_p: float = Field(gt=0, le=1)
+    max_tokens: int = Field(ge=1, description="of an answer; must be enough for the longest requested length")
+    overlong: Literal["keep", "mask", "soft"] = Field(
+        description="answers that max_tokens cuts off: keep them; mask their loss; soft: a reward falls from 0 to -1 over the last fifth of"
+        " max_tokens (DAPO, arXiv 2503.14476)"
+    )
+    rewards: dict[str, Annotated[float, Field(gt=0, le=1_000)]] = Field(
+        min_length=1, description="weight by plug-in (tasks/rewards): length, repetition, ended, substance, ranking, or one of your own"
+    )
+    combine: Literal["average", "weights", "sum"] = Field(
+        description="average, weights: normalise each reward in its group, then take the (weighted) mean (LongWriter-Zero); sum: normalise"
+        " the weighted sum (POLARIS)"
+    )
+    opponents: int = Field(ge=1, description="answers of the group that the ranking compares each answer with, at most, on either side")
+    tries: int = Field(ge=1, description="times that a comparison is asked for before it is unscored")
+    max_unscored: Share = Field(description="share of the answers that a reward may leave unscored, over the last steps")
+    max_flat: int = Field(ge=1, description="steps in a row without any difference within a group, after which the training stops")
+    beta: float = Field(ge=0, le=1_000, description="weight of the KL divergence from the student; 0: no reference model in memory")
+    clip: tuple[Share, float] = Field(description="the ratio of probabilities is clipped to [1 - first, 1 + second]")
+    held_out: int = Field(ge=0, description="prompts that are only watched, never trained on; 0: nothing is watched")
+    watch_every: int = Field(ge=1, description="steps between two looks at the held-out prompts")
+    max_fall: Percent = Field(
+        description="points of held-out S_l without loops that may be lost while the trained reward rises; more at two looks in a row stops"
+    )
+
+    @model_validator(mode="after")
+    def trainable(self) -> "Reinforce":
+        if self.group < 2:
+            raise ValueError("group is 1: an answer alone has no advantage over its group, so nothing is learned; set it to 2 or more")
+        if self.global_batch % self.group:
+            raise ValueError(f"global_batch {self.global_batch} is no multiple of group {self.group}; it counts answers, in whole groups")
+        if self.combine == "average" and set(self.rewards.values()) != {1.0}:
+            raise ValueError("combine `average` weighs all rewards equally; set all weights to 1.0, or combine to `weights`")
+        return self
+
+    @property
+    def prompts_per_step(self) -> int:
+        return self.global_batch // self.group
+
+
 class Predict(Section):
     """Answers of the candidate models to the benchmark."""
 
@@ -576,6 +628,7 @@ class Params(Section):
     sample: SampleSection
     build_pairs: BuildPairs
     align: Align
+    reinforce: Reinforce
     predict: Predict
     judge: Judge
     evaluate_general: EvaluateGeneral
@@ -600,6 +653,8 @@ class Params(Section):
                 f"promote.max_length_variation is {self.promote.max_length_variation:g}, and predict.samples is {self.predict.samples}:"
                 " one answer to a prompt has no variation; set predict.samples to 2 or more, or promote.max_length_variation to null"
             )
+        if self.reinforce.prompts:
+            _check_reward_judge(self.models, self.reinforce)
         if self.predict.base and self.base.model == "tiny":
             raise ValueError("predict.base is true, and base.model `tiny` has no weights before it is trained; set predict.base to false")
         if self.predict.stop_early and self.models.candidate.temperature == 0:
@@ -608,6 +663,30 @@ class Params(Section):
             )
             raise ValueError(f"predict.stop_early is true, and {problem}")
         return self
+
+
+RANKING = "ranking"  # the reward that asks models.reward_judge
+
+
+def _check_reward_judge(models: Models, reinforce: Reinforce) -> None:
+    """Raises ValueError if the judge that trains also scores, or if the ranking has no judge."""
+    trains = models.reward_judge
+    if trains is None:
+        if RANKING in reinforce.rewards:
+            raise ValueError("reinforce.rewards has `ranking`, and models.reward_judge is null; name a judge, or remove `ranking`")
+        return
+    for role in ("judge", "second_judge"):
+        scores: Model | None = getattr(models, role)
+        if scores and _bare(scores.name) == _bare(trains.name):
+            raise ValueError(
+                f"models.reward_judge is {trains.name}, which is also models.{role}: a model that was trained to please a judge cannot be"
+                " scored by it; name another model in one of the two"
+            )
+
+
+def _bare(name: str) -> str:
+    """A model's name without the provider's prefix: openai/gpt-4o and gpt-4o are one model."""
+    return name.rstrip("/").rpartition("/")[2].casefold()
 
 
 def load(path: Path = Path("params.yaml")) -> Params:

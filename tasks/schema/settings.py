@@ -16,10 +16,12 @@ from tasks.schema.errors import BadSettings
 from tasks.schema.urls import Url
 
 Attention = Literal["auto", "sdpa", "flex_attention", "flash_attention_2", "eager"]
-Role = Literal["teacher", "selector", "judge", "second_judge", "candidate"]
+Role = Literal["teacher", "selector", "judge", "second_judge", "reward_judge", "candidate"]
+Rollouts = Literal["transformers", "colocate", "server"]
 Transport = Literal["direct", "batch", "openai_batch", "anthropic_batch"]
 
 PREFIX = "LONGWRITER_"
+LIKE_THE_JUDGE = ("second_judge", "reward_judge")  # roles that use the judge's URL and key if they have none
 UNDER_WAY = 4  # items per request in flight: enough to choose the most urgent request, few enough to fit in memory
 
 
@@ -64,11 +66,13 @@ class Settings(BaseSettings):
     selector_url: Url = Url("")
     judge_url: Url = Url("")
     second_judge_url: Url = Field(Url(""), description="empty: the judge's")
+    reward_judge_url: Url = Field(Url(""), description="empty: the judge's")
     candidate_url: Url = Field(Url(""), description="empty: the pipeline serves the trained checkpoint itself")
     teacher_api_key: SecretStr = SecretStr("")
     selector_api_key: SecretStr = SecretStr("")
     judge_api_key: SecretStr = SecretStr("")
     second_judge_api_key: SecretStr = SecretStr("")
+    reward_judge_api_key: SecretStr = SecretStr("")
     candidate_api_key: SecretStr = SecretStr("")
 
     teacher_transport: Transport = Field(
@@ -79,6 +83,7 @@ class Settings(BaseSettings):
     selector_transport: Transport = "direct"
     judge_transport: Transport = "direct"
     second_judge_transport: Transport = Field("direct", description="without a URL of its own, the judge's")
+    reward_judge_transport: Transport = Field("direct", description="each training step waits for its comparisons, so a batch is slow")
     candidate_transport: Transport = "direct"
     batch_gather: float = Field(5.0, ge=0, description="seconds without a new request after which the waiting ones are sent as a batch")
     batch_poll: float = Field(30.0, gt=0, description="seconds between two questions about the state of a batch")
@@ -142,6 +147,13 @@ class Settings(BaseSettings):
     sequence_parallel: int = Field(1, ge=1, description="processes that share each sequence (Ulysses), for contexts past one card")
     attention: Attention = Field("auto", description="auto: flash_attention_2 on a GPU that has it, sdpa elsewhere")
     liger: bool = Field(True, description="Liger's kernels in training, on a GPU where they are installed")
+    rollouts: Rollouts = Field(
+        "transformers",
+        description="what writes the answers of the stage reinforce: transformers' generate in the training processes; vLLM on the same"
+        " GPUs (colocate); or `trl vllm-serve` on others (server)",
+    )
+    rollouts_url: Url = Field(Url("http://127.0.0.1:8000"), description="of `trl vllm-serve`, for LONGWRITER_ROLLOUTS=server")
+    rollouts_memory: float = Field(0.3, gt=0, lt=1, description="share of each GPU that vLLM takes, for LONGWRITER_ROLLOUTS=colocate")
     checkpoints: int = Field(4, ge=0, description="that a training writes on its way, from which it can go on")
     keep_checkpoints: int = Field(2, ge=1, description="newest ones that are kept; older ones are removed")
 
@@ -162,9 +174,9 @@ class Settings(BaseSettings):
         return self.model_copy(update={f"{role}_url": Url(url)})
 
     def url(self, role: Role) -> Url:
-        """Returns the role's URL; empty without one. The second judge uses the judge's URL unless it has its own."""
+        """Returns the role's URL; empty without one. The other judges use the judge's URL unless they have their own."""
         own = Url(getattr(self, f"{role}_url"))
-        return Url(self.judge_url) if role == "second_judge" and not own else own
+        return Url(self.judge_url) if role in LIKE_THE_JUDGE and not own else own
 
     def transport(self, role: Role) -> Transport:
         """Returns how the role's requests are sent. The second judge has the judge's way unless it has its own URL."""
@@ -180,7 +192,8 @@ class Settings(BaseSettings):
     def api_key(self, role: Role) -> SecretStr:
         """Returns the role's key. Without a key and without credentials in the URL, OPENAI_API_KEY is used.
 
-        The second judge uses the judge's key if it has the same URL. Raises BadSettings if OPENAI_API_KEY cannot be part of a header.
+        The other judges use the judge's key if they have no URL of their own. Raises BadSettings if OPENAI_API_KEY cannot be part of a
+        header.
         """
         own = self.own_api_key(role)
         if own.get_secret_value() or self.url(role).user_info.get_secret_value():
@@ -193,7 +206,7 @@ class Settings(BaseSettings):
     def own_api_key(self, role: Role) -> SecretStr:
         """Returns the role's key without the fallback to OPENAI_API_KEY."""
         own: SecretStr = getattr(self, f"{role}_api_key")
-        if role == "second_judge" and not own.get_secret_value() and not self.second_judge_url:
+        if role in LIKE_THE_JUDGE and not own.get_secret_value() and not getattr(self, f"{role}_url"):
             own = self.judge_api_key
         return own
 

@@ -27,6 +27,7 @@ MODEL, DIGEST = "model_version", "checkpoint_digest"  # labels of a checkpoint: 
 PROMOTED = Path("data/promote/promoted.json")
 DATA, VERDICT = Path("data/assemble/dataset"), Path("data/validate_dataset/verdict.json")
 STUDENT, ALIGNED = Path("data/train/checkpoints/student"), Path("data/align/checkpoints/aligned")
+REINFORCED = Path("data/reinforce/checkpoints/reinforced")
 
 
 class Release(NamedTuple):
@@ -73,7 +74,7 @@ def _checkpoint(folder: Path) -> Release:
 
 
 def registered() -> Release:
-    """The checkpoint that the stage promote registered, student or aligned. Raises BadInput if promote has not run."""
+    """The checkpoint that the stage promote registered: student, aligned or reinforced. Raises BadInput if promote has not run."""
     try:
         number = Promoted.model_validate_json(_text(PROMOTED)).version
     except ValidationError:
@@ -87,7 +88,7 @@ def of_version(version: registry.Version) -> Release:
     Raises BadInput if the registry's files are gone or changed.
     """
     wanted = version.tags.get(registry.DIGEST)
-    for folder in (ALIGNED, STUDENT):
+    for folder in (REINFORCED, ALIGNED, STUDENT):
         if folder.is_dir() and (one := _checkpoint(folder)).labels[DIGEST] == wanted:
             return one._replace(labels={**one.labels, MODEL: version.number}, made_from=DATA)
     one = _checkpoint(registry.fetch(f"models:/{names().model}/{version.number}"))

@@ -84,6 +84,7 @@ def allow(version: Which) -> None:
 def preview(
     trained: Annotated[Path, typer.Argument(help="folder of the stage train")] = Path("data/train"),
     aligned: Annotated[Path, typer.Argument(help="folder of the stage align")] = Path("data/align"),
+    reinforced: Annotated[Path, typer.Argument(help="folder of the stage reinforce")] = Path("data/reinforce"),
     scored: Annotated[Path, typer.Argument(help="folder of the stage score")] = Path("data/score"),
     general: Annotated[Path, typer.Argument(help="general.json of the stage evaluate_general")] = Path(
         "data/evaluate_general/general.json"
@@ -92,10 +93,11 @@ def preview(
 ) -> None:
     """Print the scores, and what the stage promote would decide now, as Markdown. Registers nothing and moves no alias."""
     from tasks.tracking.approval import page
+    from tasks.tracking.candidates import Checkpoints
     from tasks.tracking.candidates import preview as previewed
 
     with one_line_errors():
-        card, decision = previewed(trained, aligned, scored, general, promote=load().promote)
+        card, decision = previewed(Checkpoints(trained, aligned, reinforced), scored, general, promote=load().promote)
         if as_json:
             shown = {"scorecard": card.model_dump(mode="json", exclude={"ruler"}), "decision": decision.model_dump(mode="json")}
             print(orjson.dumps(shown).decode())

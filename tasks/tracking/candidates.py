@@ -1,4 +1,4 @@
-"""Which of student and aligned student goes to the gate, and what the gate decides about it."""
+"""Which of student, aligned and reinforced student goes to the gate, and what the gate decides about it."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,7 +16,19 @@ from tasks.tracking.alias_moves import FALLEN
 from tasks.tracking.champion_scores import CARD, ITEMS, contest
 from tasks.tracking.client import answering
 
-STUDENT, ALIGNED = "student", "aligned"
+STUDENT, ALIGNED, REINFORCED = "student", "aligned", "reinforced"
+
+
+class Checkpoints(NamedTuple):
+    """The folders of the stages that train. A stage that is off made no checkpoint."""
+
+    trained: Path
+    aligned: Path
+    reinforced: Path
+
+    def of(self, name: str) -> Path:
+        """The checkpoint of a candidate model."""
+        return {STUDENT: self.trained, ALIGNED: self.aligned, REINFORCED: self.reinforced}[name] / "checkpoints" / name
 
 
 class GateCandidate(NamedTuple):
@@ -28,23 +40,24 @@ class GateCandidate(NamedTuple):
     abilities: Mapping[str, float | None]
 
 
-def preview(trained: Path, aligned: Path, scored: Path, general: Path, *, promote: Promote) -> tuple[Scorecard, gate.Decision]:
+def preview(checkpoints: Checkpoints, scored: Path, general: Path, *, promote: Promote) -> tuple[Scorecard, gate.Decision]:
     """The scorecard, and the gate's current decision about it. Registers, records and moves nothing."""
-    chosen = choose(read_scorecards(scored / CARD), trained, aligned, scored, general, promote)
+    chosen = choose(read_scorecards(scored / CARD), checkpoints, scored, general, promote)
     with answering():
         version = registry.find(checkpoint.digest(chosen.checkpoint))
         return chosen.card, decide(version, chosen, scored, promote, training="", evaluation="")
 
 
-def choose(cards: Mapping[str, Scorecard], trained: Path, aligned: Path, scored: Path, general: Path, promote: Promote) -> GateCandidate:
-    """The aligned student; the student if there is no aligned one or if its S̄ is higher. Raises BadInput without a student's scorecard."""
+def choose(cards: Mapping[str, Scorecard], checkpoints: Checkpoints, scored: Path, general: Path, promote: Promote) -> GateCandidate:
+    """The candidate with the highest S̄ among student, aligned and reinforced student; among equals the one that was trained last.
+
+    Raises BadInput without a student's scorecard.
+    """
     if STUDENT not in cards:
         raise BadInput(scored / CARD, f"no scorecard of {STUDENT}", field=STUDENT, fix="run the stages from predict to score again")
-    name = STUDENT
-    if ALIGNED in cards and _points(cards[ALIGNED], promote.mode) >= _points(cards[STUDENT], promote.mode):
-        name = ALIGNED
-    checkpoints = {STUDENT: trained / "checkpoints" / STUDENT, ALIGNED: aligned / "checkpoints" / ALIGNED}
-    return GateCandidate(name, checkpoints[name], cards[name], _general(general).get(name, {}))
+    there = [name for name in (REINFORCED, ALIGNED, STUDENT) if name in cards]  # of equals, max returns the first
+    name = max(there, key=lambda name: _points(cards[name], promote.mode))
+    return GateCandidate(name, checkpoints.of(name), cards[name], _general(general).get(name, {}))
 
 
 def _points(card: Scorecard, mode: Mode) -> float:

@@ -45,7 +45,7 @@ def items_of(version: Version) -> Side:
 
 
 def model_of(version: Version) -> str:
-    """The version's name among the models of its evaluation: student or aligned."""
+    """The version's name among the models of its evaluation: student, aligned or reinforced."""
     return version.tags.get(CANDIDATE, STUDENT)
 
 

@@ -55,7 +55,7 @@ class Decision(Record):
     """The decision on a checkpoint, with its reason. Run ids and versions are strings, because stores use different types."""
 
     version: str
-    model: str  # its name among the candidate models: student or aligned
+    model: str  # its name among the candidate models: student, aligned or reinforced
     alias: Literal["champion", "challenger"]
     passed: bool
     axes: tuple[Axis, ...]

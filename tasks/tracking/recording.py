@@ -9,7 +9,7 @@ from tasks import plots, store
 from tasks.corpus.dataset import FILE
 from tasks.history import read_history
 from tasks.longbench.scorecard import Scorecard
-from tasks.schema.params import Align, Base, Pack, Section, Train
+from tasks.schema.params import Align, Base, Pack, Reinforce, Section, Train
 from tasks.schema.records import ScoredItem
 from tasks.tracking import checkpoint as checkpoints
 from tasks.tracking import runs
@@ -54,6 +54,22 @@ def record_alignment(aligned: Path, dataset: Path, *, sft_run: str, seed: int, a
         tags={"training_run": sft_run},
         stage="align",
         history=checkpoints.sha256(aligned / "history.jsonl"),
+    )
+
+
+def record_reinforcement(reinforced: Path, *, before: str, seed: int, reinforce: Reinforce) -> str:
+    """Records the reinforcement and returns the run's id: params, all metrics of the history, and the run of the training before it."""
+    history = read_history(reinforced / "history.jsonl")
+    return runs.record(
+        "reinforce",
+        checkpoints.digest(reinforced / "checkpoints" / "reinforced"),
+        params={"seed": seed, **_flat("reinforce", reinforce)},
+        points=[runs.MetricPoint(f"{entry.model}/{name}", value, entry.step) for entry in history for name, value in entry.values.items()],
+        figures={"loss.svg": plots.loss(history)},
+        artifacts=[reinforced / "history.jsonl"],
+        tags={"training_run": before},
+        stage="reinforce",
+        history=checkpoints.sha256(reinforced / "history.jsonl"),
     )
 
 

@@ -25,7 +25,7 @@ SIZE = "checkpoint_bytes"  # tag of a version: the size of its files together
 MODEL = "model_id"  # tag of a version: its logged model. MLflow's own field of this name is not kept by its SQL stores
 IDENTITY = "registry"  # tag of the registered model: a random id, the same for every client of this registry
 WAITS = "passed the gate, becomes champion once it has been served: "  # the beginning of a version's description
-TRAINED = ("aligned/loss", "student/loss")  # final metrics; each training run has one of them
+TRAINED = ("reinforced/loss", "aligned/loss", "student/loss")  # final metrics; each training run has one of them
 ADDRESS = re.compile(r"models:/(?P<name>[^/@:']+)(?:@(?P<alias>[^/@]+)|/(?P<number>[1-9]\d*))")
 
 

@@ -20,6 +20,7 @@ NOTE = "mlflow.note.content"  # the tag that MLflow shows as the run's descripti
 ABOUT = {
     "train": "The training of the student and of its control: params, the numbers of every step, and the dataset that they read.",
     "align": "DPO of the student on its own answers: params and the numbers of every step. The tag `training_run` is where it began.",
+    "reinforce": "GRPO of the student on rewards: params and the numbers of every step. The tag `training_run` is where it began.",
     "release": "A released dataset, with the versions of its parts.",
     "evaluate": "Models on the benchmark: scores from 0 to 100 over all prompts and by bins of asked words, and the scored answers.",
 }

@@ -8,12 +8,12 @@ import typer
 
 from tasks.schema.checks import require
 from tasks.schema.errors import BadInput
-from tasks.schema.params import load
+from tasks.schema.params import Reinforce, load
 from tasks.schema.settings import Settings, settings
 from tasks.schema.standins import TINY
 from tasks.stage import fail, one_line_errors
 from tasks.training.base_checks import base
-from tasks.training.budget import PAPER, Course, TrainingData, course, on_each_gpu, shapes_of, strategy_of, work_of
+from tasks.training.budget import PAPER, Course, TrainingData, course, on_each_gpu, reinforcing, shapes_of, strategy_of, work_of
 from tasks.training.launch import check_division, work_for_others
 from tasks.training.memory import STRATEGIES, Memory, Strategy
 
@@ -36,7 +36,7 @@ def plan(
 ) -> None:
     """Print memory on each GPU for each split of the model states, then steps, tokens and hours.
 
-    Exits with 1 if train or align does not fit with the accelerate config of the settings.
+    Exits with 1 if train, align or reinforce does not fit with the accelerate config of the settings.
     """
     with one_line_errors():
         asked, own = load(Path(f"profiles/{profile}.yaml") if profile else Path("params.yaml")), settings()
@@ -60,6 +60,8 @@ def plan(
         needs = {"train": found}
         if asked.sample.prompts:
             needs["align"] = {way: on_each_gpu(shapes, asked.align, way, own, context=asked.align.context, pairs=True) for way in ways}
+        if asked.reinforce.prompts:
+            needs["reinforce"] = {way: reinforcing(shapes, asked.reinforce, way, own, gpu=memory) for way in ways}
         if as_json:
             head = {"model": asked.base.model, "parameters": shapes.parameters, "gpus": gpus, "gpu_memory": memory, "strategy": chosen.name}
             _print_json(head, needs, memory, work, run)
@@ -69,6 +71,8 @@ def plan(
             if "align" in needs:
                 gib, longest = needs["align"][chosen].total, asked.align.context
                 print(f"align: {gib:.1f} GiB with {chosen.name}, for a pair of {longest:,} tokens each at once")
+            if "reinforce" in needs:
+                _say_reinforcement(needs["reinforce"][chosen], asked.reinforce, own, name=chosen.name)
         if misfits := [_misfit(stage, each, chosen, memory, gpus) for stage, each in needs.items() if each[chosen].total > memory]:
             fail("; ".join(misfits), code=1)
 
@@ -103,6 +107,14 @@ def _say_course(run: Course, work: TrainingData, *, gpus: int, peak: float, mfu:
     rate = run.tokens / run.hours / 3600
     each = run.flops / run.tokens / 1e9
     print(f"{run.hours:,.1f} hours at {mfu:.0%} of {gpus} × {peak:g} TFLOP/s: {rate:,.0f} tokens/s, {each:.1f} GFLOP a token")
+
+
+def _say_reinforcement(need: Memory, reinforce: Reinforce, own: Settings, *, name: str) -> None:
+    reference = "with a reference model" if reinforce.beta else "without a reference model"
+    print(
+        f"reinforce: {need.total:.1f} GiB with {name}, {reference}, {need.generation:.1f} GiB of it for answers of up to"
+        f" {reinforce.max_tokens:,} tokens by {own.rollouts}"
+    )
 
 
 def _misfit(stage: str, found: dict[Strategy, Memory], chosen: Strategy, memory: float, gpus: int) -> str:

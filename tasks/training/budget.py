@@ -8,14 +8,15 @@ import numpy as np
 import orjson
 
 from tasks.schema.errors import BadInput
-from tasks.schema.params import Adapter, Base, Optimization, Tiny
+from tasks.schema.params import Adapter, Base, Optimization, Reinforce, Tiny
 from tasks.schema.settings import Settings
 from tasks.training.configs import config_of
-from tasks.training.memory import STRATEGIES, Memory, Strategy, adapter_parameters, estimate
+from tasks.training.memory import GIB, STRATEGIES, Memory, Strategy, adapter_parameters, estimate, generation
 from tasks.training.row_order import steps_of
 from tasks.training.shapes import Shapes
 
 MODELS = Path(__file__).with_name("models.yaml")
+PROMPT = 1_024  # tokens of a prompt of the stage reinforce, if the prompts are not known
 PAPER = 189_500_000  # tokens of the paper's mixture: 6k long texts and 180k chats
 
 
@@ -105,3 +106,22 @@ def on_each_gpu(
     tokens = math.ceil(settings.micro_batch * context * (2 if pairs else 1) / settings.sequence_parallel)
     processes = settings.processes * settings.machines
     return estimate(shapes, optimization, strategy, processes=processes, tokens=tokens, reference=pairs)
+
+
+def reinforcing(
+    shapes: Shapes, reinforce: Reinforce, strategy: Strategy, settings: Settings, *, gpu: float, context: int | None = None
+) -> Memory:
+    """Memory of GRPO on each GPU of `gpu` GiB. `context`: tokens of the longest prompt with its answer; None: PROMPT and max_tokens.
+
+    The update needs a reference model if beta is over 0. transformers writes all answers of a process at once, with the whole weights on
+    each GPU; its cache and the update's activations are never there at the same time. vLLM takes its share of the GPU, or another GPU.
+    """
+    context = context or PROMPT + reinforce.max_tokens
+    processes = settings.processes * settings.machines
+    update = estimate(shapes, reinforce, strategy, processes=processes, tokens=settings.micro_batch * context, reference=reinforce.beta > 0)
+    if settings.rollouts == "server":
+        return update
+    if settings.rollouts == "colocate":
+        return update._replace(generation=settings.rollouts_memory * gpu)
+    writing = generation(shapes, answers=math.ceil(reinforce.global_batch / processes), tokens=context) / GIB
+    return update._replace(generation=max(0.0, writing - update.activations - update.loss))

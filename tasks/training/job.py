@@ -9,9 +9,10 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from tasks.schema.params import Base, Optimization, Tiny
+from tasks.schema.params import Base, Model, Optimization, Reinforce, Tiny
 from tasks.schema.records import Record
-from tasks.schema.settings import Attention, Settings
+from tasks.schema.settings import Attention, Rollouts, Settings
+from tasks.schema.urls import Url
 
 JOB, HISTORY, ERROR = "job.json", "history.jsonl", "error.txt"  # in a job's scratch folder
 RESOLVED, MACHINE = "resolved.json", "machine.json"
@@ -44,6 +45,15 @@ class Dpo(_JobRecord):
         return {self.loss: 1.0} | ({"sft": self.sft_weight} if self.sft_weight else {})
 
 
+class Grpo(_JobRecord):
+    """Reinforcement by GRPO on prompts, as tasks.training.reward_prompts writes them. The policy begins as the base."""
+
+    kind: Literal["grpo"] = "grpo"
+    reinforce: Reinforce
+    judge: Model | None  # models.reward_judge
+    reference: str  # digest of the base weights, because the folder's name does not identify them
+
+
 class Resolved(Record):
     """resolved.json: the resolved configuration that the result depends on. The same on every machine and after a resume."""
 
@@ -63,7 +73,7 @@ class Machine(Record):
     attention: str | None
 
 
-Method = Annotated[Sft | Dpo, Field(discriminator="kind")]  # trainer.py has a builder for each
+Method = Annotated[Sft | Dpo | Grpo, Field(discriminator="kind")]  # trainer.py has a builder for each
 
 
 class Where(_JobRecord):
@@ -76,6 +86,9 @@ class Where(_JobRecord):
     sequence_parallel: int
     attention: Attention
     liger: bool
+    rollouts: Rollouts
+    rollouts_url: Url
+    rollouts_memory: float
     checkpoints: int
     keep_checkpoints: int
 

@@ -46,6 +46,7 @@ class Memory(NamedTuple):
     loss: float
     overhead: float
     host: float
+    generation: float = 0.0  # GRPO: what writing the answers needs beyond the update, or vLLM's share of the GPU
 
     @property
     def total(self) -> float:
@@ -76,6 +77,12 @@ def estimate(
         overhead=OVERHEAD,
         host=host / GIB,
     )
+
+
+def generation(shapes: Shapes, *, answers: int, tokens: int) -> float:
+    """Bytes to write so many answers of `tokens` tokens at once, prompts included: bf16 keys and values, and the gathered bf16 weights."""
+    cache = 2 * 2.0 * shapes.layers * shapes.kv_heads * shapes.head_width * tokens * answers
+    return cache + 2.0 * shapes.parameters
 
 
 class States(NamedTuple):

@@ -15,9 +15,9 @@ from tasks.schema.errors import BadInput, BadSettings
 from tasks.schema.params import Base, Optimization
 from tasks.schema.settings import Settings
 from tasks.store import private_folder
-from tasks.training.budget import on_each_gpu, shapes_of, strategy_of
+from tasks.training.budget import on_each_gpu, reinforcing, shapes_of, strategy_of
 from tasks.training.configs import config_of
-from tasks.training.job import Dpo, Sft, TrainingJob
+from tasks.training.job import Dpo, Grpo, Sft, TrainingJob
 from tasks.training.packing import lengths_of
 from tasks.training.shapes import Shapes
 
@@ -80,6 +80,8 @@ def check_jobs(jobs: Sequence[TrainingJob], settings: Settings, *, context: int,
         pairs = isinstance(job.method, Dpo)
         needs = on_each_gpu(shapes, job.optimization, strategy, settings, context=context, pairs=pairs)
         smallest = min(found, key=lambda gpu: gpu.memory)
+        if isinstance(job.method, Grpo):
+            needs = reinforcing(shapes, job.method.reinforce, strategy, settings, gpu=smallest.memory, context=context)
         if needs.total > smallest.memory:
             problem = f"{needs.total:.0f} GiB are needed on each GPU with {strategy.name}, {smallest.name} has {smallest.memory:.0f}"
             raise BadSettings(f"train {job.name}: {problem}; `longwriter train plan` says what fits")

@@ -88,6 +88,13 @@ def load_tokenizer(base: Base) -> ChatTokenizer:
     return ChatTokenizer(tokenizer, form.template if named or not published else published, form)
 
 
+def tokenizer_of(student: Path) -> "PreTrainedTokenizerBase":
+    """A trained student's tokenizer with its training form. Raises BadInput if there is no student."""
+    if not student.is_dir():
+        raise BadInput(student, "no such checkpoint", fix="run the train stage again")
+    return load_tokenizer(Base(model=str(student), revision="", remote_code=False)).tokenizer
+
+
 def default_template(given: object) -> str | None:
     """The default chat template of a tokenizer, which may have several by name; None if there is none."""
     if isinstance(given, dict):

@@ -1,7 +1,7 @@
 """Run one process of a training: `python -m tasks.training.trainer JOB.json`, started by tasks.training.launch.
 
-The job's method builds the trainer (tasks.training.supervised for SFT, tasks.training.preference for DPO). All methods share resuming,
-watching, checkpoints and saving. Only the training process imports modules that import torch.
+The job's method builds the trainer (tasks.training.supervised for SFT, tasks.training.preference for DPO, tasks.training.reinforced
+for GRPO). All methods share resuming, watching, checkpoints and saving. Only the training process imports modules that import torch.
 """
 
 import logging
@@ -71,6 +71,10 @@ def _build(job: TrainingJob, tokenizer: "PreTrainedTokenizerBase") -> "Watched":
         from tasks.training.preference import build as build_preferred
 
         return build_preferred(job, tokenizer)
+    if job.method.kind == "grpo":
+        from tasks.training.reinforced import build as build_reinforced
+
+        return build_reinforced(job, tokenizer)
     from tasks.training.supervised import build
 
     return build(job, tokenizer)

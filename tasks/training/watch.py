@@ -25,7 +25,7 @@ from tasks.training.row_order import order
 
 CIRCUMSTANCE = re.compile(  # arguments of place, speed, display and storage, secrets, paths: not part of a result
     r"^(per_device_|gradient_accumulation_steps|use_cpu|activation_|gradient_checkpointing|dataloader_|save_|local_rank|ddp_|fsdp|deepspeed"
-    r"|parallelism_config|accelerator_config|use_liger|liger_|log|disable_tqdm|resume_|run_name|report_to|project|hub_|push_to_hub|trackio_"
+    r"|parallelism_config|accelerator_config|use_liger|liger_|vllm_|use_vllm|steps_per_generation|num_completions_to_print|ds3_|log|disable_tqdm|resume_|run_name|report_to|project|hub_|push_to_hub|trackio_"
     r"|ignore_data_skip|debug|torch_compile|torch_empty_cache|skip_memory)|(token|_dir)$"
 )
 RECENT = 32  # steps in the median that a new loss is compared with
@@ -46,10 +46,12 @@ class Watched(Trainer):
     Nothing is saved after that step.
     """
 
-    def __init__(self, *args: Any, job: TrainingJob, costs: Costs, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, job: TrainingJob, costs: Costs, each_step: int | None = None, **kwargs: Any) -> None:
+        """`each_step`: rows that a step reads; None: the global batch."""
         super().__init__(*args, **kwargs)
         self._job, self._costs = job, costs
-        self._order = order(costs.rows, steps=job.steps, global_batch=job.optimization.global_batch, seed=job.seed)
+        self._each_step = each_step or job.optimization.global_batch
+        self._order = order(costs.rows, steps=job.steps, global_batch=self._each_step, seed=job.seed)
         self._losses: list[torch.Tensor] = []  # of this step's micro-batches, on this process
         self._recent: deque[float] = deque(maxlen=RECENT)
         self._rate = matrix_rate(self.args.device, _computed_in(job)) * job.where.world
@@ -102,17 +104,18 @@ class Watched(Trainer):
 
     def _note(self, logs: dict[str, float]) -> None:
         step = self.state.global_step
-        rows, now = self.rows_of(step), time.perf_counter()
+        now = time.perf_counter()
         seconds, self._since = now - self._since, now
+        tokens, flops = self.work_of(step)
         point = TrainingStep(
             model=self._job.name,
             step=step,
-            epoch=step * self._job.optimization.global_batch / self._costs.rows,
+            epoch=step * self._each_step / self._costs.rows,
             loss=logs["loss"],
             learning_rate=logs["learning_rate"],
             grad_norm=logs["grad_norm"],
-            tokens_per_second=float(self._costs.tokens[rows].sum()) / seconds,
-            mfu=float(self._costs.flops[rows].sum()) / seconds / self._rate,
+            tokens_per_second=tokens / seconds,
+            mfu=flops / seconds / self._rate,
             memory_gib=held(self.args.device),
             **self.own_numbers(),
         )
@@ -124,9 +127,13 @@ class Watched(Trainer):
         self._recent.append(point.loss)
 
     def rows_of(self, step: int) -> npt.NDArray[np.int64]:
-        """Row indices of the global batch of a step, shape (global_batch,). Steps count from 1."""
-        batch = self._job.optimization.global_batch
-        return self._order[(step - 1) * batch : step * batch]
+        """Row indices that a step reads, shape (each_step,). Steps count from 1."""
+        return self._order[(step - 1) * self._each_step : step * self._each_step]
+
+    def work_of(self, step: int) -> tuple[float, float]:
+        """Tokens and FLOPs of a step. A method whose rows do not tell them overrides it."""
+        rows = self.rows_of(step)
+        return float(self._costs.tokens[rows].sum()), float(self._costs.flops[rows].sum())
 
     def _check(self, point: TrainingStep) -> None:
         """Raises TrainingFailed for a bad step. Every process has the same numbers, so all of them stop."""
@@ -142,6 +149,8 @@ class Watched(Trainer):
 
     def _guilty(self) -> list[int]:
         """Rows of this step's micro-batches with a loss that is not finite, on all processes; all rows of the step if there are none."""
+        if self._each_step != self._job.optimization.global_batch:  # micro-batches are no rows
+            return list(map(int, self.rows_of(self.state.global_step)))
         job, mine = self._job, [torch.isfinite(loss).all().item() for loss in self._losses[-self._job.accumulation :]]
         finite = gather_object(mine) if job.where.world > 1 else mine
         rows = self.rows_of(self.state.global_step).reshape(job.accumulation, job.where.replicas, job.where.micro_batch)

@@ -37,6 +37,7 @@ CIRCUMSTANCE = (  # where and how it runs, what is recorded of it, and what only
 PROCESSES = {  # modules that a stage runs as processes of their own
     "train": "tasks.training.trainer",
     "align": "tasks.training.trainer",
+    "reinforce": "tasks.training.trainer",
     "evaluate_general": "tasks.harness.child",
 }
 GROUND = ("tasks.schema", "tasks.store", "tasks.stage", "tasks.processes", "tasks.databases")  # of every stage; has tests of its own

@@ -222,7 +222,7 @@ def test_commands_on_the_whole_repository_do_not_see_the_study(monkeypatch: pyte
 
 
 def test_another_judge_reaches_what_stands_behind_it_and_nothing_else() -> None:
-    behind = {"build_pairs", "align", "predict", "judge", "score", "evaluate_general", "promote", "serve", "report"}
+    behind = {"build_pairs", "align", "reinforce", "predict", "judge", "score", "evaluate_general", "promote", "serve", "report"}
     assert changed_by("models.judge.revision") == behind, "align and what follows are reached, and run only if the pairs change"
 
 

@@ -47,9 +47,9 @@ stages:
     metrics: [data/train/metrics.json]
     plots: [data/train/loss.csv: {x: step, y: loss}]
   promote:
-    cmd: exec python -m tasks.promote data/train given/align given/score given/general.json given/dataset data/promote
+    cmd: exec python -m tasks.promote data/train given/align given/reinforce given/score given/general.json given/dataset data/promote
     deps: [data/train/checkpoints, data/train/history.jsonl, data/train/resolved.json, given]
-    params: [seed, base, pack, train, align, promote]
+    params: [seed, base, pack, train, align, reinforce, promote]
     outs: [data/promote/decision.json, data/promote/promoted.json]
     metrics: [data/promote/metrics.json]
 """

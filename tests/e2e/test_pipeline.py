@@ -20,7 +20,7 @@ from tests.conftest import ROOT
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 STAGES = ["collect", "validate_instructions", "plan", "write", "validate_drafts", "assemble", "validate_dataset", "pack", "train"]
-STAGES += ["sample", "build_pairs", "align", "predict", "judge", "score", "evaluate_general", "promote", "serve", "report"]
+STAGES += ["sample", "build_pairs", "align", "reinforce", "predict", "judge", "score", "evaluate_general", "promote", "serve", "report"]
 SMALLER = {
     "benchmark": "data/raw/smaller.jsonl",
     "collect.count": 80,

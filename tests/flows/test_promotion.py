@@ -35,9 +35,9 @@ stages:
   score: {cmd: exec python work.py in.txt score.txt, deps: [in.txt], outs: [score.txt]}
   evaluate_general: {cmd: exec python work.py in.txt evaluate_general.txt, deps: [in.txt], outs: [evaluate_general.txt]}
   promote:
-    cmd: exec python -m tasks.promote data/train data/align data/score data/general.json data/dataset data/promote
+    cmd: exec python -m tasks.promote data/train data/align data/reinforce data/score data/general.json data/dataset data/promote
     deps: [score.txt, evaluate_general.txt, data/train, data/score, data/general.json, data/dataset]
-    params: [seed, base, pack, train, align, promote]
+    params: [seed, base, pack, train, align, reinforce, promote]
     outs: [data/promote/decision.json]
     metrics: [data/promote/metrics.json]
   report: {cmd: exec python work.py data/promote/decision.json report.txt, deps: [data/promote/decision.json], outs: [report.txt]}

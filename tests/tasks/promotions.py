@@ -63,8 +63,9 @@ def run(folder: Path, *, served: bool = True, **bounds: Any) -> Decision:
     out = folder / "out"
     out.mkdir(exist_ok=True)
     params = load()
-    inputs = (folder / "train", folder / "align", folder / "score", folder / "general.json", folder / "dataset", out)
+    inputs = (folder / "train", folder / "align", folder / "reinforce", folder / "score", folder / "general.json", folder / "dataset", out)
     given: dict[str, Any] = {"seed": params.seed, "base": params.base, "pack": params.pack, "train": params.train, "align": params.align}
+    given["reinforce"] = params.reinforce
     promote.run(*inputs, **given, promote=GATE.model_copy(update=bounds))
     decision = Decision.model_validate_json((out / "decision.json").read_text())
     if served and decision.alias == "champion":

@@ -44,7 +44,12 @@ def run(tmp_path: Path, *tasks: str, limit: int | None = None) -> dict[str, floa
     own = EvaluateGeneral(version=1, tasks=list(tasks), limit=limit, fewshot=None)
     return dict(
         evaluate_general.run(
-            tmp_path / "checkpoints", tmp_path / "aligned", tmp_path / "out", evaluate_general=own, candidate_model=CANDIDATE
+            tmp_path / "checkpoints",
+            tmp_path / "aligned",
+            tmp_path / "reinforced",
+            tmp_path / "out",
+            evaluate_general=own,
+            candidate_model=CANDIDATE,
         )
     )
 

@@ -39,11 +39,13 @@ def run(
         (tmp_path / "checkpoints" / model / "config.json").write_text(model)
     (tmp_path / "checkpoints").mkdir(exist_ok=True)
     (tmp_path / "aligned").mkdir(exist_ok=True)
+    (tmp_path / "reinforced").mkdir(exist_ok=True)
     out.mkdir(exist_ok=True)
     metrics = predict.run(
         benchmark,
         tmp_path / "checkpoints",
         tmp_path / "aligned",
+        tmp_path / "reinforced",
         out,
         seed=1,
         base=Base(model=base or "tiny", revision="", remote_code=False),
@@ -64,11 +66,12 @@ def test_every_checkpoint_answers_every_item_and_each_answer_is_with_its_questio
     assert metrics["tokens_per_second"] > 0
 
 
-def test_the_aligned_student_answers_after_the_student_and_before_the_control(tmp_path: Path) -> None:
-    (tmp_path / "aligned/aligned").mkdir(parents=True)
-    (tmp_path / "aligned/aligned/config.json").write_text("aligned")
+def test_the_aligned_and_the_reinforced_student_answer_after_the_student_and_before_the_control(tmp_path: Path) -> None:
+    for name in ("aligned", "reinforced"):
+        (tmp_path / name / name).mkdir(parents=True)
+        (tmp_path / name / name / "config.json").write_text(name)
     _, predictions = run(tmp_path, "control", "student")
-    assert list(dict.fromkeys(p.model for p in predictions)) == ["student", "aligned", "control"]
+    assert list(dict.fromkeys(p.model for p in predictions)) == ["student", "aligned", "reinforced", "control"]
 
 
 def test_how_an_answer_was_drawn_is_recorded_with_it(tmp_path: Path) -> None:

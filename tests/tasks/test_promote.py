@@ -11,7 +11,7 @@ from tasks.longbench.summary import summarise
 from tasks.schema.errors import BadInput
 from tasks.schema.records import ScoredItem
 from tasks.tracking import registry
-from tasks.tracking.candidates import preview
+from tasks.tracking.candidates import Checkpoints, preview
 from tasks.tracking.client import connect, names
 from tasks.tracking.rollback import allow, roll_back
 from tests.tasks.promotions import ASKED, GATE, aliases, candidate, run, scored, state
@@ -199,14 +199,19 @@ def test_an_ability_that_is_no_share_is_named(tmp_path: Path, content: str, prob
 
 def with_aligned(folder: Path, *, s_bar: float) -> Path:
     """The same with an aligned student beside."""
-    checkpoint = folder / "align/checkpoints/aligned"
+    return with_another(folder, "align", "aligned", s_bar=s_bar)
+
+
+def with_another(folder: Path, stage: str, name: str, *, s_bar: float) -> Path:
+    """The same with a further model that a stage trained."""
+    checkpoint = folder / stage / "checkpoints" / name
     checkpoint.mkdir(parents=True)
-    (checkpoint / "model.safetensors").write_bytes(folder.name.encode() + b"aligned")
+    (checkpoint / "model.safetensors").write_bytes(folder.name.encode() + name.encode())
     (checkpoint / "config.json").write_text("{}")
-    (folder / "align/history.jsonl").write_text('{"model": "aligned", "step": 1, "loss": 0.6, "margin": 0.2}\n')
-    items = [*store.read(folder / "score/items.jsonl", ScoredItem), *(scored("aligned", asked, s_bar, 0) for asked in ASKED)]
+    (folder / stage / "history.jsonl").write_text(f'{{"model": "{name}", "step": 1, "loss": 0.6, "margin": 0.2}}\n')
+    items = [*store.read(folder / "score/items.jsonl", ScoredItem), *(scored(name, asked, s_bar, 0) for asked in ASKED)]
     store.write(folder / "score/items.jsonl", items)
-    models = ("student", "aligned", "control")
+    models = dict.fromkeys(item.model for item in items)
     cards = {model: summarise([item for item in items if item.model == model], judge="j") for model in models}
     store.write_json(folder / "score/scorecard.json", {model: card.model_dump(mode="json") for model, card in cards.items()})
     return folder
@@ -222,6 +227,14 @@ def test_the_aligned_student_is_registered_with_its_own_run_unless_it_is_worse(t
     assert (aligning.data.tags["kind"], aligning.data.metrics["aligned/margin"]) == ("align", 0.2)
     assert connect().get_run(aligning.data.tags["training_run"]).data.tags["kind"] == "train"
 
+    further = with_another(
+        with_aligned(candidate(tmp_path / "c", weights=b"3", s_bar=60.0), s_bar=66.0), "reinforce", "reinforced", s_bar=66.0
+    )
+    last = run(further)
+    assert last.model == "reinforced", "of equals the one that was trained last"
+    before = connect().get_run(connect().get_run(last.training_run).data.tags["training_run"])
+    assert before.data.tags["kind"] == "align"
+
     worse = run(with_aligned(candidate(tmp_path / "b", weights=b"2", s_bar=72.0), s_bar=71.0))
     assert (worse.model, worse.champion_before) == ("student", "1"), "weighed against the champion's own answers, the aligned ones"
     assert (registry.fetch("models:/longwriter@champion") / "model.safetensors").read_bytes() == b"2student"
@@ -232,7 +245,7 @@ def test_a_preview_says_what_would_be_decided_and_registers_nothing(tmp_path: Pa
     run(candidate(tmp_path / "a", weights=b"1", s_bar=60.0))
     folder = candidate(tmp_path / "b", weights=b"2", s_bar=70.0)
     before = state(), len(connect().search_runs(["1"]))
-    inputs = folder / "train", folder / "align", folder / "score", folder / "general.json"
+    inputs = Checkpoints(folder / "train", folder / "align", folder / "reinforce"), folder / "score", folder / "general.json"
     card, decision = preview(*inputs, promote=GATE)
     assert (decision.version, decision.alias, decision.champion_before) == ("new", "champion", "1")
     assert card.s_bar == pytest.approx(70.0, abs=2)

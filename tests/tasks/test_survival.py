@@ -168,7 +168,8 @@ def test_a_benchmark_row_without_a_proper_length_stops_predict(folder: Path, mon
     (folder / "bad.jsonl").write_text(row + "\n")
     (folder / "checkpoints/student").mkdir(parents=True)
     (folder / "aligned").mkdir()
+    (folder / "reinforced").mkdir()
     monkeypatch.chdir(folder)
     params = load()
     given = {"seed": params.seed, "base": params.base, "predict": params.predict, "candidate_model": params.models.candidate}
-    assert problem(predict.run, "bad.jsonl", "checkpoints", "aligned", "out", **given).startswith("bad.jsonl:1: length: ")
+    assert problem(predict.run, "bad.jsonl", "checkpoints", "aligned", "reinforced", "out", **given).startswith("bad.jsonl:1: length: ")

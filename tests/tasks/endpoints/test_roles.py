@@ -95,6 +95,13 @@ def test_a_paid_model_at_a_given_url_has_its_price_under_a_cap(monkeypatch: pyte
         asyncio.run(go())
 
 
+def test_the_judge_that_trains_is_asked_where_the_judge_is_unless_it_has_its_own_url() -> None:
+    judge = Settings(judge_url="https://a/v1", judge_api_key=SecretStr("a"))
+    assert (judge.url("reward_judge"), judge.api_key("reward_judge").get_secret_value()) == ("https://a/v1", "a")
+    elsewhere = judge.model_copy(update={"reward_judge_url": "https://b/v1"})
+    assert (elsewhere.url("reward_judge"), elsewhere.api_key("reward_judge").get_secret_value()) == ("https://b/v1", "")
+
+
 def test_the_second_judge_is_asked_where_the_judge_is_with_its_key_but_its_key_goes_nowhere_else() -> None:
     judge = Settings(judge_url="https://a/v1", judge_api_key=SecretStr("a"))
     assert judge.url("second_judge") == "https://a/v1"

@@ -61,14 +61,14 @@ def test_a_preview_is_a_page_and_changes_nothing(promoted: Path, monkeypatch: py
     monkeypatch.chdir(ROOT)  # its params.yaml
     folder = candidate(promoted / "c", weights=b"3", s_bar=71.0)
     before = state()
-    stages = [str(folder / name) for name in ("train", "align", "score", "general.json")]
+    stages = [str(folder / name) for name in ("train", "align", "reinforce", "score", "general.json")]
     page = said("preview", *stages)
     assert page.startswith("The new version would be **champion**, against version 2.")
     assert "| gain_over_champion | +1.00 [1.00, 1.00] | above " in page
     assert "8 prompts, 8 answers, 0 unscored; judge: j." in page
     assert state() == before
-    assert "no such file" in said("preview", *stages[:2], str(folder / "nothing"), stages[3], code=2)
-    assert "general.json/scorecard.json: Not a directory" in said("preview", *stages[:2], stages[3], stages[3], code=2)
+    assert "no such file" in said("preview", *stages[:3], str(folder / "nothing"), stages[4], code=2)
+    assert "general.json/scorecard.json: Not a directory" in said("preview", *stages[:3], stages[4], stages[4], code=2)
 
 
 def test_who_approved_is_on_the_version(promoted: Path) -> None:

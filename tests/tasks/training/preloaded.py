@@ -88,6 +88,7 @@ def _line(file: int) -> str:
 def main() -> None:
     """For each line of standard input: start a stage, print its id, wait for its end, print its exit code."""
     import tasks.training.preference
+    import tasks.training.reinforced
     import tasks.training.supervised  # noqa: F401
 
     print(_READY, flush=True)

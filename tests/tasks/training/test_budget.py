@@ -9,7 +9,7 @@ import pytest
 
 from tasks.schema.params import Adapter, Base, load
 from tasks.schema.settings import Settings
-from tasks.training.budget import course, on_each_gpu, shapes_of, strategy_of, work_of
+from tasks.training.budget import course, on_each_gpu, reinforcing, shapes_of, strategy_of, work_of
 from tasks.training.memory import GIB, STRATEGIES, adapter_parameters, estimate, full
 from tasks.training.shapes import Shapes
 from tests.conftest import ROOT
@@ -50,6 +50,21 @@ def test_a_pair_takes_two_sequences_and_the_weights_of_the_reference_but_under_a
         one, two = (on_each_gpu(LLAMA, optimization, way, settings, context=4_096, pairs=pairs) for pairs in (False, True))
         assert two.activations == pytest.approx(2 * one.activations)
         assert two.weights - one.weights == pytest.approx(again)
+
+
+def test_reinforcement_counts_the_reference_and_what_writes_the_answers() -> None:
+    """Llama-3.1-8B: 16 answers of 9,216 tokens at once take 18 GiB of keys and values (128 KiB a token), and the whole weights 15."""
+    own = load(ROOT / "profiles/llama-3.1-8b.yaml").reinforce.model_copy(update={"global_batch": 128})
+    way, several = STRATEGIES[3], Settings(processes=8)
+    update = on_each_gpu(LLAMA, own, way, several, context=9_216)
+    plain = reinforcing(LLAMA, own, way, several, gpu=80)
+    assert plain._replace(generation=0.0) == update
+    assert plain.generation + update.activations + update.loss == pytest.approx(18 + 2 * LLAMA.parameters / GIB, rel=0.01)
+    referred = reinforcing(LLAMA, own.model_copy(update={"beta": 0.1}), way, several, gpu=80)
+    assert referred.weights - plain.weights == pytest.approx(2 * LLAMA.parameters / GIB / 8)
+    shared, apart = (reinforcing(LLAMA, own, way, Settings(processes=8, rollouts=how), gpu=80) for how in ("colocate", "server"))
+    assert (shared.generation, apart.generation) == (0.3 * 80, 0.0)
+    assert apart.total < plain.total
 
 
 def test_hours_are_those_of_the_roofline() -> None:
