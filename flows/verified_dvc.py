@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import orjson
 import psutil
 import typer
+from dvc.stage import Stage
 from dvc_data.fsutils import _localfs_info
 from dvc_data.hashfile.db import HashFileDB
 from dvc_data.hashfile.db.local import LocalHashFileDB
@@ -38,7 +39,6 @@ from tasks.stage import fail_if_known
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
-    from dvc.stage import Stage
 
 SITE_CACHE = Path(".longwriter/dvc")  # core.site_cache_dir of .dvc/config, below the checkout's root
 STUDY = "study/"  # the beginning of the study's stages and of its dvc.yaml
@@ -47,6 +47,7 @@ LARGE = 2**28  # bytes; hashing a larger object is announced
 LOCKS = ("dvc.lock", "*/dvc.lock")
 
 _unverified_load = Tree.load.__func__  # type: ignore[attr-defined]
+_pulling_reproduce = Stage.reproduce
 
 
 def install() -> None:
@@ -56,6 +57,7 @@ def install() -> None:
     LocalHashFileDB.check = _check  # type: ignore[method-assign]
     HashFileDB.DEFAULT_VERIFY = True  # objects from a remote
     Tree.load = classmethod(_load)  # type: ignore[assignment, method-assign]
+    Stage.reproduce = _reproduce  # type: ignore[method-assign]
 
 
 def see_study(*targets: str | None) -> None:
@@ -151,6 +153,17 @@ def _load(cls: type[Tree], odb: HashFileDB, hash_info: HashInfo, hash_name: str 
         odb.check(str(hash_info.value))
     loaded: Tree = _unverified_load(cls, odb, hash_info, hash_name)
     return loaded
+
+
+def _reproduce(self: Stage, interactive: bool = False, **given: Any) -> "Stage | None":
+    """Run a stage with an effect in the model registry if its result is not here. With `--pull` DVC takes it as up to date: outputs
+    that no cache has count as fetched.
+    """
+    from flows.outside import is_outside
+
+    if given.get("pull") and is_outside(self):
+        given["pull"] = False
+    return _pulling_reproduce(self, interactive, **given)
 
 
 def _set_aside(odb: LocalHashFileDB, path: Path, oid: str) -> None:
