@@ -1,4 +1,4 @@
-"""Promotions on a real MLflow server and a real S3 server: two machines at once.
+"""Promotions on a real MLflow server and a real S3 server: two machines at once, a laptop's cache.
 
 A machine is a folder with a home and a clone of its own, and its stages are processes of their own. The rehearsal serves the versions.
 """
@@ -32,6 +32,24 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 PROMOTE = ["tasks.promote", "data/train", "data/align", "data/score", "data/general.json", "data/dataset", "data/promote"]
 SERVE = ["tasks.serve", "data/promote/promoted.json", "data/serve"]
+GRAPH = """
+stages:
+  promote:
+    meta: {outside: registry}
+    cmd: exec python -m tasks.promote data/train data/align data/score data/general.json data/dataset data/promote
+    deps: [data/train, data/score, data/general.json, data/dataset]
+    params: [seed, base, pack, train, align, promote]
+    outs:
+      - data/promote/decision.json: {cache: false, persist: true}
+      - data/promote/promoted.json: {cache: false, persist: true}
+    metrics: [data/promote/metrics.json]
+  serve:
+    cmd: exec python -m tasks.serve data/promote/promoted.json data/serve
+    deps: [data/promote/promoted.json]
+    params: [seed, serve, models.candidate]
+    outs: [data/serve/served.json, data/serve/answer.txt]
+    metrics: [data/serve/metrics.json]
+"""
 
 
 class Server:
@@ -158,3 +176,38 @@ def test_of_two_promotions_at_once_from_two_machines_one_wins_and_registry_and_s
     got = fetch("checkpoint", tmp_path / "got", source=place(), version="champion", label=None).folder
     assert digest(got) == champion() == versions.resolve(s3.connect(), place(), "checkpoint", "champion").labels["checkpoint_digest"]
     assert len(registry.versions()) == 3
+
+
+def dvc(folder: Path, *words: str, **more: str) -> str:
+    return good(ran(folder, ["flows.verified_dvc", *words], **more))
+
+
+def test_a_laptops_promotion_in_the_teams_cache_is_not_restored_on_the_team(server: Server, tmp_path: Path) -> None:
+    laptop = machine(tmp_path / "laptop", weights=b"1", s_bar=70.0)
+    (laptop / "dvc.yaml").write_text(GRAPH)
+    (laptop / ".gitignore").write_text("/home\n/.longwriter\n")
+    (laptop / "data/.gitignore").write_text("/promote\n/serve\n")
+    subprocess.run(["git", "init", "-q"], cwd=laptop, check=True)
+    dvc(laptop, "init", "-q")
+    shutil.copy(ROOT / ".dvc/config", laptop / ".dvc/config")
+    dvc(laptop, "remote", "add", "--default", "team", str(tmp_path / "remote"))
+    shutil.rmtree(laptop / "data/promote")
+    shutil.rmtree(laptop / "data/serve")
+    own = {"LONGWRITER_TRACKING_URI": ""}
+    assert "Running stage 'serve'" in dvc(laptop, "repro", **own)
+    dvc(laptop, "push", "--run-cache", **own)
+    git = ("git", "-c", "user.name=test", "-c", "user.email=test@localhost")
+    subprocess.run([*git, "add", "--all"], cwd=laptop, check=True)
+    subprocess.run([*git, "commit", "-q", "-m", "promoted on a laptop"], cwd=laptop, check=True)
+    subprocess.run(["git", "clone", "-q", str(laptop), str(tmp_path / "team")], check=True)
+    team = tmp_path / "team"
+    assert registry.holders() == {}
+    dvc(team, "pull", "--run-cache", "--allow-missing")
+    said = dvc(team, "repro", "--pull")
+    assert "Running stage 'promote'" in said
+    assert "Running stage 'serve'" in said
+    assert champion() == student(laptop)
+    assert [one.number for one in registry.versions()] == ["1"]
+    subprocess.run([*git, "commit", "-q", "-a", "-m", "promoted by the team"], cwd=team, check=True)
+    again = dvc(team, "repro", "--pull")
+    assert "Running stage" not in again, "its own result is true in its registry"
