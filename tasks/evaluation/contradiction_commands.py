@@ -22,7 +22,7 @@ Estimate = Annotated[bool, typer.Option("--estimate", help="print the cost and s
 def contradictions(
     source: Annotated[
         Path,
-        typer.Argument(help="texts: an evaluation's folder, drafts.jsonl, a file as for `score`, or a .txt or .md file", exists=True),
+        typer.Argument(help="texts: an evaluation's folder, drafts.jsonl, a file as for `score`, or a .txt or .md file"),
     ],
     part: Part = PART,
     context: Context = CONTEXT,
@@ -56,7 +56,7 @@ def contradictions(
 def positions(
     source: Annotated[
         Path,
-        typer.Argument(help="texts: an evaluation's folder, drafts.jsonl, a file as for `score`, or a .txt or .md file", exists=True),
+        typer.Argument(help="texts: an evaluation's folder, drafts.jsonl, a file as for `score`, or a .txt or .md file"),
     ],
     part: Annotated[int, typer.Option(min=50, help="words of a part")] = 1_000,
     format: Format = None,
