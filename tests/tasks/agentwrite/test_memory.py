@@ -43,7 +43,7 @@ def test_an_entry_takes_the_place_of_the_one_with_the_same_kind_and_key() -> Non
 def test_closed_entries_are_dropped_first_and_the_oldest_before_the_newer() -> None:
     names = [f"event {number}" for number in range(6)]
     state = State().merged(entries(*(entry(name, status="closed" if name in names[2:4] else "open") for name in names)), limit=10_000)
-    dropped = []
+    dropped = list[str]()
     for size in range(len(state.render()), 0, -1):
         left = State(state.entries).merged([], limit=size)
         gone = [name for name in names if name not in left.render()]

@@ -5,6 +5,7 @@ import random
 import re
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -64,7 +65,7 @@ def quiet(_: str) -> None:
     """Prints nothing."""
 
 
-def card_by(reply: Callable[[Body], str], answers: Path, params: Params, **options: object) -> ContradictionCard:
+def card_by(reply: Callable[[Body], str], answers: Path, params: Params, **options: Any) -> ContradictionCard:
     with endpoint(reply):
         settings = ContradictionOptions(out=answers.parent / "exams")._replace(**options)
         found = contradiction_exam(answers, params=params, options=settings, say=quiet)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -47,7 +48,7 @@ def quiet(_: str) -> None:
     """Prints nothing."""
 
 
-def report_of(answers: Path, params: Params, **options: object) -> PositionReport:
+def report_of(answers: Path, params: Params, **options: Any) -> PositionReport:
     found = positions(answers, params=params, options=PositionOptions(part=50)._replace(**options), say=quiet)
     assert found.report
     return found.report

@@ -179,8 +179,8 @@ def test_a_part_that_is_longer_than_the_context_is_refused_in_one_line() -> None
 def judged(
     text: str, reply: Callable[[Request], str | Exception | Reply], *, tries: int = 3, reach: JudgeReach = JudgeReach()
 ) -> list[JudgedPart]:
-    async def chat(asked: Request) -> Reply:
-        found = reply(asked)
+    async def chat(request: Request) -> Reply:
+        found = reply(request)
         if isinstance(found, Exception):
             raise found
         return found if isinstance(found, Reply) else Reply(found, "stop", Usage(1, 1), 0.0)
