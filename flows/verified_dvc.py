@@ -57,7 +57,7 @@ def install() -> None:
     LocalHashFileDB.check = _check  # type: ignore[method-assign]
     HashFileDB.DEFAULT_VERIFY = True  # objects from a remote
     Tree.load = classmethod(_load)  # type: ignore[assignment, method-assign]
-    Stage.reproduce = _reproduce  # type: ignore[method-assign]
+    Stage.reproduce = _reproduce
 
 
 def see_study(*targets: str | None) -> None:

@@ -15,7 +15,7 @@ from tasks.schema.params import Adapter, Align, load
 from tasks.schema.records import Answer, Message, Pair, Reason, Reject
 from tasks.schema.settings import settings
 from tasks.training.pair_tokens import PairEncoder
-from tasks.training.tokenizer import train_tokenizer
+from tasks.training.tokenizer import tokenizer_of, train_tokenizer
 from tests.conftest import ROOT
 from tests.tasks.training.preloaded import Stages
 
@@ -180,7 +180,7 @@ def test_sequences_are_not_split_among_processes(tmp_path: Path, checkpoints: Pa
 
 def test_the_same_training_is_known_again_after_it_was_killed(tmp_path: Path, checkpoints: Path) -> None:
     """Its rows are written anew by each attempt, and its name is a digest of them."""
-    encoder = PairEncoder(align.tokenizer_of(checkpoints / "student"))
+    encoder = PairEncoder(tokenizer_of(checkpoints / "student"))
     kept = [(one.id, encoder.encode(one)) for one in PAIRS]
     names = set()
     for attempt in ("a", "b"):

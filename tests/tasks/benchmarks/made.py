@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tasks.benchmarks import registry
+from tasks import plugins
 from tasks.benchmarks.interface import Benchmark
 from tasks.benchmarks.sources import Pin, PinnedSource
 
@@ -117,5 +117,5 @@ def pinned(one: Benchmark, files: Mapping[str, str]) -> Benchmark:
 
 def installed(monkeypatch: pytest.MonkeyPatch, *found: Benchmark) -> None:
     """These plug-ins are the ones that the registry loads, by name."""
-    loaded, own = {one.card.name: one for one in found}, registry._loaded
-    monkeypatch.setattr(registry, "_loaded", lambda name, value: loaded.get(name) or own(name, value))
+    loaded, own = {one.card.name: one for one in found}, plugins.loaded
+    monkeypatch.setattr(plugins, "loaded", lambda name, value, kind: loaded.get(name) or own(name, value, kind))

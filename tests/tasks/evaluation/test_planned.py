@@ -7,6 +7,7 @@ import pytest
 from tasks.endpoints.chat import Reply, Request
 from tasks.endpoints.usage import TOKENS_PER_WORD
 from tasks.evaluation.planned import through_agentwrite
+from tasks.longbench.answers import WholeAnswer
 from tasks.rehearsal import roles
 from tasks.schema.params import Params, load
 from tasks.schema.records import BenchmarkItem, Usage
@@ -30,8 +31,11 @@ def test_in_mode_direct_no_call_requests_more_words_than_one_reply_has_room_for(
         return Reply(text, "stop", Usage(9, 20), 0.0)
 
     write = params.write.model_copy(update={"mode": "direct"})
-    answer = asyncio.run(through_agentwrite(params.plan, write, max_tokens=max_tokens)(candidate, ITEM, 0))
-    assert not answer.problem
-    written = [request.words for request in asked if request.way]
+
+    async def main() -> WholeAnswer:
+        return await through_agentwrite(params.plan, write, max_tokens=max_tokens)(candidate, ITEM, 0)
+
+    assert not asyncio.run(main()).problem
+    written = [request.words or 0 for request in asked if request.way]
     assert max(written) <= max_tokens / TOKENS_PER_WORD
     assert (len(written) == 1) == (max_tokens > 1000 * TOKENS_PER_WORD)
