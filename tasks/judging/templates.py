@@ -3,6 +3,8 @@
 The project's template puts the answer between delimiters that the answer cannot know: their mark is a digest of prompt and answer. The
 paper's template is filled exactly as the authors' code fills it. It has no such delimiters, so an answer can imitate them, and only the
 reader of verdicts protects against that. Both are filled in one pass: a placeholder that occurs in a text is not filled.
+
+A template of ours may have {{reference}}: the judge then writes an answer of its own first, and grades with it in the prompt.
 """
 
 import hashlib
@@ -27,11 +29,12 @@ PAPERS_SCHEMA: dict[str, object] = {  # the analysis comes first, as in the prom
 class _Kind(NamedTuple):
     placeholder: re.Pattern[str]
     shown: str  # format of a placeholder
-    names: tuple[str, ...]
+    names: tuple[str, ...]  # needed
     schema: dict[str, object]
+    optional: tuple[str, ...] = ()
 
 
-_OURS = _Kind(re.compile(r"\{\{(\w+)\}\}"), "{{{{{}}}}}", ("prompt", "answer", "mark"), SCHEMA)
+_OURS = _Kind(re.compile(r"\{\{(\w+)\}\}"), "{{{{{}}}}}", ("prompt", "answer", "mark"), SCHEMA, ("reference",))
 _PAPERS = _Kind(re.compile(r"\$(INST|RESPONSE)\$"), "${}$", ("INST", "RESPONSE"), PAPERS_SCHEMA)
 
 
@@ -56,12 +59,19 @@ class Template(NamedTuple):
         """SHA-256 of its text, as hex: another prompt makes another judge."""
         return hashlib.sha256(self.text.encode()).hexdigest()
 
-    def fill(self, prompt: str, answer: str) -> str:
-        """Returns the prompt for one answer."""
+    @property
+    def referenced(self) -> bool:
+        """Whether the prompt shows an answer of the judge's own, its reference."""
+        return not self.official and any(found[1] == "reference" for found in self.kind.placeholder.finditer(self.text))
+
+    def fill(self, prompt: str, answer: str, reference: str = "") -> str:
+        """Returns the prompt for one answer. Raises BadPrompt if it needs a reference and there is none."""
+        if self.referenced and not reference:
+            raise BadPrompt("judge.prompt: {{reference}}: not supported by this command; fix: use a prompt without it")
         if self.official:
             values = {"INST": prompt, "RESPONSE": answer}
         else:
-            values = {"prompt": prompt, "answer": answer, "mark": mark(prompt, answer)}
+            values = {"prompt": prompt, "answer": answer, "reference": reference, "mark": mark(prompt, answer, *filter(None, (reference,)))}
         return self.kind.placeholder.sub(lambda found: values[found[1]], self.text)
 
 
@@ -80,8 +90,8 @@ def read_template(path: Path) -> Template:
         raise BadPrompt(f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8") from None
     kind = _kind(path, text)
     lines = {found[1]: text.count("\n", 0, found.start()) + 1 for found in kind.placeholder.finditer(text)}
-    for name in sorted(lines.keys() - set(kind.names)):
-        problem = f"{kind.shown.format(name)}: unknown placeholder; known are {_listed(kind, kind.names)}"
+    for name in sorted(lines.keys() - {*kind.names, *kind.optional}):
+        problem = f"{kind.shown.format(name)}: unknown placeholder; known are {_listed(kind, (*kind.names, *kind.optional))}"
         raise BadPrompt(f"{path}:{lines[name]}: {problem}")
     for name in kind.names:
         if name not in lines:

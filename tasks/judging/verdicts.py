@@ -9,7 +9,7 @@ from tasks.judging.rubric import parse_rubric
 from tasks.judging.templates import Template
 from tasks.schema.errors import ReplyError, Unanswered
 from tasks.schema.finish import Finish
-from tasks.schema.records import Prediction, Verdict
+from tasks.schema.records import Prediction, Rubric, Verdict
 from tasks.store import Spool
 
 T = TypeVar("T")
@@ -36,16 +36,20 @@ async def judge_all(
     """`repeats` verdicts on each of `count` answers into `verdicts`, in the order of the answers. Answers are read as they are judged.
 
     `judge` is recorded together with the prompt's digest, because another prompt makes another judge. `second`: marks the second judge's
-    verdicts. A verdict that is unreadable in `tries` replies, or not answered, is unscored and has a reason; all replies are kept. Raises
-    EndpointError if no request is answered.
+    verdicts. A verdict that is unreadable in `tries` replies, or not answered, is unscored and has a reason; all replies are kept. So is
+    one whose template needs a reference that the judge did not write. Raises EndpointError if no request is answered.
     """
     name = f"{judge}, prompt {template.digest[:8]}"
 
     async def verdict(question: tuple[Prediction, int]) -> Verdict:
         answer, repeat = question
-        prompt = template.fill(answer.item.prompt, answer.response)
-        requests = (user(prompt, sample=draw(repeat, attempt), schema=template.schema) for attempt in range(tries))
-        found = await first_readable(chat, requests, lambda reply: parse_rubric(reply, answer.response))
+        reference = await _reference(chat, answer.item.prompt, tries) if template.referenced else _NOT_NEEDED
+        if reference.value is None:
+            found = FirstReadable[Rubric](None, reference.replies, f"no reference by the judge: {reference.problem}")
+        else:
+            prompt = template.fill(answer.item.prompt, answer.response, reference.value)
+            requests = (user(prompt, sample=draw(repeat, attempt), schema=template.schema) for attempt in range(tries))
+            found = await first_readable(chat, requests, lambda reply: parse_rubric(reply, answer.response))
         return Verdict(
             id=answer.item.id,
             model=answer.model,
@@ -107,6 +111,20 @@ async def first_readable(chat: Chat, requests: Iterable[Request], read: Callable
         except ReplyError as error:
             problem = str(error)
     return FirstReadable(None, tuple(replies), problem)
+
+
+_NOT_NEEDED = FirstReadable("", (), None)
+
+
+async def _reference(chat: Chat, prompt: str, tries: int) -> FirstReadable[str]:
+    """The judge's own answer to the prompt: one for all answers, models and repeats, because equal requests are sent once."""
+
+    def whole(reply: str) -> str:
+        if not reply.strip():
+            raise ReplyError("an empty text")
+        return reply
+
+    return await first_readable(chat, (user(prompt, sample=attempt) for attempt in range(tries)), whole)
 
 
 def thoughts_of(replies: Sequence[Reply]) -> tuple[str, ...]:

@@ -16,7 +16,9 @@ from tasks.schema.params import load
 from tasks.schema.records import Verdict
 from tasks.schema.settings import settings
 from tests.conftest import ROOT
-from tests.tasks.judging.endpoint import ASK, DIMENSIONS, GOOD, asked, endpoint, judged, prediction, run, serving
+from tests.tasks.judging.endpoint import ASK, DIMENSIONS, GOOD, Body, asked, endpoint, judged, prediction, run, serving
+
+REFERENCE = ROOT / "tasks/prompts/judge_reference.txt"
 
 TEXTS = ["Bread is old. People baked it in clay ovens.", "", "面包的历史很长。", "12 34 56 !?"]
 FIVE = GOOD.replace("4", "5")
@@ -158,6 +160,31 @@ def test_the_rehearsals_judges_differ_by_repeat_and_the_second_is_stricter(tmp_p
     assert found.agreement
     assert found.agreement.overall.bias < -5
     assert found.agreement.answers == 12
+
+
+def test_the_judge_writes_one_reference_for_all_answers_to_a_prompt_and_grades_with_it(tmp_path: Path) -> None:
+    def say(body: Body) -> str:
+        return "My own bread." if asked(body) == ASK else GOOD
+
+    with endpoint(say) as seen:
+        ran = run(tmp_path, prediction("Bread."), prediction("Cake.", model="base"), prompt=REFERENCE, repeats=2)
+    assert [asked(body) == ASK for body in seen].count(True) == 1
+    grading = [asked(body) for body in seen if asked(body) != ASK]
+    assert len(grading) == 4
+    assert all("\nMy own bread.\n</reference-" in prompt for prompt in grading)
+    assert {one.rubric is not None for one in ran.verdicts} == {True}
+
+
+@pytest.mark.parametrize(("reply", "why"), [(("", "stop"), "an empty text"), (("My own", "length"), "cut off at the judge's max_tokens")])
+def test_without_a_whole_reference_an_answer_is_unscored(tmp_path: Path, reply: tuple[str, str], why: str) -> None:
+    with endpoint(lambda body: reply if asked(body) == ASK else GOOD) as seen:
+        ran = run(tmp_path, prediction("Bread."), prompt=REFERENCE, tries=2, unread=True)
+    assert len(seen) == 2
+    (verdict,) = ran.verdicts
+    assert (verdict.rubric, len(verdict.replies)) == (None, 2)
+    assert verdict.problem
+    assert verdict.problem.startswith("no reference by the judge: ")
+    assert why in verdict.problem
 
 
 def test_a_second_run_pays_for_nothing_and_says_the_same(tmp_path: Path) -> None:

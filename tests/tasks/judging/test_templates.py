@@ -82,3 +82,14 @@ def test_a_prompt_that_cannot_be_read_is_named(tmp_path: Path) -> None:
 
 def test_another_prompt_has_another_digest(tmp_path: Path) -> None:
     assert read_template(OURS).digest != read_template(template(tmp_path, PAPERS)).digest
+
+
+def test_a_prompt_with_a_reference_shows_it_and_is_refused_without_one() -> None:
+    ours = read_template(ROOT / "tasks/prompts/judge_reference.txt")
+    filled = ours.fill("Write.", "Bread.", "Cake.")
+    own = mark("Write.", "Bread.", "Cake.")
+    assert f"<reference-{own}>\nCake.\n</reference-{own}>" in filled
+    assert f"<answer-{own}>\nBread.\n</answer-{own}>" in filled
+    assert (ours.referenced, read_template(OURS).referenced, "{{" in filled) == (True, False, False)
+    with pytest.raises(BadPrompt, match=r"judge.prompt: {{reference}}: not supported by this command; fix: "):
+        ours.fill("Write.", "Bread.")
