@@ -122,7 +122,6 @@ REPOSITORY_WIDE = [  # each with words that its output has
     ("pull --run-cache", "up to date"),
     ("exp show --csv", "workspace"),
     ("exp run", "Experiment results have been applied"),  # all stages are up to date
-    ("exp run --dry --allow-missing", ""),
     ("gc --workspace --dry --force", ""),
     ("dag --mermaid", "promote"),
 ]

@@ -52,7 +52,7 @@ def test_rollback_and_allow(promoted: Path) -> None:
     refused = said("rollback", code=2)
     assert refused == ("error: models:/longwriter@champion: there is no champion before version 1; fix: promote another version first")
     assert said("allow", "challenger") == "version 2 may be promoted again"
-    assert said("allow", "2") == "version 2 was not rolled back; nothing to allow"
+    assert said("allow", "2") == "version 2 is not blocked; nothing to allow"
     assert said("allow", "9", code=2).startswith("error: models:/longwriter/9: no such version")
     assert "the alias points to no version; fix: use one of challenger, champion" in said("allow", "nobody", code=2)
 

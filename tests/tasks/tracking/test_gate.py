@@ -177,7 +177,7 @@ def test_who_reigns_stays_and_who_was_rolled_back_stays_out() -> None:
     assert "it stays champion until another version takes its place" in stays.reason
     out = decided(card(), None, blocked="2026-01-01 00:00:00Z: loops")
     assert (out.alias, out.passed) == ("challenger", True)
-    assert "rolled back 2026-01-01 00:00:00Z: loops (`longwriter models allow 2` lets it in again)" in out.reason
+    assert "blocked since 2026-01-01 00:00:00Z: loops (`longwriter models allow 2` lets it in again)" in out.reason
 
 
 def test_a_decision_survives_its_file() -> None:
