@@ -44,7 +44,7 @@ from tasks import score
 from tasks.schema.params import load
 if __name__ == "__main__":
     work = Path(sys.argv[1])
-    score.run(work / "predictions.jsonl", work, work / "scored", pack=load().pack)
+    score.run(work / "predictions.jsonl", work, work / "exams", work / "scored", pack=load().pack)
     print(next(line for line in open("/proc/self/status") if line.startswith("VmHWM")).split()[1])
 """
 
@@ -68,14 +68,14 @@ def evaluate() -> None:
         (work / "benchmark.jsonl").write_bytes(b"".join(orjson.dumps(row) + b"\n" for row in rows()))
         (work / "checkpoints" / "student").mkdir(parents=True)
         (work / "checkpoints" / "student" / "config.json").write_text("{}")
-        for name in ("predicted", "judged", "scored"):
+        for name in ("aligned", "reinforced", "predicted", "judged", "exams", "scored"):
             (work / name).mkdir()
         predictions = work / "predicted" / "predictions.jsonl"
 
         def answer() -> None:
-            args = {"seed": 42, "predict": params.predict, "candidate_model": CANDIDATE}
             folders = work / "checkpoints", work / "aligned", work / "reinforced", work / "predicted"
-            predict.run(work / "benchmark.jsonl", *folders, **args)  # type: ignore[arg-type]
+            asked = params.predict.model_copy(update={"base": False})
+            predict.run(work / "benchmark.jsonl", *folders, seed=42, base=params.base, predict=asked, candidate_model=CANDIDATE)
 
         def grade() -> None:
             once = params.judge.model_copy(update={"repeats": 1, "pairwise": False})
