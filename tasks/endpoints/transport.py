@@ -17,25 +17,28 @@ OVERLOADED = (429, 503, 529)  # statuses of an endpoint that refuses everything 
 AGAIN = (408, 409, 425)  # the other statuses below 500 that may succeed when sent again
 
 
-def client_session(address: Url, headers: Mapping[str, str], *, seconds: float | None = None) -> aiohttp.ClientSession:
-    """A session for requests to `address`. A request may take `seconds`; None: the caller limits it."""
+def client_session(
+    address: Url, headers: Mapping[str, str], *, seconds: float | None = None, silence: float | None = None
+) -> aiohttp.ClientSession:
+    """A session for requests to `address`. A request may take `seconds`, and pause for `silence` seconds; None: the caller limits it."""
     proxy, connector = wire.proxy_of(address), aiohttp.TCPConnector(limit=0, keepalive_timeout=60)
-    timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=30)
+    timeout = aiohttp.ClientTimeout(total=seconds, sock_connect=30, sock_read=silence)
     return aiohttp.ClientSession(connector=connector, timeout=timeout, headers=headers, proxy=proxy.url, proxy_auth=proxy.auth)
 
 
 @contextmanager
-def by_cause(where: str, variable: str, *, reached: bool) -> Iterator[None]:
+def by_cause(where: str, variable: str, *, reached: bool, late: str = f"; raise {PREFIX}TIMEOUT or check the server") -> Iterator[None]:
     """Turn what fails in one request into an exception of failures.py. Raises EndpointError for a certificate that is not trusted.
 
     `where` names role and URL in messages, `variable` is the beginning of the role's settings. `reached`: the endpoint has answered before.
+    `late`: what to do if there is no answer in time.
     """
     start = time.monotonic()
     try:
         yield
     except TimeoutError:
         waited = time.monotonic() - start
-        raise TryFailed(f"no answer within {waited:.0f} s; raise {PREFIX}TIMEOUT or check the server") from None
+        raise TryFailed(f"no answer within {waited:.0f} s{late}") from None
     except aiohttp.ClientConnectorCertificateError as error:
         problem = (
             f"its TLS certificate is not trusted ({redact(str(error.certificate_error))}); check the host in {variable}_URL, "

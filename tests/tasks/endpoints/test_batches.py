@@ -4,12 +4,18 @@ import asyncio
 import os
 import shutil
 import signal
+import ssl
 import sys
 from collections.abc import Awaitable, Callable, Iterable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from tasks.endpoints import openai_api
 from tasks.endpoints.batch_forms import completion_of, messages_request
@@ -429,6 +435,28 @@ def test_an_endpoint_that_takes_no_batch_is_one_clear_line(
     ran = asked(server, monkeypatch, form, *REQUESTS, **more)
     assert all(isinstance(one, EndpointError) for one in ran.results)
     assert said in str(ran.results[0])
+
+
+def test_a_certificate_that_is_not_trusted_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    key, now = ec.generate_private_key(ec.SECP256R1()), datetime.now(UTC)
+    made = x509.CertificateBuilder().subject_name(subject).issuer_name(subject).public_key(key.public_key()).serial_number(1)
+    certificate = made.not_valid_before(now).not_valid_after(now + timedelta(days=1)).sign(key, hashes.SHA256())
+    plain = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    pem, kind = tmp_path / "server.pem", serialization.Encoding.PEM
+    pem.write_bytes(key.private_bytes(kind, *plain) + certificate.public_bytes(kind))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+
+    async def go() -> Ran:
+        listening = await asyncio.start_server(lambda reader, writer: writer.close(), "127.0.0.1", 0, ssl=context)
+        async with listening:
+            use(monkeypatch, f"https://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1", "openai_batch")
+            return await ask(REQUESTS[:1])
+
+    (error,) = asyncio.run(go()).results
+    assert isinstance(error, EndpointError)
+    assert "its TLS certificate is not trusted" in str(error)
 
 
 def test_batches_need_a_url(monkeypatch: pytest.MonkeyPatch) -> None:
