@@ -20,8 +20,7 @@ from typing import NamedTuple
 
 from tasks.agentwrite.budget import on_target
 from tasks.agentwrite.chapters import AROUND, ranges
-from tasks.agentwrite.seams import RUN, seam_fault
-from tasks.agentwrite.takes import repeated_share
+from tasks.agentwrite.seams import RUN, grams_of, seam_fault
 from tasks.agentwrite.writer import write_draft
 from tasks.corpus.samples import DraftFault, sample_of
 from tasks.endpoints.chat import Reply, Request, map_async
@@ -179,9 +178,15 @@ async def way(changes: dict[str, object]) -> Way:
         len(usages),
         cost(Usage(*map(sum, zip(*usages, strict=True))), PRICE),
         sum(s_l(draft.instruction.words, _words(draft)) for draft in drafts) / len(drafts),
-        sum(repeated_share(" ".join("\n".join(draft.paragraphs).casefold().split()), RUN) for draft in drafts) / len(drafts),
+        sum(map(_repeated, drafts)) / len(drafts),
         sum(map(_seams, drafts)),
     )
+
+
+def _repeated(draft: Draft) -> float:
+    """The share of runs of RUN words that came before in the draft."""
+    runs = grams_of(" ".join("\n".join(draft.paragraphs).casefold().split()), RUN)
+    return 1 - len(set(runs)) / len(runs)
 
 
 def _seams(draft: Draft) -> int:

@@ -6,12 +6,11 @@ are written, their seams are checked in order: the first paragraph of a chapter 
 A plan without chapters is written serially.
 """
 
-import asyncio
 from collections.abc import Sequence
 from itertools import pairwise
 
 from tasks.agentwrite.context import Window
-from tasks.agentwrite.drafting import Drafting, Lost
+from tasks.agentwrite.drafting import Drafting, Lost, all_written
 from tasks.agentwrite.paragraph_checks import Earlier, Unwritable, find_fault
 from tasks.agentwrite.seams import seam_fault
 from tasks.endpoints.chat import Reply, user
@@ -39,22 +38,12 @@ class Chapters:
         chapters = ranges(self._plan)
         if len(chapters) < 2:
             return await self._whole.serial()
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(self._chapter(number, *chapter)) for number, chapter in enumerate(chapters, 1)]
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        written = [task.result() for task in tasks]
-        if lost := next((each for each in written if isinstance(each, Unwritable)), None):
-            raise Lost(lost)
-        return await self._joined([each for each in written if isinstance(each, list)])
+        parts = [self._whole.part(*chapter, chain=number) for number, chapter in enumerate(chapters, 1)]
+        return await self._joined(await all_written(parts, self._chapter))
 
-    async def _chapter(self, number: int, first: int, end: int) -> list[str] | Unwritable:
-        own = self._whole.part(first, end, chain=number)
+    async def _chapter(self, own: Drafting) -> list[str]:
         try:
             return await own.serial()
-        except Lost as lost:
-            return lost.why
         finally:
             self._whole.count_kept(own)
 

@@ -4,10 +4,9 @@ Every reply is checked. An unusable paragraph is requested again with a new samp
 budgets are adjusted to the words written so far, and the last paragraph is requested again while the text misses its length.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from copy import copy
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 from tasks.agentwrite.budget import next_words, on_target
 from tasks.agentwrite.context import Frame, Window, overflow
@@ -16,7 +15,7 @@ from tasks.agentwrite.memory import DraftMemory
 from tasks.agentwrite.paragraph_checks import Earlier, Unwritable, find_fault
 from tasks.agentwrite.planner import render_step
 from tasks.agentwrite.takes import preferred, ranked
-from tasks.endpoints.chat import Chat, Reply, Request, user
+from tasks.endpoints.chat import Chat, Reply, Request, map_async, user
 from tasks.judging.verdicts import first_readable
 from tasks.prompts import fill
 from tasks.schema.errors import Unanswered
@@ -25,6 +24,8 @@ from tasks.schema.records import Plan, Reason, Step, Way
 from tasks.text.counts import count_words
 from tasks.text.live_checks import Watch
 
+T = TypeVar("T")
+W = TypeVar("W")
 COMPARED = 30  # words of a reply that compares two texts
 
 
@@ -49,6 +50,21 @@ class Lost(Exception):
     def __init__(self, why: Unwritable):
         super().__init__(why.detail)
         self.why = why
+
+
+async def all_written(parts: Sequence[T], write: Callable[[T], Awaitable[W]]) -> list[W]:
+    """What `write` makes of all parts at once, in their order. Raises Lost for the first one that cannot be written, when all are done."""
+
+    async def one(part: T) -> W | Lost:
+        try:
+            return await write(part)
+        except Lost as lost:
+            return lost
+
+    written = await map_async(parts, one, unit="part", label=None)
+    if lost := next((each for each in written if isinstance(each, Lost)), None):
+        raise lost
+    return [each for each in written if not isinstance(each, Lost)]
 
 
 class Drafting:
@@ -110,20 +126,12 @@ class Drafting:
 
     async def parallel(self) -> list[str]:
         """All paragraphs at once, without the other paragraphs in the request: the paper's ablation, which loses coherence."""
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(self._alone(number, step)) for number, step in enumerate(self.plan.steps, 1)]
-        written = [task.result() for task in tasks]
-        if lost := next((each for each in written if isinstance(each, Unwritable)), None):
-            raise Lost(lost)
-        return [each for each in written if isinstance(each, str)]
+        return await all_written(range(1, len(self.plan.steps) + 1), self._alone)
 
-    async def _alone(self, number: int, step: Step) -> str | Unwritable:
-        earlier, own = self.new_earlier(), copy(self)
+    async def _alone(self, number: int) -> str:
+        earlier, own, step = self.new_earlier(), copy(self), self.plan.steps[number - 1]
         own.chain, own.first, own.end = number, number - 1, number
-        try:
-            return await own._paragraph(number, step, self.frame.prompt(number, step, ""), earlier)
-        except Lost as lost:
-            return lost.why
+        return await own._paragraph(number, step, self.frame.prompt(number, step, ""), earlier)
 
     async def _paragraph(self, number: int, step: Step, prompt: str, earlier: Earlier, *, so_far: int | None = None) -> str:
         """A paragraph without faults. With `so_far` (words before it), the reply that brings the text closest to its target.
@@ -162,12 +170,7 @@ class Drafting:
             except Lost as lost:
                 return lost.why, ""
 
-        try:
-            async with asyncio.TaskGroup() as group:
-                tasks = [group.create_task(one(sample)) for sample in range(self.write.takes)]
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        found = [task.result() for task in tasks]
+        found = await map_async(range(self.write.takes), one, unit="take", label=None)
         if all(fault and fault.reason == Reason.UNANSWERED for fault, _ in found):
             raise Lost(found[0][0] or Unwritable(Reason.UNANSWERED, ""))
         return found
@@ -182,16 +185,13 @@ class Drafting:
         if self.write.chooser == "rules":
             return texts[0]
 
-        async def ask(request: Request) -> Reply | None:
+        async def seen(request: Request) -> Reply:
             request = request._replace(words=COMPARED, urgency=float(step.words))
-            try:
-                reply = await self.chat(request)
-            except Unanswered:
-                return None
+            reply = await self.chat(request)
             self.see(Event(f"comparison for {name}", None, request, reply, None, chain=self.chain))
             return reply
 
-        return await preferred(texts, ask, prompt=f"{self.plan.instruction.text}\n\n{render_step(0, step).partition(' - ')[2]}")
+        return await preferred(texts, seen, prompt=f"{self.plan.instruction.text}\n\n{render_step(0, step).partition(' - ')[2]}")
 
     def _closer(self, text: str, best: str, so_far: int) -> bool:
         return abs(so_far + count_words(text) - self.target) < abs(so_far + count_words(best) - self.target)

@@ -8,7 +8,6 @@ import re
 from collections.abc import Sequence
 
 from tasks.agentwrite.paragraph_checks import Unwritable
-from tasks.agentwrite.takes import grams_of
 from tasks.schema.records import Reason
 from tasks.text.counts import chinese_share
 from tasks.text.unicode import normalized
@@ -43,6 +42,14 @@ def seam_fault(paragraph: str, before: Sequence[str], openings: Sequence[str] = 
         if share > SHARED:
             return Unwritable(Reason.REPEATED, f"{share:.0%} of its runs of eight words are those of {where}: {own[:60]}")
     return None
+
+
+def grams_of(flat: str, size: int) -> list[tuple[str, ...]]:
+    """The n-grams of a casefolded text: of its words, or of its characters if it has hardly any spaces."""
+    parts = flat.split()
+    if len(parts) < len(flat) / 20:
+        parts = [sign for sign in flat if sign.isalnum()]
+    return [tuple(parts[place : place + size]) for place in range(len(parts) - size + 1)]
 
 
 def _flat(text: str) -> str:
