@@ -9,7 +9,7 @@ from tasks.corpus.likeness import Scored
 from tasks.schema.params import General
 from tasks.schema.records import Message, Reason, Reject, Sample
 from tasks.sources.adapters import messages_of
-from tasks.sources.reading import rows_of
+from tasks.sources.reading import read_each
 from tasks.sources.turns import Misfit
 from tasks.text.cleaning import clean, refusal
 from tasks.text.counts import count_words
@@ -31,25 +31,20 @@ class ChatFault(NamedTuple):
 def fit_chats(general: General, folder: Path, scored: Scored, *, known: Set[str]) -> Iterator[Sample | Reject]:
     """Yield a Sample or a Reject for every row of the sources. `known`: ids of the long texts."""
     seen: dict[str, str] = dict.fromkeys(known, "the long texts")
-    for entry in general.sources:
-        for file, row in rows_of(entry, folder):
-            source = f"{file.name}:{row.number}"
-            try:
-                if row.data is None:
-                    raise Misfit(row.problem)
-                turns = tuple(cleaned(message) for message in messages_of(row.data, entry.adapter))
-            except Misfit as problem:
-                yield Reject(id=None, stage="assemble", reason=Reason.MALFORMED, detail=str(problem), source=source)
-                continue
-            made = chat_of(turns, source, scored)
-            id = text_id("\n".join(message.content for message in turns))
-            if isinstance(made, ChatFault):
-                yield Reject(id=id, stage="assemble", reason=made.reason, detail=made.detail, source=source)
-            elif id in seen:
-                yield Reject(id=id, stage="assemble", reason=Reason.DUPLICATE, detail=f"the same as {seen[id]}", source=source)
-            else:
-                seen[id] = source
-                yield made.model_copy(update={"id": id})
+    for source, found in read_each(general.sources, folder, lambda row, entry: messages_of(row, entry.adapter)):
+        if isinstance(found, Misfit):
+            yield Reject(id=None, stage="assemble", reason=Reason.MALFORMED, detail=str(found), source=source)
+            continue
+        turns = tuple(map(cleaned, found))
+        made = chat_of(turns, source, scored)
+        id = text_id("\n".join(message.content for message in turns))
+        if isinstance(made, ChatFault):
+            yield Reject(id=id, stage="assemble", reason=made.reason, detail=made.detail, source=source)
+        elif id in seen:
+            yield Reject(id=id, stage="assemble", reason=Reason.DUPLICATE, detail=f"the same as {seen[id]}", source=source)
+        else:
+            seen[id] = source
+            yield made.model_copy(update={"id": id})
 
 
 def cleaned(message: Message) -> Message:

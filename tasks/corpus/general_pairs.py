@@ -12,7 +12,7 @@ from tasks.corpus.likeness import Scored
 from tasks.schema.params import GeneralPairs
 from tasks.schema.records import Answer, Message, Pair, Reason, Reject
 from tasks.sources.preferences import Preference, TiedPreference, preference_of
-from tasks.sources.reading import rows_of
+from tasks.sources.reading import read_each
 from tasks.sources.turns import Misfit
 from tasks.text.counts import count_words
 
@@ -22,24 +22,19 @@ STAGE = "build_pairs"
 def fit_pairs(general: GeneralPairs, folder: Path, scored: Scored) -> Iterator[Pair | Reject]:
     """Yield a Pair or a Reject for every row of the sources."""
     seen: dict[str, str] = {}
-    for entry in general.sources:
-        for file, row in rows_of(entry, folder):
-            source = f"{file.name}:{row.number}"
-            try:
-                if row.data is None:
-                    raise Misfit(row.problem)
-                made = pair_of(preference_of(row.data), source, scored)
-            except Misfit as problem:
-                reason = Reason.TIED if isinstance(problem, TiedPreference) else Reason.MALFORMED
-                yield Reject(id=None, stage=STAGE, reason=reason, detail=str(problem), source=source)
-                continue
-            if isinstance(made, Reject):
-                yield made
-            elif made.id in seen:
-                yield Reject(id=made.id, stage=STAGE, reason=Reason.DUPLICATE, detail=f"the same as {seen[made.id]}", source=source)
-            else:
-                seen[made.id] = source
-                yield made
+    for source, found in read_each(general.sources, folder, lambda row, entry: preference_of(row)):
+        if isinstance(found, Misfit):
+            reason = Reason.TIED if isinstance(found, TiedPreference) else Reason.MALFORMED
+            yield Reject(id=None, stage=STAGE, reason=reason, detail=str(found), source=source)
+            continue
+        made = pair_of(found, source, scored)
+        if isinstance(made, Reject):
+            yield made
+        elif made.id in seen:
+            yield Reject(id=made.id, stage=STAGE, reason=Reason.DUPLICATE, detail=f"the same as {seen[made.id]}", source=source)
+        else:
+            seen[made.id] = source
+            yield made
 
 
 def pair_of(found: Preference, source: str, scored: Scored) -> Pair | Reject:

@@ -95,7 +95,7 @@ def _outcomes(
             if rules.collect.recorded:
                 yield row.number, recorded_outcome(row, split.file.entry.adapter, rules)
                 continue
-            ask = _ask(row, split.file.entry.adapter)
+            ask = raw_prompt_of(row.content(), split.file.entry.adapter)
         except Misfit as problem:
             yield row.number, ("", (Reason.MALFORMED, str(problem)))
             continue
@@ -104,15 +104,9 @@ def _outcomes(
         yield row.number, seen[ask]
 
 
-def _ask(row: SourceRow, adapter: str) -> RawPrompt:
-    if row.data is None:
-        raise Misfit(row.problem)
-    return raw_prompt_of(row.data, adapter)
-
-
 def recorded_outcome(row: SourceRow, adapter: str, rules: Rules) -> PassedWithShingles | tuple[str, Fault]:
     """Check a recorded answer and its prompt: the pair to train on, or an id and the first fault. Raises Misfit without an answer."""
-    ask, answer = _ask(row, adapter), recorded_answer(row.data or {}, adapter)
+    ask, answer = raw_prompt_of(row.content(), adapter), recorded_answer(row.content(), adapter)
     asked = FilteredPrompt(ask)
     if match := rules.prompts.match(duplicates.shingled(asked.text, asked.language), duplicates.tokens_of(asked.text)):
         return asked.id, (Reason.CONTAMINATED, f"benchmark prompt {match.id}, {match.share:.0%} of it")

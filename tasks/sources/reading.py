@@ -1,7 +1,8 @@
 """Read all rows of a source in this process: for benchmark files and data of moderate size."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
+from typing import TypeVar
 
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Source
@@ -9,6 +10,8 @@ from tasks.sources.adapters import RawPrompt, raw_prompt_of
 from tasks.sources.files import SourceFile, files_of, local_file
 from tasks.sources.splits import SourceRow, rows, splits_of
 from tasks.sources.turns import Misfit
+
+T = TypeVar("T")
 
 
 def rows_of(entry: Source, folder: Path) -> Iterator[tuple[SourceFile, SourceRow]]:
@@ -32,6 +35,20 @@ def rows_of_file(file: SourceFile) -> Iterator[SourceRow]:
         raise BadInput(file.place, "empty file", fix="add at least one row")
 
 
+def read_each(
+    entries: Iterable[Source], folder: Path, read: Callable[[Mapping[str, object], Source], T]
+) -> Iterator[tuple[str, T | Misfit]]:
+    """What `read` makes of each row of the entries, or the Misfit of a row that it cannot read, with the row's place, FILE:ROW."""
+    for entry in entries:
+        for file, row in rows_of(entry, folder):
+            found: T | Misfit
+            try:
+                found = read(row.content(), entry)
+            except Misfit as problem:
+                found = problem
+            yield f"{file.name}:{row.number}", found
+
+
 def raw_prompts(entry: Source, folder: Path) -> Iterator[RawPrompt]:
     """The prompt of each row. Raises BadInput at the first row without a readable prompt."""
     for file in files_of(entry, folder):
@@ -42,9 +59,7 @@ def raw_prompts_of(file: SourceFile) -> Iterator[RawPrompt]:
     """The prompt of each row of a file. Raises BadInput at the first row without a readable prompt."""
     for row in rows_of_file(file):
         try:
-            if row.data is None:
-                raise Misfit(row.problem)
-            yield raw_prompt_of(row.data, file.entry.adapter)
+            yield raw_prompt_of(row.content(), file.entry.adapter)
         except Misfit as problem:
             raise BadInput(file.place, str(problem), line=row.number, fix="correct or remove the row") from None
 

@@ -19,7 +19,7 @@ from tasks.schema.errors import BadInput
 from tasks.sources.adapters import ANSWERS, BESIDE, FIELDS, OF_ADAPTER
 from tasks.sources.files import SourceFile, check, opened
 from tasks.sources.streams import head, is_array, packed, pieces
-from tasks.sources.turns import TURN_FIELDS, holds_request, normal
+from tasks.sources.turns import TURN_FIELDS, Misfit, holds_request, normal
 
 _READ = frozenset((*FIELDS, *ANSWERS, *BESIDE))  # all columns that are read
 
@@ -50,6 +50,12 @@ class SourceRow(NamedTuple):
     number: int  # line or row, from 1 within the part
     data: Mapping[str, object] | None
     problem: str | None = None  # why there is no data; None without data: a blank line
+
+    def content(self) -> Mapping[str, object]:
+        """The data. Raises Misfit with the problem if there is none."""
+        if self.data is None:
+            raise Misfit(self.problem)
+        return self.data
 
 
 def splits_of(file: SourceFile) -> Iterator[FileSplit]:
