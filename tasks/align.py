@@ -16,12 +16,10 @@ from tasks.schema.errors import BadSettings
 from tasks.schema.params import Align, Base
 from tasks.schema.records import Pair, Reason, Reject
 from tasks.schema.settings import settings
-from tasks.tracking.checkpoint import sha256
-from tasks.tracking.lineage import HISTORY
-from tasks.tracking.live import live_run
 from tasks.training.conversations import Unrenderable
 from tasks.training.job import Dpo, TrainingStep
-from tasks.training.launch import plan, train_all
+from tasks.training.launch import plan
+from tasks.training.live_training import train_live
 from tasks.training.pair_tokens import Encoded, PairEncoder
 from tasks.training.preflight import check_base, check_jobs
 from tasks.training.row_order import steps_of
@@ -36,9 +34,9 @@ def run(pairs: Path, checkpoints: Path, out: Path, *, seed: int, align: Align) -
     count = store.count(pairs)
     kept, rejects = stage.split(list(_encoded(pairs, count, checkpoints / STUDENT, align.context)) if count else [])
     stage.check_reject_rate(rejects, of=count, at_most=align.max_rejects)
+    store.write(out / "history.jsonl", ())  # stays empty without a training
     history = _trained(kept, checkpoints / STUDENT, out, seed=seed, align=align) if kept else []
     store.write(out / "rejects.jsonl", rejects)
-    store.write(out / "history.jsonl", (point.result() for point in history))
     return {"pairs": len(kept), "rejects": len(rejects), "steps": len(history), **_closing(history)}
 
 
@@ -85,10 +83,8 @@ def _trained(pairs: Sequence[tuple[str, Encoded]], student: Path, out: Path, *, 
             settings=settings(),
         )
         check_jobs([job], settings(), context=max(encoded.longest for _, encoded in pairs), vocabulary=0)
-        with live_run("align", {"steps": steps, "pairs": len(pairs), "beta": align.beta, "learning_rate": align.learning_rate}) as live:
-            (trained,) = train_all([job], settings(), watch=lambda point: live.log(point.numbers()))
-            store.write(out / "history.jsonl", (point.result() for point in trained.history))
-            live.tag(**{HISTORY: sha256(out / "history.jsonl")})
+        about = {"steps": steps, "pairs": len(pairs), "beta": align.beta, "learning_rate": align.learning_rate}
+        (trained,) = train_live("align", [job], about, out / "history.jsonl")
     return trained.history
 
 

@@ -18,12 +18,10 @@ from tasks.schema.errors import BadInput, BadSettings
 from tasks.schema.params import Base, Model, Reinforce
 from tasks.schema.records import Instruction
 from tasks.schema.settings import Settings, settings
-from tasks.tracking.checkpoint import sha256
-from tasks.tracking.lineage import HISTORY
-from tasks.tracking.live import live_run
 from tasks.training.configs import config_of
 from tasks.training.job import Grpo, TrainingStep
-from tasks.training.launch import plan, train_all
+from tasks.training.launch import plan
+from tasks.training.live_training import train_live
 from tasks.training.preflight import check_base, check_jobs
 from tasks.training.reward_prompts import Drawn, check_room, draw, prompt_tokens, write_rows
 from tasks.training.row_order import steps_of
@@ -46,13 +44,13 @@ def run(
     """`trained` and `aligned` are folders of checkpoints; `aligned` is empty if alignment is off."""
     (out / "checkpoints").mkdir()
     drawn, history = Drawn([], []), list[TrainingStep]()
+    store.write(out / "history.jsonl", ())  # stays empty without a training
     if reinforce.prompts:
         check_rollouts(reinforce, settings())
         check_judge(reinforce, reward_judge_model)
         drawn = draw(store.read(instructions, Instruction), reinforce, seed=seed)
         student = aligned / ALIGNED if (aligned / ALIGNED).is_dir() else trained / STUDENT
         history = _trained(drawn, student, out, seed=seed, reinforce=reinforce, judge=reward_judge_model)
-    store.write(out / "history.jsonl", (point.result() for point in history))
     return {"prompts": len(drawn.trained), "held_out": len(drawn.held_out), "steps": len(history), **_closing(history)}
 
 
@@ -101,10 +99,7 @@ def _trained(drawn: Drawn, student: Path, out: Path, *, seed: int, reinforce: Re
         )
         check_jobs([job], settings(), context=max(lengths) + reinforce.max_tokens, vocabulary=0)
         about = {"steps": steps, "prompts": len(drawn.trained), "group": reinforce.group, "learning_rate": reinforce.learning_rate}
-        with live_run("reinforce", about) as live:
-            (done,) = train_all([job], settings(), watch=lambda point: live.log(point.numbers()))
-            store.write(out / "history.jsonl", (point.result() for point in done.history))
-            live.tag(**{HISTORY: sha256(out / "history.jsonl")})
+        (done,) = train_live("reinforce", [job], about, out / "history.jsonl")
     return done.history
 
 

@@ -14,12 +14,10 @@ from tasks import stage, store
 from tasks.schema.params import Base, Train
 from tasks.schema.records import ByName, SavedTokenizer
 from tasks.schema.settings import settings
-from tasks.tracking.checkpoint import sha256
-from tasks.tracking.lineage import HISTORY
-from tasks.tracking.live import live_run
 from tasks.training.held_out import losses
 from tasks.training.job import Resolved, Sft, TrainingStep
-from tasks.training.launch import plan, train_all
+from tasks.training.launch import plan
+from tasks.training.live_training import train_live
 from tasks.training.packing import HELD_OUT, count_packs, longest
 from tasks.training.preflight import check_base, check_jobs, check_vocabulary
 from tasks.training.row_order import steps_of
@@ -51,11 +49,9 @@ def run(packs: Path, tokenizer: Path, out: Path, *, seed: int, base: Base, train
         for name in names
     ]
     check_jobs(jobs, settings(), context=longest(packs / names[0]), vocabulary=vocabulary)
-    with live_run("train", {"base": base.model, "steps": steps[names[0]], "learning_rate": train.learning_rate}) as live:
-        done = train_all(jobs, settings(), watch=lambda point: live.log(point.numbers()))
-        history = [point for trained in done for point in trained.history]
-        store.write(out / "history.jsonl", (point.result() for point in history))
-        live.tag(**{HISTORY: sha256(out / "history.jsonl")})
+    about = {"base": base.model, "steps": steps[names[0]], "learning_rate": train.learning_rate}
+    done = train_live("train", jobs, about, out / "history.jsonl")
+    history = [point for trained in done for point in trained.history]
     machine = done[0].machine
     print(
         f"trained on {machine.world} x {machine.device}, {machine.matrix_rate / 1e12:.3g} TFLOP/s, attention {machine.attention}",
