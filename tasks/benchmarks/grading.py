@@ -5,8 +5,7 @@ from typing import NamedTuple
 
 from tasks.benchmarks.interface import GivenAnswer, Item, Question, Suite
 from tasks.endpoints.chat import Chat, Request, spool_async
-from tasks.judging.verdicts import draw, first_readable
-from tasks.schema.errors import ReplyError
+from tasks.judging.verdicts import check_any_read, draw, first_readable
 from tasks.schema.records import Message, Record
 from tasks.store import Spool
 
@@ -84,11 +83,4 @@ def _requests(ask: _Ask, tries: int) -> Iterator[Request]:
 
 def check_graded(grades: Iterable[Grade], *, kept: str) -> None:
     """Raises ReplyError if no reply of the judge could be read, because then the judge is unsuitable."""
-    count, problem = 0, None
-    for grade in grades:
-        if grade.grades is not None:
-            return
-        count, problem = count + 1, grade.problem
-    if count:
-        said = f"none of {count} verdicts could be read; last problem: {problem}; the replies are in {kept}"
-        raise ReplyError(f"judge: {said}; fix: set models.judge to a model that follows the output format of the prompt")
+    check_any_read(((grade.grades is not None, grade.problem) for grade in grades), "verdicts", kept=kept)

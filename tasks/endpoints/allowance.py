@@ -76,6 +76,11 @@ def limit_of(text: str, option: str) -> SpendLimit:
     raise BadInput(option, f"not a number of calls or dollars over 0: {plain[:40]!r}", fix="write 400 for calls, '$2.50' for dollars")
 
 
+def announced(cost: Forecast, limit: SpendLimit) -> str:
+    """The lines that say what a command costs and may cost, before its first call."""
+    return f"cost: {cost}" + (f"\nlimit: {limit}" if limit != SpendLimit() else "")
+
+
 def forecast(chat: Recording, requests: Iterable[Request], *, max_tokens: int, price: Price | None) -> Forecast:
     """Returns the calls that these requests need. Equal requests are one call."""
     found, seen = Forecast(dollars=0.0 if price else None), set[int]()

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tasks import store
-from tasks.endpoints.allowance import Allowance, Forecast, LimitedChat, SpendLimit, check_limit
-from tasks.evaluation.judge_exam import ExamTexts, exam_texts, limited_role
+from tasks.endpoints.allowance import Forecast, SpendLimit
+from tasks.endpoints.chat import Chat
+from tasks.evaluation.judge_exam import ExamTexts, ask_judge, exam_texts
 from tasks.evaluation.recorded import read_without_lengths
 from tasks.judging.contradiction_card import (
     EXAMS,
@@ -91,8 +92,6 @@ def contradictions(source: Path, *, params: Params, options: ContradictionOption
     Raises BadInput without a judge or without a text, SpendCapReached if it may cost more than the limit, ReplyError if no part could be
     read.
     """
-    from tasks.stage import run_async
-
     judge = _judge(params, options)
     reach = _reach(judge, options)
     known: dict[tuple[str, str, int], _Text] = {}
@@ -102,16 +101,9 @@ def contradictions(source: Path, *, params: Params, options: ContradictionOption
         raise BadInput(source, "no texts", fix="give an evaluation's folder, drafts, recorded answers, or a .txt or .md file")
     words, count = sum(text.words for text in known.values()), sum(text.windows for text in known.values())
     say(f"looks for contradictions by {_name(judge)}\nin {len(known):,} texts, {words:,} words, {count:,} parts, from {source}")
-    spool = store.Spool()
-
-    def every() -> Iterator[JudgedText]:
-        return texts_of(source, options.format)
-
-    cost = run_async(_ask(every, spool, judge, reach, params.judge.tries, count, options, say))
+    judged, cost = _read(lambda: texts_of(source, options.format), judge, reach, params.judge.tries, count, options, say)
     if options.estimate:
         return Reported(None, (), cost)
-    judged = list(spool.records(JudgedPart))
-    check_read(judged)
     report = _report(known, judged, judge=_name(judge), source=str(source), options=options)
     if options.out:
         store.write(options.out / "parts.jsonl", judged)
@@ -145,8 +137,6 @@ def contradiction_exam(answers: Path | None, *, params: Params, options: Contrad
     Raises BadInput without a judge or with fewer than six usable answers, SpendCapReached if it may cost more than the limit, ReplyError
     if no part could be read.
     """
-    from tasks.stage import run_async
-
     judge = _judge(params, options)
     reach = _reach(judge, options)
     found = exam_texts(answers, params, format=options.format, count=options.texts, shortest=SHORTEST)
@@ -155,12 +145,9 @@ def contradiction_exam(answers: Path | None, *, params: Params, options: Contrad
     plants, count = sum(len(one.plants) for one in planted), sum(len(windows(one.text, reach)) for one in texts)
     words = sum(count_fixed(one.text) for one in found.texts)
     say(f"examines {_name(judge)}\nby {plants} contradictions in {len(planted)} answers, {words:,} words, from {found.source}")
-    spool = store.Spool()
-    cost = run_async(_ask(lambda: iter(texts), spool, judge, reach, params.judge.tries, count, options, say))
+    judged, cost = _read(lambda: iter(texts), judge, reach, params.judge.tries, count, options, say)
     if options.estimate:
         return ExaminedJudge(None, None, cost)
-    judged = list(spool.records(JudgedPart))
-    check_read(judged)
     card = card_of(
         list(_examined(found, planted, judged)),
         judge=_name(judge),
@@ -185,25 +172,28 @@ def _examined(found: ExamTexts, planted: Sequence[PlantedAnswer], judged: Iterab
         yield ExaminedText(count_fixed(one.text), plants.plants, read[OWN, number], read[PLANTED, number])
 
 
-async def _ask(
+def _read(
     texts: Callable[[], Iterator[JudgedText]],
-    spool: store.Spool,
     judge: Model,
     reach: JudgeReach,
     tries: int,
     count: int,
     options: ContradictionOptions,
     say: Callable[[str], None],
-) -> Forecast:
-    """Says what the readings cost and, unless only that is asked for, collects them in the spool."""
-    async with limited_role("judge", judge, Allowance(options.limit, "--cap")) as chat:
-        assert isinstance(chat, LimitedChat)
-        cost = chat.forecast(requests((one.text for one in texts()), reach))
-        say("\n".join([f"cost: {cost}", *([f"limit: {options.limit}"] if options.limit != SpendLimit() else [])]))
-        if not options.estimate:
-            check_limit(cost, options.limit, "--cap")
-            await judge_parts(chat, texts(), spool, reach=reach, count=count, tries=tries, judge=_name(judge), label="contradictions")
-        return cost
+) -> tuple[list[JudgedPart], Forecast]:
+    """The readings of `count` parts and their cost; none if only the cost is asked for. Raises ReplyError if no part could be read."""
+    from tasks.stage import run_async
+
+    spool, name = store.Spool(), _name(judge)
+
+    async def work(chat: Chat) -> None:
+        await judge_parts(chat, texts(), spool, reach=reach, count=count, tries=tries, judge=name, label="contradictions")
+
+    asked = requests((one.text for one in texts()), reach)
+    cost = run_async(ask_judge(judge, asked, work, limit=options.limit, estimate=options.estimate, say=say))
+    judged = list(spool.records(JudgedPart))
+    check_read(judged)
+    return judged, cost
 
 
 def _judge(params: Params, options: ContradictionOptions) -> Model:

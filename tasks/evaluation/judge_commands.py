@@ -1,25 +1,18 @@
 """The commands `longwriter eval judge-exam` and `longwriter eval rank`."""
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
 import orjson
 import typer
 
-from tasks.endpoints.allowance import SpendLimit, limit_of
+from tasks.evaluation.judge_options import Answers, Cap, CardJson, Cards, Estimate, Format, limit_from, say, show_cost, show_or_cost
 from tasks.judging.exam_card import EXAMS
 from tasks.stage import one_line_errors
 
 
 def judge_exam(
-    answers: Annotated[
-        Path | None,
-        typer.Argument(
-            help="recorded answers: an evaluation's folder, or a file as for `score`; default: data/predict/predictions.jsonl, or else the"
-            " rehearsal's prose on the benchmark's prompts"
-        ),
-    ] = None,
+    answers: Answers = None,
     texts: Annotated[int, typer.Option(min=6, help="answers that the exam is made from")] = 24,
     repeats: Annotated[int, typer.Option(min=2, help="grades of each answer, for the judge's repeatability")] = 3,
     duels: Annotated[bool, typer.Option("--duels/--no-duels", help="compare texts in both orders, for the bias of the place")] = True,
@@ -30,15 +23,15 @@ def judge_exam(
     human: Annotated[
         Path | None, typer.Option(help="CSV file with grades by people: prompt, answer, grade and, if known, dimension")
     ] = None,
-    format: Annotated[str | None, typer.Option(help="format of the rows: longbench-write, hellobench, writingbench, lifebench")] = None,
-    cap: Annotated[str, typer.Option(help="stop before it costs more: 400 (calls) or '$2.50'", metavar="LIMIT")] = "",
-    estimate: Annotated[bool, typer.Option("--estimate", help="print the cost and stop")] = False,
-    out: Annotated[Path, typer.Option(file_okay=False, help="folder of the cards, one file per judge")] = EXAMS,
+    format: Format = None,
+    cap: Cap = "",
+    estimate: Estimate = False,
+    out: Cards = EXAMS,
     details: Annotated[Path | None, typer.Option(file_okay=False, help="folder for the verdicts and comparisons")] = None,
     gate: Annotated[
         bool, typer.Option("--gate", help="exit code 1 if something misled the judge, or a bound of promote.judge_exam fails")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="the card as one JSON object, on the last line")] = False,
+    as_json: CardJson = False,
 ) -> None:
     """Examine the judge before its scores are believed: plant what is known to mislead, and ask it to repeat its grades.
 
@@ -52,11 +45,11 @@ def judge_exam(
 
     with one_line_errors():
         params = params_here()
-        limit = limit_of(cap, "--cap") if cap else SpendLimit()
+        limit = limit_from(cap)
         options = ExamOptions(answers, format, texts, repeats, duels, own_style, second_judge, human, limit, estimate, out, details)
-        found = examined(params, options, say=lambda line: print(line, file=sys.stderr, flush=True))
+        found = examined(params, options, say=say)
         if found.card is None:
-            print(orjson.dumps(found.cost._asdict()).decode() if as_json else str(found.cost))
+            show_cost(found.cost, as_json=as_json)
             return
         axes = exam_axes(found.card.summary(), params.promote.judge_exam)
         if as_json:
@@ -89,11 +82,6 @@ def rank(
     from tasks.evaluation.rank import rank as ranked
 
     with one_line_errors():
-        options = RankOptions(limit_of(budget, "--budget") if budget else SpendLimit(), estimate, out, format)
-        found = ranked(sources, params=params_here(), options=options, say=lambda line: print(line, file=sys.stderr, flush=True))
-        if found.ranking is None:
-            print(orjson.dumps(found.cost._asdict()).decode() if as_json else str(found.cost))
-        elif as_json:
-            print(orjson.dumps(found.ranking.model_dump(mode="json")).decode(), flush=True)
-        else:
-            show_ranking(found.ranking)
+        options = RankOptions(limit_from(budget, "--budget"), estimate, out, format)
+        found = ranked(sources, params=params_here(), options=options, say=say)
+        show_or_cost(found.ranking, found.cost, show_ranking, as_json=as_json)

@@ -6,13 +6,14 @@ is printed before the first call.
 """
 
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import NamedTuple, TypeVar
 
 from tasks import store
-from tasks.endpoints.allowance import Allowance, Forecast, LimitedChat, Recording, SpendLimit, check_limit, forecast
+from tasks.endpoints.allowance import Allowance, Forecast, LimitedChat, Recording, SpendLimit, announced, check_limit, forecast
+from tasks.endpoints.chat import Request
 from tasks.endpoints.ledger import price_of
 from tasks.endpoints.roles import open_role
 from tasks.evaluation.recorded import read_without_lengths
@@ -154,6 +155,29 @@ async def limited_role(role: Role, model: Model | None, allowance: Allowance) ->
         yield LimitedChat(chat, allowance, max_tokens=model.max_tokens, price=price, stops=True)
 
 
+async def ask_judge(
+    judge: Model,
+    asked: Iterable[Request],
+    work: Callable[[LimitedChat], Awaitable[None]],
+    *,
+    limit: SpendLimit,
+    estimate: bool,
+    say: Callable[[str], None],
+) -> Forecast:
+    """Says what the first requests to the judge cost and, unless only that is asked for, does the work within the limit (--cap).
+
+    Raises SpendCapReached if they may cost more than the limit.
+    """
+    async with limited_role("judge", judge, Allowance(limit, "--cap")) as chat:
+        assert chat
+        cost = chat.forecast(asked)
+        say(announced(cost, limit))
+        if not estimate:
+            check_limit(cost, limit, "--cap")
+            await work(chat)
+        return cost
+
+
 def _cost(plan: ExamPlan, template: Template, who: Sequence[tuple[Recording | None, Model | None]]) -> Forecast:
     asked = (exam.grading_requests(plan, template), exam.writing_requests(plan), exam.second_requests(plan, template))
     found = Forecast()
@@ -170,9 +194,9 @@ def _announced(plan: ExamPlan, judge: str, cost: Forecast, limit: SpendLimit) ->
     lines = [
         f"examines {judge}",
         f"on {len(plan.texts)} answers, {words:,} words, from {plan.source}{people}",
-        f"cost: {cost}",
+        announced(cost, limit),
     ]
-    return "\n".join([*lines, *([f"limit: {limit}"] if limit != SpendLimit() else [])])
+    return "\n".join(lines)
 
 
 def _write_details(folder: Path, records: ExamRecords) -> None:

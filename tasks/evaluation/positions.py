@@ -10,18 +10,18 @@ from statistics import fmean
 from typing import Literal, NamedTuple
 
 from tasks import store
-from tasks.endpoints.allowance import Allowance, Forecast, LimitedChat, SpendLimit, check_limit
-from tasks.endpoints.chat import user
+from tasks.endpoints.allowance import Forecast, SpendLimit
+from tasks.endpoints.chat import Chat, user
 from tasks.evaluation.contradictions import texts_of
-from tasks.evaluation.judge_exam import limited_role
+from tasks.evaluation.judge_exam import ask_judge
 from tasks.judging.contradictions import parts
 from tasks.judging.grades import DIMENSIONS
-from tasks.judging.templates import Template, read_template
+from tasks.judging.templates import read_template
 from tasks.judging.verdicts import check_scored, draw, judge_all
 from tasks.longbench.summary import s_q
 from tasks.prompts import fill
 from tasks.schema.errors import BadInput
-from tasks.schema.params import Model, Params
+from tasks.schema.params import Params
 from tasks.schema.records import BenchmarkItem, Prediction, Record, Rubric, Verdict
 from tasks.statistics import Interval, bounded
 
@@ -97,12 +97,32 @@ def positions(source: Path, *, params: Params, options: PositionOptions, say: Ca
         raise BadInput(source, f"no text of two parts of {options.part:,} words", fix="give longer texts, or a smaller --part")
     template, spool = read_template(Path(params.judge.prompt)), store.Spool()
     say(f"grades {len(known):,} parts of about {options.part:,} words by {judge}, {params.judge.repeats} times each, from {source}")
-    cost = run_async(_ask(source, spool, template, judge, params, len(known), options, say))
+    name, repeats = f"{judge}, prompt {template.digest[:8]}", params.judge.repeats
+    asked = (
+        user(template.fill(one.item.prompt, one.response), sample=draw(repeat, 0), schema=template.schema)
+        for one in _answers(source, options)
+        for repeat in range(repeats)
+    )
+
+    async def work(chat: Chat) -> None:
+        await judge_all(
+            chat,
+            _answers(source, options),
+            spool,
+            count=len(known),
+            template=template,
+            repeats=repeats,
+            tries=params.judge.tries,
+            judge=str(judge),
+            second=False,
+            label="positions",
+        )
+
+    cost = run_async(ask_judge(judge, asked, work, limit=options.limit, estimate=options.estimate, say=say))
     if options.estimate:
         return Positioned(None, cost)
     verdicts = list(spool.records(Verdict))
     check_scored(verdicts, kept=options.out or Path("the journal"))
-    name = f"{judge}, prompt {template.digest[:8]}"
     report = PositionReport(judge=name, source=str(source), part=options.part, models=_by_model(known, verdicts), short=short)
     if options.out:
         store.write(options.out / "verdicts.jsonl", verdicts)
@@ -129,43 +149,6 @@ def _divided(source: Path, options: PositionOptions) -> Iterator[list[tuple[_Par
 
 def _answers(source: Path, options: PositionOptions) -> Iterator[Prediction]:
     return (answer for found in _divided(source, options) if len(found) > 1 for _, answer in found)
-
-
-async def _ask(
-    source: Path,
-    spool: store.Spool,
-    template: Template,
-    judge: Model,
-    params: Params,
-    count: int,
-    options: PositionOptions,
-    say: Callable[[str], None],
-) -> Forecast:
-    async with limited_role("judge", judge, Allowance(options.limit, "--cap")) as chat:
-        assert isinstance(chat, LimitedChat)
-        repeats = range(params.judge.repeats)
-        asked = (
-            user(template.fill(one.item.prompt, one.response), sample=draw(repeat, 0), schema=template.schema)
-            for one in _answers(source, options)
-            for repeat in repeats
-        )
-        cost = chat.forecast(asked)
-        say("\n".join([f"cost: {cost}", *([f"limit: {options.limit}"] if options.limit != SpendLimit() else [])]))
-        if not options.estimate:
-            check_limit(cost, options.limit, "--cap")
-            await judge_all(
-                chat,
-                _answers(source, options),
-                spool,
-                count=count,
-                template=template,
-                repeats=params.judge.repeats,
-                tries=params.judge.tries,
-                judge=f"{judge}, prompt {template.digest[:8]}",
-                second=False,
-                label="positions",
-            )
-        return cost
 
 
 def _by_model(known: Sequence[_Part], verdicts: Sequence[Verdict]) -> dict[str, tuple[PlaceFigures, ...]]:

@@ -17,7 +17,7 @@ from tasks.endpoints.usage import BYTES_PER_TOKEN
 from tasks.judging.grades import shown
 from tasks.judging.replies import Pairs, said, values
 from tasks.judging.templates import mark
-from tasks.judging.verdicts import FirstReadable, first_readable
+from tasks.judging.verdicts import FirstReadable, check_any_read, first_readable
 from tasks.prompts import fill
 from tasks.schema.errors import BadInput, ReplyError
 from tasks.schema.records import Contradiction, ContradictionKind, JudgedPart, Quote
@@ -327,13 +327,5 @@ def density(errors: int, words: int) -> float:
 
 def check_read(judged: Iterable[JudgedPart]) -> None:
     """Raises ReplyError if no part could be read, because then the judge is unsuitable."""
-    count, problem = 0, None
-    for part in judged:
-        if part.found is not None:
-            return
-        count, problem = count + 1, part.problem
-    if count:
-        problem = f"none of {count} parts could be read; last problem: {problem}"
-        raise ReplyError(
-            f"judge: {problem}; fix: set models.judge to a model that quotes exactly and follows the output format of the prompt"
-        )
+    able = "quotes exactly and follows the output format of the prompt"
+    check_any_read(((part.found is not None, part.problem) for part in judged), "parts", able=able)

@@ -9,7 +9,7 @@ from tasks.endpoints.chat import Chat, Request, spool_async, user
 from tasks.judging.grades import shown
 from tasks.judging.replies import Pairs, said, values
 from tasks.judging.templates import mark
-from tasks.judging.verdicts import FirstReadable, first_readable, thoughts_of
+from tasks.judging.verdicts import FirstReadable, check_any_read, first_readable, thoughts_of
 from tasks.prompts import fill
 from tasks.schema.errors import ReplyError
 from tasks.schema.records import Duel, Prediction, Preference
@@ -104,19 +104,16 @@ def _place(value: object) -> Place:
 
 def check_read(duels: Iterable[Duel]) -> None:
     """Raises ReplyError if no comparison could be read, because then the judge is unsuitable."""
-    count, problem = 0, None
-    for duel in duels:
-        if duel.a_first or duel.b_first:
-            return
-        count, problem = count + 1, duel.problem
-    if count:
-        problem = f"none of {2 * count} comparisons could be read; last problem: {problem}"
-        raise ReplyError(f"judge: {problem}; fix: set models.judge to a model that follows the output format of the prompt")
+    check_any_read(((bool(duel.a_first or duel.b_first), duel.problem) for duel in duels), "comparisons", each=2)
 
 
 def comparison(order: DuelPair) -> str:
     """Returns the prompt that compares A's answer, in the first place, with B's."""
-    prompt, first, second = order.a.item.prompt, order.a.response, order.b.response
+    return compared(order.a.item.prompt, order.a.response, order.b.response)
+
+
+def compared(prompt: str, first: str, second: str) -> str:
+    """Returns the prompt that compares two texts that were written for a prompt."""
     return fill("compare", prompt=prompt, first=first, second=second, mark=mark(prompt, first, second))
 
 

@@ -134,13 +134,24 @@ def thoughts_of(replies: Sequence[Reply]) -> tuple[str, ...]:
 
 def check_scored(verdicts: Iterable[Verdict], *, kept: Path) -> None:
     """Raises ReplyError if no verdict of the first judge could be read, because then the judge is unsuitable."""
+    check_any_read(((one.rubric is not None, one.problem) for one in verdicts if not one.second), "verdicts", kept=str(kept))
+
+
+FORMAT = "follows the output format of the prompt"
+
+
+def check_any_read(found: Iterable[tuple[bool, str | None]], what: str, *, each: int = 1, kept: str = "", able: str = FORMAT) -> None:
+    """Raises ReplyError if nothing of what was asked could be read, because then the judge is unsuitable.
+
+    `found`: whether it could be read, and why not; `each`: how many of `what` one is; `kept`: where the replies are; `able`: what
+    models.judge has to be.
+    """
     count, problem = 0, None
-    for verdict in verdicts:
-        if verdict.second:
-            continue
-        if verdict.rubric:
+    for is_read, why in found:
+        if is_read:
             return
-        count, problem = count + 1, verdict.problem
+        count, problem = count + each, why
     if count:
-        problem = f"none of {count} verdicts could be read; last problem: {problem}; the replies are in {kept}"
-        raise ReplyError(f"judge: {problem}; fix: set models.judge to a model that follows the output format of the prompt")
+        where = f"; the replies are in {kept}" if kept else ""
+        problem = f"none of {count} {what} could be read; last problem: {problem}{where}"
+        raise ReplyError(f"judge: {problem}; fix: set models.judge to a model that {able}")
