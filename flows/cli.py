@@ -104,7 +104,12 @@ TREE: dict[str, Leaf | Branch] = {
         {
             "check": Leaf(f"{DATA}:check", "Check a dataset against the data contract.", "data check rows.jsonl"),
             "diff": Leaf(f"{RELEASE}:diff", "Show what changed between two datasets.", "data diff v1.0.0 data/assemble/dataset"),
-            "release": Leaf(f"{RELEASE}:release", "Release the dataset as a version.", "data release v1.0.0", checkout=True),
+            "release": Leaf(
+                f"{RELEASE}:release",
+                "Release the dataset as a version; with --hub also on the Hugging Face hub.",
+                "data release v1.0.0 --hub my-team/longwriter-6k",
+                checkout=True,
+            ),
             "lengths": Leaf(
                 "tasks.text.__main__:lengths",
                 "Print the length that each prompt asks for, as it is read.",
@@ -147,6 +152,11 @@ TREE: dict[str, Leaf | Branch] = {
             "approve": Leaf(f"{MODELS}:approve", "Record who approved of a promotion.", "models approve 3 --by Ada"),
             "preview": Leaf(f"{MODELS}:preview", "Show what the gate would decide now.", "models preview"),
             "evaluated": Leaf(f"{MODELS}:evaluated", "Compare a version by a later evaluation of it.", "models evaluated 3 evaluations/v3"),
+            "push": Leaf(
+                f"{RELEASE}:push",
+                "Push a version to the Hugging Face hub, private and as a pull request.",
+                "models push champion my-team/longwriter-8b --dry-run",
+            ),
             "candidates": Leaf(f"{MODELS}:unevaluated", "List versions that have not been evaluated.", "models candidates"),
         },
     ),

@@ -1,12 +1,19 @@
-"""`python -m tasks.release`: release a version of the dataset, compare two versions, and import external files with a checksum."""
+"""`python -m tasks.release`: release a version of the dataset, compare two versions, import external files with a checksum, and push
+models and datasets to the Hugging Face hub."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import orjson
 import typer
 
+from tasks.schema.errors import BadInput
 from tasks.stage import one_line_errors
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+    from tasks.release.hub import PreparedPush
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -16,21 +23,90 @@ def releases() -> None:
     """Releases of the dataset."""
 
 
+Public = Annotated[bool, typer.Option("--public", help="create a public repository, or push to one; default: private")]
+Direct = Annotated[bool, typer.Option("--direct", help="commit to main; default: a pull request")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="show what would be sent, and send nothing")]
+
+
 @app.command()
 def release(
     version: Annotated[str, typer.Argument(help="v1.0.0: major, minor, patch")],
     data: Annotated[Path, typer.Option(help="the pipeline's data folder")] = Path("data"),
+    hub: Annotated[str, typer.Option(help="push the release to this dataset of the hub: organisation/name", metavar="REPO")] = "",
+    public: Public = False,
+    direct: Direct = False,
+    dry_run: DryRun = False,
 ) -> None:
-    """Write the release folder with its card, track it with DVC, commit, and create the GTO tag."""
-    with one_line_errors():
-        from tasks.release.build import release as made
+    """Write the release folder with its card, track it with DVC, commit, and create the GTO tag. With --hub, push it to the hub too.
 
-        tag, folder = made(data, version)
-        name, _, number = tag.partition("@")
-        _record(name, number, folder)
+    The hub's token is read from HF_TOKEN. A release that exists already is pushed as it was released; a push that was interrupted goes on.
+    """
+    with one_line_errors():
+        from tasks.release import data_push
+        from tasks.release.build import exists
+
+        if not hub and (public or direct or dry_run):
+            raise BadInput("--public, --direct and --dry-run", "they are for --hub", fix="add --hub organisation/name")
+        ready = data_push.check(hub, public=public, direct=direct) if hub else None
+        if not (hub and exists(version)):
+            _release(version, data, dry_run=dry_run)
+        if ready and exists(version):
+            with data_push.prepared(*ready, version) as push:
+                _send(ready[0], push, dry_run=dry_run)
+
+
+def _release(version: str, data: Path, *, dry_run: bool) -> None:
+    from tasks.release.build import release as made
+
+    if dry_run:
+        print(f"{version} is not released yet; without --dry-run it is released, and then pushed")
+        return
+    tag, folder = made(data, version)
+    name, _, number = tag.partition("@")
+    _record(name, number, folder)
     print(f"{tag}: {folder}, its card {folder / 'README.md'}")
     print(f"share it:  dvc push {folder}.dvc && git push --follow-tags")
     print(f"get it:    dvc artifacts get URL {name} --rev {number}")
+
+
+@app.command()
+def push(
+    version: Annotated[str, typer.Argument(help="a version's number, or an alias", metavar="VERSION")],
+    repo: Annotated[str, typer.Argument(help="model on the hub: organisation/name", metavar="REPO")],
+    licence: Annotated[str, typer.Option(help="SPDX identifier; default: the licence of the base model")] = "",
+    gguf: Annotated[Path | None, typer.Option(help="a file that `longwriter models export` wrote for this version")] = None,
+    public: Public = False,
+    direct: Direct = False,
+    dry_run: DryRun = False,
+) -> None:
+    """Push a version to the Hugging Face hub, with a card made from its lineage and scores.
+
+    The repository is private and the push a pull request, unless you say otherwise. The token is read from HF_TOKEN. A push that was
+    interrupted goes on when it is repeated: nothing is sent twice, and the pull request stays the same.
+    """
+    with one_line_errors():
+        from tasks.release.hub import sign_in
+        from tasks.release.model_push import prepare
+        from tasks.tracking.client import answering
+        from tasks.tracking.registry import number_of
+
+        api = sign_in()
+        with answering():
+            ready = prepare(api, number_of(version), repo, licence=licence, gguf=gguf, public=public, direct=direct)
+        _send(api, ready, dry_run=dry_run)
+
+
+def _send(api: "HfApi", ready: "PreparedPush", *, dry_run: bool) -> None:
+    """Show the plan, send it, and show where it is."""
+    from tasks.release.hub import push as sent
+    from tasks.release.hub import size
+
+    print(ready.plan, flush=True)
+    if dry_run:
+        print("nothing was sent (--dry-run)")
+        return
+    done = sent(api, ready.to, ready.plan, ready.uploads, description=ready.description)
+    print(f"{f'sent {done.files} files, {size(done.bytes)}' if done.files else 'nothing to send: the hub has these files'}: {done.url}")
 
 
 def _record(name: str, number: str, folder: Path) -> None:

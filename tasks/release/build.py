@@ -12,7 +12,7 @@ from tasks.release.facts import ReleaseFacts, gather
 from tasks.schema.errors import BadInput
 from tasks.schema.params import load
 
-GRAPH, FILE = Path("dvc.yaml"), "train.parquet"
+GRAPH, FILE, CARD = Path("dvc.yaml"), "train.parquet", "README.md"
 
 
 def release(data: Path, version: str) -> tuple[str, Path]:
@@ -37,6 +37,16 @@ def release(data: Path, version: str) -> tuple[str, Path]:
     return tag, folder
 
 
+def exists(version: str) -> bool:
+    """Whether this version of the recipe in params.yaml was released in this repository."""
+    return bool(_git("tag", "--list", f"{load().assemble.recipe}@{version}"))
+
+
+def committed(revision: str, path: str) -> str:
+    """The text of a file at a git revision. Raises BadInput if it has none."""
+    return _run("git", "show", f"{revision}:{path}")
+
+
 def artifact(name: str) -> Path:
     """The path of an artifact in dvc.yaml. Raises BadInput if it is not declared."""
     from ruamel.yaml import YAML
@@ -54,7 +64,7 @@ def write(folder: Path, data: Path, facts: ReleaseFacts) -> None:
             (scratch / name).mkdir(parents=True)
             shutil.copy(data / "assemble" / part / FILE, scratch / name / FILE)
         store.write_json(scratch / "contract.json", facts.verdict)
-        (scratch / "README.md").write_text(card(facts), encoding="utf-8")
+        (scratch / CARD).write_text(card(facts), encoding="utf-8")
 
 
 def _track(folder: Path, tag: str, version: str, facts: ReleaseFacts) -> None:

@@ -3,9 +3,9 @@
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tasks.release.facts import ReleaseFacts
+from tasks.release.licences import hub_name
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10**9, "1M<n<10M"))
-HUB_LICENCES = {"odc-by-1.0": "odc-by", "cc0-1.0": "cc0-1.0", "apache-2.0": "apache-2.0", "mit": "mit", "cc-by-4.0": "cc-by-4.0"}
 
 
 def card(facts: ReleaseFacts) -> str:
@@ -28,7 +28,7 @@ def card(facts: ReleaseFacts) -> str:
 
 def licence(spdx: list[str]) -> str:
     """The licence name on the hub. `other` if the sources have several licences or one without a name on the hub."""
-    names = {HUB_LICENCES.get(name.lower(), "other") for name in spdx}
+    names = {hub_name(name) for name in spdx}
     return names.pop() if len(names) == 1 else "other"
 
 

@@ -6,13 +6,12 @@ from typing import Annotated
 import orjson
 import typer
 
-from tasks.schema.errors import BadInput
 from tasks.schema.params import load
 from tasks.schema.records import Record
 from tasks.stage import one_line_errors
 from tasks.tracking import registry, rollback
 from tasks.tracking.alias_moves import PROMOTED
-from tasks.tracking.client import answering, names
+from tasks.tracking.client import answering
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 Which = Annotated[str, typer.Argument(help="a version's number, or an alias", metavar="VERSION")]
@@ -75,7 +74,7 @@ def roll_back(reason: Annotated[str, typer.Option(help="why, for whoever looks a
 def allow(version: Which) -> None:
     """Let a version be promoted again that was rolled back, or could not be served."""
     with one_line_errors(), answering():
-        number = _number(version)
+        number = registry.number_of(version)
         blocked = rollback.allow(number)
         print(f"version {number} {'may be promoted again' if blocked else 'is not blocked; nothing to allow'}")
 
@@ -115,7 +114,7 @@ def approve(
     from tasks.tracking.approval import approved
 
     with one_line_errors(), answering():
-        number = _number(version)
+        number = registry.number_of(version)
         rollback.tag(number, approved(by, note))
         print(f"version {number} is approved by {' '.join(by.split())}")
 
@@ -129,7 +128,7 @@ def evaluated(
     from tasks.tracking.evaluated import hand_in
 
     with one_line_errors(), answering():
-        number = _number(version)
+        number = registry.number_of(version)
         run_id = hand_in(number, evaluation)
         print(f"version {number} is compared by evaluation run {run_id} from now on")
 
@@ -168,17 +167,6 @@ def fail(number: Number, reason: Annotated[str, typer.Option(help="reason of the
     with one_line_errors(), answering():
         unevaluated.fail(number, reason)
         print(f"version {number} could not be evaluated")
-
-
-def _number(version: str) -> str:
-    """The version's number. Raises BadInput for an alias that points to no version."""
-    if version.isdecimal():
-        return version
-    held = registry.holders()
-    if version not in held:
-        known = f"use one of {', '.join(sorted(held))}" if held else "promote a model first: `longwriter run`"
-        raise BadInput(f"models:/{names().model}@{version}", "the alias points to no version", fix=known)
-    return held[version]
 
 
 if __name__ == "__main__":

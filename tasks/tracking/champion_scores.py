@@ -5,7 +5,7 @@ from pathlib import Path
 
 from tasks.longbench.compare import Side, paired, read_side
 from tasks.longbench.samples import Mode
-from tasks.longbench.scorecard import bin_of
+from tasks.longbench.scorecard import Scorecard, bin_of, read_scorecards
 from tasks.schema.errors import BadInput
 from tasks.tracking.client import connect
 from tasks.tracking.gate import Contest
@@ -42,6 +42,18 @@ def items_of(version: Version) -> Side:
         if ITEMS not in kept:
             raise BadInput(name, f"its evaluation run {run_id} keeps no {ITEMS}")
         return read_side(f"{Path(scratch) / ITEMS}:{model_of(version)}")._replace(name=name)
+
+
+def scorecard_of(version: Version) -> Scorecard | None:
+    """The scorecard in a version's evaluation run; None if it was not evaluated. Raises BadInput if the run or its scorecard is gone."""
+    name, run_id = f"version {version.number}", version.tags.get("evaluation_run")
+    if not run_id:
+        return None
+    with tempfile.TemporaryDirectory() as scratch:
+        if CARD not in _download(name, run_id, Path(scratch)):
+            raise BadInput(name, f"its evaluation run {run_id} keeps no {CARD}", fix=RESCORE.format(version.number))
+        cards = read_scorecards(Path(scratch) / CARD)
+    return cards.get(model_of(version)) or (next(iter(cards.values())) if len(cards) == 1 else None)
 
 
 def model_of(version: Version) -> str:

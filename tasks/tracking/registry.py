@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 DIGEST = "checkpoint_digest"  # tag of a version
 SIZE = "checkpoint_bytes"  # tag of a version: the size of its files together
 MODEL = "model_id"  # tag of a version: its logged model. MLflow's own field of this name is not kept by its SQL stores
+GGUF, GGUF_CHECK = "gguf_sha256", "gguf_check"  # tags of a version: its checked export for llama.cpp, and what the check found
 IDENTITY = "registry"  # tag of the registered model: a random id, the same for every client of this registry
 WAITS = "passed the gate, becomes champion once it has been served: "  # the beginning of a version's description
 TRAINED = ("reinforced/loss", "aligned/loss", "student/loss")  # final metrics; each training run has one of them
@@ -117,6 +118,17 @@ def holders() -> dict[str, str]:
     if not client.search_registered_models(filter_string=f"name = '{name}'"):
         return {}
     return {alias: str(number) for alias, number in client.get_registered_model(name).aliases.items()}
+
+
+def number_of(version: str) -> str:
+    """The number of a version that is given by number or alias. Raises BadInput for an alias that points to no version."""
+    if version.isdecimal():
+        return version
+    held = holders()
+    if version not in held:
+        known = f"use one of {', '.join(sorted(held))}" if held else "promote a model first: `longwriter run`"
+        raise BadInput(f"models:/{names().model}@{version}", "the alias points to no version", fix=known)
+    return held[version]
 
 
 def version(number: str) -> Version:

@@ -1,6 +1,7 @@
 """A release in a workspace with git and DVC, fetched as users fetch it, and the difference between two releases."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -17,6 +18,7 @@ from tasks.release.sides import side_of
 from tasks.schema.contract_results import ContractVerdict, Outcome, Passed
 from tasks.schema.records import Reason, Reject, Sample
 from tests.conftest import ROOT
+from tests.hub import OWNER, hub
 from tests.tasks.dataset_samples import good, prose, sample
 
 
@@ -62,9 +64,10 @@ def commit(folder: Path) -> None:
     ran(folder, "git", "commit", "-qm", "state", "--allow-empty")
 
 
-def command(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
+def command(folder: Path, *words: str, **environment: str) -> "subprocess.CompletedProcess[str]":
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tasks.release.__main__ import app; app()"
-    return subprocess.run([sys.executable, "-c", code, *words], cwd=folder, capture_output=True, text=True)
+    given = {**os.environ, **environment}
+    return subprocess.run([sys.executable, "-c", code, *words], cwd=folder, env=given, capture_output=True, text=True)
 
 
 def test_a_release_is_tagged_committed_and_fetched_and_opened_as_others_do(workspace: Path, tmp_path: Path) -> None:
@@ -85,6 +88,31 @@ def test_a_release_is_tagged_committed_and_fetched_and_opened_as_others_do(works
     for told in ("| collect | toxic | 1 |", "CC0-1.0", "This is a rehearsal", "write.txt", "git checkout 'longwriter-6k@v1.0.0'"):
         assert told in card.text
     assert "{{" not in card.text
+
+
+def test_a_release_is_pushed_to_the_hub_and_a_repeated_push_goes_on(workspace: Path) -> None:
+    """v1.0.0 exists already: it is pushed as it was released, not as the data are now."""
+    with hub() as there:
+        given = {"HF_TOKEN": OWNER, "HF_ENDPOINT": there.url, "HF_HUB_DISABLE_XET": "1"}
+        words = ("release", "v1.0.0", "--hub", "ada/longwriter-6k")
+        refused = command(workspace, *words, HF_TOKEN="", HF_ENDPOINT=there.url)
+        assert (refused.returncode, refused.stderr.count("\n")) == (2, 1)
+        assert "HF_TOKEN is not set; fix:" in refused.stderr
+        (workspace / "data/longwriter-6k.new").write_text("not of the release")
+        done = command(workspace, *words, **given)
+        (workspace / "data/longwriter-6k.new").unlink()
+        assert done.returncode == 0, done.stderr
+        assert done.stdout.startswith("dataset ada/longwriter-6k: a new private repository; a new pull request: longwriter-6k@v1.0.0")
+        repository = there.repositories["datasets/ada/longwriter-6k"]
+        request = repository.requests[1]
+        assert repository.private
+        assert set(request.files) == {".gitattributes", "README.md", "contract.json", "long/train.parquet", "general/train.parquet"}
+        card = request.files["README.md"].decode()
+        assert 'load_dataset("ada/longwriter-6k")' in card
+        assert "license: cc0-1.0" in card
+        again = command(workspace, *words, **given)
+        assert "nothing to send: the hub has these files" in again.stdout
+        assert (len(repository.requests), len(there.sent)) == (1, 2)
 
 
 def test_a_version_is_never_made_twice_and_never_of_uncommitted_or_unchecked_data(workspace: Path) -> None:
