@@ -4,6 +4,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tasks.release.facts import ReleaseFacts
 from tasks.release.licences import hub_name
+from tasks.statistics import Interval
 
 SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"), (10**9, "1M<n<10M"))
 
@@ -13,7 +14,7 @@ def card(facts: ReleaseFacts) -> str:
     templates = Environment(
         loader=PackageLoader("tasks.release", "."), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
     )
-    templates.filters |= {"figure": _figure, "thousands": "{:,}".format}
+    templates.filters |= {"figure": _figure, "thousands": "{:,}".format, "score": score}
     outcomes = facts.verdict.expectations
     return templates.get_template("card.md.j2").render(
         facts=facts,
@@ -30,6 +31,11 @@ def licence(spdx: list[str]) -> str:
     """The licence name on the hub. `other` if the sources have several licences or one without a name on the hub."""
     names = {hub_name(name) for name in spdx}
     return names.pop() if len(names) == 1 else "other"
+
+
+def score(value: float | None, interval: Interval | None) -> str:
+    """A score with its interval, for a table."""
+    return "–" if value is None else f"{value:.1f} {interval}" if interval else f"{value:.1f}"
 
 
 def _figure(value: float) -> str:

@@ -49,13 +49,13 @@ def prepared(api: "HfApi", to: hub.Target, version: str) -> Iterator[hub.Prepare
         yield hub.PreparedPush(to, uploads, plan, f"The dataset {name}, version {version}. The card says how it was made.")
 
 
-def _upload(path: Path, folder: Path, name: str, repo: str) -> hub.Upload:
+def _upload(path: Path, folder: Path, name: str, repo: str) -> hub.HubFile:
     """A file of the release. The card's example loads the dataset of the hub."""
     inside = path.relative_to(folder).as_posix()
     if inside != CARD:
-        return hub.Upload(inside, path)
+        return hub.HubFile(inside, path)
     card = path.read_text(encoding="utf-8")
-    return hub.Upload(inside, card.replace(f'load_dataset("{name}"', f'load_dataset("{repo}"').encode())
+    return hub.HubFile(inside, card.replace(f'load_dataset("{name}"', f'load_dataset("{repo}"').encode())
 
 
 def _params(tag: str) -> Params:

@@ -1,6 +1,8 @@
 """Gather the facts of a dataset card from stage outputs, params.yaml and the journal."""
 
 import hashlib
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -10,6 +12,7 @@ from tasks import store
 from tasks.corpus.dataset import read_dataset, spread
 from tasks.endpoints.ledger import RoleTotals, totals
 from tasks.endpoints.replay import JOURNAL, Paid, read_journal
+from tasks.longbench.scorecard import Scorecard, read_scorecards
 from tasks.schema.contract_results import ContractVerdict, Passed
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Params, Source
@@ -51,6 +54,7 @@ class ReleaseFacts(NamedTuple):
     digest: str
     commit: str
     params: Params
+    scores: Mapping[str, Scorecard] = {}  # of the models that were trained on this data; empty: not known
 
     @property
     def rehearsal(self) -> bool:
@@ -80,7 +84,15 @@ def gather(data: Path, params: Params, *, version: str, commit: str) -> ReleaseF
         digest=digest,
         commit=commit,
         params=params,
+        scores=read_scorecards(card) if (card := data / "score/scorecard.json").is_file() and trained_on_this() else {},
     )
+
+
+def trained_on_this() -> bool:
+    """Whether the scores are of models that were trained on the current data: the stage score and all before it are up to date."""
+    words = [sys.executable, "-m", "dvc", "status", "--json", "--with-deps", "score"]
+    done = subprocess.run(words, capture_output=True, text=True)
+    return done.returncode == 0 and done.stdout.strip() == "{}"
 
 
 def _part(folder: Path) -> DatasetPart:

@@ -39,7 +39,7 @@ class Target(NamedTuple):
     direct: bool  # to the branch main, instead of a pull request
 
 
-class Upload(NamedTuple):
+class HubFile(NamedTuple):
     """A file to push: its path in the repository, and the local file or its bytes."""
 
     path: str
@@ -87,7 +87,7 @@ class PreparedPush(NamedTuple):
     """A push that is checked and compared with the hub, and not sent yet."""
 
     to: Target
-    uploads: tuple[Upload, ...]
+    uploads: tuple[HubFile, ...]
     plan: PushPlan
     description: str  # of the commit and of the pull request
 
@@ -109,7 +109,7 @@ def sign_in() -> "HfApi":
         raise BadSettings(f"{OFFLINE} is set, so nothing can be pushed; fix: unset it")
     register(token)
     from huggingface_hub import HfApi
-    from huggingface_hub.utils import disable_progress_bars
+    from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
 
     if not sys.stderr.isatty():
         disable_progress_bars()
@@ -122,7 +122,7 @@ def target(api: "HfApi", repo: str, kind: Kind, *, public: bool, direct: bool) -
     Raises BadInput for an invalid name, StorageError if the token is not valid or can only read, or the hub cannot be reached.
     """
     from huggingface_hub.errors import HFValidationError
-    from huggingface_hub.utils import validate_repo_id
+    from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]
 
     try:
         validate_repo_id(repo)
@@ -136,7 +136,7 @@ def target(api: "HfApi", repo: str, kind: Kind, *, public: bool, direct: bool) -
     return Target(repo if "/" in repo else f"{me['name']}/{repo}", kind, public, direct)
 
 
-def plan(api: "HfApi", to: Target, uploads: Sequence[Upload], *, title: str) -> PushPlan:
+def plan(api: "HfApi", to: Target, uploads: Sequence[HubFile], *, title: str) -> PushPlan:
     """What `push` would send. Sends nothing.
 
     Raises BadInput if the repository is public and `to.public` is false; StorageError if the hub refuses or cannot be reached.
@@ -163,7 +163,7 @@ def plan(api: "HfApi", to: Target, uploads: Sequence[Upload], *, title: str) -> 
     )
 
 
-def push(api: "HfApi", to: Target, planned: PushPlan, uploads: Sequence[Upload], *, description: str) -> Pushed:
+def push(api: "HfApi", to: Target, planned: PushPlan, uploads: Sequence[HubFile], *, description: str) -> Pushed:
     """Send what `planned` says, as one commit, and return where it is. If nothing differs, nothing is sent.
 
     Raises StorageError if the hub refuses, cannot be reached, or the connection breaks. A repeated push continues.
@@ -199,12 +199,13 @@ def answering(place: str) -> Iterator[None]:
     from huggingface_hub import errors
 
     # The HTTP client of huggingface_hub depends on its version. Its error class is a base class of the hub's error.
-    kinds = tuple(kind for kind in errors.HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError")
+    bases = (kind for kind in errors.HfHubHTTPError.__mro__ if kind.__name__ == "HTTPError")
+    known: tuple[type[Exception], ...] = (RuntimeError, ValueError, OSError, *(kind for kind in bases if issubclass(kind, Exception)))
     try:
         yield
     except errors.OfflineModeIsEnabled:
         raise StorageError(f"{place}: {OFFLINE} is set, so the hub cannot be asked; fix: unset it") from None
-    except (RuntimeError, ValueError, OSError, *kinds) as error:
+    except known as error:
         cause = error.__cause__ if isinstance(error, RuntimeError) and error.__cause__ else error
         local = isinstance(cause, OSError) and not isinstance(cause, errors.HfHubHTTPError) and cause.filename
         if local:
@@ -260,7 +261,7 @@ def _files(api: "HfApi", to: Target, revision: str | None) -> dict[str, "RepoFil
     return {entry.path: entry for entry in tree if isinstance(entry, RepoFile)}
 
 
-def _state(one: Upload, there: "RepoFile | None") -> State:
+def _state(one: HubFile, there: "RepoFile | None") -> State:
     if there is None:
         return "new"
     if there.size != one.size:
@@ -269,7 +270,7 @@ def _state(one: Upload, there: "RepoFile | None") -> State:
     return "same" if ours == theirs else "changed"
 
 
-def _digest(one: Upload, kind: Literal["sha256", "git"]) -> str:
+def _digest(one: HubFile, kind: Literal["sha256", "git"]) -> str:
     """SHA-256 of the file, or git's name of its content. A file is read in pieces."""
     total = hashlib.sha256() if kind == "sha256" else hashlib.sha1(f"blob {one.size}\0".encode(), usedforsecurity=False)
     if isinstance(one.content, bytes):
@@ -281,7 +282,7 @@ def _digest(one: Upload, kind: Literal["sha256", "git"]) -> str:
     return total.hexdigest()
 
 
-def _given(one: Upload) -> str | bytes:
+def _given(one: HubFile) -> str | bytes:
     return one.content if isinstance(one.content, bytes) else str(one.content)
 
 

@@ -5,11 +5,9 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from tasks.longbench.scorecard import Group
+from tasks.release.card import score
 from tasks.release.licences import hub_name
 from tasks.release.model_facts import ModelFacts
-from tasks.statistics import Interval
-
-NOT_SCORED = "–"
 
 
 def model_card(facts: ModelFacts, *, repo: str, licence: str, gguf: str = "") -> str:
@@ -17,7 +15,7 @@ def model_card(facts: ModelFacts, *, repo: str, licence: str, gguf: str = "") ->
     templates = Environment(
         loader=PackageLoader("tasks.release", "."), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
     )
-    templates.filters |= {"score": _score, "cell": _cell}
+    templates.filters |= {"score": score, "cell": _cell}
     on_hub = facts.base.count("/") == 1 and not Path(facts.base).exists() and not facts.base.startswith(("/", "."))
     return templates.get_template("model_card.md.j2").render(
         facts=facts,
@@ -33,10 +31,6 @@ def model_card(facts: ModelFacts, *, repo: str, licence: str, gguf: str = "") ->
 def _groups(facts: ModelFacts) -> list[tuple[str, Group]]:
     """Name and scores of all prompts, and of each bin of requested lengths."""
     return [("all", facts.card), *((f"{name} words", group) for name, group in facts.card.by_bin.items())] if facts.card else []
-
-
-def _score(value: float | None, interval: Interval | None) -> str:
-    return NOT_SCORED if value is None else f"{value:.1f} {interval}" if interval else f"{value:.1f}"
 
 
 def _cell(text: str) -> str:

@@ -36,9 +36,9 @@ def prepare(
     text = licence_text(facts.base) if facts.base and not licence else None
     card = model_card(facts, repo=to.repo, licence=named, gguf=gguf.name if gguf else "")
     uploads = (
-        hub.Upload(CARD, card.encode()),
-        *((hub.Upload("LICENSE", text),) if text else ()),
-        *(hub.Upload(path.relative_to(folder).as_posix(), path) for path in files),
+        hub.HubFile(CARD, card.encode()),
+        *((hub.HubFile("LICENSE", text),) if text else ()),
+        *(hub.HubFile(path.relative_to(folder).as_posix(), path) for path in files),
         *exported,
     )
     title = f"Version {number} of {facts.name}, checkpoint {facts.digest[:12]}"
@@ -53,7 +53,7 @@ def _description(facts: ModelFacts) -> str:
     return f"{facts.name} version {facts.version.number} ({facts.model}), checkpoint SHA-256 {facts.digest}; {scores}. The card says more."
 
 
-def _checked(gguf: Path, facts: ModelFacts) -> tuple[hub.Upload, ...]:
+def _checked(gguf: Path, facts: ModelFacts) -> tuple[hub.HubFile, ...]:
     """The GGUF file, if it is the export that was compared with this version's safetensors."""
     if not gguf.is_file():
         raise BadInput(gguf, "no such file", fix=f"`longwriter models export {facts.version.number} {gguf}` writes it")
@@ -61,4 +61,4 @@ def _checked(gguf: Path, facts: ModelFacts) -> tuple[hub.Upload, ...]:
     if checkpoint.sha256(gguf) != facts.version.tags.get(registry.GGUF):
         problem = f"not the checked export of version {facts.version.number}"
         raise BadInput(gguf, problem, fix=f"`longwriter models export {facts.version.number} FILE` writes and checks one")
-    return (hub.Upload(gguf.name, gguf),)
+    return (hub.HubFile(gguf.name, gguf),)

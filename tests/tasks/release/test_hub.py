@@ -28,7 +28,7 @@ from tasks.stage import one_line_errors
 with one_line_errors():
     api = hub.sign_in()
     to = hub.target(api, "ada/writer", "model", public=False, direct=False)
-    files = [hub.Upload(path.name, path) for path in sorted(Path(sys.argv[1]).iterdir())]
+    files = [hub.HubFile(path.name, path) for path in sorted(Path(sys.argv[1]).iterdir())]
     planned = hub.plan(api, to, files, title="Version 3")
     print(hub.push(api, to, planned, files, description="").url)
 """
@@ -52,9 +52,9 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
-def uploads(folder: Path, card: str = "# A writer") -> list[hubs.Upload]:
-    files = [hubs.Upload(path.name, path) for path in sorted(folder.iterdir())]
-    return [hubs.Upload("README.md", card.encode()), *files]
+def uploads(folder: Path, card: str = "# A writer") -> list[hubs.HubFile]:
+    files = [hubs.HubFile(path.name, path) for path in sorted(folder.iterdir())]
+    return [hubs.HubFile("README.md", card.encode()), *files]
 
 
 def pushed(

@@ -8,6 +8,7 @@ from huggingface_hub import ModelCard
 
 from tasks.release.__main__ import app
 from tasks.tracking import registry, runs
+from tasks.tracking.checkpoint import sha256
 from tasks.tracking.rollback import tag
 from tests.commands import called
 from tests.hub import OWNER, Hub, hub
@@ -58,8 +59,8 @@ def test_a_version_is_pushed_by_its_alias_with_a_card_of_lineage_and_scores(ther
     request = there.repositories["models/ada/writer"].requests[1]
     assert request.files["model.safetensors"] == b"1student"
     text = request.files["README.md"].decode()
-    card = ModelCard(text)
-    assert (card.data.license, card.data.pipeline_tag) == ("apache-2.0", "text-generation")
+    data = ModelCard(text).data.to_dict()
+    assert (data["license"], data["pipeline_tag"]) == ("apache-2.0", "text-generation")
     version = registry.version("1")
     for shown in (
         f"`{version.tags['checkpoint_digest']}`",
@@ -109,7 +110,7 @@ def test_what_cannot_be_pushed_is_one_line_and_nothing_is_sent(there: Hub, regis
 def test_a_checked_export_is_pushed_beside_the_weights(there: Hub, registered: Path) -> None:
     gguf = registered / "writer.gguf"
     gguf.write_bytes(b"GGUF and weights")
-    tag("1", {registry.GGUF: registry.checkpoint.sha256(gguf), registry.GGUF_CHECK: "S_l 80.0 and 79.5 on 8 prompts"})
+    tag("1", {registry.GGUF: sha256(gguf), registry.GGUF_CHECK: "S_l 80.0 and 79.5 on 8 prompts"})
     said("1", "ada/writer", *GIVEN, "--gguf", str(gguf))
     files = there.repositories["models/ada/writer"].requests[1].files
     assert files["writer.gguf"] == b"GGUF and weights"

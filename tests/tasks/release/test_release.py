@@ -13,13 +13,18 @@ import pytest
 
 from tasks import store
 from tasks.corpus.dataset import GENERAL, write_dataset
+from tasks.longbench.scorecard import read_scorecards
+from tasks.release.card import card
 from tasks.release.diff import difference, text_of
+from tasks.release.facts import gather
 from tasks.release.sides import side_of
 from tasks.schema.contract_results import ContractVerdict, Outcome, Passed
+from tasks.schema.params import load
 from tasks.schema.records import Reason, Reject, Sample
 from tests.conftest import ROOT
 from tests.hub import OWNER, hub
 from tests.tasks.dataset_samples import good, prose, sample
+from tests.tasks.promotions import candidate
 
 
 @pytest.fixture(scope="module")
@@ -179,3 +184,19 @@ def test_a_released_version_is_read_in_the_browser(workspace: Path) -> None:
     done = subprocess.run([*words[:3], "v9.0.0", "--no-open"], cwd=workspace, capture_output=True, text=True)
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert "v9.0.0: neither a path nor a revision" in done.stderr
+
+
+def test_the_card_shows_the_scores_of_the_models_that_were_trained_on_this_data_alone(
+    workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(workspace)
+    scored = candidate(tmp_path, weights=b"1", s_bar=60.0) / "score"
+    shutil.copytree(scored, workspace / "data/score")
+    facts = gather(Path("data"), load(), version="v9.0.0", commit="0" * 40)
+    shutil.rmtree(workspace / "data/score")
+    assert facts.scores == {}, "DVC does not know these scores to be of this data"
+    assert "Models trained on it" not in card(facts)
+    shown = card(facts._replace(scores=read_scorecards(scored / "scorecard.json")))
+    (line,) = [line for line in shown.splitlines() if line.startswith("| student |")]
+    assert line.startswith("| student | 8 | 8 | 80.0 [")
+    assert line.endswith("| j |")
