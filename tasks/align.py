@@ -16,7 +16,6 @@ from tasks.schema.errors import BadSettings
 from tasks.schema.params import Align, Base
 from tasks.schema.records import Pair, Reason, Reject
 from tasks.schema.settings import settings
-from tasks.training.conversations import Unrenderable
 from tasks.training.job import Dpo, TrainingStep
 from tasks.training.launch import plan
 from tasks.training.live_training import train_live
@@ -24,6 +23,7 @@ from tasks.training.pair_tokens import Encoded, PairEncoder
 from tasks.training.preflight import check_base, check_jobs
 from tasks.training.row_order import steps_of
 from tasks.training.tokenizer import tokenizer_of
+from tasks.training.traced import Unrenderable
 
 STUDENT, ALIGNED = "student", "aligned"
 CLOSING = 0.1  # share of steps at the end that the metrics average

@@ -1,8 +1,8 @@
 """assemble: clean drafts into chat-format samples, written as Parquet with a dataset card (paper, section 3.2).
 
 tasks/corpus/samples.py removes everything that is not the text. A draft with a fault becomes a Reject with the evidence. The recipe in
-params selects among the other drafts. General chats become a separate dataset; params give their ratio. Rows are streamed, so memory
-contains one batch.
+params selects among the other drafts; of the form interleaved, it adds the traces (tasks/corpus/traces.py). General chats become a
+separate dataset; params give their ratio. Rows are streamed, so memory contains one batch.
 """
 
 from collections import Counter
@@ -30,7 +30,8 @@ def run(
     """`reviewed` is not read: it is a dependency, so that the drafts' contract must pass first."""
     rejects, ids, taken = store.Spool(out), set[str](), Counter[str]()
     rejected = Counter[str]()
-    facts = write_dataset(out / "dataset", _samples(drafts, assemble.chosen, rejects, rejected, taken, ids), rejected=rejected)
+    made, traced = _samples(drafts, assemble.chosen, rejects, rejected, taken, ids), assemble.chosen.form == "interleaved"
+    facts = write_dataset(out / "dataset", made, rejected=rejected, traced=traced)
     total, faults = facts.rows + len(rejects), (reject for reject in rejects.records(Reject) if reject.reason not in LEFT_OUT)
     stage.check_reject_rate(faults, of=total, at_most=assemble.max_rejects)
     count = round(assemble.general.ratio * facts.rows)

@@ -3,6 +3,7 @@
 It makes two sets. The student's set contains long texts and general chats. The control's set contains only answers up to `control_cap`
 times the longest one. The same model trained on it tests the paper's claim, that a model writes no longer than its training data.
 `held_out` long texts are in neither set: train measures the loss on them.
+A dataset with traces is trained on with its thoughts, in the tags of the base's own chat template if it has any (tasks/training/traced.py).
 Tokenizing is the cost. Samples are streamed, so memory does not grow with the texts.
 """
 
@@ -14,14 +15,16 @@ from pathlib import Path
 from typing import NamedTuple
 
 from tasks import progress, stage, store
-from tasks.corpus.dataset import read_dataset
+from tasks.corpus.dataset import has_traces, read_dataset
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Base, Pack
 from tasks.schema.records import Reason, Reject, Sample
-from tasks.training.conversations import Encoder, Tokens, Unrenderable
+from tasks.text.traces import Tags
+from tasks.training.conversations import Encoder, Tokens
 from tasks.training.packing import HELD_OUT, Samples, write_held_out, write_packs
 from tasks.training.preflight import check_base, check_vocabulary
-from tasks.training.tokenizer import ChatTokenizer, load_tokenizer, train_tokenizer
+from tasks.training.tokenizer import ChatTokenizer, load_tokenizer, texts_of, train_tokenizer
+from tasks.training.traced import Unrenderable, conversation_of, tags_for
 
 AT_ONCE = 256  # samples per batch
 
@@ -39,7 +42,8 @@ def run(dataset: Path, general: Path, passed: Path, out: Path, *, base: Base, pa
     """`passed` is not read: it is a dependency, so that the data contract must pass first."""
     chat = tokenizer_for(chain(read_dataset(dataset), read_dataset(general)), base=base, pack=pack)
     chat.save(out / "tokenizer")
-    encoder = Encoder(chat.tokenizer)
+    traced = has_traces(dataset)
+    encoder = Encoder(chat.tokenizer, _tags(chat, base)) if traced else Encoder(chat.tokenizer)
     rejects, scratch = list[Reject](), out / ".samples.arrow"
     both = [(False, read_dataset(dataset)), (True, read_dataset(general))]  # long texts first, then general chats
     rows = ((chat, sample) for chat, samples in both for sample in samples)
@@ -57,6 +61,8 @@ def run(dataset: Path, general: Path, passed: Path, out: Path, *, base: Base, pa
     if held_out:
         write_held_out(reader, sorted(held_out), out / "packs" / HELD_OUT)
     metrics = {"samples": total, "rejects": len(rejects), "general": kept.general, "held_out": len(held_out), **_named("student", student)}
+    if traced:
+        metrics["longest_answer"] = max(kept.samples.targets)  # tokens, thoughts included: models.candidate.max_tokens must allow for them
     if pack.control_cap:
         cap = pack.control_cap * max(kept.words)
         short = [place for place in trained if kept.words[place] <= cap]
@@ -64,6 +70,14 @@ def run(dataset: Path, general: Path, passed: Path, out: Path, *, base: Base, pa
         metrics |= {"control_cap_words": cap, **_named("control", control)}
     scratch.unlink()
     return metrics
+
+
+def _tags(chat: ChatTokenizer, base: Base) -> Tags:
+    """The tags of the thoughts. Prints a line if they are not those of the base's own chat template."""
+    chosen = tags_for(chat.tokenizer, chat.kept, model=base.model)
+    if chosen.note:
+        print(chosen.note, flush=True)
+    return chosen.tags
 
 
 def _held_out(kept: FittingSamples, count: int, dataset: Path) -> list[int]:
@@ -94,17 +108,22 @@ def tokenizer_for(samples: Iterable[Sample], *, base: Base, pack: Pack) -> ChatT
         chat = load_tokenizer(base)
         check_vocabulary(base, len(chat.tokenizer))
         return chat
-    tokenizer = train_tokenizer([message.content for sample in samples for message in sample.messages], vocabulary=pack.vocabulary)
+    tokenizer = train_tokenizer(texts_of(samples), vocabulary=pack.vocabulary)
     return ChatTokenizer(tokenizer, tokenizer.chat_template)
 
 
 def tokenize(
     rows: Iterable[tuple[bool, Sample]], encoder: Encoder, samples: Samples, rejects: list[Reject], *, context: int
 ) -> FittingSamples:
-    """Tokenize rows of (is a general chat, sample) into `samples`. Samples over `context` tokens or not renderable go to `rejects`."""
+    """Tokenize rows of (is a general chat, sample) into `samples`. Samples that do not fit go to `rejects`.
+
+    Those are samples over `context` tokens, not renderable, or with a trace that does not give back its answer.
+    """
     ids, words, chats = list[str](), list[int](), 0
-    for batch in store.batched(progress.track(rows, unit="sample", label="tokenize"), AT_ONCE):
-        encoded = encoder.try_encode([sample.messages for _, sample in batch])
+    for read in store.batched(progress.track(rows, unit="sample", label="tokenize"), AT_ONCE):
+        batch = [(chat, sample) for chat, sample in read if sample.trace is None or encoder.strips(sample.trace, sample.messages)]
+        rejects += [_unreadable(sample) for _, sample in read if sample.trace and not encoder.strips(sample.trace, sample.messages)]
+        encoded = encoder.try_encode([conversation_of(sample.messages, sample.trace) for _, sample in batch])
         rejects += [_unrenderable(sample, row) for (_, sample), row in zip(batch, encoded, strict=True) if isinstance(row, Unrenderable)]
         rows_of = [(chat, sample, row) for (chat, sample), row in zip(batch, encoded, strict=True) if not isinstance(row, Unrenderable)]
         together = [((chat, sample), row, len(row.input_ids) <= context) for chat, sample, row in rows_of]
@@ -124,6 +143,11 @@ def _named(name: str, packed: NamedTuple) -> dict[str, float]:
 def _too_long(sample: Sample, tokens: Tokens, context: int) -> Reject:
     detail = f"{len(tokens.input_ids)} tokens, the context has {context}"
     return Reject(id=sample.id, stage="pack", reason=Reason.TOO_LONG, detail=detail, source=sample.source)
+
+
+def _unreadable(sample: Sample) -> Reject:
+    detail = "without its thoughts the trace is not the answer in messages"
+    return Reject(id=sample.id, stage="pack", reason=Reason.UNREADABLE_TRACE, detail=detail, source=sample.source)
 
 
 def _unrenderable(sample: Sample, error: Unrenderable) -> Reject:

@@ -15,7 +15,7 @@ from tasks.contracts.docs import gather
 from tasks.contracts.enforce import enforce, figures
 from tasks.contracts.measures import MeasuredRow, frame, row_of
 from tasks.contracts.tokens import counter
-from tasks.corpus.dataset import count, read_dataset
+from tasks.corpus.dataset import count, has_traces, read_dataset
 from tasks.corpus.likeness import scored_on
 from tasks.schema.params import Base, Collect, Pack, ValidateDataset
 
@@ -34,7 +34,7 @@ def run(
     pack: Pack,
     validate_dataset: ValidateDataset,
 ) -> stage.Metrics:
-    tokens = counter(base, pack, lambda: chain(read_dataset(dataset), read_dataset(general)))
+    tokens = counter(base, pack, lambda: chain(read_dataset(dataset), read_dataset(general)), traced=has_traces(dataset))
     rows = chain(_rows(dataset, long=True), _rows(general, long=False))
     seen = progress.track(rows, unit="row", label="validate_dataset", total=count(dataset) + count(general))
     measured = frame(seen, scored_on(benchmark, folder, collect), tokens, scratch=out)

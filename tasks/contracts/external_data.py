@@ -18,6 +18,7 @@ from tasks.sources.files import in_folder, local_file
 from tasks.sources.patterns import READABLE
 from tasks.sources.turns import Misfit, is_null, kind, normal, plain
 from tasks.text.length_requests import parse_length_request
+from tasks.text.traces import strips_to
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -137,7 +138,7 @@ def _row(place: int, found: _Found, columns: Columns) -> MeasuredRow:
     except Misfit as problem:
         return MeasuredRow(place, _id(data, source), source, (), "", None, problem=str(problem))
     origin = data.get("source")
-    row = MeasuredRow(place, _id(data, source), source, messages, _language(data), asked)
+    row = MeasuredRow(place, _id(data, source), source, messages, _language(data), asked, trace=_trace(data, messages))
     return row._replace(origin=origin) if isinstance(origin, str) else row
 
 
@@ -146,6 +147,12 @@ def _messages(data: Mapping[str, object], columns: Columns) -> Sequence[Message]
     named = {role: column for role in ("messages", "prompt", "response") if (column := getattr(columns, role))}
     adapter = "messages" if columns.messages else "prompt" if columns.prompt else "auto"
     return messages_of(data, adapter, named=named)
+
+
+def _trace(data: Mapping[str, object], messages: Sequence[Message]) -> str | None:
+    """The trace of a row of the project's own datasets; None without one. Another tool's column of that name is no trace of the answer."""
+    value = data.get("trace")
+    return value if isinstance(value, str) and messages[-1].role == "assistant" and strips_to(value, messages[-1].content) else None
 
 
 def _id(data: Mapping[str, object], source: str) -> str:

@@ -25,6 +25,7 @@ from tasks.text.plan_markup import identifiers
 from tasks.text.prompt_leak import leaked
 from tasks.text.words import count_fixed
 from tasks.text.wrong_language import other_language
+from tasks.training.traced import conversation_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -48,6 +49,7 @@ class MeasuredRow(NamedTuple):
     long: bool = True  # False: a general chat
     problem: str | None = None  # why the row is no conversation
     origin: str = ""  # the source that the row itself names
+    trace: str | None = None  # the answer with thoughts, which is trained on in its place; only its tokens are measured
 
 
 class Measures(NamedTuple):
@@ -84,7 +86,8 @@ class Measures(NamedTuple):
 
 def row_of(number: int, sample: Sample, *, long: bool = True) -> MeasuredRow:
     asked = sample.asked_words if long else None
-    return MeasuredRow(number, sample.id, sample.source, sample.messages, sample.language, asked, sample.written_words, long)
+    row = MeasuredRow(number, sample.id, sample.source, sample.messages, sample.language, asked, sample.written_words, long)
+    return row._replace(trace=sample.trace)
 
 
 def measure(row: MeasuredRow, scored: Scored) -> Measures:
@@ -151,7 +154,8 @@ def _measured(rows: Iterator[MeasuredRow], scored: Scored, tokens: Counter | Non
     places = count()
     while batch := list(islice(rows, BATCH)):
         readable = [row for row in batch if row.problem is None]
-        lengths = iter(tokens([row.messages for row in readable]) if tokens else [None] * len(readable))
+        trained = [conversation_of(row.messages, row.trace) for row in readable]
+        lengths = iter(tokens(trained) if tokens else [None] * len(readable))
         for row, place in zip(batch, places, strict=False):
             one = measure(row, scored)._replace(row=place + 1)
             if row.problem is None:

@@ -34,6 +34,8 @@ SCHEMA = pa.schema(
     }
 )
 
+TRACED = SCHEMA.append(pa.field("trace", pa.string()))  # of recipes of the form interleaved
+
 _CARD = """---
 configs:
   - config_name: default
@@ -55,7 +57,9 @@ tags: [{{ tags | join(", ") }}]
 | rows set aside here | {{ rejected }} |
 
 Columns: `id`, `messages` (role and content), `language`, `asked_words` (null: no length was looked at), `written_words` (Chinese
-characters plus English words), `length_kind` (how the request names its length), `paragraphs`, `source` (file:row of the request).
+characters plus English words), `length_kind` (how the request names its length), `paragraphs`, `source` (file:row of the request)
+{%- if traced %}, `trace` (the
+answer with its plan and reflections in <think> tags; removing them gives the answer in `messages`, byte for byte){% endif %}.
 Rebuilt by the stages collect to assemble; what made it is in params.yaml.
 """
 
@@ -82,15 +86,21 @@ class DatasetFigures(NamedTuple):
 
 
 def write_dataset(
-    folder: Path, samples: Iterable[Sample], *, rejected: Mapping[str, int] | None = None, card: tuple[str, str, tuple[str, ...]] = LONG
+    folder: Path,
+    samples: Iterable[Sample],
+    *,
+    rejected: Mapping[str, int] | None = None,
+    card: tuple[str, str, tuple[str, ...]] = LONG,
+    traced: bool = False,
 ) -> DatasetFigures:
     """Write train.parquet and README.md into a new folder and return the figures of the card.
 
-    `rejected`: counts by reason; read after the last sample, so the iterator may fill it. Raises FileExistsError if the folder exists.
+    `rejected`: counts by reason; read after the last sample, so the iterator may fill it. `traced`: with the column `trace`, which a
+    dataset without traces does not have. Raises FileExistsError if the folder exists.
     """
     folder.mkdir()
     languages, asked, written = Counter[str](), list[int](), list[int]()
-    with _rows(folder / FILE) as add:
+    with _rows(folder / FILE, TRACED if traced else SCHEMA) as add:
         for sample in samples:
             add(sample)
             languages[sample.language] += 1
@@ -100,7 +110,7 @@ def write_dataset(
     template = Environment(undefined=StrictUndefined, autoescape=False, keep_trailing_newline=True).from_string(_CARD)
     reasons = ", ".join(f"{count} {reason}" for reason, count in Counter(rejected or {}).most_common()) or "none"
     title, about, tags = card
-    text = template.render(file=FILE, facts=facts, title=title, about=about, tags=tags, rejected=reasons)
+    text = template.render(file=FILE, facts=facts, title=title, about=about, tags=tags, rejected=reasons, traced=traced)
     (folder / "README.md").write_text(text, encoding="utf-8")
     return facts
 
@@ -108,8 +118,8 @@ def write_dataset(
 class _Rows:
     """Collects rows and writes them to a Parquet file in batches."""
 
-    def __init__(self, writer: pq.ParquetWriter):
-        self._writer, self._waiting = writer, list[Sample]()
+    def __init__(self, writer: pq.ParquetWriter, schema: pa.Schema):
+        self._writer, self._schema, self._waiting = writer, schema, list[Sample]()
 
     def __call__(self, sample: Sample) -> None:
         self._waiting.append(sample)
@@ -118,14 +128,14 @@ class _Rows:
 
     def flush(self) -> None:
         if self._waiting:
-            self._writer.write_table(pa.Table.from_pylist([sample.model_dump() for sample in self._waiting], schema=SCHEMA))
+            self._writer.write_table(pa.Table.from_pylist([sample.model_dump() for sample in self._waiting], schema=self._schema))
             self._waiting.clear()
 
 
 @contextmanager
-def _rows(path: Path) -> Iterator[_Rows]:
-    with pq.ParquetWriter(path, SCHEMA, compression="zstd") as writer:
-        rows = _Rows(writer)
+def _rows(path: Path, schema: pa.Schema) -> Iterator[_Rows]:
+    with pq.ParquetWriter(path, schema, compression="zstd") as writer:
+        rows = _Rows(writer, schema)
         yield rows
         rows.flush()
 
@@ -140,6 +150,13 @@ def count(folder: Path) -> int:
     path = folder / FILE
     with _parquet(path):
         return int(pq.read_metadata(path).num_rows) if path.is_file() else 0
+
+
+def has_traces(folder: Path) -> bool:
+    """Whether a dataset was made by a recipe of the form interleaved. Raises BadInput for a damaged file."""
+    path = folder / FILE
+    with _parquet(path):
+        return path.is_file() and "trace" in pq.read_schema(path).names
 
 
 def read_dataset(folder: Path) -> Iterator[Sample]:

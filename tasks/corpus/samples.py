@@ -2,13 +2,14 @@
 
 First each paragraph is cleaned: invisible characters, chat format tokens, plan markup and remarks of the model are removed. Then the
 whole text is checked, and the first fault gives the reason. Samples that the recipe excludes (no explicit length, or a low S_l) get a
-reason too, which does not count towards assemble.max_rejects.
+reason too, which does not count towards assemble.max_rejects. With a recipe of the form interleaved, a sample has a trace too.
 """
 
 import re
 from collections import Counter
 from typing import NamedTuple
 
+from tasks.corpus.traces import trace_of
 from tasks.schema.params import Recipe
 from tasks.schema.records import Draft, Message, Reason, Sample
 from tasks.text.cleaning import clean, refusal, repeated
@@ -32,20 +33,24 @@ class DraftFault(NamedTuple):
 
 
 class Tidied(NamedTuple):
-    """The cleaned paragraphs of a draft, and the number of changed paragraphs by kind of cleaning."""
+    """The cleaned paragraphs of a draft, their indices in the draft, and the number of changed paragraphs by kind of cleaning."""
 
     paragraphs: list[str]
+    places: list[int]
     taken: Counter[str]
 
 
 def sample_of(draft: Draft, recipe: Recipe, taken: Counter[str]) -> Sample | DraftFault:
     """The sample made from a draft, or its fault. Adds the number of changed paragraphs by kind of cleaning to `taken`."""
-    paragraphs, counts = tidied(draft)
+    paragraphs, places, counts = tidied(draft)
     taken.update(counts)
     answer, instruction = "\n\n".join(paragraphs), draft.instruction
     words = count_words(answer)
     if fault := _fault(answer, paragraphs, words, draft, recipe) or _left_out(words, draft, recipe):
         return fault
+    made = trace_of(draft, paragraphs, places) if recipe.form == "interleaved" else None
+    if made and made.problem:
+        return DraftFault(Reason.UNREADABLE_TRACE, made.problem)
     return Sample(
         id=instruction.id,
         messages=(Message(role="user", content=clean(instruction.text)), Message(role="assistant", content=answer)),
@@ -55,12 +60,13 @@ def sample_of(draft: Draft, recipe: Recipe, taken: Counter[str]) -> Sample | Dra
         written_words=words,
         paragraphs=len(paragraphs),
         source=instruction.source,
+        trace=made.trace if made else None,
     )
 
 
 def tidied(draft: Draft) -> Tidied:
     """The cleaned paragraphs of a draft. Paragraphs that become empty are dropped."""
-    kept, taken = list[str](), Counter[str]()
+    kept, places, taken = list[str](), list[int](), Counter[str]()
     for number, raw in enumerate(draft.paragraphs, 1):
         point = draft.steps[number - 1].point if number <= len(draft.steps) else ""
         visible = clean(raw)
@@ -72,8 +78,10 @@ def tidied(draft: Draft) -> Tidied:
         taken["remarks"] += bool(spoken.removed)
         text = strip_plan_markup(spoken.text, point=point) if spoken.removed else bare
         taken["scaffolding"] += bare != marked or text != spoken.text
-        kept += [text] if text else []
-    return Tidied(kept, +taken)
+        if text:
+            kept.append(text)
+            places.append(number - 1)
+    return Tidied(kept, places, +taken)
 
 
 def _fault(answer: str, paragraphs: list[str], words: int, draft: Draft, recipe: Recipe) -> DraftFault | None:

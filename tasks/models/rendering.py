@@ -26,11 +26,16 @@ INNER = re.compile(r"__\w+__")
 
 
 class RenderRequest(NamedTuple):
-    """A conversation to render with a template. `prompt` adds the generation prompt (the beginning of the next answer)."""
+    """A conversation to render with a template. `prompt` adds the generation prompt (the beginning of the next answer).
+
+    `reasoning`: thoughts of the last turn, in its field reasoning_content; with `parts`, as a part of its content.
+    """
 
     template: str
     messages: Sequence[Message]
     prompt: bool = False
+    reasoning: str = ""
+    parts: bool = False
 
 
 class RenderedText(Record):
@@ -85,7 +90,7 @@ def unsafe(template: str) -> RenderingFailed | None:
 
 
 def _by_child(asks: Sequence[RenderRequest], tokens: Mapping[str, str]) -> list[Result]:
-    given = [[ask.template, [message.model_dump() for message in ask.messages], ask.prompt] for ask in asks]
+    given = [[ask.template, _turns(ask), ask.prompt] for ask in asks]
     root = str(Path(__file__).parents[2])
     bare = {"PATH": os.defpath, "PYTHONPATH": root, "HF_HUB_OFFLINE": "1", "LANG": "C.UTF-8", "HOME": "/nonexistent"}
     found = {ask.template for ask in asks}
@@ -101,6 +106,15 @@ def _by_child(asks: Sequence[RenderRequest], tokens: Mapping[str, str]) -> list[
     results = list(_read(said))[: len(asks)]
     lost = RenderingFailed(kind="endless", detail="the process that renders it was stopped")
     return results + [lost] * (len(asks) - len(results))
+
+
+def _turns(ask: RenderRequest) -> list[dict[str, object]]:
+    """The messages as a template gets them."""
+    turns: list[dict[str, object]] = [message.model_dump() for message in ask.messages]
+    if ask.reasoning and ask.parts:
+        said = [{"type": "thinking", "thinking": ask.reasoning}, {"type": "text", "text": turns[-1]["content"]}]
+        return [*turns[:-1], {**turns[-1], "content": said}]
+    return [*turns[:-1], {**turns[-1], "reasoning_content": ask.reasoning}] if ask.reasoning else turns
 
 
 def _read(said: bytes) -> Iterator[Result]:

@@ -205,6 +205,8 @@ WriteMode = Literal["serial", "parallel", "direct"]
 Chooser = Literal["rules", "duels"]
 ParallelParts = Literal["none", "chapters"]
 WriteMemory = Literal["summary", "state"]
+Reflect = Literal["rule", "teacher"]
+Form = Literal["plain", "interleaved"]
 
 
 class Write(Section):
@@ -259,6 +261,11 @@ class Write(Section):
         description="the teacher looks for contradictions in the finished draft and replaces the words that contradict earlier ones; a new"
         " wording is kept if the check no longer finds the contradiction and the paragraph still passes all checks",
     )
+    reflect: Reflect = Field(
+        "rule",  # as for stop_early
+        description="who reflects on each paragraph in the traces of the form interleaved; rule: assemble, from the plan and the counted"
+        " words, without a call; teacher: also the teacher, with one more call for each paragraph",
+    )
 
     @model_validator(mode="after")
     def fitting(self) -> "Write":
@@ -275,6 +282,11 @@ class Recipe(Section):
     words: Bounds = Field(description="written lengths that are kept")
     explicit_only: bool = Field(description="only requests that name a length in their own words")
     min_s_l: Percent = Field(description="a sample's own S_l, asked against written; 80 keeps 0.714 to 1.6 times what was asked; 0: all")
+    form: Form = Field(
+        "plain",  # the default keeps the meaning of params files that were written before this key existed
+        description="plain: the model is trained on the text; interleaved: on the text with thoughts: the plan, then for each part its"
+        " step, the part, and a reflection on what is done, what changes in the plan, and the words that are left",
+    )
 
 
 class General(Section):
@@ -640,6 +652,8 @@ class Params(Section):
     def recorded_answers_for_a_recorded_teacher(self) -> "Params":
         if self.collect.recorded != (self.models.teacher.name == RECORDED):
             raise ValueError("collect.recorded: true and models.teacher.name: recorded need each other; set both, or neither")
+        if self.write.reflect == "teacher" and self.models.teacher.name == RECORDED:
+            raise ValueError("write.reflect: teacher asks the teacher, and models.teacher.name is recorded; set write.reflect: rule")
         return self
 
     @model_validator(mode="after")
@@ -652,6 +666,11 @@ class Params(Section):
             raise ValueError(
                 f"promote.max_length_variation is {self.promote.max_length_variation:g}, and predict.samples is {self.predict.samples}:"
                 " one answer to a prompt has no variation; set predict.samples to 2 or more, or promote.max_length_variation to null"
+            )
+        if self.sample.prompts and self.assemble.chosen.form == "interleaved":
+            raise ValueError(
+                f"assemble.recipe {self.assemble.recipe} has the form interleaved, and sample.prompts is {self.sample.prompts}: alignment"
+                " trains on answers without thoughts, and would undo the thinking; set sample.prompts to 0"
             )
         if self.reinforce.prompts:
             _check_reward_judge(self.models, self.reinforce)

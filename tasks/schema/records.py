@@ -69,6 +69,7 @@ class Reason(StrEnum):
     TIED = "tied"  # no answer is better than another
     NO_EXPLICIT_LENGTH = "no_explicit_length"  # the recipe requires a prompt with an explicit length
     OFF_LENGTH = "off_length"  # the recipe requires a length closer to the requested one
+    UNREADABLE_TRACE = "unreadable_trace"  # removing the thoughts of its trace would not give back its text
 
 
 class Reject(Record):
@@ -183,6 +184,8 @@ class Draft(Record):
     # With write.memory state: updates of the record that failed, so that the older record was kept. Not written if there is none.
     records_kept: int = Field(0, exclude_if=lambda count: not count)
     consistency: Consistency | None = Field(None, exclude_if=lambda done: done is None)  # not written without write.consistency
+    # With write.reflect teacher: the teacher's reflection on each paragraph; "" where no reply could be used. Not written without it.
+    reflections: tuple[str, ...] = Field((), exclude_if=lambda notes: not notes)
 
 
 class Message(Record):
@@ -203,6 +206,9 @@ class Sample(Record):
     length_kind: LengthKind = "none"  # kind of length request in the prompt
     paragraphs: int
     source: str
+    # The answer with thoughts before, between and after its passages, in <think> tags: what a thinking writer is trained on.
+    # Not written for recipes of the form plain.
+    trace: str | None = Field(None, exclude_if=lambda trace: trace is None)
 
 
 class BenchmarkItem(Record):

@@ -39,7 +39,7 @@ def read_texts(path: Path) -> Iterator[Sample]:
     prompt or an answer field, or with an answer in a language other than en and zh.
     """
     if (path / FILE).is_file():
-        yield from read_dataset(path)
+        yield from (sample.model_copy(update={"trace": None}) for sample in read_dataset(path))  # an arm may cut a text, not its trace
         return
     for entry in entries(path):
         prompt, answer = entry.text(*PROMPTS), entry.text(*RESPONSES, empty=True)

@@ -1,6 +1,6 @@
 """Load a base model's tokenizer with its training chat template, or train a tokenizer for the tiny student."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -8,6 +8,7 @@ from tasks.models.chat_templates import TINY, Form, TemplateTokens, training_for
 from tasks.models.local import located
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Base
+from tasks.schema.records import Sample
 from tasks.training.configs import stop_ids
 
 if TYPE_CHECKING:
@@ -45,6 +46,15 @@ def train_tokenizer(texts: Sequence[str], *, vocabulary: int) -> "PreTrainedToke
     )
     wrapped.chat_template = CHAT_TEMPLATE
     return wrapped
+
+
+def texts_of(samples: Iterable[Sample]) -> list[str]:
+    """The texts that a tokenizer for these samples is trained on: their messages, with a trace in place of its answer."""
+    found = list[str]()
+    for sample in samples:
+        contents = [message.content for message in sample.messages]
+        found += [*contents[:-1], sample.trace] if sample.trace else contents
+    return found
 
 
 class ChatTokenizer(NamedTuple):

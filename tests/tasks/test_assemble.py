@@ -5,10 +5,11 @@ from pathlib import Path
 import pytest
 
 from tasks import assemble, store
-from tasks.corpus.dataset import read_dataset
+from tasks.corpus.dataset import has_traces, read_dataset
 from tasks.schema.errors import BadInput, GateFailed
 from tasks.schema.params import Assemble, Bounds, General, Recipe, Source, load
 from tasks.schema.records import Draft, Instruction, LengthKind, Reason, Reject, Step
+from tasks.text.thoughts import split_thoughts
 from tests.conftest import ROOT
 
 COLLECT = load(ROOT / "profiles/rehearsal.yaml").collect
@@ -32,6 +33,7 @@ def run(
     recipes = {
         "all": Recipe(words=Bounds(min=10, max=100), explicit_only=False, min_s_l=0),
         "filtered": Recipe(words=Bounds(min=10, max=100), explicit_only=True, min_s_l=80),
+        "interleaved": Recipe(words=Bounds(min=10, max=100), explicit_only=False, min_s_l=0, form="interleaved"),
     }
     source = Source(name="talk", files=["chats.jsonl"], format="jsonl", adapter="auto", revision="", licence="CC0-1.0")
     general = General(ratio=ratio, sources=[source])
@@ -94,6 +96,22 @@ def test_the_filtered_recipe_leaves_out_unnamed_and_missed_lengths_and_calls_nei
         Reason.OFF_LENGTH,
         "S_l 60.0: 90 words asked for, 50 written; the recipe wants 80",
     )
+
+
+def test_an_interleaved_recipe_adds_traces_and_leaves_the_texts_as_they_are(tmp_path: Path) -> None:
+    drafts = (draft(BREAD, OVENS), draft(BREAD, f"The tag <think> is no bread. {OVENS}", id="b"))
+    for recipe in ("all", "interleaved"):
+        (tmp_path / recipe).mkdir()
+        run(tmp_path / recipe, *drafts, recipe=recipe)
+    plain, traced = (list(read_dataset(tmp_path / recipe / "out/dataset")) for recipe in ("all", "interleaved"))
+    assert [sample.model_copy(update={"trace": None}) for sample in traced] == plain[:1]
+    assert split_thoughts(traced[0].trace or "").text == plain[0].messages[-1].content
+    (reject,) = store.read(tmp_path / "interleaved/out/rejects.jsonl", Reject)
+    assert (reject.id, reject.reason) == ("b", Reason.UNREADABLE_TRACE)
+    assert reject.detail == "passage 2 has a tag of thoughts itself: <think>"
+    assert [has_traces(tmp_path / recipe / "out/dataset") for recipe in ("all", "interleaved")] == [False, True]
+    cards = [(tmp_path / recipe / "out/dataset/README.md").read_text() for recipe in ("all", "interleaved")]
+    assert ["`trace`" in card for card in cards] == [False, True]
 
 
 def test_the_dataset_opens_with_the_datasets_library(tmp_path: Path) -> None:

@@ -9,7 +9,10 @@ from tasks.corpus.dataset import GENERAL, write_dataset
 from tasks.schema.errors import BadInput, GateFailed
 from tasks.schema.params import Base, Pack
 from tasks.schema.records import Message, Reason, Reject, Sample
+from tasks.text.traces import TraceBlock, interleave
+from tasks.training.conversations import IGNORED
 from tasks.training.packing import HELD_OUT, read_packs, read_rows
+from tasks.training.tokenizer import load_tokenizer
 from tests.tasks.model_files import model
 from tests.tasks.models.marked_templates import GOOD, marked
 from tests.tasks.pack_samples import TINY, sample
@@ -26,7 +29,7 @@ def run(
     held_out: int = 0,
     rejects: float = 0.0,
 ) -> dict[str, float]:
-    write_dataset(tmp_path / "dataset", samples)
+    write_dataset(tmp_path / "dataset", samples, traced=any(sample.trace for sample in samples))
     write_dataset(tmp_path / "general", general, card=GENERAL)
     store.write_json(tmp_path / "verdict.json", {})
     (tmp_path / "out").mkdir()
@@ -41,6 +44,38 @@ def test_the_control_gets_only_samples_up_to_its_cap(tmp_path: Path) -> None:
     assert 0 < metrics["control_targets"] < metrics["student_targets"] / 3
     assert metrics["student_fill"] > 0.8
     assert {path.name for path in (tmp_path / "out/packs").iterdir()} == {"student", "control"}
+
+
+def traced(words: int, number: int) -> Sample:
+    one = sample(words, number)
+    parts = one.messages[-1].content.split("\n\n")
+    return one.model_copy(update={"trace": interleave([TraceBlock(f"Part {n}.", part) for n, part in enumerate(parts)])})
+
+
+def test_traces_are_trained_on_with_their_thoughts_and_count_towards_the_context(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = [traced(100, number) for number in range(20)]
+    metrics = {}
+    for name, given in (("plain", [row.model_copy(update={"trace": None}) for row in rows]), ("traced", rows)):
+        (tmp_path / name).mkdir()
+        metrics[name] = run(tmp_path / name, given, cap=0)
+    assert metrics["traced"]["student_targets"] > metrics["plain"]["student_targets"]
+    assert metrics["traced"]["longest_answer"] > 0
+    assert "tiny: its chat template has no thinking form; its thoughts are trained in <think> and </think>" in capsys.readouterr().out
+    packs = read_packs(tmp_path / "traced/out/packs/student")
+    tokenizer = load_tokenizer(Base(model=str(tmp_path / "traced/out/tokenizer"), revision="", remote_code=False)).tokenizer
+    texts = "".join(tokenizer.decode([token for token in pack["labels"] if token != IGNORED]) for pack in packs)
+    assert all((row.trace or "") in texts for row in rows)
+
+
+def test_a_trace_that_does_not_give_back_its_answer_is_a_reject(tmp_path: Path) -> None:
+    other = traced(100, 9).model_copy(update={"trace": "<think>\nA plan.\n</think>\n\nBread."})
+    rows = [*(traced(100, number) for number in range(9)), other]
+    metrics = run(tmp_path, rows, cap=0, rejects=0.2)
+    (reject,) = store.read(tmp_path / "out/rejects.jsonl", Reject)
+    assert (reject.id, reject.reason, metrics["rejects"]) == ("100-9", Reason.UNREADABLE_TRACE, 1)
+    assert reject.detail == "without its thoughts the trace is not the answer in messages"
 
 
 def test_held_out_texts_are_in_no_pack_and_the_same_in_any_order_of_the_rows(tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from tasks.models.rendering import RenderedText, RenderingFailed, RenderRequest,
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Base
 from tasks.schema.records import Message
-from tasks.training.conversations import IGNORED, Encoder, Unrenderable
+from tasks.training.conversations import IGNORED, Encoder
 from tasks.training.tokenizer import load_tokenizer
+from tasks.training.traced import Unrenderable
 from tests.tasks.models.marked_templates import GOOD, PROMPT, TURN, marked
 from tests.tasks.models.template_table import published, table, written
 from tests.tasks.training.packs import answers, encoded
