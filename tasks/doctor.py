@@ -2,7 +2,7 @@
 
 Each check is one line: ok, warning or error, the last two with a fix. A run (flows/preflight.py), an estimate and a training plan make
 the checks that they need first. Each role's endpoint gets one tiny request, which is paid and journalled as any other; endpoints of the
-rehearsal get none.
+rehearsal get none. Where requests go by batches, the endpoint's batches are listed, which is free; no batch is sent.
 """
 
 import asyncio
@@ -46,6 +46,7 @@ def examine(params: Params, own: Settings, *, ask: bool) -> Iterator[Check]:
     yield from endpoints(params, own)
     if ask:
         yield from answers(params, own, roles(params))
+        yield from batches(params, own, roles(params))
     yield from services(own)
 
 
@@ -59,6 +60,16 @@ def answers(params: Params, own: Settings, wanted: Sequence[Role]) -> list[Check
     """Send each role's endpoint one tiny request, and check the reply (JSON where the role needs it). Roles without a URL are skipped."""
     asked = [role for role in wanted if own.url(role) and _model(params, role)]
     return asyncio.run(_ask_all(params, own, asked)) if asked else []
+
+
+def batches(params: Params, own: Settings, wanted: Sequence[Role]) -> list[Check]:
+    """List the batches of each role that sends its requests by batches. Sends no batch. Roles without a URL are skipped."""
+    models = [(role, model) for role in wanted if own.url(role) and own.transport(role) != "direct" and (model := _model(params, role))]
+
+    async def all_of_them() -> list[Check]:
+        return list(await asyncio.gather(*(_list_batches(role, model, own) for role, model in models)))
+
+    return asyncio.run(all_of_them()) if models else []
 
 
 def roles(params: Params) -> list[Role]:
@@ -169,6 +180,10 @@ def _configured(role: Role, model: Model | None, own: Settings) -> Check:
         return Check(name=role, status="ok", detail="not configured, not asked")
     url = own.url(role)
     if not url:
+        if (transport := own.transport(role)) != "direct":
+            problem = f"{variable}_TRANSPORT is {transport}, and {variable}_URL is not set"
+            fix = f"set the URL of an endpoint with batches, or {variable}_TRANSPORT=direct"
+            return Check(name=role, status="error", detail=problem, fix=fix)
         if standins.is_stand_in(model):
             return Check(name=role, status="ok", detail=f"{model.name}, answered by the built-in rehearsal endpoint")
         if role == "candidate":
@@ -216,6 +231,21 @@ async def _ask(role: Role, model: Model) -> Check:
         problem = "without usage: a spend cap counts the most that each call can cost"
         return Check(name=name, status="warning", detail=problem, fix="let the endpoint report usage")
     return Check(name=name, status="ok", detail=f"{model.name}, in {reply.seconds:.1f} s")
+
+
+async def _list_batches(role: Role, model: Model, own: Settings) -> Check:
+    from tasks.endpoints.batching import check_batches
+
+    name, transport = f"{role} batches", f"{PREFIX}{role.upper()}_TRANSPORT"
+    try:
+        async with asyncio.timeout(ANSWER):
+            await check_batches(role, model, own)
+    except TimeoutError:
+        problem = f"no list of batches within {ANSWER:g} s"
+        return Check(name=name, status="warning", detail=problem, fix=f"look after the endpoint, or set {transport}=direct")
+    except PipelineError as error:
+        return Check(name=name, status="error", detail=str(error))
+    return Check(name=name, status="ok", detail=f"{urlsplit(own.url(role)).hostname} lists batches; none was sent")
 
 
 def _is_json(text: str) -> bool:

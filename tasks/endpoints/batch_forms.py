@@ -54,6 +54,7 @@ class BatchOutcome(NamedTuple):
 class BatchForm(Protocol):
     """How an endpoint takes batches."""
 
+    path: str  # of the list of batches
     requests: int  # a batch has at most so many requests
     size: int  # and so many bytes
     head: bytes  # before the first line of the upload
@@ -86,7 +87,7 @@ class BatchForm(Protocol):
 class OpenAIForm:
     """Files and batches of OpenAI's API."""
 
-    requests, size = 50_000, 200_000_000
+    path, requests, size = "batches", 50_000, 200_000_000
     head, between, tail = b"", b"\n", b"\n"
 
     def line(self, key: str, body: bytes) -> bytes:
@@ -154,7 +155,7 @@ class OpenAIForm:
 class AnthropicForm:
     """Anthropic's message batches."""
 
-    requests, size = 100_000, 256_000_000
+    path, requests, size = "messages/batches", 100_000, 256_000_000
     head, between, tail = b'{"requests":[\n', b",\n", b"\n]}"
 
     def line(self, key: str, body: bytes) -> bytes:

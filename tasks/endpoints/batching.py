@@ -34,6 +34,8 @@ from tasks.schema.settings import Role, Settings, Transport
 from tasks.schema.urls import Url
 
 FORMS: dict[Form, type[OpenAIForm] | type[AnthropicForm]] = {"openai": OpenAIForm, "anthropic": AnthropicForm}
+NAMES: dict[Form, str] = {"openai": "OpenAI's form", "anthropic": "Anthropic's form"}
+WITHOUT = (404, 405, 501)  # statuses of an endpoint without a batch API
 VERSION = "2023-06-01"  # of Anthropic's API
 DOWNLOADS = 3  # times that damaged results are downloaded
 LOOKS = 3  # times that a batch is looked for that may have been accepted: lists of batches may be late
@@ -290,10 +292,7 @@ class BatchChat:
                     raise EndpointError(f"{self._http.where}: {unsure}; no batch was accepted; run again later") from None
             except BatchRefused as refused:
                 self._folder.forget(record.token)
-                fix = f"{self._http.variable}_TRANSPORT=direct sends requests one by one"
-                if refused.status in (404, 405, 501):
-                    raise EndpointError(f"{self._http.where}: {refused}, it has no batch API; fix: {fix}") from None
-                raise EndpointError(f"{self._http.where}: a batch of {count:,} requests: {refused}; fix: {fix}") from None
+                raise _refusal(self._http, f"a batch of {count:,} requests", refused) from None
         progress.say(f"{self._http.where}: batch {found} of {count:,} requests is accepted; it may take 24 hours")
         return found
 
@@ -474,22 +473,57 @@ async def batch_chat(
     """
     address = Url(url)
     where = where_of(role, name, address)
-    form: Form
-    if transport == "direct":
-        form = BatchFolder(settings.home).of(where)[0].form
-    elif transport == "batch":
-        host = urlsplit(address).hostname or ""
-        form = "anthropic" if host == "anthropic.com" or host.endswith(".anthropic.com") else "openai"
-    else:
-        form = "openai" if transport == "openai_batch" else "anthropic"
-    if form == "anthropic" and model.temperature > 1:
-        raise BadSettings(
-            f"models.{role}.temperature is {model.temperature:g}, and Anthropic's API takes 0 to 1; set it, or another transport"
-        )
+    form = BatchFolder(settings.home).of(where)[0].form if transport == "direct" else form_of(transport, address)
+    _check_temperature(role, model, form)
     async with batch_http(address, headers_of(role, address, settings, form), role=role, settings=settings) as http:
         chat = BatchChat(direct, http, form, cache, role=role, where=where, settings=settings, submits=transport != "direct")
         async with chat:
             yield chat
+
+
+async def check_batches(role: Role, model: Model, settings: Settings) -> None:
+    """Lists one batch of the role's endpoint. No batch is sent, so nothing is paid.
+
+    Raises BadSettings for a temperature that the API does not take, and EndpointError for a refused key, for an endpoint without a batch
+    API, or if nothing is answered in time.
+    """
+    address = settings.url(role)
+    form = form_of(settings.transport(role), address)
+    _check_temperature(role, model, form)
+    async with batch_http(address, headers_of(role, address, settings, form), role=role, settings=settings) as http:
+        try:
+            page = await http.ask("GET", FORMS[form].path, query={"limit": "1"})
+        except BatchRefused as refused:
+            raise _refusal(http, "the list of batches", refused) from None
+        if not isinstance(page.get("data"), list):
+            problem = f"its reply to GET {FORMS[form].path} is no list of batches, so it has no batch API in {NAMES[form]}"
+            raise EndpointError(f"{http.where}: {problem}; fix: {_direct(http)}")
+
+
+def form_of(transport: Transport, address: Url) -> Form:
+    """The form of a transport other than `direct`: with `batch`, Anthropic's at its own host and OpenAI's elsewhere."""
+    if transport == "batch":
+        host = urlsplit(address).hostname or ""
+        return "anthropic" if host == "anthropic.com" or host.endswith(".anthropic.com") else "openai"
+    return "openai" if transport == "openai_batch" else "anthropic"
+
+
+def _check_temperature(role: Role, model: Model, form: Form) -> None:
+    if form == "anthropic" and model.temperature > 1:
+        raise BadSettings(
+            f"models.{role}.temperature is {model.temperature:g}, and Anthropic's API takes 0 to 1; set it, or another transport"
+        )
+
+
+def _refusal(http: BatchHttp, what: str, refused: BatchRefused) -> EndpointError:
+    """The error for a lasting refusal."""
+    if refused.status in WITHOUT:
+        return EndpointError(f"{http.where}: {refused}, it has no batch API; fix: {_direct(http)}, or correct {http.variable}_URL")
+    return EndpointError(f"{http.where}: {what}: {refused}; fix: {_direct(http)}")
+
+
+def _direct(http: BatchHttp) -> str:
+    return f"{http.variable}_TRANSPORT=direct sends requests one by one"
 
 
 def headers_of(role: Role, address: Url, settings: Settings, form: Form) -> dict[str, str]:

@@ -1,5 +1,6 @@
 """Problems that can be known before a run are reported before money is spent, one line each, with a fix."""
 
+import asyncio
 import json
 import socket
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiohttp import web
 from typer.testing import CliRunner
 
 from flows.cli import app
@@ -17,9 +19,11 @@ from tasks.schema.params import Params, load
 from tasks.schema.settings import PREFIX, settings
 from tasks.training.base_checks import base
 from tests.conftest import ROOT
+from tests.tasks.endpoints.batch_server import BatchServer, Faults
 from tests.tasks.judging.endpoint import endpoint
 from tests.tasks.model_files import model
 from tests.tasks.models.marked_templates import GOOD, marked
+from tests.web import served_app
 
 ROLES: dict[str, Any] = {"name": "some-model", "revision": "1", "temperature": 0.5, "max_tokens": 1024}
 
@@ -115,6 +119,81 @@ def test_an_endpoint_that_answers_in_another_form_or_not_at_all_is_told(monkeypa
     (judge,) = doctor.answers(real("judge"), settings(), ["judge"])
     assert judge.status == "error"
     assert "JUDGE_URL" in judge.detail
+
+
+def by_batches(monkeypatch: pytest.MonkeyPatch, url: str, transport: str, **more: str) -> None:
+    given = {"TEACHER_URL": url, "TEACHER_TRANSPORT": transport, "TEACHER_API_KEY": "mine", "PATIENCE": "0.2", **more}
+    for name, value in given.items():
+        monkeypatch.setenv(f"{PREFIX}{name}", value)
+    settings.cache_clear()
+
+
+def batches_at(server: BatchServer, monkeypatch: pytest.MonkeyPatch, transport: str, path: str = "") -> Check:
+    """What the check of the teacher's batches finds."""
+
+    async def all_of_it() -> list[Check]:
+        async with server.running() as url:
+            by_batches(monkeypatch, f"{url}{path}", transport)
+            return await asyncio.to_thread(doctor.batches, real("teacher"), settings(), ["teacher", "judge"])
+
+    (found,) = asyncio.run(all_of_it())
+    return found
+
+
+@pytest.mark.parametrize("transport", ["batch", "openai_batch", "anthropic_batch"])
+def test_batches_are_listed_and_none_is_sent(transport: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = BatchServer(key="mine")
+    found = batches_at(server, monkeypatch, transport)
+    assert (found.name, found.status, found.detail) == ("teacher batches", "ok", "127.0.0.1 lists batches; none was sent")
+    assert len(server.headers) == 1
+    assert (server.batches, server.files, server.direct) == ({}, {}, [])
+
+
+@pytest.mark.parametrize("transport", ["batch", "anthropic_batch"])
+@pytest.mark.parametrize(
+    ("server", "path", "said"),
+    [
+        (BatchServer(batches=False), "", "it has no batch API; fix: LONGWRITER_TEACHER_TRANSPORT=direct sends requests one by one, or"),
+        (BatchServer(), "/x", "or correct LONGWRITER_TEACHER_URL"),
+        (BatchServer(key="another"), "", "401, the key was refused; set LONGWRITER_TEACHER_API_KEY"),
+        (BatchServer(Faults(silent=10**6)), "", "503 (overloaded) for LONGWRITER_PATIENCE, 0.2 s"),
+    ],
+)
+def test_an_endpoint_that_takes_no_batches_is_told_in_a_line_before_a_run(
+    server: BatchServer, path: str, said: str, transport: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = batches_at(server, monkeypatch, transport, path)
+    assert found.status == "error"
+    assert said in found.detail
+    assert "\n" not in found.detail
+
+
+def test_a_gateway_that_replies_something_else_has_no_batch_api(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def all_of_it() -> list[Check]:
+        async def healthy(_: web.Request) -> web.Response:
+            return web.json_response({"status": "healthy"})
+
+        application = web.Application()
+        application.router.add_get("/v1/batches", healthy)
+        async with served_app(application) as url:
+            by_batches(monkeypatch, url, "batch")
+            return await asyncio.to_thread(doctor.batches, real("teacher"), settings(), ["teacher"])
+
+    (found,) = asyncio.run(all_of_it())
+    assert "its reply to GET batches is no list of batches, so it has no batch API in OpenAI's form; fix: LONGWRITER_TEACHER_TRAN" in str(
+        found
+    )
+
+
+def test_batches_without_a_url_and_a_temperature_that_the_api_refuses_are_errors(monkeypatch: pytest.MonkeyPatch) -> None:
+    by_batches(monkeypatch, "", "batch")
+    (teacher,) = doctor.endpoints(real("teacher"), settings(), ["teacher"])
+    assert (teacher.status, teacher.detail) == ("error", "LONGWRITER_TEACHER_TRANSPORT is batch, and LONGWRITER_TEACHER_URL is not set")
+    assert doctor.batches(real("teacher"), settings(), ["teacher"]) == []
+    by_batches(monkeypatch, "http://127.0.0.1:9/v1", "anthropic_batch")
+    hot = params(lambda tree: tree["models"].update({"teacher": ROLES | {"temperature": 1.5}}))
+    (teacher,) = doctor.batches(hot, settings(), ["teacher"])
+    assert "models.teacher.temperature is 1.5, and Anthropic's API takes 0 to 1" in teacher.detail
 
 
 def test_a_server_that_is_named_and_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,6 +37,7 @@ class Faults:
     uploads: int = 0  # uploads answered by 503
     away: int = 0  # questions about the state answered by 502
     torn: int = 0  # downloads that end within a line
+    silent: int = 0  # lists of batches answered by 503
     hidden: int = 0  # lists of batches that do not have the newest batch yet
     expired: int = 0  # batches that expire after half of their requests
     cancelled: int = 0  # batches that are cancelled after half of their requests
@@ -144,6 +145,8 @@ class BatchServer:
         return web.json_response(self._openai(batch))
 
     async def listed(self, request: web.Request) -> web.Response:
+        if self._take("silent"):
+            return web.json_response({"error": {"message": "overloaded"}}, status=503)
         newest = list(reversed(self.batches.values()))[1 if self._take("hidden") else 0 :]
         page, after = newest, request.query.get("after")
         if after:
@@ -193,6 +196,8 @@ class BatchServer:
         return web.json_response(self._anthropic(batch))
 
     async def listed_messages(self, request: web.Request) -> web.Response:
+        if self._take("silent"):
+            return web.json_response({"error": {"message": "overloaded"}}, status=503)
         newest = list(reversed(self.batches.values()))
         for batch in newest:
             self._step(batch)
