@@ -30,15 +30,15 @@ from tests.tasks.storage import servers
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
-PROMOTE = ["tasks.promote", "data/train", "data/align", "data/score", "data/general.json", "data/dataset", "data/promote"]
+PROMOTE = ["tasks.promote", "data/train", "data/align", "data/reinforce", "data/score", "data/general.json", "data/dataset", "data/promote"]
 SERVE = ["tasks.serve", "data/promote/promoted.json", "data/serve"]
 GRAPH = """
 stages:
   promote:
     meta: {outside: registry}
-    cmd: exec python -m tasks.promote data/train data/align data/score data/general.json data/dataset data/promote
+    cmd: exec python -m tasks.promote data/train data/align data/reinforce data/score data/general.json data/dataset data/promote
     deps: [data/train, data/score, data/general.json, data/dataset]
-    params: [seed, base, pack, train, align, promote]
+    params: [seed, base, pack, train, align, reinforce, promote]
     outs:
       - data/promote/decision.json: {cache: false, persist: true}
       - data/promote/promoted.json: {cache: false, persist: true}
