@@ -1,12 +1,13 @@
 """Opens MLflow: the server named in the settings, or SQLite and a folder of artifacts under settings.home."""
 
 import os
+import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -19,7 +20,15 @@ from tasks.tracking import embedded
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
+RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"  # MLflow reads it for each request
+UNANSWERED = re.compile(r"API request to https?://(?P<server>[^/\s]+)(?:/\S*)? failed with (?:timeout )?exception (?P<cause>.*)")
+ERRNO = re.compile(r"\[Errno -?\d+\] ([^'\")]+)")
+TRIES = 3  # of creating something
+EXISTS = "RESOURCE_ALREADY_EXISTS"  # MLflow's error code
 NAMES = Path(__file__).parents[2] / "mlflow" / "names.yaml"
+
+
+T = TypeVar("T")
 
 
 class Aliases(BaseModel):
@@ -83,6 +92,51 @@ def _sign_in() -> None:
 
 
 @contextmanager
+def sent_once() -> Iterator[None]:
+    """Requests in the block are sent once. MLflow repeats a request without a reply, even if it was carried out and creates something."""
+    before = os.environ.get(RETRIES)
+    os.environ[RETRIES] = "0"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[RETRIES]
+        else:
+            os.environ[RETRIES] = before
+
+
+def created(make: Callable[[], T], find: Callable[[], T | None]) -> T:
+    """Returns what `make` creates. MLflow's requests that create something may be carried out without a reply.
+
+    So after a failure the created thing is looked for with `find`, before it is created again, TRIES times in all. Both raise
+    MlflowException on failure.
+    """
+    from mlflow.exceptions import MlflowException
+
+    for left in reversed(range(TRIES)):
+        try:
+            with sent_once():
+                return make()
+        except MlflowException:
+            if (found := find()) is not None:
+                return found
+            if not left:
+                raise
+    raise AssertionError("unreachable")
+
+
+def shown_error(text: str) -> str:
+    """An error of MLflow in one line without secrets. A request without a reply: the server, and why, without addresses and tries."""
+    line = redact(" ".join(text.split()))
+    found = UNANSWERED.search(line)
+    if not found:
+        return line
+    cause = found["cause"].rpartition("Caused by ")[2]
+    errno = ERRNO.search(cause)
+    return f"no reply from {found['server'].rpartition('@')[2]} ({errno[1].strip() if errno else cause[:150]})"
+
+
+@contextmanager
 def answering() -> Iterator[None]:
     """Turns an MLflow error in the block into a one-line EndpointError; BadInput or WorkspaceBusy for the embedded store's file."""
     from mlflow.exceptions import MlflowException
@@ -91,7 +145,7 @@ def answering() -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error, UnicodeDecodeError) as error:
-        problem = redact(" ".join(str(error).split()))[:400]
+        problem = shown_error(str(error))[:400]
         if not settings().tracking_uri and (databases.is_damage(problem) or isinstance(error, UnicodeDecodeError)):
             raise embedded.explained(embedded_file(), problem[:200]) from None
         raise EndpointError(f"MLflow: {problem}; run again when it works") from None
@@ -110,7 +164,7 @@ def _client(address: str) -> "MlflowClient":
 
     for chatty in ("alembic", "mlflow.store.db.utils"):  # they log a line for every migration of the embedded store
         logging.getLogger(chatty).setLevel(logging.WARNING)
-    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")  # with MLflow's default a refused connection takes minutes
+    os.environ.setdefault(RETRIES, "3")  # with MLflow's default a refused connection takes minutes
     if not settings().tracking_uri:
         embedded.make(embedded_file())
     with _opened(address):
@@ -128,7 +182,7 @@ def _opened(address: str) -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, sqlite3.Error, UnicodeDecodeError) as error:
-        problem = redact(str(error).splitlines()[0].replace(address, "the server"))[:200]  # the address may contain a password
+        problem = shown_error(str(error).splitlines()[0].replace(address, "the server"))[:200]  # the address may contain a password
         if not settings().tracking_uri:
             raise embedded.explained(embedded_file(), problem) from None
         raise EndpointError(f"MLflow: {problem}; check LONGWRITER_TRACKING_URI, or unset it for the embedded store") from None
@@ -136,7 +190,14 @@ def _opened(address: str) -> Iterator[None]:
 
 def experiment(client: "MlflowClient") -> str:
     """The experiment's id. Creates the experiment if it does not exist."""
+    from mlflow.exceptions import MlflowException
+
     if found := client.get_experiment_by_name(names().experiment):
         return str(found.experiment_id)
     location = None if settings().tracking_uri else (settings().home.resolve() / embedded.ARTIFACTS).as_uri()
-    return str(client.create_experiment(names().experiment, artifact_location=location))
+    try:
+        return str(client.create_experiment(names().experiment, artifact_location=location))
+    except MlflowException as error:
+        if error.error_code == EXISTS and (found := client.get_experiment_by_name(names().experiment)):
+            return str(found.experiment_id)  # another machine created it, or the reply to an earlier try was lost
+        raise

@@ -13,14 +13,16 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 from tasks.schema.records import ScoredItem
-from tasks.tracking.client import uri
+from tasks.tracking.client import connect, uri
 
 if TYPE_CHECKING:
     from mlflow.entities import Assessment, Span, TraceInfo
+    from mlflow.tracing.client import TracingClient
 
 NAME = "evaluated answer"  # of every trace
 THREADS = 8  # requests to a server at a time; the embedded store takes one writer
 BATCH = 500  # spans per request
+TRIES = 3  # of asking a server for its version
 
 
 def record_items(items: Iterable[ScoredItem], *, experiment: str, run_id: str, judge: str | None, texts: str) -> int:
@@ -36,8 +38,24 @@ def record_items(items: Iterable[ScoredItem], *, experiment: str, run_id: str, j
         list(pool.map(client.start_trace, (info for info, _ in found)))
     spans = [_span(info.trace_id, item, texts, now) for info, item in found]
     for start in range(0, len(spans), BATCH):
-        client.log_spans(experiment, spans[start : start + BATCH])
+        _log_spans(client, experiment, spans[start : start + BATCH])
     return len(found)
+
+
+def _log_spans(client: "TracingClient", experiment: str, spans: list["Span"]) -> None:
+    """Send spans. MLflow's client asks a server for its version before, once and for 3 s, and remembers if there was no reply."""
+    from mlflow.exceptions import MlflowException
+    from mlflow.store.tracking.rest_store import RestStore
+
+    for left in reversed(range(TRIES)):
+        try:
+            client.log_spans(experiment, spans)
+            return
+        except NotImplementedError as error:
+            if not left:
+                raise MlflowException(str(error)) from None
+            connect().search_experiments(max_results=1)  # waits for a server that is away for a moment
+            RestStore._get_server_version.cache_clear()
 
 
 def _info(item: ScoredItem, experiment: str, run_id: str, judge: str | None, texts: str, now: int) -> "TraceInfo":

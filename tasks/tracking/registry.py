@@ -13,11 +13,13 @@ from tasks.schema.errors import BadInput, PipelineError
 from tasks.schema.redaction import redact
 from tasks.schema.settings import settings
 from tasks.tracking import alias_moves, checkpoint, flavor, runs, turn
-from tasks.tracking.client import connect, experiment, names
+from tasks.tracking.client import EXISTS, connect, created, experiment, names, sent_once
 from tasks.tracking.gate import Decision
 from tasks.tracking.transaction import Changes
 
 if TYPE_CHECKING:
+    from mlflow.entities import LoggedModel, Run
+
     from mlflow import MlflowClient
 
 DIGEST = "checkpoint_digest"  # tag of a version
@@ -25,6 +27,7 @@ SIZE = "checkpoint_bytes"  # tag of a version: the size of its files together
 MODEL = "model_id"  # tag of a version: its logged model. MLflow's own field of this name is not kept by its SQL stores
 GGUF, GGUF_CHECK = "gguf_sha256", "gguf_check"  # tags of a version: its checked export for llama.cpp, and what the check found
 IDENTITY = "registry"  # tag of the registered model: a random id, the same for every client of this registry
+READY = "READY"  # status of a logged model that has all its files
 WAITS = "passed the gate, becomes champion once it has been served: "  # the beginning of a version's description
 TRAINED = ("reinforced/loss", "aligned/loss", "student/loss")  # final metrics; each training run has one of them
 ADDRESS = re.compile(r"models:/(?P<name>[^/@:']+)(?:@(?P<alias>[^/@]+)|/(?P<number>[1-9]\d*))")
@@ -48,22 +51,38 @@ def register(folder: Path, *, run_id: str, tags: Mapping[str, str]) -> Version:
     _create(client, name)
     if found := find(digest):
         return found
-    model = client.create_logged_model(experiment(client), name=name, source_run_id=run_id, model_type="causal-lm", tags={DIGEST: digest})
+    model = _logged(client, folder, kept, digest=digest, run_id=run_id)
+    _link(client, model, run_id)
+    size = str(sum(path.stat().st_size for path in kept))
+    own = {DIGEST: digest, SIZE: size, MODEL: model}
+
+    def create() -> Version:
+        made = client.create_model_version(name, source=f"models:/{model}", run_id=run_id, model_id=model, tags={**own, **tags})
+        return Version(str(made.version), {**own, **tags})
+
+    with turn.alone():
+        return find(digest) or created(create, lambda: find(digest))  # another machine may have registered it meanwhile
+
+
+def _logged(client: "MlflowClient", folder: Path, kept: list[Path], *, digest: str, run_id: str) -> str:
+    """The id of the logged model with the checkpoint's files. One that an interrupted registration left is continued."""
+    begun, about, tags = experiment(client), f"tags.{DIGEST} = '{digest}' AND source_run_id = '{run_id}'", {DIGEST: digest}
+
+    def search() -> "LoggedModel | None":
+        return next(iter(client.search_logged_models([begun], filter_string=about, max_results=1)), None)
+
+    def create() -> "LoggedModel":
+        return client.create_logged_model(begun, name=names().model, source_run_id=run_id, model_type="causal-lm", tags=tags)
+
+    model = search() or created(create, search)
+    if str(model.status) == READY:
+        return str(model.model_id)
     with TemporaryDirectory() as scratch:
         files = [flavor.Artifact(path, _below(folder, path)) for path in kept]
         for one in [*files, *flavor.artifacts(folder, kept, Path(scratch), model_id=model.model_id, run_id=run_id)]:
             client.log_model_artifact(model.model_id, str(one.path), artifact_path=one.folder)
-    client.finalize_logged_model(model.model_id, "READY")
-    _link(client, model.model_id, run_id)
-    size = str(sum(path.stat().st_size for path in kept))
-    with turn.alone():
-        if found := find(digest):  # another machine registered the same checkpoint meanwhile
-            return found
-        own = {DIGEST: digest, SIZE: size, MODEL: model.model_id}
-        version = client.create_model_version(
-            name, source=f"models:/{model.model_id}", run_id=run_id, model_id=model.model_id, tags={**own, **tags}
-        )
-    return _version(client, name, str(version.version))
+    client.finalize_logged_model(model.model_id, READY)
+    return str(model.model_id)
 
 
 def _below(folder: Path, path: Path) -> str | None:
@@ -80,7 +99,7 @@ def _create(client: "MlflowClient", name: str) -> None:
         try:
             client.create_registered_model(name, description="Long-form writers. Address them by alias: champion, challenger.")
         except MlflowException as error:
-            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+            if error.error_code != EXISTS:
                 raise
     if identity() is None:
         client.set_registered_model_tag(name, IDENTITY, uuid4().hex)
@@ -95,15 +114,27 @@ def identity() -> str | None:
 
 
 def _link(client: "MlflowClient", model: str, run_id: str) -> None:
-    """Links the logged model to its run, and records the last loss for this model and the run's datasets."""
+    """Links the logged model to its run, and records the last loss for this model and the run's datasets. A second call changes nothing."""
     from mlflow.entities import LoggedModelOutput
+    from mlflow.exceptions import MlflowException
 
-    client.log_outputs(run_id, [LoggedModelOutput(model, step=0)])
     run = client.get_run(run_id)
+    if model not in _outputs(run):
+        try:
+            with sent_once():
+                client.log_outputs(run_id, [LoggedModelOutput(model, step=0)])
+        except MlflowException:  # a request without a reply may have been carried out
+            if model not in _outputs(client.get_run(run_id)):
+                raise
     losses = [value for name, value in sorted(run.data.metrics.items()) if name in TRAINED]
     for given in run.inputs.dataset_inputs if losses else ():
-        data = given.dataset
-        client.log_metric(run_id, "train_loss", losses[0], model_id=model, dataset_name=data.name, dataset_digest=data.digest)
+        about = {"dataset_name": given.dataset.name, "dataset_digest": given.dataset.digest}
+        client.log_metric(run_id, "train_loss", losses[0], timestamp=run.info.start_time, model_id=model, **about)
+
+
+def _outputs(run: "Run") -> set[str]:
+    """The ids of the logged models that are outputs of a run."""
+    return {str(output.model_id) for output in run.outputs.model_outputs} if run.outputs else set()
 
 
 def aliased(alias: str) -> Version | None:
@@ -156,10 +187,10 @@ def champion_for(candidate: Version | None) -> Version | None:
 
 
 def find(digest: str) -> Version | None:
-    """Returns the version with this checkpoint digest; None if there is none."""
+    """Returns the version with this checkpoint digest, the first if there are several; None if there is none."""
     client, name = connect(), names().model
     found = client.search_model_versions(f"name = '{name}' and tags.`{DIGEST}` = '{digest}'")
-    return _version(client, name, str(found[0].version)) if found else None
+    return _version(client, name, str(min(int(one.version) for one in found))) if found else None
 
 
 class ChampionMoved(PipelineError):

@@ -8,6 +8,8 @@ from tasks.tracking.alias_moves import AGAINST, BEFORE, FALLEN, RESTORED, SINCE,
 from tasks.tracking.client import connect, names
 from tasks.tracking.transaction import Changes
 
+LOOK_FIRST = "`longwriter models list` says who is champion: roll back again only if it is still the same version"
+
 
 def roll_back(reason: str, *, to_nobody: bool = False, tags: Mapping[str, str] | None = None) -> Rollback:
     """Moves the aliases back by one champion, all or nothing. Both versions get the reason and time; the one rolled back also gets `tags`.
@@ -52,7 +54,7 @@ def _rolled_back(reason: str, *, to_nobody: bool, tags: Mapping[str, str]) -> Ro
             raise BadInput(where, f"version {found.champion} cannot be champion again: {problem}", fix=fix)
         found = found._replace(champion=None, previous=None)
     why = _why(reason)
-    with Changes(connect(), names().model) as changes:
+    with Changes(connect(), names().model, advice=LOOK_FIRST) as changes:
         changes.tags(found.fallen, {FALLEN: why, AGAINST: None, **tags})
         _describe(changes, found.fallen, f"challenger: rolled back {why}")
         if found.champion is not None:

@@ -5,14 +5,16 @@ An interrupted run is closed as KILLED and recorded again: only finished runs ar
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tasks.tracking import lineage
-from tasks.tracking.client import connect, experiment
+from tasks.tracking.client import connect, created, experiment
 
 if TYPE_CHECKING:
+    from mlflow.entities import Run
+
     from mlflow import MlflowClient
 
 DIGEST, KIND = "digest", "kind"
@@ -80,8 +82,10 @@ def record(
         own = {key: value for key, value in own.items() if key not in (lineage.COMMIT, lineage.DIRTY)}
         own |= lineage.trained_by(client, experiment(client), history)
     name = ", ".join(filter(None, (headline, f"{kind}-{digest[:8]}")))
-    run = client.create_run(experiment(client), run_name=name, tags=own)
-    run_id = str(run.info.run_id)
+    begun = experiment(client)
+    run_id = created(
+        lambda: str(client.create_run(begun, run_name=name, tags=own).info.run_id), lambda: next(_running(client, kind, digest), None)
+    )
     _log_values(client, run_id, params or {}, list(points))
     _log_inputs(client, run_id, inputs)
     for name, figure in (figures or {}).items():
@@ -95,13 +99,24 @@ def record(
 
 
 def _find(client: "MlflowClient", kind: str, digest: str) -> str | None:
+    """The finished run. Interrupted ones are closed."""
     finished = None
-    for run in client.search_runs([experiment(client)], filter_string=f"tags.{KIND} = '{kind}' and tags.{DIGEST} = '{digest}'"):
+    for run in _recorded(client, kind, digest):
         if run.info.status == "FINISHED":
             finished = str(run.info.run_id)
         elif run.info.status == "RUNNING":
             client.set_terminated(run.info.run_id, "KILLED")
     return finished
+
+
+def _running(client: "MlflowClient", kind: str, digest: str) -> Iterator[str]:
+    return (str(run.info.run_id) for run in _recorded(client, kind, digest) if run.info.status == "RUNNING")
+
+
+def _recorded(client: "MlflowClient", kind: str, digest: str) -> "Iterable[Run]":
+    filters = f"tags.{KIND} = '{kind}' and tags.{DIGEST} = '{digest}'"
+    found: Iterable[Run] = client.search_runs([experiment(client)], filter_string=filters)
+    return found
 
 
 def _log_values(client: "MlflowClient", run_id: str, params: Mapping[str, object], points: list[MetricPoint]) -> None:

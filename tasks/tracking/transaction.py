@@ -1,27 +1,31 @@
 """Changes to the registry, all or none: if the block ends with an error or interrupt, its changes are undone."""
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from tasks.schema.errors import EndpointError
-from tasks.schema.redaction import redact
+from tasks.tracking.client import sent_once, shown_error
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 DESCRIPTION = 5000  # characters, MLflow's limit
+NAMED = 6  # changes that are named in an error, at most
+AGAIN = "run again when it works"
 
 
 class Changes:
     """Changes aliases, tags and descriptions of one registered model within a block. Values that are already correct are not written.
 
     MLflow has no transactions. The old value is noted before each change, because a request without a reply may have been carried out.
-    Raises EndpointError if MLflow fails, after the changes were undone. A kill -9 is not undone.
+    Raises EndpointError if MLflow fails, after the changes were undone. If they cannot be undone, because the server is gone, the error
+    names them and ends with `advice`. A kill -9 is not undone.
     """
 
-    def __init__(self, client: "MlflowClient", name: str):
-        self._client, self._name = client, name
+    def __init__(self, client: "MlflowClient", name: str, *, advice: str = AGAIN):
+        self._client, self._name, self._advice = client, name, advice
         self._undo: list[tuple[str, Callable[[], object]]] = []
 
     def __enter__(self) -> "Changes":
@@ -32,16 +36,19 @@ class Changes:
 
         if error is None:
             return
-        stuck = []
+        stuck = list[str]()
         for what, put_back in reversed(self._undo):
             try:
-                put_back()
-            except MlflowException as problem:
-                stuck.append(f"{what} ({_first_line(problem)})")
+                with sent_once() if stuck else nullcontext():  # a server that is gone is not waited for again
+                    put_back()
+            except MlflowException:
+                stuck.append(what)
         if stuck:
-            raise EndpointError(f"MLflow: {_first_line(error)}; and could not be put back: {', '.join(stuck)}; do it by hand") from None
+            more = f" and {len(stuck) - NAMED} more" if len(stuck) > NAMED else ""
+            problem = f"not put back are {', '.join(stuck[:NAMED])}{more}"
+            raise EndpointError(f"MLflow: {_short(error)}; {problem}; {self._advice}") from None
         if isinstance(error, MlflowException):
-            raise EndpointError(f"MLflow: {_first_line(error)}; aliases and tags are as they were; run again when it works") from None
+            raise EndpointError(f"MLflow: {_short(error)}; aliases and tags are as they were; {AGAIN}") from None
 
     def aliases(self, wanted: Mapping[str, str | None]) -> None:
         """Points each alias to its version, or removes it (None), in the given order."""
@@ -83,5 +90,6 @@ class Changes:
             self._client.set_model_version_tag(self._name, number, key, value)
 
 
-def _first_line(error: BaseException) -> str:
-    return redact((str(error).splitlines() or [type(error).__name__])[0])[:200]
+def _short(error: BaseException) -> str:
+    """The first line of an error; the name of one without text, such as an interrupt."""
+    return shown_error((str(error).splitlines() or [type(error).__name__])[0])[:200]

@@ -9,19 +9,20 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
 from tasks import processes, progress
 from tasks.schema.errors import EndpointError
-from tasks.tracking.client import connect, names
+from tasks.tracking.client import EXISTS, connect, names, sent_once
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-HOLDER = "holder"  # tag: the machine and the process that change the aliases
+HOLDER = "holder"  # tag: the machine and the process that change the aliases, and a random part for each turn
 PATIENCE = 120.0  # seconds of one holder; decision and move take under ten
 WAIT = 600.0  # seconds after which waiting is given up
 LOOK = 0.5  # seconds between two tries
-NEW, GONE = "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"
+GONE = "RESOURCE_DOES_NOT_EXIST"  # MLflow's error code
 
 
 @contextmanager
@@ -34,17 +35,24 @@ def alone() -> Iterator[None]:
     _take(client, name)
     try:
         yield
-    finally:
-        from mlflow.exceptions import MlflowException
+    except BaseException:
+        with sent_once():  # a server that is gone is not waited for again
+            _give_back(client, name)
+        raise
+    _give_back(client, name)
 
-        with suppress(MlflowException):  # a server that is away: the next one takes over
-            client.delete_registered_model(name)
+
+def _give_back(client: "MlflowClient", name: str) -> None:
+    from mlflow.exceptions import MlflowException
+
+    with suppress(MlflowException):  # a server that is away: the next one takes over
+        client.delete_registered_model(name)
 
 
 def _take(client: "MlflowClient", name: str) -> None:
     from mlflow.exceptions import MlflowException
 
-    own = f"{processes.place()} {processes.mark()}"
+    own = f"{processes.place()} {processes.mark()} {uuid4().hex[:8]}"
     start = changed = time.monotonic()
     seen: object = None
     while True:
@@ -52,9 +60,12 @@ def _take(client: "MlflowClient", name: str) -> None:
             client.create_registered_model(name, tags={HOLDER: own}, description="Exists while aliases change; nothing to register here.")
             return
         except MlflowException as error:
-            if error.error_code != NEW:
+            if error.error_code != EXISTS:
                 raise
-        if (found := _holder(client, name)) != seen:
+        found = _holder(client, name)
+        if found and found[1] == own:  # the reply to an earlier try was lost
+            return
+        if found != seen:
             seen, changed = found, time.monotonic()
         if found and (_is_dead(found[1]) or time.monotonic() - changed > PATIENCE):
             progress.say(f"warning: the process that changed the aliases is gone ({found[1] or 'unknown'}); its lock is removed")
@@ -81,5 +92,5 @@ def _holder(client: "MlflowClient", name: str) -> tuple[int, str] | None:
 
 def _is_dead(holder: str) -> bool:
     """Whether the holder was a process of this machine that has ended."""
-    place, _, mark = holder.partition(" ")
+    place, mark, *_ = [*holder.split(" "), "", ""]
     return place == processes.place() and not processes.lives(mark)
