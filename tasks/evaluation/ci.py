@@ -167,10 +167,11 @@ def _seen(folder: Path, candidate: str, given: Baseline | None, mode: Mode) -> S
     if version is None:
         return Seen(side, card, given, _general(folder.parent / "evaluate_general" / "general.json", side.model), None)
     from tasks.tracking.champion_scores import contest, items_of
-    from tasks.tracking.registry import champion_for
+    from tasks.tracking.client import names
+    from tasks.tracking.registry import champion_for, holders
 
     general = {name.removeprefix(GENERAL): version.score(name) for name in version.tags if name.startswith(GENERAL)}
-    champion = champion_for(version)
+    champion = champion_for(version, holders().get(names().aliases.champion))
     if champion is None:
         return Seen(side, card, given, general, None)
     found = contest(side, champion, mode=mode)

@@ -14,7 +14,7 @@ from tasks.schema.records import Abilities
 from tasks.tracking import checkpoint, gate, registry
 from tasks.tracking.alias_moves import FALLEN
 from tasks.tracking.champion_scores import CARD, ITEMS, contest
-from tasks.tracking.client import answering
+from tasks.tracking.client import answering, names
 
 STUDENT, ALIGNED, REINFORCED = "student", "aligned", "reinforced"
 
@@ -76,13 +76,14 @@ def decide(
     evaluation: str,
 ) -> gate.Decision:
     """The gate's decision about a version; None is a version that is not registered yet."""
-    champion = registry.champion_for(version)
+    number = registry.holders().get(names().aliases.champion)
+    champion = registry.champion_for(version, number)
     candidate = read_side(f"{scored / ITEMS}:{chosen.name}")._replace(name="this version")
     return gate.decide(
         chosen.card,
         version.number if version else "new",
         model=chosen.name,
-        is_champion=registry.is_champion(version),
+        is_champion=version is not None and version.number == number,
         contest=contest(candidate, champion, mode=promote.mode) if champion else None,
         general=chosen.abilities,
         promote=promote,

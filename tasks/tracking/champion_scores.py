@@ -7,7 +7,7 @@ from tasks.longbench.compare import Side, paired, read_side
 from tasks.longbench.samples import Mode
 from tasks.longbench.scorecard import Scorecard, bin_of, read_scorecards
 from tasks.schema.errors import BadInput
-from tasks.tracking.client import connect
+from tasks.tracking.client import GONE, connect
 from tasks.tracking.gate import Contest
 from tasks.tracking.registry import Version
 
@@ -70,7 +70,7 @@ def _download(name: str, run_id: str, folder: Path) -> set[str]:
         for path in kept:
             client.download_artifacts(run_id, path, str(folder))
     except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+        if error.error_code != GONE:
             raise
         raise BadInput(name, f"its evaluation run {run_id} is gone") from None
     return kept

@@ -24,7 +24,7 @@ RETRIES = "MLFLOW_HTTP_REQUEST_MAX_RETRIES"  # MLflow reads it for each request
 UNANSWERED = re.compile(r"API request to https?://(?P<server>[^/\s]+)(?:/\S*)? failed with (?:timeout )?exception (?P<cause>.*)")
 ERRNO = re.compile(r"\[Errno -?\d+\] ([^'\")]+)")
 TRIES = 3  # of creating something
-EXISTS = "RESOURCE_ALREADY_EXISTS"  # MLflow's error code
+EXISTS, GONE = "RESOURCE_ALREADY_EXISTS", "RESOURCE_DOES_NOT_EXIST"  # MLflow's error codes
 NAMES = Path(__file__).parents[2] / "mlflow" / "names.yaml"
 
 
@@ -189,7 +189,16 @@ def _opened(address: str) -> Iterator[None]:
 
 
 def experiment(client: "MlflowClient") -> str:
-    """The experiment's id. Creates the experiment if it does not exist."""
+    """The experiment's id. Creates the experiment if it does not exist. A server is asked once."""
+    return _of_server(client, uri()) if uri().startswith("http") else _experiment(client)
+
+
+@cache
+def _of_server(client: "MlflowClient", address: str) -> str:
+    return _experiment(client)
+
+
+def _experiment(client: "MlflowClient") -> str:
     from mlflow.exceptions import MlflowException
 
     if found := client.get_experiment_by_name(names().experiment):

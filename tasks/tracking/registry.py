@@ -13,12 +13,13 @@ from tasks.schema.errors import BadInput, PipelineError
 from tasks.schema.redaction import redact
 from tasks.schema.settings import settings
 from tasks.tracking import alias_moves, checkpoint, flavor, runs, turn
-from tasks.tracking.client import EXISTS, connect, created, experiment, names, sent_once
+from tasks.tracking.client import EXISTS, GONE, connect, created, experiment, names, sent_once
 from tasks.tracking.gate import Decision
 from tasks.tracking.transaction import Changes
 
 if TYPE_CHECKING:
     from mlflow.entities import LoggedModel, Run
+    from mlflow.entities.model_registry import RegisteredModel
 
     from mlflow import MlflowClient
 
@@ -92,25 +93,38 @@ def _below(folder: Path, path: Path) -> str | None:
 
 
 def _create(client: "MlflowClient", name: str) -> None:
-    """Creates the registered model with its identity, unless it exists. Of two machines at the same time, the later identity stays."""
+    """Creates the registered model with its identity, unless it exists. Of two machines at the same time, one creates it."""
     from mlflow.exceptions import MlflowException
 
-    if not client.search_registered_models(filter_string=f"name = '{name}'"):
+    found = _model(client, name)
+    if found is None:
+        about, tags = "Long-form writers. Address them by alias: champion, challenger.", {IDENTITY: uuid4().hex}
         try:
-            client.create_registered_model(name, description="Long-form writers. Address them by alias: champion, challenger.")
+            client.create_registered_model(name, tags=tags, description=about)
         except MlflowException as error:
             if error.error_code != EXISTS:
                 raise
-    if identity() is None:
+    elif IDENTITY not in found.tags:
         client.set_registered_model_tag(name, IDENTITY, uuid4().hex)
 
 
 def identity() -> str | None:
     """Returns the registry's identity; None if nothing was registered there."""
-    client, name = connect(), names().model
-    if not client.search_registered_models(filter_string=f"name = '{name}'"):
+    found = _model(connect(), names().model)
+    return None if found is None else dict(found.tags).get(IDENTITY)
+
+
+def _model(client: "MlflowClient", name: str) -> "RegisteredModel | None":
+    """The registered model with its tags and aliases; None if there is none."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        found: RegisteredModel = client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code != GONE:
+            raise
         return None
-    return dict(client.get_registered_model(name).tags).get(IDENTITY)
+    return found
 
 
 def _link(client: "MlflowClient", model: str, run_id: str) -> None:
@@ -145,10 +159,8 @@ def aliased(alias: str) -> Version | None:
 
 def holders() -> dict[str, str]:
     """Returns version numbers by alias; empty if nothing is registered."""
-    client, name = connect(), names().model
-    if not client.search_registered_models(filter_string=f"name = '{name}'"):
-        return {}
-    return {alias: str(number) for alias, number in client.get_registered_model(name).aliases.items()}
+    found = _model(connect(), names().model)
+    return {} if found is None else {alias: str(number) for alias, number in found.aliases.items()}
 
 
 def number_of(version: str) -> str:
@@ -173,24 +185,24 @@ def versions() -> list[Version]:
     return sorted((Version(str(one.version), dict(one.tags)) for one in found), key=lambda one: int(one.number))
 
 
-def is_champion(candidate: Version | None) -> bool:
-    """Whether this version is the champion."""
-    return candidate is not None and holders().get(names().aliases.champion) == candidate.number
+def champion_for(candidate: Version | None, champion: str | None) -> Version | None:
+    """Returns the version to compare with; None if there is none. `champion` is the number of the current champion.
 
-
-def champion_for(candidate: Version | None) -> Version | None:
-    """Returns the version to compare with: the champion, or the predecessor if the candidate is the champion; None if there is none."""
-    if candidate is None or not is_champion(candidate):
-        return aliased(names().aliases.champion)
+    It is the champion, or the predecessor if the candidate is the champion.
+    """
+    if champion is None:
+        return None
+    if candidate is None or candidate.number != champion:
+        return version(champion)
     before = candidate.tags.get(alias_moves.BEFORE)
     return next((one for one in versions() if one.number == before), None)  # it may have been deleted
 
 
 def find(digest: str) -> Version | None:
     """Returns the version with this checkpoint digest, the first if there are several; None if there is none."""
-    client, name = connect(), names().model
-    found = client.search_model_versions(f"name = '{name}' and tags.`{DIGEST}` = '{digest}'")
-    return _version(client, name, str(min(int(one.version) for one in found))) if found else None
+    found = connect().search_model_versions(f"name = '{names().model}' and tags.`{DIGEST}` = '{digest}'")
+    first = min(found, key=lambda one: int(one.version), default=None)
+    return Version(str(first.version), dict(first.tags)) if first else None
 
 
 class ChampionMoved(PipelineError):
@@ -212,15 +224,15 @@ def apply(version: Version, decision: Decision, *, tags: Mapping[str, str]) -> N
     if champion not in (version.number, decision.champion_before):
         raise _moved(version.number, decision.champion_before, champion)
     with Changes(connect(), names().model) as changes:
-        changes.tags(version.number, {**verdict, **stale})
         if decision.alias == "challenger":
-            changes.tags(version.number, {alias_moves.SINCE: None, alias_moves.AGAINST: None})
+            changes.tags(version.number, {**verdict, **stale, alias_moves.SINCE: None, alias_moves.AGAINST: None})
             changes.describe(version.number, f"challenger: {decision.reason}")
             changes.aliases({aliases.challenger: version.number})
         elif champion == version.number:
+            changes.tags(version.number, {**verdict, **stale})
             changes.describe(version.number, f"champion: {decision.reason}")
         else:
-            changes.tags(version.number, alias_moves.waiting_tags(version.tags, champion))
+            changes.tags(version.number, {**verdict, **stale, **alias_moves.waiting_tags(version.tags, champion)})
             changes.describe(version.number, f"{WAITS}{decision.reason}")
     if (holder := holders().get(aliases.champion)) != champion:
         raise _moved(version.number, champion, holder)
@@ -337,10 +349,10 @@ def _resolve(address: str) -> tuple[str, str]:
     found = ADDRESS.fullmatch(address)
     if not found:
         raise BadInput(address, "not an address of the registry", fix="write it as models:/longwriter@champion or models:/longwriter/3")
-    client, name = connect(), found["name"]
-    if not client.search_registered_models(filter_string=f"name = '{name}'"):
+    name = found["name"]
+    if (model := _model(connect(), name)) is None:
         raise BadInput(address, f"no registered model {name}", fix="run the promote stage: `longwriter run`")
-    aliases = {alias: str(number) for alias, number in client.get_registered_model(name).aliases.items()}
+    aliases = {alias: str(number) for alias, number in model.aliases.items()}
     if found["alias"] and found["alias"] not in aliases:
         known = f"use one of {', '.join(sorted(aliases))}" if aliases else "promote a model first: `longwriter run`"
         raise BadInput(address, "the alias points to no version", fix=known)
@@ -357,7 +369,7 @@ def _version(client: "MlflowClient", name: str, number: str) -> Version:
     try:
         found = client.get_model_version(name, number)
     except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+        if error.error_code != GONE:
             raise
         raise BadInput(f"models:/{name}/{number}", "no such version", fix="`longwriter models list` lists them") from None
     return Version(str(found.version), dict(found.tags))

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from contextlib import nullcontext
+from dataclasses import dataclass
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,14 @@ NAMED = 6  # changes that are named in an error, at most
 AGAIN = "run again when it works"
 
 
+@dataclass
+class _Now:
+    """Tags (None: not there) and description of a version now."""
+
+    tags: dict[str, str | None]
+    description: str
+
+
 class Changes:
     """Changes aliases, tags and descriptions of one registered model within a block. Values that are already correct are not written.
 
@@ -27,6 +36,7 @@ class Changes:
     def __init__(self, client: "MlflowClient", name: str, *, advice: str = AGAIN):
         self._client, self._name, self._advice = client, name, advice
         self._undo: list[tuple[str, Callable[[], object]]] = []
+        self._now = dict[str, _Now]()  # by version
 
     def __enter__(self) -> "Changes":
         return self
@@ -61,18 +71,27 @@ class Changes:
 
     def tags(self, number: str, wanted: Mapping[str, str | None]) -> None:
         """Sets tags of a version; None removes one."""
-        before = dict(self._client.get_model_version(self._name, number).tags)
+        tags = self._version(number).tags
         for key, value in wanted.items():
-            if before.get(key) != value:
-                self._note(f"tag {key} of version {number}", self._tag, number, key, before.get(key))
+            if tags.get(key) != value:
+                self._note(f"tag {key} of version {number}", self._tag, number, key, tags.get(key))
                 self._tag(number, key, value)
+                tags[key] = value
 
     def describe(self, number: str, text: str) -> None:
         """Sets the description on a version's page, cut to DESCRIPTION characters."""
-        before, text = self._client.get_model_version(self._name, number).description or "", text[:DESCRIPTION]
-        if before != text:
-            self._note(f"description of version {number}", self._client.update_model_version, self._name, number, before)
+        now, text = self._version(number), text[:DESCRIPTION]
+        if now.description != text:
+            self._note(f"description of version {number}", self._client.update_model_version, self._name, number, now.description)
             self._client.update_model_version(self._name, number, text)
+            now.description = text
+
+    def _version(self, number: str) -> "_Now":
+        """The version as the registry has it, asked for once."""
+        if number not in self._now:
+            found = self._client.get_model_version(self._name, number)
+            self._now[number] = _Now(dict(found.tags), found.description or "")
+        return self._now[number]
 
     def _note(self, what: str, put_back: Callable[..., object], *arguments: object) -> None:
         self._undo.append((what, lambda: put_back(*arguments)))

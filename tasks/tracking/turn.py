@@ -13,7 +13,7 @@ from uuid import uuid4
 
 from tasks import processes, progress
 from tasks.schema.errors import EndpointError
-from tasks.tracking.client import EXISTS, connect, names, sent_once
+from tasks.tracking.client import EXISTS, GONE, connect, names, sent_once
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -22,7 +22,6 @@ HOLDER = "holder"  # tag: the machine and the process that change the aliases, a
 PATIENCE = 120.0  # seconds of one holder; decision and move take under ten
 WAIT = 600.0  # seconds after which waiting is given up
 LOOK = 0.5  # seconds between two tries
-GONE = "RESOURCE_DOES_NOT_EXIST"  # MLflow's error code
 
 
 @contextmanager

@@ -1,13 +1,18 @@
 """The registry on a real SQLite store: one version per checkpoint, aliases, and no file that runs code."""
 
+import os
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
+from mlflow.exceptions import MlflowException
 
+from mlflow import MlflowClient
 from tasks.schema.errors import BadInput, EndpointError
 from tasks.tracking import registry, runs
 from tasks.tracking.checkpoint import refuse_foreign
-from tasks.tracking.client import answering, connect, experiment, names
+from tasks.tracking.client import RETRIES, answering, connect, experiment, names
 
 CHAMPION = "models:/longwriter@champion"
 
@@ -45,6 +50,44 @@ def test_a_checkpoint_is_one_version_however_often_it_is_registered_and_loads_by
     assert (loaded / "model.safetensors").read_bytes() == b"weights"
     assert registry.fetch(CHAMPION) == registry.fetch("models:/longwriter/1") == loaded
     assert registry.fetch("models:/longwriter/2") != loaded
+
+
+WRITES = ("create_logged_model", "log_model_artifact", "finalize_logged_model", "log_outputs", "create_model_version")
+
+
+def failing(monkeypatch: pytest.MonkeyPatch, name: str, *, carried_out: bool) -> list[str]:
+    """MLflow's client fails at the first call of this name, before or after it is carried out; all calls."""
+    calls, method = list[str](), getattr(MlflowClient, name)
+
+    def call(*arguments: Any, **given: Any) -> Any:
+        calls.append(os.environ.get(RETRIES, ""))
+        if len(calls) > 1:
+            return method(*arguments, **given)
+        if carried_out:
+            method(*arguments, **given)
+        raise MlflowException("the connection was lost")
+
+    monkeypatch.setattr(MlflowClient, name, call)
+    return calls
+
+
+@pytest.mark.parametrize("carried_out", [True, False])
+def test_a_registration_that_is_interrupted_is_continued_and_makes_nothing_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, carried_out: bool
+) -> None:
+    for number, name in enumerate(WRITES, start=1):
+        folder, run = checkpoint(tmp_path / name, weights=name.encode()), runs.record("train", name)
+        with monkeypatch.context() as patch:
+            calls = failing(patch, name, carried_out=carried_out)
+            with suppress(MlflowException):
+                registry.register(folder, run_id=run, tags={"s_bar": "61.5"})
+        assert calls[0] == "0" or not name.startswith("create"), "MLflow's client does not repeat it by itself"
+        version = registry.register(folder, run_id=run, tags={"s_bar": "61.5"})
+        assert [one.number for one in registry.versions()][-1] == version.number == str(number)
+        assert version.tags == registry.version(version.number).tags
+        (model,) = connect().search_logged_models([experiment(connect())], filter_string=f"source_run_id = '{run}'")
+        assert [output.model_id for output in connect().get_run(run).outputs.model_outputs] == [model.model_id]
+        assert (registry.fetch(f"models:/longwriter/{number}") / "model.safetensors").read_bytes() == name.encode()
 
 
 @pytest.mark.parametrize("name", ["training_args.bin", "optimizer.pt", "nested/rng_state.pth", "model.PKL", "last.ckpt"])
