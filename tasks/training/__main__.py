@@ -13,7 +13,7 @@ from tasks.schema.settings import Settings, settings
 from tasks.schema.standins import TINY
 from tasks.stage import fail, one_line_errors
 from tasks.training.base_checks import base
-from tasks.training.budget import PAPER, Course, TrainingData, course, on_each_gpu, reinforcing, shapes_of, strategy_of, work_of
+from tasks.training.budget import PAPER, TRACE, Course, TrainingData, course, on_each_gpu, reinforcing, shapes_of, strategy_of, work_of
 from tasks.training.launch import check_division, work_for_others
 from tasks.training.memory import STRATEGIES, Memory, Strategy
 
@@ -28,7 +28,12 @@ def plan(
     memory: Annotated[float, typer.Option(min=1, help="GiB of each GPU")] = 80.0,
     peak: Annotated[float, typer.Option(min=0.1, help="TFLOP/s of each GPU in bf16, dense")] = 989.0,
     mfu: Annotated[float, typer.Option(min=0.01, max=1, help="fraction of the peak that the training reaches")] = 0.4,
-    tokens: Annotated[int | None, typer.Option(min=1, help="tokens of the dataset, if there are no packs; default: 189,500,000")] = None,
+    tokens: Annotated[
+        int | None,
+        typer.Option(
+            min=1, help="tokens of the dataset, if there are no packs; default: the paper's 189,500,000, or 1.64 times as many with traces"
+        ),
+    ] = None,
     packs: Annotated[
         Path | None, typer.Option(help="packs of the stage pack; default: data/pack/packs/student, if the stage has run")
     ] = None,
@@ -54,7 +59,8 @@ def plan(
                 f"{PACKS} is not there, and the paper's tokens are not a tiny student's",
                 fix="run the stage pack, or give --tokens",
             )
-        work = work_of(packs, shapes, context=asked.pack.context, tokens=tokens or PAPER, adapter=asked.train.adapter)
+        assumed = round(PAPER * TRACE) if asked.assemble.chosen.form == "interleaved" else PAPER
+        work = work_of(packs, shapes, context=asked.pack.context, tokens=tokens or assumed, adapter=asked.train.adapter)
         gpus = own.processes * own.machines
         run = course(work, asked.train, gpus=gpus, peak=peak * 1e12, mfu=mfu)
         needs = {"train": found}

@@ -21,12 +21,13 @@ def base(params: Params, *, fetch: bool = True) -> Iterator[Check]:
     if not fetch and not _at_hand(given):
         yield Check(name="base", status="warning", detail=f"{given.model} is not on this machine: its chat template is not examined")
         return
-    yield from attempt("base", lambda: _base(given))
+    yield from attempt("base", lambda: _base(given, traced=params.assemble.chosen.form == "interleaved"))
 
 
-def _base(given: Base) -> Iterator[Check]:
+def _base(given: Base, *, traced: bool) -> Iterator[Check]:
     from tasks.training.preflight import check_base, check_vocabulary
     from tasks.training.tokenizer import load_tokenizer
+    from tasks.training.traced import tags_for
 
     check_base(given)
     chat = load_tokenizer(given)
@@ -42,6 +43,10 @@ def _base(given: Base) -> Iterator[Check]:
             yield Check(name="chat template", status="warning", detail=detail, fix="expect rows with a system turn among pack's rejects")
         else:
             yield Check(name="chat template", status="ok", detail=detail)
+    if traced:
+        chosen = tags_for(chat.tokenizer, chat.kept, model=given.model)
+        own = f"its thoughts are trained in {chosen.tags.open} and {chosen.tags.close} of its own chat template"
+        yield Check(name="thoughts", status="ok", detail=chosen.note or own)
 
 
 def _at_hand(given: Base) -> bool:

@@ -33,6 +33,7 @@ def run(
     recipes = {
         "all": Recipe(words=Bounds(min=10, max=100), explicit_only=False, min_s_l=0),
         "filtered": Recipe(words=Bounds(min=10, max=100), explicit_only=True, min_s_l=80),
+        "strict": Recipe(words=Bounds(min=10, max=100), explicit_only=True, min_s_l=90),
         "interleaved": Recipe(words=Bounds(min=10, max=100), explicit_only=False, min_s_l=0, form="interleaved"),
     }
     source = Source(name="talk", files=["chats.jsonl"], format="jsonl", adapter="auto", revision="", licence="CC0-1.0")
@@ -96,6 +97,12 @@ def test_the_filtered_recipe_leaves_out_unnamed_and_missed_lengths_and_calls_nei
         Reason.OFF_LENGTH,
         "S_l 60.0: 90 words asked for, 50 written; the recipe wants 80",
     )
+
+
+def test_the_strict_recipe_takes_texts_within_a_tenth_of_the_score(tmp_path: Path) -> None:
+    drafts = [draft(BREAD, OVENS, id=str(words), words=words) for words in (30, 40, 50, 60, 70)]
+    run(tmp_path, *drafts, recipe="strict", max_rejects=0.0)
+    assert [sample.id for sample in read_dataset(tmp_path / "out/dataset")] == ["40", "50", "60"]
 
 
 def test_an_interleaved_recipe_adds_traces_and_leaves_the_texts_as_they_are(tmp_path: Path) -> None:

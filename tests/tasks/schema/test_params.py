@@ -79,6 +79,45 @@ def test_hostile_values_are_one_line(tmp_path: Path, value: str, says: str) -> N
     assert len(str(error.value)) < 300
 
 
+def test_shipped_recipes_filter_by_s_l_and_have_traces() -> None:
+    for profile in ("rehearsal", "qwen3-8b", "qwen3-4b-24gb", "smollm2-interleaved-recorded"):
+        recipes = load(ROOT / f"profiles/{profile}.yaml").assemble.recipes
+        assert (recipes["longwriter-strict"].min_s_l, recipes["longwriter-strict"].form) == (90, "plain")
+        assert recipes["longwriter-interleaved"].form == "interleaved"
+
+
+def test_both_arms_of_the_thinking_writer_have_the_same_texts_and_room_for_thoughts() -> None:
+    params = load(ROOT / "profiles/smollm2-interleaved-recorded.yaml")
+    plain, traced = params.assemble.recipes["longwriter-6k"], params.assemble.chosen
+    assert traced.model_copy(update={"form": "plain"}) == plain
+    assert params.pack.context <= params.models.candidate.max_tokens
+    assert params.predict.samples == 5
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "says"),
+    [
+        ("  recipe: longwriter-6k", "  recipe: longwriter-interleaved", "has the form interleaved, and sample.prompts is 100"),
+        ("min_s_l: 0.0, form: interleaved", "min_s_l: 0.0, form: woven", "assemble.recipes.longwriter-interleaved.form"),
+        ("  consistency: false", "  consistency: false\n  reflect: student", "write.reflect: Input should be 'rule' or 'teacher'"),
+    ],
+)
+def test_a_form_that_does_not_fit_is_named(tmp_path: Path, before: str, after: str, says: str) -> None:
+    text = (ROOT / "profiles/rehearsal.yaml").read_text()
+    assert before in text
+    (tmp_path / "params.yaml").write_text(text.replace(before, after, 1))
+    with pytest.raises(BadParams) as error:
+        load(tmp_path / "params.yaml")
+    assert says in str(error.value)
+
+
+def test_recorded_answers_have_no_teacher_who_reflects(tmp_path: Path) -> None:
+    text = (ROOT / "profiles/smollm2-recorded.yaml").read_text().replace("  consistency: false", "  consistency: false\n  reflect: teacher")
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(BadParams, match=r"models\.teacher\.name is recorded; set write\.reflect: rule"):
+        load(tmp_path / "params.yaml")
+
+
 def test_an_unknown_key_is_found_on_its_own_line(tmp_path: Path) -> None:
     text = (ROOT / "profiles" / "rehearsal.yaml").read_text().replace("  max_paragraphs:", "  colour: red\n  max_paragraphs:", 1)
     (tmp_path / "params.yaml").write_text(text)
