@@ -8,7 +8,7 @@ export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 export TESTS
 
 .DEFAULT_GOAL := help
-.PHONY: help install run test test-slow lint format bench bench-gpu lock docs audit clean
+.PHONY: help install run test test-integration test-slow lint format bench bench-gpu lock docs audit clean
 
 help:  ## list the targets
 	@sed -nE 's/^([a-z-]+):.*## (.*)/\1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -27,8 +27,11 @@ $(INSTALLED): requirements/pipeline.txt pyproject.toml
 run: $(INSTALLED)  ## run the whole pipeline: raw prompts to a promoted model and a report
 	@longwriter run
 
-test: $(INSTALLED)  ## run the tests, except the slow ones; TESTS=tests/tasks runs a part
-	$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" "$$TESTS"
+test: $(INSTALLED)  ## run the tests that take seconds, and one small run of the pipeline; TESTS=tests/tasks runs a part
+	$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not integration and not slow" "$$TESTS"
+
+test-integration: $(INSTALLED)  ## run the tests that start commands, servers and trainings of their own; CI runs them too
+	$(PYTHON) -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "integration and not slow" "$$TESTS"
 
 test-slow: $(INSTALLED)  ## run the tests that take minutes each: trainings of many ranks, clusters, the study
 	$(PYTHON) -m pytest -n 2 --dist loadfile -m slow "$$TESTS"

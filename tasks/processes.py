@@ -116,7 +116,7 @@ def _started(pid: int) -> int | None:
 
 
 def family(pid: int) -> list["psutil.Process"]:
-    """A process, its descendants and all of its session, with their descendants: a session also has those whose parent has died."""
+    """A process, its descendants and all of its session, with their descendants: a session also has those that lost their parent."""
     import psutil
 
     found: dict[int, psutil.Process] = {}

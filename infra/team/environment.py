@@ -23,7 +23,7 @@ HEAD = """\
 # The team's back end: `longwriter team up`, or docker compose --env-file THIS -f infra/compose.yaml up.
 # For your shell and your scripts:  set -a; . THIS; set +a
 # A port is changed in one place, its TEAM_*_PORT line: the addresses below follow it.
-# Secrets: this file is for its owner alone. Written by `longwriter team env`, which never changes a value that stands here.
+# Secrets: this file is for its owner alone. Written by `longwriter team env`, which never changes a value in it.
 """
 
 

@@ -1,4 +1,4 @@
-"""Build the context of a write request: the whole text so far if it fits, otherwise the newest paragraphs and what stands for the others.
+"""Build the context of a write request: the whole text so far if it fits, otherwise the newest paragraphs and what replaces the others.
 
 That is a running summary, or with write.memory state a typed record and quotes (memory.py).
 
@@ -28,7 +28,7 @@ class Window(NamedTuple):
 
     @property
     def head(self) -> str:
-        """What stands for the paragraphs before `first`."""
+        """What replaces the paragraphs before `first`."""
         return self.record or (f"<summary>\n{self.summary}\n</summary>" if self.summary else "")
 
     def text(self, paragraphs: list[str]) -> str:

@@ -1,7 +1,7 @@
-"""write.memory state: what stands for the beginning of a text that outgrew the context is a typed record and exact quotes.
+"""write.memory state: a typed record and exact quotes replace the beginning of a text that outgrew the context.
 
 When older paragraphs leave the context, one call asks the teacher for the entries that they add to the record (state.py), as often as the
-running summary would be written anew. Every request then shows the record, the newest paragraphs, and the earlier passages that are
+running summary would be rewritten. Every request then shows the record, the newest paragraphs, and the earlier passages that are
 nearest to its step (look_back.py). Both have a fixed size, so prompts do not grow with the text.
 """
 
@@ -44,7 +44,7 @@ class DraftMemory:
     def update(self, entries: Sequence[RecordEntry] | None, first: int, passage: Sequence[str]) -> str:
         """Remember paragraphs that leave the context; `first` is the number of the first, `entries` is None if no reply was a record.
 
-        Returns the record as it stands in prompts.
+        Returns the record as prompts show it.
         """
         for number, paragraph in enumerate(passage, first):
             self._look_back.add(number, paragraph)

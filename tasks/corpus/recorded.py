@@ -1,4 +1,4 @@
-"""Make a training pair from a recorded answer: the text, cut at the end of a sentence, and an instruction whose length request is true.
+"""Make a training pair from a recorded answer: the text, cut at the end of a sentence, and an instruction with a true length request.
 
 A recorded answer rarely has the length that its prompt asked for, and a small model needs shorter texts. The length of each text is
 drawn by the digest of the row's texts, evenly on a logarithmic scale, so that short and long texts are about equally frequent. The old

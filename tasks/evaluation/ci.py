@@ -51,7 +51,7 @@ class EvaluationFailed(PipelineError):
     """The rehearsal's run failed; its own error is on standard error."""
 
     def __init__(self, exit_code: int):
-        super().__init__("the rehearsal's evaluation did not come to its end; its own error stands above")
+        super().__init__("the rehearsal's evaluation did not finish; its own error is above")
         self.exit_code = exit_code
 
 

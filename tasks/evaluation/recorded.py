@@ -161,7 +161,7 @@ class _Places:
         place, lines = f"{entry.path.name}:{entry.line}", self._samples.setdefault((model, item.id), {})
         *meant, first = self._asks.setdefault(item.id, (hash(item.prompt), item.length, place))
         if meant != [hash(item.prompt), item.length]:
-            problem = f"{item.id} stands for another ask in an earlier row, {first}"
+            problem = f"{item.id} is the id of another ask in an earlier row, {first}"
             raise entry.bad("id", problem, fix="give each prompt and length an id of its own")
         sample = self._said(entry)
         if sample is None:

@@ -37,7 +37,7 @@ async def judge_all(
 
     `judge` is recorded together with the prompt's digest, because another prompt makes another judge. `second`: marks the second judge's
     verdicts. A verdict that is unreadable in `tries` replies, or not answered, is unscored and has a reason; all replies are kept. So is
-    one whose template needs a reference that the judge did not write. Raises EndpointError if no request is answered.
+    a verdict by a template with {{reference}} if the judge wrote no reference. Raises EndpointError if no request is answered.
     """
     name = f"{judge}, prompt {template.digest[:8]}"
 

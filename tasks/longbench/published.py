@@ -35,7 +35,7 @@ class PublishedScores(NamedTuple):
 
 
 def is_papers(ids: Iterable[str]) -> bool:
-    """Whether these ids are exactly those of the paper's LongBench-Write items. An id stands for a prompt with its length."""
+    """Whether these ids are exactly those of the paper's LongBench-Write items. An id names a prompt with its length."""
     return hashlib.sha256("".join(sorted(ids)).encode()).hexdigest()[: len(PROMPTS)] == PROMPTS
 
 

@@ -253,7 +253,7 @@ class Write(Section):
     )
     memory: WriteMemory = Field(
         "summary",  # as for stop_early
-        description="what stands for the beginning of a text that outgrew write.context; summary: a running summary; state: a typed record"
+        description="what replaces the beginning of a text longer than write.context; summary: a running summary; state: a typed record"
         " of people, things, events, promises, terms, figures and claims, and earlier passages that are near to the step, quoted",
     )
     consistency: bool = Field(
@@ -581,7 +581,7 @@ class JudgeExamBounds(Section):
 class Promote(Section):
     """The promotion gate. The alias `champion` moves only if all conditions pass."""
 
-    mode: Literal["paper", "fixed"] = Field(description="whose word count and reading of lengths the gate looks at")
+    mode: Literal["paper", "fixed"] = Field(description="the word count and the reading of lengths that the gate looks at")
     min_s_bar: Percent | None = Field(description="null: S̄ is no axis, and the champion is compared in S_l; needed without a judge")
     min_s_l: Percent
     min_gain_over_champion: float = Field(ge=-100, le=100, description="points of S̄ that the whole 95% interval of the gain must lie above")

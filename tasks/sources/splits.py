@@ -127,7 +127,7 @@ def _lines(split: FileSplit) -> Iterator[SourceRow]:
             else:
                 found = store.row_of(number, line, start)
                 twice = _twice(line, found.data) if found.data is not None else None
-                yield SourceRow(number, None if twice else found.data, f"field {twice} stands in it twice" if twice else found.problem)
+                yield SourceRow(number, None if twice else found.data, f"field {twice} is in it twice" if twice else found.problem)
 
 
 def _opened(split: FileSplit) -> BinaryIO:

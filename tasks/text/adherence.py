@@ -46,8 +46,7 @@ def adherence(plan: Sequence[Step], text: str) -> Adherence:
     passages = passages_of(text, at_least=len(plan))
     places = _places(_alike([step.point for step in plan], passages))
     covered = {step: place for step, place in enumerate(places) if place is not None}
-    stands = list(covered.values())
-    pairs = [before <= behind for before, behind in pairwise(stands)]
+    pairs = [before <= behind for before, behind in pairwise(covered.values())]
     return Adherence(
         steps=len(plan),
         covered=len(covered) / len(plan),

@@ -21,7 +21,7 @@ from tasks.text.languages import latin_switches
 N = 4  # words or characters of an n-gram
 PARTS = 10  # equal parts of a text, by position
 TIMES = 3  # copies of a block in a row that make a loop
-PASSAGE = 16  # words in a row, all of whose n-grams occurred before, that make a repeated passage: about a sentence
+PASSAGE = 16  # words in a row, with all their n-grams seen before, that make a repeated passage: about a sentence
 LEAST = 12  # words of a loop, all copies together: "no, no, no" is not a loop
 NEAR_TIMES, NEAR = 5, 0.8  # copies in a row that make a loop if they differ, and the share of equal words
 LONG, LONG_TIMES = 40, 2.5  # words of a long block, and the copies that make it a loop: the third may be half complete

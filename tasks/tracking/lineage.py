@@ -55,7 +55,7 @@ def _parent(client: "MlflowClient", experiment: str, flow_run: str) -> str:
     there = client.search_runs([experiment], filter_string=f"tags.{KIND} = 'flow' and tags.{TAG} = '{flow_run}'", max_results=1)
     if there:
         return str(there[0].info.run_id)
-    tags = {KIND: "flow", TAG: flow_run, "mlflow.note.content": "Gathers the runs of one flow run; how that went stands in Prefect."}
+    tags = {KIND: "flow", TAG: flow_run, "mlflow.note.content": "Gathers the runs of one flow run; Prefect shows how that went."}
     made = client.create_run(experiment, run_name=_name(flow_run), tags=tags)
     client.set_terminated(made.info.run_id, "FINISHED")
     return str(made.info.run_id)

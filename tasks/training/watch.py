@@ -131,7 +131,7 @@ class Watched(Trainer):
         return self._order[(step - 1) * self._each_step : step * self._each_step]
 
     def work_of(self, step: int) -> tuple[float, float]:
-        """Tokens and FLOPs of a step. A method whose rows do not tell them overrides it."""
+        """Tokens and FLOPs of a step. A method with rows that do not tell them overrides it."""
         rows = self.rows_of(step)
         return float(self._costs.tokens[rows].sum()), float(self._costs.flops[rows].sum())
 

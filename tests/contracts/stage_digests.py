@@ -1,7 +1,7 @@
 """The code of the stages that carry a version, as it was when somebody last said what that version means.
 
 `python -m tests.contracts.stage_digests` writes the record again. Doing it without raising the version in
-params.yaml and every profile says: the code changed, its meaning did not, what is cached stands.
+params.yaml and every profile says: the code changed, its meaning did not, cached results stay valid.
 """
 
 import json

@@ -119,6 +119,7 @@ def planted(place: Place, kind: Kind) -> str | None:
     return None
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("stage", sorted(versions()))
 def test_a_planted_change_of_meaning_asks(stage: str) -> None:
     before, places = code().digest(stage), [place for place in code().reached(stage) if place.name]

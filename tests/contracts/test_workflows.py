@@ -137,5 +137,5 @@ def test_make_gives_no_value_of_a_user_to_a_shell() -> None:
 
 def test_make_has_few_targets_for_developers_alone() -> None:
     targets = re.findall(r"^([a-z-]+):", MAKEFILE, re.M)
-    assert len(targets) <= 13
+    assert len(targets) <= 14
     assert {"install", "run", "test", "test-slow", "lint", "format", "bench", "bench-gpu", "lock", "docs", "audit", "clean"} < {*targets}

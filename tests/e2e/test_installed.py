@@ -18,6 +18,7 @@ HEAVY = ("torch", "prefect", "dvc", "mlflow", "trl", "ray", "great_expectations"
 DATA = {".txt", ".j2", ".css", ".yaml", ".jinja"}
 
 
+@pytest.mark.integration
 def test_the_wheel_has_every_module_and_data_file_and_the_command(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         packed = set(archive.namelist())

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from tests.conftest import ROOT
 from tests.tasks.workspace import endpoint
 
-pytestmark = [pytest.mark.slow, pytest.mark.e2e]
+pytestmark = pytest.mark.slow
 
 PROMPTS = [f"Write a {words}-word essay about {topic}." for words in (150, 200, 300) for topic in ("bread", "rivers", "clocks", "bees")]
 TEMPLATE = (

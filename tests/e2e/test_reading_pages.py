@@ -111,6 +111,7 @@ def test_the_report_prints_with_its_plots_and_without_its_links(tab: Browser, pa
     assert 3 <= content.count(b"/Type /Page\n") + content.count(b"/Type /Page ") + content.count(b"/Type/Page/") <= 40
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_every_text_of_the_reader_is_readable_and_nothing_is_wider_than_the_window(
@@ -176,6 +177,7 @@ def test_the_phone_shows_the_list_first_and_then_one_text(tab: Browser, reader: 
     until(tab, "document.body.classList.contains('listing')")
 
 
+@pytest.mark.integration
 def test_the_readmes_picture_of_the_reader_is_made_and_small(tmp_path: Path) -> None:
     picture = tmp_path / "reader.png"
     subprocess.run([sys.executable, "-m", "infra.reader_picture", str(picture)], cwd=ROOT, check=True, timeout=200)

@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 from tests.conftest import ROOT
 from tests.recorded_texts import good_row, write_rows
 
-pytestmark = [pytest.mark.slow, pytest.mark.e2e, pytest.mark.timeout(3600)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(3600)]
 ANY = {quantile: {"min": 1, "max": 10_000} for quantile in ("p10", "p50", "p90")}
 TENTH: dict[str, dict[str, object]] = {
     "collect": {"count": 20, "words": {"min": 100, "max": 200}},

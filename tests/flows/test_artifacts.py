@@ -25,6 +25,7 @@ def newest(key: str) -> Stored:
         )[0]
 
 
+@pytest.mark.integration
 def test_a_completed_stage_stands_at_100_with_its_bar_as_the_description(done: Path) -> None:
     (done / "toy.yaml").write_text("words: 2\n")
     assert longwriter()["first"] == "Completed"
@@ -34,6 +35,7 @@ def test_a_completed_stage_stands_at_100_with_its_bar_as_the_description(done: P
     assert artifact.flow_run_id
 
 
+@pytest.mark.integration
 def test_the_artifact_follows_the_bar_and_stays_where_a_stage_failed(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "BAR_SECONDS", 0.0)
     (toy / "in.txt").write_text("patient\n")

@@ -69,6 +69,7 @@ def test_a_database_that_another_process_keeps_locked_is_one_line(database: Path
     holder.close()
 
 
+@pytest.mark.integration
 def test_a_run_whose_server_died_says_so_at_once() -> None:
     code = "import time\nfrom flows import embedded\nembedded.defaults()\nwith embedded.server():\n print(flush=True); time.sleep(300)"
     environment = {name: value for name, value in os.environ.items() if name != "PREFECT_API_URL"} | {"PYTHONPATH": str(ROOT)}

@@ -65,6 +65,7 @@ def test_ctrl_c_and_sigterm_end_the_whole_tree_and_a_rerun_goes_on(toy: Path, nu
     assert again.returncode == 0, output
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("api")
 def test_kill_9_leaves_no_orphan_and_frees_the_workspace(toy: Path) -> None:
     (toy / "in.txt").write_text("slow\n")

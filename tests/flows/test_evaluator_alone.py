@@ -26,6 +26,7 @@ def longwriter(folder: Path, *words: str, system: str = "linux", environment: Ma
 SYSTEMS = pytest.mark.parametrize("system", ["windows", pytest.param("linux", marks=pytest.mark.slow)])
 
 
+@pytest.mark.integration
 @SYSTEMS
 def test_recorded_answers_are_scored_and_compared(tmp_path: Path, system: str) -> None:
     answers = rows(tmp_path / "answers.jsonl", ANSWERS)
@@ -39,6 +40,7 @@ def test_recorded_answers_are_scored_and_compared(tmp_path: Path, system: str) -
     assert "S_l" in shown.stdout
 
 
+@pytest.mark.integration
 @SYSTEMS
 def test_a_url_is_evaluated_judged_and_duelled_outside_a_checkout(tmp_path: Path, system: str) -> None:
     benchmark = rows(tmp_path / "benchmark.jsonl", [{"prompt": "Write 70 words on bread.", "type": "News", "length": 70}])
@@ -57,6 +59,7 @@ def test_a_url_is_evaluated_judged_and_duelled_outside_a_checkout(tmp_path: Path
         assert "Traceback" not in duelled.stderr
 
 
+@pytest.mark.integration
 @SYSTEMS
 def test_what_prompts_ask_for_and_how_verdicts_are_read(tmp_path: Path, system: str) -> None:
     lengths = longwriter(tmp_path, "data", "lengths", rows(tmp_path / "prompts.jsonl", ANSWERS), "--json", system=system)
@@ -84,6 +87,7 @@ def test_what_needs_a_checkout_says_so_in_one_line(tmp_path: Path, words: list[s
     )
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("words", "package"),
     [

@@ -69,6 +69,7 @@ def use(url: str, monkeypatch: pytest.MonkeyPatch) -> None:
     settings.cache_clear()
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("api")
 def test_a_result_of_another_registry_is_not_true_here_and_the_stage_runs_again(
     workspace: Path, mlflow_home: Path, empty_store: Path
@@ -111,6 +112,7 @@ def registered() -> Promoted:
     return Promoted(version="1", alias="champion", training_run="r", registry="one", checkpoint_digest="abc", candidate_since="")
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("kind", ["embedded", "server", "database"])
 def test_every_kind_of_registry_says_whether_a_result_is_true(
     kind: str, mlflow_home: Path, request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch

@@ -29,6 +29,7 @@ def test_status_after_a_run_says_that_all_is_up_to_date() -> None:
     assert said("status").splitlines()[-1] == "every stage is up to date"
 
 
+@pytest.mark.integration
 def test_status_tells_params_from_data_and_from_a_stage_before(done: Path) -> None:
     (done / "toy.yaml").write_text("words: 2\n")
     first, second, third = json.loads(said("status", "--json"))
@@ -73,6 +74,7 @@ def test_a_report_that_is_not_there_is_one_line() -> None:
     assert said("report", code=2) == "error: report: there is none yet; fix: `longwriter run` makes it\n"
 
 
+@pytest.mark.integration
 def test_before_a_run_is_complete_the_report_shows_what_there_is(toy: Path) -> None:
     """The first stage has run, as the pipeline's own."""
     (toy / "dvc.yaml").write_text(

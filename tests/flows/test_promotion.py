@@ -99,6 +99,7 @@ def answered(process: "subprocess.Popen[str]", answer: dict[str, object]) -> Flo
         return client.read_flow_run(run.id)
 
 
+@pytest.mark.integration
 def test_a_person_sees_the_scores_and_the_gate_approves_and_is_remembered(workspace: Path) -> None:
     with started() as process:
         run = paused(process)
@@ -152,6 +153,7 @@ def test_without_approval_nobody_is_asked(workspace: Path) -> None:
     assert "approved_by" not in registry.version("1").tags
 
 
+@pytest.mark.integration
 def test_the_flow_rolls_back_and_says_what_it_did(toy: Path) -> None:
     client, name = connect(), names().model
     client.create_registered_model(name)

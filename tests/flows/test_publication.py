@@ -35,6 +35,7 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         yield
 
 
+@pytest.mark.integration
 def test_a_flow_publishes_after_the_stage_and_wrong_credentials_stop_it_before_the_first(
     done: Path, store: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -54,6 +55,7 @@ def test_a_flow_publishes_after_the_stage_and_wrong_credentials_stop_it_before_t
     assert (done / "ran.log").exists()
 
 
+@pytest.mark.integration
 def test_a_publication_that_fails_is_told_by_its_own_line(done: Path, store: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publication, "AFTER", {"second": [["publish", "toy", "no-such-folder"]]})
     with pytest.raises(stages.StageFailed, match=r"tasks.storage publish: no-such-folder: no such folder"):

@@ -47,6 +47,7 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_that_must_write_says_in_one_line_that_it_cannot(command: str, checkout: Path, tmp_path: Path) -> None:
     answers = tmp_path / "answers.jsonl"

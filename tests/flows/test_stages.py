@@ -68,6 +68,7 @@ def test_a_stage_is_completed_once_and_cached_after_that_and_its_lines_reach_pre
     assert {run.name: run.state_name for run in runs} == CACHED
 
 
+@pytest.mark.integration
 def test_what_dvc_repro_ran_the_flow_does_not_and_the_reverse(done: Path) -> None:
     assert longwriter() == CACHED
     (done / "toy.yaml").write_text("words: 2\n")
@@ -76,6 +77,7 @@ def test_what_dvc_repro_ran_the_flow_does_not_and_the_reverse(done: Path) -> Non
     assert ran(done) == ["first"]
 
 
+@pytest.mark.integration
 def test_a_change_and_its_way_back_are_seen_within_one_process(done: Path) -> None:
     (done / "toy.yaml").write_text("words: 2\n")
     assert longwriter() == CACHED | {"first": "Completed"}
@@ -92,6 +94,7 @@ def test_a_change_and_its_way_back_are_seen_within_one_process(done: Path) -> No
     assert repro() == []
 
 
+@pytest.mark.integration
 def test_deleted_or_edited_outputs_are_restored_not_made_again(done: Path) -> None:
     before = (done / "third.txt").read_text()
     (done / "first.txt").unlink()
@@ -104,6 +107,7 @@ def test_deleted_or_edited_outputs_are_restored_not_made_again(done: Path) -> No
     assert ran(done) == []
 
 
+@pytest.mark.integration
 def test_outputs_that_are_gone_from_the_cache_too_are_made_again(done: Path) -> None:
     (done / "third.txt").unlink()
     with Repo() as repo:
@@ -123,6 +127,7 @@ def test_a_failed_stage_fails_the_run_with_its_own_line_and_code_and_nothing_aft
     assert longwriter() == COMPLETED
 
 
+@pytest.mark.integration
 def test_a_defect_is_named_by_the_last_line_of_its_traceback(toy: Path) -> None:
     (toy / "in.txt").write_text("crash\n")
     with pytest.raises(stages.StageFailed, match=r"^first: ValueError: a defect$") as caught:
@@ -167,6 +172,7 @@ def test_a_second_run_is_refused_with_the_holders_pid_and_host(toy: Path) -> Non
         pipe.close()
 
 
+@pytest.mark.integration
 def test_another_clone_restores_a_run_from_the_remote_without_a_lock_file(toy: Path, tmp_path: Path) -> None:
     clone, remote = tmp_path / "clone", tmp_path / "remote"
     dvc("remote", "add", "--default", "shared", str(remote))
@@ -201,6 +207,7 @@ def newest_tasks(number: int = 3) -> dict[str, str]:
             time.sleep(0.5)
 
 
+@pytest.mark.integration
 def test_the_flow_restores_from_the_remote_too_and_says_so(done: Path, tmp_path: Path) -> None:
     shared(done, tmp_path, lost=("dvc.lock",))
     assert longwriter() == RESTORED
@@ -211,6 +218,7 @@ def test_the_flow_restores_from_the_remote_too_and_says_so(done: Path, tmp_path:
     assert newest_tasks()["first"] == "Restored: from the DVC cache of this machine"
 
 
+@pytest.mark.integration
 def test_a_clone_fetches_all_stages_of_the_recorded_run_by_one_pull(done: Path, tmp_path: Path) -> None:
     shared(done, tmp_path, lost=())
     assert longwriter() == RESTORED
@@ -220,6 +228,7 @@ def test_a_clone_fetches_all_stages_of_the_recorded_run_by_one_pull(done: Path, 
     assert ran(done) == []
 
 
+@pytest.mark.integration
 def test_no_gpu_is_asked_for_what_the_remote_has(done: Path, tmp_path: Path) -> None:
     """There is no deployment here to hand a stage to: asking for one is an error."""
     graph_file = done / "dvc.yaml"

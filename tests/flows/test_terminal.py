@@ -40,6 +40,7 @@ def last_marks(screen: Terminal) -> dict[str, str]:
     return {name: mark for mark, name in re.findall(r"([✓✗·]) +(\w+)", last)}
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("api")
 def test_in_a_terminal_a_run_is_one_table_that_moves(toy: Path) -> None:
     (toy / "in.txt").write_text("patient\n")
@@ -53,6 +54,7 @@ def test_in_a_terminal_a_run_is_one_table_that_moves(toy: Path) -> None:
     assert "file/s]" not in screen.shown
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("api")
 def test_a_failed_stage_is_marked_and_its_error_is_the_last_line(toy: Path) -> None:
     (toy / "in.txt").write_text("broken\n")
@@ -62,6 +64,7 @@ def test_a_failed_stage_is_marked_and_its_error_is_the_last_line(toy: Path) -> N
     assert screen.shown.strip().splitlines()[-1] == "error: second: first.txt:1: text: broken; correct the line"
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("api")
 def test_without_a_terminal_a_run_is_plain_lines(toy: Path) -> None:
     done = subprocess.run(RUN, cwd=toy, env=environment(), capture_output=True, text=True)

@@ -22,6 +22,7 @@ def workspace(toy: Path) -> Path:
     return toy
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("workspace")
 def test_an_empty_registry_is_nothing_new() -> None:
     assert unevaluated() == "nothing new"

@@ -104,6 +104,7 @@ def test_a_damaged_object_is_named_and_set_aside_and_its_stage_runs_again(
     assert longwriter() == dict.fromkeys(("first", "second", "third"), "Cached")
 
 
+@pytest.mark.integration
 def test_dvc_repro_with_a_verified_cache_makes_a_damaged_output_again(done: Path) -> None:
     good = (done / "third.txt").read_bytes()
     (done / "third.txt").unlink()
@@ -117,6 +118,7 @@ def test_dvc_repro_with_a_verified_cache_makes_a_damaged_output_again(done: Path
     assert ran(done) == []
 
 
+@pytest.mark.integration
 def test_a_damaged_object_whose_output_is_whole_is_put_back_and_nothing_runs(done: Path) -> None:
     damage(objects(done), flip)
     assert set(longwriter().values()) <= {"Cached", "Restored"}
@@ -153,6 +155,7 @@ def test_a_folder_with_a_damaged_list_or_file_is_made_again(toy: Path, what: str
     assert {path.name: path.read_bytes() for path in (toy / "many").iterdir()} == good
 
 
+@pytest.mark.integration
 def test_a_damaged_object_is_fetched_again_from_the_remote(done: Path, tmp_path: Path) -> None:
     for words in (["remote", "add", "--default", "far", str(tmp_path / "far")], ["push", "--run-cache"]):
         subprocess.run([sys.executable, "-m", "dvc", *words], cwd=done, check=True, capture_output=True)
@@ -165,6 +168,7 @@ def test_a_damaged_object_is_fetched_again_from_the_remote(done: Path, tmp_path:
     assert ran(done) == []
 
 
+@pytest.mark.integration
 def test_what_a_remote_sends_damaged_is_not_used(done: Path, tmp_path: Path) -> None:
     for words in (["remote", "add", "--default", "far", str(tmp_path / "far")], ["push", "--run-cache"]):
         subprocess.run([sys.executable, "-m", "dvc", *words], cwd=done, check=True, capture_output=True)
@@ -224,6 +228,7 @@ def test_dvcs_site_cache_has_an_absolute_path_for_commands_in_other_folders_and_
     verified_dvc.install()  # DVC's own commands report it
 
 
+@pytest.mark.integration
 def test_an_entry_of_a_dead_process_whose_number_lives_again_blocks_no_run(done: Path) -> None:
     (done / "first.txt").unlink()
     dead = {"pid": os.getpid(), "cmd": "dvc repro --single-item first"}

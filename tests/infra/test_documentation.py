@@ -198,6 +198,7 @@ def test_a_page_of_reference_names_all_of_it(path: str) -> None:
         assert "one per step, in order" in page
 
 
+@pytest.mark.integration
 def test_the_site_is_built_with_strict_links(tmp_path: Path) -> None:
     environment = os.environ | {"NO_MKDOCS_2_WARNING": "1"}
     command = [sys.executable, "-m", "mkdocs", "build", "--strict", "--site-dir", str(tmp_path / "site")]

@@ -124,6 +124,7 @@ def test_what_is_chosen_becomes_likelier_than_what_is_rejected_and_the_history_s
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["checkpoints", "history.jsonl", "rejects.jsonl"]
 
 
+@pytest.mark.integration
 def test_an_adapter_learns_against_the_student_without_it_and_is_saved_merged(tmp_path: Path, checkpoints: Path, forks: Stages) -> None:
     adapter = Adapter(rank=8, alpha=16, dropout=0.0, bits=16)
     trained(tmp_path, checkpoints, PAIRS, given(adapter=adapter, learning_rate=1e-2), forks)

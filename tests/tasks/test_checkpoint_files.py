@@ -147,6 +147,7 @@ def test_an_adapter_on_a_pickled_base_is_refused(tmp_path: Path) -> None:
     check_model(model(tmp_path / "other", adapter_config__json=json.dumps({"base_model_name_or_path": str(good)})))
 
 
+@pytest.mark.integration
 def test_a_hostile_chat_template_is_refused_before_a_server_is_started(tmp_path: Path) -> None:
     written = model(tmp_path / "one", chat_template__jinja=LOOP)
     with pytest.raises(BadInput, match=r"chat_template\.jinja: its chat template is refused: a short conversation takes more than"):

@@ -29,6 +29,7 @@ def calm(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
         return space
 
 
+@pytest.mark.integration
 def test_every_fault_at_once_changes_no_byte_of_what_is_written(tmp_path: Path, calm: Workspace) -> None:
     with endpoint(**BAD_TEXT, **TRANSPORT) as calls:
         space = Workspace(tmp_path / "space", calls.url, some_plans())
@@ -60,6 +61,7 @@ def test_no_draft_has_bad_text_and_every_reject_says_what_was_seen(calm: Workspa
         assert reject.source.startswith("pool.jsonl:")
 
 
+@pytest.mark.integration
 def test_samples_with_the_same_instruction_are_paid_once_and_written_each(tmp_path: Path) -> None:
     plans = some_plans(same=7)
     with endpoint() as calls:
@@ -95,6 +97,7 @@ def halves_of_characters_from(root: str) -> Iterator[str]:
         yield f"{url}/v1"
 
 
+@pytest.mark.integration
 def test_half_a_character_in_an_answer_becomes_a_mark(tmp_path: Path) -> None:
     with endpoint() as calls, halves_of_characters_from(calls.root) as url:
         space = Workspace(tmp_path / "space", url, some_plans())

@@ -165,6 +165,7 @@ def test_ctrl_c_and_sigterm_keep_the_answers_under_way(
     goes_on(space, calls, unbroken)
 
 
+@pytest.mark.integration
 def test_a_spend_cap_stops_cleanly_and_a_higher_one_goes_on(space: Workspace, calls: Endpoint, unbroken: Unbroken) -> None:
     prices = '{"rehearsal-teacher": {"prompt": 1.0, "completion": 1.0}}'
     assert space.finish(prices=prices, spend_cap=0.3) == 1
@@ -176,6 +177,7 @@ def test_a_spend_cap_stops_cleanly_and_a_higher_one_goes_on(space: Workspace, ca
     goes_on(space, calls, unbroken, prices=prices, spend_cap=100)
 
 
+@pytest.mark.integration
 def test_a_full_disk_under_the_journal_stops_the_paying(space: Workspace, calls: Endpoint, unbroken: Unbroken) -> None:
     """A limit on the size of files stands in for it: a write is cut short, and the next one fails."""
 

@@ -85,6 +85,7 @@ def test_a_line_that_is_no_instruction_is_named_before_anything_is_asked(
         assert not served.served()
 
 
+@pytest.mark.integration
 def test_a_long_file_is_begun_at_once_in_little_memory_and_ends_on_sigterm(tmp_path: Path) -> None:
     store.write(tmp_path / "instructions.jsonl", instructions(MANY))
     (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())

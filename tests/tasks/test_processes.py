@@ -36,6 +36,7 @@ def gone(pid: int, seconds: float = 20.0) -> bool:
     return True
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("pause", [0.0, 0.05, 0.3, 1.0, 3.0])
 def test_a_stage_ends_with_dvc_though_it_has_only_just_begun(tmp_path: Path, pause: float) -> None:
     """The stage is paid for, and the run that started it is gone: at any moment of its start it ends."""

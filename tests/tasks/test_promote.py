@@ -52,6 +52,7 @@ def test_promoting_again_changes_nothing(tmp_path: Path, s_bar: float) -> None:
     assert len(connect().search_model_versions(f"name = '{names().model}'")) == 2
 
 
+@pytest.mark.integration
 def test_a_challenger_that_wins_in_the_end_is_challenger_no_more(tmp_path: Path) -> None:
     run(candidate(tmp_path / "a", weights=b"1", s_bar=60.0))
     folder = candidate(tmp_path / "b", weights=b"2", s_bar=62.0)
@@ -97,6 +98,7 @@ def test_reasons_runs_and_provenance_are_recorded(tmp_path: Path) -> None:
     assert {entry.path for entry in client.list_artifacts(decision.evaluation_run)} == {"ruler.svg", "scorecard.json", "items.jsonl"}
 
 
+@pytest.mark.integration
 def test_two_versions_are_compared_item_by_item_in_mlflows_own_evaluation_view(tmp_path: Path) -> None:
     import mlflow
 
@@ -129,6 +131,7 @@ def test_an_axis_that_is_gone_from_the_gate_leaves_no_verdict_behind(tmp_path: P
     assert "gate.general.mmlu" not in connect().get_model_version(names().model, "1").tags
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("other", "problem"),
     [
@@ -145,6 +148,7 @@ def test_what_does_not_compare_fails_and_says_how_to_mend_it(tmp_path: Path, oth
     assert "`longwriter models evaluated 1 evaluations/v1`" in decision.reason
 
 
+@pytest.mark.integration
 def test_a_champion_without_items_cannot_be_beaten_unseen(tmp_path: Path, home: Path) -> None:
     first = run(candidate(tmp_path / "a", weights=b"1", s_bar=60.0))
     kept = next((home / "mlartifacts").rglob("items.jsonl"))
@@ -161,6 +165,7 @@ def test_a_champion_without_items_cannot_be_beaten_unseen(tmp_path: Path, home: 
     assert run(challenger).alias == "champion"
 
 
+@pytest.mark.integration
 def test_a_bin_that_the_candidate_was_not_asked_for_is_no_win(tmp_path: Path) -> None:
     run(candidate(tmp_path / "a", weights=b"1", s_bar=60.0))
     decision = run(candidate(tmp_path / "b", weights=b"2", s_bar=70.0, only=6))
@@ -168,6 +173,7 @@ def test_a_bin_that_the_candidate_was_not_asked_for_is_no_win(tmp_path: Path) ->
     assert "no prompt of [4000,20000] is answered on both sides" in decision.reason
 
 
+@pytest.mark.integration
 def test_a_version_that_was_rolled_back_is_not_crowned_again_until_it_is_allowed(tmp_path: Path) -> None:
     run(candidate(tmp_path / "a", weights=b"1", s_bar=60.0))
     folder = candidate(tmp_path / "b", weights=b"2", s_bar=70.0)
@@ -217,6 +223,7 @@ def with_another(folder: Path, stage: str, name: str, *, s_bar: float) -> Path:
     return folder
 
 
+@pytest.mark.integration
 def test_the_aligned_student_is_registered_with_its_own_run_unless_it_is_worse(tmp_path: Path) -> None:
     better = run(with_aligned(candidate(tmp_path / "a", weights=b"1", s_bar=60.0), s_bar=66.0))
     assert (better.model, better.alias) == ("aligned", "champion")
@@ -241,6 +248,7 @@ def test_the_aligned_student_is_registered_with_its_own_run_unless_it_is_worse(t
     assert "gain_over_champion +6.00" in worse.reason
 
 
+@pytest.mark.integration
 def test_a_preview_says_what_would_be_decided_and_registers_nothing(tmp_path: Path) -> None:
     run(candidate(tmp_path / "a", weights=b"1", s_bar=60.0))
     folder = candidate(tmp_path / "b", weights=b"2", s_bar=70.0)

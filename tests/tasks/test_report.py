@@ -117,6 +117,7 @@ def test_thoughts_are_folded_and_named_as_such(html: str) -> None:
     assert "First I think." not in html.replace(folded, "", 1).partition("<details>")[0]
 
 
+@pytest.mark.integration
 def test_what_is_unscored_is_a_dash_and_not_a_zero(tmp_path: Path) -> None:
     html = render(tmp_path, finished_run(tmp_path / "data", scored=False))
     assert "<b>–</b>" in html
@@ -251,6 +252,7 @@ def test_every_answer_is_a_point_that_opens_its_text(html: str) -> None:
     assert "student: asked 800, written 800 · S_l 100, S_q 60" in page.text  # a point's title
 
 
+@pytest.mark.integration
 def test_a_thousand_long_answers_with_texts_stay_under_two_megabytes(tmp_path: Path) -> None:
     """Texts that grow when they are escaped, and texts of three bytes a character."""
     data = finished_run(tmp_path / "data")

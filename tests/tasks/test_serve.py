@@ -222,7 +222,7 @@ def test_a_checkpoint_without_a_template_is_refused(tmp_path: Path) -> None:
         run(promoted(folder))
 
 
-@pytest.mark.e2e
+@pytest.mark.integration
 def test_a_real_server_serves_the_registrys_files_and_a_champion_that_rambles_falls(tmp_path: Path, tiny: Path) -> None:
     champion(checkpoint(tmp_path / "a", weights=b"1"))
     decision = promoted(tiny, before="1").rename(tmp_path / "promoted.json")
@@ -234,7 +234,6 @@ def test_a_real_server_serves_the_registrys_files_and_a_champion_that_rambles_fa
 
 
 @pytest.mark.slow
-@pytest.mark.e2e
 def test_a_challenger_that_rambles_on_a_real_server_is_a_result(tmp_path: Path, tiny: Path) -> None:
     metrics, served = run(promoted(tiny, wins=False).rename(tmp_path / "promoted.json"), model=STUDENT)
     assert (metrics["ended_by_itself"], served.finish_reason, served.tokens) == (0, "length", 24)

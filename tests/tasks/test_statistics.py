@@ -46,6 +46,7 @@ def test_an_interval_covers_the_mean_whatever_the_scores_look_like(shape: str, s
     assert covered(SHAPES[shape], size) >= 0.93
 
 
+@pytest.mark.integration
 def test_an_interval_covers_the_mean_of_recorded_scores_from_twenty_items_on(data: Path) -> None:
     for folder in sorted((data / "hellobench" / "length_constrained").iterdir()):
         for asked, scores in recorded(folder).items():
@@ -94,6 +95,7 @@ def topics(luck: np.random.Generator, *, number: int, lengths: int, correlation:
     return (50 + 12 * (shared + own)).clip(0, 100).ravel(), [topic for topic in range(number) for _ in range(lengths)]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("correlation", [0.3, 0.6, 0.9])
 def test_an_interval_of_topics_at_several_lengths_covers_and_one_of_items_would_not(correlation: float) -> None:
     hits = Counter[str]()
@@ -110,6 +112,7 @@ def test_an_interval_of_topics_at_several_lengths_covers_and_one_of_items_would_
 OTHER_CASES = [pytest.param(number, correlation, marks=pytest.mark.slow) for number, correlation in ((8, 0.9), (40, 0.3))]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("number", "correlation"), [(8, 0.3), (40, 0.9), *OTHER_CASES])
 def test_a_difference_that_is_none_is_told_in_at_most_six_of_a_hundred_cases(number: int, correlation: float) -> None:
     """Two models of the same quality: what they make of a topic correlates over its lengths."""

@@ -87,6 +87,7 @@ def test_a_killed_collect_leaves_nothing_and_its_rerun_the_same_bytes(folder: Pa
     assert {path.name: path.read_bytes() for path in (folder / "out").iterdir()} == clean
 
 
+@pytest.mark.integration
 def test_ctrl_c_keeps_every_answer_and_the_rerun_goes_on_from_there(after_collect: Path) -> None:
     folder, before = after_collect, answered(after_collect)
     process = start(folder, *PLAN, LONGWRITER_REHEARSAL_LATENCY="0.2")

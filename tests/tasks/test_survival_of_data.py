@@ -102,6 +102,7 @@ def killed(folder: Path, stage: str, *, times: int) -> int:
     return quicker
 
 
+@pytest.mark.integration
 def test_a_killed_pack_leaves_nothing_and_its_rerun_the_same_bytes(folder: Path) -> None:
     killed(folder, "pack", times=1)
 

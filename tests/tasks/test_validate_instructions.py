@@ -89,6 +89,7 @@ def test_near_copies_are_found_across_blocks_of_a_long_file(tmp_path: Path, monk
         run(tmp_path, [*(asked(n) for n in range(10)), *copies])
 
 
+@pytest.mark.integration
 def test_a_frame_holds_measures_and_no_texts(tmp_path: Path) -> None:
     """The same measures of texts that are ten times as long take no more memory."""
 

@@ -39,6 +39,7 @@ def length_scores(drafts: list[Draft]) -> float:
 ALONE = [pytest.param(mode, 4, marks=pytest.mark.slow) for mode in ("direct", "stopping", "both", "memory")]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("mode", "kills"), [("both", 2), *ALONE])
 def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(tmp_path: Path, mode: str, kills: int) -> None:
     with endpoint(**BAD) as calls:
@@ -80,6 +81,7 @@ def test_in_mode_direct_most_samples_take_one_call_and_all_have_their_length(tmp
     assert all(draft.way is None for draft in serial.drafts())
 
 
+@pytest.mark.integration
 def test_where_80_percent_are_accepted_mode_direct_costs_at_most_30_percent_of_the_serial_mode() -> None:
     chosen = write_modes.plans()[:20]
     serial = asyncio.run(write_modes.compared("serial", Switches(miss=0.1), chosen))
@@ -92,6 +94,7 @@ def test_where_80_percent_are_accepted_mode_direct_costs_at_most_30_percent_of_t
     assert serial.faults == direct.faults == 0
 
 
+@pytest.mark.integration
 def test_stopped_loops_save_tokens_and_leave_the_same_drafts_as_good(tmp_path: Path) -> None:
     spaces, tokens = list[Workspace](), list[int]()
     for name, changes in {"whole": (), "stopped": (STOPPING,)}.items():

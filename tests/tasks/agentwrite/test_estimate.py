@@ -56,6 +56,7 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.integration
 def test_the_estimate_is_what_the_run_then_takes_and_the_ledger_says_so(folder: Path) -> None:
     prices = {"LONGWRITER_PRICES": '{"rehearsal-teacher": {"prompt": 2.5, "cached": 1.25, "completion": 10}}'}
     said = json.loads(run(folder, "tasks.agentwrite", "estimate", "instructions.jsonl", "--json", **prices).splitlines()[-1])
@@ -74,6 +75,7 @@ def test_the_estimate_is_what_the_run_then_takes_and_the_ledger_says_so(folder: 
     assert "rehearsal-teacher" in run(folder, "tasks.agentwrite", "estimate", "instructions.jsonl")
 
 
+@pytest.mark.integration
 def test_a_probe_compares_the_modes_and_the_run_does_not_pay_it_again(folder: Path) -> None:
     prices = {"LONGWRITER_PRICES": '{"rehearsal-teacher": {"prompt": 2.5, "cached": 1.25, "completion": 10}}'}
     command = ("tasks.agentwrite", "estimate", "instructions.jsonl", "--probe", "6", "--json")
@@ -106,6 +108,7 @@ def test_a_probe_compares_the_modes_and_the_run_does_not_pay_it_again(folder: Pa
     assert "0003" in table
 
 
+@pytest.mark.integration
 def test_the_cost_of_a_probe_is_said_before_it_is_made(folder: Path) -> None:
     own = os.environ | {"PYTHONPATH": str(ROOT), "LONGWRITER_HOME": str(folder / "home"), "LONGWRITER_TEACHER_URL": "http://127.0.0.1:9/v1"}
     command = [sys.executable, "-m", "tasks.agentwrite", "estimate", "instructions.jsonl", "--probe", "3"]
@@ -131,6 +134,7 @@ def test_a_sample_stands_for_all() -> None:
     assert part.longest == pytest.approx(whole.longest, rel=0.02)
 
 
+@pytest.mark.integration
 def test_a_real_recipe_is_estimated_too_and_100000_words_are_no_exception() -> None:
     params = load(ROOT / "profiles/llama-3.1-8b.yaml")
     work = work_of(PromptsOnDisk(instructions(8, words=12_500)), plan=params.plan, write=params.write, pace=PACE, sample=8)

@@ -171,6 +171,7 @@ def test_json_is_read_with_a_fence_and_words_around_it_and_text_where_text_comes
 points = st.text(st.characters(codec="utf-8")).map(lambda text: tidy(text) or "x")
 
 
+@pytest.mark.integration
 @given(st.lists(st.tuples(points, st.integers(1, 100_000)), min_size=1, max_size=8))
 def test_a_plan_of_any_words_is_read_as_it_was_written(parts: list[tuple[str, int]]) -> None:
     text = orjson.dumps({"chapters": [{"main_point": point, "word_count": words} for point, words in parts]}).decode()

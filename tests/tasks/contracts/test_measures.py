@@ -54,6 +54,7 @@ def test_near_copies_are_found_whatever_batches_they_are_in() -> None:
     }
 
 
+@pytest.mark.integration
 def test_a_frame_holds_no_conversations() -> None:
     """The same measures of answers that are ten times as long take no more memory."""
 

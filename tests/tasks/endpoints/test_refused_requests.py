@@ -60,6 +60,7 @@ REFUSALS: list[Refusal] = [(429, FAR), (503, {}), (401, {}), (402, {}), (451, {}
 SLOW = [pytest.param(refusal, marks=pytest.mark.slow) for refusal in REFUSALS]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("refusal", [*FIRST, *SLOW], ids=str)
 def test_one_request_refused_while_others_are_answered_is_its_own_affair_on_every_run(refusal: Refusal) -> None:
     texts = [f"loaf {number}" for number in range(12)]
@@ -74,6 +75,7 @@ def test_one_request_refused_while_others_are_answered_is_its_own_affair_on_ever
     assert all(endpoint.asked[text] == 1 for text in texts if text not in bad)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("refusal", [*FIRST[:-1], *SLOW[:-1]], ids=str)
 def test_an_endpoint_that_refuses_everybody_stops_the_run_and_what_was_answered_is_kept(refusal: Refusal) -> None:
     closed = False

@@ -67,7 +67,7 @@ def gone(pids: list[int], *, within: float) -> bool:
     return False
 
 
-@pytest.mark.e2e
+@pytest.mark.integration
 def test_a_checkpoint_answers_over_http_and_its_server_ends_with_the_block(checkpoint: Path) -> None:
     async def go() -> tuple[list[Reply], list[int], int]:
         async with open_role("candidate", STUDENT, seed=1, checkpoint=checkpoint) as chat:
@@ -86,7 +86,6 @@ def test_a_checkpoint_answers_over_http_and_its_server_ends_with_the_block(check
     assert list((settings().home / "logs").glob("serve-student-*.log"))
 
 
-@pytest.mark.e2e
 def test_a_cancelled_owner_leaves_no_server(checkpoint: Path) -> None:
     async def go() -> list[int]:
         pids: list[int] = []
@@ -107,7 +106,7 @@ def test_a_cancelled_owner_leaves_no_server(checkpoint: Path) -> None:
     assert gone(asyncio.run(go()), within=1)
 
 
-@pytest.mark.e2e
+@pytest.mark.integration
 def test_a_killed_owner_leaves_no_server(checkpoint: Path, tmp_path: Path) -> None:
     code = (
         "import asyncio, sys\nfrom pathlib import Path\nfrom tasks.endpoints.server import model_server\n"
@@ -129,7 +128,6 @@ def test_a_killed_owner_leaves_no_server(checkpoint: Path, tmp_path: Path) -> No
         owner.wait()
 
 
-@pytest.mark.e2e
 @pytest.mark.slow  # the next one is the same with a stand-in
 def test_a_real_server_that_dies_early_is_an_error_with_its_last_words(checkpoint: Path, tmp_path: Path) -> None:
     broken = tmp_path / "broken"
@@ -176,6 +174,7 @@ def test_a_server_ends_what_it_started_before_it_is_signalled_itself(tmp_path: P
     assert log.read_text() == "child None\n"
 
 
+@pytest.mark.integration
 def test_a_server_that_will_not_end_is_killed_with_what_it_started(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(server, "GRACE", 0.3)
     ignore = "signal.signal(signal.SIGTERM, signal.SIG_IGN)"
@@ -347,7 +346,6 @@ def test_a_server_that_is_killed_at_item_60_comes_back_and_every_item_is_answere
 
 
 @pytest.mark.slow
-@pytest.mark.e2e
 def test_a_real_server_that_is_killed_at_item_60_comes_back_too(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

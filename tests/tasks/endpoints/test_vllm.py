@@ -32,7 +32,6 @@ VERDICTS = 8
 SHARED_MEMORY = Path("/dev/shm")
 
 pytestmark = [
-    pytest.mark.e2e,
     pytest.mark.vllm,
     pytest.mark.skipif(not VLLM.is_file(), reason=f"no interpreter at {VLLM}; python -m infra.serve_env --cpu makes it"),
 ]

@@ -139,6 +139,7 @@ def test_a_url_is_evaluated_and_gated(tmp_path: Path, out: Path) -> None:
     assert len((out / "items.jsonl").read_text().splitlines()) == 3
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("mlflow_home")
 def test_an_alias_that_is_none_is_bad_input(out: Path) -> None:
     ended = ci_eval(out, CANDIDATE="models:/longwriter@nobody")
@@ -161,6 +162,7 @@ def gated(scores: Path, out: Path, candidate: str, **bounds: Any) -> list[str]:
     return ci.run(options, params.model_copy(update={"promote": gate}))
 
 
+@pytest.mark.integration
 def test_a_registered_candidate_is_held_against_the_champion(registered: Path, out: Path) -> None:
     failing = gated(registered, out, "models:/longwriter@challenger")
     assert [text.split()[0] for text in failing] == ["gain_over_champion", "worst_group"]
@@ -169,17 +171,20 @@ def test_a_registered_candidate_is_held_against_the_champion(registered: Path, o
     assert "gain_over_champion -10.00" in comment
 
 
+@pytest.mark.integration
 def test_the_champion_itself_and_what_is_not_registered_meet_the_absolute_axes_alone(registered: Path, out: Path) -> None:
     assert gated(registered, out, "models:/longwriter@champion") == []
     assert gated(registered, out, "http://127.0.0.1:1/v1") == []
     assert "gain_over_champion" not in (out / "comment.md").read_text()
 
 
+@pytest.mark.integration
 def test_general_ability_is_what_the_version_has_on_record(registered: Path, out: Path) -> None:
     (failing,) = gated(registered, out, "models:/longwriter/1", min_general={"mmlu": 0.9})
     assert failing == "general.mmlu 61.00%, at least 90.00%: fails"
 
 
+@pytest.mark.integration
 def test_a_floor_that_nobody_measured_is_measured_and_no_other_task(
     registered: Path, out: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
@@ -203,6 +208,7 @@ def test_a_floor_that_nobody_measured_is_measured_and_no_other_task(
     assert len(asked) == 1
 
 
+@pytest.mark.integration
 def test_general_ability_of_scores_is_what_the_stage_measured_of_that_model(registered: Path, out: Path) -> None:
     measured: dict[str, dict[str, float | None]] = {"student": {"mmlu": 0.61, "facts": None}, "aligned": {"mmlu": 0.2}}
     store.write_json(registered.parent / "evaluate_general/general.json", Abilities(measured))
@@ -215,7 +221,6 @@ def test_general_ability_of_scores_is_what_the_stage_measured_of_that_model(regi
         gated(registered, out, "", min_general={"mmlu": 0.6})
 
 
-@pytest.mark.e2e
 def test_a_rehearsal_that_fails_ends_with_its_exit_code_and_a_comment_without_scores(tmp_path: Path, out: Path) -> None:
     (tmp_path / "params.yaml").write_bytes((ROOT / "params.yaml").read_bytes())  # and nothing that DVC could run
     env = {name: value for name, value in os.environ.items() if name not in SUBMITTED} | {"PYTHONPATH": str(ROOT)}
@@ -223,7 +228,7 @@ def test_a_rehearsal_that_fails_ends_with_its_exit_code_and_a_comment_without_sc
     ended = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert ended.returncode == 2
     assert "there is no dvc.yaml in" in ended.stderr
-    assert ended.stderr.splitlines()[-1].startswith("error: the rehearsal's evaluation did not come to its end")
+    assert ended.stderr.splitlines()[-1].startswith("error: the rehearsal's evaluation did not finish")
     assert "No scores: `the rehearsal's evaluation" in (out / "comment.md").read_text()
 
 

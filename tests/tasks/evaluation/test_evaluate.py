@@ -82,6 +82,7 @@ def test_started_again_it_goes_on_and_asks_for_nothing_twice(tmp_path: Path, par
         assert answered(url) == 6
 
 
+@pytest.mark.integration
 def test_killed_in_the_middle_it_repeats_what_was_in_flight_and_no_more(tmp_path: Path, params: Params) -> None:
     rows = [{"prompt": f"Write a 100-word essay about bread, number {n}.", "type": "News", "length": 100} for n in range(40)]
     benchmark, out, slots = tmp_path / "benchmark.jsonl", tmp_path / "out", 4
@@ -258,6 +259,7 @@ def test_results_go_into_a_folder_that_is_called_like_the_candidate(given: str, 
     assert folder_of(given) == Path(folder)
 
 
+@pytest.mark.integration
 def test_the_command_prints_the_scorecard_and_one_line_for_an_error(tmp_path: Path, benchmark: Path) -> None:
     def command(*words: str) -> "subprocess.CompletedProcess[str]":
         return subprocess.run(

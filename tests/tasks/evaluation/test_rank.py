@@ -252,6 +252,7 @@ app()
 """
 
 
+@pytest.mark.integration
 def test_exam_and_ranking_run_without_the_pipelines_packages(tmp_path: Path) -> None:
     sources = models(tmp_path, count=2, prompts=8)
     (tmp_path / "params.yaml").write_text((ROOT / "params.yaml").read_text(encoding="utf-8"), encoding="utf-8")

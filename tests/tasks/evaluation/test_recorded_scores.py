@@ -182,6 +182,7 @@ def test_ids_samples_and_plans_of_a_row_are_taken_as_they_are(tmp_path: Path) ->
     ]
 
 
+@pytest.mark.integration
 def test_odd_answers_are_scored_and_not_refused(tmp_path: Path) -> None:
     answers = ["", " \n", "!!! 123 ...", "word " * 2_000_000, "字" * 3_400_000]
     found = list(score_recorded(rows(tmp_path, *({"prompt": "p", "response": answer, "length": 1000} for answer in answers))))
@@ -216,7 +217,7 @@ FINE = {"prompt": "p", "response": "r", "length": 5}
         ((FINE, FINE | {"response": None}), ":2: response: not a string: None"),
         ((FINE, FINE | {"response": ["r"]}), ":2: response: not a string: ['r']"),
         ((FINE, [1]), ":2: a JSON list, not an object"),
-        ((FINE | {"id": "a"}, FINE | {"id": "a", "prompt": "q"}), ":2: id: a stands for another ask in an earlier row"),
+        ((FINE | {"id": "a"}, FINE | {"id": "a", "prompt": "q"}), ":2: id: a is the id of another ask in an earlier row"),
         ((FINE | {"sample": 1}, FINE | {"sample": 1}), ":2: sample: sample 1 of "),
         ((FINE, FINE | {"sample": -1}), ":2: sample: not a whole number from 0: -1"),
         ((FINE, FINE | {"id": ["a"]}), ":2: id: not a string: ['a']"),

@@ -43,6 +43,7 @@ def test_the_generator_writes_wildchat_s_layout_and_the_same_bytes_again(chats: 
     assert table.num_rows == 1_000
 
 
+@pytest.mark.integration
 def test_several_processes_give_what_one_gives(chats: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(splits, "PART_ROWS", 400)
     found = {}
@@ -62,6 +63,7 @@ ASKS = st.lists(
 )
 
 
+@pytest.mark.integration
 @settings(max_examples=12)
 @given(ASKS, st.integers(0, 14), st.randoms(use_true_random=False))
 def test_what_stays_is_the_same_for_any_order_and_any_files(

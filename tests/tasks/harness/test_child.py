@@ -73,6 +73,7 @@ def manager() -> Any:
     return pytest.importorskip("lm_eval.tasks").TaskManager()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("given", "problem"),
     [

@@ -64,6 +64,7 @@ def write(tmp_path: Path, *words: str, **more: str) -> "subprocess.CompletedProc
         return called(app, ("write", *words), {"LONGWRITER_HOME": str(tmp_path / "home"), **more})
 
 
+@pytest.mark.integration
 def test_a_killed_write_goes_on_and_pays_nothing_twice(endpoint: str, tmp_path: Path) -> None:
     words = [ESSAY, "--model", endpoint, "--name", "rehearsal-teacher", "--profile", "rehearsal", "--out", "bread.md"]
     process = subprocess.Popen([*COMMAND, *words], cwd=tmp_path, env=environment(tmp_path), stdout=subprocess.PIPE, text=True)
@@ -83,6 +84,7 @@ def test_a_killed_write_goes_on_and_pays_nothing_twice(endpoint: str, tmp_path: 
     assert all(paragraph in again.stdout for paragraph in text.strip().split("\n\n"))
 
 
+@pytest.mark.integration
 def test_an_interrupted_write_keeps_what_was_written(endpoint: str, tmp_path: Path) -> None:
     words = [ESSAY, "--model", endpoint, "--name", "rehearsal-teacher", "--profile", "rehearsal", "--out", "bread.md"]
     process = subprocess.Popen(
@@ -102,6 +104,7 @@ def test_an_interrupted_write_keeps_what_was_written(endpoint: str, tmp_path: Pa
     assert set(served(endpoint).values()) == {1}
 
 
+@pytest.mark.integration
 def test_another_take_writes_another_text_and_the_same_one_is_free(endpoint: str, tmp_path: Path) -> None:
     words = [ESSAY, "--model", endpoint, "--name", "rehearsal-teacher", "--profile", "rehearsal", "--json", "--force", "--out", "a.md"]
     first, same, other = (json.loads(write(tmp_path, *words, "--take", take).stdout) for take in ("1", "1", "2"))

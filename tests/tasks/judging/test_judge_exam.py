@@ -296,6 +296,7 @@ def test_the_rehearsals_rule_judge_has_its_own_card() -> None:
     assert any(judge.startswith(f"{params.models.judge}, prompt ") for judge in exams)
 
 
+@pytest.mark.integration
 def test_a_killed_exam_goes_on_without_paying_twice(workspace: Path) -> None:
     with rehearsal(latency=0.15) as judge:
         environment = os.environ | {

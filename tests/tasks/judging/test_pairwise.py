@@ -71,6 +71,7 @@ def without_preference(luck: random.Random, *, prompts: int, samples: int) -> li
     return found
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("prompts", "samples"), [(12, 1), (12, 4), (40, 3)])
 def test_without_a_preference_one_is_told_in_at_most_six_of_a_hundred_cases(prompts: int, samples: int) -> None:
     luck = random.Random(prompts)

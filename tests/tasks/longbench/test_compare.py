@@ -63,6 +63,7 @@ def test_a_difference_within_the_noise_is_not_told(tmp_path: Path) -> None:
     assert {each.verdict for each in found.rows} == {"cannot tell"}
 
 
+@pytest.mark.integration
 def test_the_difference_that_a_comparison_detects_is_detected_in_four_of_five_cases() -> None:
     def told(seed: int, more: float) -> MeasureDifference:
         a, b = Side("a", scores(seed=seed, noise=20, more=more)), Side("b", scores(seed=1000 + seed, noise=20))

@@ -77,6 +77,7 @@ def test_each_shipped_form_passes_its_examination() -> None:
         assert (found.problem, found.system, found.end, found.note) == (None, "rendered", end, ""), name
 
 
+@pytest.mark.integration
 def test_the_table_in_the_docs_is_what_the_examination_finds() -> None:
     assert written() == table()
 
@@ -125,6 +126,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.integration
 def test_a_hostile_template_is_refused_in_one_line_and_runs_nowhere_else() -> None:
     results = render(
         [RenderRequest(marked(GOOD, before=before), PROBES[0]) for before in HOSTILE.values()] + [RenderRequest(marked(GOOD), PROBES[0])],
@@ -136,6 +138,7 @@ def test_a_hostile_template_is_refused_in_one_line_and_runs_nowhere_else() -> No
     assert isinstance(results[-1], RenderedText)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("name", ["loops", "reaches by a name put together"])
 def test_a_model_with_a_hostile_template_is_refused_for_training_and_for_reading(name: str) -> None:
     template = marked(GOOD, before=HOSTILE[name])
@@ -145,6 +148,7 @@ def test_a_model_with_a_hostile_template_is_refused_for_training_and_for_reading
         check_safe(template, {}, source="org/model")
 
 
+@pytest.mark.integration
 def test_a_template_without_right_marks_is_trained_with_the_form_that_renders_the_same() -> None:
     for answer in ("{{ m.content }}<|im_end|>\n", "{% generation %}{{ m.content }}{% endgeneration %}<|im_end|>\n"):
         form = training_form(marked(answer), CHATML, source="org/model")

@@ -61,6 +61,7 @@ def test_the_tokenizer_and_its_chat_template_come_out_of_the_file(converted: Pat
     assert chat.form.examined.end == "<|im_end|>"
 
 
+@pytest.mark.integration
 def test_a_gguf_file_and_its_folder_are_bases_like_any_other(tmp_path: Path) -> None:
     write_gguf(tmp_path / "tiny.gguf")
     for given in (tmp_path / "tiny.gguf", tmp_path):

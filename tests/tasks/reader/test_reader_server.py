@@ -43,6 +43,7 @@ def answer(url: str, **headers: str) -> tuple[int, str, dict[str, str]]:
         return error.code, error.read().decode(), {name.lower(): value for name, value in error.headers.items()}
 
 
+@pytest.mark.integration
 def test_only_the_token_opens_the_page_and_only_under_its_own_host_name(tmp_path: Path) -> None:
     index = built(run_folder(tmp_path / "data"), tmp_path / "cache")
     with served(index) as url:

@@ -48,6 +48,7 @@ def ran(folder: Path, *words: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([sys.executable, "-m", *words], cwd=folder, env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.integration
 def test_an_imported_file_is_pinned_feeds_the_pipeline_and_follows_its_origin_when_asked(
     served: tuple[str, Path], repository: Path
 ) -> None:
@@ -114,6 +115,7 @@ def test_a_change_of_the_same_size_is_seen_at_a_host_that_says_nothing_of_it(
     assert sorted(path.name for path in place.parent.iterdir()) == [".gitignore", "chats.jsonl", "chats.jsonl.dvc", "own.jsonl"]
 
 
+@pytest.mark.integration
 def test_a_change_is_seen_by_the_etag_and_by_an_update_that_names_the_address(served: tuple[str, Path], repository: Path) -> None:
     origin = served[1]
     with serving(WithETag, origin.parent) as url:

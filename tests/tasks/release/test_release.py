@@ -75,6 +75,7 @@ def command(folder: Path, *words: str, **environment: str) -> "subprocess.Comple
     return subprocess.run([sys.executable, "-c", code, *words], cwd=folder, env=given, capture_output=True, text=True)
 
 
+@pytest.mark.integration
 def test_a_release_is_tagged_committed_and_fetched_and_opened_as_others_do(workspace: Path, tmp_path: Path) -> None:
     from datasets import load_dataset
     from huggingface_hub import DatasetCard
@@ -95,6 +96,7 @@ def test_a_release_is_tagged_committed_and_fetched_and_opened_as_others_do(works
     assert "{{" not in card.text
 
 
+@pytest.mark.integration
 def test_a_release_is_pushed_to_the_hub_and_a_repeated_push_goes_on(workspace: Path) -> None:
     """v1.0.0 exists already: it is pushed as it was released, not as the data are now."""
     with hub() as there:
@@ -120,6 +122,7 @@ def test_a_release_is_pushed_to_the_hub_and_a_repeated_push_goes_on(workspace: P
         assert (len(repository.requests), len(there.sent)) == (1, 2)
 
 
+@pytest.mark.integration
 def test_a_version_is_never_made_twice_and_never_of_uncommitted_or_unchecked_data(workspace: Path) -> None:
     assert "this version exists already" in command(workspace, "release", "v1.0.0").stderr
     assert "write v1.0.0" in command(workspace, "release", "1.0").stderr
@@ -134,6 +137,7 @@ def test_a_version_is_never_made_twice_and_never_of_uncommitted_or_unchecked_dat
     assert "not the data that passed the contract" in done.stderr
 
 
+@pytest.mark.integration
 def test_what_changed_between_two_versions_is_told_by_row_and_field(workspace: Path, tmp_path: Path) -> None:
     longer = sample(4, answer=prose(4, "en") + " It rained.", asked=62)
     make(workspace, [*good()[2:4], longer, *good()[5:], sample(30)])
@@ -151,6 +155,7 @@ def test_what_changed_between_two_versions_is_told_by_row_and_field(workspace: P
     assert "<svg" in page
 
 
+@pytest.mark.integration
 def test_a_side_that_is_nowhere_is_one_line(workspace: Path) -> None:
     for name in ("nowhere", "v9.0.0", "longwriter-6k@v9.0.0"):
         done = command(workspace, "diff", name, "data/assemble/dataset")
@@ -167,6 +172,7 @@ def test_rows_without_an_id_are_the_same_by_their_request(tmp_path: Path) -> Non
     assert "  in              1" in text_of(found)
 
 
+@pytest.mark.integration
 def test_a_released_version_is_read_in_the_browser(workspace: Path) -> None:
     """`longwriter read v1.0.0` fetches it to a temporary folder."""
     code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); from tasks.reader.__main__ import app; app()"

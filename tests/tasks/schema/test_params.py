@@ -62,6 +62,7 @@ def test_a_wrong_key_or_value_is_named_with_its_line(tmp_path: Path, before: str
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("value", "says"),
     [

@@ -133,6 +133,7 @@ def test_requests_that_fail_now_and_then_are_made_again_and_no_row_is_lost(store
     assert door.broken > 0
 
 
+@pytest.mark.integration
 def test_a_store_that_goes_on_failing_is_one_error_with_the_object_and_the_byte(store: Any, door: Door, monkeypatch: Any) -> None:
     monkeypatch.setattr(bucket, "TRIES", 2)
     store.put_object(Bucket="chats", Key="a.jsonl", Body=lines(10))

@@ -72,7 +72,7 @@ def test_of_a_conversation_the_first_turns_are_read_or_all(tmp_path: Path) -> No
         (b'{"prompt": "\\ud800"}', "a lone surrogate escape (half of a character)"),
         (b'{"prompt": NaN}', "not JSON"),
         (b'["prompt"]', "a JSON list, not an object"),
-        (b'{"prompt": "one", "prompt": "two"}', "field prompt stands in it twice"),
+        (b'{"prompt": "one", "prompt": "two"}', "field prompt is in it twice"),
         (b'{"prompt": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "not JSON"),
         (b"\x00\x00", "not JSON"),
         ('{"prompt": "x"}'.encode("utf-16-le"), "not JSON"),

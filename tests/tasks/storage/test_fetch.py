@@ -56,6 +56,7 @@ def test_a_part_that_comes_in_damaged_cut_off_or_late_is_fetched_again(proxy: Pr
     assert (tmp_path / "other" / MODEL).read_bytes() == (folder / MODEL).read_bytes()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("endpoint", ["rclone"], indirect=True)
 @pytest.mark.parametrize("fault", ["flip reply", "truncate", "cut", "503", "404"])
 def test_a_file_of_one_part_that_comes_in_spoilt_is_fetched_again(

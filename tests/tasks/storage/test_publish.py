@@ -63,6 +63,7 @@ def test_a_part_that_is_spoilt_on_its_way_is_sent_again(proxy: Proxy, at: Place,
     assert (tmp_path / "got" / MODEL).read_bytes() == (folder / MODEL).read_bytes()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("endpoint", ["rclone"], indirect=True)
 def test_a_part_that_is_always_spoilt_ends_in_one_line_and_no_version(proxy: Proxy, at: Place, folder: Path) -> None:
     proxy.rule = lambda request, before: "flip" if request.part == 2 else None
@@ -71,6 +72,7 @@ def test_a_part_that_is_always_spoilt_ends_in_one_line_and_no_version(proxy: Pro
     assert versions.versions(connect(), at, "data") == []
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("endpoint", ["rclone"], indirect=True)
 def test_connections_cut_in_mid_part_and_a_busy_server_are_sat_out(proxy: Proxy, at: Place, folder: Path, tmp_path: Path) -> None:
     faults = {1: "cut", 2: "503", 3: "503"}
@@ -121,6 +123,7 @@ def test_a_file_rewritten_at_the_same_size_after_its_digests_is_no_version_and_t
     assert holds(tmp_path / "got", done.manifest)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("endpoint", ["rclone"], indirect=True)
 def test_a_file_of_one_part_that_was_spoilt_to_the_last_is_sent_again_the_next_time(
     proxy: Proxy, at: Place, folder: Path, tmp_path: Path

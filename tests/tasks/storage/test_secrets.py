@@ -51,7 +51,6 @@ def teacher() -> Iterator[str]:
         process.wait()
 
 
-@pytest.mark.e2e
 @pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_a_run_with_planted_secrets_leaves_none_behind(tmp_path: Path) -> None:

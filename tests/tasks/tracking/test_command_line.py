@@ -37,6 +37,7 @@ def said(*words: str, code: int = 0) -> str:
     return (done.stderr if code else done.stdout).strip()
 
 
+@pytest.mark.integration
 def test_models_is_a_table_of_versions(promoted: Path) -> None:
     lines = [re.split(r"\s{2,}", line) for line in said("models").splitlines()]
     assert lines[0] == ["version", "aliases", "S̄", "gate", "promoted"]
@@ -71,6 +72,7 @@ def test_a_preview_is_a_page_and_changes_nothing(promoted: Path, monkeypatch: py
     assert "general.json/scorecard.json: Not a directory" in said("preview", *stages[:3], stages[4], stages[4], code=2)
 
 
+@pytest.mark.integration
 def test_who_approved_is_on_the_version(promoted: Path) -> None:
     assert said("approve", "champion", "--by", "Ann  Lee", "--note", "fine\nby me") == "version 2 is approved by Ann Lee"
     tags = registry.version("2").tags
@@ -94,6 +96,7 @@ def evaluation_of(checkpoint: str) -> Evaluation:
     )
 
 
+@pytest.mark.integration
 def test_a_champion_that_was_scored_by_another_judge_is_evaluated_again_and_then_compares(promoted: Path) -> None:
     folder = candidate(promoted / "c", weights=b"3", s_bar=75.0, judge="the judge of today")
     assert "another judge scored it: j, and the judge of today this one" in run(folder).reason

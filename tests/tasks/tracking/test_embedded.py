@@ -32,6 +32,7 @@ def listed(home: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True)
 
 
+@pytest.mark.integration
 def test_a_store_is_made_whole_though_several_processes_want_it_at_once_and_some_are_killed() -> None:
     from mlflow import MlflowClient
 
@@ -80,6 +81,7 @@ def flipped(path: Path) -> None:
     path.write_bytes(data)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("how", [garbage, half, flipped])
 def test_a_damaged_store_is_one_line_that_says_what_is_lost_and_what_to_do(mlflow_home: Path, how: Callable[[Path], None]) -> None:
     path = mlflow_home / "mlflow.db"
@@ -102,6 +104,7 @@ def test_a_store_that_another_process_keeps_locked_is_one_line(mlflow_home: Path
     holder.close()
 
 
+@pytest.mark.integration
 def test_the_champion_of_a_moved_checkout_is_loaded_from_where_it_lies_now(mlflow_home: Path, tmp_path: Path) -> None:
     folder = tmp_path / "trained"
     folder.mkdir()
@@ -129,6 +132,7 @@ def test_the_champion_of_a_moved_checkout_is_loaded_from_where_it_lies_now(mlflo
     assert address.startswith((moved / "mlartifacts").as_uri())
 
 
+@pytest.mark.integration
 def test_a_full_disk_while_the_store_is_made_is_one_line() -> None:
     import resource
 

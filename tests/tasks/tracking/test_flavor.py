@@ -51,6 +51,7 @@ def environment() -> dict[str, str]:
     return os.environ | {"MLFLOW_TRACKING_URI": uri(), "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false", "CUDA_VISIBLE_DEVICES": ""}
 
 
+@pytest.mark.integration
 def test_a_fresh_python_loads_the_champion_as_a_pipeline_as_pyfunc_and_as_a_folder(version: registry.Version, tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", PLAIN], cwd=tmp_path, env=environment(), capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

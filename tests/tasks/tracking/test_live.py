@@ -59,6 +59,7 @@ def traces() -> list[Any]:
     return list(client.search_traces(locations=[experiment(client)], filter_string="tags.stage = 'write'"))
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("mlflow_home")
 def test_the_numbers_the_params_and_the_samples_of_a_stage_are_one_finished_run() -> None:
     training = runs.record("train", "abc")
@@ -77,6 +78,7 @@ def test_the_numbers_the_params_and_the_samples_of_a_stage_are_one_finished_run(
     assert runs.record("train", "abc") == training
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("mlflow_home")
 def test_a_person_can_read_in_a_trace_what_was_asked_and_answered(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LONGWRITER_TRACES", "1")
@@ -122,6 +124,7 @@ def test_a_stage_that_is_broken_off_says_so(error: BaseException, status: str) -
     assert eventually("write") == status
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("mlflow_home")
 def test_the_run_of_a_killed_stage_does_not_look_alive() -> None:
     script = (
@@ -140,6 +143,7 @@ def test_the_run_of_a_killed_stage_does_not_look_alive() -> None:
     assert eventually("killed") == "KILLED"
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("mlflow_home")
 def test_a_stage_killed_with_its_recorder_is_closed_by_the_next_run_of_the_stage() -> None:
     client = connect()
@@ -171,6 +175,7 @@ def test_a_stage_that_is_over_at_once_costs_nothing_and_leaves_no_run(monkeypatc
     assert found() == []
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("mlflow_home")
 def test_a_short_stage_does_not_wait_for_a_run_that_is_written_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(live, "EVERY", 10.0)

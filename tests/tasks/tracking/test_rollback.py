@@ -113,6 +113,7 @@ def every_failure(change: Callable[[], object], monkeypatch: pytest.MonkeyPatch)
     raise AssertionError("it never ended")
 
 
+@pytest.mark.integration
 def test_a_promotion_that_fails_at_any_write_leaves_everything_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
     promote("1")
     promote("2")
@@ -169,6 +170,7 @@ def test_what_cannot_be_put_back_is_named(monkeypatch: pytest.MonkeyPatch) -> No
         promote("2")
 
 
+@pytest.mark.integration
 def test_an_interrupted_change_is_undone_too() -> None:
     promote("1")
     before = state()
@@ -239,6 +241,7 @@ def test_a_champion_that_was_moved_by_hand_during_the_decision_is_decided_about_
     assert state() == before
 
 
+@pytest.mark.integration
 def test_two_processes_change_the_aliases_one_after_the_other_and_a_killed_one_keeps_nobody_waiting(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

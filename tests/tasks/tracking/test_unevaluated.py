@@ -38,6 +38,7 @@ def test_what_the_pipeline_promoted_under_todays_judge_is_nothing_new(tmp_path: 
     assert unevaluated.look(params) == []
 
 
+@pytest.mark.integration
 def test_another_judge_or_another_benchmark_makes_versions_new(tmp_path: Path, params: Params) -> None:
     run(candidate(tmp_path / "a", weights=b"1", s_bar=60.0, judge="the judge of then"))
     run(candidate(tmp_path / "b", weights=b"2", s_bar=61.0, judge=todays(params)))

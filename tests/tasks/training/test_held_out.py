@@ -30,6 +30,7 @@ def rows(tmp_path: Path) -> Path:
     return tmp_path / "rows.arrow"
 
 
+@pytest.mark.integration
 def test_the_loss_is_the_mean_over_all_targets_of_all_texts(rows: Path, tmp_path: Path) -> None:
     folder = random_llama(tmp_path / "model")
     model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
@@ -42,6 +43,7 @@ def test_the_loss_is_the_mean_over_all_targets_of_all_texts(rows: Path, tmp_path
     assert losses(rows, {"base": base}) == {"base": pytest.approx(sum(expected) / len(expected), rel=1e-5)}
 
 
+@pytest.mark.integration
 def test_weights_that_cannot_be_loaded_end_in_one_error(rows: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(TrainingFailed, match="was not measured"):
         losses(rows, {"base": Base(model=str(tmp_path / "none"), revision="", remote_code=False)})

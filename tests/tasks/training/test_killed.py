@@ -87,6 +87,7 @@ def killed_in_the_middle(folder: Path, made: list[TrainingJob], moment: float, f
     return True
 
 
+@pytest.mark.integration
 @pytest.mark.timeout(900)
 def test_two_trainings_killed_while_they_write_go_on_to_the_same_numbers_and_files(packed: Path, tmp_path: Path, forks: Stages) -> None:
     names = ["student", "control"]

@@ -71,6 +71,7 @@ def same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> N
         assert (found[name] - expected[name]).abs().max() <= EXACT, name
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("weighting", ["token", "sequence"])
 @pytest.mark.parametrize(
     ("packs", "batch", "at_once"), [("student", 4, 1), ("student", 4, 4), ("student", 4, 2), ("alone", 9, 1), ("alone", 9, 9)]

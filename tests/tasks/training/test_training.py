@@ -60,6 +60,7 @@ def losses(trained: Sequence[FinishedTraining]) -> list[tuple[int, float, float]
     return [(point.step, point.loss, point.grad_norm) for point in trained[0].history]
 
 
+@pytest.mark.integration
 def test_a_training_killed_inside_a_checkpoint_goes_on_to_the_same_weights_to_the_bit(packed: Path, tmp_path: Path, forks: Stages) -> None:
     calm, hard = tmp_path / "calm", tmp_path / "hard"
     unbroken, made = (job(packed, folder / "out", Settings(home=folder / "home", threads=1), steps=12) for folder in (calm, hard))
