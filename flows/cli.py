@@ -157,6 +157,11 @@ TREE: dict[str, Leaf | Branch] = {
                 "Push a version to the Hugging Face hub, private and as a pull request.",
                 "models push champion my-team/longwriter-8b --dry-run",
             ),
+            "export": Leaf(
+                f"{RELEASE}:export",
+                "Write a version as a GGUF file for llama.cpp, checked by its answers.",
+                "models export champion writer.gguf --weights q8_0",
+            ),
             "candidates": Leaf(f"{MODELS}:unevaluated", "List versions that have not been evaluated.", "models candidates"),
         },
     ),

@@ -13,6 +13,7 @@ from pydantic import SecretStr
 from tasks import store
 from tasks.checkpoints import check_model
 from tasks.endpoints.llamacpp import KEY, is_installed
+from tasks.models.gguf import context_of
 from tasks.models.to_gguf import why_not, write_gguf
 from tasks.schema.errors import BadInput, BadSettings
 from tasks.schema.records import ByName, ModelConfig
@@ -52,8 +53,10 @@ class Launch(NamedTuple):
 
 def launch_of(checkpoint: Path, settings: Settings, port: int) -> Launch:
     """Returns how to start the configured server. Raises BadInput if the folder is no checkpoint, BadSettings without vLLM at
-    VLLM_PYTHON.
+    VLLM_PYTHON. A GGUF file is served as it is by llama.cpp.
     """
+    if checkpoint.is_file():
+        return _gguf(checkpoint, context_of(checkpoint), settings, port)
     _check(checkpoint)
     ways = {"vllm": _vllm, "llamacpp": _llamacpp, "transformers": _transformers}
     return ways[server_of(checkpoint, settings)](checkpoint, settings, port)
@@ -117,15 +120,25 @@ def _context(checkpoint: Path) -> int:
 
 
 def _llamacpp(checkpoint: Path, settings: Settings, port: int) -> Launch:
-    """The folder is written as a GGUF file first, once: weights in 16 bits. The key is as vLLM's."""
-    if not is_installed():
-        raise BadSettings(f"{PREFIX}SERVER: llamacpp needs the package xllamacpp; `pip install xllamacpp`, or set it to transformers")
+    """The folder is written as a GGUF file first, once: weights in 16 bits."""
+    _check_llamacpp()
     gguf = settings.home.absolute() / SERVED / f"{folder_digest(checkpoint)[:16]}.gguf"
     if not gguf.is_file():
         write_gguf(checkpoint, gguf)
         for old in sorted(gguf.parent.glob("*.gguf"), key=lambda path: path.stat().st_mtime)[:-KEPT]:
             old.unlink(missing_ok=True)
-    sizes = {"port": port, "context": _context(checkpoint), "slots": SLOTS, "threads": settings.server_threads}
+    return _gguf(gguf, _context(checkpoint), settings, port)
+
+
+def _check_llamacpp() -> None:
+    if not is_installed():
+        raise BadSettings(f"{PREFIX}SERVER: llamacpp needs the package xllamacpp; `pip install xllamacpp`, or set it to transformers")
+
+
+def _gguf(gguf: Path, context: int, settings: Settings, port: int) -> Launch:
+    """llama.cpp with a GGUF file. The key is as vLLM's."""
+    _check_llamacpp()
+    sizes = {"port": port, "context": context, "slots": SLOTS, "threads": settings.server_threads}
     options = [part for name, number in sizes.items() for part in (f"--{name}", str(number))]
     words = [sys.executable, "-m", "tasks.endpoints.llamacpp", str(gguf), *options]
     key = secrets.token_urlsafe(32)

@@ -7,7 +7,7 @@ rehearsal endpoint, and a checkpoint is served by the pipeline.
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import aiohttp
 import yarl
@@ -28,7 +28,7 @@ from tasks.schema.params import Model
 from tasks.schema.redaction import mask_bytes, redact
 from tasks.schema.settings import PREFIX, Role, Settings, Transport, settings
 from tasks.schema.urls import Url
-from tasks.store import folder_digest
+from tasks.store import digest, folder_digest
 
 LISTED = 2**20  # size limit of a list of models, in bytes
 ANSWER_TIME = 30.0  # timeout of the list of models, in seconds
@@ -54,14 +54,18 @@ async def open_role(
     url: str | None = None,
     listener: Listener | None = None,
     transport: Transport | None = None,
+    server: Literal["transformers", "vllm", "llamacpp"] | None = None,
 ) -> AsyncIterator[CachedChat]:
     """Yields the role's Chat during the block; servers that were started for it end with the block. Several roles may be open at once.
 
-    `seed` plus the sample index is sent with each request. `checkpoint` is a model folder to serve when no URL is set. `url` replaces the
-    URL in the settings. With a `listener`, replies are streamed to it. `transport` replaces the settings' one; a listener needs the direct
-    one. Raises BadSettings if no endpoint is configured for the role.
+    `seed` plus the sample index is sent with each request. `checkpoint` is a model folder, or a GGUF file for llama.cpp, to serve when no
+    URL is set. `url` replaces the URL in the settings. With a `listener`, replies are streamed to it. `transport` replaces the settings'
+    one; a listener needs the direct one. `server` serves the checkpoint, whatever server and URL the settings name. Raises BadSettings if
+    no endpoint is configured for the role.
     """
     own = settings().at(role, url) if url else settings()
+    if server:
+        own = own.at(role, "").model_copy(update={"server": server})
     if checkpoint is None and not own.url(role) and is_local(model.name):
         checkpoint = Path(local_folder(model.name))  # its digest is part of the identity
     async with AsyncExitStack() as stack:
@@ -168,7 +172,7 @@ def _identity(model: Model, seed: int | None, checkpoint: Path | None) -> dict[s
         "temperature": model.temperature,
         "max_tokens": model.max_tokens,
         "seed": seed,
-        "checkpoint": folder_digest(checkpoint) if checkpoint else None,
+        "checkpoint": None if checkpoint is None else digest(checkpoint) if checkpoint.is_file() else folder_digest(checkpoint),
     }
 
 

@@ -46,7 +46,7 @@ class SpeculationCheck(Record):
     refused: str | None  # why; None: not refused
 
 
-class _Measured(NamedTuple):
+class MeasuredAnswer(NamedTuple):
     """One answer of one prompt."""
 
     text: str
@@ -58,7 +58,7 @@ class _Measured(NamedTuple):
 
 def compared(without: Path, with_it: Path) -> SpeculationCheck:
     """Compares two files of predictions. Raises BadInput if they do not have the same prompts and samples."""
-    before, after = _read(without), _read(with_it)
+    before, after = measured(without), measured(with_it)
     if missing := next((key for key in before if key not in after), None):
         raise BadInput(with_it, f"no answer to {missing[0]}, sample {missing[1]}", fix="write both files with the same prompts and samples")
     if more := next((key for key in after if key not in before), None):
@@ -82,14 +82,15 @@ def compared(without: Path, with_it: Path) -> SpeculationCheck:
     )
 
 
-def _read(path: Path) -> dict[tuple[str, int], _Measured]:
-    found: dict[tuple[str, int], _Measured] = {}
+def measured(path: Path) -> dict[tuple[str, int], MeasuredAnswer]:
+    """Length and loops of one model's answers, by prompt and sample. Raises BadInput for a prompt and sample that are there twice."""
+    found: dict[tuple[str, int], MeasuredAnswer] = {}
     for line, one in enumerate(store.read(path, Prediction), 1):
         key = one.item.id, one.sample
         if key in found:
             raise BadInput(path, f"{key[0]}, sample {key[1]}, is there twice", line=line, fix="give the predictions of one model")
         score = s_l(one.item.length, count_fixed(one.response))
-        found[key] = _Measured(one.response, looped(one.response) >= LOOPS, score, one.tokens, one.seconds)
+        found[key] = MeasuredAnswer(one.response, looped(one.response) >= LOOPS, score, one.tokens, one.seconds)
     if not found:
         raise BadInput(path, "no predictions", fix="give a file of the stage predict")
     return found
@@ -112,7 +113,7 @@ def _mean(values: Sequence[float]) -> float:
     return sum(values) / len(values)
 
 
-def _faster(old: Sequence[_Measured], new: Sequence[_Measured]) -> float | None:
+def _faster(old: Sequence[MeasuredAnswer], new: Sequence[MeasuredAnswer]) -> float | None:
     """Tokens per second with speculation ÷ without."""
     rates = [sum(one.tokens for one in side) / seconds if (seconds := sum(one.seconds for one in side)) else 0.0 for side in (old, new)]
     return rates[1] / rates[0] if all(rates) else None

@@ -86,6 +86,17 @@ def inspect(gguf: Path) -> _Header:
     return _Header(str(architecture), parameters, licence if isinstance(licence, str) else "")
 
 
+def context_of(gguf: Path) -> int:
+    """The longest sequence of a GGUF file's model, in tokens. Raises BadInput if the header does not state it."""
+    from gguf import GGUFReader
+
+    architecture = inspect(gguf).architecture
+    field = GGUFReader(gguf).fields.get(f"{architecture}.context_length")
+    if field is None or not isinstance(length := field.contents(), int) or length <= 0:
+        raise BadInput(gguf, "not stated", field=f"{architecture}.context_length", fix="convert the model again")
+    return length
+
+
 def _check_architecture(gguf: Path, found: object) -> None:
     from transformers.modeling_gguf_pytorch_utils import GGUF_CONFIG_MAPPING
 

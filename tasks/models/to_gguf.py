@@ -1,11 +1,11 @@
-"""A Llama checkpoint folder as a GGUF file, for llama.cpp: the way back from gguf.py. Weights are kept in 16 bits.
+"""A Llama checkpoint folder as a GGUF file, for llama.cpp: the way back from gguf.py. Weights are kept in 16 bits, or in blocks of 8.
 
-Only what is known to give the same tokens and the same numbers is written: the Llama architecture, and a byte-level BPE whose splitting
-llama.cpp has under a name. llama.cpp's own converter knows hundreds of models, and is in no package.
+Only what is known to give the same tokens and the same numbers is written: the Llama architecture, and a byte-level BPE with a splitting
+that llama.cpp has under a name. llama.cpp's own converter knows hundreds of models; llama.cpp publishes no package of it.
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
@@ -13,7 +13,11 @@ from tasks import store
 from tasks.models.gguf import check_room
 from tasks.schema.errors import BadInput
 
+WeightType = Literal["f16", "q8_0"]
+TOLERANCE: dict[WeightType, float] = {"f16": 0.002, "q8_0": 0.02}  # root mean square error ÷ root mean square of a tensor's weights
 NORMAL, CONTROL, USER_DEFINED, UNUSED = 1, 3, 4, 5  # llama.cpp's types of tokens
+BLOCK = 32  # weights with a common scale
+AGAIN = "export the version again"
 FIX = "serve it with LONGWRITER_SERVER=transformers or vllm"
 LAYERS = {
     "self_attn.q_proj": "attn_q",
@@ -43,9 +47,12 @@ def why_not(folder: Path) -> str | None:
     return None
 
 
-def write_gguf(folder: Path, out: Path) -> None:
+def write_gguf(folder: Path, out: Path, *, weights: WeightType = "f16") -> None:
     """Write the checkpoint as `out`, replaced only when whole. Raises BadInput for one that `why_not` refuses, StorageError for a full
-    disk."""
+    disk.
+
+    `q8_0` keeps 32 weights as integers of 8 bits with a common scale; a tensor with rows that are no multiple of 32 keeps 16 bits.
+    """
     import gguf
     from safetensors import safe_open
 
@@ -61,7 +68,7 @@ def write_gguf(folder: Path, out: Path) -> None:
         for file in files:
             with safe_open(file, "pt") as tensors:
                 for name in tensors.keys():  # noqa: SIM118 (no mapping)
-                    _add(writer, name, tensors.get_tensor(name), config)
+                    _add(writer, name, tensors.get_tensor(name), config, weights)
         writer.write_header_to_file()
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
@@ -126,15 +133,60 @@ def _splitting(tokenizer: dict[str, Any]) -> str | None:
     return "smollm" if kinds == ["Digits", "ByteLevel"] and parts[0].get("individual_digits") else None
 
 
-def _add(writer: Any, name: str, tensor: Any, config: dict[str, Any]) -> None:
-    import torch
+def check_weights(folder: Path, gguf: Path, *, weights: WeightType) -> None:
+    """Compare each tensor of a GGUF file that `write_gguf` can write with the checkpoint's, one at a time.
 
-    target = WHOLE.get(name) or _layer(name)
+    Raises BadInput with the first tensor that is missing, has another shape, or differs by more than its type of weights explains.
+    """
+    from gguf import GGUFReader, dequantize
+    from safetensors import safe_open
+
+    config = _json(folder / "config.json")
+    there = {tensor.name: tensor for tensor in GGUFReader(gguf).tensors}
+    for file in sorted(folder.glob("*.safetensors")):
+        with safe_open(file, "pt") as tensors:
+            for name in tensors.keys():  # noqa: SIM118 (no mapping)
+                target, ours = _converted(name, tensors.get_tensor(name), config)
+                found = there.get(target)
+                theirs = None if found is None else dequantize(found.data, found.tensor_type)
+                if theirs is None or (error := _error(ours.float().numpy(), theirs)) is None:
+                    raise BadInput(gguf, "missing, or of another shape", field=target, fix=AGAIN)
+                if not error <= TOLERANCE[weights]:  # not a number too
+                    raise BadInput(gguf, f"its weights are not those of {name}: they differ by {error:.1%}", field=target, fix=AGAIN)
+
+
+def _error(ours: Any, theirs: Any) -> float | None:
+    """Root mean square of the differences, as a share of the weights'; None for other shapes."""
+    import numpy as np
+
+    if ours.shape != theirs.shape:
+        return None
+    scale = float(np.sqrt(np.mean(np.square(ours, dtype=np.float64))))
+    error = float(np.sqrt(np.mean(np.square(ours - theirs, dtype=np.float64))))
+    return error / scale if scale else error
+
+
+def _converted(name: str, tensor: Any, config: dict[str, Any]) -> tuple[str, Any]:
+    """A tensor's name and values in llama.cpp's order."""
     if ".q_proj." in name or ".k_proj." in name:
         heads = int(config["num_attention_heads"]) if ".q_proj." in name else _kv_heads(config)
         tensor = _interleaved(tensor, heads)
-    flat = tensor.dim() == 1  # norms stay in float32, as llama.cpp computes with them
-    writer.add_tensor(target, tensor.to(torch.float32 if flat else torch.float16).numpy())
+    return WHOLE.get(name) or _layer(name), tensor
+
+
+def _add(writer: Any, name: str, tensor: Any, config: dict[str, Any], weights: WeightType) -> None:
+    import torch
+    from gguf import GGMLQuantizationType
+    from gguf.quants import quantize
+
+    target, tensor = _converted(name, tensor, config)
+    if tensor.dim() == 1:  # norms stay in float32, as llama.cpp computes with them
+        writer.add_tensor(target, tensor.to(torch.float32).numpy())
+    elif weights == "q8_0" and tensor.shape[-1] % BLOCK == 0:
+        kind = GGMLQuantizationType.Q8_0
+        writer.add_tensor(target, quantize(tensor.to(torch.float32).numpy(), kind), raw_dtype=kind)
+    else:
+        writer.add_tensor(target, tensor.to(torch.float16).numpy())
 
 
 def _layer(name: str) -> str:

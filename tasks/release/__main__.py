@@ -96,6 +96,45 @@ def push(
         _send(api, ready, dry_run=dry_run)
 
 
+@app.command()
+def export(
+    version: Annotated[str, typer.Argument(help="a version's number, or an alias", metavar="VERSION")],
+    out: Annotated[Path, typer.Argument(help="the GGUF file to write", metavar="FILE")],
+    weights: Annotated[str, typer.Option(help="f16: 16 bits; q8_0: blocks of 8 bits, half the size")] = "f16",
+    converter: Annotated[str, typer.Option(help="llama.cpp's convert_hf_to_gguf.py, for models that are no Llama")] = "",
+    prompts: Annotated[Path | None, typer.Option(help="prompts with lengths for the check; default: study.ruler of params.yaml")] = None,
+    samples: Annotated[int, typer.Option(min=0, help="answers to each prompt; default: predict.samples of params.yaml")] = 0,
+) -> None:
+    """Write a version as a GGUF file for llama.cpp, and check that it still writes what the version writes.
+
+    Both answer the same prompts. The file gets its name, and the version a tag with its digest, only if length and loops of the answers
+    agree within the 95% intervals of the version's.
+    """
+    with one_line_errors():
+        from tasks.models.to_gguf import TOLERANCE
+        from tasks.release.gguf_export import export as exported
+        from tasks.schema.params import load
+        from tasks.tracking.client import answering
+        from tasks.tracking.registry import number_of
+
+        kind = next((name for name in TOLERANCE if name == weights), None)
+        if kind is None:
+            raise BadInput("--weights", f"{weights} is not known", fix=f"use one of {', '.join(TOLERANCE)}")
+        params = load()
+        with answering():
+            found = exported(
+                number_of(version),
+                out,
+                model=params.models.candidate,
+                seed=params.seed,
+                prompts=prompts or Path(params.study.ruler),
+                samples=samples or params.predict.samples,
+                weights=kind,
+                converter=converter,
+            )
+    print(f"{out}: {found}")
+
+
 def _send(api: "HfApi", ready: "PreparedPush", *, dry_run: bool) -> None:
     """Show the plan, send it, and show where it is."""
     from tasks.release.hub import push as sent

@@ -38,6 +38,7 @@ WRITES = {  # commands that are called for what they do; every other command rea
     *("flow dataset", "flow training", "flow evaluation", "flow promotion", "models rollback", "models allow", "models approve"),
     "models evaluated",
     "models push",
+    "models export",
     *("store alias", "store bucket", "team up", "team down", "team env"),
 }
 LINES = {"eval verdicts", "data lengths"}  # read any number of rows: one JSON document a line

@@ -2,12 +2,13 @@
 
 from pathlib import Path
 
+import gguf
 import numpy as np
 import pytest
 
 from tasks import store
 from tasks.models.gguf import convert
-from tasks.models.to_gguf import why_not, write_gguf
+from tasks.models.to_gguf import WeightType, check_weights, why_not, write_gguf
 from tasks.schema.errors import BadInput
 from tests.tasks.models import gguf_files
 
@@ -53,3 +54,26 @@ def test_what_would_not_be_the_same_model_is_refused(
     assert problem in (why_not(tmp_path) or "")
     with pytest.raises(BadInput, match=r"cannot be written as GGUF.*fix: serve it with"):
         write_gguf(tmp_path, tmp_path / "out.gguf")
+
+
+@pytest.mark.parametrize("weights", ["f16", "q8_0"])
+def test_the_weights_of_an_export_are_those_of_the_checkpoint(checkpoint: Path, tmp_path: Path, weights: WeightType) -> None:
+    write_gguf(checkpoint, tmp_path / "out.gguf", weights=weights)
+    check_weights(checkpoint, tmp_path / "out.gguf", weights=weights)
+    if weights == "q8_0":
+        with pytest.raises(BadInput, match=r"its weights are not those of .*: they differ by .*%; fix: export the version again"):
+            check_weights(checkpoint, tmp_path / "out.gguf", weights="f16")
+
+
+def test_another_models_weights_or_a_missing_tensor_are_found(checkpoint: Path, tmp_path: Path) -> None:
+    gguf_files.write_gguf(tmp_path / "other.gguf", seed=1)
+    with pytest.raises(BadInput, match=r"other.gguf: token_embd.weight: its weights are not those of model.embed_tokens.weight"):
+        check_weights(checkpoint, tmp_path / "other.gguf", weights="f16")
+    writer = gguf.GGUFWriter(tmp_path / "empty.gguf", "llama")
+    writer.add_tensor("token_embd.weight", np.zeros((2, 2), dtype=np.float32))
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    with pytest.raises(BadInput, match="missing, or of another shape"):
+        check_weights(checkpoint, tmp_path / "empty.gguf", weights="f16")
