@@ -24,6 +24,7 @@ from tasks.schema import standins
 from tasks.schema.checks import Check, Status, attempt
 from tasks.schema.errors import PipelineError, WorkspaceBusy
 from tasks.schema.params import Model, Params, load
+from tasks.schema.records import ThinkingBudget
 from tasks.schema.settings import PREFIX, Role, Settings, settings
 from tasks.stage import one_line_errors
 from tasks.training.base_checks import base
@@ -31,6 +32,7 @@ from tasks.training.base_checks import base
 GIB = 2**30
 ANSWER = 60.0  # seconds that the tiny request may take
 TOKENS = 64  # limit of its reply
+THOUGHTS = 2048  # more, for a model that is asked to think
 PLANNED = 80.0  # GiB of a GPU, on a machine without one
 READY = {"type": "object", "properties": {"ready": {"type": "boolean"}}, "required": ["ready"], "additionalProperties": False}
 JSON_ROLES: tuple[Role, ...] = ("selector", "judge", "second_judge", "reward_judge")  # their replies must be JSON
@@ -213,7 +215,9 @@ async def _ask(role: Role, model: Model) -> Check:
     from tasks.endpoints.roles import open_role
 
     name, schema = f"{role} answers", READY if role in JSON_ROLES else None
-    small = model.model_copy(update={"max_tokens": min(TOKENS, model.max_tokens)})
+    thoughts = model.reasoning not in (None, "none")
+    room = TOKENS + (model.reasoning.budget if isinstance(model.reasoning, ThinkingBudget) else THOUGHTS if thoughts else 0)
+    small = model.model_copy(update={"max_tokens": min(room, model.max_tokens)})
     words = "Reply with the JSON object" + ' {"ready": true}' if schema else "Reply with the word ready"
     try:
         async with asyncio.timeout(ANSWER), open_role(role, small, transport="direct") as chat:
@@ -227,6 +231,14 @@ async def _ask(role: Role, model: Model) -> Check:
     if schema and not _is_json(reply.text) and not reply.reasoning:
         problem = f"not with JSON, as it was asked to ({reply.text[:60]!r}): its replies may be unreadable"
         return Check(name=name, status="warning", detail=problem, fix="try a few with `longwriter eval run`, or take another model")
+    if model.reasoning == "none" and reply.reasoning:
+        problem = f"with thoughts, though models.{role}.reasoning is none: {reply.reasoning[:60]!r}"
+        return Check(name=name, status="warning", detail=problem, fix="switch them off at the server, or set reasoning to null")
+    if thoughts and not reply.reasoning and reply.usage.completion <= TOKENS:
+        problem = f"without thoughts, though models.{role}.reasoning is {model.reasoning}; it may ignore the setting"
+        return Check(
+            name=name, status="warning", detail=problem, fix="try a longer request by `longwriter write`, or set reasoning to null"
+        )
     if not reply.usage.completion:
         problem = "without usage: a spend cap counts the most that each call can cost"
         return Check(name=name, status="warning", detail=problem, fix="let the endpoint report usage")

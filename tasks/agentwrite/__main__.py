@@ -10,7 +10,7 @@ import orjson
 import typer
 
 from tasks import doctor
-from tasks.agentwrite.estimate import BYTES_PER_TOKEN, EndpointPace, EstimatedCalls, PromptsOnDisk, pace_of, prompts_of
+from tasks.agentwrite.estimate import BYTES_PER_TOKEN, EndpointPace, EstimatedCalls, PromptsOnDisk, pace_of, prompts_of, with_thoughts
 from tasks.agentwrite.estimate import estimate as work_of
 from tasks.agentwrite.probe import ProbedMode, expected_work, probe
 from tasks.endpoints.ledger import CONSISTENCY, WAYS, RoleTotals, SampleTotals, samples, totals
@@ -65,6 +65,7 @@ def estimate(
         given = prompts or (INSTRUCTIONS if INSTRUCTIONS.is_file() else None)
         asked, teacher = prompts_of(given, params.collect), params.models.teacher
         pace = pace_of(read_journal(own.home / JOURNAL), teacher.name, first_token=ttft, tokens_per_second=tokens_per_second)
+        pace = with_thoughts(pace, read_journal(own.home / JOURNAL), teacher)
         work = work_of(asked, plan=params.plan, write=params.write, pace=pace, sample=sample, max_tokens=teacher.max_tokens)
         price, slots = own.prices.get(teacher.name), own.concurrency
         comparison = _probe(asked, probed, _modes(modes), params, price, pace) if probed else None
@@ -79,6 +80,8 @@ def estimate(
                 else {}
             )
             counts = {"instructions": len(asked), "without_length": asked.unnamed}
+            if pace.thoughts_source:
+                counts["thoughts_per_call"] = round(pace.thoughts)
             compared = {"probe": comparison.data(len(asked), price, slots)} if comparison else {}
             print(
                 orjson.dumps(
@@ -177,10 +180,18 @@ def _show(work: EstimatedCalls, model: str, *, count: int, rehearsed: int, price
         ("time", span(work.wall(slots)), f"{slots} at once; {known}"),
         ("longest text", span(work.longest), "no number of slots is quicker"),
     ]
+    if pace.thoughts_source:
+        shown = f"{pace.thoughts:,.0f}" if pace.thoughts else "unknown"
+        rows.insert(2, ("thoughts per call", shown, f"tokens, part of completion; {pace.thoughts_source}"))
+    dollars = next(place for place, row in enumerate(rows) if row[0] == "dollars")
     if price:
-        rows[3] = ("dollars", f"{work.dollars(price, cache=True):,.2f}", f"{work.dollars(price, cache=False):,.2f} without a prefix cache")
+        rows[dollars] = (
+            "dollars",
+            f"{work.dollars(price, cache=True):,.2f}",
+            f"{work.dollars(price, cache=False):,.2f} without a prefix cache",
+        )
         known = "without a prefix cache; LONGWRITER_TEACHER_TRANSPORT=batch"
-        rows.insert(4, ("dollars by batches", f"{work.dollars(price, cache=False, batched=True):,.2f}", known))
+        rows.insert(dollars + 1, ("dollars by batches", f"{work.dollars(price, cache=False, batched=True):,.2f}", known))
     batches = f"{work.rounds} batches one after the other, up to 24 h each; most providers need less"
     days = round(work.longest_batches() / 86_400)
     rows.append(("time by batches", f"up to {days:,} day{'s' * (days != 1)}", batches))

@@ -25,8 +25,8 @@ from tasks.endpoints.ledger import cost
 from tasks.endpoints.replay import Paid
 from tasks.rehearsal import roles
 from tasks.schema.errors import ReplyError
-from tasks.schema.params import Collect, PlanSection, Write
-from tasks.schema.records import Instruction, Language, Usage
+from tasks.schema.params import Collect, Model, PlanSection, Write
+from tasks.schema.records import Instruction, Language, ThinkingBudget, Usage
 from tasks.schema.settings import Price
 from tasks.sources.reading import plain, raw_prompts, raw_prompts_of
 from tasks.text.languages import language_of
@@ -39,14 +39,16 @@ SEEN = 50  # calls of the same model in the journal that are needed to measure i
 
 
 class EndpointPace(NamedTuple):
-    """The speed of the teacher."""
+    """The speed of the teacher, and its thoughts."""
 
     first_token: float  # seconds
     tokens_per_second: float
     source: str  # "assumed …", or the number of measured calls
+    thoughts: float = 0.0  # tokens of thoughts of one reply, before its text
+    thoughts_source: str = ""  # where `thoughts` is from; empty: the teacher is not asked to think
 
-    def seconds(self, tokens: int) -> float:
-        """Seconds for a reply of `tokens` tokens."""
+    def seconds(self, tokens: float) -> float:
+        """Seconds for a reply of `tokens` tokens, thoughts included."""
         return self.first_token + tokens / self.tokens_per_second
 
 
@@ -181,7 +183,7 @@ async def _rehearse(
         prompt = "".join(message.content for message in request.messages)
         messages = [(message.role, message.content) for message in request.messages]
         text = roles.answer("rehearsal-teacher", messages, seed=request.sample, schema=request.schema)
-        tokens = round(len(text.encode()) / BYTES_PER_TOKEN)
+        tokens = round(len(text.encode()) / BYTES_PER_TOKEN + pace.thoughts)
         total.calls += 1
         total.prompt += len(prompt.encode()) / BYTES_PER_TOKEN
         total.repeated += len(prompt[: common_prefix(before, prompt)].encode()) / BYTES_PER_TOKEN
@@ -246,3 +248,25 @@ def pace_of(lines: Iterable[Paid], model: str, *, first_token: float, tokens_per
             return EndpointPace(fit.intercept, 1 / fit.slope, f"seen in {len(calls):,} calls")
         return EndpointPace(0.0, sum(tokens for tokens, _ in calls) / sum(seconds for _, seconds in calls), f"seen in {len(calls):,} calls")
     return EndpointPace(first_token, tokens_per_second, "assumed; --ttft and --tokens-per-second say otherwise")
+
+
+def with_thoughts(pace: EndpointPace, lines: Iterable[Paid], teacher: Model) -> EndpointPace:
+    """The pace with the thoughts of a teacher that is asked to think: the mean over its calls in the journal; for fewer than SEEN calls
+    the budget, and 0 where only an effort is set.
+
+    The journal does not say with which setting a call was made.
+    """
+    if teacher.reasoning in (None, "none"):
+        return pace
+    seen = [
+        max(0.0, line.completion - len(line.text.encode()) / BYTES_PER_TOKEN)
+        for line in lines
+        if line.model == teacher.name and line.role == "teacher" and line.completion and line.text
+    ]
+    if len(seen) >= SEEN:
+        return pace._replace(thoughts=sum(seen) / len(seen), thoughts_source=f"seen in {len(seen):,} calls")
+    if isinstance(teacher.reasoning, ThinkingBudget):
+        return pace._replace(thoughts=float(teacher.reasoning.budget), thoughts_source="the whole budget, for each call")
+    return pace._replace(
+        thoughts_source=f"not known for reasoning {teacher.reasoning}: the dollars are without them; --probe measures them"
+    )

@@ -234,7 +234,8 @@ class AnthropicForm:
 
 
 def messages_request(body: Mapping[str, Any]) -> dict[str, Any]:
-    """A chat completion request as one of Anthropic's Messages API. It takes no seed; a JSON schema is `output_config.format`."""
+    """A chat completion request as one of Anthropic's Messages API. It takes no seed; a JSON schema is `output_config.format`,
+    and an effort `output_config.effort`."""
     system = [message["content"] for message in body["messages"] if message["role"] == "system"]
     rest = [message for message in body["messages"] if message["role"] != "system"]
     most = body.get("max_tokens") or body.get("max_completion_tokens")
@@ -244,9 +245,16 @@ def messages_request(body: Mapping[str, Any]) -> dict[str, Any]:
     if "temperature" in body:
         found["temperature"] = body["temperature"]
     form = body.get("response_format") or {}
+    output: dict[str, Any] = {}
     if form.get("type") == "json_schema":
-        found["output_config"] = {"format": {"type": "json_schema", "schema": form["json_schema"]["schema"]}}
-    return found
+        output["format"] = {"type": "json_schema", "schema": form["json_schema"]["schema"]}
+    if "thinking" in body:
+        found["thinking"] = body["thinking"]
+    elif body.get("reasoning_effort") == "none":
+        found["thinking"] = {"type": "disabled"}
+    elif effort := body.get("reasoning_effort"):
+        output["effort"] = effort
+    return found | ({"output_config": output} if output else {})
 
 
 def completion_of(message: Mapping[str, Any]) -> dict[str, Any]:

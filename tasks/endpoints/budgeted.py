@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 from tasks.endpoints.chat import Chat, Reply, Request, stopped
 from tasks.endpoints.ledger import Budget, RoleTotals, cost, price_of, totals
 from tasks.endpoints.replay import ReplayStore, key_of, paid, stopped_key
+from tasks.endpoints.thoughts import most
 from tasks.endpoints.usage import expected
 from tasks.schema.params import Model
 from tasks.schema.records import Usage
@@ -63,7 +64,7 @@ class BudgetedCache:
         """Reserves money and disk space for one call during the block. Raises SpendCapReached, or OSError without disk space for the
         reply.
         """
-        tokens = expected(request, self._model.max_tokens)
+        tokens = expected(request, self._model.max_tokens, thoughts=most(self._model.reasoning, self._model.max_tokens))
         with self._budget.reserved(self._dollars(tokens, batched=self._batched)), self._journal.room(RECORD + BYTES * tokens.completion):
             yield
 

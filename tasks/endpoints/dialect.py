@@ -15,10 +15,11 @@ from typing import Literal, NamedTuple
 import orjson
 
 from tasks import store
+from tasks.endpoints import thoughts
 from tasks.endpoints.chat import Request
 from tasks.endpoints.refusals import message
 from tasks.schema.errors import BadInput
-from tasks.schema.records import ByName, Message, Record
+from tasks.schema.records import ByName, Message, Reasoning, Record
 from tasks.schema.urls import Url
 
 Form = Literal["json_schema", "json_object", "prompt"]
@@ -53,6 +54,7 @@ class Dialect(NamedTuple):
     temperature: bool = True
     form: Form = "json_schema"
     streams: Streams = "usage"
+    refused: tuple[str, ...] = ()  # fields of a setting for thoughts (thoughts.py) that are not sent
 
 
 class _Note(Record):
@@ -71,6 +73,10 @@ class Learned(NamedTuple):
 
 class NoTemperature(Exception):
     """The endpoint accepts only its default temperature."""
+
+
+class NoReasoning(Exception):
+    """The endpoint takes no field of the setting for thoughts."""
 
 
 def recall(home: Path, url: Url, model: str) -> Dialect:
@@ -141,12 +147,20 @@ def streamed(body: Body, dialect: Dialect) -> Body:
 
 
 def learn(
-    dialect: Dialect, raw: bytes, request: Request, *, status: int, temperature: float, seed: bool, stream: bool = False
+    dialect: Dialect,
+    raw: bytes,
+    request: Request,
+    *,
+    status: int,
+    temperature: float,
+    seed: bool,
+    stream: bool = False,
+    reasoning: Reasoning | None = None,
 ) -> Learned | None:
     """Returns what a refusal of a request in `dialect` says is not supported; None if no other form would help.
 
     `seed`, `stream`: whether a seed was sent, and whether a stream was asked for. Raises NoTemperature if the endpoint accepts only its
-    default and `temperature` is another one.
+    default and `temperature` is another one; NoReasoning if it takes no field of the setting `reasoning`.
     """
     if status not in STATUSES:
         return None
@@ -157,6 +171,12 @@ def learn(
         return Learned(dialect._replace(streams="plain"), "it takes no stream_options: its streams have no token counts")
     if stream and dialect.streams != "no" and _refuses(r"\bstream(?:ing)?\b", said, param):
         return Learned(dialect._replace(streams="no"), "it does not stream: each answer comes as a whole")
+    for name in thoughts.fields(reasoning, dialect.refused):
+        if _refuses(rf"\b{name}\b", said, param):
+            refused = (*dialect.refused, name)
+            if not thoughts.fields(reasoning, refused):
+                raise NoReasoning(message(raw))
+            return Learned(dialect._replace(refused=refused), f"it takes no {name}: the setting for thoughts is sent without it")
     formed = request.schema is not None and (dialect.form == "json_schema" or (dialect.form == "json_object" and not request.fallback))
     if formed and _refuses_form(said, param, status):
         return _narrower(dialect, free_text=bool(request.fallback))

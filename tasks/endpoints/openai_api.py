@@ -15,7 +15,7 @@ import yarl
 from pydantic import SecretStr
 
 from tasks import progress
-from tasks.endpoints import dialect, refusals, usage, wire
+from tasks.endpoints import dialect, refusals, thoughts, usage, wire
 from tasks.endpoints.chat import Reply, Request, stopped
 from tasks.endpoints.completion import ErrorInside, NoText, Unreadable
 from tasks.endpoints.dialect import Dialect
@@ -174,7 +174,8 @@ class HttpChat:
     def _charged(self, prompt: int, words: int | None, reported: object, text: str) -> Usage:
         """Tokens that a reply is charged for. The first problem with the endpoint's counts is reported in a message."""
         answer = self._model.max_tokens
-        expected, most = usage.expected_for(prompt, words, answer), usage.most(prompt, answer)
+        thought = thoughts.most(self._model.reasoning, answer)
+        expected, most = usage.expected_for(prompt, words, answer, thoughts=thought), usage.most(prompt, answer)
         found = usage.charge(reported, expected=expected, most=most, empty=not text)
         if found.problem and not self._miscounted:
             self._miscounted = True
@@ -198,7 +199,20 @@ class HttpChat:
         seed = self._seed is not None or request.sample > 0
         try:
             stream = self._listener is not None or request.watch is not None
-            learned = dialect.learn(spoken, raw, request, status=status, temperature=self._model.temperature, seed=seed, stream=stream)
+            learned = dialect.learn(
+                spoken,
+                raw,
+                request,
+                status=status,
+                temperature=self._model.temperature,
+                seed=seed,
+                stream=stream,
+                reasoning=self._model.reasoning,
+            )
+        except dialect.NoReasoning as error:
+            own = f"models.{self._role}.reasoning is {thoughts.shown(self._model.reasoning)}"
+            problem = f"it takes no such setting, and {own}; fix: set it to null, or take another model"
+            raise EndpointError(f"{self.where}: {problem}; it says: {refusals.shown(str(error))}") from None
         except dialect.NoTemperature as error:
             own = f"models.{self._role}.temperature is {self._model.temperature:g}"
             fix = "set it to 1" + (" (evaluate: --temperature 1)" if self._role == "candidate" else "")

@@ -21,6 +21,7 @@ from tasks.endpoints.openai_api import authorization, http_chat
 from tasks.endpoints.replay import JOURNAL, journal
 from tasks.endpoints.retrying import RetryingChat
 from tasks.endpoints.streaming import Listener
+from tasks.endpoints.thoughts import shown
 from tasks.endpoints.transport import client_session
 from tasks.models.local import is_local, local_folder
 from tasks.schema.errors import BadSettings, EndpointError
@@ -172,6 +173,7 @@ def _identity(model: Model, seed: int | None, checkpoint: Path | None) -> dict[s
         "temperature": model.temperature,
         "max_tokens": model.max_tokens,
         "seed": seed,
+        **({"reasoning": shown(model.reasoning)} if model.reasoning is not None else {}),
         "checkpoint": None if checkpoint is None else digest(checkpoint) if checkpoint.is_file() else folder_digest(checkpoint),
     }
 

@@ -22,14 +22,14 @@ class Charge(NamedTuple):
     problem: str | None
 
 
-def expected(request: Request, max_tokens: int) -> Usage:
-    """Returns the expected usage of a request, estimated high: no cached tokens."""
-    return expected_for(prompt_bytes(request), request.words, max_tokens)
+def expected(request: Request, max_tokens: int, *, thoughts: int = 0) -> Usage:
+    """Returns the expected usage of a request, estimated high: no cached tokens. `thoughts`: tokens that the model may think."""
+    return expected_for(prompt_bytes(request), request.words, max_tokens, thoughts=thoughts)
 
 
-def expected_for(prompt: int, words: int | None, max_tokens: int) -> Usage:
+def expected_for(prompt: int, words: int | None, max_tokens: int, *, thoughts: int = 0) -> Usage:
     """As `expected`, for a request with a prompt of so many bytes."""
-    answer = max_tokens if words is None else min(max_tokens, words * TOKENS_PER_WORD)
+    answer = max_tokens if words is None else min(max_tokens, words * TOKENS_PER_WORD + thoughts)
     return Usage(round(prompt / BYTES_PER_TOKEN), round(answer))
 
 

@@ -13,6 +13,7 @@ import orjson
 from tasks.endpoints.chat import Reply, Request
 from tasks.endpoints.completion import read_completion
 from tasks.endpoints.dialect import Body, Dialect, streamed, write
+from tasks.endpoints.thoughts import fields
 from tasks.schema.params import Model
 from tasks.schema.records import Usage
 from tasks.schema.redaction import redact
@@ -26,6 +27,7 @@ def body(request: Request, model: Model, *, name: str, seed: int | None, dialect
     body: Body = {"model": name, "messages": [], "temperature": model.temperature, "max_tokens": model.max_tokens}
     if seed is not None or request.sample:
         body["seed"] = (seed or 0) + request.sample
+    body |= fields(model.reasoning, dialect.refused)
     written = write(body, dialect, request)
     return orjson.dumps(streamed(written, dialect) if stream else written)
 

@@ -173,7 +173,9 @@ class _Finder:
 
 async def _ask(who: EvaluatedModel, suite: Suite, answers: AskedAnswers, evaluation: Evaluation) -> None:
     drawn = evaluation.decoding
-    model = Model(name=drawn.name, revision=drawn.revision, temperature=drawn.temperature, max_tokens=drawn.max_tokens)
+    model = Model(
+        name=drawn.name, revision=drawn.revision, temperature=drawn.temperature, max_tokens=drawn.max_tokens, reasoning=drawn.reasoning
+    )
     async with open_role("candidate", model, seed=drawn.seed, checkpoint=who.checkpoint, url=who.url) as chat:
         name = drawn.name if who.url else who.name
         await ask_all(chat, suite, answers, model=name, samples=evaluation.samples, decoding=drawn)

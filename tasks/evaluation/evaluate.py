@@ -210,7 +210,9 @@ async def _predict(
     who: EvaluatedModel, items: Sequence[BenchmarkItem], answers: Answers, evaluation: Evaluation, method: Method | None
 ) -> None:
     drawn = evaluation.decoding
-    model = Model(name=drawn.name, revision=drawn.revision, temperature=drawn.temperature, max_tokens=drawn.max_tokens)
+    model = Model(
+        name=drawn.name, revision=drawn.revision, temperature=drawn.temperature, max_tokens=drawn.max_tokens, reasoning=drawn.reasoning
+    )
     async with open_role("candidate", model, seed=drawn.seed, checkpoint=who.checkpoint, url=who.url) as chat:
         name = drawn.name if who.url else who.name
         await answer_all(chat, items, answers, model=name, samples=evaluation.samples, decoding=drawn, method=method)

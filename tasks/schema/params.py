@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from tasks.schema.errors import BadParams
-from tasks.schema.records import Language, Share
+from tasks.schema.records import Language, Reasoning, Share, ThinkingBudget
 from tasks.schema.urls import Url
 
 if TYPE_CHECKING:
@@ -45,11 +45,23 @@ class Model(Section):
     name: str = Field(min_length=1, description="as the endpoint calls it; rehearsal-* is answered by the rehearsal endpoint")
     revision: str = Field(description="a snapshot date or commit, for names that move; part of the identity only")
     temperature: float = Field(ge=0, le=2)
-    max_tokens: int = Field(ge=1, description="completion tokens per call")
+    max_tokens: int = Field(ge=1, description="completion tokens per call, thoughts included")
+    reasoning: Reasoning | None = Field(
+        None,  # the default keeps the meaning of params files that were written before this key existed
+        description="how much the model thinks before it answers: none, low, medium, high, or {budget: N} tokens; null: nothing is sent,"
+        " the endpoint decides",
+    )
+
+    @model_validator(mode="after")
+    def room_for_text(self) -> "Model":
+        if isinstance(self.reasoning, ThinkingBudget) and self.reasoning.budget >= self.max_tokens:
+            raise ValueError(f"reasoning.budget {self.reasoning.budget} leaves nothing of max_tokens {self.max_tokens} for the text")
+        return self
 
     def __str__(self) -> str:
         """All fields in one line, for records that name the model."""
-        return f"{self.name}@{self.revision}, temperature {self.temperature:g}, at most {self.max_tokens} tokens"
+        thoughts = f", reasoning {self.reasoning}" if self.reasoning is not None else ""
+        return f"{self.name}@{self.revision}, temperature {self.temperature:g}, at most {self.max_tokens} tokens{thoughts}"
 
 
 class Models(Section):

@@ -221,6 +221,18 @@ class BenchmarkItem(Record):
     language: LanguageCode
 
 
+class ThinkingBudget(Record):
+    """A limit of a model's thoughts."""
+
+    budget: int = Field(ge=1, description="tokens of thoughts of one reply; part of max_tokens")
+
+    def __str__(self) -> str:
+        return f"{self.budget} tokens"
+
+
+Reasoning = Literal["none", "low", "medium", "high"] | ThinkingBudget  # how much a model thinks before it answers
+
+
 class Decoding(Record):
     """All that decides how an answer is sampled: another temperature counts as another model."""
 
@@ -230,6 +242,7 @@ class Decoding(Record):
     max_tokens: int
     seed: int | None  # of sample 0; sample n uses seed + n
     checkpoint: str | None  # SHA-256 over the served checkpoint folder; None: behind a URL
+    reasoning: Reasoning | None = Field(None, exclude_if=lambda value: value is None)  # None: nothing is sent, as before this field existed
 
 
 class Prediction(Record):

@@ -37,6 +37,7 @@ def checkpoint(folder: Path, weights: str) -> Path:
         {"model": MODEL.model_copy(update={"revision": "2"})},
         {"model": MODEL.model_copy(update={"temperature": 0.6})},
         {"model": MODEL.model_copy(update={"max_tokens": 1025})},
+        {"model": MODEL.model_copy(update={"reasoning": "low"})},
         {"seed": 1},
         {"request": user("Write about bread. ")},
         {"request": user("Write about bread.", sample=1)},
