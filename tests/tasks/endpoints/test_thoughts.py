@@ -18,6 +18,7 @@ from tasks.endpoints.replay import JOURNAL, Paid, journal, key_of
 from tasks.endpoints.roles import open_role
 from tasks.endpoints.thoughts import fields
 from tasks.endpoints.usage import expected
+from tasks.longbench.answers import decoding_of
 from tasks.schema.errors import EndpointError
 from tasks.schema.params import Model, load
 from tasks.schema.records import Decoding, Reasoning, ThinkingBudget
@@ -142,9 +143,8 @@ def test_a_model_and_its_answers_are_named_with_the_setting_if_there_is_one() ->
     assert str(PLAIN) == "some-model@1, temperature 1, at most 4096 tokens"
     assert str(thinking("low")) == "some-model@1, temperature 1, at most 4096 tokens, reasoning low"
     assert str(thinking(BUDGET)).endswith(", reasoning 1024 tokens")
-    given = {"seed": 1, "checkpoint": None}
-    assert "reasoning" not in Decoding(**PLAIN.model_dump(), **given).model_dump_json()
-    again = Decoding.model_validate_json(Decoding(**thinking(BUDGET).model_dump(), **given).model_dump_json())
+    assert "reasoning" not in decoding_of(PLAIN, seed=1, checkpoint=None).model_dump_json()
+    again = Decoding.model_validate_json(decoding_of(thinking(BUDGET), seed=1, checkpoint=None).model_dump_json())
     assert again.reasoning == BUDGET
 
 
