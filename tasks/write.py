@@ -76,6 +76,7 @@ async def _all(
     totals = {"words": 0, "within_10_percent": 0} | (dict.fromkeys(WAYS, 0) if write.mode == "direct" else {})
     totals |= {"records_kept": 0} if write.memory == "state" else {}
     totals |= dict.fromkeys(CONSISTENCY, 0) if write.consistency else {}
+    totals |= {"reflections": 0, "reflections_missing": 0} if write.reflect == "teacher" else {}
     async with open_role("teacher", model) as teacher:
         with DraftProgress("write", teacher.account, paragraphs=[one.paragraphs for one in chains], params={"model": str(model)}) as seen:
 
@@ -98,6 +99,8 @@ async def _all(
                     patched = sum(patch.after is not None for patch in done.patches)
                     for name, count in zip(CONSISTENCY, (len(done.patches), patched, done.unread), strict=True):
                         totals[name] += count
+                for note in made.reflections:
+                    totals["reflections" if note else "reflections_missing"] += 1
                 totals["within_10_percent"] += on_target(words, planned.instruction.words)
 
             await for_each_async(longest_first, one)

@@ -13,7 +13,7 @@ from tasks import doctor
 from tasks.agentwrite.estimate import BYTES_PER_TOKEN, EndpointPace, EstimatedCalls, PromptsOnDisk, pace_of, prompts_of, with_thoughts
 from tasks.agentwrite.estimate import estimate as work_of
 from tasks.agentwrite.probe import ProbedMode, expected_work, probe
-from tasks.endpoints.ledger import CONSISTENCY, WAYS, RoleTotals, SampleTotals, samples, totals
+from tasks.endpoints.ledger import CONSISTENCY, REFLECTION, WAYS, RoleTotals, SampleTotals, samples, totals
 from tasks.endpoints.replay import JOURNAL, read_journal
 from tasks.progress import span
 from tasks.schema.checks import require
@@ -218,10 +218,11 @@ def ledger(
         accounts = totals(read_journal(own.home / JOURNAL), own.prices)
         made = samples(read_journal(own.home / JOURNAL), own.prices)
         checked = samples(read_journal(own.home / JOURNAL), own.prices, [CONSISTENCY])
+        noted = samples(read_journal(own.home / JOURNAL), own.prices, [REFLECTION])
         if as_json:
             rows = [{"role": role, "model": model, **asdict(account)} for (role, model), account in accounts.items()]
             detail = {"samples": [asdict(one) for one in made]} if by_sample else {}
-            print(orjson.dumps({"accounts": rows, "spend_cap": own.spend_cap, "ways": _ways([*made, *checked]), **detail}).decode())
+            print(orjson.dumps({"accounts": rows, "spend_cap": own.spend_cap, "ways": _ways([*made, *checked, *noted]), **detail}).decode())
             return
         print(f"{'role':14}{'model':28}{'calls':>10}{'prompt':>15}{'cached':>8}{'completion':>14}{'hours':>8}{'dollars':>12}")
         for (role, model), account in sorted(accounts.items()):
@@ -238,6 +239,8 @@ def ledger(
             print(f"write.mode direct: {count:,} samples {way}, {calls:,} calls, ${cost:,.2f}")
         for count, calls, cost in _ways(checked).values():
             print(f"write.consistency: {count:,} samples checked and patched, {calls:,} calls, ${cost:,.2f}")
+        for count, calls, cost in _ways(noted).values():
+            print(f"write.reflect: {count:,} samples with reflections, {calls:,} calls, ${cost:,.2f}")
         if by_sample and made:
             print(f"{'sample':20}{'way':10}{'calls':>8}{'prompt':>12}{'completion':>12}{'dollars':>12}")
             for one in made:
@@ -249,9 +252,9 @@ def ledger(
 
 
 def _ways(made: Sequence[SampleTotals]) -> dict[str, tuple[int, int, float]]:
-    """Samples, calls and dollars of each way of write.mode direct that occurs, and of write.consistency."""
+    """Samples, calls and dollars of each way of write.mode direct that occurs, of write.consistency and of write.reflect."""
     found: dict[str, tuple[int, int, float]] = {}
-    for way in (*WAYS, CONSISTENCY):
+    for way in (*WAYS, CONSISTENCY, REFLECTION):
         if its := [one for one in made if one.way == way]:
             found[way] = len(its), sum(one.calls for one in its), sum(one.dollars for one in its)
     return found

@@ -1,6 +1,7 @@
 """Write a draft by its plan in one of three modes: paragraph by paragraph, all paragraphs at once, or many paragraphs in one call.
 
-With write.consistency, contradictions of the finished draft are then patched (consistency.py).
+With write.consistency, contradictions of the finished draft are then patched (consistency.py). With write.reflect teacher, the teacher then
+notes after each paragraph what is done and what changes (reflections.py).
 """
 
 from tasks.agentwrite.chapters import Chapters
@@ -8,6 +9,7 @@ from tasks.agentwrite.consistency import make_consistent
 from tasks.agentwrite.direct import Direct
 from tasks.agentwrite.drafting import Drafting, Event, Lost, See
 from tasks.agentwrite.paragraph_checks import Unwritable
+from tasks.agentwrite.reflections import reflect
 from tasks.endpoints.chat import Chat
 from tasks.schema.params import Bounds, Write
 from tasks.schema.records import Draft, Plan
@@ -38,6 +40,7 @@ async def write_draft(
     consistency = None
     if write.consistency:
         paragraphs, consistency = await make_consistent(drafting, paragraphs, max_tokens=max_tokens)
+    reflections = await reflect(drafting, paragraphs) if write.reflect == "teacher" else ()
     return Draft(
         instruction=plan.instruction,
         steps=plan.steps,
@@ -45,6 +48,7 @@ async def write_draft(
         way=drafting.way,
         records_kept=kept,
         consistency=consistency,
+        reflections=reflections,
     )
 
 

@@ -68,6 +68,7 @@ def totals(lines: Iterable[Paid], prices: dict[str, Price]) -> dict[tuple[str, s
 
 WAYS = ("direct", "repaired", "serial")  # of write.mode direct, from the cheapest on
 CONSISTENCY = "consistency"  # the way of checks and patches of write.consistency
+REFLECTION = "reflection"  # the way of notes on paragraphs, with write.reflect teacher
 
 
 @dataclass

@@ -109,7 +109,7 @@ def evaluate(candidate: str, out: Path, *, params: Params, options: EvaluateOpti
         judge_prompt_sha256=read_template(template).digest if judged else None,
     )
     evaluation = begun(asked, out, fresh=options.fresh)
-    method = through_agentwrite(params.plan, params.write, max_tokens=model.max_tokens) if options.agentwrite else None
+    method = through_agentwrite(params.plan, params.write.text_only, max_tokens=model.max_tokens) if options.agentwrite else None
     answers, said = Answers(out), Judgement(out) if judged else None
     run_async(_predict(who, items, answers, evaluation, method))
     answers.write(out / "predictions.jsonl")

@@ -99,7 +99,7 @@ def expected_cost(instruction: Instruction, chosen: ChosenModel, params: Params)
     price = settings().prices.get(chosen.model.name)
     if price is None:
         return ""
-    work = estimate_one(instruction, plan=params.plan, write=params.write, pace=ASSUMED, max_tokens=chosen.model.max_tokens)
+    work = estimate_one(instruction, plan=params.plan, write=params.write.text_only, pace=ASSUMED, max_tokens=chosen.model.max_tokens)
     return f"${work.dollars(price, cache=True):.4f}"
 
 
@@ -121,7 +121,12 @@ async def write_text(
                 plan = await _planned(chat, instruction, params)
                 screen.planned(plan)
                 draft = await write_draft(
-                    chat, plan, write=params.write, bounds=params.plan.paragraph_words, see=screen.see, max_tokens=model.max_tokens
+                    chat,
+                    plan,
+                    write=params.write.text_only,
+                    bounds=params.plan.paragraph_words,
+                    see=screen.see,
+                    max_tokens=model.max_tokens,
                 )
                 if isinstance(draft, Unwritable):
                     fix = f"try --take {take + 1} or another model, or raise write.tries"

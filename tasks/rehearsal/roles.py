@@ -33,6 +33,7 @@ _PASSAGE = re.compile(r"<passage>\n(.*?)\n</passage>", re.DOTALL)
 _OWN_WORDS = re.compile(r"<own-words-([0-9a-f]+)>\n(.*?)\n</own-words-\1>", re.DOTALL)
 _CHECKED = re.compile(r"<before-([0-9a-f]+)>\n(.*?)\n</before-\1>\n\n<part-\1>\n(.*?)\n</part-\1>", re.DOTALL)
 _PATCHED = re.compile(r"<right-([0-9a-f]+)>\n(.*?)\n</right-\1>\n\n", re.DOTALL)
+_FINISHED = re.compile(r"number (\d+) of \d+:\n\n<finished-([0-9a-f]+)>\n(.*?)\n</finished-\2>\n.*?<next-\2>\n(.*?)\n</next-\2>", re.DOTALL)
 _SENTENCE = re.compile(r"[^.。]+[.。]")
 _NUMBER = re.compile(r"^Paragraph (\d+) - ", re.MULTILINE)
 _STEP = re.compile(r"<step>\nParagraph (\d+)\b.*?Word Count: (\d+) words\n</step>", re.DOTALL)
@@ -85,6 +86,8 @@ def answer(
         return report_contradictions(checked[2], checked[3], overlooking=overlooking)
     if "teacher" in model and (patched := _PATCHED.search(prompt)):
         return replacement(patched[2])
+    if "teacher" in model and (finished := _FINISHED.search(prompt)):
+        return note(_found(_INSTRUCTION, prompt), number=int(finished[1]), last=not finished[4].strip())
     if "judge" in model and (text := _OWN_WORDS.search(prompt)):
         return reword(text[2])
     if "judge" in model:
@@ -209,6 +212,15 @@ def replacement(right: str) -> str:
     """New words in place of a statement that contradicts `right`: that statement again, as JSON."""
     again = f"如前所述，{right}" if language(right) == "zh" else f"As was said before, {right}"
     return orjson.dumps({"replacement": again}).decode()
+
+
+def note(instruction: str, *, number: int, last: bool) -> str:
+    """A teacher's note after a paragraph."""
+    if language(instruction) == "zh":
+        return f"第{number}段已经交代清楚；" + ("全文的意思已经完整。" if last else "下一段要接着它写，不要重复。")
+    return f"Paragraph {number} has made its point; " + (
+        "nothing is missing now." if last else "the next one must build on it and not repeat it."
+    )
 
 
 def text_so_far(messages: Sequence[tuple[str, str]]) -> str:

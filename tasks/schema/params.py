@@ -279,6 +279,11 @@ class Write(Section):
         " words, without a call; teacher: also the teacher, with one more call for each paragraph",
     )
 
+    @property
+    def text_only(self) -> "Write":
+        """For texts that are read, not trained on: without reflections."""
+        return self.model_copy(update={"reflect": "rule"})
+
     @model_validator(mode="after")
     def fitting(self) -> "Write":
         if self.mode == "direct" and self.takes > 1:
