@@ -23,6 +23,7 @@ import tempfile
 import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, NamedTuple
 
@@ -76,7 +77,7 @@ def prompt(plan: Plan, outline: str, written: list[str]) -> str:
     return fill("write", instruction=plan.instruction.text, plan=outline, text="\n\n".join(written), step=step)
 
 
-def run_engine(work: Path, target: Target, slots: int) -> None:
+def run_engine(work: Path, target: Target, slots: int, *, layout: str = "text") -> None:
     from tasks import write
 
     os.environ.update({f"{PREFIX}TEACHER_URL": target.url, f"{PREFIX}CONCURRENCY": str(slots + slots // 9), f"{PREFIX}TRACES": "0"})
@@ -84,8 +85,7 @@ def run_engine(work: Path, target: Target, slots: int) -> None:
     model = Model(name=target.model, revision="1", temperature=target.temperature, max_tokens=target.max_tokens)
     out = work / "out"
     out.mkdir()
-    # Rejects are counted, not a failure. The request is the one that the other contenders send.
-    section = params.write.model_copy(update={"max_rejects": 1.0, "prompt": "tasks/prompts/write.txt"})
+    section = params.write.model_copy(update={"max_rejects": 1.0, "layout": layout})  # rejects are counted, not a failure
     write.run(work / "plans.jsonl", out, write=section, plan=params.plan, teacher_model=model)
 
 
@@ -134,13 +134,14 @@ def _keep(work: Path, texts: list[list[str]]) -> None:
 
 CONTENDERS = {
     "engine": run_engine,
+    "engine, turns": partial(run_engine, layout="turns"),
     "openai loop": run_openai_loop,
     "two scripts, 8 workers": run_two_scripts,
     "two scripts, tuned": lambda work, target, slots: run_two_scripts(work, target, slots, workers=slots),
 }
 
 FAULTS = {"engine, 10% refused": "rate_limited=0.1", "engine, 1% hanging": "hanging=0.01"}  # the engine with a failing endpoint
-ROWS = [*list(CONTENDERS)[:3], *FAULTS]
+ROWS = ["engine", "openai loop", "two scripts, 8 workers", *FAULTS]
 
 
 def measure(name: str, samples: int, slots: int, latency: float) -> None:

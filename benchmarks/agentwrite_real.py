@@ -2,8 +2,10 @@
 
 24 plans of six paragraphs of 100 words, made beforehand, are written by SmolLM2 (or by `--model`) on a new server for each contender, so
 that each begins with an empty prefix cache. The servers are the installed ones: llama.cpp, and vLLM where LONGWRITER_VLLM_PYTHON names an
-interpreter with it. The contenders are those of benchmarks.agentwrite: the engine with its checks and tries, an asyncio loop over the
-openai SDK, and the official flow with eight threads. The last two keep whatever the model writes.
+interpreter with it. The contenders are those of benchmarks.agentwrite: the engine with the prompt, checks and tries of
+profiles/smollm2.yaml, the same with write.layout turns, an asyncio loop over the openai SDK, and the official flow with eight threads. The
+last two keep whatever the model writes. They send tasks/prompts/write.txt, which has the parts of the official prompt in its order:
+instruction, plan, text, step.
 
 Columns: seconds; finished drafts; words, and words outside loops and repeated passages ("clean"); prompt tokens that the server computed,
 which are those not found in its prefix cache, by its own counters; completion tokens. "per 1,000" are computed prompt tokens and seconds
@@ -27,6 +29,7 @@ from benchmarks.serving import installed
 from tasks import store
 from tasks.endpoints.server import ServedCheckpoint, model_server
 from tasks.models.local import local_folder
+from tasks.processes import bound
 from tasks.schema.records import Draft, Instruction, Plan, Step
 from tasks.schema.settings import Settings, settings
 from tasks.stage import one_line_errors
@@ -38,7 +41,7 @@ MAX_TOKENS = 512  # of one paragraph
 TEMPERATURE = 0.7
 WORDS = 100  # of one paragraph
 PARAMS = "profiles/smollm2.yaml"
-ROWS = ("engine", "openai loop", "two scripts, 8 workers")
+ROWS = ("engine", "engine, turns", "openai loop", "two scripts, 8 workers")
 TOPICS = (
     "how bridges carry weight",
     "the history of bread",
@@ -112,7 +115,7 @@ async def measure(server: str, own: Settings, checkpoint: Path, name: str, sampl
             before = await counted(served, server)
             words = [sys.executable, "-m", "benchmarks.agentwrite_real", "--contender", name, "--work", folder, "--url", served.url]
             environment = os.environ | {KEY: served.api_key.get_secret_value(), "LONGWRITER_HOME": f"{folder}/home"}
-            process = await asyncio.create_subprocess_exec(*words, "--model", served.name, env=environment)
+            process = await asyncio.create_subprocess_exec(*words, "--model", served.name, env=environment, preexec_fn=bound())
             if await process.wait():
                 raise SystemExit(f"{name} ended with code {process.returncode}; its lines above say why")
             after = await counted(served, server)
@@ -131,9 +134,9 @@ def _words(texts: list[str]) -> tuple[int, int]:
     return sum(map(count_words, texts)), sum(map(count_without_loops, texts))
 
 
-async def compare(model: str, samples: int, only: list[str]) -> None:
+async def compare(model: str, samples: int, wanted: list[str], only: list[str]) -> None:
     checkpoint = Path(local_folder(model))
-    servers = {name: own for name, own in installed(settings()).items() if name in COMPUTED}
+    servers = {name: own for name, own in installed(settings()).items() if name in wanted}
     if not servers:
         raise SystemExit("no server: `pip install xllamacpp`, or name a Python with vLLM in LONGWRITER_VLLM_PYTHON")
     print(
@@ -151,6 +154,7 @@ async def compare(model: str, samples: int, only: list[str]) -> None:
 def main(
     model: Annotated[str, typer.Option(help="smollm2, a GGUF file or a folder")] = "smollm2",
     samples: Annotated[int, typer.Option(min=1, max=len(TOPICS) * len(VIEWS))] = len(TOPICS) * len(VIEWS),
+    server: Annotated[list[str] | None, typer.Option(help=f"one of {', '.join(COMPUTED)}; may be given again")] = None,
     only: Annotated[list[str] | None, typer.Option(help=f"one of {', '.join(CONTENDERS)}; may be given again")] = None,
     contender: Annotated[str, typer.Option(hidden=True)] = "",
     work: Annotated[Path, typer.Option(hidden=True)] = Path(),
@@ -160,7 +164,7 @@ def main(
     if contender:
         return contend(contender, work, Target(url, model, MAX_TOKENS, TEMPERATURE, PARAMS), SLOTS)
     with one_line_errors():
-        asyncio.run(compare(model, samples, only or []))
+        asyncio.run(compare(model, samples, server or list(COMPUTED), only or []))
 
 
 if __name__ == "__main__":

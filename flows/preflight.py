@@ -10,7 +10,7 @@ from dvc.stage import Stage as DvcStage
 from flows import graph
 from flows.graph import Stage
 from tasks import doctor
-from tasks.agentwrite.context import pieces_of
+from tasks.agentwrite.context import pieces_of, turn_of
 from tasks.judging.templates import read_template
 from tasks.models.local import is_local
 from tasks.prompts import located
@@ -100,6 +100,7 @@ def _outside(root: Path, params: Params) -> Iterator[str]:
         "benchmark": params.benchmark,
         "collect.folder": params.collect.folder,
         "write.prompt": params.write.prompt,
+        "write.next_prompt": params.write.next_prompt,
         "judge.prompt": params.judge.prompt,
         "build_pairs.prompt": params.build_pairs.prompt,
         "study.texts": params.study.texts,
@@ -113,18 +114,18 @@ def _outside(root: Path, params: Params) -> Iterator[str]:
 def _prompts(names: set[str], params: Params) -> Iterator[str]:
     """One line for each prompt file of a stage with a missing or unknown placeholder; a missing file is a missing input."""
     readers: dict[str, tuple[str, Callable[[Path], object]]] = {
-        "write": (params.write.prompt, lambda path: pieces_of(path, instruction="", plan="")),
-        "build_pairs": (params.build_pairs.prompt, read_template),
-        "judge": (params.judge.prompt, read_template),
+        "write.prompt": (params.write.prompt, lambda path: pieces_of(path, instruction="", plan="")),
+        "write.next_prompt": (params.write.next_prompt, turn_of),
+        "build_pairs.prompt": (params.build_pairs.prompt, read_template),
+        "judge.prompt": (params.judge.prompt, read_template),
     }
-    for stage in names & readers.keys():
-        prompt, read = readers[stage]
+    for key, (prompt, read) in readers.items():
         path = located(Path(prompt))
-        if path.exists():
+        if key.partition(".")[0] in names and path.exists():
             try:
                 read(path)
             except BadPrompt as error:
-                yield f"{stage}.prompt: {error}"
+                yield f"{key}: {error}"
 
 
 def _mixed_in(names: set[str], params: Params) -> Iterator[str]:

@@ -5,18 +5,23 @@ That is a running summary, or with write.memory state a typed record and quotes 
 The prompt contains the instruction, the plan, the text and the step, in this order. Everything before the newest paragraph is the
 exact beginning of the next request, so prompt caches of providers and vLLM's prefix cache can reuse it. When the text does not fit,
 it is shortened to half of the room, so that the beginning remains equal for many further requests.
+
+With write.layout turns, the request is a conversation instead: the prompt with the first step, then each paragraph as the reply to its
+request. The whole request with its reply is then the beginning of the next one, and a server's prefix cache has computed both.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from tasks.agentwrite.planner import render, render_step
 from tasks.prompts import frame, located, placeholders
-from tasks.schema.records import Plan, Step
+from tasks.schema.records import Message, Plan, Step
 
 BYTES_PER_TOKEN = 3.0  # a low estimate, because the teacher's tokenizer is unknown: English has 4 to 5, Chinese about 3
 PLAN_SHARE = 1 / 3  # of the context; of a longer plan, only the chapters and the paragraphs of the current chapter are shown
 SUMMARY_SHARE = 1 / 8  # of the context, for the summary
+TURN = 16  # tokens that a chat template adds around two messages, at most
 
 
 class Window(NamedTuple):
@@ -44,14 +49,21 @@ def pieces_of(template: Path, *, instruction: str, plan: str) -> list[str]:
     return frame(*where, instruction=instruction, plan=plan)
 
 
+def turn_of(template: Path) -> list[str]:
+    """The parts of a later paragraph's request (write.next_prompt) before and after the step. Raises BadPrompt."""
+    return frame(template.stem, ("step",), template.parent)
+
+
 class Frame:
     """The constant parts of a draft's prompts. Built once per plan, or once per chapter if the plan is too long.
 
-    `context`: size of the teacher's context in tokens. `template`: the prompt file; it may leave the plan out. Raises BadPrompt.
+    `context`: size of the teacher's context in tokens. `template`: the prompt file; it may leave the plan out. `following`: the file of
+    write.next_prompt, for `conversation`. Raises BadPrompt.
     """
 
-    def __init__(self, plan: Plan, *, context: int, template: str):
+    def __init__(self, plan: Plan, *, context: int, template: str, following: str | None = None):
         self._plan, self._context, self._template = plan, context, located(Path(template))
+        self._turn = turn_of(located(Path(following))) if following else []
         whole = render(plan.steps, plan.chapters)
         self.short = bool(plan.chapters) and tokens(whole) > PLAN_SHARE * context
         self.outline = whole
@@ -65,6 +77,28 @@ class Frame:
             self._pieces = self._frame(self._chapter_outline(step.chapter))
         head, middle, tail = self._pieces
         return f"{head}{text}{middle}{render_step(number, step)}{tail}"
+
+    def conversation(self, number: int, steps: Sequence[Step], paragraphs: Sequence[str], head: str) -> tuple[Message, ...]:
+        """The request for the last of `steps` as a conversation, in which each paragraph is the reply to the request for its step.
+
+        `number`: of the first of `steps`, from 1; `paragraphs`: of all steps but the last; `head`: what stands for the text before them.
+        """
+        messages = [Message(role="user", content=self.prompt(number, steps[0], head))]
+        for place, paragraph in enumerate(paragraphs, 1):
+            asked = self._asked(number + place, steps[place], new_chapter=steps[place].chapter != steps[place - 1].chapter)
+            messages += [Message(role="assistant", content=paragraph), Message(role="user", content=asked)]
+        return tuple(messages)
+
+    def turn_bytes(self, number: int, steps: Sequence[Step]) -> int:
+        """Bytes of the requests for these steps in a conversation, and of what a chat template adds. `number`: of the first, from 1."""
+        asked = (self._asked(place, step, new_chapter=self.short) for place, step in enumerate(steps, number))
+        return sum(len(text.encode()) + round(TURN * BYTES_PER_TOKEN) for text in asked)
+
+    def _asked(self, number: int, step: Step, *, new_chapter: bool) -> str:
+        """The request for a later paragraph of a conversation. If a prompt has one chapter's plan only, a new chapter's comes first."""
+        before, after = self._turn
+        outline = f"{self._chapter_outline(step.chapter)}\n\n" if self.short and new_chapter else ""
+        return f"{outline}{before}{render_step(number, step)}{after}"
 
     def outline_for(self, step: Step) -> str:
         """The plan in a prompt for `step`: all of it; if it is too long, the chapters with the paragraphs of its chapter."""

@@ -89,7 +89,8 @@ class OpenDraft:
         self._before: dict[int, str] = {}  # the newest prompt of each chain, so that the counts do not depend on the order of replies
 
     def __call__(self, event: Event) -> None:
-        prompt, usage, good = event.request.messages[-1].content, event.reply.usage, event.fault is None
+        prompt = "\n\n".join(message.content for message in event.request.messages)
+        usage, good = event.reply.usage, event.fault is None
         repeated = common_prefix(self._before.get(event.chain, ""), prompt)
         new = bool(event.number and good and event.number not in self.written)
         if event.number:  # a summary's prompt is different; the next paragraph's prompt shares its beginning with the last one's

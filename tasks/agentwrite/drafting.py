@@ -20,7 +20,7 @@ from tasks.judging.verdicts import first_readable
 from tasks.prompts import fill
 from tasks.schema.errors import Unanswered
 from tasks.schema.params import Bounds, Write
-from tasks.schema.records import Plan, Reason, Step, Way
+from tasks.schema.records import Message, Plan, Reason, Step, Way
 from tasks.text.counts import count_words
 from tasks.text.live_checks import Watch
 
@@ -73,7 +73,8 @@ class Drafting:
     def __init__(self, chat: Chat, plan: Plan, write: Write, bounds: Bounds, see: See, *, way: Way | None = None, chain: int = 0):
         self.chain, self.first, self.end = chain, 0, len(plan.steps)  # the steps to write: all of them, or those of a part
         self.chat, self.plan, self.write, self.bounds, self.see, self.way = chat, plan, write, bounds, see, way
-        self.frame = Frame(plan, context=write.context, template=write.prompt)
+        following = write.next_prompt if write.layout == "turns" else None
+        self.frame = Frame(plan, context=write.context, template=write.prompt, following=following)
         self.memory = DraftMemory(context=write.context) if write.memory == "state" else None
         self.earlier = self.new_earlier()
         self.planned = [step.words for step in plan.steps]
@@ -100,17 +101,31 @@ class Drafting:
         paragraphs, planned = list(begun), self.planned[self.first : self.end]
         words = [count_words(paragraph) for paragraph in begun]
         first = self.first + len(begun)
+        asked = list(self.plan.steps[self.first : first])  # the steps so far, with the words that were requested
         for number, step in enumerate(self.plan.steps[first : self.end], first + 1):
-            window = await self.fitted(window, paragraphs, number)
+            window = await self.fitted(window, paragraphs, number, reserved=self._turn_bytes(window, [*asked, step]))
             if self.write.feedback:
                 step = step.model_copy(update={"words": next_words(planned, words, target=self.target, bounds=self.bounds)})
-            prompt = self.frame.prompt(number, step, self.shown(window, paragraphs, step))
+            asked.append(step)
+            messages = self._messages(window, asked, paragraphs)
             last = number == self.end and self.write.feedback
-            paragraph = await self._paragraph(number, step, prompt, self.earlier, so_far=sum(words) if last else None)
+            paragraph = await self._paragraph(number, step, messages, self.earlier, so_far=sum(words) if last else None)
             self.earlier.add(paragraph)
             paragraphs.append(paragraph)
             words.append(count_words(paragraph))
         return paragraphs
+
+    def _messages(self, window: Window, asked: Sequence[Step], paragraphs: Sequence[str]) -> tuple[Message, ...]:
+        """The request for the last of the `asked` steps, which are those of this part so far."""
+        if self.write.layout == "turns":
+            first = window.first
+            return self.frame.conversation(self.first + first + 1, asked[first:], paragraphs[first:], window.head)
+        number, step = self.first + len(asked), asked[-1]
+        return user(self.frame.prompt(number, step, self.shown(window, paragraphs, step))).messages
+
+    def _turn_bytes(self, window: Window, asked: Sequence[Step]) -> int:
+        """Bytes of the requests that a conversation repeats; 0 in one message."""
+        return self.frame.turn_bytes(self.first + window.first + 1, asked[window.first :]) if self.write.layout == "turns" else 0
 
     def part(self, first: int, end: int, *, chain: int) -> "Drafting":
         """The state of a part of the draft, from step `first` up to `end`, that is written for itself. It has its share of the words."""
@@ -131,9 +146,11 @@ class Drafting:
     async def _alone(self, number: int) -> str:
         earlier, own, step = self.new_earlier(), copy(self), self.plan.steps[number - 1]
         own.chain, own.first, own.end = number, number - 1, number
-        return await own._paragraph(number, step, self.frame.prompt(number, step, ""), earlier)
+        return await own._paragraph(number, step, user(self.frame.prompt(number, step, "")).messages, earlier)
 
-    async def _paragraph(self, number: int, step: Step, prompt: str, earlier: Earlier, *, so_far: int | None = None) -> str:
+    async def _paragraph(
+        self, number: int, step: Step, messages: tuple[Message, ...], earlier: Earlier, *, so_far: int | None = None
+    ) -> str:
         """A paragraph without faults. With `so_far` (words before it), the reply that brings the text closest to its target.
 
         With write.takes, so many replies are requested at once, and the best usable one is kept. Raises Lost after write.tries unusable
@@ -142,7 +159,7 @@ class Drafting:
         name, left = f"paragraph {number} of {len(self.planned)}", float(sum(self.planned[number - 1 : self.end]))
 
         async def take(sample: int) -> tuple[Unwritable | None, str]:
-            request = user(prompt, sample=sample)._replace(words=step.words, urgency=left)
+            request = Request(messages, sample, words=step.words, urgency=left)
             return await self.ask(name, number, request, earlier, asked=step.words)
 
         takes = await self._takes(take)

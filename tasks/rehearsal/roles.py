@@ -97,7 +97,7 @@ def answer(
     if "teacher" in model and asks_many(messages):
         return write_many(prompt, seed, miss, reach)
     if "teacher" in model and "<step>" in prompt:
-        return write(prompt, seed, miss)
+        return write(prompt, seed, miss, asked=_last_request(messages))
     if "teacher" in model and "<passage>" in prompt and "<record>" in prompt:
         return record(prompt)
     if "teacher" in model and "<passage>" in prompt:
@@ -137,13 +137,14 @@ def _properties(schema: Mapping[str, object] | None) -> Collection[str]:
     return found if isinstance(found, dict) else ()
 
 
-def write(prompt: str, seed: int, miss: float = 0.0) -> str:
-    """The paragraph for the step in the prompt."""
-    instruction, step = _found(_INSTRUCTION, prompt), _STEP.search(prompt)
+def write(prompt: str, seed: int, miss: float = 0.0, *, asked: str = "") -> str:
+    """The paragraph for the step in the prompt. `asked`: the last request of a conversation that began with the prompt."""
+    asked = asked or prompt
+    instruction, step = _found(_INSTRUCTION, prompt), _STEP.search(asked)
     number, words = (int(step[1]), int(step[2])) if step else (1, PARAGRAPH_WORDS)
     parts = max((int(found) for found in _NUMBER.findall(_found(_PLAN, prompt))), default=number)
     if miss:
-        off = random.Random(f"{seed} {prompt[-600:]}").uniform(-miss, miss)
+        off = random.Random(f"{seed} {asked[-600:]}").uniform(-miss, miss)
         words = max(1, round(words * (1 + off)))
     return _paragraph(instruction, words=words, part=number, parts=max(number, parts), seed=seed)
 
@@ -223,8 +224,14 @@ def note(instruction: str, *, number: int, last: bool) -> str:
     )
 
 
+def _last_request(messages: Sequence[tuple[str, str]]) -> str:
+    return next((content for role, content in reversed(messages) if role == "user"), "")
+
+
 def text_so_far(messages: Sequence[tuple[str, str]]) -> str:
-    """The newest paragraph in a write prompt, or an empty string."""
+    """The newest paragraph in a write prompt or in a conversation of such requests, or an empty string."""
+    if "<step>" in _last_request(messages) and (replies := [content for role, content in messages if role == "assistant"]):
+        return replies[-1].strip()
     found = _TEXT.search(messages[0][1]) if messages else None
     return found[1].strip().split("\n\n")[-1] if found else ""
 

@@ -219,6 +219,7 @@ ParallelParts = Literal["none", "chapters"]
 WriteMemory = Literal["summary", "state"]
 Reflect = Literal["rule", "teacher"]
 Form = Literal["plain", "interleaved"]
+WriteLayout = Literal["text", "turns"]
 
 
 class Write(Section):
@@ -242,8 +243,19 @@ class Write(Section):
         min_length=1,
         description="file: the request for one paragraph; tasks/prompts/write_short.txt is for models that cannot follow the longer one",
     )
+    layout: WriteLayout = Field(
+        "text",  # the default keeps the meaning of params files that were written before this key existed
+        description="how a request shows the text so far; text: in one message, in the prompt; turns: as a conversation, in which each"
+        " paragraph is the reply to its own request, so that the prefix cache of a server has its tokens since they were written",
+    )
+    next_prompt: str = Field(
+        "tasks/prompts/write_next.txt",
+        min_length=1,
+        description="file: with layout turns, the request for a paragraph that is not the first; tasks/prompts/write_next_short.txt is for"
+        " models that need write_short.txt",
+    )
     stop_early: bool = Field(
-        False,  # the default keeps the meaning of params files that were written before this key existed
+        False,  # as for layout
         description="replies are checked while they come; one that loops, refuses, changes its language or is far too long is stopped and"
         " asked for again",
     )
@@ -290,6 +302,10 @@ class Write(Section):
             raise ValueError(f"takes {self.takes} with mode direct, which asks for many paragraphs at once; set takes: 1, or mode: serial")
         if self.mode != "serial" and self.parallel == "chapters":
             raise ValueError(f"parallel: chapters with mode {self.mode}; set mode: serial, or parallel: none")
+        if self.layout == "turns" and self.mode != "serial":
+            raise ValueError(f"layout: turns with mode {self.mode}; set mode: serial, or layout: text")
+        if self.layout == "turns" and self.memory == "state":
+            raise ValueError("layout: turns with memory: state, whose quotes differ in each request; set memory: summary, or layout: text")
         return self
 
 

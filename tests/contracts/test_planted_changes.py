@@ -143,7 +143,8 @@ ONLY_REINFORCE = {"train": {"compare"}, "align": {"compare"}}
 @pytest.mark.parametrize("stage", sorted(versions()))
 def test_a_prompt_file_is_a_dependency_of_the_stages_that_send_it(stage: str) -> None:
     folder = ROOT / "tasks" / "prompts"
-    names = {path.stem for path in folder.glob("*.txt")} - {"judge", "write", "write_short"}  # paths in params.yaml
+    in_params = {"judge", "write", "write_next", "write_next_short", "write_short"}
+    names = {path.stem for path in folder.glob("*.txt")} - in_params
     written = "\n".join(code().reached(stage).values())
     sent = {name for name in names if f"('{name}'" in written} - ONLY_REINFORCE.get(stage, set())
     deps = " ".join(map(str, YAML(typ="safe").load((ROOT / "dvc.yaml").read_text(encoding="utf-8"))["stages"][stage]["deps"])) + " "

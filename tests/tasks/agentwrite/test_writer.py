@@ -11,6 +11,7 @@ from tasks.agentwrite.writer import Event, write_draft
 from tasks.endpoints.chat import Chat, Reply, Request
 from tasks.rehearsal import roles
 from tasks.schema.errors import Unanswered
+from tasks.schema.params import Write
 from tasks.schema.records import Draft, Plan, Reason, Usage
 from tasks.text.counts import count_words
 from tests.tasks.agentwrite.drafts import BOUNDS, WRITE, plan, prose
@@ -200,6 +201,64 @@ def test_a_context_that_cannot_hold_the_plan_is_a_reject() -> None:
     lost = write(Rehearsed(), plan(200), context=2048)
     assert isinstance(lost, Unwritable)
     assert lost.reason == Reason.TOO_LONG
+
+
+class Conversed:
+    """The rehearsal teacher's rules without HTTP, for conversations too."""
+
+    def __init__(self) -> None:
+        self.asked, self.replies = list[Request](), list[str]()
+
+    async def __call__(self, request: Request) -> Reply:
+        messages = [(message.role, message.content) for message in request.messages]
+        self.asked.append(request)
+        self.replies.append(roles.answer("rehearsal-teacher", messages, seed=request.sample))
+        return Reply(self.replies[-1], "stop", Usage(1, 1), 0.0)
+
+
+def test_with_turns_each_request_begins_with_the_whole_request_before_it_and_its_reply() -> None:
+    teacher = Conversed()
+    assert isinstance(write(teacher, plan(6), layout="turns"), Draft)
+    for before, reply, after in zip(teacher.asked, teacher.replies, teacher.asked[1:], strict=False):
+        assert after.messages[: len(before.messages)] == before.messages
+        answered, asked = after.messages[len(before.messages) :]
+        assert (answered.role, answered.content) == ("assistant", reply.strip())
+        assert asked.role == "user"
+        assert reply.strip() not in asked.content
+
+
+def test_turns_ask_for_the_same_steps_and_words_as_one_message() -> None:
+    drafts = [write(Conversed(), plan(6), layout=layout) for layout in ("text", "turns")]
+    assert isinstance(drafts[0], Draft)
+    assert drafts[0] == drafts[1]
+
+
+def test_a_conversation_that_outgrows_the_context_begins_again_with_a_summary() -> None:
+    teacher = Conversed()
+    draft = write(teacher, plan(60), layout="turns", context=4096)
+    assert isinstance(draft, Draft)
+    assert len(draft.paragraphs) == 60
+    writes = [request for request in teacher.asked if "<step>" in request.messages[-1].content]
+    assert all(tokens("".join(message.content for message in request.messages)) <= 4096 for request in writes)
+    assert "<summary>" in writes[-1].messages[0].content
+    last = [message.content for message in writes[-1].messages if message.role == "assistant"]
+    assert tuple(last) == draft.paragraphs[59 - len(last) : 59]
+
+
+def test_a_conversation_shows_the_plan_of_each_new_chapter() -> None:
+    teacher = Conversed()
+    assert isinstance(write(teacher, plan(100, chapters=10), layout="turns", context=8192), Draft)
+    for request in teacher.asked:
+        turns = [message.content for message in request.messages if message.role == "user"]
+        number = turns[-1].rpartition("<step>\nParagraph ")[2].partition(" ")[0]
+        if number.isdigit():
+            assert any(turn.count(f"Paragraph {number} - Main Point") > (turn is turns[-1]) for turn in turns)
+
+
+@pytest.mark.parametrize("other", [{"mode": "parallel"}, {"mode": "direct"}, {"memory": "state"}])
+def test_turns_are_for_serial_writing_without_quotes(other: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="layout: turns with"):
+        Write.model_validate(WRITE.model_dump() | {"layout": "turns"} | other)
 
 
 def test_the_short_prompt_shows_request_text_and_step_and_leaves_the_plan_out() -> None:
