@@ -1,6 +1,6 @@
 """Compare the ways to write a text, by a real model on a real server: `python -m benchmarks.write_modes_real`.
 
-12 plans of 600 words, with three chapters of two paragraphs, are written in each way by SmolLM2 (or by `--model`), eight texts at once,
+12 plans of 600 words, with three chapters of two paragraphs, are written in each way by SmolLM2 (or by `--model`), all texts at once,
 with the checks and tries of profiles/smollm2.yaml and equal seeds. All ways share one server. `write.stop_early` is on in all rows but one.
 
 Columns: seconds; drafts, the others being rejects; calls; completion tokens, by the server's counter; S_l of the drafts, and S_l without
@@ -18,7 +18,7 @@ from typing import Annotated, NamedTuple
 
 import typer
 
-from benchmarks.agentwrite_real import COMPUTED, MAX_TOKENS, PARAMS, SLOTS, TEMPERATURE, counted, plans
+from benchmarks.agentwrite_real import COMPUTED, MAX_TOKENS, PARAMS, TEMPERATURE, counted, plans
 from benchmarks.serving import installed
 from tasks.agentwrite.chapters import AROUND, ranges
 from tasks.agentwrite.seams import RUN, seam_fault
@@ -37,10 +37,12 @@ from tasks.text.counts import count_words, s_l
 from tasks.text.unrepeated import count_without_loops
 
 EACH = 2  # paragraphs of a chapter
+SLOTS = 32  # requests at once
 WATCHED, UNWATCHED = "serial", "serial, without stop_early"
 WAYS: dict[str, dict[str, object]] = {
     WATCHED: {"mode": "serial"},
     UNWATCHED: {"mode": "serial", "stop_early": False},
+    "serial, turns": {"mode": "serial", "layout": "turns"},
     "parallel": {"mode": "parallel"},
     "chapters": {"mode": "serial", "parallel": "chapters"},
     "direct": {"mode": "direct"},
@@ -145,7 +147,7 @@ async def compare(model: str, server: str, texts: int, only: Sequence[str], seed
     servers = {name: own for name, own in installed(settings()).items() if name in COMPUTED}
     if server not in servers:
         raise SystemExit(f"{server or 'no server'}: not installed; installed are: {', '.join(servers) or 'none'}")
-    print(f"{model} on {server}, {texts} texts of 600 words, {SLOTS} at once, seed {seed}, {os.cpu_count()} cores")
+    print(f"{model} on {server}, {texts} texts of 600 words, {SLOTS} requests at once, seed {seed}, {os.cpu_count()} cores")
     lengths = f"{'S_l':23}{'without loops':20}"
     print(f"{'':28}{'s':>7}{'drafts':>8}{'calls':>7}{'stopped':>9}{'completion':>12}   {lengths}{'repeated':>10}{'seams':>7}")
     asked, found = [chaptered(plan) for plan in plans(texts)], dict[str, Way]()
