@@ -20,6 +20,7 @@ from typing import Annotated, Any, NamedTuple
 import psutil
 import typer
 
+from benchmarks import near_copies
 from benchmarks.processes import cpu_seconds
 from tasks.cluster.engine import connect
 from tasks.rehearsal.wildchat import write_chats
@@ -29,6 +30,7 @@ from tasks.text.length_requests import parse_length_request
 DATA = Path(__file__).parents[2] / "shared" / "data"
 LABELS = Path(__file__).with_name("writingbench_lengths.jsonl")  # 120 of 222 prompts, drawn at random, labelled by hand
 PEER_SHARE, WIDE_ROWS, WIDE_REPLY = 10, 20_000, 3_000
+NEAR_ROWS = 20_000  # of the comparison of near-duplicates alone
 
 
 def main(
@@ -36,12 +38,14 @@ def main(
     work: Annotated[str, typer.Option(hidden=True, help="ours or peer: in a process of its own, so that its memory can be told")] = "",
     folder: Annotated[Path, typer.Option(hidden=True)] = Path(),
     ratios: Annotated[bool, typer.Option("--ratios", help="measure a tenth of the rows, and no more")] = False,
+    datatrove: Annotated[Path | None, typer.Option(help="an interpreter with datatrove, for the near-duplicates alone")] = None,
 ) -> None:
     """The filters and the near-duplicate search of collect, beside `datasets`."""
     if work:
         {"ours": ours, "peer": peer}[work](folder)
         return
     length_requests()
+    near_copies.main(min(rows, NEAR_ROWS), datatrove)
     with tempfile.TemporaryDirectory() as scratch:
         print(f"\n{'rows sifted':34}{'rows':>10}{'wall s':>9}{'CPU s':>8}{'rows/s':>9}{'left':>9}{'MiB':>7}", flush=True)
         share, full, wide = (Path(scratch) / name for name in ("share", "full", "wide"))
