@@ -1,4 +1,4 @@
-"""Promotions on a real MLflow server and a real S3 server: two machines at once, a laptop's cache.
+"""Promotions on a real MLflow server and a real S3 server: two machines at once, a laptop's cache, a server killed in the middle.
 
 A machine is a folder with a home and a clone of its own, and its stages are processes of their own. The rehearsal serves the versions.
 """
@@ -27,6 +27,7 @@ from tasks.tracking.checkpoint import digest
 from tests.conftest import ROOT
 from tests.tasks.promotions import candidate
 from tests.tasks.storage import servers
+from tests.tasks.tracking.registry_server import Fault, RegistryProxy
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
@@ -176,6 +177,49 @@ def test_of_two_promotions_at_once_from_two_machines_one_wins_and_registry_and_s
     got = fetch("checkpoint", tmp_path / "got", source=place(), version="champion", label=None).folder
     assert digest(got) == champion() == versions.resolve(s3.connect(), place(), "checkpoint", "champion").labels["checkpoint_digest"]
     assert len(registry.versions()) == 3
+
+
+MOMENTS: tuple[tuple[str, Fault], ...] = (
+    ("PUT", "dead after"),  # a file is stored
+    ("POST model-versions/create", "dead"),
+    ("POST model-versions/create", "dead after"),
+    ("POST model-versions/set-tag", "dead after"),  # in the middle of the decision
+)
+
+
+def test_a_server_that_is_killed_in_the_middle_leaves_one_version_and_no_champion_that_was_not_served(
+    server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one, proxy = machine(tmp_path / "one", weights=b"one", s_bar=70.0), RegistryProxy(server.url)
+    proxy.kill = server.kill
+    own = {"LONGWRITER_TRACKING_URI": proxy.url, "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1"}
+
+    def killed(words: list[str], request: str, fault: Fault) -> str:
+        seen = proxy.seen.copy()
+        proxy.rule = lambda asked, before: fault if asked.startswith(request) and before == seen.count(asked) else None
+        done = ran(one, words, **own)
+        assert proxy.dead, done.stdout + done.stderr
+        assert done.returncode == 1
+        (line,) = [line for line in done.stderr.splitlines() if line.startswith("error: ")]
+        assert done.stderr.splitlines()[-1] == line
+        assert re.search(r"MLflow: .*no reply from 127\.0\.0\.1:\d+ .*; run again when it works$", line), line
+        server.start()
+        proxy.alive()
+        return done.stdout
+
+    for request, fault in MOMENTS:
+        assert "champion" not in killed(PROMOTE, request, fault)
+        assert champion() is None
+        assert not (one / "data/promote/promoted.json").exists()
+    good(ran(one, PROMOTE, **own))
+    assert [version.number for version in registry.versions()] == ["1"]
+    assert champion() is None, "it was not served yet"
+    assert "is champion" not in killed(SERVE, "POST registered-models/alias", "dead")
+    assert champion() is None
+    good(ran(one, SERVE, **own))
+    assert champion() == student(one)
+    assert [version.number for version in registry.versions()] == ["1"]
+    proxy.close()
 
 
 def dvc(folder: Path, *words: str, **more: str) -> str:

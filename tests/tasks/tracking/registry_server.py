@@ -56,6 +56,7 @@ class RegistryProxy:
         self._upstream = urlsplit(upstream).netloc
         self.rule: Rule = lambda request, before: None
         self.dead = False
+        self.kill: Callable[[], object] = lambda: None  # called when it dies
         self.seen: list[str] = []
         self._lock = threading.Lock()
         proxy = self
@@ -88,6 +89,8 @@ class RegistryProxy:
             fault = "refused" if self.dead else self.rule(request, self.seen.count(request))
             self.seen.append(request)
             self.dead = self.dead or fault in ("dead", "dead after")
+        if fault == "dead":
+            self.kill()
         if fault in ("refused", "dead"):
             handler.close_connection = True
             return
@@ -96,6 +99,8 @@ class RegistryProxy:
         answer = connection.getresponse()
         content = answer.read()
         connection.close()
+        if fault == "dead after":
+            self.kill()
         if fault:
             handler.close_connection = True
             return

@@ -86,8 +86,9 @@ def test_a_server_killed_at_any_moment_leaves_nothing_that_a_repetition_does_not
     assert run(folder, served=False).alias == "champion"
     assert [one.number for one in registry.versions()] == ["1"]
     assert aliases() == {}, "it was not served yet"
-    for moment in ((TAG, "dead after"), (ALIAS, "dead"), (ALIAS, "dead after")):
-        dies(proxy, *moment)
+    served: tuple[tuple[str, Fault], ...] = ((TAG, "dead after"), (ALIAS, "dead"), (ALIAS, "dead after"))
+    for request, fault in served:
+        dies(proxy, request, fault)
         with pytest.raises(EndpointError, match=r"; not put back are .*; run again when it works"):
             registry.make_champion("1", tags={"served": "yes"})
         proxy.alive()
