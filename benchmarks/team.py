@@ -16,6 +16,7 @@ import os
 import re
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -50,6 +51,7 @@ def main() -> None:
     parser.add_argument("checkout", nargs="?", type=Path, default=Path(), help="a checkout with a finished `longwriter run`")
     parser.add_argument("--only", choices=["pull", "promote", "flows"], help="measure one of them")
     given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that the servers are stopped
     with tempfile.TemporaryDirectory(prefix="longwriter-bench-", dir="/tmp") as scratch:
         Path(scratch).chmod(0o755)
         copy = _copied(given.checkout.resolve(), Path(scratch) / "checkout")

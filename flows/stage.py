@@ -21,4 +21,4 @@ def stage(name: StageName, commit: CommitHash = "", push: bool = True) -> dict[s
             checkout.at(commit)
         except checkout.CheckoutError as error:
             raise BadSettings(str(error)) from None
-    return stages.run(name, push=push)
+    return stages.run(name, push=push, alone=bool(commit))

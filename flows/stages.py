@@ -50,12 +50,13 @@ class StageFailed(PipelineError):
         self.exit_code = exit_code
 
 
-def run(target: str | None = None, *, push: bool = False, elsewhere: bool = False) -> dict[str, str]:
+def run(target: str | None = None, *, push: bool = False, elsewhere: bool = False, alone: bool = False) -> dict[str, str]:
     """Bring `target` and every stage that it needs up to date, by default all stages of dvc.yaml; returns {stage: state}.
 
     Stops at the first failing stage and raises its error. `push` sends each stage's outputs and run cache to DVC's remote, so that other
     machines can restore them, and publishes dataset and checkpoint to LONGWRITER_STORE, if it is set. `elsewhere` runs stages that have
-    a work pool in dvc.yaml on that pool's workers, and restores their outputs here.
+    a work pool in dvc.yaml on that pool's workers, and restores their outputs here. With `alone`, only the target's results are published:
+    another flow handed the target over, and publishes those of the earlier stages.
     """
     if runtime.flow_run.id and os.environ.get("PREFECT__FLOW_RUN_ID"):
         die_with_parent()  # in a worker's run: nothing may survive if the worker is killed
@@ -82,7 +83,7 @@ def run(target: str | None = None, *, push: bool = False, elsewhere: bool = Fals
                 states[stage.name] = _run_stage(stage, partial(artifacts.after, repo, stage.name, work), list(states))
             if push and remote and not pool and states[stage.name] == COMPLETED:
                 as_task(f"push {stage.name}", "its outputs and its run to DVC's remote", partial(_push, stage.name))()
-            for words in publication.AFTER.get(stage.name, []) if publish else []:
+            for words in publication.AFTER.get(stage.name, []) if publish and (not alone or stage.name == target) else []:
                 as_task(" ".join(words[:2]), "to the store of LONGWRITER_STORE", partial(by_child, "tasks.storage", *words))()
         if push and remote:
             as_task("push", "what an earlier run could not send", _push)()

@@ -28,7 +28,6 @@ SIZE = "checkpoint_bytes"  # tag of a version: the size of its files together
 MODEL = "model_id"  # tag of a version: its logged model. MLflow's own field of this name is not kept by its SQL stores
 GGUF, GGUF_CHECK = "gguf_sha256", "gguf_check"  # tags of a version: its checked export for llama.cpp, and what the check found
 IDENTITY = "registry"  # tag of the registered model: a random id, the same for every client of this registry
-READY = "READY"  # status of a logged model that has all its files
 WAITS = "passed the gate, becomes champion once it has been served: "  # the beginning of a version's description
 TRAINED = ("reinforced/loss", "aligned/loss", "student/loss")  # final metrics; each training run has one of them
 ADDRESS = re.compile(r"models:/(?P<name>[^/@:']+)(?:@(?P<alias>[^/@]+)|/(?P<number>[1-9]\d*))")
@@ -66,7 +65,11 @@ def register(folder: Path, *, run_id: str, tags: Mapping[str, str]) -> Version:
 
 
 def _logged(client: "MlflowClient", folder: Path, kept: list[Path], *, digest: str, run_id: str) -> str:
-    """The id of the logged model with the checkpoint's files. One that an interrupted registration left is continued."""
+    """The id of the logged model with the checkpoint's files.
+
+    One that is there, from an interrupted registration or of a deleted version, is used again. Its files are stored again in any case,
+    because some may be missing.
+    """
     begun, about, tags = experiment(client), f"tags.{DIGEST} = '{digest}' AND source_run_id = '{run_id}'", {DIGEST: digest}
 
     def search() -> "LoggedModel | None":
@@ -76,13 +79,11 @@ def _logged(client: "MlflowClient", folder: Path, kept: list[Path], *, digest: s
         return client.create_logged_model(begun, name=names().model, source_run_id=run_id, model_type="causal-lm", tags=tags)
 
     model = search() or created(create, search)
-    if str(model.status) == READY:
-        return str(model.model_id)
     with TemporaryDirectory() as scratch:
         files = [flavor.Artifact(path, _below(folder, path)) for path in kept]
         for one in [*files, *flavor.artifacts(folder, kept, Path(scratch), model_id=model.model_id, run_id=run_id)]:
             client.log_model_artifact(model.model_id, str(one.path), artifact_path=one.folder)
-    client.finalize_logged_model(model.model_id, READY)
+    client.finalize_logged_model(model.model_id, "READY")
     return str(model.model_id)
 
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prefect import flow
 
 from flows import publication, stages
 from flows.longwriter import longwriter
@@ -55,8 +56,17 @@ def test_a_flow_publishes_after_the_stage_and_wrong_credentials_stop_it_before_t
     assert (done / "ran.log").exists()
 
 
+<<<<<<< HEAD
 @pytest.mark.integration
+=======
+@flow(name="third alone")
+def third_alone() -> dict[str, str]:
+    return stages.run("third", push=True, alone=True)
+
+
+>>>>>>> 7705cf2 (A stage that was handed over publishes its own results only; a registration stores its files in any case)
 def test_a_publication_that_fails_is_told_by_its_own_line(done: Path, store: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publication, "AFTER", {"second": [["publish", "toy", "no-such-folder"]]})
     with pytest.raises(stages.StageFailed, match=r"tasks.storage publish: no-such-folder: no such folder"):
         longwriter(push=True)
+    assert set(third_alone().values()) == {"Cached"}, "of a stage that was handed over, only its own results are published"

@@ -90,6 +90,17 @@ def test_a_registration_that_is_interrupted_is_continued_and_makes_nothing_twice
         assert (registry.fetch(f"models:/longwriter/{number}") / "model.safetensors").read_bytes() == name.encode()
 
 
+def test_a_deleted_version_whose_files_are_gone_is_registered_again_with_its_files(tmp_path: Path, home: Path) -> None:
+    folder, run = checkpoint(tmp_path / "a"), runs.record("train", "abc")
+    registry.register(folder, run_id=run, tags={})
+    connect().delete_model_version(names().model, "1")
+    for path in (home / "mlartifacts").rglob("model.safetensors"):
+        path.unlink()
+    assert registry.register(folder, run_id=run, tags={}).number == "2"
+    assert registry.files_missing("2") is None
+    assert (registry.fetch("models:/longwriter/2") / "model.safetensors").read_bytes() == b"weights"
+
+
 @pytest.mark.parametrize("name", ["training_args.bin", "optimizer.pt", "nested/rng_state.pth", "model.PKL", "last.ckpt"])
 def test_a_pickle_in_a_checkpoint_is_refused_by_name(tmp_path: Path, name: str) -> None:
     folder = checkpoint(tmp_path / "a")
