@@ -29,7 +29,7 @@ from tests.tasks.promotions import candidate
 from tests.tasks.storage import servers
 from tests.tasks.tracking.registry_server import Fault, RegistryProxy
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]
 
 PROMOTE = ["tasks.promote", "data/train", "data/align", "data/reinforce", "data/score", "data/general.json", "data/dataset", "data/promote"]
 SERVE = ["tasks.serve", "data/promote/promoted.json", "data/serve"]

@@ -56,15 +56,12 @@ def test_a_flow_publishes_after_the_stage_and_wrong_credentials_stop_it_before_t
     assert (done / "ran.log").exists()
 
 
-<<<<<<< HEAD
-@pytest.mark.integration
-=======
 @flow(name="third alone")
 def third_alone() -> dict[str, str]:
     return stages.run("third", push=True, alone=True)
 
 
->>>>>>> 7705cf2 (A stage that was handed over publishes its own results only; a registration stores its files in any case)
+@pytest.mark.integration
 def test_a_publication_that_fails_is_told_by_its_own_line(done: Path, store: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(publication, "AFTER", {"second": [["publish", "toy", "no-such-folder"]]})
     with pytest.raises(stages.StageFailed, match=r"tasks.storage publish: no-such-folder: no such folder"):
