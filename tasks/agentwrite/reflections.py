@@ -23,7 +23,8 @@ from tasks.text.thoughts import TAG
 from tasks.text.wrong_language import other_language
 
 WORDS = 60  # of a note, at most; Chinese: characters
-MOST = 2 * WORDS  # from which a note is refused
+MOST = 2 * WORDS  # more are refused
+LONGEST = 20 * WORDS  # characters; more are refused
 QUOTED = {"en": 60, "zh": 25}  # characters that a note may have in common with a paragraph
 
 
@@ -65,8 +66,8 @@ def read_note(reply: str, *, near: Sequence[str], language: Language) -> str:
     note = " ".join(reply.split())
     if not note:
         raise ReplyError("the note is empty")
-    if (words := count_words(note)) > MOST:
-        raise ReplyError(f"the note has {words} words, {WORDS} at most are wanted")
+    if (words := count_words(note)) > MOST or len(note) > LONGEST:
+        raise ReplyError(f"the note has {words} words and {len(note)} characters, {WORDS} words at most are wanted")
     if tag := TAG.search(note):
         raise ReplyError(f"the note has a tag of thoughts: {tag[0]}")
     if evidence := refusal(note) or other_language(note, language):

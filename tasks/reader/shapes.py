@@ -13,6 +13,7 @@ import orjson
 from tasks.schema.errors import BadInput
 from tasks.schema.records import Step
 from tasks.sources.turns import Misfit
+from tasks.text.thoughts import split_thoughts
 
 ANSWERS = (
     "response",
@@ -147,6 +148,8 @@ def _draft(data: Row) -> Shape:
 
 def _sample(data: Row) -> Shape:
     shape = _conversation(data, "")
+    if shape.parts and (trace := _str(data, "trace")):
+        shape = shape._replace(parts=(shape.parts[0]._replace(thoughts=split_thoughts(trace).reasoning),))
     return shape._replace(kind="sample", asked=_int(data, "asked_words"), written=_int(data, "written_words"))
 
 

@@ -77,7 +77,7 @@ def gather(data: Path, params: Params, *, version: str, commit: str) -> ReleaseF
         sources=[*params.collect.sources, *(params.assemble.general.sources if params.assemble.general.ratio else ())],
         metrics={stage: _numbers(data / stage / "metrics.json") for stage in MAKERS},
         rejects={stage: dict(Counter(str(reject.reason) for reject in _rejects(data / stage)).most_common()) for stage in MAKERS},
-        prompts={name: _sha256(Path(__file__).parents[1] / "prompts" / f"{name}.txt") for name in PROMPTS},
+        prompts={name: _sha256(Path(__file__).parents[1] / "prompts" / f"{name}.txt") for name in _prompts(params)},
         costs=totals(_of_data(own.home / JOURNAL), own.prices),
         priced=frozenset(own.prices),
         verdict=verdict,
@@ -93,6 +93,11 @@ def trained_on_this() -> bool:
     words = [sys.executable, "-m", "dvc", "status", "--json", "--with-deps", "score"]
     done = subprocess.run(words, capture_output=True, text=True)
     return done.returncode == 0 and done.stdout.strip() == "{}"
+
+
+def _prompts(params: Params) -> Sequence[str]:
+    """The names of the prompts that made the data."""
+    return (*PROMPTS, "reflect") if params.write.reflect == "teacher" else PROMPTS
 
 
 def _part(folder: Path) -> DatasetPart:

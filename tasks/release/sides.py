@@ -20,7 +20,7 @@ class ComparedFields(NamedTuple):
     """The fields of a row that are compared."""
 
     request: str  # digest
-    answer: str  # digest
+    answer: str  # digest; of the trace, if the row has one
     written: int
     asked: int | None
     language: str
@@ -74,7 +74,9 @@ def side_of(path: Path) -> Side:
         written, digest = count_words(answer), text_id(request)
         known = row.id if row.id != row.source else digest
         score = s_l(row.asked, written) if row.asked else None
-        found[_free(known, found)] = ComparedFields(digest, text_id(answer), written, row.asked, row.language, row.origin, score)
+        found[_free(known, found)] = ComparedFields(
+            digest, text_id(row.trace or answer), written, row.asked, row.language, row.origin, score
+        )
     return found
 
 

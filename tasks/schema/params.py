@@ -700,11 +700,8 @@ class Params(Section):
                 f"promote.max_length_variation is {self.promote.max_length_variation:g}, and predict.samples is {self.predict.samples}:"
                 " one answer to a prompt has no variation; set predict.samples to 2 or more, or promote.max_length_variation to null"
             )
-        if self.sample.prompts and self.assemble.chosen.form == "interleaved":
-            raise ValueError(
-                f"assemble.recipe {self.assemble.recipe} has the form interleaved, and sample.prompts is {self.sample.prompts}: alignment"
-                " trains on answers without thoughts, and would undo the thinking; set sample.prompts to 0"
-            )
+        if self.assemble.chosen.form == "interleaved":
+            _check_traces(self.assemble.recipe, self.sample, self.pack, self.models.candidate)
         if self.reinforce.prompts:
             _check_reward_judge(self.models, self.reinforce)
         if self.predict.base and self.base.model == "tiny":
@@ -715,6 +712,20 @@ class Params(Section):
             )
             raise ValueError(f"predict.stop_early is true, and {problem}")
         return self
+
+
+def _check_traces(recipe: str, sample: SampleSection, pack: Pack, candidate: Model) -> None:
+    """Raises ValueError if alignment would undo the thinking, or if an answer as long as the longest trace would be cut."""
+    if sample.prompts:
+        raise ValueError(
+            f"assemble.recipe {recipe} has the form interleaved, and sample.prompts is {sample.prompts}: alignment trains on answers"
+            " without thoughts, and would undo the thinking; set sample.prompts to 0"
+        )
+    if candidate.max_tokens < pack.context:
+        raise ValueError(
+            f"assemble.recipe {recipe} has the form interleaved, pack.context is {pack.context}, and models.candidate.max_tokens is"
+            f" {candidate.max_tokens}: answers with their thoughts could be cut; set max_tokens to {pack.context} or more"
+        )
 
 
 RANKING = "ranking"  # the reward that asks models.reward_judge

@@ -120,12 +120,16 @@ class ChosenTags(NamedTuple):
 
 
 def tags_for(tokenizer: "PreTrainedTokenizerBase", template: str, *, model: str) -> ChosenTags:
-    """The tags for a base with this published chat template: its own; else the first of ours that its tokenizer gives back.
-
-    `model`: its name in the note. A tag that is a special token is of no use: servers leave special tokens out of an answer.
-    """
+    """The tags for a base with this published chat template. `model`: its name in the note. A child process renders the template."""
     tokens = {name: token for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
-    form = thinking_form(template, tokens)
+    return choose_tags(tokenizer, thinking_form(template, tokens), model=model)
+
+
+def choose_tags(tokenizer: "PreTrainedTokenizerBase", form: ThinkingForm, *, model: str) -> ChosenTags:
+    """The tags for a base with this thinking form: its own; else the first of ours that its tokenizer gives back.
+
+    A tag that is a special token is of no use: servers leave special tokens out of an answer.
+    """
     if form.tags and _comes_back(tokenizer, form.tags):
         return ChosenTags(form.tags)
     ours = next((tags for tags in SPARE if _comes_back(tokenizer, tags)), SPARE[0])

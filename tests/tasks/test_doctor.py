@@ -73,6 +73,18 @@ def test_each_fault_of_a_base_is_one_line(tmp_path: Path) -> None:
         require(base(with_base(tmp_path / "good")))
 
 
+@pytest.mark.slow  # tests/tasks/models/test_thinking.py has the choice of the tags
+def test_the_tags_of_a_thinking_writer_are_named(tmp_path: Path) -> None:
+    folder = str(model(tmp_path / "model", marked(GOOD)))
+    recipe = {"recipe": "longwriter-interleaved"}
+    given = params(
+        lambda tree: (tree["base"].update({"model": folder}), tree["assemble"].update(recipe), tree["sample"].update({"prompts": 0}))
+    )
+    thoughts = by_name(base(given))["thoughts"]
+    assert thoughts.status == "ok"
+    assert thoughts.detail.endswith("its chat template has no thinking form; its thoughts are trained in <think> and </think>")
+
+
 def test_a_template_that_drops_system_turns_is_a_warning(tmp_path: Path) -> None:
     found = by_name(base(with_base(model(tmp_path / "model", marked(GOOD, system="")))))
     assert found["chat template"].status == "warning"

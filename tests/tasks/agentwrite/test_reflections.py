@@ -88,6 +88,7 @@ def test_the_notes_are_in_the_trace_and_not_in_the_text() -> None:
     [
         ("", "the note is empty"),
         ("word " * (MOST + 1), f"the note has {MOST + 1} words"),
+        ("x" * 1_300, "the note has 1 words and 1300 characters"),
         ("A note. </think> More.", "the note has a tag of thoughts: </think>"),
         ("I'm sorry, but I can't help with that request.", "no note: "),
         ("这一段已经写完了，下面要接着写面包的历史，并且不要重复前面的内容，也不要改变语气。" * 2, "no note: zh instead of en"),

@@ -13,7 +13,7 @@ from tasks.text.thoughts import split_thoughts
 from tasks.text.traces import OURS, SPARE, Tags, TraceBlock, interleave
 from tasks.training.conversations import IGNORED, Encoder
 from tasks.training.tokenizer import CHAT_TEMPLATE
-from tasks.training.traced import Traced, Unrenderable, tags_for
+from tasks.training.traced import Traced, Unrenderable, choose_tags, tags_for
 from tests.tasks.models.marked_templates import GOOD, PROMPT, marked
 from tests.tasks.models.template_table import TOKENS, published
 from tests.tasks.training.packs import answers, encoded
@@ -129,7 +129,7 @@ def test_a_base_without_a_thinking_form_gets_our_tags_and_one_line_says_so(token
 def test_tags_that_a_server_leaves_out_of_an_answer_are_not_used() -> None:
     made = encoded(answers(8))[0]
     made.add_special_tokens({"extra_special_tokens": ["[THINK]", "[/THINK]", "<think>"]})
-    chosen = tags_for(made, PARTS, model="org/model")
+    chosen = choose_tags(made, found()["parts"], model="org/model")
     assert chosen.tags == SPARE[1]
     assert chosen.note == (
         "org/model: servers leave the special tokens [THINK] and [/THINK] of its chat template out of an answer; "

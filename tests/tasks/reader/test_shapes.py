@@ -72,6 +72,14 @@ def test_rows_of_other_tools_are_read(row: dict[str, Any], kind: str, prompt: st
     assert shape.problem == ""
 
 
+def test_the_thoughts_of_a_trace_are_folded_beside_the_text_of_its_sample() -> None:
+    turns = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Yes."}]
+    row = {"messages": turns, "asked_words": 1, "written_words": 1, "trace": "<think>\nA plan.\n</think>\n\nYes."}
+    shape = shape_of(row)
+    assert (shape.kind, shape.parts[0].text, shape.parts[0].thoughts) == ("sample", "Yes.", "A plan.")
+    assert shape_of({**row, "trace": None}).parts[0].thoughts == ""
+
+
 def test_thoughts_are_kept_apart() -> None:
     assert shape_of({"prompt": "p", "response": "<think>hm</think>Text."}).parts[0].thoughts == "hm"
 

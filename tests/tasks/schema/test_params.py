@@ -112,6 +112,13 @@ def test_a_form_that_does_not_fit_is_named(tmp_path: Path, before: str, after: s
     assert says in str(error.value)
 
 
+def test_answers_with_thoughts_must_not_be_cut(tmp_path: Path) -> None:
+    text = (ROOT / "profiles/smollm2-interleaved-recorded.yaml").read_text().replace("context: 3072", "context: 5000")
+    (tmp_path / "params.yaml").write_text(text)
+    with pytest.raises(BadParams, match="could be cut; set max_tokens to 5000 or more"):
+        load(tmp_path / "params.yaml")
+
+
 def test_recorded_answers_have_no_teacher_who_reflects(tmp_path: Path) -> None:
     text = (ROOT / "profiles/smollm2-recorded.yaml").read_text().replace("  consistency: false", "  consistency: false\n  reflect: teacher")
     (tmp_path / "params.yaml").write_text(text)

@@ -58,3 +58,9 @@ def test_a_row_without_an_answer_is_named_by_line_and_field(tmp_path: Path) -> N
     (tmp_path / "answers.jsonl").write_text('{"prompt": "Write.", "output": "One."}\n{"prompt": "Write."}\n')
     with pytest.raises(BadInput, match=r"answers\.jsonl:2: response: missing field"):
         list(read_texts(tmp_path / "answers.jsonl"))
+
+
+def test_the_study_trains_on_texts_without_their_traces(tmp_path: Path) -> None:
+    traced = text_of("Bread is old.", 3).model_copy(update={"trace": "<think>\nA plan.\n</think>\n\nBread is old."})
+    write_dataset(tmp_path / "dataset", [traced], traced=True)
+    assert list(read_texts(tmp_path / "dataset")) == [text_of("Bread is old.", 3)]
