@@ -3,7 +3,7 @@
 import re
 from typing import NamedTuple
 
-from tasks.text.thoughts import BLOCK_END, FENCE, GAP, TAG, SplitReply, closing_block, opens_block, split_leading
+from tasks.text.thoughts import FENCE, GAP, TAG, SplitReply, closing_block, opens_block, split_leading
 
 HELD = 48  # characters at the beginning that may still become a tag, and at the end that may be half of one
 _MAY_BEGIN = re.compile(r"[\s\ufeff]*(?:$|[<\[◁]|a(?:n(?:a(?:l(?:y(?:s(?:is?)?)?)?)?)?)?$|analysis)")
@@ -56,7 +56,10 @@ class LiveThoughts:
         """What was held back until the end."""
         if self._state == "thinking" and (split := self._split()).text:
             return self._close(split)
-        parts = self._between(ended=True) if self._state == "between" else []
+        parts, before = list[LivePart](), ""
+        while self._state == "between" and self._held != before:  # several blocks may have come in the last piece
+            before = self._held
+            parts += self._between(ended=True)
         held, self._held = self._held, ""
         if self._state == "between":  # the thoughts were cut off
             held = TAG.sub("", held, count=1)
@@ -106,12 +109,10 @@ class LiveThoughts:
             return []
         tags = list(TAG.finditer(self._held))
         closing = closing_block(tags)
-        if closing is None or not (gap := BLOCK_END.match(self._held, closing.end())):
+        if closing is None or (not ended and closing.end == len(self._held)):
             return []
-        if not ended and gap.end() == len(self._held):
-            return []
-        thoughts = self._held[tags[0].end() : closing.start()].strip()
-        self._state, self._held, self._before = "answer", self._held[gap.end() :], "\n\n"
+        thoughts = self._held[tags[0].end() : closing.start].strip()
+        self._state, self._held, self._before = "answer", self._held[closing.end :], "\n\n"
         return [*([LivePart(thoughts, thought=True)] if thoughts else []), *self._after_thoughts()]
 
     def _answer(self) -> list[LivePart]:

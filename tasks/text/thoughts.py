@@ -4,8 +4,8 @@ Servers with a reasoning parser return the reasoning in a separate field. Withou
 model's chat template. Reasoning comes first. A tag mentioned later in a sentence, in quotes or in a code block belongs to the text.
 
 A model that plans while it writes also reasons between its paragraphs. After reasoning at the beginning, a block in tags that is a
-paragraph of its own is reasoning too: it is removed with the white space after it, so that the text around it stays as it is. A block
-after a line that ends with a colon is an example, and text.
+paragraph of its own is reasoning too: it is removed with the white space after it, so that the text around it stays as it is. A closing
+tag on a line of its own needs no blank line after it. A block after a line that ends with a colon is an example, and text.
 
 Known forms: <think>, <thinking>, <thought>, <reasoning> (DeepSeek, Qwen and most others), [THINK] (Magistral), ◁think▷ (Kimi),
 <seed:think> (Seed), <|START_THINKING|> (Command), <|begin_of_thought|> (Sky-T1) and the channels of gpt-oss. A closing tag alone
@@ -47,7 +47,8 @@ _ANNOUNCED = re.compile(  # words that introduce the mention of a tag; the reaso
 )
 FENCE = "\n```"  # begins or ends a block of code
 GAP = 80  # characters before a tag that are read
-BLOCK_END = re.compile(r"[ \t]*(?:\Z|(?:\r?\n[ \t]*){2,}|\r?\n\s*\Z)")
+_BLOCK_END = re.compile(r"[ \t]*(?:\Z|(?:\r?\n[ \t]*){2,}|\r?\n\s*\Z)")
+_LINE_END = re.compile(r"[ \t]*\r?\n")
 _LINE = 200  # characters of the line before a tag that are read
 
 
@@ -111,11 +112,29 @@ def opens_block(tag: re.Match[str], fences: int) -> bool:
     return blank and fences % 2 == 0 and not before.rstrip().endswith((":", "：")) and not _mentioned(tag)
 
 
-def closing_block(tags: Iterable[re.Match[str]]) -> re.Match[str] | None:
-    """The tag that closes the first tag and ends a paragraph, or None."""
+class ClosingBlock(NamedTuple):
+    """Where a block of reasoning ends: the positions of its closing tag, and of the text after it."""
+
+    start: int
+    end: int
+
+
+def closing_block(tags: Iterable[re.Match[str]]) -> ClosingBlock | None:
+    """The end of the block that the first tag opens: a closing tag that ends a paragraph or has a line of its own; None without one."""
     rest = iter(tags)
     family = _family(next(rest))
-    return next((tag for tag in rest if not tag["open"] and _family(tag) == family and BLOCK_END.match(tag.string, tag.end())), None)
+    for tag in rest:
+        if not tag["open"] and _family(tag) == family and (end := _block_end(tag)):
+            return ClosingBlock(tag.start(), end.end())
+    return None
+
+
+def _block_end(tag: re.Match[str]) -> re.Match[str] | None:
+    """The white space after a closing tag that ends a block; None if the tag does not end one."""
+    if end := _BLOCK_END.match(tag.string, tag.end()):
+        return end
+    before = tag.string[max(0, tag.start() - GAP) : tag.start()].rstrip(" \t")
+    return _LINE_END.match(tag.string, tag.end()) if before.endswith("\n") else None
 
 
 def _interleaved(text: str) -> tuple[list[str], str]:
@@ -134,14 +153,13 @@ def _interleaved(text: str) -> tuple[list[str], str]:
             continue
         kept.append(text[at : tag.start()])
         closing = closing_block(tags[number] for number in range(place - 1, len(tags)))
-        while closing and tags[place - 1] is not closing:
+        while closing and tags[place - 1].start() != closing.start:
             place += 1
-        thoughts.append(text[tag.end() : closing.start() if closing else None].strip())
-        at = len(text)
-        if closing and (end := BLOCK_END.match(text, closing.end())):
-            at, counted = end.end(), end.end() - 1
+        thoughts.append(text[tag.end() : closing.start if closing else None].strip())
         if closing is None:  # the reasoning was cut off
+            at = len(text)
             break
+        at, counted = closing.end, closing.end - 1
     return thoughts, "".join([*kept, text[at:]])
 
 

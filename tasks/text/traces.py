@@ -48,7 +48,7 @@ def trace_problem(blocks: Sequence[TraceBlock], text: str) -> str | None:
     for number, block in enumerate(blocks, 1):
         for part, where in ((block.thoughts, "the thoughts before passage"), (block.passage, "passage")):
             if tag := TAG.search(part):
-                return f"{where} {number} has a tag of thoughts itself: {tag[0]}"
+                return f"a tag of thoughts is in {where} {number}: {tag[0]}"
     stripped = split_thoughts(interleave(blocks)).text
     if stripped == text:
         return None

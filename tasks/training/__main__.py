@@ -13,7 +13,7 @@ from tasks.schema.settings import Settings, settings
 from tasks.schema.standins import TINY
 from tasks.stage import fail, one_line_errors
 from tasks.training.base_checks import base
-from tasks.training.budget import PAPER, TRACE, Course, TrainingData, course, on_each_gpu, reinforcing, shapes_of, strategy_of, work_of
+from tasks.training.budget import Course, TrainingData, assumed_tokens, course, on_each_gpu, reinforcing, shapes_of, strategy_of, work_of
 from tasks.training.launch import check_division, work_for_others
 from tasks.training.memory import STRATEGIES, Memory, Strategy
 
@@ -59,7 +59,7 @@ def plan(
                 f"{PACKS} is not there, and the paper's tokens are not a tiny student's",
                 fix="run the stage pack, or give --tokens",
             )
-        assumed = round(PAPER * TRACE) if asked.assemble.chosen.form == "interleaved" else PAPER
+        assumed = assumed_tokens(asked.assemble.chosen.form)
         work = work_of(packs, shapes, context=asked.pack.context, tokens=tokens or assumed, adapter=asked.train.adapter)
         gpus = own.processes * own.machines
         run = course(work, asked.train, gpus=gpus, peak=peak * 1e12, mfu=mfu)

@@ -8,7 +8,7 @@ import numpy as np
 import orjson
 
 from tasks.schema.errors import BadInput
-from tasks.schema.params import Adapter, Base, Optimization, Reinforce, Tiny
+from tasks.schema.params import Adapter, Base, Form, Optimization, Reinforce, Tiny
 from tasks.schema.settings import Settings
 from tasks.training.configs import config_of
 from tasks.training.memory import GIB, STRATEGIES, Memory, Strategy, adapter_parameters, estimate, generation
@@ -37,6 +37,11 @@ class Course(NamedTuple):
     tokens: float
     flops: float
     hours: float
+
+
+def assumed_tokens(form: Form) -> int:
+    """The tokens of a dataset that is not there yet, from a recipe of this form."""
+    return round(PAPER * TRACE) if form == "interleaved" else PAPER
 
 
 def shapes_of(base: Base, tiny: Tiny | None, *, vocabulary: int) -> Shapes:

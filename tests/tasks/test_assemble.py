@@ -115,7 +115,7 @@ def test_an_interleaved_recipe_adds_traces_and_leaves_the_texts_as_they_are(tmp_
     assert split_thoughts(traced[0].trace or "").text == plain[0].messages[-1].content
     (reject,) = store.read(tmp_path / "interleaved/out/rejects.jsonl", Reject)
     assert (reject.id, reject.reason) == ("b", Reason.UNREADABLE_TRACE)
-    assert reject.detail == "passage 2 has a tag of thoughts itself: <think>"
+    assert reject.detail == "a tag of thoughts is in passage 2: <think>"
     assert [has_traces(tmp_path / recipe / "out/dataset") for recipe in ("all", "interleaved")] == [False, True]
     cards = [(tmp_path / recipe / "out/dataset/README.md").read_text() for recipe in ("all", "interleaved")]
     assert ["`trace`" in card for card in cards] == [False, True]

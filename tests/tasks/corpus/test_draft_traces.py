@@ -90,7 +90,7 @@ def test_chinese_traces_think_in_chinese() -> None:
 def test_a_draft_whose_trace_would_not_give_back_its_text_is_a_reject_with_one_line() -> None:
     fault = sample_of(draft(BREAD, f"The tag <think> begins thoughts. {OVENS}"), INTERLEAVED, Counter())
     assert isinstance(fault, DraftFault)
-    assert fault == (Reason.UNREADABLE_TRACE, "passage 2 has a tag of thoughts itself: <think>")
+    assert fault == (Reason.UNREADABLE_TRACE, "a tag of thoughts is in passage 2: <think>")
     assert isinstance(sample_of(draft(BREAD, f"The tag <think> begins thoughts. {OVENS}"), PLAIN, Counter()), Sample)
 
 

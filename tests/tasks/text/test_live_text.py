@@ -25,6 +25,7 @@ REPLIES = [
     "<think>" + "a long plan of the mill. " * 40 + "</think>" + "The answer. " * 20,
     "<think>\nFirst a plan.\n</think>\n\nOne.\n\n<think>\nNow two.\n</think>\n\nTwo, with ``` and [1].\n\n<think>\nDone.\n</think>",
     "A plan.\n</think>\n\nOne.\n\n<think>\nNow two.\n</think>\n\n<think>\nYes.\n</think>\n\nTwo.\n\n<think>\ncut",
+    "<think>a</think>\nOne.\n\n<think>\nb\n</think>\nTwo.\n\n<think>\nc </think> d\n</think> \n Three.\n\n<think>\ne\n</think>\n",
     "<think>a</think>\nAn example:\n\n<think>\nb\n</think>\n\nOr `<think>`.\n\n```\n\n<think>\nc\n</think>\n\n```\n",
     "",
 ]

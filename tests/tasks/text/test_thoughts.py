@@ -114,6 +114,8 @@ def test_thoughts_between_paragraphs_are_read_where_thoughts_came_first() -> Non
     assert split_thoughts(text, reasoned=True) == ("Hm.", "One.\n\nTwo."), "the server has split off the first thoughts"
     assert split_thoughts(f"<think>Oh.</think>{text}") == ("Oh.\nHm.", "One.\n\nTwo.")
     assert split_thoughts("<think>Oh.</think>One.\n\n<think>\nHm, the next") == ("Oh.\nHm, the next", "One."), "cut off"
+    assert split_thoughts("<think>Oh.</think>One.\n\n<think>\nHm.\n</think>\nTwo.\n\nThree.") == ("Oh.\nHm.", "One.\n\nTwo.\n\nThree.")
+    assert split_thoughts("<think>Oh.</think>One.\n\n<think>\nHm </think> is a tag.\n</think>\n\nTwo.").text == "One.\n\nTwo."
     for kept in (
         "An example:\n\n<think>\nHm.\n</think>\n\nThe end.",
         "```\n\n<think>\nHm.\n</think>\n\n```",

@@ -62,8 +62,8 @@ def test_short_paragraphs_share_a_passage_and_a_short_end_belongs_to_the_one_bef
 @pytest.mark.parametrize(
     ("blocks", "says"),
     [
-        ([TraceBlock("Plan.", "The tag <think> is old.")], "passage 1 has a tag of thoughts itself: <think>"),
-        ([TraceBlock("Plan </think> on.", "Bread.")], "the thoughts before passage 1 has a tag of thoughts itself: </think>"),
+        ([TraceBlock("Plan.", "The tag <think> is old.")], "a tag of thoughts is in passage 1: <think>"),
+        ([TraceBlock("Plan </think> on.", "Bread.")], "a tag of thoughts is in the thoughts before passage 1: </think>"),
         ([TraceBlock("Plan.", "As follows:"), TraceBlock("Next.", "Bread.")], "from character 13, before 'Bread.'"),
         ([TraceBlock("Plan.", " Bread.")], "from character 0, before ' Bread.'"),
         ([TraceBlock("Plan.", "```\ncode"), TraceBlock("Done.")], "without its thoughts the trace is not the text"),

@@ -9,7 +9,7 @@ import pytest
 
 from tasks.schema.params import Adapter, Base, load
 from tasks.schema.settings import Settings
-from tasks.training.budget import course, on_each_gpu, reinforcing, shapes_of, strategy_of, work_of
+from tasks.training.budget import assumed_tokens, course, on_each_gpu, reinforcing, shapes_of, strategy_of, work_of
 from tasks.training.memory import GIB, STRATEGIES, adapter_parameters, estimate, full
 from tasks.training.shapes import Shapes
 from tests.conftest import ROOT
@@ -124,6 +124,10 @@ def test_every_recipe_has_the_paper_s_numbers_and_fits_its_cards(name: str, monk
     assert needs.total < (24 if single else 80)
     paired = on_each_gpu(shapes, params.align, strategy_of(config), settings, context=params.align.context, pairs=True)
     assert needs.total < paired.total < (24 if single else 80)
+
+
+def test_the_tokens_that_are_assumed_count_the_thoughts() -> None:
+    assert [assumed_tokens(form) for form in ("plain", "interleaved")] == [189_500_000, 310_780_000]
 
 
 def test_work_on_disk_is_counted_sample_by_sample(tmp_path: Path) -> None:
