@@ -55,7 +55,7 @@ def record(
     params: Mapping[str, object] | None = None,
     points: Iterable[MetricPoint] = (),
     inputs: Iterable[Input] = (),
-    figures: Mapping[str, str] | None = None,
+    figures: Mapping[str, Callable[[], str]] | None = None,
     artifacts: Iterable[Path] = (),
     tags: Mapping[str, str] | None = None,
     stage: str | None = None,
@@ -66,8 +66,9 @@ def record(
 ) -> str:
     """Returns the id of the finished run of this kind and digest. If there is none, creates it and logs everything.
 
-    `figures` are SVG texts by file name. `stage` is `kind` by default. The DVC version of `data`, an output, is recorded. `headline` is
-    put before the names of this run and of its parent, because MLflow's list of runs shows the beginning of names, and no metrics.
+    `figures` draws SVG texts by file name; for a run that exists none is drawn. `stage` is `kind` by default. The DVC version of `data`,
+    an output, is recorded. `headline` is put before the names of this run and of its parent, because MLflow's list of runs shows the
+    beginning of names, and no metrics.
     `history` is the SHA-256 of a training's history: the commit is then the one that trained, and is left out if it is not known. `also`
     gets the new run's id before the run is finished.
     """
@@ -88,8 +89,8 @@ def record(
     )
     _log_values(client, run_id, params or {}, list(points))
     _log_inputs(client, run_id, inputs)
-    for name, figure in (figures or {}).items():
-        client.log_text(run_id, figure, name)
+    for name, draw in (figures or {}).items():
+        client.log_text(run_id, draw(), name)
     for path in artifacts:
         client.log_artifact(run_id, str(path))
     if also:

@@ -15,7 +15,7 @@ from tasks.tracking import client, registry, turn
 from tests.tasks.promotions import aliases, candidate, run
 from tests.tasks.tracking.registry_server import Fault, RegistryProxy, mlflow_server
 
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]  # the cheap part is in test_registry.py
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]  # the cheap part is in test_registry.py
 CREATE, LOCK, TAG = "POST model-versions/create", "POST registered-models/create", "POST model-versions/set-tag"
 ALIAS = "POST registered-models/alias"
 MOMENTS: tuple[tuple[str, Fault, int], ...] = (
