@@ -356,7 +356,8 @@ class Assemble(Section):
 
     recipe: str = Field(description="the one of `recipes` that is made")
     recipes: dict[Annotated[str, Field(pattern=NAME)], Recipe] = Field(
-        description="longwriter-6k is the paper's, longwriter-filtered that of arXiv 2410.10210"
+        description="longwriter-6k is the paper's, longwriter-filtered that of arXiv 2410.10210, longwriter-strict has texts with an S_l of"
+        " 90 or more, longwriter-interleaved traces (both as in arXiv 2606.09709)"
     )
     general: General
     max_rejects: Share = Field(description="of drafts with a fault; what a recipe leaves out is none")
