@@ -6,8 +6,10 @@ from typing import Any
 import pytest
 
 from tasks.models.chat_templates import known_by_trl, shipped
-from tasks.models.rendering import Result, render
-from tasks.models.thinking import ThinkingForm, found_in, requests_of
+from tasks.models.rendering import RenderRequest, Result
+from tasks.models.rendering import _one as rendered_here
+from tasks.models.rendering import _turns as turns_of
+from tasks.models.thinking import ThinkingForm, found_in, requests_of, thinking_form
 from tasks.schema.records import Message
 from tasks.text.thoughts import split_thoughts
 from tasks.text.traces import OURS, SPARE, Tags, TraceBlock, interleave
@@ -36,11 +38,19 @@ TRACE = interleave(BLOCKS)
 
 @cache
 def found() -> dict[str, ThinkingForm]:
-    """The form of each published template, and of the ones above. One child process renders all."""
+    """The form of each published template, and of the ones above. They are known, so that no child process has to render them."""
     templates = {**published(), "parts": PARTS, "command": COMMAND, "opens": OPENS, "tiny": CHAT_TEMPLATE}
-    results: list[Result] = render([request for template in templates.values() for request in requests_of(template)], TOKENS)
-    size = len(requests_of(""))
-    return {name: found_in(results[place * size : (place + 1) * size]) for place, name in enumerate(templates)}
+    return {name: found_in([rendered(request) for request in requests_of(template)]) for name, template in templates.items()}
+
+
+def rendered(request: RenderRequest) -> Result:
+    return rendered_here(request.template, turns_of(request), request.prompt, TOKENS)  # type: ignore[arg-type]
+
+
+@pytest.mark.slow  # a child process that imports transformers
+def test_a_child_process_finds_the_same_form() -> None:
+    for name in ("qwen3", "parts"):
+        assert thinking_form({**published(), "parts": PARTS}[name], TOKENS) == found()[name]
 
 
 def test_thinking_forms_are_found_by_rendering() -> None:
