@@ -21,6 +21,8 @@ GREY = "#7f7f7f"
 # At least 3:1 against white and against the dark page (WCAG 2.2, 1.4.11).
 COLOURS = {"student": "#2f7ed8", "control": "#c8701a", "aligned": "#2f8f63", "reinforced": "#8a6d1f", "base": "#b0559f"}
 OTHERS = ("#8a7a3a", "#3d8f8f", "#c2566b")
+_TONES = (*COLOURS.values(), *OTHERS)
+SCORED, UNSCORED = "reward_", "unscored_"  # beginnings of a reinforcement's numbers by reward
 _HOVER = "longwriter-point-"  # marks matplotlib's links until `_linked` replaces them
 _LINK = "page:"  # marks links to the page until `inline` replaces them
 BANDS = ((0, 0.05), (50, 0.07), (80, 0.1))  # lower bound of S_l, and the opacity that its band adds
@@ -288,6 +290,38 @@ def rewards(history: Sequence[HistoryEntry]) -> str:
         axes.plot([step for step, _ in course], [value for _, value in course], color=tone, linewidth=1.4, label=title)
     axes.axhline(0, color=GREY, linewidth=0.8)
     return _finish(figure, axes, x="optimizer step", y="reward (nats)")
+
+
+def reinforcement(history: Sequence[HistoryEntry]) -> str:
+    """GRPO's mean scores by reward and step, 0 to 1, and S_l without loops of the held-out prompts, divided by 100."""
+    figure, axes = _canvas(6.2, 3.2)
+    names = [name for entry in history for name in entry.values if name.startswith(SCORED)]
+    for place, name in enumerate(dict.fromkeys(names)):
+        course = _course(history, name)
+        axes.plot(list(course), list(course.values()), linewidth=1.2, color=_TONES[place % len(_TONES)], label=name.removeprefix(SCORED))
+    if held_out := _course(history, "held_out"):
+        shown = [value / 100 for value in held_out.values()]
+        axes.plot(list(held_out), shown, "o--", color=GREY, linewidth=1.6, markersize=5, label="held-out S_l ÷ 100, not trained")
+    return _finish(figure, axes, x="optimizer step", y="mean score")
+
+
+def reinforcement_shares(history: Sequence[HistoryEntry]) -> str:
+    """Shares by step, in percent: groups without a gradient, answers that were cut off, and answers that a reward did not score."""
+    figure, axes = _canvas(6.2, 3.2)
+    unscored = dict.fromkeys(name for entry in history for name in entry.values if name.startswith(UNSCORED))
+    titles = {"flat": "groups without a gradient", "cut": "answers cut off"}
+    titles |= {name: f"not scored by {name.removeprefix(UNSCORED)}" for name in unscored}
+    for place, (name, title) in enumerate(titles.items()):
+        course = _course(history, name, missing=0.0)
+        axes.plot(list(course), [100 * value for value in course.values()], linewidth=1.2, color=_TONES[place % len(_TONES)], label=title)
+    axes.set_ylim(-3, 103)
+    return _finish(figure, axes, x="optimizer step", y="share, %")
+
+
+def _course(history: Sequence[HistoryEntry], name: str, *, missing: float | None = None) -> dict[int, float]:
+    """A number's values by step; steps without it have `missing`, or are left out."""
+    found = {entry.step: entry.values.get(name, missing) for entry in history}
+    return {step: value for step, value in found.items() if value is not None}
 
 
 def rejects(counts: Mapping[str, Mapping[str, int]]) -> str:

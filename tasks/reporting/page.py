@@ -45,6 +45,7 @@ def write_page(path: Path, run: Run) -> None:
         decay=tables.decay(run.cards),
         by_type=tables.by_group(run.cards, "by_type", "s_l"),
         margins=tables.margins(run.bias) if run.bias else [],
+        reinforced=tables.reinforcement(run.reinforcement),
         endings=ended,
         kinds=tables.kinds(run),
         plots=_plots(run, cap, ended),
@@ -93,6 +94,9 @@ def _plots(run: Run, cap: float | None, ended: list[tables.EndingRow]) -> dict[s
         drawn["longer"], drawn["margins"] = _longer(run.bias), _margins(run.bias)
     if run.alignment:
         drawn["rewards"] = plots.rewards(run.alignment)
+    if run.reinforcement:
+        drawn["reinforcement"] = plots.reinforcement(run.reinforcement)
+        drawn["reinforced_shares"] = plots.reinforcement_shares(run.reinforcement)
     if any(run.rejects.values()):
         drawn["rejects"] = plots.rejects(counts_of(run.rejects))
     if run.study:

@@ -92,6 +92,7 @@ class Run(NamedTuple):
     general: Mapping[str, Mapping[str, float | None]] | None  # scores 0 to 1, by candidate model and task of lm-evaluation-harness
     bias: LengthBias | None
     alignment: list[HistoryEntry]
+    reinforcement: list[HistoryEntry]
     decision: Decision | None
     served: Served | None
     excerpts: list[Excerpt]
@@ -135,7 +136,8 @@ def gather(data: Path, plots: Path = Path("plots")) -> Run:
         judged=found(data / "score" / "reliability.json", lambda path: store.read_document(path, Judged)),
         general=None if general is None else general.root,
         bias=found(data / "build_pairs" / "bias.json", lambda path: store.read_document(path, LengthBias)),
-        alignment=found(data / "align" / "history.jsonl", lambda path: read_history(path) if path.stat().st_size else []) or [],
+        alignment=found(data / "align" / "history.jsonl", _optional_history) or [],
+        reinforcement=found(data / "reinforce" / "history.jsonl", _optional_history) or [],
         decision=found(data / "promote" / "decision.json", lambda path: store.read_document(path, Decision)),
         served=found(data / "serve" / "served.json", lambda path: store.read_document(path, Served)),
         excerpts=excerpts or [],
@@ -146,6 +148,11 @@ def gather(data: Path, plots: Path = Path("plots")) -> Run:
         origin=_origin(dataset / FILE),
         missing=found.missing,
     )
+
+
+def _optional_history(path: Path) -> list[HistoryEntry]:
+    """The history of a training that may be off; its file is empty then."""
+    return read_history(path) if path.stat().st_size else []
 
 
 def _costs() -> list[RoleCost]:

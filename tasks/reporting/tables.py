@@ -9,10 +9,12 @@ from statistics import fmean
 from typing import NamedTuple
 
 from tasks import store
+from tasks.history import HistoryEntry
 from tasks.longbench.compare import Side, paired
 from tasks.longbench.samples import Mode, length_score
 from tasks.longbench.scorecard import BINS, Decay, Group, Scorecard, Steadiness
 from tasks.longbench.summary import mean_s_l
+from tasks.plots import SCORED, UNSCORED
 from tasks.reporting.sources import Run
 from tasks.schema.records import ByName, Headline
 from tasks.training.pair_bias import LengthBias, Margins
@@ -64,6 +66,26 @@ ENDINGS = {
     "offers_to_continue": "answers that offer to continue, %",
     "declined": "answers that say they are less than was asked, %",
 }
+
+
+CLOSING = 0.1  # share of a reinforcement's steps at either end that are compared
+COURSES = {
+    "reward": "what is trained: the weighted mean of the rewards",
+    "held_out": "not trained: S_l without loops on held-out prompts, 0 to 100",
+    "flat": "groups without a gradient, share",
+    "cut": "answers cut off, share",
+    "words": "words outside loops",
+    "entropy": "entropy of a token, nats",
+    "kl": "KL divergence from the student, nats",
+}
+
+
+class ReinforcedNumber(NamedTuple):
+    """One number of a reinforcement, at its first and its last steps."""
+
+    name: str
+    first: float | None
+    last: float | None
 
 
 class Estimate(NamedTuple):
@@ -282,6 +304,31 @@ def margins(bias: LengthBias) -> list[Margin]:
     """Preference pairs of DPO, overall and by length bin: number, how often the longer answer was chosen, and mean differences."""
     groups = {**({"all": bias.overall} if bias.overall else {}), **bias.by_bin}
     return [Margin(name, found.pairs, _percent(found), found.words, found.s_l, found.s_q, found.score) for name, found in groups.items()]
+
+
+def reinforcement(history: Sequence[HistoryEntry]) -> list[ReinforcedNumber]:
+    """Means over the first and the last tenth of a reinforcement's steps; of the held-out measure, its first and last value."""
+    number = max(1, round(CLOSING * len(history)))
+    names = dict.fromkeys(name for entry in history for name in entry.values)
+    shown = [name for name in names if name in COURSES or name.startswith((SCORED, UNSCORED))]
+    return [_course(name, history, number) for name in sorted(shown, key=lambda name: (name != "reward", name != "held_out", name))]
+
+
+def _course(name: str, history: Sequence[HistoryEntry], number: int) -> ReinforcedNumber:
+    if name == "held_out":
+        looks = [entry.values[name] for entry in history if name in entry.values]
+        return ReinforcedNumber(COURSES[name], looks[0], looks[-1])
+    missing = 0.0 if name.startswith(UNSCORED) else None
+    first, last = (_mean_of(part, name, missing) for part in (history[:number], history[-number:]))
+    title = COURSES.get(name) or (
+        f"reward {name.removeprefix(SCORED)}, 0 to 1" if name.startswith(SCORED) else f"not scored by {name.removeprefix(UNSCORED)}, share"
+    )
+    return ReinforcedNumber(title, first, last)
+
+
+def _mean_of(part: Sequence[HistoryEntry], name: str, missing: float | None) -> float | None:
+    values = [value for entry in part if (value := entry.values.get(name, missing)) is not None]
+    return fmean(values) if values else None
 
 
 def _percent(found: Margins) -> Value:

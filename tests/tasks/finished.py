@@ -66,6 +66,8 @@ def finished_run(data: Path, *, hostile: str = "", scored: bool = True) -> Path:
     steps = [{"model": "aligned", "step": step, "loss": 0.6 / step, "reward_chosen": 0.1 * step, "margin": 0.2 * step} for step in (1, 2)]
     (data / "align").mkdir()
     (data / "align/history.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in steps))
+    (data / "reinforce").mkdir()
+    (data / "reinforce/history.jsonl").write_text("")
     (data / "train").mkdir()
     (data / "train/history.jsonl").write_text("".join(json.dumps(entry) + "\n" for entry in history))
     return data

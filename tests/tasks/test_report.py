@@ -1,6 +1,7 @@
 """The report contains every section, escapes hostile text, and loads nothing."""
 
 import json
+import re
 import shutil
 from html.parser import HTMLParser
 from pathlib import Path
@@ -27,7 +28,21 @@ from tests.tasks.finished import finished_run, with_base
 
 HOSTILE = '</script></style></svg><script>alert("x")</script><img src="http://evil.example/x.png"> & {{ 7 * 7 }}'
 SECTIONS = {
-    *("verdict", "lengths", "scores", "judge", "reach", "degeneration", "training", "alignment", "study", "data", "rejects", "contracts"),
+    *(
+        "verdict",
+        "lengths",
+        "scores",
+        "judge",
+        "reach",
+        "degeneration",
+        "training",
+        "alignment",
+        "reinforcement",
+        "study",
+        "data",
+        "rejects",
+        "contracts",
+    ),
     *("promotion", "samples", "cost", "origin"),
 }
 
@@ -115,6 +130,36 @@ def test_thoughts_are_folded_and_named_as_such(html: str) -> None:
     )[0]
     assert "First I think." in folded
     assert "First I think." not in html.replace(folded, "", 1).partition("<details>")[0]
+
+
+def test_a_reinforcement_is_shown_with_its_rewards_beside_the_measure_that_is_not_trained(shown: Path, tmp_path: Path) -> None:
+    shutil.copytree(shown / "data", tmp_path / "data")
+    steps = [
+        {"model": "reinforced", "step": step, "loss": 0.1, "reward": step / 20, "reward_length": step / 20, "flat": 0.25, "cut": 0.5}
+        | ({"held_out": 40.0 + step} if step in (1, 10, 20) else {})
+        | ({"unscored_ranking": 0.2} if step == 20 else {})
+        for step in range(1, 21)
+    ]
+    (tmp_path / "data/reinforce/history.jsonl").write_text("".join(json.dumps(step) + "\n" for step in steps))
+    section = render(tmp_path, tmp_path / "data").partition('<section id="reinforcement">')[2].partition("</section>")[0]
+    cells = [re.findall(r"<td[^>]*>(.*?)</td>", row) for row in section.split("<tr>")]
+    rows = {row[0]: row[1:] for row in cells if row}
+    assert list(rows)[:2] == [
+        "what is trained: the weighted mean of the rewards",
+        "not trained: S_l without loops on held-out prompts, 0 to 100",
+    ]
+    assert rows["not trained: S_l without loops on held-out prompts, 0 to 100"] == ["41", "60"]
+    assert rows["reward length, 0 to 1"] == ["0.08", "0.97"]
+    assert rows["not scored by ranking, share"] == ["0", "0.10"]
+    assert section.count("<svg") == 2
+    for label in ("held-out S_l ÷ 100, not trained", "groups without a gradient", "not scored by ranking"):
+        assert label in section
+
+
+def test_without_a_reinforcement_the_page_says_so(html: str) -> None:
+    section = html.partition('<section id="reinforcement">')[2].partition("</section>")[0]
+    assert "This run reinforced nobody" in section
+    assert "<svg" not in section
 
 
 @pytest.mark.integration
