@@ -105,7 +105,7 @@ def answers_alike(folder: Path, gguf: Path, items: Sequence[BenchmarkItem], *, m
         found = same_model(*files)
     if found.refused:
         raise GateFailed(
-            f"{gguf.name}: not the same model as {folder.name}: {found.refused}; fix: convert it with other weights (--weights)"
+            f"{gguf.name}: not the same model as {folder.name}: {found.refused}; fix: export it again, with --weights f16 or by another --converter"
         )
     return found
 

@@ -239,14 +239,15 @@ def build(job: TrainingJob, tokenizer: PreTrainedTokenizerBase, kind: type[Reinf
         model=model,
         reward_funcs=_advantage,
         peft_config=adapter,
-        args=GRPOConfig(**_arguments(job)),
+        args=GRPOConfig(**trainer_arguments(job)),
         train_dataset=_in_order(trained, job),
         processing_class=tokenizer,
         callbacks=callbacks(job),
     )
 
 
-def _arguments(job: TrainingJob) -> dict[str, object]:
+def trainer_arguments(job: TrainingJob) -> dict[str, object]:
+    """The arguments of TRL's GRPOConfig."""
     assert isinstance(job.method, Grpo)
     own = job.method.reinforce
     shared = {name: value for name, value in arguments(job).items() if name != "max_length"}

@@ -133,6 +133,7 @@ def test_a_name_without_organisation_is_the_owners(there: Hub, folder: Path) -> 
     assert pushed(folder, repo="writer")[1].url == f"{there.url}/ada/writer/discussions/1"
 
 
+@pytest.mark.integration
 def test_a_push_that_was_killed_is_continued_without_sending_anything_twice(there: Hub, folder: Path) -> None:
     """Killed while the commit is under way: the weights are on the hub, and the commit is not."""
     (folder / "second.safetensors").write_bytes(b"v" * 20_000)

@@ -51,6 +51,7 @@ def said(*words: str, code: int = 0) -> str:
     return done.stderr if code else done.stdout
 
 
+@pytest.mark.integration
 def test_a_version_is_pushed_by_its_alias_with_a_card_of_lineage_and_scores(there: Hub, tmp_path: Path) -> None:
     run(candidate(tmp_path / "a", weights=b"1", s_bar=60.0))
     lines = said("champion", "ada/writer", *GIVEN).splitlines()

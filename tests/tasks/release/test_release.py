@@ -97,6 +97,7 @@ def test_a_release_is_tagged_committed_and_fetched_and_opened_as_others_do(works
 
 
 @pytest.mark.integration
+@pytest.mark.integration
 def test_a_release_is_pushed_to_the_hub_and_a_repeated_push_goes_on(workspace: Path) -> None:
     """v1.0.0 exists already: it is pushed as it was released, not as the data are now."""
     with hub() as there:

@@ -61,3 +61,10 @@ def keep_histories(folder: Path, made: list[TrainingJob]) -> dict[str, list[tupl
 
 def _numbers(point: TrainingStep) -> tuple[int, float, float]:
     return point.step, point.loss, point.grad_norm
+
+
+def on_cpu(folder: Path, stage: int) -> Path:
+    """The shipped config of a ZeRO stage, on the CPU."""
+    config = (ROOT / f"infra/accelerate/zero{stage}.yaml").read_text().replace("infra/deepspeed", str(ROOT / "infra/deepspeed"))
+    (folder / "cpu.yaml").write_text(config + "use_cpu: true\n")
+    return folder / "cpu.yaml"

@@ -9,12 +9,14 @@ import pytest
 
 from tasks import store
 from tasks.schema.params import Model
-from tasks.schema.settings import Settings
+from tasks.schema.settings import Rollouts, Settings
+from tasks.schema.urls import Url
 from tasks.training.job import HISTORY, TrainingJob, TrainingStep
+from tasks.training.launch import train_all
 from tests.tasks.judging.endpoint import Body, asked, endpoint
 from tests.tasks.training import reinforcing
 from tests.tasks.training.preloaded import Stages
-from tests.tasks.training.stage_runs import finish, start
+from tests.tasks.training.stage_runs import finish, on_cpu, start
 
 JUDGE = Model(name="some-judge", revision="1", temperature=0.0, max_tokens=64)
 REWARDS = {"length": 1.0, "repetition": 1.0, "ranking": 1.0}
@@ -103,3 +105,42 @@ def test_a_reinforcement_killed_twice_ends_with_the_same_weights_and_repeats_no_
     assert scores(tmp_path / "whole") == scores(tmp_path / "killed")
     assert len(again) <= len(paid) + 2 * 64, "at most the requests in flight when it was killed"
     assert len({asked(body) for body in again}) == len({asked(body) for body in paid})
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("stage", [0, 2, 3])
+def test_the_launch_of_several_processes_is_tried_on_the_cpu(policy: Path, tmp_path: Path, stage: int) -> None:
+    """The shipped configs of DeepSpeed (0: none) on two processes: groups of answers are split between them, and one of them scores."""
+    config = {"accelerate_config": on_cpu(tmp_path, stage)} if stage else {}
+    settings = Settings(home=tmp_path / "home", trainings=1, processes=2, checkpoints=0, threads=1, **config)  # type: ignore[arg-type]
+    made = reinforcing.job(policy, tmp_path, settings, steps=2, rewards={"length": 1.0, "ended": 1.0}, held_out=3)
+    (done,) = train_all([made], settings)
+    numbers = [point.model_extra or {} for point in done.history]
+    assert [point.step for point in done.history] == [1, 2]
+    assert all({"reward", "reward_length", "flat", "cut", "held_out"} <= set(step) for step in numbers)
+    assert (made.out / "model.safetensors").read_bytes() != (policy / "model.safetensors").read_bytes()
+    assert not [path for path in made.out.iterdir() if path.suffix in {".bin", ".pt", ".pth"}]
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize(
+    ("rollouts", "expected"),
+    [
+        ("transformers", {"use_vllm": False}),
+        ("colocate", {"use_vllm": True, "vllm_mode": "colocate", "vllm_gpu_memory_utilization": 0.3, "vllm_enable_sleep_mode": True}),
+        ("server", {"use_vllm": True, "vllm_mode": "server", "vllm_server_base_url": "http://node-2:8000"}),
+    ],
+)
+def test_who_writes_the_answers_is_what_trl_is_configured_with(
+    policy: Path, tmp_path: Path, rollouts: Rollouts, expected: dict[str, object]
+) -> None:
+    from trl import GRPOConfig
+
+    from tasks.training.reinforced import trainer_arguments
+
+    settings = Settings(home=tmp_path, trainings=1, checkpoints=0, rollouts=rollouts, rollouts_url=Url("http://node-2:8000"))
+    made = reinforcing.job(policy, tmp_path, settings, steps=1)
+    found = GRPOConfig(**trainer_arguments(made))  # type: ignore[arg-type]
+    assert {name: getattr(found, name) for name in expected} == expected
+    assert (found.max_completion_length, found.num_generations) == (16, 4)

@@ -31,7 +31,7 @@ from tests.conftest import ROOT
 from tests.tasks.training.jobs import job
 from tests.tasks.training.packs import answers, encoded, packed_student, write, write_alone
 from tests.tasks.training.preloaded import Stages
-from tests.tasks.training.stage_runs import finish, keep_histories
+from tests.tasks.training.stage_runs import finish, keep_histories, on_cpu
 
 POISON = 0  # the padding token: no text has it
 
@@ -159,13 +159,6 @@ def test_an_adapter_is_trained_alone_and_saved_merged_as_any_checkpoint(packed: 
     AutoModelForCausalLM.from_pretrained(tmp_path / "out")(torch.tensor([[5, 6, 7]]))
     resolved = store.read_document(made.scratch / "resolved.json", Resolved)
     assert resolved.trained < resolved.parameters / 4
-
-
-def on_cpu(folder: Path, stage: int) -> Path:
-    """The shipped config of a ZeRO stage, on the CPU."""
-    config = (ROOT / f"infra/accelerate/zero{stage}.yaml").read_text().replace("infra/deepspeed", str(ROOT / "infra/deepspeed"))
-    (folder / "cpu.yaml").write_text(config + "use_cpu: true\n")
-    return folder / "cpu.yaml"
 
 
 @pytest.mark.slow
