@@ -97,7 +97,6 @@ def test_a_release_is_tagged_committed_and_fetched_and_opened_as_others_do(works
 
 
 @pytest.mark.integration
-@pytest.mark.integration
 def test_a_release_is_pushed_to_the_hub_and_a_repeated_push_goes_on(workspace: Path) -> None:
     """v1.0.0 exists already: it is pushed as it was released, not as the data are now."""
     with hub() as there:
@@ -193,6 +192,7 @@ def test_a_released_version_is_read_in_the_browser(workspace: Path) -> None:
     assert "v9.0.0: neither a path nor a revision" in done.stderr
 
 
+@pytest.mark.integration
 def test_the_card_shows_the_scores_of_the_models_that_were_trained_on_this_data_alone(
     workspace: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
