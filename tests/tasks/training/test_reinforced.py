@@ -141,6 +141,6 @@ def test_who_writes_the_answers_is_what_trl_is_configured_with(
 
     settings = Settings(home=tmp_path, trainings=1, checkpoints=0, rollouts=rollouts, rollouts_url=Url("http://node-2:8000"))
     made = reinforcing.job(policy, tmp_path, settings, steps=1)
-    found = GRPOConfig(**trainer_arguments(made))  # type: ignore[arg-type]
+    found = GRPOConfig(**trainer_arguments(made))
     assert {name: getattr(found, name) for name in expected} == expected
     assert (found.max_completion_length, found.num_generations) == (16, 4)
