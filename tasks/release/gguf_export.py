@@ -104,9 +104,8 @@ def answers_alike(folder: Path, gguf: Path, items: Sequence[BenchmarkItem], *, m
             files.append(Path(scratch) / f"{name}.jsonl")
         found = same_model(*files)
     if found.refused:
-        raise GateFailed(
-            f"{gguf.name}: not the same model as {folder.name}: {found.refused}; fix: export it again, with --weights f16 or by another --converter"
-        )
+        fix = "export it again, with --weights f16 or by another --converter"
+        raise GateFailed(f"{gguf.name}: not the same model as {folder.name}: {found.refused}; fix: {fix}")
     return found
 
 
