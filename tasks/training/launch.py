@@ -24,7 +24,7 @@ from tasks.processes import bound, owned
 from tasks.schema.errors import BadSettings, TrainingFailed
 from tasks.schema.params import Base, Optimization
 from tasks.schema.settings import Settings
-from tasks.training import checkpoint_sync, checkpoints
+from tasks.training import checkpoint_sync, checkpoints, extensions
 from tasks.training.job import (
     ERROR,
     HISTORY,
@@ -109,11 +109,13 @@ def train_all(
     running: dict[subprocess.Popen[bytes], TrainingJob] = {}
     seen = {job.name: _Tail(job.scratch / HISTORY) for job in jobs}
     owned = {job.name: own(job) for job in jobs}
+    compiled = extensions.use(settings.home)
+    shared = () if compiled is None else (compiled,)
     try:
         while waiting or running:
             while waiting and len(running) < settings.trainings:
                 job = waiting.pop(0)
-                running[_start(job, settings, owned[job.name])] = job
+                running[_start(job, settings, owned[job.name], *shared)] = job
             for process in [process for process in running if process.poll() is not None]:
                 _check(running.pop(process), process.returncode)
             time.sleep(POLL)
@@ -122,7 +124,7 @@ def train_all(
                     seen[job.name].tell(watch)
     finally:
         _end(running)
-        for lock in owned.values():
+        for lock in (*owned.values(), *shared):
             os.close(lock)
     done = [_told(job.scratch) for job in jobs]
     for job in jobs:
@@ -209,7 +211,7 @@ def cut_history(path: Path, *, warn: Callable[[str], None]) -> int:
     return len(kept)
 
 
-def _start(job: TrainingJob, settings: Settings, lock: int) -> subprocess.Popen[bytes]:
+def _start(job: TrainingJob, settings: Settings, *locks: int) -> subprocess.Popen[bytes]:
     (job.scratch / ERROR).unlink(missing_ok=True)
     store.sweep(job.scratch)
 
@@ -220,13 +222,14 @@ def _start(job: TrainingJob, settings: Settings, lock: int) -> subprocess.Popen[
     known = cut_history(job.scratch / HISTORY, warn=warn)
     resume = checkpoints.newest(job.scratch, world=job.where.world, known=known, warn=warn)
     store.write_json(job.scratch / JOB, job.model_copy(update={"resume": resume}))
-    return join(job, settings, lock)
+    return join(job, settings, *locks)
 
 
 def join(job: TrainingJob, settings: Settings, *locks: int) -> subprocess.Popen[bytes]:
     """Start this machine's processes of a training. They are killed if this process dies."""
     # PASSIVE: waiting threads sleep. Spinning threads make a training on a busy machine ten times slower.
-    environment = {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": str(job.where.threads), **os.environ, **owned()}
+    environment = {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": str(job.where.threads), **extensions.environment(settings.home)}
+    environment |= {**os.environ, **owned()}
     command = [*launcher(job, settings), "-m", "tasks.training.trainer", str(job.scratch / JOB)]
     return subprocess.Popen(command, env=environment, preexec_fn=bound(signal.SIGKILL), pass_fds=locks)
 
