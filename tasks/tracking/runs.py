@@ -99,6 +99,18 @@ def record(
     return run_id
 
 
+def recorded(run_id: str) -> "Run | None":
+    """The run with this id; None if it is gone."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return connect().get_run(run_id)
+    except MlflowException as error:
+        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+            raise
+        return None
+
+
 def _find(client: "MlflowClient", kind: str, digest: str) -> str | None:
     """The finished run. Interrupted ones are closed."""
     finished = None
