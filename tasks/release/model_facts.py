@@ -82,16 +82,8 @@ def gather(number: str) -> ModelFacts:
 
 def _chain(run_id: str | None) -> Iterator[Training]:
     """The trainings of a version, last to first. Ends where a run is gone."""
-    from mlflow.exceptions import MlflowException
-
     for _ in range(LONGEST):
-        if not run_id:
-            return
-        try:
-            run = connect().get_run(run_id)
-        except MlflowException as error:
-            if error.error_code != "RESOURCE_DOES_NOT_EXIST":
-                raise
+        if not run_id or (run := runs.recorded(run_id)) is None:
             return
         tags = run.data.tags
         yield Training(
