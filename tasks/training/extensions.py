@@ -33,7 +33,7 @@ def use(home: Path, *, given: Mapping[str, str] = os.environ) -> int | None:
     except OSError:  # another training runs and may compile, or a file system without locks
         left_behind: Iterable[Path] = ()
     else:
-        left_behind = folder.glob(f"*/*/{BUILDS}")
+        left_behind = folder.rglob(BUILDS)
     for path in left_behind:
         path.unlink(missing_ok=True)
     with suppress(OSError):  # a file system without locks

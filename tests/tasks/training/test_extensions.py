@@ -9,7 +9,7 @@ from tasks.training.extensions import FOLDER, VARIABLE
 
 def build(home: Path) -> Path:
     """The lock that torch leaves in the folder of a build that was killed."""
-    lock = home / FOLDER / "py311_cpu/deepspeed_shm_comm/lock"
+    lock = home / FOLDER / "deepspeed_shm_comm/lock"
     lock.parent.mkdir(parents=True, exist_ok=True)
     lock.touch()
     return lock
