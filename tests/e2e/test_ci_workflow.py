@@ -26,7 +26,7 @@ from tests.tasks.evaluation.evaluations import candidate as endpoint
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 
 JOBS: dict[str, Any] = YAML(typ="safe").load((ROOT / ".github/workflows/evaluation.yaml").read_text(encoding="utf-8"))["jobs"]
-INSTALLED = ("make install",)  # this test's environment is installed
+INSTALLED = ("make install", ".venv/bin/python -m infra.serve_env")  # this test's environment is installed, and the rehearsal serves
 SECRETS = {"LONGWRITER_TRACKING_URI", "LONGWRITER_JUDGE_URL", "LONGWRITER_JUDGE_API_KEY", "MLFLOW_TRACKING_USERNAME"}
 SECRETS |= {"MLFLOW_TRACKING_PASSWORD", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "LONGWRITER_SERVER", "LONGWRITER_STARTUP_TIMEOUT"}
 
