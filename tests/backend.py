@@ -173,9 +173,9 @@ def small_checkout(folder: Path, graph: str, files: Mapping[str, str]) -> Path:
     """A git checkout of this project with another dvc.yaml and other data, committed."""
     tracked = subprocess.run(["git", "ls-files", "-co", "--exclude-standard"], cwd=ROOT, capture_output=True, text=True, check=True)
     for name in tracked.stdout.splitlines():
-        if name.startswith(("flows/", "tasks/", "infra/", "mlflow/", ".dvc", "prefect.yaml", "params.yaml", ".gitignore")):
+        if name.startswith(("flows/", "tasks/", "infra/", "mlflow/", "profiles/", ".dvc", "prefect.yaml", "params.yaml", ".gitignore")):
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / name, folder / name)
+            shutil.copy(ROOT / name, folder / name, follow_symlinks=False)
     for name, text in {"dvc.yaml": graph, **files}.items():
         (folder / name).write_text(text)
     return committed(folder)
