@@ -193,8 +193,16 @@ def test_a_finished_run_is_found_again_and_a_broken_one_is_closed_and_recorded_a
     broken = client.create_run(experiment(client), tags={runs.KIND: "train", runs.DIGEST: "abc"}).info.run_id
     points = [runs.MetricPoint("student/loss", 1 / (step + 1), step) for step in range(1_200)]
     data = runs.Input("dataset", 'data/a "quoted" path', "f" * 64, "training")
-    first = runs.record("train", "abc", params={"epochs": 3}, points=points, inputs=[data], figures={"loss.svg": "<svg/>"})
-    assert runs.record("train", "abc") == first
+    drawn = list[str]()
+
+    def draw() -> str:
+        drawn.append("loss")
+        return "<svg/>"
+
+    figures = {"loss.svg": draw}
+    first = runs.record("train", "abc", params={"epochs": 3}, points=points, inputs=[data], figures=figures)
+    assert runs.record("train", "abc", figures=figures) == first
+    assert drawn == ["loss"], "of a run that exists nothing is drawn"
     assert runs.record("evaluate", "abc") != first
     assert client.get_run(broken).info.status == "KILLED"
     found = client.get_run(first)
