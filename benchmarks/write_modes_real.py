@@ -21,8 +21,7 @@ import typer
 from benchmarks.agentwrite_real import COMPUTED, MAX_TOKENS, PARAMS, TEMPERATURE, counted, plans
 from benchmarks.serving import installed
 from tasks.agentwrite.chapters import AROUND, ranges
-from tasks.agentwrite.seams import RUN, seam_fault
-from tasks.agentwrite.takes import repeated_share
+from tasks.agentwrite.seams import RUN, grams_of, seam_fault
 from tasks.agentwrite.writer import Event, write_draft
 from tasks.endpoints.chat import for_each_async
 from tasks.endpoints.openai_api import openai_chat
@@ -109,7 +108,8 @@ def _plan_of(draft: Draft) -> Plan:
 
 
 def _repeated(draft: Draft) -> float:
-    return repeated_share(" ".join("\n".join(draft.paragraphs).casefold().split()), RUN)
+    runs = grams_of(" ".join("\n".join(draft.paragraphs).casefold().split()), RUN)
+    return 1 - len(set(runs)) / len(runs) if runs else 0.0
 
 
 def row(name: str, found: Way) -> str:
