@@ -22,6 +22,7 @@ import sys
 import tempfile
 import time
 import urllib.request
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -132,7 +133,7 @@ def _keep(work: Path, texts: list[list[str]]) -> None:
     (work / "texts.json").write_text(json.dumps(texts))
 
 
-CONTENDERS = {
+CONTENDERS: dict[str, Callable[[Path, Target, int], None]] = {
     "engine": run_engine,
     "engine, turns": partial(run_engine, layout="turns"),
     "openai loop": run_openai_loop,

@@ -143,7 +143,13 @@ def job_of(folder: Path, seed: int, own: Policy) -> TrainingJob:
 
 def params(own: Policy) -> Reinforce:
     """The rehearsal's section, with groups of 4, and the watching switched off: every training runs to its end."""
-    changes = {"prompts": PROMPTS, "held_out": HELD_OUT, "group": 4, "global_batch": own.global_batch, "learning_rate": own.learning_rate}
+    changes: dict[str, float | str] = {
+        "prompts": PROMPTS,
+        "held_out": HELD_OUT,
+        "group": 4,
+        "global_batch": own.global_batch,
+        "learning_rate": own.learning_rate,
+    }
     changes |= {"max_tokens": 200, "precision": "bf16"} if own.model else {"max_tokens": 40}
     watching = {"watch_every": max(1, own.steps // 4), "max_fall": 100.0, "max_flat": own.steps, "max_loss_jump": 1e6}
     return load(Path("profiles/rehearsal.yaml")).reinforce.model_copy(update=changes | watching)
