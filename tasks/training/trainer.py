@@ -113,6 +113,12 @@ def main() -> None:
     except PipelineError as error:
         (job.scratch / ERROR).write_text(str(error), encoding="utf-8")
         fail(str(error), code=error.exit_code)
+    if job.where.world > 1:
+        # Everything is saved, on all processes. At a usual exit a thread of gloo sometimes aborts a process, and the launcher calls the
+        # training failed ("terminate called without an active exception").
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(0)
 
 
 if __name__ == "__main__":
