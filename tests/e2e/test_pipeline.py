@@ -152,7 +152,6 @@ def test_a_second_run_is_free_at_another_url_and_concurrency_too(workspace: Path
 def test_another_judge_reruns_what_asks_it_and_nothing_that_its_same_verdicts_leave_alone(workspace: Path) -> None:
     change(workspace, {"models.judge.revision": "2"})
     assert set(repro(workspace)) == {"build_pairs", "judge", "score", "promote", "report"}
-    assert flow(workspace) == dict.fromkeys(STAGES, "Cached"), "what was run by hand is not run by the flow again"
 
 
 def test_secrets_reach_no_file_that_the_run_left(workspace: Path) -> None:

@@ -69,6 +69,7 @@ def until(tab: Browser, script: str) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 def test_every_text_of_the_report_is_readable_and_nothing_is_wider_than_the_window(

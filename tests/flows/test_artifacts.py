@@ -18,6 +18,9 @@ from flows.longwriter import longwriter
 pytestmark = pytest.mark.usefixtures("api")
 
 
+pytestmark = pytest.mark.integration  # all of them need the same slow fixture
+
+
 def newest(key: str) -> Stored:
     with get_client(sync_client=True) as client:
         return client.read_artifacts(
@@ -25,7 +28,6 @@ def newest(key: str) -> Stored:
         )[0]
 
 
-@pytest.mark.integration
 def test_a_completed_stage_stands_at_100_with_its_bar_as_the_description(done: Path) -> None:
     (done / "toy.yaml").write_text("words: 2\n")
     assert longwriter()["first"] == "Completed"
@@ -35,7 +37,6 @@ def test_a_completed_stage_stands_at_100_with_its_bar_as_the_description(done: P
     assert artifact.flow_run_id
 
 
-@pytest.mark.integration
 def test_the_artifact_follows_the_bar_and_stays_where_a_stage_failed(toy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(stages, "BAR_SECONDS", 0.0)
     (toy / "in.txt").write_text("patient\n")

@@ -48,6 +48,7 @@ def all_end(processes: list[psutil.Process], *, seconds: float = 60) -> bool:
     return not psutil.wait_procs(processes, timeout=seconds)[1]
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("api")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)])
 def test_ctrl_c_and_sigterm_end_the_whole_tree_and_a_rerun_goes_on(toy: Path, number: signal.Signals, code: int) -> None:

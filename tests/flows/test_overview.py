@@ -24,6 +24,7 @@ def test_status_before_the_first_run_names_what_is_missing() -> None:
     assert text.splitlines()[-1] == "3 of 3 stages are stale; `longwriter run` restores or runs them"
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("done")
 def test_status_after_a_run_says_that_all_is_up_to_date() -> None:
     assert said("status").splitlines()[-1] == "every stage is up to date"

@@ -45,6 +45,7 @@ def test_a_profile_for_real_models_names_all_that_is_missing(tmp_path: Path, mon
     assert any("official" in problem for problem in problems)
 
 
+@pytest.mark.integration
 def test_stand_ins_never_answer_for_real_data_or_judge_a_real_model(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
     tree = load(ROOT / "params.yaml").model_dump(mode="json", by_alias=True)

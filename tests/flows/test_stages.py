@@ -117,6 +117,7 @@ def test_outputs_that_are_gone_from_the_cache_too_are_made_again(done: Path) -> 
     assert (done / "third.txt").exists()
 
 
+@pytest.mark.integration
 def test_a_failed_stage_fails_the_run_with_its_own_line_and_code_and_nothing_after_it_starts(toy: Path) -> None:
     (toy / "in.txt").write_text("broken\n")
     with pytest.raises(stages.StageFailed, match=r"^second: first.txt:1: text: broken; correct the line$") as caught:

@@ -87,6 +87,7 @@ def repro(folder: Path) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([sys.executable, "-m", "flows.verified_dvc", "repro"], cwd=folder, capture_output=True, text=True)
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("how", [quietly, cut, *(pytest.param(how, marks=pytest.mark.slow) for how in (flip, empty))])
 def test_a_damaged_object_is_named_and_set_aside_and_its_stage_runs_again(
     done: Path, how: Callable[[Path], None], capfd: pytest.CaptureFixture[str]
@@ -127,6 +128,7 @@ def test_a_damaged_object_whose_output_is_whole_is_put_back_and_nothing_runs(don
     assert set(longwriter().values()) <= {"Cached", "Restored"}, "it is restored from the object that was put back"
 
 
+@pytest.mark.integration
 def test_a_damaged_output_in_the_workspace_is_restored_from_its_whole_object(done: Path) -> None:
     good = {name: (done / name).read_bytes() for name in OUTPUTS}
     for number, name in enumerate(OUTPUTS):
@@ -136,6 +138,7 @@ def test_a_damaged_output_in_the_workspace_is_restored_from_its_whole_object(don
     assert ran(done) == []
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("what", "how"),
     [
@@ -192,6 +195,7 @@ def test_a_run_that_changes_nothing_reads_no_object_again(done: Path, monkeypatc
     assert set(longwriter().values()) <= {"Cached", "Restored"}
 
 
+@pytest.mark.integration
 def test_a_damaged_memory_of_what_was_verified_costs_time_only(done: Path, tmp_path: Path) -> None:
     longwriter()
     verified_dvc._memory.cache_clear()

@@ -86,6 +86,7 @@ def test_rows_in_another_order_give_the_same_instructions(tmp_path: Path, params
     same(usual, tmp_path / "other", collect(shuffled, tmp_path / "other", params, count=80))
 
 
+@pytest.mark.integration
 def test_a_source_cut_in_two_files_of_two_formats_and_another_order_gives_the_same_draw(
     tmp_path: Path, params: Params, usual: tuple[Path, stage.Metrics]
 ) -> None:

@@ -60,6 +60,7 @@ def test_the_rehearsal_passes_without_a_request() -> None:
     assert not (settings().home / "replay.jsonl").exists()
 
 
+@pytest.mark.integration
 def test_each_fault_of_a_base_is_one_line(tmp_path: Path) -> None:
     (good,) = [check for check in base(with_base(model(tmp_path / "good", marked(GOOD)))) if check.name == "chat template"]
     assert (good.status, good.detail) == ("ok", "trained with its own, an answer ends with <|end|>, a system turn is rendered")

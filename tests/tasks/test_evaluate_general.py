@@ -54,6 +54,7 @@ def run(tmp_path: Path, *tasks: str, limit: int | None = None) -> dict[str, floa
     )
 
 
+@pytest.mark.integration
 def test_the_score_is_the_share_of_right_answers_without_a_refused_question_which_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

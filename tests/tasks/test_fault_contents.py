@@ -47,6 +47,7 @@ def test_every_fault_at_once_changes_no_byte_of_what_is_written(tmp_path: Path, 
     print(f"at most {peak / 2**20:.0f} MiB of memory, {health['requests']} requests for {len(served)} answers")
 
 
+@pytest.mark.integration
 def test_no_draft_has_bad_text_and_every_reject_says_what_was_seen(calm: Workspace) -> None:
     assert calm.ends() == EVERYBODY
     for draft in calm.drafts():

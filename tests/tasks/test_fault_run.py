@@ -76,6 +76,7 @@ def none_paid_again(moments: list[Moment], served: Counter[str], *, but: Set[str
         assert {digest for digest in moment.paid - but if served[digest] > moment.served[digest]} == set()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("kills", [2, pytest.param(20, marks=pytest.mark.slow)])
 def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(tmp_path: Path, unbroken: Unbroken, kills: int) -> None:
     luck, total, moments = random.Random(3), len(unbroken.digests), list[Moment]()
@@ -120,6 +121,7 @@ def flipped(journal: Path, luck: random.Random) -> bytes:
     return line
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("times", [2, pytest.param(5, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("damage", "says"), [(torn, "is torn; it is cut off"), (flipped, "damaged records are left aside")])
 def test_a_damaged_record_costs_its_own_call_and_no_other(
@@ -152,6 +154,7 @@ def goes_on(space: Workspace, calls: Endpoint, unbroken: Unbroken, **settings: o
     assert set(calls.served().values()) == {1}
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), pytest.param(signal.SIGTERM, 143, marks=pytest.mark.slow)])
 def test_ctrl_c_and_sigterm_keep_the_answers_under_way(
     space: Workspace, calls: Endpoint, unbroken: Unbroken, number: signal.Signals, code: int

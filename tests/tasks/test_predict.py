@@ -112,6 +112,7 @@ def test_a_base_that_has_no_weights_before_the_training_is_no_candidate() -> Non
         base_folder(Base(model="tiny", revision="", remote_code=False))
 
 
+@pytest.mark.integration
 def test_a_base_without_a_chat_template_is_served_with_the_one_that_its_student_is_trained_with(tmp_path: Path) -> None:
     write_gguf(tmp_path / "weights.gguf")
     convert(tmp_path / "weights.gguf", tmp_path / "plain")

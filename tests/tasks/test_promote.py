@@ -43,6 +43,7 @@ def test_the_champion_moves_to_a_better_version_and_a_loser_stays_challenger(tmp
     assert (best.champion_before, aliases()) == ("3", {"champion": "4", "challenger": "2", "previous": "3"})
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("s_bar", [75.0, *(pytest.param(score, marks=pytest.mark.slow) for score in (60.0, 40.0))])
 def test_promoting_again_changes_nothing(tmp_path: Path, s_bar: float) -> None:
     run(candidate(tmp_path / "a", weights=b"1", s_bar=65.0))

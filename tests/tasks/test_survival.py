@@ -71,6 +71,7 @@ def answered(folder: Path) -> int:
     return journal(folder).read_bytes().count(b"\n")
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("kills", [2, pytest.param(10, marks=pytest.mark.slow)])
 def test_a_killed_collect_leaves_nothing_and_its_rerun_the_same_bytes(folder: Path, collected: Path, kills: int) -> None:
     clean = {path.name: path.read_bytes() for path in (collected / "out").iterdir()}

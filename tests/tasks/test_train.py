@@ -90,6 +90,7 @@ def test_a_stage_ended_in_the_middle_leaves_no_process_and_goes_on_where_it_was(
     assert kept.isdisjoint({"tokens_per_second", "mfu", "memory_gib"}), "what depends on the machine is no part of an output"
 
 
+@pytest.mark.integration
 def test_a_loss_that_is_not_finite_fails_and_names_the_step(packed: Path, tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "home", trainings=1)
     with pytest.raises(TrainingFailed, match=r"step \d+: loss .*; batch: row \d+.*lower learning_rate"):

@@ -48,6 +48,7 @@ def until(one: RunningService, state: str, seconds: float = 60) -> None:
         time.sleep(0.1)
 
 
+@pytest.mark.integration
 def test_postgres_is_made_asks_for_its_password_and_comes_back_after_a_kill(values: dict[str, str]) -> None:
     postgres.make(postgres.place(environment.folder()), values)
     postgres.make(postgres.place(environment.folder()), values)  # again: nothing to make

@@ -190,6 +190,7 @@ def test_a_fault_of_the_server_passes(status: int) -> None:
     assert one(shaky).text == "Bread."
 
 
+@pytest.mark.integration
 def test_an_endpoint_that_refuses_everybody_for_too_long_stops_the_run() -> None:
     async def busy(_: web.Request) -> web.Response:
         return web.json_response({"error": {"message": "overloaded"}}, status=529)
@@ -340,6 +341,7 @@ def test_many_requests_to_a_port_where_nobody_is_end_soon_and_in_one_line() -> N
         asyncio.run(go())
 
 
+@pytest.mark.integration
 def test_a_server_that_is_back_after_a_restart_gets_as_many_requests_at_once_as_before() -> None:
     """A server that is away is not overloaded: with long replies, a limit that fell to one would take hours to grow."""
     seen, waited = {"now": 0, "most": 0}, list[int]()

@@ -9,6 +9,8 @@ from tasks.harness.child import Task, evaluated, load, score
 from tasks.harness.job import Unmeasurable
 from tests.tasks.harness.answering import endpoint, job, said
 
+pytestmark = pytest.mark.integration  # all of them need the same slow fixture
+
 
 class Part:
     """A task as far as its score goes: the harness's own objects need its imports."""
@@ -73,7 +75,6 @@ def manager() -> Any:
     return pytest.importorskip("lm_eval.tasks").TaskManager()
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize(
     ("given", "problem"),
     [

@@ -171,6 +171,7 @@ def test_an_answer_is_streamed_counted_against_the_asked_length_and_kept(tmp_pat
     assert (account.calls, account.prompt, account.completion) == (2, 14, 10)
 
 
+@pytest.mark.integration
 def test_a_conversation_goes_on_from_its_file_and_a_torn_line_is_cut_off(tmp_path: Path, url: str) -> None:
     assert piped(tmp_path, url, "One.\n").returncode == 0
     with (tmp_path / "talk.jsonl").open("a") as file:

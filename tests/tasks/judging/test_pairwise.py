@@ -79,6 +79,7 @@ def test_without_a_preference_one_is_told_in_at_most_six_of_a_hundred_cases(prom
     assert sum(verdict != "cannot tell" for verdict in found) <= 0.06 * 300
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("by_place", [0.3, 0.8, 1.0])
 def test_the_interval_of_the_first_place_covers_where_the_judge_goes_by_place(by_place: float) -> None:
     """Then both orders of a duel say the same of the place: they are one observation."""

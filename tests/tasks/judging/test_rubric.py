@@ -301,6 +301,7 @@ def test_an_answer_without_a_whole_verdict_takes_nothing_from_the_judge(answer: 
     assert parse_rubric(json.dumps(FIVES), answer).model_dump() == FIVES
 
 
+@pytest.mark.integration
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("piece", ['{"a":', '{"relevance": 5} ', "relevance: 5\naccuracy: 5\n", "5", "{", "“", "//", " "])
 def test_megabytes_of_an_answer_are_looked_through(piece: str) -> None:

@@ -264,6 +264,7 @@ def run(*arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run([sys.executable, "-m", "tasks.evaluation", "compare", *arguments], cwd=ROOT, capture_output=True, text=True)
 
 
+@pytest.mark.integration
 def test_the_command_prints_a_table_or_one_json_object_and_gates_only_when_asked(tmp_path: Path) -> None:
     a, b = evaluation(tmp_path / "a", scores()[1:]), evaluation(tmp_path / "b", scores(more=9, seed=2))
     done = run(a, b)

@@ -105,6 +105,7 @@ def test_the_six_grades_the_words_of_the_judge_and_the_thoughts_are_on_the_page(
         assert "First I think about bridges." in text
 
 
+@pytest.mark.integration
 def test_the_command_prints_an_address_with_a_random_token_and_ends_with_ctrl_c(tmp_path: Path) -> None:
     data = run_folder(tmp_path / "data")
     command = [sys.executable, "-m", "flows.cli", "read", str(data), "--no-open"]

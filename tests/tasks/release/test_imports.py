@@ -93,6 +93,7 @@ def serving(handler: type[SimpleHTTPRequestHandler], folder: Path) -> Iterator[s
         server.shutdown()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("length", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_change_of_the_same_size_is_seen_at_a_host_that_says_nothing_of_it(
     served: tuple[str, Path], repository: Path, length: bool, monkeypatch: pytest.MonkeyPatch
@@ -129,6 +130,7 @@ def test_a_change_is_seen_by_the_etag_and_by_an_update_that_names_the_address(se
             assert topic in (repository / "data/raw/chats.jsonl").read_text()
 
 
+@pytest.mark.integration
 def test_a_host_out_of_reach_a_missing_file_and_a_file_that_is_there_are_one_line_each(served: tuple[str, Path], repository: Path) -> None:
     with socket.socket() as closed:  # bound, not listening: nobody else gets the port
         closed.bind(("127.0.0.1", 0))

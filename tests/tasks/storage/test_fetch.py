@@ -44,6 +44,7 @@ def ones(request: Request, name: str = MODEL) -> bool:
     return request.method == "GET" and name in request.path
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("endpoint", ["rclone"], indirect=True)
 def test_a_part_that_comes_in_damaged_cut_off_or_late_is_fetched_again(proxy: Proxy, at: Place, folder: Path, tmp_path: Path) -> None:
     publish(folder, "data", to=at, part_size=PART, label=None)

@@ -77,6 +77,7 @@ def test_a_clock_that_is_an_hour_off_is_told(at: Place, monkeypatch: pytest.Monk
     assert said in refusal()
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("endpoint", ["rclone"], indirect=True)
 def test_the_command_line_says_it_in_one_line_and_ends_with_a_code(at: Place, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", OTHER)

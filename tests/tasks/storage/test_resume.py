@@ -66,6 +66,7 @@ def test_a_killed_publication_sends_no_finished_part_again(proxy: Proxy, at: Pla
     assert sorted(part for _, part in proxy.sent()) == list(range(1, PARTS + 1))
 
 
+@pytest.mark.integration
 def test_a_killed_fetch_asks_for_no_finished_part_again(proxy: Proxy, at: Place, big: Path, tmp_path: Path) -> None:
     publish(big, "data", to=at, part_size=PART, label=None)
     proxy.done.clear()

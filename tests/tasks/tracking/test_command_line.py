@@ -58,6 +58,7 @@ def test_rollback_and_allow(promoted: Path) -> None:
     assert "the alias points to no version; fix: use one of challenger, champion" in said("allow", "nobody", code=2)
 
 
+@pytest.mark.integration
 def test_a_preview_is_a_page_and_changes_nothing(promoted: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)  # its params.yaml
     folder = candidate(promoted / "c", weights=b"3", s_bar=71.0)

@@ -104,6 +104,7 @@ def test_a_person_can_read_in_a_trace_what_was_asked_and_answered(monkeypatch: p
     assert (plan.end_time_ns - plan.start_time_ns) / 1e9 == pytest.approx(1.0)
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("mlflow_home")
 @pytest.mark.parametrize(
     ("error", "status"),
@@ -218,6 +219,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[int]:
             yield listener.getsockname()[1]
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize(
     ("server", "reason", "patience"),
     [("dead", "refused", 30.0), pytest.param("broken", "500", 30.0, marks=pytest.mark.slow), ("mute", "did not answer for 3 s", 3.0)],

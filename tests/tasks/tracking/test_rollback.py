@@ -307,6 +307,7 @@ def test_a_lost_previous_alias_is_found_by_the_tag() -> None:
     assert roll_back("").champion == "1"
 
 
+@pytest.mark.integration
 def test_a_promotion_that_is_killed_at_any_write_is_completed_by_the_next_and_the_champion_was_always_served(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -27,6 +27,8 @@ from tests.tasks.training.packs import answers, encoded, write, write_alone
 from tests.tasks.training.preloaded import Stages
 from tests.tasks.workspace import free_port
 
+pytestmark = pytest.mark.integration  # all of them need the same slow fixture
+
 EXACT = 1e-5
 
 
@@ -71,7 +73,6 @@ def same(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> N
         assert (found[name] - expected[name]).abs().max() <= EXACT, name
 
 
-@pytest.mark.integration
 @pytest.mark.parametrize("weighting", ["token", "sequence"])
 @pytest.mark.parametrize(
     ("packs", "batch", "at_once"), [("student", 4, 1), ("student", 4, 4), ("student", 4, 2), ("alone", 9, 1), ("alone", 9, 9)]

@@ -101,6 +101,7 @@ def poisoned(folder: Path, vocabulary: int) -> str:
     return str(folder)
 
 
+@pytest.mark.integration
 def test_a_loss_that_is_no_number_stops_in_its_step_and_names_the_pack_and_its_samples(packed: Path, tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "home", trainings=1, checkpoints=8)
     base = poisoned(tmp_path / "base", 512)
@@ -118,6 +119,7 @@ def test_a_loss_that_is_no_number_stops_in_its_step_and_names_the_pack_and_its_s
     assert named.count("row ") == 1, "the batch has two packs; only the bad one is named"
 
 
+@pytest.mark.integration
 def test_a_loss_that_jumps_stops_too_and_keeps_the_last_good_checkpoint(packed: Path, tmp_path: Path) -> None:
     settings = Settings(home=tmp_path / "home", trainings=1, checkpoints=40)
     made = job(packed, tmp_path / "out", settings, steps=40, learning_rate=10.0, max_grad_norm=1e9, warmup=0.5, max_loss_jump=2.0)
