@@ -10,7 +10,7 @@ Tokenizing is the cost. Samples are streamed, so memory does not grow with the t
 import hashlib
 from collections.abc import Iterable, Sequence
 from functools import partial
-from itertools import chain
+from itertools import chain, compress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -121,8 +121,9 @@ def tokenize(
     """
     ids, words, chats = list[str](), list[int](), 0
     for read in store.batched(progress.track(rows, unit="sample", label="tokenize"), AT_ONCE):
-        batch = [(chat, sample) for chat, sample in read if sample.trace is None or encoder.strips(sample.trace, sample.messages)]
-        rejects += [_unreadable(sample) for _, sample in read if sample.trace and not encoder.strips(sample.trace, sample.messages)]
+        readable = [sample.trace is None or encoder.strips(sample.trace, sample.messages) for _, sample in read]
+        rejects += [_unreadable(sample) for (_, sample), good in zip(read, readable, strict=True) if not good]
+        batch = list(compress(read, readable))
         encoded = encoder.try_encode([conversation_of(sample.messages, sample.trace) for _, sample in batch])
         rejects += [_unrenderable(sample, row) for (_, sample), row in zip(batch, encoded, strict=True) if isinstance(row, Unrenderable)]
         rows_of = [(chat, sample, row) for (chat, sample), row in zip(batch, encoded, strict=True) if not isinstance(row, Unrenderable)]
