@@ -1,6 +1,6 @@
 """Render the dataset card: Markdown with the front matter that the hub and `datasets.load_dataset` read."""
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 
 from tasks.release.facts import ReleaseFacts
 from tasks.release.licences import hub_name
@@ -11,12 +11,8 @@ SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_
 
 def card(facts: ReleaseFacts) -> str:
     """The text of the card, README.md of a release."""
-    templates = Environment(
-        loader=PackageLoader("tasks.release", "."), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
-    )
-    templates.filters |= {"figure": _figure, "thousands": "{:,}".format, "score": score}
     outcomes = facts.verdict.expectations
-    return templates.get_template("card.md.j2").render(
+    return template("card.md.j2").render(
         facts=facts,
         recipe=facts.params.assemble.chosen,
         languages=sorted({*facts.long.languages, *facts.general.languages}),
@@ -25,6 +21,15 @@ def card(facts: ReleaseFacts) -> str:
         held=sum(outcome.success for outcome in outcomes),
         warnings=[outcome for outcome in outcomes if not outcome.success],
     )
+
+
+def template(name: str) -> Template:
+    """A template of a card, with the filters of all cards."""
+    templates = Environment(
+        loader=PackageLoader("tasks.release", "."), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
+    )
+    templates.filters |= {"figure": _figure, "thousands": "{:,}".format, "score": score, "cell": _cell}
+    return templates.get_template(name)
 
 
 def licence(spdx: list[str]) -> str:
@@ -40,3 +45,8 @@ def score(value: float | None, interval: Interval | None) -> str:
 
 def _figure(value: float) -> str:
     return f"{value:,.0f}" if value == int(value) else f"{value:.3g}"
+
+
+def _cell(text: str) -> str:
+    """Text for a cell of a table."""
+    return " ".join(text.split()).replace("|", "\\|")

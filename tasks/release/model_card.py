@@ -2,22 +2,16 @@
 
 from pathlib import Path
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
-
 from tasks.longbench.scorecard import Group
-from tasks.release.card import score
+from tasks.release.card import template
 from tasks.release.licences import hub_name
 from tasks.release.model_facts import ModelFacts
 
 
 def model_card(facts: ModelFacts, *, repo: str, licence: str, gguf: str = "") -> str:
     """The text of the card, README.md of the repository. `gguf` is the name of the GGUF file beside the weights; empty: there is none."""
-    templates = Environment(
-        loader=PackageLoader("tasks.release", "."), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True, autoescape=False
-    )
-    templates.filters |= {"score": score, "cell": _cell}
     on_hub = facts.base.count("/") == 1 and not Path(facts.base).exists() and not facts.base.startswith(("/", "."))
-    return templates.get_template("model_card.md.j2").render(
+    return template("model_card.md.j2").render(
         facts=facts,
         repo=repo,
         licence=licence,
@@ -31,8 +25,3 @@ def model_card(facts: ModelFacts, *, repo: str, licence: str, gguf: str = "") ->
 def _groups(facts: ModelFacts) -> list[tuple[str, Group]]:
     """Name and scores of all prompts, and of each bin of requested lengths."""
     return [("all", facts.card), *((f"{name} words", group) for name, group in facts.card.by_bin.items())] if facts.card else []
-
-
-def _cell(text: str) -> str:
-    """Text for a cell of a table."""
-    return " ".join(text.split()).replace("|", "\\|")
