@@ -5,7 +5,7 @@ tokens that followed the same words before, checked by the model in one pass. In
 several tokens is a matrix product of another shape than a pass over one, so the sums are rounded differently; with `--dtype bfloat16` a
 tie of two tokens can then be decided differently.
 
-Columns: prompts whose answers are equal token for token; tokens per second without and with; the first differing tokens.
+Columns: whether both answers of a prompt are equal token for token; tokens per second without and with; the first differing tokens.
 """
 
 import os

@@ -178,23 +178,23 @@ async def way(changes: dict[str, object]) -> Way:
         len(usages),
         cost(Usage(*map(sum, zip(*usages, strict=True))), PRICE),
         sum(s_l(draft.instruction.words, _words(draft)) for draft in drafts) / len(drafts),
-        sum(map(_repeated, drafts)) / len(drafts),
-        sum(map(_seams, drafts)),
+        sum(map(repeated, drafts)) / len(drafts),
+        sum(faulty_seams(draft, chaptered(0)) for draft in drafts),
     )
 
 
-def _repeated(draft: Draft) -> float:
+def repeated(draft: Draft) -> float:
     """The share of runs of RUN words that came before in the draft."""
     runs = grams_of(" ".join("\n".join(draft.paragraphs).casefold().split()), RUN)
-    return 1 - len(set(runs)) / len(runs)
+    return 1 - len(set(runs)) / len(runs) if runs else 0.0
 
 
-def _seams(draft: Draft) -> int:
-    """Borders of chapters with a fault."""
-    starts, parts = [first for first, _ in ranges(chaptered(0))], draft.paragraphs
+def faulty_seams(draft: Draft, plan: Plan) -> int:
+    """Borders of the plan's chapters with a fault."""
+    starts, parts = [first for first, _ in ranges(plan)], draft.paragraphs
     openings = [parts[start] for start in starts]
     return sum(
-        seam_fault(parts[start], parts[start - AROUND : start], openings[:number]) is not None
+        seam_fault(parts[start], parts[max(0, start - AROUND) : start], openings[:number]) is not None
         for number, start in enumerate(starts)
         if number
     )

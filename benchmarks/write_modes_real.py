@@ -20,8 +20,7 @@ import typer
 
 from benchmarks.agentwrite_real import COMPUTED, MAX_TOKENS, PARAMS, TEMPERATURE, counted, plans
 from benchmarks.serving import installed
-from tasks.agentwrite.chapters import AROUND, ranges
-from tasks.agentwrite.seams import RUN, grams_of, seam_fault
+from benchmarks.write_modes import faulty_seams, repeated
 from tasks.agentwrite.writer import Event, write_draft
 from tasks.endpoints.chat import for_each_async
 from tasks.endpoints.openai_api import openai_chat
@@ -93,23 +92,8 @@ async def way(server: str, served: ServedCheckpoint, section: Write, params: Par
     return Way(wall, drafts, len(events), stopped, (await counted(served, server))[1] - before[1])
 
 
-def _seams(draft: Draft) -> int:
-    """Borders of chapters with a fault."""
-    starts, parts = [first for first, _ in ranges(chaptered(_plan_of(draft)))], draft.paragraphs
-    openings = [parts[start] for start in starts]
-    faults = (
-        seam_fault(parts[start], parts[max(0, start - AROUND) : start], openings[:place]) for place, start in enumerate(starts) if place
-    )
-    return sum(fault is not None for fault in faults)
-
-
 def _plan_of(draft: Draft) -> Plan:
     return Plan(instruction=draft.instruction, steps=draft.steps)
-
-
-def _repeated(draft: Draft) -> float:
-    runs = grams_of(" ".join("\n".join(draft.paragraphs).casefold().split()), RUN)
-    return 1 - len(set(runs)) / len(runs) if runs else 0.0
 
 
 def row(name: str, found: Way) -> str:
@@ -118,7 +102,7 @@ def row(name: str, found: Way) -> str:
     if not drafts:
         return cells
     means = "".join(f"   {_mean(list(found.lengths(loops=loops).values()))}" for loops in (True, False))
-    return f"{cells}{means}{fmean(map(_repeated, drafts)):10.1%}{sum(map(_seams, drafts)):7}"
+    return f"{cells}{means}{fmean(map(repeated, drafts)):10.1%}{sum(faulty_seams(draft, chaptered(_plan_of(draft))) for draft in drafts):7}"
 
 
 def _mean(values: Sequence[float]) -> str:

@@ -223,7 +223,7 @@ async def _ask(role: Role, model: Model) -> Check:
         async with asyncio.timeout(ANSWER), open_role(role, small, transport="direct") as chat:
             reply = await chat(user(f"{words}. Check {uuid4().hex[:8]}.", schema=schema))
     except TimeoutError:
-        return Check(name=name, status="warning", detail=f"no answer within {ANSWER:g} s", fix="look after the endpoint, or wait for it")
+        return Check(name=name, status="warning", detail=f"no answer within {ANSWER:g} s", fix="check the endpoint, or wait for it")
     except WorkspaceBusy:
         return Check(name=name, status="warning", detail="not asked: a run is going on in this workspace", fix="ask again after it")
     except PipelineError as error:
@@ -254,7 +254,7 @@ async def _list_batches(role: Role, model: Model, own: Settings) -> Check:
             await check_batches(role, model, own)
     except TimeoutError:
         problem = f"no list of batches within {ANSWER:g} s"
-        return Check(name=name, status="warning", detail=problem, fix=f"look after the endpoint, or set {transport}=direct")
+        return Check(name=name, status="warning", detail=problem, fix=f"check the endpoint, or set {transport}=direct")
     except PipelineError as error:
         return Check(name=name, status="error", detail=str(error))
     return Check(name=name, status="ok", detail=f"{urlsplit(own.url(role)).hostname} lists batches; none was sent")

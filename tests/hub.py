@@ -70,7 +70,7 @@ def git_name(content: bytes) -> str:
 
 @contextmanager
 def hub() -> Iterator[Hub]:
-    """A hub with the user `ada`, whose repositories are below ada/."""
+    """A hub with the user `ada` and repositories below ada/."""
     state, lock = Hub(), threading.Lock()
 
     class Handler(Quiet):

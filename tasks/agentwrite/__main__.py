@@ -13,7 +13,7 @@ from tasks import doctor
 from tasks.agentwrite.estimate import BYTES_PER_TOKEN, EndpointPace, EstimatedCalls, PromptsOnDisk, pace_of, prompts_of, with_thoughts
 from tasks.agentwrite.estimate import estimate as work_of
 from tasks.agentwrite.probe import ProbedMode, expected_work, probe
-from tasks.endpoints.ledger import CONSISTENCY, REFLECTION, WAYS, RoleTotals, SampleTotals, samples, totals
+from tasks.endpoints.ledger import CONSISTENCY, REFLECTION, WAYS, RoleTotals, SampleTotals, samples_by_ways, totals
 from tasks.endpoints.replay import JOURNAL, read_journal
 from tasks.progress import span
 from tasks.schema.checks import require
@@ -216,9 +216,7 @@ def ledger(
     with one_line_errors():
         own = settings()
         accounts = totals(read_journal(own.home / JOURNAL), own.prices)
-        made = samples(read_journal(own.home / JOURNAL), own.prices)
-        checked = samples(read_journal(own.home / JOURNAL), own.prices, [CONSISTENCY])
-        noted = samples(read_journal(own.home / JOURNAL), own.prices, [REFLECTION])
+        made, checked, noted = samples_by_ways(read_journal(own.home / JOURNAL), own.prices, [WAYS, [CONSISTENCY], [REFLECTION]])
         if as_json:
             rows = [{"role": role, "model": model, **asdict(account)} for (role, model), account in accounts.items()]
             detail = {"samples": [asdict(one) for one in made]} if by_sample else {}

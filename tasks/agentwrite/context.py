@@ -81,7 +81,7 @@ class Frame:
     def conversation(self, number: int, steps: Sequence[Step], paragraphs: Sequence[str], head: str) -> tuple[Message, ...]:
         """The request for the last of `steps` as a conversation, in which each paragraph is the reply to the request for its step.
 
-        `number`: of the first of `steps`, from 1; `paragraphs`: of all steps but the last; `head`: what stands for the text before them.
+        `number`: of the first of `steps`, from 1; `paragraphs`: of all steps but the last; `head`: what replaces the text before them.
         """
         messages = [Message(role="user", content=self.prompt(number, steps[0], head))]
         for place, paragraph in enumerate(paragraphs, 1):

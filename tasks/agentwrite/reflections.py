@@ -1,16 +1,15 @@
 """write.reflect: the teacher's note after each paragraph of a finished draft, for the traces of thinking writers (tasks/corpus/traces.py).
 
-A request shows the instruction, the plan, the paragraph and the one behind it, so that the note fits what was then written, and its cost
+A request shows the instruction, the plan, the paragraph and the one after it, so that the note fits what was then written, and its cost
 does not grow with the text. All notes of a draft are requested at once. A note that fails a check is requested again, write.tries times;
 after that there is none, and the trace has the reflection by rule alone. The draft's text never changes.
 """
 
-import asyncio
 from collections.abc import Sequence
 
 from tasks.agentwrite.drafting import Drafting, Event
 from tasks.agentwrite.paragraph_checks import Unwritable
-from tasks.endpoints.chat import Request, user
+from tasks.endpoints.chat import Request, map_async, user
 from tasks.endpoints.ledger import REFLECTION
 from tasks.judging.templates import mark
 from tasks.judging.verdicts import first_readable
@@ -30,12 +29,8 @@ QUOTED = {"en": 60, "zh": 25}  # characters that a note may have in common with 
 
 async def reflect(drafting: Drafting, paragraphs: Sequence[str]) -> tuple[str, ...]:
     """A note on each paragraph; "" where no reply could be used."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_note(drafting, paragraphs, number)) for number in range(1, len(paragraphs) + 1)]
-    except BaseExceptionGroup as errors:
-        raise errors.exceptions[0] from None
-    return tuple(task.result() for task in tasks)
+    numbers = range(1, len(paragraphs) + 1)
+    return tuple(await map_async(numbers, lambda number: _note(drafting, paragraphs, number), unit="note", label=None))
 
 
 async def _note(drafting: Drafting, paragraphs: Sequence[str], number: int) -> str:

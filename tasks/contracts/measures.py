@@ -86,8 +86,9 @@ class Measures(NamedTuple):
 
 def row_of(number: int, sample: Sample, *, long: bool = True) -> MeasuredRow:
     asked = sample.asked_words if long else None
-    row = MeasuredRow(number, sample.id, sample.source, sample.messages, sample.language, asked, sample.written_words, long)
-    return row._replace(trace=sample.trace)
+    return MeasuredRow(
+        number, sample.id, sample.source, sample.messages, sample.language, asked, sample.written_words, long, trace=sample.trace
+    )
 
 
 def measure(row: MeasuredRow, scored: Scored) -> Measures:

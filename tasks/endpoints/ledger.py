@@ -89,17 +89,23 @@ def samples(lines: Iterable[Paid], prices: dict[str, Price], ways: Sequence[str]
     A sample is repaired if one of its calls was a repair, and serial if one of its calls was made after it was begun again serially.
     Calls that were paid in another mode are not counted: their lines name no sample.
     """
-    found: dict[str, SampleTotals] = {}
+    return samples_by_ways(lines, prices, [ways])[0]
+
+
+def samples_by_ways(lines: Iterable[Paid], prices: dict[str, Price], groups: Sequence[Sequence[str]]) -> list[list[SampleTotals]]:
+    """As `samples`, for several groups of ways in one pass over the lines."""
+    found: list[dict[str, SampleTotals]] = [{} for _ in groups]
     for line in lines:
-        if line.record and line.way in ways:
-            known = found.setdefault(line.record, SampleTotals(line.record, line.way))
-            known.way = max(known.way, line.way, key=ways.index)
-            known.calls += 1
-            known.prompt += line.prompt
-            known.completion += line.completion
-            if price := prices.get(line.model):
-                known.dollars += cost(Usage(line.prompt, line.completion, line.cached), price, batched=line.batched)
-    return list(found.values())
+        for ways, its in zip(groups, found, strict=True):
+            if line.record and line.way in ways:
+                known = its.setdefault(line.record, SampleTotals(line.record, line.way))
+                known.way = max(known.way, line.way, key=ways.index)
+                known.calls += 1
+                known.prompt += line.prompt
+                known.completion += line.completion
+                if price := prices.get(line.model):
+                    known.dollars += cost(Usage(line.prompt, line.completion, line.cached), price, batched=line.batched)
+    return [list(its.values()) for its in found]
 
 
 class Budget:

@@ -166,6 +166,11 @@ async def only_model(url: str, key: SecretStr) -> str:
     return names[0]
 
 
+def checkpoint_digest(checkpoint: Path) -> str:
+    """The digest by which answers name a served model folder or GGUF file."""
+    return digest(checkpoint) if checkpoint.is_file() else folder_digest(checkpoint)
+
+
 def _identity(model: Model, seed: int | None, checkpoint: Path | None) -> dict[str, str | int | float | None]:
     return {
         "model": model.name,
@@ -174,7 +179,7 @@ def _identity(model: Model, seed: int | None, checkpoint: Path | None) -> dict[s
         "max_tokens": model.max_tokens,
         "seed": seed,
         **({"reasoning": shown(model.reasoning)} if model.reasoning is not None else {}),
-        "checkpoint": None if checkpoint is None else digest(checkpoint) if checkpoint.is_file() else folder_digest(checkpoint),
+        "checkpoint": checkpoint_digest(checkpoint) if checkpoint else None,
     }
 
 

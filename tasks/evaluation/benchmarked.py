@@ -22,7 +22,7 @@ from tasks.evaluation.answer_rows import Answered, answers_in
 from tasks.evaluation.evaluate import EvaluatedModel, EvaluateOptions, begun, has_judge, model_of, resolve
 from tasks.evaluation.logs import rows_of
 from tasks.evaluation.recorded import models_in
-from tasks.longbench.answers import decoding_of
+from tasks.longbench.answers import decoding_of, model_with
 from tasks.longbench.benchmark import BenchmarkRow
 from tasks.schema.errors import BadInput
 from tasks.schema.params import Model, Params
@@ -173,10 +173,7 @@ class _Finder:
 
 async def _ask(who: EvaluatedModel, suite: Suite, answers: AskedAnswers, evaluation: Evaluation) -> None:
     drawn = evaluation.decoding
-    model = Model(
-        name=drawn.name, revision=drawn.revision, temperature=drawn.temperature, max_tokens=drawn.max_tokens, reasoning=drawn.reasoning
-    )
-    async with open_role("candidate", model, seed=drawn.seed, checkpoint=who.checkpoint, url=who.url) as chat:
+    async with open_role("candidate", model_with(drawn), seed=drawn.seed, checkpoint=who.checkpoint, url=who.url) as chat:
         name = drawn.name if who.url else who.name
         await ask_all(chat, suite, answers, model=name, samples=evaluation.samples, decoding=drawn)
 

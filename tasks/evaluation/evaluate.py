@@ -23,7 +23,7 @@ from tasks.judging.session import Judgement
 from tasks.judging.templates import read_template
 from tasks.judging.verdicts import check_scored
 from tasks.longbench.adapters import read_items
-from tasks.longbench.answers import Answers, Method, answer_all, decoding_of
+from tasks.longbench.answers import Answers, Method, answer_all, decoding_of, model_with
 from tasks.longbench.scorecard import Scorecard
 from tasks.longbench.scoring import Files, cards, match, score_all, write_scores
 from tasks.models.local import local_folder
@@ -210,10 +210,7 @@ async def _predict(
     who: EvaluatedModel, items: Sequence[BenchmarkItem], answers: Answers, evaluation: Evaluation, method: Method | None
 ) -> None:
     drawn = evaluation.decoding
-    model = Model(
-        name=drawn.name, revision=drawn.revision, temperature=drawn.temperature, max_tokens=drawn.max_tokens, reasoning=drawn.reasoning
-    )
-    async with open_role("candidate", model, seed=drawn.seed, checkpoint=who.checkpoint, url=who.url) as chat:
+    async with open_role("candidate", model_with(drawn), seed=drawn.seed, checkpoint=who.checkpoint, url=who.url) as chat:
         name = drawn.name if who.url else who.name
         await answer_all(chat, items, answers, model=name, samples=evaluation.samples, decoding=drawn, method=method)
 

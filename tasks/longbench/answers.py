@@ -23,6 +23,11 @@ def decoding_of(model: Model, *, seed: int | None, checkpoint: str | None) -> De
     return Decoding(**model.model_dump(), seed=seed, checkpoint=checkpoint)
 
 
+def model_with(decoding: Decoding) -> Model:
+    """The candidate model that answers with this decoding; the other way of `decoding_of`."""
+    return Model(**decoding.model_dump(include=set(Model.model_fields)))
+
+
 class WholeAnswer(NamedTuple):
     """A complete answer, made by one call or by several."""
 

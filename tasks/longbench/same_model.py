@@ -6,6 +6,7 @@ the original scores so low that an interval reaches 0, or with few prompts, noth
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 
 from tasks.longbench.speculation import measured
 from tasks.schema.errors import BadInput
@@ -48,8 +49,8 @@ def same_model(original: Path, other: Path) -> SameModel:
     ours, theirs = list(before.values()), [after[key] for key in before]
     lengths = _interval([one.s_l for one in ours], 100.0, prompts)
     loops = _interval([float(one.loops) for one in ours], 1.0, prompts)
-    s_l, other_s_l = (_mean([one.s_l for one in side]) for side in (ours, theirs))
-    share, other_share = (_mean([float(one.loops) for one in side]) for side in (ours, theirs))
+    s_l, other_s_l = (fmean([one.s_l for one in side]) for side in (ours, theirs))
+    share, other_share = (fmean([float(one.loops) for one in side]) for side in (ours, theirs))
     return SameModel(
         prompts=len(set(prompts)),
         answers=len(ours),
@@ -78,7 +79,3 @@ def _interval(values: Sequence[float], highest: float, prompts: Sequence[str]) -
     found = bounded(values, 0.0, highest, prompts)
     assert found, "there are several prompts"
     return found
-
-
-def _mean(values: Sequence[float]) -> float:
-    return sum(values) / len(values)

@@ -45,7 +45,7 @@ def prepared(api: "HfApi", to: hub.Target, version: str) -> Iterator[hub.Prepare
                 f"{tag}: {other.relative_to(folder)}", "not a file of a release", fix="release the dataset again as a new version"
             )
         uploads = tuple(_upload(path, folder, name, to.repo) for path in paths)
-        plan = hub.plan(api, to, uploads, title=f"{tag}")
+        plan = hub.plan(api, to, uploads, title=tag)
         yield hub.PreparedPush(to, uploads, plan, f"The dataset {name}, version {version}. The card says how it was made.")
 
 

@@ -15,7 +15,7 @@ from tasks import stage, store
 from tasks.checkpoints import refuse_pickles
 from tasks.endpoints.launch import server_of
 from tasks.endpoints.llamacpp import is_installed
-from tasks.endpoints.roles import open_role
+from tasks.endpoints.roles import checkpoint_digest, open_role
 from tasks.longbench.adapters import read_items
 from tasks.longbench.answers import Answers, answer_all, decoding_of
 from tasks.longbench.same_model import SameModel, same_model
@@ -113,5 +113,5 @@ async def _answered(
     place: Path, by: str, items: Sequence[BenchmarkItem], answers: Answers, *, name: str, model: Model, seed: int, samples: int
 ) -> None:
     async with open_role("candidate", model, seed=seed, checkpoint=place, server=by) as chat:  # type: ignore[arg-type]
-        decoding = decoding_of(model, seed=seed, checkpoint=store.digest(place) if place.is_file() else store.folder_digest(place))
+        decoding = decoding_of(model, seed=seed, checkpoint=checkpoint_digest(place))
         await answer_all(chat, items, answers, model=name, samples=samples, decoding=decoding, verb="export")

@@ -9,8 +9,11 @@ import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from rich.filesize import decimal
 
 from tasks.schema.errors import BadInput, BadSettings, StorageError
 from tasks.schema.records import Record
@@ -273,13 +276,8 @@ def _state(one: HubFile, there: "RepoFile | None") -> State:
 def _digest(one: HubFile, kind: Literal["sha256", "git"]) -> str:
     """SHA-256 of the file, or git's name of its content. A file is read in pieces."""
     total = hashlib.sha256() if kind == "sha256" else hashlib.sha1(f"blob {one.size}\0".encode(), usedforsecurity=False)
-    if isinstance(one.content, bytes):
-        total.update(one.content)
-        return total.hexdigest()
-    with one.content.open("rb") as file:
-        while piece := file.read(1 << 20):
-            total.update(piece)
-    return total.hexdigest()
+    with BytesIO(one.content) if isinstance(one.content, bytes) else one.content.open("rb") as file:
+        return hashlib.file_digest(file, lambda: total).hexdigest()
 
 
 def _given(one: HubFile) -> str | bytes:
@@ -292,9 +290,4 @@ def _visibility(private: bool) -> str:
 
 def size(count: int) -> str:
     """A number of bytes for people: 12 B, 3.4 kB, 538.1 MB."""
-    value = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if value < 1000 or unit == "GB":
-            break
-        value /= 1000
-    return f"{value:,.0f} {unit}" if unit == "B" else f"{value:,.1f} {unit}"
+    return decimal(count).replace(" bytes", " B")

@@ -305,7 +305,9 @@ class Write(Section):
         if self.layout == "turns" and self.mode != "serial":
             raise ValueError(f"layout: turns with mode {self.mode}; set mode: serial, or layout: text")
         if self.layout == "turns" and self.memory == "state":
-            raise ValueError("layout: turns with memory: state, whose quotes differ in each request; set memory: summary, or layout: text")
+            raise ValueError(
+                "layout: turns with memory: state, which quotes other passages each time; set memory: summary, or layout: text"
+            )
         return self
 
 

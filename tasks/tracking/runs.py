@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from tasks.tracking import lineage
-from tasks.tracking.client import connect, created, experiment
+from tasks.tracking.client import GONE, connect, created, experiment
 
 if TYPE_CHECKING:
     from mlflow.entities import Run
@@ -106,7 +106,7 @@ def recorded(run_id: str) -> "Run | None":
     try:
         return connect().get_run(run_id)
     except MlflowException as error:
-        if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+        if error.error_code != GONE:
             raise
         return None
 
