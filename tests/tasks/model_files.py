@@ -24,8 +24,13 @@ def safetensors(count: int = 4) -> bytes:
     return len(header).to_bytes(8, "little") + header + bytes(4 * count)
 
 
-def random_llama(folder: Path) -> Path:
-    """A Llama with random weights and a tokenizer trained on three sentences."""
+def random_llama(folder: Path, *, ends: bool = True) -> Path:
+    """A Llama with random weights, the same in each process, and a tokenizer trained on three sentences.
+
+    Without `ends`, the model never writes its end token: the first number of each hidden state is large, and only the end
+    token's logit reads it, negatively.
+    """
+    import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
     from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
@@ -50,6 +55,14 @@ def random_llama(folder: Path) -> Path:
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )
-    LlamaForCausalLM(config).save_pretrained(folder)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = LlamaForCausalLM(config)
+    if not ends:
+        with torch.no_grad():
+            model.get_input_embeddings().weight[:, 0] = 10
+            model.get_output_embeddings().weight[:, 0] = 0
+            model.get_output_embeddings().weight[tokenizer.eos_token_id, 0] = -10
+    model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder

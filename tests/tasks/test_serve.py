@@ -31,7 +31,7 @@ ASKED = Serve(version=1, words=300, min_s_l=60)
 
 @pytest.fixture(scope="module")
 def tiny(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return random_llama(tmp_path_factory.mktemp("checkpoints") / "student")
+    return random_llama(tmp_path_factory.mktemp("checkpoints") / "student", ends=False)
 
 
 @pytest.fixture(autouse=True)

@@ -47,8 +47,14 @@ def version(tiny: Path, mlflow_home: Path) -> registry.Version:
 
 
 def environment() -> dict[str, str]:
-    """Of a Python that knows the registry's address and no pickle."""
-    return os.environ | {"MLFLOW_TRACKING_URI": uri(), "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false", "CUDA_VISIBLE_DEVICES": ""}
+    """Of a Python that knows the registry's address and no pickle, and finds the commands installed beside it (uvicorn)."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return os.environ | {
+        "PATH": path,
+        "MLFLOW_TRACKING_URI": uri(),
+        "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
+        "CUDA_VISIBLE_DEVICES": "",
+    }
 
 
 @pytest.mark.integration
