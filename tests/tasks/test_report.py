@@ -115,6 +115,11 @@ def test_only_scores_have_a_better_and_a_worse_side(html: str) -> None:
     assert shown == {"scores": True, "lengths": False, "degeneration": False}
 
 
+def test_a_difference_that_may_be_chance_has_no_colour(html: str) -> None:
+    section = html.partition('<section id="alignment">')[2].partition("</section>")[0]
+    assert re.search(r"S_l [\d.]+ before, <strong>[\d.]+</strong> after \([+-][\d.]+, cannot tell\)", section), section
+
+
 def test_hostile_text_is_shown_as_text(tmp_path: Path) -> None:
     html = render(tmp_path, finished_run(tmp_path / "data", hostile=HOSTILE))
     page = Page(html)
