@@ -94,6 +94,7 @@ def test_prefects_embedded_api_dies_with_the_flow(tmp_path: Path) -> None:
     assert all_end([server])
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("api")
 def test_a_run_that_was_killed_is_closed_as_crashed_by_the_next_one() -> None:
     with get_client(sync_client=True) as client:

@@ -48,6 +48,7 @@ def ran(toy: Path) -> list[str]:
     return names
 
 
+@pytest.mark.integration
 def test_a_stage_is_completed_once_and_cached_after_that_and_its_lines_reach_prefects_logger(
     toy: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -161,6 +161,7 @@ def shows(expected: str, printed: str) -> bool:
     return all(rest == "…" for rest in want[place:])
 
 
+@pytest.mark.integration
 @pytest.mark.parametrize("page", sorted({block.page for block in RUN}))
 def test_the_commands_of_a_page_run_and_print_what_it_shows(page: str, shell: Shell) -> None:
     for block in RUN:

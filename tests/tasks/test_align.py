@@ -99,6 +99,7 @@ def margin(folder: Path) -> float:
     return sum(logp(one.prompt_ids, one.chosen_ids) - logp(one.prompt_ids, one.rejected_ids) for one in coded) / len(coded)
 
 
+@pytest.mark.integration
 def test_what_is_chosen_becomes_likelier_than_what_is_rejected_and_the_history_says_so(
     tmp_path: Path, checkpoints: Path, forks: Stages
 ) -> None:

@@ -139,9 +139,9 @@ def test_thoughts_between_paragraphs_are_read_where_thoughts_came_first() -> Non
         "<|channel|>final<|message|> ",
     ],
 )
-def test_a_megabyte_of_tags_is_split_in_linear_time(piece: str) -> None:
-    split_thoughts(piece * (1_000_000 // len(piece)))
-    split_thoughts(f"<think>{piece * (1_000_000 // len(piece))}x")
+def test_tags_are_split_in_linear_time(piece: str) -> None:
+    split_thoughts(piece * (250_000 // len(piece)))
+    split_thoughts(f"<think>{piece * (250_000 // len(piece))}x")
 
 
 @pytest.mark.timeout(60)

@@ -60,6 +60,7 @@ def scores(folder: Path) -> list[dict[str, object]]:
     return [point.result().model_dump() for point in store.read(folder / "reinforced.history.jsonl", TrainingStep)]
 
 
+@pytest.mark.integration
 def test_a_reinforcement_answers_scores_trains_and_watches(policy: Path, tmp_path: Path, forks: Stages) -> None:
     made = reinforcement(policy, tmp_path / "a", steps=3, judge=JUDGE, rewards=REWARDS, beta=0.1, overlong="soft")
     with endpoint(prefers_the_longer, "reward_judge") as seen:
@@ -80,6 +81,7 @@ def test_a_reinforcement_answers_scores_trains_and_watches(policy: Path, tmp_pat
     assert not made.scratch.exists()
 
 
+@pytest.mark.integration
 def test_rewards_without_any_difference_stop_the_training_in_one_line(policy: Path, tmp_path: Path, forks: Stages) -> None:
     made = reinforcement(policy, tmp_path / "a", steps=6, rewards={"ended": 1.0}, max_flat=2, max_tokens=2, held_out=0)
     stage = start(tmp_path / "a", [made], forks)
