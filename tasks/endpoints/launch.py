@@ -207,4 +207,4 @@ def _speculation_name(settings: Settings) -> str:
 
 def _threads(settings: Settings) -> dict[str, str]:
     """OpenMP threads that wait without spinning: spinning is very slow when other processes share the cores."""
-    return {"OMP_NUM_THREADS": str(settings.threads), "OMP_WAIT_POLICY": "PASSIVE"}
+    return {"OMP_NUM_THREADS": str(settings.server_threads), "OMP_WAIT_POLICY": "PASSIVE"}

@@ -5,6 +5,7 @@ read here and passed only to the HTTP client.
 """
 
 import os
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Literal, get_args
@@ -42,6 +43,11 @@ class Price(BaseModel):
     cached: float | None = Field(None, ge=0, description="prompt tokens from the endpoint's cache; if left out, as dear as others")
     completion: float = Field(ge=0)
     batch: float = Field(0.5, ge=0, le=1, description="share of these prices that a request of a batch costs")
+
+
+def _cores() -> int:
+    """The cores that this process may use. macOS and Windows do not tell them apart from those of the machine."""
+    return len(os.sched_getaffinity(0)) if sys.platform == "linux" else os.cpu_count() or 1
 
 
 class Settings(BaseSettings):
@@ -113,7 +119,7 @@ class Settings(BaseSettings):
     rehearsal_latency: float = Field(0.0, ge=0, description="seconds before each of the rehearsal endpoint's answers")
     startup_timeout: float = Field(180.0, gt=0, description="seconds until a server that the pipeline starts must answer")
 
-    sifters: int = Field(os.cpu_count() or 1, ge=1, description="processes of this machine that sift rows of large sources")
+    sifters: int = Field(_cores(), ge=1, description="processes of this machine that sift rows of large sources")
     cluster: str = Field(
         "", description="a Ray cluster for large maps: ray://HOST:10001, HOST:6379 on one of its machines, or local; empty: this process"
     )
@@ -131,7 +137,7 @@ class Settings(BaseSettings):
     draft_model: Path | None = Field(
         None, description="folder of the smaller model for the speculation draft_model, with the same tokenizer"
     )
-    server_threads: int = Field(os.cpu_count() or 1, ge=1, description="CPU threads of llama.cpp's server, which a stage starts alone")
+    server_threads: int = Field(_cores(), ge=1, description="CPU threads of a model server that the pipeline starts")
     vllm_python: Path = Field(
         Path(".venv-serve/bin/python"), description="interpreter that has vLLM, as python -m infra.serve_env makes it"
     )
@@ -141,7 +147,7 @@ class Settings(BaseSettings):
     main_address: str = Field("127.0.0.1", description="of machine 0, as the others reach it")
     main_port: int = Field(29500, ge=1, le=65535, description="on machine 0, where the training processes meet")
     trainings: int = Field(2, ge=1, description="models trained at once, where a stage trains several; 1 on a GPU")
-    threads: int = Field(max(1, (os.cpu_count() or 1) // 2), ge=1, description="CPU threads of a training process")
+    threads: int = Field(_cores(), ge=1, description="CPU threads of all training processes of a machine together")
     accelerate_config: Path | None = Field(None, description="an accelerate config, e.g. infra/accelerate/zero3.yaml; empty: none")
     micro_batch: int = Field(1, ge=1, description="rows that a process takes at once; the rest of the global batch is accumulated")
     sequence_parallel: int = Field(1, ge=1, description="processes that share each sequence (Ulysses), for contexts past one card")

@@ -81,7 +81,7 @@ class Where(_JobRecord):
 
     processes: int  # on each machine
     machines: int
-    threads: int  # of each process
+    threads: int  # of each process; train_all divides those of the settings among the processes that run at once
     micro_batch: int
     sequence_parallel: int
     attention: Attention
@@ -155,9 +155,8 @@ class TrainingStep(KeptStep):
 
 
 def where(settings: Settings) -> Where:
-    """The settings that a training process needs. Trainings that run at once share the threads."""
-    own = {name: getattr(settings, name) for name in Where.model_fields if name != "threads"}
-    return Where(threads=max(1, settings.threads // settings.trainings), **own)
+    """The settings that a training process needs."""
+    return Where.model_validate({name: getattr(settings, name) for name in Where.model_fields})
 
 
 def optimization_of(section: Optimization) -> Optimization:

@@ -100,12 +100,14 @@ def check_division(global_batch: int, world: int, settings: Settings) -> None:
 def train_all(
     jobs: Sequence[TrainingJob], settings: Settings, *, watch: Callable[[TrainingStep], None] | None = None
 ) -> list[FinishedTraining]:
-    """Train every job, `settings.trainings` at once; the results in the order of the jobs. The first job draws the progress bar.
+    """Train every job; the results in the order of the jobs. The first job draws the progress bar.
 
+    `settings.trainings` jobs run at once, and their processes share `settings.threads`.
     `watch` receives the newest step of each training, a little late. Raises TrainingFailed if a launcher or a rank fails. All trainings
     have ended when this returns or raises.
     """
-    waiting = [job.model_copy(update={"bar": number == 0 or settings.trainings == 1}) for number, job in enumerate(jobs)]
+    at_once = _at_once(jobs, settings)
+    waiting = placed(jobs, settings)
     running: dict[subprocess.Popen[bytes], TrainingJob] = {}
     seen = {job.name: _Tail(job.scratch / HISTORY) for job in jobs}
     owned = {job.name: own(job) for job in jobs}
@@ -113,7 +115,7 @@ def train_all(
     shared = () if compiled is None else (compiled,)
     try:
         while waiting or running:
-            while waiting and len(running) < settings.trainings:
+            while waiting and len(running) < at_once:
                 job = waiting.pop(0)
                 running[_start(job, settings, owned[job.name], *shared)] = job
             for process in [process for process in running if process.poll() is not None]:
@@ -130,6 +132,20 @@ def train_all(
     for job in jobs:
         shutil.rmtree(job.scratch)
     return done
+
+
+def placed(jobs: Sequence[TrainingJob], settings: Settings) -> list[TrainingJob]:
+    """The jobs as they run here: trainings at once share the threads, and the first one draws the bar."""
+    at_once = _at_once(jobs, settings)
+    threads = max(1, settings.threads // (at_once * settings.processes))
+    return [
+        job.model_copy(update={"bar": number == 0 or at_once == 1, "where": job.where.model_copy(update={"threads": threads})})
+        for number, job in enumerate(jobs)
+    ]
+
+
+def _at_once(jobs: Sequence[TrainingJob], settings: Settings) -> int:
+    return max(1, min(settings.trainings, len(jobs)))
 
 
 def _told(scratch: Path) -> FinishedTraining:

@@ -19,7 +19,7 @@ from tasks.schema.params import Base, Tiny, Train
 from tasks.schema.records import Metrics
 from tasks.schema.settings import Settings
 from tasks.training.job import Sft, TrainingJob
-from tasks.training.launch import plan, train_all
+from tasks.training.launch import placed, plan, train_all
 from tests.conftest import ROOT, descendants
 from tests.tasks.training.jobs import OPTIMIZATION
 from tests.tasks.training.packs import packed_student, write
@@ -100,6 +100,14 @@ def test_a_loss_that_is_not_finite_fails_and_names_the_step(packed: Path, tmp_pa
 def test_a_global_batch_that_does_not_divide_is_refused_before_anything_starts(packed: Path, tmp_path: Path) -> None:
     with pytest.raises(BadSettings, match="2 rows cannot be divided among 3 processes"):
         job(packed, tmp_path / "out", Settings(home=tmp_path / "home", processes=3))
+
+
+def test_trainings_at_once_share_the_threads_and_one_alone_has_all(packed: Path, tmp_path: Path) -> None:
+    own = Settings(home=tmp_path, threads=8, trainings=2)
+    jobs = [job(packed, tmp_path, own)] * 2
+    assert [made.where.threads for made in placed(jobs, own)] == [4, 4]
+    assert [made.where.threads for made in placed(jobs[:1], own)] == [8]
+    assert [made.where.threads for made in placed(jobs, own.model_copy(update={"processes": 16}))] == [1, 1]
 
 
 def test_a_training_is_known_by_what_its_result_depends_on(packed: Path, tmp_path: Path) -> None:
