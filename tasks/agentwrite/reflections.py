@@ -68,7 +68,7 @@ def read_note(reply: str, *, near: Sequence[str], language: Language) -> str:
     if evidence := refusal(note) or other_language(note, language):
         raise ReplyError(f"no note: {evidence}")
     if quote := _quoted(note, near, QUOTED[language]):
-        raise ReplyError(f"the note repeats its paragraph: {quote}")
+        raise ReplyError(f"the note repeats a paragraph: {quote}")
     return note
 
 

@@ -63,11 +63,12 @@ def launch_of(checkpoint: Path, settings: Settings, port: int) -> Launch:
 
 
 def server_of(checkpoint: Path, settings: Settings) -> str:
-    """Which server `auto` is for this folder.
+    """Returns the name of the server for this folder. A setting other than `auto` is returned as it is.
 
-    vLLM if its environment is installed: on two cores it wrote SmolLM2's answers at 288 tokens/s with 32 requests at once, where llama.cpp
-    wrote 43, and `transformers serve` 22 on a GPU. Without a GPU it takes minutes to start, so a model under WORTH_VLLM, such as the
-    rehearsal's, is served by another. llama.cpp, without a GPU, if it is installed and can serve the model. Otherwise `transformers serve`.
+    `auto` chooses vLLM if its environment is installed and there is a GPU or the weights have at least WORTH_VLLM bytes. On two cores vLLM
+    wrote SmolLM2's answers at 288 tokens/s with 32 requests at once, llama.cpp at 43, and `transformers serve` at 22 on a GPU; but without
+    a GPU vLLM takes minutes to start, too long for a model of the rehearsal. Otherwise `auto` chooses llama.cpp if there is no GPU, it is
+    installed and it can serve the model, and else `transformers serve`.
     """
     if settings.server != "auto":
         return settings.server
@@ -184,7 +185,8 @@ def speculative(settings: Settings) -> list[str]:
         config["model"] = str(settings.draft_model)
     if refused := _noted(settings).get(_speculation_name(settings)):
         fix = f"set {PREFIX}SPECULATION=off, or compare again by `longwriter models speculation`"
-        raise BadSettings(f"{PREFIX}SPECULATION: {settings.speculation} was refused ({refused}); fix: {fix}")
+        problem = f"`longwriter models speculation` compared {settings.speculation} and refused it ({refused})"
+        raise BadSettings(f"{PREFIX}SPECULATION: {problem}; fix: {fix}")
     return ["--speculative-config", orjson.dumps(config).decode()]
 
 

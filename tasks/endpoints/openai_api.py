@@ -92,7 +92,7 @@ class HttpChat:
         return reply
 
     def body(self, request: Request, spoken: Dialect) -> bytes:
-        """The request's JSON in a dialect, without a stream."""
+        """The request's JSON in the dialect `spoken`. The reply is asked for whole, not streamed."""
         return wire.body(request, self._model, name=self._name, seed=self._seed, dialect=spoken)
 
     def read(

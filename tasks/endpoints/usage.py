@@ -28,7 +28,7 @@ def expected(request: Request, max_tokens: int, *, thoughts: int = 0) -> Usage:
 
 
 def expected_for(prompt: int, words: int | None, max_tokens: int, *, thoughts: int = 0) -> Usage:
-    """As `expected`, for a request with a prompt of so many bytes."""
+    """As `expected`, for a prompt of `prompt` bytes and a request for `words` words (None: no requested length)."""
     answer = max_tokens if words is None else min(max_tokens, words * TOKENS_PER_WORD + thoughts)
     return Usage(round(prompt / BYTES_PER_TOKEN), round(answer))
 

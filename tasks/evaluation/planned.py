@@ -25,9 +25,9 @@ def check_languages(items: Iterable[BenchmarkItem]) -> None:
 
 
 def through_agentwrite(plan: PlanSection, write: Write, *, max_tokens: int) -> Method:
-    """Returns a method that plans, then writes. Without a usable plan or paragraph the answer is empty and has the reason.
+    """Returns a method that plans, then writes. If no plan or a paragraph is not usable, the answer is empty and its `problem` says why.
 
-    `max_tokens`: of the candidate, which limits what mode direct requests in one call.
+    `max_tokens`: the candidate's limit. In mode `direct` it limits how much text one call asks for.
     """
 
     async def method(chat: Chat, item: BenchmarkItem, sample: int) -> WholeAnswer:

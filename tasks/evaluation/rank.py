@@ -167,7 +167,8 @@ def _by_key(source: str, format: str | None) -> Mapping[str, Prediction]:
 def answers_of(source: str, format: str | None) -> list[Prediction]:
     """The answers of `FOLDER` or `FOLDER:MODEL`: predictions of an evaluation, or recorded answers as `longwriter eval score` reads them.
 
-    A row needs no requested length here. Raises BadInput for a row that cannot be read, and for several models without a named one.
+    A row needs no requested length here. Raises BadInput if a row cannot be read, if the named model is not in the file, or if the file has
+    several models, none is named and none is called `student`.
     """
     path, wanted = place(source, "predictions.jsonl")
     if format is None and path.name == "predictions.jsonl" and path.is_file():

@@ -44,7 +44,7 @@ def requests_of(template: str) -> list[RenderRequest]:
 
 
 def found_in(results: Sequence[Result]) -> ThinkingForm:
-    """The thinking form in the results of `requests_of`."""
+    """How the template treats thoughts, from what it rendered for the requests of `requests_of`, in their order."""
     field, parts, prompt, inside = (result.text if isinstance(result, RenderedText) else "" for result in results)
     for text in (field, parts):
         if THOUGHTS in text and ANSWER in text.partition(THOUGHTS)[2] and (tags := _around(text)):

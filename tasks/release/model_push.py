@@ -59,6 +59,6 @@ def _checked(gguf: Path, facts: ModelFacts) -> tuple[hub.HubFile, ...]:
         raise BadInput(gguf, "no such file", fix=f"`longwriter models export {facts.version.number} {gguf}` writes it")
     refuse_pickles(gguf.parent, [gguf.name])
     if checkpoint.sha256(gguf) != facts.version.tags.get(registry.GGUF):
-        problem = f"not the checked export of version {facts.version.number}"
-        raise BadInput(gguf, problem, fix=f"`longwriter models export {facts.version.number} FILE` writes and checks one")
+        problem = f"its SHA-256 is not that of the checked export of version {facts.version.number}"
+        raise BadInput(gguf, problem, fix=f"`longwriter models export {facts.version.number} FILE` writes and checks a file; push that one")
     return (hub.HubFile(gguf.name, gguf),)

@@ -6,7 +6,8 @@
 - `sum` (POLARIS, arXiv 2606.04095): the weighted sum of the raw scores, limited to ±2, is normalised once.
 
 Normalised means: minus the group's mean, over its standard deviation. An answer that a reward did not score takes no part in that mean and
-gets 0 from that reward, the group's mean. If all scores of a reward are equal in the group, the reward gives 0 to all of them.
+gets the group's mean of that reward: 0 where each reward is normalised, the mean of its raw scores in `sum`. If all scores of a reward are
+equal in the group, the reward gives 0 to all of them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -51,10 +52,15 @@ def trained_reward(scored: Sequence[Mapping[str, Scores]], weights: Mapping[str,
 
 
 def _sums(scored: Mapping[str, Scores], weights: Mapping[str, float]) -> list[float | None]:
-    """The limited weighted sum of each answer; None if no reward scored it."""
-    rows = zip(*([None if score is None else weights[name] * score for score in scores] for name, scores in scored.items()), strict=True)
+    """The limited weighted sum of each answer; None if no reward scored it.
+
+    A score that is missing counts as the group's mean of that reward: 0 would be a raw score, and usually the worst.
+    """
+    counted = {name: [weights[name] * score for score in scores if score is not None] for name, scores in scored.items()}
+    means = {name: fmean(known) for name, known in counted.items() if known}
     found = list[float | None]()
-    for row in rows:
-        known = [value for value in row if value is not None]
-        found.append(min(LIMIT, max(-LIMIT, sum(known))) if known else None)
+    for row in zip(*scored.values(), strict=True):
+        values = [means[name] if score is None else weights[name] * score for name, score in zip(scored, row, strict=True) if name in means]
+        unscored = all(score is None for score in row)
+        found.append(None if unscored else min(LIMIT, max(-LIMIT, sum(values))))
     return found

@@ -30,7 +30,11 @@ def pin(
         elif all(file.startswith(hub.PREFIX) for file in files):
             revision = hub.pin(files[0])
         else:
-            raise BadInput(files[0], "nothing to pin", fix="give files that begin with s3:// or hf://datasets/; DVC watches local ones")
+            problem = "is not in S3 or not on the Hugging Face hub as the other files are"
+            other = next((file for file in files if not file.startswith(("s3://", hub.PREFIX))), files[-1])
+            raise BadInput(
+                other, problem, fix="pin s3:// files and hf://datasets/ files in separate calls, and no local files: DVC watches those"
+            )
         print(orjson.dumps({"files": files, "revision": revision}).decode() if as_json else revision)
 
 

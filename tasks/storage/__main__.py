@@ -236,7 +236,7 @@ def _pairs(given: list[str]) -> dict[str, str]:
             problem = f"{pair.partition('=')[0]} says which registered checkpoint it is, and is set by --registered"
             raise BadInput("--label", problem, fix="use another label")
         if not pair.partition("=")[0] or "=" not in pair:
-            raise BadInput("--label", f"{pair!r} is not KEY=VALUE", fix="correct it")
+            raise BadInput("--label", f"{pair!r} is not KEY=VALUE", fix="write it as KEY=VALUE, such as team=news")
     return dict(pair.split("=", 1) for pair in given)
 
 

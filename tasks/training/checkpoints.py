@@ -27,7 +27,10 @@ class Seal(Record):
 
 
 def seal(folder: Path, *, world: int) -> None:
-    """Write the seal of a complete checkpoint. All files are flushed to the disk (fsync) when this returns. `world`: its processes."""
+    """Write the seal of a complete checkpoint. All files are flushed to the disk (fsync) when this returns.
+
+    `world`: the number of processes that wrote the checkpoint.
+    """
     (folder / UNNEEDED).unlink(missing_ok=True)
     names = _names(folder)
     for name in names:

@@ -94,7 +94,7 @@ class States(NamedTuple):
 
 
 def full(shapes: Shapes, strategy: Strategy) -> States:
-    """States when all weights are trained: 16 bytes per parameter together, 120 GiB for 8.03 billion."""
+    """Bytes of weights, gradients and optimizer when all weights are trained: 16 per parameter, 120 GiB for 8.03 billion parameters."""
     count = float(shapes.parameters)
     return States(2 * count, 2 * count, 12 * count) if strategy.stage else States(4 * count, 4 * count, 8 * count)
 

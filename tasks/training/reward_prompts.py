@@ -42,7 +42,7 @@ def _item(one: Instruction) -> BenchmarkItem:
 
 
 def prompt_tokens(tokenizer: "PreTrainedTokenizerBase", items: Sequence[BenchmarkItem]) -> list[int]:
-    """Tokens of each prompt in the chat template, up to the beginning of the answer."""
+    """The number of tokens of each prompt, rendered by the chat template up to the beginning of the answer."""
     turns = [[{"role": "user", "content": item.prompt}] for item in items]
     return [
         len(ids) for ids in tokenizer.apply_chat_template(turns, add_generation_prompt=True, tokenize=True, return_dict=True)["input_ids"]
@@ -52,10 +52,11 @@ def prompt_tokens(tokenizer: "PreTrainedTokenizerBase", items: Sequence[Benchmar
 def check_room(
     tokenizer: "PreTrainedTokenizerBase", drawn: Drawn, reinforce: Reinforce, *, positions: int | None, lengths: Sequence[int]
 ) -> None:
-    """Raises BadInput if an answer of the requested length cannot fit into max_tokens, or the model's positions are too few.
+    """Raises BadInput if an answer of the requested length exceeds max_tokens, or the longest prompt and max_tokens exceed the context.
 
     A limit that is too low gives every answer a low reward without any error. A requested word is counted as the tokens that a word of the
-    prompts takes, at least one. `positions`: of the model; `lengths`: tokens of each prompt, the trained ones first.
+    prompts takes, at least one. `positions`: the model's context in tokens, None if it is not known; `lengths`: the number of tokens of
+    each prompt, the trained prompts first.
     """
     items = [*drawn.trained, *drawn.held_out]
     each = _tokens_per_word(tokenizer, items)

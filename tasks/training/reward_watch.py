@@ -13,7 +13,7 @@ from tasks.schema.params import Reinforce
 from tasks.training.job import KeptStep
 
 RECENT = 8  # steps over which the unscored share is averaged
-PATIENCE = 2  # looks in a row
+PATIENCE = 2  # measurements in a row
 
 
 class Look(NamedTuple):
@@ -30,19 +30,19 @@ def problem(steps: Sequence[KeptStep], reinforce: Reinforce) -> str | None:
 
 
 def unscored(steps: Sequence[KeptStep], reinforce: Reinforce) -> str | None:
-    """A reward that left too many answers unscored: a judge that does not answer, or that cannot be read."""
+    """Returns a problem if a reward left too many answers unscored: its judge does not answer, or cannot be read."""
     for name in reinforce.rewards:
         share = fmean(_number(step, f"unscored_{name}") for step in steps[-RECENT:])
         if share > reinforce.max_unscored:
             return (
-                f"the reward {name} did not score {share:.0%} of the answers of the last {len(steps[-RECENT:])} steps, params allow"
-                f" {reinforce.max_unscored:.0%}"
+                f"the reward {name} did not score {share:.0%} of the answers of the last {len(steps[-RECENT:])} steps;"
+                f" reinforce.max_unscored allows {reinforce.max_unscored:.0%}; fix: check models.reward_judge's endpoint, or the plug-in"
             )
     return None
 
 
 def flat(steps: Sequence[KeptStep], reinforce: Reinforce) -> str | None:
-    """Too many steps in a row in which no group had a gradient."""
+    """Returns a problem if no group had a gradient in too many steps in a row."""
     last = steps[-reinforce.max_flat :]
     if len(last) < reinforce.max_flat or any(_number(step, "flat") < 1 for step in last):
         return None
@@ -65,7 +65,7 @@ def looks(steps: Iterable[KeptStep]) -> list[Look]:
 
 
 def parted(found: Sequence[Look], *, max_fall: float) -> str | None:
-    """The trained reward rose while the held-out measure fell by more than `max_fall` points, at PATIENCE looks in a row."""
+    """Returns a problem if the trained reward rose while the held-out measure fell by more than `max_fall` points, at PATIENCE looks."""
     last = [(best, look) for number, look in enumerate(found) if number for best in [max(found[:number], key=lambda one: one.held_out)]]
     if len(last) < PATIENCE or not all(_apart(best, look, max_fall) for best, look in last[-PATIENCE:]):
         return None

@@ -87,7 +87,7 @@ def load_tokenizer(base: Base) -> ChatTokenizer:
         tokenizer = AutoTokenizer.from_pretrained(base.model, revision=base.revision or None, trust_remote_code=base.remote_code)
     except Exception as error:  # noqa: BLE001  for malformed files tokenizers raises bare Exceptions
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise BadInput(base.model, f"no tokenizer: {reason}", fix="check base.model and base.revision") from None
+        raise BadInput(base.model, f"the tokenizer cannot be loaded: {reason}", fix="check base.model and base.revision") from None
     published = default_template(tokenizer.chat_template)
     if published == CHAT_TEMPLATE and base.chat_template is None:
         tokenizer.chat_template = published

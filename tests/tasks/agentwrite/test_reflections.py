@@ -92,7 +92,7 @@ def test_the_notes_are_in_the_trace_and_not_in_the_text() -> None:
         ("A note. </think> More.", "the note has a tag of thoughts: </think>"),
         ("I'm sorry, but I can't help with that request.", "no note: "),
         ("这一段已经写完了，下面要接着写面包的历史，并且不要重复前面的内容，也不要改变语气。" * 2, "no note: zh instead of en"),
-        ("As said: Bread was baked in clay ovens long before anybody wrote down how it was to be done.", "the note repeats its paragraph"),
+        ("As said: Bread was baked in clay ovens long before anybody wrote down how it was to be done.", "the note repeats a paragraph"),
     ],
 )
 def test_a_note_that_fails_a_check_says_why(said: str, problem: str) -> None:

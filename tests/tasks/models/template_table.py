@@ -27,13 +27,13 @@ def table() -> str:
     templates = published()
     forms = [form for template in templates.values() for form in known_by_trl(template).values()]
     looks = look([*templates.values(), *shipped().values(), *forms], TOKENS)
-    lines = ["| TRL's copy of | trained with | an answer ends with | a system turn is | |", "|---|---|---|---|---|"]
+    lines = ["| TRL's copy of | trained with | an answer ends with | a system turn is | remark |", "|---|---|---|---|---|"]
     for name, template in templates.items():
         stops = frozenset(end for end in ENDS if end in template or (end == "</s>" and "eos_token" in template))
         try:
             form = choose(template, looks, stops, source=name)
         except BadInput as error:
-            lines.append(f"| {name} | not | | | {error.problem.partition(': ')[2]} |")
+            lines.append(f"| {name} | cannot be trained | | | {error.problem.partition(': ')[2]} |")
         else:
             used = "TRL's form" if form.name.startswith(TRL) else form.name
             lines.append(f"| {name} | {used} | `{form.examined.end}` | {form.examined.system} | {form.examined.note} |")

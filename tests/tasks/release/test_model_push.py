@@ -99,7 +99,9 @@ def test_what_cannot_be_pushed_is_one_line_and_nothing_is_sent(there: Hub, regis
     gguf = registered / "model.gguf"
     assert "no such file; fix: `longwriter models export 1" in said("1", "ada/writer", *GIVEN, "--gguf", str(gguf), code=2)
     gguf.write_bytes(b"GGUF")
-    assert "model.gguf: not the checked export of version 1; fix:" in said("1", "ada/writer", *GIVEN, "--gguf", str(gguf), code=2)
+    assert "model.gguf: its SHA-256 is not that of the checked export of version 1; fix:" in said(
+        "1", "ada/writer", *GIVEN, "--gguf", str(gguf), code=2
+    )
     kept = registry.fetch("models:/longwriter/1")
     (kept / "model.safetensors").write_bytes(b"changed")
     assert f"{kept}: the files are not those of version 1; fix: remove the folder" in said("1", "ada/writer", *GIVEN, code=2)

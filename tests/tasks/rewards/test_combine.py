@@ -33,6 +33,8 @@ def test_the_sum_is_limited_to_two_before_it_is_normalised() -> None:
 def test_what_was_not_scored_is_neither_a_zero_nor_part_of_the_mean() -> None:
     assert normalised([None, 1.0, 3.0]) == pytest.approx([0.0, -(2**-0.5), 2**-0.5], abs=1e-3)
     assert advantages({"a": [None, None, None]}, {"a": 1.0}, "sum") == [0.0, 0.0, 0.0]
+    low, mean, high = advantages({"a": [0.5, 0.5, 0.5], "b": [0.6, None, 1.0]}, {"a": 1.0, "b": 1.0}, "sum")
+    assert (mean, low) == (pytest.approx(0.0, abs=1e-9), pytest.approx(-high))
     assert trained_reward([{"a": [None, 1.0]}, {"a": [0.5, None]}], {"a": 1.0}) == 0.75
     assert trained_reward([{"a": [None]}], {"a": 1.0}) == 0.0
 
