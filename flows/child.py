@@ -4,7 +4,6 @@ import os
 import re
 import selectors
 import subprocess
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import NamedTuple
@@ -28,10 +27,9 @@ class Output(NamedTuple):
 
 def run(command: Sequence[str], see: Callable[[Output], None]) -> int:
     """Run a command, pass each piece of its output to `see`, and return its exit code. An exception ends the whole process tree."""
-    path = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])  # stages call plain `python`
     process = subprocess.Popen(
         command,
-        env=os.environ | {"PATH": path, "PYTHONUNBUFFERED": "1"} | _flow_run(),
+        env=os.environ | {"PYTHONUNBUFFERED": "1"} | _flow_run(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

@@ -282,6 +282,8 @@ def main(argv: list[str]) -> int:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
+    # Stages call plain `python`: this interpreter's, though its environment may not be activated.
+    os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])
     try:
         install()
     except OSError as error:

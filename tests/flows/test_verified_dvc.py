@@ -84,7 +84,9 @@ def ran(folder: Path) -> list[str]:
 
 
 def repro(folder: Path) -> "subprocess.CompletedProcess[str]":
-    return subprocess.run([sys.executable, "-m", "flows.verified_dvc", "repro"], cwd=folder, capture_output=True, text=True)
+    """As a user without an activated environment: PATH has no Python with the project's packages."""
+    command = [sys.executable, "-m", "flows.verified_dvc", "repro"]
+    return subprocess.run(command, cwd=folder, env=os.environ | {"PATH": os.defpath}, capture_output=True, text=True)
 
 
 @pytest.mark.integration
