@@ -95,30 +95,34 @@ def results(
     *,
     profile: Path = PARAMS,
 ) -> None:
-    """Draw asked against written (median, log axes) and the mean S_l of each model."""
+    """Draw asked against written (median, log axes) and the mean S_l of each model, without loops if that is known of all answers."""
     import matplotlib
 
     matplotlib.use("Agg")
     import matplotlib.pyplot as plt
 
-    written: dict[str, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
     with ruler.open(encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            written[row["model"]][int(row["asked"])].append(int(row["written"]))
-    means = {model: card["s_l"] for model, card in orjson.loads(scores.read_bytes()).items()}
+        rows = list(csv.DictReader(file))
+    cards = orjson.loads(scores.read_bytes())
+    known = all(row.get("without_loops") for row in rows) and all(card.get("s_l_without_loops") is not None for card in cards.values())
+    column, score, kind = ("without_loops", "s_l_without_loops", " without loops") if known else ("written", "s_l", "")
+    written: dict[str, dict[int, list[int]]] = defaultdict(lambda: defaultdict(list))
+    for row in rows:
+        written[row["model"]][int(row["asked"])].append(int(row[column]))
+    means = {model: card[score] for model, card in cards.items()}
     models = [model for model in ORDER if model in written] + sorted(written.keys() - ORDER.keys())
     with plt.rc_context({"svg.hashsalt": "longwriter", "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 10}):
         figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.6), width_ratios=(2, 1), layout="constrained")
         lengths = sorted({asked for model in models for asked in written[model]})
-        for score, opacity in ((50, 0.05), (80, 0.08)):
-            low, high = length_band(score)
+        for least, opacity in ((50, 0.05), (80, 0.08)):
+            low, high = length_band(least)
             bottom, top = [n * low for n in lengths], [n * high for n in lengths]
-            left.fill_between(lengths, bottom, top, color="#000000", alpha=opacity, label=f"S_l over {score}")
+            left.fill_between(lengths, bottom, top, color="#000000", alpha=opacity, label=f"S_l over {least}")
         for model in models:
             points = sorted((asked, median(all_of)) for asked, all_of in written[model].items())
             line = "--" if model == "aligned" else "-"  # its points may lie on the student's
             left.plot(*zip(*points, strict=True), line, marker="o", color=ORDER.get(model, "#7a5195"), label=model)
-        left.set(xscale="log", yscale="log", xlabel="words asked for", ylabel="words written (median)", title="Asked against written")
+        left.set(xscale="log", yscale="log", xlabel="words asked for", ylabel=f"words{kind} (median)", title="Asked against written")
         left.set_xticks(lengths, [f"{n:,}" for n in lengths])
         left.minorticks_off()
         left.legend(frameon=False, fontsize=8)
@@ -126,7 +130,7 @@ def results(
             models[::-1], [means.get(model) or 0 for model in models[::-1]], color=[ORDER.get(model, "#7a5195") for model in models[::-1]]
         )
         right.bar_label(bars, fmt="%.0f", padding=3)
-        right.set(xlim=(0, 110), title="S_l, benchmark")
+        right.set(xlim=(0, 110), title=f"S_l{kind}, benchmark")
         left.yaxis.set_major_formatter("{x:,.0f}")
         figure.suptitle(f"The recorded run, {level_of(load(profile))}", fontsize=9, color="#555555")
         for axes in (left, right):

@@ -341,10 +341,14 @@ def write_tables(metrics: Path, plots: Path, run: Run) -> None:
     if run.missing:
         return
     store.write_json(metrics / "scores.json", ByName[Headline]({model: _small(card) for model, card in run.cards.items()}))
-    ruler = sorted((item.model, item.asked, item.written) for item in run.items)
-    store.write_text(plots / "ruler.csv", _csv(("model", "asked", "written"), ruler))
+    ruler = sorted((item.model, item.asked, item.written, _or_empty(item.fixed and item.fixed.without_loops)) for item in run.items)
+    store.write_text(plots / "ruler.csv", _csv(("model", "asked", "written", "without_loops"), ruler))
     loss = [(entry.model, entry.step, entry.values["loss"]) for entry in run.history if "loss" in entry.values]
     store.write_text(plots / "loss.csv", _csv(("model", "step", "loss"), loss))
+
+
+def _or_empty(count: int | None) -> int | str:
+    return "" if count is None else count
 
 
 def _small(card: Scorecard) -> Headline:
@@ -355,6 +359,7 @@ def _small(card: Scorecard) -> Headline:
         unscored=card.unscored,
         s_l=card.s_l,
         s_l_fixed=card.fixed.s_l if card.fixed else None,
+        s_l_without_loops=card.fixed.s_l_without_loops if card.fixed else None,
         s_q=card.s_q,
         s_bar=card.s_bar,
         s_bar_fixed=card.fixed.s_bar if card.fixed else None,

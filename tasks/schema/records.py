@@ -454,6 +454,7 @@ class Headline(External):
     unscored: int
     s_l: float
     s_l_fixed: float | None = None
+    s_l_without_loops: float | None = None
     s_q: float | None = None
     s_bar: float | None = None
     s_bar_fixed: float | None = None

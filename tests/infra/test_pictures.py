@@ -29,6 +29,17 @@ def test_the_figure_of_results_names_every_model_and_is_the_same_each_time(tmp_p
     assert drawn[0] == drawn[1]
     shown = text_of(tmp_path / "a/results.svg")
     assert all(word in shown for word in ("student", "mine", "94", "words asked for", "rehearsal"))
+    assert "without loops" not in shown
+
+
+def test_a_figure_of_results_counts_words_outside_loops_where_they_are_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
+    lines = [f"{line},{number}" for number, line in enumerate(RULER.splitlines()[1:], 50)]
+    (tmp_path / "ruler.csv").write_text("\n".join(["model,asked,written,without_loops", *lines]) + "\n")
+    (tmp_path / "scores.json").write_text('{"student": {"s_l": 94.4, "s_l_without_loops": 31.0}}')
+    pictures.results(tmp_path / "ruler.csv", tmp_path / "scores.json", tmp_path / "results.svg")
+    shown = text_of(tmp_path / "results.svg")
+    assert all(word in shown for word in ("words without loops (median)", "S_l without loops, benchmark", "31"))
 
 
 def test_a_recording_is_what_the_terminal_shows_at_the_end() -> None:
