@@ -3,7 +3,9 @@
 A trace is a global plan, then for each part its step of the plan, the text of the part, and a reflection: what is done, what changes in
 the plan, and how many words are left. The plan is the draft's own; for recorded answers, which have none, it is made of the parts' opening
 words. The numbers are counted in the finished text, so they are always true: if a part missed its planned words by more than a tenth, the
-reflection before it announces the words that it has. The teacher's reflections (write.reflect) are added where a draft has them.
+reflection before it announces the words that it has. Each reflection names its part, the number of parts and the parts that are left: a
+small model that had to look up their number in the plan ended too early (docs/results.md). The teacher's reflections (write.reflect) are
+added where a draft has them.
 """
 
 from collections.abc import Sequence
@@ -24,8 +26,8 @@ WORDINGS: dict[Language, dict[str, str]] = {
         "plan": "Plan: {words} words; parts: {parts}.",
         "line": "{number}. {point} ({words} words)",
         "step": "Part {number} of {parts}, about {words} words: {point}",
-        "done": "Part {number} is written: {words} words. In all {total} of {target} words; {left} words are left for {rest} more.",
-        "end": "Part {number} is written: {words} words. In all {total} of {target} words. The text is complete.",
+        "done": "Part {number} of {parts} is written: {words} words. In all {total} of {target}. Parts left: {rest}; words left: {left}.",
+        "end": "Part {number} of {parts} is written: {words} words. In all {total} of {target}. Parts left: 0. The text is complete.",
         "change": "The plan changes: part {number} gets {words} words instead of {planned}.",
         "same": "The plan stays as it is.",
     },
@@ -33,8 +35,8 @@ WORDINGS: dict[Language, dict[str, str]] = {
         "plan": "计划：共{words}字，共{parts}部分。",
         "line": "{number}. {point}（{words}字）",
         "step": "第{number}部分（共{parts}部分），约{words}字：{point}",
-        "done": "第{number}部分已写完：{words}字。目前共{total}字，目标{target}字；还剩{left}字，还有{rest}部分。",
-        "end": "第{number}部分已写完：{words}字。全文共{total}字，目标{target}字。全文完成。",
+        "done": "第{number}部分（共{parts}部分）已写完：{words}字。目前共{total}字，目标{target}字；还剩{rest}部分，{left}字。",
+        "end": "第{number}部分（共{parts}部分）已写完：{words}字。目前共{total}字，目标{target}字；还剩0部分。全文完成。",
         "change": "计划调整：第{number}部分由{planned}字改为{words}字。",
         "same": "计划不变。",
     },
@@ -106,7 +108,7 @@ def _blocks(parts: Sequence[TracedPart], language: Language, *, target: int) -> 
     blocks = list[TraceBlock]()
     for number, (part, total) in enumerate(zip(parts, totals, strict=True), 1):
         blocks.append(TraceBlock(thoughts, part.passage))
-        counted = {"number": number, "words": part.written, "total": total, "target": target}
+        counted = {"number": number, "parts": len(parts), "words": part.written, "total": total, "target": target}
         if number == len(parts):
             thoughts = "\n".join(filter(None, [say["end"].format(**counted), part.reflection]))
         else:

@@ -44,11 +44,11 @@ def test_a_trace_has_a_plan_then_a_step_a_part_and_a_reflection_for_each() -> No
     assert made(draft(BREAD, OVENS, MARKS, words=(20, 22, 40))).trace == (
         "<think>\nPlan: 60 words; parts: 3.\n1. point 1 (20 words)\n2. point 2 (22 words)\n3. point 3 (40 words)\n\n"
         f"Part 1 of 3, about 20 words: point 1\n</think>\n\n{BREAD}\n\n"
-        "<think>\nPart 1 is written: 19 words. In all 19 of 60 words; 41 words are left for 2 more.\nThe plan stays as it is.\n\n"
+        "<think>\nPart 1 of 3 is written: 19 words. In all 19 of 60. Parts left: 2; words left: 41.\nThe plan stays as it is.\n\n"
         f"Part 2 of 3, about 22 words: point 2\n</think>\n\n{OVENS}\n\n"
-        "<think>\nPart 2 is written: 23 words. In all 42 of 60 words; 18 words are left for 1 more.\n"
+        "<think>\nPart 2 of 3 is written: 23 words. In all 42 of 60. Parts left: 1; words left: 18.\n"
         f"The plan changes: part 3 gets 20 words instead of 40.\n\nPart 3 of 3, about 20 words: point 3\n</think>\n\n{MARKS}\n\n"
-        "<think>\nPart 3 is written: 22 words. In all 64 of 60 words. The text is complete.\n</think>"
+        "<think>\nPart 3 of 3 is written: 22 words. In all 64 of 60. Parts left: 0. The text is complete.\n</think>"
     )
 
 
@@ -65,7 +65,7 @@ def test_a_paragraph_that_is_left_out_is_in_no_plan_and_the_numbers_are_those_of
     assert "parts: 2." in thoughts
     assert "point 2" not in thoughts
     assert "Part 2 of 2, about 24 words: point 3" in thoughts, "the planned words; what cleaning took is within the tolerance"
-    assert "Part 2 is written: 23 words. In all 42 of 60 words." in thoughts
+    assert "Part 2 of 2 is written: 23 words. In all 42 of 60. Parts left: 0." in thoughts
 
 
 def test_a_recorded_answer_gets_its_plan_from_the_openings_of_its_parts() -> None:
@@ -78,13 +78,13 @@ def test_a_recorded_answer_gets_its_plan_from_the_openings_of_its_parts() -> Non
 def test_the_teacher_s_reflections_stand_beside_the_counted_words() -> None:
     notes = ("The ovens are there.\nThe village must follow.", "")
     thoughts = thoughts_of(draft(BREAD, OVENS, reflections=notes))
-    assert "41 words are left for 1 more.\nThe ovens are there. The village must follow.\nThe plan stays as it is." in thoughts
+    assert "Parts left: 1; words left: 41.\nThe ovens are there. The village must follow.\nThe plan stays as it is." in thoughts
 
 
 def test_chinese_traces_think_in_chinese() -> None:
     thoughts = thoughts_of(draft(*CHINESE, language="zh"))
     assert thoughts.startswith("计划：共60字，共2部分。\n1. point 1（21字）")
-    assert "第2部分已写完：28字。全文共49字，目标60字。全文完成。" in thoughts
+    assert "第2部分（共2部分）已写完：28字。目前共49字，目标60字；还剩0部分。全文完成。" in thoughts
 
 
 def test_a_draft_whose_trace_would_not_give_back_its_text_is_a_reject_with_one_line() -> None:
