@@ -16,7 +16,7 @@ from tasks.longbench.scorecard import BINS, Decay, Group, Scorecard, Steadiness
 from tasks.longbench.summary import mean_s_l
 from tasks.plots import SCORED, UNSCORED
 from tasks.reporting.sources import Run
-from tasks.schema.records import ByName, Headline
+from tasks.schema.records import ByName, Headline, ScoredItem
 from tasks.training.pair_bias import LengthBias, Margins
 
 HEADLINES = {
@@ -341,14 +341,15 @@ def write_tables(metrics: Path, plots: Path, run: Run) -> None:
     if run.missing:
         return
     store.write_json(metrics / "scores.json", ByName[Headline]({model: _small(card) for model, card in run.cards.items()}))
-    ruler = sorted((item.model, item.asked, item.written, _or_empty(item.fixed and item.fixed.without_loops)) for item in run.items)
+    ruler = sorted((item.model, item.asked, item.written, _without_loops(item)) for item in run.items)
     store.write_text(plots / "ruler.csv", _csv(("model", "asked", "written", "without_loops"), ruler))
     loss = [(entry.model, entry.step, entry.values["loss"]) for entry in run.history if "loss" in entry.values]
     store.write_text(plots / "loss.csv", _csv(("model", "step", "loss"), loss))
 
 
-def _or_empty(count: int | None) -> int | str:
-    return "" if count is None else count
+def _without_loops(item: ScoredItem) -> int | str:
+    """Words outside loops; empty if they are not known."""
+    return "" if item.fixed is None or item.fixed.without_loops is None else item.fixed.without_loops
 
 
 def _small(card: Scorecard) -> Headline:
