@@ -74,6 +74,6 @@ def test_other_commands_and_failing_ones_make_no_picture(
 
 def test_the_pictures_of_readme_are_there() -> None:
     named = re.findall(r"!\[[^\]]*\]\((docs/[^)]+)\)", (ROOT / "README.md").read_text(encoding="utf-8"))
-    assert len(named) == 3
+    assert len(named) == 4
     assert all((ROOT / path).is_file() for path in named)
     assert all((ROOT / path).stat().st_size < 500_000 for path in named)
