@@ -48,6 +48,7 @@ def test_status_tells_an_output_that_was_deleted(done: Path) -> None:
     assert third["why"] == [{"kind": "output", "what": "third.txt missing"}]
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("toy")
 def test_stages_are_listed_in_the_order_in_which_they_run() -> None:
     assert [line.split() for line in said("stages").splitlines()] == [
@@ -70,6 +71,7 @@ def test_the_graph_of_the_project_fits_into_a_terminal(monkeypatch: pytest.Monke
     assert next(line for line in lines if " train " in line).split()[1:4] == ["train", "[gpu]", "pack"]
 
 
+@pytest.mark.integration
 @pytest.mark.usefixtures("toy")
 def test_a_report_that_is_not_there_is_one_line() -> None:
     assert said("report", code=2) == "error: report: there is none yet; fix: `longwriter run` makes it\n"

@@ -187,6 +187,7 @@ def test_what_a_remote_sends_damaged_is_not_used(done: Path, tmp_path: Path) -> 
     assert ran(done) == ["first", "second", "third"]
 
 
+@pytest.mark.integration
 def test_a_run_that_changes_nothing_reads_no_object_again(done: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     longwriter()
 

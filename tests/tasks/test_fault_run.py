@@ -209,6 +209,7 @@ def test_a_full_disk_under_the_journal_stops_the_paying(space: Workspace, calls:
     assert served.total() == len(served)
 
 
+@pytest.mark.integration
 def test_a_second_run_on_a_workspace_is_refused_until_the_first_is_gone(space: Workspace, calls: Endpoint, unbroken: Unbroken) -> None:
     first = space.start()
     space.run_until(first, 50)

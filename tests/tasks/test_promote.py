@@ -22,6 +22,7 @@ def home(mlflow_home: Path) -> Path:
     return mlflow_home
 
 
+@pytest.mark.integration
 def test_the_champion_moves_to_a_better_version_and_a_loser_stays_challenger(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     first = run(candidate(tmp_path / "a", weights=b"1", s_bar=60.0))
     assert first.passed

@@ -68,6 +68,7 @@ WHOLE: dict[str, Callable[[list[Sample]], list[Sample]]] = {  # what no single r
 }
 
 
+@pytest.mark.integration
 def test_a_good_dataset_passes_and_leaves_a_verdict_and_docs_that_open_offline(tmp_path: Path, home: Path) -> None:
     metrics = check(good(), tmp_path)
     assert metrics["rows"] == 24

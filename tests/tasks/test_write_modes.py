@@ -66,6 +66,7 @@ def test_killed_at_random_moments_it_ends_as_if_nothing_had_happened(tmp_path: P
         assert (space.paid(), space.outputs()) == (before, unbroken.outputs())
 
 
+@pytest.mark.integration
 def test_in_mode_direct_most_samples_take_one_call_and_all_have_their_length(tmp_path: Path) -> None:
     with endpoint(reach=700) as calls:
         space, serial = workspace(tmp_path / "direct", calls, DIRECT), workspace(tmp_path / "serial", calls)

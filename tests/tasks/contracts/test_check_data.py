@@ -139,6 +139,7 @@ def test_each_bad_row_is_named_with_its_file_and_line_and_the_others_are_checked
     assert "14 rows; 8 of them break something critical" in done.stdout
 
 
+@pytest.mark.integration
 def test_good_data_passes_with_exit_code_0_and_docs(tmp_path: Path) -> None:
     path = jsonl(tmp_path / "rows.jsonl", chats())
     words = [sys.executable, "-m", "tasks.contracts", "check", str(path), "--out", str(tmp_path / "out"), "--json"]

@@ -161,6 +161,7 @@ def stand_in(folder: Path, code: str) -> Settings:
     return settings().model_copy(update={"server": "vllm", "vllm_python": script, "startup_timeout": 2.0})
 
 
+@pytest.mark.integration
 def test_a_server_ends_what_it_started_before_it_is_signalled_itself(tmp_path: Path) -> None:
     """Workers that get a signal of their own beside their owner's leave shared memory behind."""
     code = (

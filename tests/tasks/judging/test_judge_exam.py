@@ -334,6 +334,7 @@ def human_file(path: Path, answers: Path) -> Path:
     return path
 
 
+@pytest.mark.integration
 def test_grades_of_people_are_compared_by_dimension_and_by_length(answers: Path, params: Params) -> None:
     graded = human_file(answers.parent / "people.csv", answers)
     card = card_by(examined.judge(examined.fair), answers, params, human=graded)

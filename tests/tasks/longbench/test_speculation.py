@@ -80,7 +80,7 @@ def test_the_arguments_are_those_of_vllm(tmp_path: Path) -> None:
 def test_a_refused_setting_is_not_served_until_a_comparison_passes(tmp_path: Path) -> None:
     own = Settings(home=tmp_path / "home", speculation="ngram")
     note_speculation(own, "more answers loop")
-    with pytest.raises(BadSettings, match=r"ngram was refused \(more answers loop\)"):
+    with pytest.raises(BadSettings, match=r"compared ngram and refused it \(more answers loop\)"):
         speculative(own)
     assert speculative(own.model_copy(update={"speculative_tokens": 3})), "another setting"
     note_speculation(own, None)

@@ -136,6 +136,7 @@ def test_a_champion_that_was_not_served_is_not_offered(at: Place, made: Path) ->
     assert in_store(at, made / "got") == first.tags[registry.DIGEST]
 
 
+@pytest.mark.integration
 def test_an_alias_of_the_registry_is_not_set_by_hand_to_another_checkpoint(at: Place, made: Path) -> None:
     registered(release.STUDENT)
     release.follow(at=at)
