@@ -34,6 +34,7 @@ from dvc_data.hashfile.tree import Tree
 from dvc_objects.errors import ObjectFormatError
 
 from tasks import progress, store
+from tasks.processes import own_path
 from tasks.schema.settings import settings
 from tasks.stage import fail_if_known
 
@@ -282,8 +283,7 @@ def main(argv: list[str]) -> int:
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    # Stages call plain `python`: this interpreter's, though its environment may not be activated.
-    os.environ["PATH"] = os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])
+    os.environ["PATH"] = own_path()  # stages call plain `python`
     try:
         install()
     except OSError as error:

@@ -73,6 +73,11 @@ def _was_adopted() -> bool:
         return False
 
 
+def own_path() -> str:
+    """PATH with the folder of this interpreter first, so that a child's plain `python` is this one though no environment is activated."""
+    return os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])
+
+
 def owned() -> dict[str, str]:
     """Environment for children that must not outlive this process, even if a launcher starts them."""
     return {OWNER: mark()}

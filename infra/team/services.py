@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from infra.team import checks, environment, postgres
 from infra.team.postgres import SystemAccount
+from tasks.processes import own_path
 
 OWNER = "LONGWRITER_TEAM_OWNER"  # set in the environment of every service, so that processes of a dead owner are found
 POOLS = ("cpu", "gpu")
@@ -160,8 +161,7 @@ def _plain() -> dict[str, str]:
     """The current environment without Prefect, MLflow and pipeline settings, which come only from team.env."""
     others = ("PREFECT_", "MLFLOW_", "LONGWRITER_", "RCLONE_", "PG")
     kept = {name: value for name, value in os.environ.items() if not name.startswith(others)}
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)])
-    return kept | {"PATH": path, OWNER: str(environment.folder()), "DO_NOT_TRACK": "1", "PYTHONUNBUFFERED": "1"}
+    return kept | {"PATH": own_path(), OWNER: str(environment.folder()), "DO_NOT_TRACK": "1", "PYTHONUNBUFFERED": "1"}
 
 
 def _picked(values: Mapping[str, str], *prefixes: str) -> dict[str, str]:

@@ -56,11 +56,10 @@ def _sums(scored: Mapping[str, Scores], weights: Mapping[str, float]) -> list[fl
 
     A score that is missing counts as the group's mean of that reward: 0 would be a raw score, and usually the worst.
     """
-    counted = {name: [weights[name] * score for score in scores if score is not None] for name, scores in scored.items()}
-    means = {name: fmean(known) for name, known in counted.items() if known}
+    means = {name: fmean(known) for name, scores in scored.items() if (known := [score for score in scores if score is not None])}
     found = list[float | None]()
     for row in zip(*scored.values(), strict=True):
-        values = [means[name] if score is None else weights[name] * score for name, score in zip(scored, row, strict=True) if name in means]
-        unscored = all(score is None for score in row)
-        found.append(None if unscored else min(LIMIT, max(-LIMIT, sum(values))))
+        answer = {name: score for name, score in zip(scored, row, strict=True) if score is not None}
+        total = sum(weights[name] * answer.get(name, mean) for name, mean in means.items())
+        found.append(min(LIMIT, max(-LIMIT, total)) if answer else None)
     return found

@@ -30,11 +30,9 @@ def pin(
         elif all(file.startswith(hub.PREFIX) for file in files):
             revision = hub.pin(files[0])
         else:
-            problem = "is not in S3 or not on the Hugging Face hub as the other files are"
-            other = next((file for file in files if not file.startswith(("s3://", hub.PREFIX))), files[-1])
-            raise BadInput(
-                other, problem, fix="pin s3:// files and hf://datasets/ files in separate calls, and no local files: DVC watches those"
-            )
+            if local := next((file for file in files if not file.startswith(("s3://", hub.PREFIX))), None):
+                raise BadInput(local, "neither in S3 nor on the Hugging Face hub", fix="leave it out: DVC tracks local files")
+            raise BadInput(files[-1], "not where the other files are", fix="pin s3:// files and hf://datasets/ files in separate calls")
         print(orjson.dumps({"files": files, "revision": revision}).decode() if as_json else revision)
 
 

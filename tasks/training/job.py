@@ -4,6 +4,7 @@ A job names the method (kind of rows and loss), the optimization, the base weigh
 is everything except `name`, `where`, `resume`, `bar` and the paths; the content of rows and tokenizer is part of it.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -157,6 +158,11 @@ class TrainingStep(KeptStep):
 def where(settings: Settings) -> Where:
     """The settings that a training process needs."""
     return Where.model_validate({name: getattr(settings, name) for name in Where.model_fields})
+
+
+def trainings_at_once(jobs: Sequence[TrainingJob], settings: Settings) -> int:
+    """How many of the jobs run at the same time; at least 1."""
+    return max(1, min(settings.trainings, len(jobs)))
 
 
 def optimization_of(section: Optimization) -> Optimization:

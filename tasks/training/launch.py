@@ -37,6 +37,7 @@ from tasks.training.job import (
     TrainingJob,
     TrainingStep,
     optimization_of,
+    trainings_at_once,
     where,
 )
 
@@ -106,7 +107,7 @@ def train_all(
     `watch` receives the newest step of each training, a little late. Raises TrainingFailed if a launcher or a rank fails. All trainings
     have ended when this returns or raises.
     """
-    at_once = _at_once(jobs, settings)
+    at_once = trainings_at_once(jobs, settings)
     waiting = placed(jobs, settings)
     running: dict[subprocess.Popen[bytes], TrainingJob] = {}
     seen = {job.name: _Tail(job.scratch / HISTORY) for job in jobs}
@@ -136,16 +137,12 @@ def train_all(
 
 def placed(jobs: Sequence[TrainingJob], settings: Settings) -> list[TrainingJob]:
     """The jobs as they run here: trainings at once share the threads, and the first one draws the bar."""
-    at_once = _at_once(jobs, settings)
+    at_once = trainings_at_once(jobs, settings)
     threads = max(1, settings.threads // (at_once * settings.processes))
     return [
         job.model_copy(update={"bar": number == 0 or at_once == 1, "where": job.where.model_copy(update={"threads": threads})})
         for number, job in enumerate(jobs)
     ]
-
-
-def _at_once(jobs: Sequence[TrainingJob], settings: Settings) -> int:
-    return max(1, min(settings.trainings, len(jobs)))
 
 
 def _told(scratch: Path) -> FinishedTraining:

@@ -17,7 +17,7 @@ from tasks.schema.settings import Settings
 from tasks.store import private_folder
 from tasks.training.budget import on_each_gpu, reinforcing, shapes_of, strategy_of
 from tasks.training.configs import config_of
-from tasks.training.job import Dpo, Grpo, Sft, TrainingJob
+from tasks.training.job import Dpo, Grpo, Sft, TrainingJob, trainings_at_once
 from tasks.training.packing import lengths_of
 from tasks.training.shapes import Shapes
 
@@ -149,9 +149,8 @@ def check_disk(jobs: Sequence[TrainingJob], shapes: Shapes, settings: Settings) 
     model = (2.0 if jobs[0].optimization.precision == "bf16" else 4.0) * shapes.parameters
     states = 0.1 * model if jobs[0].optimization.adapter else 12.0 * shapes.parameters + model
     kept = min(settings.checkpoints, settings.keep_checkpoints + 1)
-    at_once = min(settings.trainings, len(jobs))
     private_folder(settings.home)
-    needs = {settings.home: kept * states * at_once, jobs[0].out.parent.parent: model * len(jobs)}
+    needs = {settings.home: kept * states * trainings_at_once(jobs, settings), jobs[0].out.parent.parent: model * len(jobs)}
     places = dict[int, tuple[Path, float]]()
     for path, size in needs.items():
         disk = os.stat(path).st_dev

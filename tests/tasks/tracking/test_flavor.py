@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from tasks.processes import own_path
 from tasks.schema.errors import BadInput
 from tasks.tracking import flavor, registry, runs
 from tasks.tracking.checkpoint import digest, files
@@ -48,9 +49,8 @@ def version(tiny: Path, mlflow_home: Path) -> registry.Version:
 
 def environment() -> dict[str, str]:
     """Of a Python that knows the registry's address and no pickle, and finds the commands installed beside it (uvicorn)."""
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     return os.environ | {
-        "PATH": path,
+        "PATH": own_path(),
         "MLFLOW_TRACKING_URI": uri(),
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         "CUDA_VISIBLE_DEVICES": "",
