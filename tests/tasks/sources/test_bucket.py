@@ -162,6 +162,23 @@ def test_the_command_line_prints_the_revision_that_the_entry_is_read_with(store:
     assert texts(entry("s3://chats/*.jsonl", revision=done.stdout.strip())) == ["Write about 0.", "Write about 1."]
 
 
+@pytest.mark.parametrize(
+    ("files", "said"),
+    [
+        (["prompts.jsonl"], "prompts.jsonl: neither in S3 nor on the Hugging Face hub; fix: leave it out"),
+        (["s3://chats/a.jsonl", "b.jsonl"], "b.jsonl: neither in S3 nor on the Hugging Face hub; fix: leave it out"),
+        (
+            ["s3://chats/a.jsonl", "hf://datasets/team/chats"],
+            "hf://datasets/team/chats: not where the other files are; fix: pin s3:// files and",
+        ),
+    ],
+)
+def test_files_of_two_places_are_not_pinned_together(files: list[str], said: str) -> None:
+    done = CliRunner().invoke(app, ["pin", *files])
+    assert done.exit_code == 2
+    assert said in done.output
+
+
 @pytest.mark.parametrize(("change", "said"), [("gone", "vanished while it was read"), ("other", "changed while it was read")])
 def test_an_object_that_vanishes_or_changes_after_it_was_listed_is_an_error(store: Any, change: str, said: str) -> None:
     store.put_object(Bucket="chats", Key="a.jsonl", Body=lines(2))
